@@ -1,0 +1,84 @@
+/* THE parameter table: name, shape and place of every tensor of a model, in one order that initialisation, reducer,
+ * clipping, optimizer, checkpoint, export and diagnostics all walk. A new tensor is one line in param.c.
+ *
+ * Names and shapes are those of PyTorch's word_language_model example: encoder.weight [V][E], rnn.weight_ih_l0 [G*H][E],
+ * rnn.weight_hh_l0 [G*H][H], rnn.bias_ih_l0 [G*H], rnn.bias_hh_l0 [G*H], ..., decoder.weight [V][H], decoder.bias [V].
+ * All values lie in one array, each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
+ *
+ * Gradients have the same layout at the same offsets, `grad_total` floats. With tied weights decoder.weight shares the
+ * values of encoder.weight; its gradient is summed over lanes and ranks on its own (behind the others, at `grad_offset`)
+ * and folded into encoder.weight's after the reduction, so that the order of additions stays that of the lane tree. */
+#ifndef UNROLL_NN_PARAM_H
+#define UNROLL_NN_PARAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+
+enum cell { CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU };
+const char *cell_name(enum cell cell); /* "rnn-tanh", "rnn-relu", "lstm", "gru" */
+enum status cell_parse(const char *name, enum cell *cell, struct error *e);
+int cell_gates(enum cell cell); /* G: 1, 1, 4, 3 */
+
+#define MODEL_LAYERS_MAX 8
+#define MODEL_WIDTH_MAX 65536 /* E and H */
+#define MODEL_VOCAB_MAX (1 << 24)
+
+struct model_config {
+    enum cell cell;
+    int layers, embedding, hidden; /* L, E, H */
+    int vocab;                     /* V, including <unk> */
+    bool tied;                     /* decoder.weight is encoder.weight; needs E == H */
+    double dropout;                /* probability of dropping, 0 <= p < 1 */
+};
+/* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
+enum status model_config_check(const struct model_config *config, struct error *e);
+
+struct param {
+    char name[48];
+    int rank;             /* 1 or 2 */
+    int64_t shape[2];     /* shape[1] is 1 for rank 1 */
+    size_t count;         /* elements */
+    size_t offset;        /* of its values, in floats, from the start of the value array */
+    size_t grad_offset;   /* of its gradient; equals offset unless `alias` */
+    int alias;            /* index of the parameter whose values this one shares, -1 if its own */
+};
+
+#define PARAM_MAX (2 + 4 * MODEL_LAYERS_MAX + 1)
+
+struct param_table {
+    int count;
+    struct param param[PARAM_MAX];
+    size_t total;      /* floats in the value array, padding included; padding is always zero */
+    size_t grad_total; /* floats in a gradient array */
+    size_t elements;   /* trainable numbers: the sum of counts without aliases */
+};
+
+/* The table of a checked configuration. */
+void param_table_build(const struct model_config *config, struct param_table *table);
+int param_find(const struct param_table *table, const char *name); /* index, -1 if unknown */
+
+/* Adds the gradients of aliases to those of the parameters they share. */
+void param_fold_aliases(const struct param_table *table, float *grad);
+
+/* XXH3-128 over all parameter values in table order (aliases included, padding not), as 32 hexadecimal digits. */
+void param_digest(const struct param_table *table, const float *values, char hex[33]);
+
+/* How weights start.
+ * AUTO: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform in
+ *   +-1/sqrt(H) (PyTorch's nn.RNN), except rnn-relu, which gets a scaled identity for W_hh, a matching W_ih and zero biases,
+ *   so that its unbounded state stays bounded over any number of steps (reasons and sources in init.c).
+ * UNIFORM: as AUTO, with PyTorch's rule for the recurrent layers of every cell.
+ * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal, biases of the recurrent layers 0 and those of lstm's
+ *   forget gate 1 (in bias_ih). */
+enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
+const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
+enum status init_parse(const char *name, enum init *init, struct error *e);
+/* Fills `values` [total], padding with zeros; a pure function of (config, init, seed), whatever the ranks and threads.
+ * STATUS_OS if ORTHOGONAL finds no memory for an H x H work array; AUTO and UNIFORM always succeed. */
+enum status param_init(const struct model_config *config, const struct param_table *table, enum init init, uint64_t seed,
+                       float *values, struct error *e);
+
+#endif

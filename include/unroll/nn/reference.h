@@ -1,0 +1,33 @@
+/* The slow, obvious version of nn/model: every formula in double precision, one lane at a time, plain loops, nothing
+ * fused and nothing shared with the fast path except the parameter table and the dropout masks. The oracle of
+ * `unroll gradcheck` and of the tests. */
+#ifndef UNROLL_NN_REFERENCE_H
+#define UNROLL_NN_REFERENCE_H
+
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/base/window.h"
+#include "unroll/nn/param.h"
+
+struct reference {
+    struct model_config config;
+    struct param_table table;
+    uint64_t seed;     /* of the dropout masks */
+    int lanes;
+    double *values;    /* [table.total] */
+    double *state;     /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+};
+
+enum status reference_create(const struct model_config *config, uint64_t seed, int lanes, struct reference **out,
+                             struct error *e);
+void reference_free(struct reference *reference);
+
+/* Sum over all targets of -log p(target); advances the state. step >= 0: dropout masks of that step; < 0: none.
+ * If `grad` [table.grad_total] is given it is overwritten with the gradient of that sum, truncated at the window's
+ * start; the gradient of a tied decoder stays at its own grad_offset (param_fold_aliases adds it). `row` [T][lanes],
+ * if given, receives the loss of each position. STATUS_OS if memory is short. */
+enum status reference_window(struct reference *reference, const struct window *window, int64_t step, double *loss,
+                             double *row, double *grad, struct error *e);
+
+#endif
