@@ -1,0 +1,49 @@
+/* The loss of a split over all ranks: validation during training, and `unroll eval`.
+ *
+ * The split is cut into lanes and the lanes into lane groups as in training (data/stream.h, base/lane_tree.h); every lane
+ * starts from a zero state, which is carried from window to window. A group's losses are summed in double over its
+ * windows, and the groups over the fixed tree, so the result is the same bits for any number of ranks and threads.
+ *
+ * A lane's first predictions come from an empty state and are worse than the rest, so a short split is cut into fewer
+ * lanes than the training batch: into as many as keep EVALUATOR_LANE_MIN positions in each, and at least one. The rule
+ * looks at the split and the batch alone. Ranks that are left without a lane group only take part in the sums. */
+#ifndef UNROLL_TRAIN_EVALUATOR_H
+#define UNROLL_TRAIN_EVALUATOR_H
+
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/corpus.h"
+#include "unroll/nn/param.h"
+#include "unroll/sys/comm.h"
+
+#define EVALUATOR_LANE_MIN 64
+
+struct evaluator;
+
+struct evaluator_config {
+    enum split split;
+    struct model_config model;  /* vocab must be that of the corpus; dropout is not applied */
+    int batch, bptt, groups;    /* of the training run: global lanes, longest window, lane groups */
+    int threads;
+    void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
+    void *beat_context;
+};
+
+/* Lanes and lane groups that a split of `tokens` tokens is evaluated in. */
+int evaluator_lanes(int64_t tokens, int batch);
+int evaluator_groups(int lanes, int groups);
+
+/* Collective. Has a model of its own, without the memory of a backward pass. `comm`, `corpus` and `values` (the parameter
+ * array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is absent or has fewer than two
+ * tokens is STATUS_DATA; STATUS_OS if memory is short. The error is the same on all ranks. */
+enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
+                             const float *values, struct evaluator **out, struct error *e);
+void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is allowed */
+
+/* Collective. The sum of -log p (natural logarithm) over the whole split with the values as they are now, and the number
+ * of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values are. STATUS_IO
+ * or STATUS_DATA if the corpus cannot be read, on all ranks. */
+enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
+
+#endif
