@@ -1,0 +1,171 @@
+#include "unroll/train/evaluator.h"
+
+#include <string.h>
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/base/mem.h"
+#include "unroll/data/stream.h"
+#include "unroll/nn/model.h"
+
+struct evaluator {
+    const struct comm *comm;
+    struct evaluator_config config;
+    int lanes, groups;           /* of all ranks */
+    int group_begin, group_end;  /* of this rank; empty if there are more ranks than groups */
+    struct model *model;         /* NULL without groups */
+    struct stream *stream;       /* NULL without groups */
+    double *mine;                /* [group_end - group_begin] loss of each of this rank's groups */
+    double *all;                 /* [groups] */
+    size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
+};
+
+int evaluator_lanes(int64_t tokens, int batch)
+{
+    int64_t fit = (tokens - 1) / EVALUATOR_LANE_MIN;
+    if (fit < 1)
+        return 1;
+    return fit < batch ? (int)fit : batch;
+}
+
+int evaluator_groups(int lanes, int groups)
+{
+    return groups < lanes ? groups : lanes;
+}
+
+/* The arrays of the gathering: all ranks know who owns which groups. */
+static enum status place_groups(struct evaluator *evaluator, struct error *e)
+{
+    int ranks = evaluator->comm->size;
+    evaluator->mine = mem_alloc((size_t)(evaluator->group_end - evaluator->group_begin), sizeof *evaluator->mine,
+                                "losses of lane groups", e);
+    evaluator->all = mem_alloc((size_t)evaluator->groups, sizeof *evaluator->all, "losses of lane groups", e);
+    evaluator->bytes = mem_alloc((size_t)ranks, sizeof *evaluator->bytes, "places of lane groups", e);
+    evaluator->offset = mem_alloc((size_t)ranks, sizeof *evaluator->offset, "places of lane groups", e);
+    if (!evaluator->mine || !evaluator->all || !evaluator->bytes || !evaluator->offset)
+        return STATUS_OS;
+    for (int rank = 0; rank < ranks; rank++) {
+        int begin = lane_rank_begin(evaluator->groups, ranks, rank);
+        int end = lane_rank_begin(evaluator->groups, ranks, rank + 1);
+        evaluator->offset[rank] = (size_t)begin * sizeof *evaluator->all;
+        evaluator->bytes[rank] = (size_t)(end - begin) * sizeof *evaluator->all;
+    }
+    return STATUS_OK;
+}
+
+/* Model and stream over this rank's lanes. Not collective. */
+static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus, const float *values, struct error *e)
+{
+    const struct evaluator_config *config = &evaluator->config;
+    int lane0 = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_begin);
+    int lane_end = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_end);
+    struct stream_config slice = {config->split, evaluator->lanes, lane0, lane_end - lane0, config->bptt};
+    enum status status = stream_open(corpus, &slice, &evaluator->stream, e);
+    if (status)
+        return status;
+    struct model_shape shape = {
+        .bptt = config->bptt,
+        .batch = evaluator->lanes,
+        .groups = evaluator->groups,
+        .group_begin = evaluator->group_begin,
+        .group_end = evaluator->group_end,
+        .threads = config->threads,
+        .exact = true,
+    };
+    return model_create(&config->model, values, &shape, &evaluator->model, e);
+}
+
+static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, const float *values, struct error *e)
+{
+    const struct evaluator_config *config = &evaluator->config;
+    int64_t tokens = corpus->tokens[config->split];
+    if (tokens < 2)
+        return error_set(e, STATUS_DATA,
+                         "cannot evaluate on the %s split: it has %lld tokens, at least 2 are needed; prepare the "
+                         "corpus with a longer %s text",
+                         split_name(config->split), (long long)tokens, split_name(config->split));
+    if (config->model.vocab != corpus->vocab->size)
+        return error_set(e, STATUS_DATA,
+                         "cannot evaluate on the %s split: the corpus has %d vocabulary entries and the model %d; use "
+                         "the corpus that the model was trained on",
+                         split_name(config->split), corpus->vocab->size, config->model.vocab);
+    evaluator->lanes = evaluator_lanes(tokens, config->batch);
+    evaluator->groups = evaluator_groups(evaluator->lanes, config->groups);
+    evaluator->group_begin = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank);
+    evaluator->group_end = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank + 1);
+    enum status status = place_groups(evaluator, e);
+    if (!status && evaluator->group_begin < evaluator->group_end)
+        status = open_lanes(evaluator, corpus, values, e);
+    return status;
+}
+
+enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
+                             const float *values, struct evaluator **out, struct error *e)
+{
+    *out = NULL;
+    struct evaluator *evaluator = mem_alloc(1, sizeof *evaluator, "an evaluator", e);
+    enum status status = STATUS_OS;
+    if (evaluator) {
+        evaluator->comm = comm;
+        evaluator->config = *config;
+        status = prepare(evaluator, corpus, values, e);
+    }
+    status = comm_agree(comm, status, e);
+    if (status) {
+        evaluator_free(evaluator);
+        return status;
+    }
+    *out = evaluator;
+    return STATUS_OK;
+}
+
+void evaluator_free(struct evaluator *evaluator)
+{
+    if (!evaluator)
+        return;
+    model_free(evaluator->model);
+    stream_close(evaluator->stream);
+    mem_free(evaluator->mine);
+    mem_free(evaluator->all);
+    mem_free(evaluator->bytes);
+    mem_free(evaluator->offset);
+    mem_free(evaluator);
+}
+
+/* Runs all windows over this rank's lanes and adds up its groups. Not collective. */
+static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
+{
+    int groups = evaluator->group_end - evaluator->group_begin;
+    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
+    if (groups == 0)
+        return STATUS_OK;
+    model_pack(evaluator->model);
+    stream_seek(evaluator->stream, 0);
+    for (;;) {
+        struct window window;
+        enum status status = stream_next(evaluator->stream, &window, e);
+        if (status)
+            return status;
+        if (window.T == 0)
+            return STATUS_OK;
+        struct model_loss loss;
+        model_forward(evaluator->model, &window, -1, &loss);
+        for (int group = 0; group < groups; group++) {
+            evaluator->mine[group] += loss.group[group];
+            *targets += loss.targets[group];
+        }
+        if (evaluator->config.beat)
+            evaluator->config.beat(evaluator->config.beat_context);
+    }
+}
+
+enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e)
+{
+    int64_t seen = 0;
+    enum status status = comm_agree(evaluator->comm, run_lanes(evaluator, &seen, e), e);
+    if (status)
+        return status;
+    comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->bytes, evaluator->offset);
+    *loss_sum = lane_tree_sum(evaluator->all, evaluator->groups);
+    *targets = comm_sum(evaluator->comm, seen);
+    return STATUS_OK;
+}
