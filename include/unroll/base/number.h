@@ -1,0 +1,19 @@
+/* Numbers as text that gives the same number back: for logs, configuration and checkpoints. */
+#ifndef UNROLL_BASE_NUMBER_H
+#define UNROLL_BASE_NUMBER_H
+
+#include <stdint.h>
+
+#define NUMBER_TEXT 32 /* bytes, terminator included, that any number below fits in */
+
+/* The shortest of %.15g, %.16g and %.17g that reads back as exactly `value`; "nan", "inf" or "-inf" if not finite.
+ * Returns `text`. */
+const char *number_format(double value, char text[NUMBER_TEXT]);
+
+/* Reads all of `text` as one number; nothing else may stand before or after it. Returns 0, ERANGE if it does not fit the
+ * type, or EINVAL if it is no number. Doubles must be finite and decimal. */
+int number_parse_i64(const char *text, int64_t *value);
+int number_parse_u64(const char *text, uint64_t *value);
+int number_parse_double(const char *text, double *value);
+
+#endif
