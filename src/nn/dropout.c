@@ -18,8 +18,8 @@ float dropout_scale(uint32_t threshold)
     return 65536.0f / (float)(65536 - threshold);
 }
 
-/* rng_philox for blocks unit .. unit + BLOCKS - 1 at once, word by word, in a form that the compiler vectorises (the test
- * compares the two). */
+/* rng_philox for blocks unit .. unit + BLOCKS - 1 at once, word by word, in a form that the compiler vectorises (the
+ * test compares the two). */
 static void philox_blocks(uint64_t seed, uint32_t what_time, uint32_t step, uint32_t lane, uint32_t unit,
                           uint32_t word[4][BLOCKS])
 {

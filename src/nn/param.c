@@ -50,7 +50,7 @@ enum status model_config_check(const struct model_config *config, struct error *
 {
     enum status status = STATUS_OK;
     if ((int)config->cell < 0 || (int)config->cell >= CELLS)
-        status = error_set(e, STATUS_CONFIG, "unknown cell '%d'; use rnn-tanh, rnn-relu, lstm or gru", (int)config->cell);
+        status = error_set(e, STATUS_CONFIG, "unknown cell number '%d'; use 0 to %d", (int)config->cell, CELLS - 1);
     if (status == STATUS_OK)
         status = check_range("--layers", config->layers, 1, MODEL_LAYERS_MAX, e);
     if (status == STATUS_OK)
@@ -100,7 +100,8 @@ static void alias(struct param_table *table, const char *name, int of)
     p->alias = of;
 }
 
-static void own_of_layer(struct param_table *table, const char *kind, int layer, int rank, int64_t rows, int64_t columns)
+static void own_of_layer(struct param_table *table, const char *kind, int layer, int rank, int64_t rows,
+                         int64_t columns)
 {
     char name[sizeof table->param[0].name];
     snprintf(name, sizeof name, "rnn.%s_l%d", kind, layer);

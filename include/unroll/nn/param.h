@@ -1,13 +1,15 @@
 /* THE parameter table: name, shape and place of every tensor of a model, in one order that initialisation, reducer,
  * clipping, optimizer, checkpoint, export and diagnostics all walk. A new tensor is one line in param.c.
  *
- * Names and shapes are those of PyTorch's word_language_model example: encoder.weight [V][E], rnn.weight_ih_l0 [G*H][E],
- * rnn.weight_hh_l0 [G*H][H], rnn.bias_ih_l0 [G*H], rnn.bias_hh_l0 [G*H], ..., decoder.weight [V][H], decoder.bias [V].
+ * Names and shapes are those of PyTorch's word_language_model example: encoder.weight [V][E], rnn.weight_ih_l0
+ * [G*H][E], rnn.weight_hh_l0 [G*H][H], rnn.bias_ih_l0 [G*H], rnn.bias_hh_l0 [G*H], ..., decoder.weight [V][H],
+ * decoder.bias [V].
  * All values lie in one array, each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
  *
  * Gradients have the same layout at the same offsets, `grad_total` floats. With tied weights decoder.weight shares the
- * values of encoder.weight; its gradient is summed over lanes and ranks on its own (behind the others, at `grad_offset`)
- * and folded into encoder.weight's after the reduction, so that the order of additions stays that of the lane tree. */
+ * values of encoder.weight; its gradient is summed over lanes and ranks on its own (behind the others, at
+ * `grad_offset`) and folded into encoder.weight's after the reduction, so that the order of additions stays that of the
+ * lane tree. */
 #ifndef UNROLL_NN_PARAM_H
 #define UNROLL_NN_PARAM_H
 
@@ -67,9 +69,9 @@ void param_fold_aliases(const struct param_table *table, float *grad);
 void param_digest(const struct param_table *table, const float *values, char hex[33]);
 
 /* How weights start.
- * AUTO: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform in
- *   +-1/sqrt(H) (PyTorch's nn.RNN), except rnn-relu, which gets a scaled identity for W_hh, a matching W_ih and zero biases,
- *   so that its unbounded state stays bounded over any number of steps (reasons and sources in init.c).
+ * AUTO: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform
+ *   in +-1/sqrt(H) (PyTorch's nn.RNN), except rnn-relu, which gets a scaled identity for W_hh, a matching W_ih and zero
+ *   biases, so that its state stays bounded over any number of steps (reasons and sources in init.c).
  * UNIFORM: as AUTO, with PyTorch's rule for the recurrent layers of every cell.
  * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal, biases of the recurrent layers 0 and those of lstm's
  *   forget gate 1 (in bias_ih). */
@@ -78,7 +80,7 @@ const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
 enum status init_parse(const char *name, enum init *init, struct error *e);
 /* Fills `values` [total], padding with zeros; a pure function of (config, init, seed), whatever the ranks and threads.
  * STATUS_OS if ORTHOGONAL finds no memory for an H x H work array; AUTO and UNIFORM always succeed. */
-enum status param_init(const struct model_config *config, const struct param_table *table, enum init init, uint64_t seed,
-                       float *values, struct error *e);
+enum status param_init(const struct model_config *config, const struct param_table *table, enum init init,
+                       uint64_t seed, float *values, struct error *e);
 
 #endif

@@ -17,11 +17,13 @@ struct reference {
     int lanes;
     double *values;    /* [table.total] */
     double *state;     /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+    double nearest_kink; /* rnn-relu: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
 };
 
+/* Parameters and state start at zero: the caller fills `values`. */
 enum status reference_create(const struct model_config *config, uint64_t seed, int lanes, struct reference **out,
                              struct error *e);
-void reference_free(struct reference *reference);
+void reference_free(struct reference *reference); /* NULL is allowed */
 
 /* Sum over all targets of -log p(target); advances the state. step >= 0: dropout masks of that step; < 0: none.
  * If `grad` [table.grad_total] is given it is overwritten with the gradient of that sum, truncated at the window's
