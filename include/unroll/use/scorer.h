@@ -1,0 +1,51 @@
+/* Log-probabilities of texts: each text from a zero state, many at once in the lanes of a batch, over all ranks.
+ *
+ * A text is a run of tokens of which the first is context only: the model is fed tokens 0 .. n-2 and predicts tokens
+ * 1 .. n-1. Texts are sorted by length into batches, so that lanes end together, and the batches are dealt to the ranks.
+ * A lane's arithmetic does not depend on the other lanes (nn/model.h), so every number is the same bits whatever the
+ * order of the texts, the batches, the ranks and the threads. */
+#ifndef UNROLL_USE_SCORER_H
+#define UNROLL_USE_SCORER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/nn/param.h"
+#include "unroll/sys/comm.h"
+
+#define SCORER_LANES 64             /* of a batch, unless there are fewer texts */
+#define SCORER_WINDOW 32            /* time steps computed at once; longer texts carry their state */
+#define SCORER_POOL_TOKENS (1 << 20)
+#define SCORER_POOL_TEXTS (1 << 15)
+
+/* Texts to be scored together: all that is held in memory at a time. */
+struct score_pool {
+    int texts;
+    int64_t *offset;  /* [SCORER_POOL_TEXTS + 1] text i is tokens [offset[i], offset[i+1]); offset[0] = 0 */
+    uint32_t *tokens; /* [SCORER_POOL_TOKENS] */
+    float *logp;      /* [SCORER_POOL_TOKENS] ln p(token | the text before it); 0 for a text's first token */
+};
+
+/* STATUS_OS if memory is short. Release with score_pool_free. */
+enum status score_pool_create(struct score_pool **out, struct error *e);
+void score_pool_free(struct score_pool *pool); /* NULL is allowed */
+
+struct scorer;
+
+/* Not collective. `lanes` 1 .. SCORER_LANES per batch, `threads` on this rank. `values` stays the caller's and must
+ * outlive the scorer. STATUS_OS if memory is short. Release with scorer_free. */
+enum status scorer_create(const struct model_config *model, const float *values, int lanes, int threads,
+                          struct scorer **out, struct error *e);
+void scorer_free(struct scorer *scorer); /* NULL is allowed */
+
+/* Collective. Scores the texts that stand in rank 0's pool; the others' pools receive them. The log-probabilities are
+ * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. */
+void scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool);
+
+/* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last token
+ * of the piece before unless this one is the `first`. Gives the same numbers as scorer_run. STATUS_OS if memory is short. */
+enum status scorer_continue(struct scorer *scorer, bool first, const uint32_t *tokens, int64_t count, float *logp,
+                            struct error *e);
+
+#endif
