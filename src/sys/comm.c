@@ -1,0 +1,351 @@
+#include "unroll/sys/comm.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+
+/* MPI-3 counts are ints: longer messages travel in pieces of this size, which both sides cut alike. Tests set a small
+ * one. */
+#ifndef COMM_PIECE
+#define COMM_PIECE ((size_t)1 << 30)
+#endif
+
+#define TAG 1
+
+/* What comm->handle points to. The communicator comes first, so that it is also an MPI_Comm *. */
+struct handle {
+    MPI_Comm mpi;
+    int *count, *displacement; /* [size] work arrays of the calls with unequal counts */
+};
+
+static struct handle *handle_of(const struct comm *comm)
+{
+    return comm->handle;
+}
+
+static MPI_Comm mpi_of(const struct comm *comm)
+{
+    return handle_of(comm)->mpi;
+}
+
+static bool has_value(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value;
+}
+
+bool comm_launched(void)
+{
+    return has_value("OMPI_COMM_WORLD_SIZE") || has_value("PMIX_RANK") || has_value("PMI_RANK") ||
+           has_value("PMI_SIZE") || has_value("HYDI_CONTROL_FD");
+}
+
+/* How many processes the launcher says it started, 0 if it does not say. */
+static long launched_size(void)
+{
+    static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
+    for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++)
+        if (has_value(variables[i]))
+            return strtol(getenv(variables[i]), NULL, 10);
+    return 0;
+}
+
+/* Takes over `mpi`. Not collective; on failure the caller keeps it. */
+static enum status adopt(struct comm *comm, MPI_Comm mpi, struct error *e)
+{
+    int size;
+    MPI_Comm_size(mpi, &size);
+    struct handle *handle = mem_alloc(1, sizeof *handle, "a communicator", e);
+    int *counts = mem_alloc(2 * (size_t)size, sizeof *counts, "a communicator", e);
+    if (!handle || !counts) {
+        mem_free(handle);
+        mem_free(counts);
+        return STATUS_OS;
+    }
+    handle->mpi = mpi;
+    handle->count = counts;
+    handle->displacement = counts + size;
+    MPI_Comm_rank(handle->mpi, &comm->rank);
+    comm->size = size;
+    comm->handle = handle;
+    return STATUS_OK;
+}
+
+enum status comm_init(struct comm *comm, struct error *e)
+{
+    *comm = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    if (!comm_launched())
+        return STATUS_OK;
+    int provided = MPI_THREAD_SINGLE;
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
+        return error_set(e, STATUS_UNAVAILABLE, "cannot initialise MPI; check the installation with 'ompi_info'");
+    if (provided < MPI_THREAD_FUNNELED) {
+        MPI_Finalize();
+        return error_set(e, STATUS_UNAVAILABLE,
+                         "this MPI library gives no thread support (MPI_THREAD_FUNNELED); install one that does");
+    }
+    int size;
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (size == 1 && launched_size() > 1) {
+        /* Else every process would take itself for the only rank, and all would train the same model. */
+        long expected = launched_size();
+        MPI_Finalize();
+        return error_set(e, STATUS_CONFIG,
+                         "%ld processes were started but MPI sees only one: launcher and MPI library do not speak the "
+                         "same protocol; use 'srun --mpi=pmix' or 'mpirun'",
+                         expected);
+    }
+    MPI_Comm world;
+    MPI_Comm_dup(MPI_COMM_WORLD, &world);
+    enum status status = adopt(comm, world, e);
+    if (status)
+        MPI_Abort(MPI_COMM_WORLD, (int)status); /* nothing to agree with yet */
+    return status;
+}
+
+void comm_finalize(struct comm *comm)
+{
+    if (!comm->handle)
+        return;
+    comm_release(comm);
+    MPI_Finalize();
+}
+
+void comm_release(struct comm *comm)
+{
+    if (comm->handle) {
+        MPI_Comm_free(&handle_of(comm)->mpi);
+        mem_free(handle_of(comm)->count);
+        mem_free(comm->handle);
+    }
+    *comm = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+}
+
+_Noreturn void comm_abort(const struct comm *comm, enum status status)
+{
+    fflush(NULL);
+    if (comm->handle)
+        MPI_Abort(MPI_COMM_WORLD, (int)status);
+    _exit((int)status);
+}
+
+enum status comm_agree(const struct comm *comm, enum status mine, struct error *e)
+{
+    if (!comm->handle)
+        return mine;
+    int64_t failing = comm_max(comm, mine ? comm->size - comm->rank : 0);
+    if (failing == 0)
+        return STATUS_OK;
+    int root = comm->size - (int)failing;
+    struct error agreed = {.status = mine, .text = ""};
+    if (root == comm->rank) {
+        if (e)
+            agreed = *e;
+        agreed.status = mine;
+    }
+    comm_broadcast(comm, &agreed, sizeof agreed, root);
+    if (e)
+        *e = agreed;
+    return agreed.status;
+}
+
+void comm_barrier(const struct comm *comm)
+{
+    if (comm->handle)
+        MPI_Barrier(mpi_of(comm));
+}
+
+void comm_broadcast(const struct comm *comm, void *data, size_t bytes, int root)
+{
+    if (!comm->handle)
+        return;
+    for (size_t done = 0; done < bytes; done += COMM_PIECE) {
+        size_t piece = bytes - done < COMM_PIECE ? bytes - done : COMM_PIECE;
+        MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, root, mpi_of(comm));
+    }
+}
+
+int64_t comm_sum(const struct comm *comm, int64_t value)
+{
+    if (comm->handle)
+        MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_SUM, mpi_of(comm));
+    return value;
+}
+
+int64_t comm_max(const struct comm *comm, int64_t value)
+{
+    if (comm->handle)
+        MPI_Allreduce(MPI_IN_PLACE, &value, 1, MPI_INT64_T, MPI_MAX, mpi_of(comm));
+    return value;
+}
+
+/* Sends to `destination` and receives from `source` (either may be MPI_PROC_NULL), piece by piece. Ranks that walk the
+ * same sequence of calls cannot block each other: piece i of a call waits for nothing later. */
+static void exchange(const struct comm *comm, int destination, const char *send, size_t send_bytes, int source,
+                     char *receive, size_t receive_bytes)
+{
+    for (size_t done = 0; done < send_bytes || done < receive_bytes; done += COMM_PIECE) {
+        size_t left_out = done < send_bytes ? send_bytes - done : 0;
+        size_t left_in = done < receive_bytes ? receive_bytes - done : 0;
+        MPI_Sendrecv(left_out ? send + done : NULL, (int)(left_out < COMM_PIECE ? left_out : COMM_PIECE), MPI_BYTE,
+                     left_out ? destination : MPI_PROC_NULL, TAG, left_in ? receive + done : NULL,
+                     (int)(left_in < COMM_PIECE ? left_in : COMM_PIECE), MPI_BYTE, left_in ? source : MPI_PROC_NULL, TAG,
+                     mpi_of(comm), MPI_STATUS_IGNORE);
+    }
+}
+
+static void copy(void *to, const void *from, size_t bytes)
+{
+    if (bytes && to != from)
+        memmove(to, from, bytes);
+}
+
+void comm_exchange(const struct comm *comm, int peer, const void *send, size_t send_bytes, void *receive,
+                   size_t receive_bytes)
+{
+    if (peer == comm->rank)
+        copy(receive, send, send_bytes < receive_bytes ? send_bytes : receive_bytes);
+    else
+        exchange(comm, peer, send, send_bytes, peer, receive, receive_bytes);
+}
+
+void comm_allgather(const struct comm *comm, const void *mine, size_t bytes, void *all)
+{
+    if (!comm->handle) {
+        copy(all, mine, bytes);
+        return;
+    }
+    if (bytes <= COMM_PIECE / (size_t)comm->size) {
+        bool in_place = mine == (char *)all + (size_t)comm->rank * bytes;
+        MPI_Allgather(in_place ? MPI_IN_PLACE : mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE,
+                      mpi_of(comm));
+        return;
+    }
+    copy((char *)all + (size_t)comm->rank * bytes, mine, bytes);
+    for (int root = 0; root < comm->size; root++)
+        comm_broadcast(comm, (char *)all + (size_t)root * bytes, bytes, root);
+}
+
+/* Fills the handle's arrays of ints; false if a number is too large for one (the same verdict on every rank, because all
+ * know the same numbers). */
+static bool places_fit(const struct comm *comm, const size_t *bytes, const size_t *offset)
+{
+    struct handle *handle = handle_of(comm);
+    for (int rank = 0; rank < comm->size; rank++) {
+        if (bytes[rank] > COMM_PIECE || offset[rank] > COMM_PIECE)
+            return false;
+        handle->count[rank] = (int)bytes[rank];
+        handle->displacement[rank] = (int)offset[rank];
+    }
+    return true;
+}
+
+void comm_allgatherv(const struct comm *comm, const void *mine, void *all, const size_t *bytes, const size_t *offset)
+{
+    char *place = (char *)all + offset[comm->rank];
+    if (!comm->handle) {
+        copy(place, mine, bytes[0]);
+        return;
+    }
+    struct handle *handle = handle_of(comm);
+    if (places_fit(comm, bytes, offset)) {
+        MPI_Allgatherv(mine == place ? MPI_IN_PLACE : mine, handle->count[comm->rank], MPI_BYTE, all, handle->count,
+                       handle->displacement, MPI_BYTE, handle->mpi);
+        return;
+    }
+    copy(place, mine, bytes[comm->rank]);
+    for (int root = 0; root < comm->size; root++)
+        comm_broadcast(comm, (char *)all + offset[root], bytes[root], root);
+}
+
+void comm_gatherv(const struct comm *comm, const void *mine, void *all, const size_t *bytes, const size_t *offset,
+                  int root)
+{
+    if (!comm->handle) {
+        copy((char *)all + offset[0], mine, bytes[0]);
+        return;
+    }
+    struct handle *handle = handle_of(comm);
+    char *place = comm->rank == root ? (char *)all + offset[root] : NULL;
+    if (places_fit(comm, bytes, offset)) {
+        MPI_Gatherv(place && place == mine ? MPI_IN_PLACE : mine, handle->count[comm->rank], MPI_BYTE, all,
+                    handle->count, handle->displacement, MPI_BYTE, root, handle->mpi);
+        return;
+    }
+    if (!place) {
+        exchange(comm, root, mine, bytes[comm->rank], MPI_PROC_NULL, NULL, 0);
+        return;
+    }
+    copy(place, mine, bytes[root]);
+    for (int rank = 0; rank < comm->size; rank++)
+        if (rank != root)
+            exchange(comm, MPI_PROC_NULL, NULL, 0, rank, (char *)all + offset[rank], bytes[rank]);
+}
+
+void comm_scatterv(const struct comm *comm, const void *all, const size_t *bytes, const size_t *offset, void *mine,
+                   int root)
+{
+    if (!comm->handle) {
+        copy(mine, (const char *)all + offset[0], bytes[0]);
+        return;
+    }
+    struct handle *handle = handle_of(comm);
+    const char *place = comm->rank == root ? (const char *)all + offset[root] : NULL;
+    if (places_fit(comm, bytes, offset)) {
+        MPI_Scatterv(all, handle->count, handle->displacement, MPI_BYTE, place && place == mine ? MPI_IN_PLACE : mine,
+                     handle->count[comm->rank], MPI_BYTE, root, handle->mpi);
+        return;
+    }
+    if (!place) {
+        exchange(comm, MPI_PROC_NULL, NULL, 0, root, mine, bytes[comm->rank]);
+        return;
+    }
+    copy(mine, place, bytes[root]);
+    for (int rank = 0; rank < comm->size; rank++)
+        if (rank != root)
+            exchange(comm, rank, (const char *)all + offset[rank], bytes[rank], MPI_PROC_NULL, NULL, 0);
+}
+
+void comm_alltoallv(const struct comm *comm, const void *send, const size_t *send_bytes, const size_t *send_offset,
+                    void *receive, const size_t *receive_bytes, const size_t *receive_offset)
+{
+    /* Pairwise: in round i everyone sends i ranks to the right. No rank knows all counts, so MPI's own call could not be
+     * chosen by their size. */
+    int rank = comm->rank, size = comm->size;
+    copy((char *)receive + receive_offset[rank], (const char *)send + send_offset[rank], send_bytes[rank]);
+    for (int round = 1; round < size; round++) {
+        int to = (rank + round) % size, from = (rank + size - round) % size;
+        exchange(comm, to, (const char *)send + send_offset[to], send_bytes[to], from,
+                 (char *)receive + receive_offset[from], receive_bytes[from]);
+    }
+}
+
+void comm_allreduce_float(const struct comm *comm, float *data, size_t count)
+{
+    if (!comm->handle)
+        return;
+    for (size_t done = 0; done < count; done += COMM_PIECE / sizeof *data) {
+        size_t piece = count - done < COMM_PIECE / sizeof *data ? count - done : COMM_PIECE / sizeof *data;
+        MPI_Allreduce(MPI_IN_PLACE, data + done, (int)piece, MPI_FLOAT, MPI_SUM, mpi_of(comm));
+    }
+}
+
+enum status comm_split_host(const struct comm *comm, struct comm *local, struct error *e)
+{
+    *local = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    if (!comm->handle)
+        return STATUS_OK;
+    MPI_Comm host;
+    MPI_Comm_split_type(mpi_of(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host);
+    enum status status = adopt(local, host, e);
+    if (status)
+        MPI_Comm_free(&host);
+    status = comm_agree(comm, status, e);
+    if (status)
+        comm_release(local);
+    return status;
+}
