@@ -1,0 +1,55 @@
+/* What the parts of the HDF5 room share: the open file with its table of objects, and HDF5's reasons in our words. */
+#ifndef UNROLL_SYS_H5_PRIVATE_H
+#define UNROLL_SYS_H5_PRIVATE_H
+
+#include <hdf5.h>
+
+#include "unroll/sys/h5.h"
+
+#define H5_PATH_TEXT 256 /* bytes of a path inside a file, with its end */
+#define H5_REASON_TEXT 200
+
+struct h5_object {
+    char *path;            /* absolute; owned */
+    bool group;
+    struct h5_shape shape; /* of a dataset */
+    int64_t offset;        /* of a dataset's data in the file; -1: none */
+    haddr_t address;       /* of the object's header; reading only */
+    hid_t id;              /* the dataset once it is open, else H5I_INVALID_HID */
+};
+
+struct h5 {
+    hid_t id;
+    hid_t transfer;           /* transfer properties: collective on a parallel file, else the default */
+    char *name;               /* for messages; owned */
+    enum status damaged;      /* reading: the status of a file that is not as it should be */
+    int64_t bytes;            /* reading: size of the file */
+    bool parallel;
+    struct comm comm;         /* of a parallel file */
+    struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
+    size_t objects, capacity;
+};
+
+/* Quiets HDF5's error printing and keeps it from loading plugins; before any other call of the library. */
+enum status h5_library_begin(struct error *e);
+
+/* A new struct with nothing open; NULL on exhaustion. h5_discard releases everything, whatever was open. */
+struct h5 *h5_new(const char *name, struct error *e);
+void h5_discard(struct h5 *file);
+
+/* Adds an object to the table; its fields other than the path are the caller's to fill. */
+struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error *e);
+struct h5_object *h5_find_object(struct h5 *file, const char *path); /* NULL if there is none */
+
+/* Why HDF5's last call failed: its innermost message, or the system's words where an errno is in it. */
+const char *h5_reason(char text[H5_REASON_TEXT]);
+
+hid_t h5_file_type(enum h5_type type);                /* little-endian; not to be closed */
+hid_t h5_memory_type(enum h5_type type);              /* this machine's; not to be closed */
+bool h5_type_of(hid_t type, enum h5_type *out);       /* false for a type outside the plain subset */
+int64_t h5_shape_count(const struct h5_shape *shape); /* elements; -1 on overflow or a negative dimension */
+
+/* Dataspace of `shape` in which the row-major run [start, start + count) is selected; negative on failure. */
+hid_t h5_select_run(const struct h5_shape *shape, int64_t start, int64_t count);
+
+#endif
