@@ -128,6 +128,7 @@ void h5_discard(struct h5 *file)
         (void)H5Pclose(file->transfer);
     if (file->id >= 0)
         (void)H5Fclose(file->id);
+    mem_free(file->image);
     mem_free(file->object);
     mem_free(file->name);
     mem_free(file);

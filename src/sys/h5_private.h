@@ -28,6 +28,8 @@ struct h5 {
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
     size_t objects, capacity;
+    char *image;              /* of a file made in memory: its bytes so far; owned */
+    size_t image_bytes;
 };
 
 /* Quiets HDF5's error printing and keeps it from loading plugins; before any other call of the library. */

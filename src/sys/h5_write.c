@@ -3,6 +3,7 @@
  * after it, so that no rank leaves alone. */
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "h5_private.h"
@@ -74,6 +75,50 @@ static enum status create(struct h5 *file, const char *name, hid_t access, struc
     return status;
 }
 
+/* ---- images: HDF5 grows and fills memory that is ours, so that its bytes are handed over without a copy ---- */
+
+static void *image_realloc(void *pointer, size_t size, H5FD_file_image_op_t operation, void *context)
+{
+    struct h5 *file = context;
+    (void)pointer, (void)operation;
+    char *larger = realloc(file->image, size); /* moves pages instead of copying them */
+    if (!larger)
+        return NULL;
+    if (size > file->image_bytes)
+        memset(larger + file->image_bytes, 0, size - file->image_bytes);
+    file->image = larger;
+    file->image_bytes = size;
+    return larger;
+}
+
+static void *image_malloc(size_t size, H5FD_file_image_op_t operation, void *context)
+{
+    return image_realloc(NULL, size, operation, context);
+}
+
+static void *image_memcpy(void *target, const void *source, size_t size, H5FD_file_image_op_t operation, void *context)
+{
+    (void)operation, (void)context;
+    return memcpy(target, source, size);
+}
+
+static herr_t image_free(void *pointer, H5FD_file_image_op_t operation, void *context)
+{
+    (void)pointer, (void)operation, (void)context; /* h5_discard frees what h5_image_bytes did not hand over */
+    return 0;
+}
+
+static void *image_udata_copy(void *context)
+{
+    return context;
+}
+
+static herr_t image_udata_free(void *context)
+{
+    (void)context;
+    return 0;
+}
+
 enum status h5_create_image(struct h5 **out, struct error *e)
 {
     *out = NULL;
@@ -84,7 +129,10 @@ enum status h5_create_image(struct h5 **out, struct error *e)
     if (!file)
         return STATUS_OS;
     hid_t access = access_properties();
-    if (access >= 0 && H5Pset_fapl_core(access, IMAGE_STEP, false) < 0) {
+    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
+                                             image_udata_copy, image_udata_free, file};
+    if (access >= 0 && (H5Pset_fapl_core(access, IMAGE_STEP, false) < 0 ||
+                        H5Pset_file_image_callbacks(access, &callbacks) < 0)) {
         (void)H5Pclose(access);
         access = H5I_INVALID_HID;
     }
@@ -318,28 +366,8 @@ enum status h5_set_f64(struct h5 *file, const char *object, const char *name, do
 
 /* ---- the end ---- */
 
-enum status h5_image_bytes(struct h5 *file, void **bytes, size_t *size, struct error *e)
-{
-    *bytes = NULL;
-    *size = 0;
-    if (H5Fflush(file->id, H5F_SCOPE_GLOBAL) < 0)
-        return library_failed(file, "flush", "/", e);
-    ssize_t have = H5Fget_file_image(file->id, NULL, 0);
-    if (have <= 0)
-        return library_failed(file, "measure", "/", e);
-    void *image = mem_alloc((size_t)have, 1, "the image of a file", e);
-    if (!image)
-        return STATUS_OS;
-    if (H5Fget_file_image(file->id, image, (size_t)have) != have) {
-        mem_free(image);
-        return library_failed(file, "copy", "/", e);
-    }
-    *bytes = image;
-    *size = (size_t)have;
-    return STATUS_OK;
-}
-
-enum status h5_close_write(struct h5 *file, struct error *e)
+/* Closes everything of HDF5's; the table stays. */
+static enum status close_file(struct h5 *file, struct error *e)
 {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < file->objects; i++) {
@@ -347,10 +375,34 @@ enum status h5_close_write(struct h5 *file, struct error *e)
             status = library_failed(file, "close", file->object[i].path, e);
         file->object[i].id = H5I_INVALID_HID;
     }
-    if (H5Fclose(file->id) < 0 && status == STATUS_OK)
+    if (file->id >= 0 && H5Fclose(file->id) < 0 && status == STATUS_OK)
         status = library_failed(file, "close", "/", e);
     file->id = H5I_INVALID_HID;
-    status = agree(file, status, e);
+    return status;
+}
+
+enum status h5_image_bytes(struct h5 *file, void **bytes, size_t *size, struct error *e)
+{
+    *bytes = NULL;
+    *size = 0;
+    /* Not H5Fget_file_image: with HDF5 1.10.8 it changes the superblock without mending its checksum. */
+    ssize_t length = H5Fflush(file->id, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file->id, NULL, 0);
+    if (length <= 0)
+        return library_failed(file, "flush", "/", e);
+    enum status status = close_file(file, e);
+    if (status != STATUS_OK)
+        return status;
+    CHECK((size_t)length <= file->image_bytes);
+    *bytes = file->image;
+    *size = (size_t)length;
+    file->image = NULL;
+    file->image_bytes = 0;
+    return STATUS_OK;
+}
+
+enum status h5_close_write(struct h5 *file, struct error *e)
+{
+    enum status status = agree(file, close_file(file, e), e);
     h5_discard(file);
     return status;
 }

@@ -89,7 +89,8 @@ enum status h5_set_u64(struct h5 *file, const char *object, const char *name, ui
 enum status h5_set_i64(struct h5 *file, const char *object, const char *name, int64_t value, struct error *e);
 enum status h5_set_f64(struct h5 *file, const char *object, const char *name, double value, struct error *e);
 
-/* Flushes an image file and hands over its bytes (owned by the caller, mem_free). The file stays open. */
+/* Completes an image file and hands over its bytes without a copy (owned by the caller, mem_free). After this the file
+ * takes h5_close_write only. */
 enum status h5_image_bytes(struct h5 *file, void **bytes, size_t *size, struct error *e);
 
 /* Flushes and closes; errors found only now are returned. Does not fsync: that is the caller's protocol. */
