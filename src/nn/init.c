@@ -1,13 +1,13 @@
 /* How weights start. Every number is a pure function of (seed, tensor, element), so that all ranks make the same ones.
  *
  * Sources: uniform +-0.1 for encoder and decoder and +-1/sqrt(H) for the rest are PyTorch's word_language_model and
- * nn.RNN. Orthogonal W_hh: Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of learning";
- * forget bias 1: Gers, Schmidhuber and Cummins (2000) and Jozefowicz, Zaremba and Sutskever (2015).
+ * nn.RNN. Orthogonal W_hh: Saxe, McClelland and Ganguli (2014), "Exact solutions to the nonlinear dynamics of
+ * learning"; forget bias 1: Gers, Schmidhuber and Cummins (2000) and Jozefowicz, Zaremba and Sutskever (2015).
  *
  * rnn-relu: Le, Jaitly and Hinton (2015), "A simple way to initialize recurrent networks of rectified linear units",
  * start W_hh at the identity, biases at zero and W_ih small. Their sequences begin at a zero state; ours is carried
- * through a whole epoch, and with W_hh = I a state that only adds up positive terms grows without bound. So, as they did
- * for speech, the identity is scaled below one: W_hh = a I. A constant input x then drives the state to
+ * through a whole epoch, and with W_hh = I a state that only adds up positive terms grows without bound. So, as they
+ * did for speech, the identity is scaled below one: W_hh = a I. A constant input x then drives the state to
  * relu(W_ih x) / (1 - a), and W_ih uniform in +-(1 - a) sqrt(6 / inputs) keeps mean(h^2) = mean(x^2) there (He et al.
  * 2015, whose sqrt(6 / inputs) is the case a = 0), whatever the number of layers and steps. */
 #include "unroll/nn/param.h"

@@ -73,8 +73,8 @@ void param_digest(const struct param_table *table, const float *values, char hex
  *   in +-1/sqrt(H) (PyTorch's nn.RNN), except rnn-relu, which gets a scaled identity for W_hh, a matching W_ih and zero
  *   biases, so that its state stays bounded over any number of steps (reasons and sources in init.c).
  * UNIFORM: as AUTO, with PyTorch's rule for the recurrent layers of every cell.
- * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal, biases of the recurrent layers 0 and those of lstm's
- *   forget gate 1 (in bias_ih). */
+ * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal, the biases of the recurrent layers 0 and those of
+ *   lstm's forget gate 1 (in bias_ih). */
 enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
 const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
 enum status init_parse(const char *name, enum init *init, struct error *e);
