@@ -1,0 +1,18 @@
+/* The commands: each takes parsed options and returns the exit status with its message in `e`. Commands that run under MPI
+ * initialise and finalise it themselves. */
+#ifndef UNROLL_CLI_COMMANDS_H
+#define UNROLL_CLI_COMMANDS_H
+
+#include "unroll/base/status.h"
+#include "unroll/cli/options.h"
+
+enum status cmd_prepare(const struct options *options, struct error *e);
+enum status cmd_train(const struct options *options, struct error *e);
+enum status cmd_eval(const struct options *options, struct error *e);
+enum status cmd_score(const struct options *options, struct error *e);
+enum status cmd_sample(const struct options *options, struct error *e);
+enum status cmd_inspect(const struct options *options, struct error *e);
+enum status cmd_verify(const struct options *options, struct error *e);
+enum status cmd_gradcheck(const struct options *options, struct error *e);
+
+#endif

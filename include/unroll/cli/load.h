@@ -1,0 +1,25 @@
+/* What the commands that use a trained model share: loading it, choosing threads, finishing their output. */
+#ifndef UNROLL_CLI_LOAD_H
+#define UNROLL_CLI_LOAD_H
+
+#include "unroll/base/status.h"
+#include "unroll/cli/options.h"
+#include "unroll/sys/comm.h"
+#include "unroll/train/checkpoint.h"
+
+/* Collective. Reads the checkpoint of --model for use on every rank. Release with checkpoint_release, also after a
+ * failure. */
+enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
+                       struct error *e);
+
+/* --threads, else OMP_NUM_THREADS, else the cores that this process may run on. */
+int load_threads(const struct options *options);
+
+/* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */
+enum status finish_output(struct error *e);
+
+/* Runs `command` between comm_init and comm_finalize. Of a failure only rank 0 keeps the text, so that it is told once. */
+enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
+                      const struct options *options, struct error *e);
+
+#endif

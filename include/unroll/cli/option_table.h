@@ -1,0 +1,94 @@
+/* THE table of options, and that of commands. Parsing, INI files, --help, config.ini and checkpoints all walk it. */
+#ifndef UNROLL_CLI_OPTION_TABLE_H
+#define UNROLL_CLI_OPTION_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "unroll/base/status.h"
+#include "unroll/cli/options.h"
+
+enum command {
+    COMMAND_PREPARE,
+    COMMAND_TRAIN,
+    COMMAND_EVAL,
+    COMMAND_SCORE,
+    COMMAND_SAMPLE,
+    COMMAND_INSPECT,
+    COMMAND_VERIFY,
+    COMMAND_GRADCHECK,
+    COMMANDS
+};
+
+struct command_info {
+    const char *name;
+    const char *summary;     /* a line in the list of commands */
+    const char *description; /* a paragraph in the command's own help */
+    const char *operand;     /* as the usage line shows it; NULL if there is none */
+    int files_min, files_max;
+    const char *example;     /* a command line that works */
+};
+
+extern const struct command_info command_table[COMMANDS];
+
+/* The command of that name, or COMMANDS. */
+enum command command_find(const char *name);
+
+enum option_type {
+    OPTION_BOOL,     /* bool:        --name, --no-name; in INI files true or false */
+    OPTION_INT,      /* int */
+    OPTION_INT64,    /* int64_t */
+    OPTION_UINT64,   /* uint64_t */
+    OPTION_DOUBLE,   /* double */
+    OPTION_DURATION, /* double:      seconds, or [D-]HH:MM:SS */
+    OPTION_CHOICE,   /* an enum (or bool) of `size` bytes, values 0 .. choices-1 */
+    OPTION_TEXT,     /* const char * */
+    OPTION_FILES,    /* const char *[OPTION_FILES_MAX]: one or more; the int at `count_offset` says how many */
+    OPTION_PERCENTS  /* double[3]:   A,B or A,B,C that sum to 100 */
+};
+
+struct option {
+    const char *name;
+    char letter; /* a short form, or 0 */
+    enum option_type type;
+    unsigned commands; /* bit 1 << COMMAND_... for each command that takes it */
+    unsigned required; /* the same for each that cannot do without */
+    size_t offset, size, count_offset; /* of the field in struct options */
+    const char *initial;      /* the default, as text that parses; NULL: zero bytes */
+    double min, max;          /* numbers: the allowed range */
+    bool above_min, below_max; /* the range leaves its end out */
+    const char *word;         /* numbers: a word allowed instead, and the value it means */
+    double word_value;
+    int choices;              /* OPTION_CHOICE */
+    const char *(*choice)(int value);
+    enum option_class class;
+    const char *section;      /* heading in --help and config.ini */
+    const char *metavar;
+    const char *help;
+};
+
+extern const struct option option_table[];
+extern const int option_count;
+
+/* The option of that name that `command` takes, or NULL. Names are without dashes. */
+const struct option *option_find(enum command command, const char *name);
+
+/* The known name nearest to `name` for a "did you mean": of the commands, or of the options of `command` (COMMANDS: of all
+ * options). NULL if none is near. */
+const char *command_suggest(const char *name);
+const char *option_suggest(enum command command, const char *name);
+
+/* Sets the field from `text`. `where` names the option for messages: "'--layers'" or "'layers' in 'x.ini' line 3". A text
+ * of the wrong kind is `malformed`, a value that is not allowed STATUS_CONFIG. Text is not copied. For OPTION_FILES
+ * appends one file. */
+enum status option_set(const struct option *option, struct options *options, const char *text, const char *where,
+                       enum status malformed, struct error *e);
+
+/* The field as text that option_set reads back; the number's word where it has that value. Not for OPTION_FILES. `room`
+ * is used for numbers; NULL for a text that is not set. */
+const char *option_text(const struct option *option, const struct options *options, char room[96]);
+
+/* What values are allowed, in words: "1 to 8", "above 0 and at most 1". Returns `room`. */
+const char *option_range(const struct option *option, char room[160]);
+
+#endif

@@ -1,0 +1,118 @@
+/* The options of all commands. One typed table (cli/option_table.h) drives command line, INI file, --help, config.ini and
+ * checkpoints: a new option is one field here and one line in option_table.c. */
+#ifndef UNROLL_CLI_OPTIONS_H
+#define UNROLL_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/corpus.h"
+#include "unroll/data/vocab.h"
+#include "unroll/nn/param.h"
+#include "unroll/train/optimizer.h"
+#include "unroll/train/reducer.h"
+
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_PLATEAU, SCHEDULE_COSINE };
+enum resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
+enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
+enum writer_choice { WRITER_CHOICE_AUTO, WRITER_CHOICE_SINGLE, WRITER_CHOICE_PARALLEL };
+
+#define OPTION_FILES_MAX 64
+#define OPTION_EPOCHS_MAX 1000000
+
+struct options {
+    const char *command; /* name of the command */
+    bool help;           /* --help was given: nothing else was looked at */
+    int files;           /* operands, and how many */
+    const char *file[OPTION_FILES_MAX];
+
+    /* files and places */
+    const char *config;                      /* --config FILE, an INI file; flags override it */
+    const char *corpus, *run, *model_path;   /* --corpus C.h5, --run DIR, --model M.h5 */
+    const char *output;                      /* -o, --output */
+    const char *json_summary;                /* --json-summary FILE */
+    bool json;                               /* inspect --json */
+
+    /* prepare */
+    enum level level;
+    int train_files, valid_files, test_files;
+    const char *train_file[OPTION_FILES_MAX], *valid_file[OPTION_FILES_MAX], *test_file[OPTION_FILES_MAX];
+    double split_percent[3];                 /* --split 90,5,5; all 0 if not given */
+    int64_t vocab_size, min_count;           /* vocab_size 0: no limit */
+    bool lowercase;
+    enum invalid_utf8 invalid;
+
+    /* model */
+    struct model_config model;               /* vocab is filled from the corpus */
+    enum init init;
+
+    /* training */
+    int batch, bptt, lane_groups;            /* lane_groups 0: lane_groups_default */
+    struct optimizer_config optimizer;
+    double lr;                               /* options_parse puts the optimizer's own default where none is given */
+    enum schedule_kind schedule;
+    double lr_decay;                         /* step, plateau: divide by this */
+    int64_t lr_step;                         /* step: every so many epochs */
+    double lr_min;                           /* cosine, plateau: not below */
+    int64_t lr_patience;                     /* plateau: validations without improvement before dividing */
+    int64_t warmup;                          /* steps of linear warm-up */
+    double clip;                             /* global norm, 0: none */
+    int64_t epochs, max_steps;               /* max_steps 0: no limit; if it alone is given, epochs is OPTION_EPOCHS_MAX */
+    int64_t patience;                        /* early stopping: validations without improvement; 0: never */
+    uint64_t seed;
+    int64_t eval_every;                      /* steps; 0: at each epoch's end */
+    int64_t checkpoint_every;                /* steps; 0: at each epoch's end */
+    int64_t keep;                            /* checkpoints kept */
+    int64_t log_every;                       /* steps */
+    int64_t check_replicas;                  /* steps between comparisons of the ranks' parameters; 0: only at checkpoints */
+    double max_time;                         /* seconds, 0: none; given as HH:MM:SS */
+    int threads;                             /* 0: OMP_NUM_THREADS, else the cores this rank is bound to */
+    enum reduction reduction;
+    enum resume resume;
+    const char *branch;                      /* --branch NEWDIR: start a new run from this one's newest checkpoint */
+    enum writer_choice checkpoint_writer;
+    double stall_timeout;                    /* seconds; 0: no watchdog */
+
+    /* eval, score, sample */
+    enum split split;
+    bool per_token;
+    bool score_tsv_json;                     /* --format json */
+    int64_t length, count;
+    const char *prime;
+    double temperature, top_p;
+    int64_t top_k;
+
+    struct option_memory *memory; /* which options were given, and strings of the INI file; owned, see options_free */
+};
+
+/* Parses `argv` of `command` (argv[0] is the command's name). With --help sets `help` and looks at nothing else.
+ *
+ * On the command line an unknown option, a missing value, a missing option that the command needs and a text that is no
+ * number are STATUS_USAGE (unknown names get a "did you mean"). A value out of range, options that contradict each other
+ * and any fault of the --config file are STATUS_CONFIG; if that file is missing, STATUS_NOINPUT. Strings point into argv
+ * or into memory owned by `options`. Release with options_free, also after a failure. */
+enum status options_parse(int argc, char **argv, struct options *options, struct error *e);
+void options_free(struct options *options);
+
+/* True if the option was given on the command line or in the --config file. */
+bool options_given(const struct options *options, const char *name);
+
+/* How an option matters to a run that resumes. */
+enum option_class {
+    OPTION_MATHEMATICS, /* a change makes another run: refused on resume */
+    OPTION_EXTENT,      /* how far to go: epochs, max-steps, patience may change */
+    OPTION_CONDUCT      /* how it is carried out: threads, logging, paths ... */
+};
+
+/* Walks the options of `train` in table order, with the effective value as text that parses back to the same bits. Texts
+ * that were not given and have no default (paths) are left out. `value` is valid during the visit only. */
+void options_each_of_run(const struct options *options,
+                         void (*visit)(void *context, const char *name, const char *value, enum option_class class),
+                         void *context);
+
+/* The effective options of `train` as an INI file that is also valid TOML: what DIR/config.ini holds. The text belongs to
+ * the caller (mem_free). STATUS_OS if memory is short. */
+enum status options_ini_text(const struct options *options, char **text, struct error *e);
+
+#endif
