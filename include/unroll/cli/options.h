@@ -29,7 +29,7 @@ struct options {
 
     /* files and places */
     const char *config;                      /* --config FILE, an INI file; flags override it */
-    const char *corpus, *run, *model_path;   /* --corpus C.h5, --run DIR, --model M.h5 */
+    const char *corpus, *run, *model_file;   /* --corpus C.h5, --run DIR, --model M.h5 */
     const char *output;                      /* -o, --output */
     const char *json_summary;                /* --json-summary FILE */
     bool json;                               /* inspect --json */

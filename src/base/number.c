@@ -1,0 +1,71 @@
+#include "unroll/base/number.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *number_format(double value, char text[NUMBER_TEXT])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, NUMBER_TEXT, "%.*g", digits, value);
+        if (isnan(value)) {
+            strcpy(text, "nan"); /* without the sign that some NaNs have */
+            break;
+        }
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return text;
+}
+
+/* strtol and strtod skip leading blanks, and accept "0x10", "inf" and "nan": none of them is meant here. */
+static int looks_decimal(const char *text, const char *allowed)
+{
+    return *text && strspn(text, allowed) == strlen(text);
+}
+
+int number_parse_i64(const char *text, int64_t *value)
+{
+    if (!looks_decimal(text, "+-0123456789"))
+        return EINVAL;
+    char *end;
+    errno = 0;
+    long long parsed = strtoll(text, &end, 10);
+    if (*end || end == text)
+        return EINVAL;
+    if (errno == ERANGE)
+        return ERANGE;
+    *value = parsed;
+    return 0;
+}
+
+int number_parse_u64(const char *text, uint64_t *value)
+{
+    if (!looks_decimal(text, "+-0123456789"))
+        return EINVAL;
+    char *end;
+    errno = 0;
+    unsigned long long parsed = strtoull(text, &end, 10);
+    if (*end || end == text)
+        return EINVAL;
+    if (errno == ERANGE || *text == '-') /* strtoull would wrap a negative number around */
+        return ERANGE;
+    *value = parsed;
+    return 0;
+}
+
+int number_parse_double(const char *text, double *value)
+{
+    if (!looks_decimal(text, "+-.eE0123456789"))
+        return EINVAL;
+    char *end;
+    double parsed = strtod(text, &end);
+    if (*end || end == text)
+        return EINVAL;
+    if (!isfinite(parsed)) /* a number too small to tell from 0 is no error: it becomes 0 or a subnormal */
+        return ERANGE;
+    *value = parsed;
+    return 0;
+}

@@ -1,0 +1,329 @@
+#include "unroll/cli/option_table.h"
+
+#include <string.h>
+
+#include "unroll/cli/suggest.h"
+
+/* clang-format off */
+const struct command_info command_table[COMMANDS] = {
+    [COMMAND_PREPARE] = {
+        .name = "prepare", .summary = "turn text into a corpus file",
+        .description = "Cuts UTF-8 text into tokens, builds the vocabulary from the training text and writes both "
+                       "into one HDF5 file. Either --split cuts one text by position, or --valid and --test name "
+                       "texts of their own.",
+        .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5"},
+    [COMMAND_TRAIN] = {
+        .name = "train", .summary = "train a model, or go on with a run",
+        .description = "Trains a language model on a corpus file. The run directory receives config.ini, "
+                       "metrics.jsonl, checkpoints/ and best.h5; if it holds a run already, training resumes from "
+                       "its newest checkpoint, on any number of ranks. Status 75 means: stopped early with a "
+                       "checkpoint, run the same command again.",
+        .example = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
+    [COMMAND_EVAL] = {
+        .name = "eval", .summary = "loss and perplexity of a model on a split",
+        .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split.",
+        .example = "unroll eval --model runs/book/best.h5 --corpus book.h5 --split test"},
+    [COMMAND_SCORE] = {
+        .name = "score", .summary = "log-probability of each line of a text",
+        .description = "Prints one natural log-probability for each line of FILE, or of standard input.",
+        .operand = "[FILE]", .files_max = 1,
+        .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
+    [COMMAND_SAMPLE] = {
+        .name = "sample", .summary = "write new text",
+        .description = "Draws text from a model. The same seed gives the same text, on any machine of one kind.",
+        .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
+    [COMMAND_INSPECT] = {
+        .name = "inspect", .summary = "what a corpus or checkpoint holds",
+        .description = "Describes corpus files and checkpoints: sizes, options, progress, digests.",
+        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX,
+        .example = "unroll inspect --json runs/book/best.h5"},
+    [COMMAND_VERIFY] = {
+        .name = "verify", .summary = "whether corpora and checkpoints are whole",
+        .description = "Reads every byte of corpus files and checkpoints and compares the digests stored in them.",
+        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX,
+        .example = "unroll verify runs/book/checkpoints/*.h5"},
+    [COMMAND_GRADCHECK] = {
+        .name = "gradcheck", .summary = "check the gradients numerically",
+        .description = "Compares back-propagation through time with central differences of a plain reference in "
+                       "double precision, and the fast code with that reference, on small random models.",
+        .example = "unroll gradcheck --cell gru --layers 2"},
+};
+
+/* The names of choices come from the rooms that own the enums. */
+#define CHOICE(function, type)                       \
+    static const char *function##_choice(int value)  \
+    {                                                \
+        return function((enum type)value);           \
+    }
+CHOICE(level_name, level)
+CHOICE(cell_name, cell)
+CHOICE(init_name, init)
+CHOICE(optimizer_name, optimizer_kind)
+CHOICE(reduction_name, reduction)
+CHOICE(split_name, split)
+
+#define CHOICE_OF(function, ...)                                    \
+    static const char *function(int value)                          \
+    {                                                               \
+        static const char *const names[] = {__VA_ARGS__};           \
+        return names[value];                                        \
+    }
+CHOICE_OF(invalid_choice, "refuse", "replace")
+CHOICE_OF(schedule_choice, "constant", "step", "plateau", "cosine")
+CHOICE_OF(resume_choice, "auto", "never", "must")
+CHOICE_OF(writer_choice, "auto", "single", "parallel")
+CHOICE_OF(format_choice, "tsv", "json")
+
+#define PREPARE (1u << COMMAND_PREPARE)
+#define TRAIN (1u << COMMAND_TRAIN)
+#define EVAL (1u << COMMAND_EVAL)
+#define SCORE (1u << COMMAND_SCORE)
+#define SAMPLE (1u << COMMAND_SAMPLE)
+#define INSPECT (1u << COMMAND_INSPECT)
+#define VERIFY (1u << COMMAND_VERIFY)
+#define GRADCHECK (1u << COMMAND_GRADCHECK)
+
+#define FIELD(field) .offset = offsetof(struct options, field), .size = sizeof(((struct options *)0)->field)
+#define COUNT(field) .count_offset = offsetof(struct options, field)
+#define FROM(least, most) .min = least, .max = most
+#define WORD(text, value) .word = text, .word_value = value
+#define CHOICES(last, function) .type = OPTION_CHOICE, .choices = (last) + 1, .choice = function
+
+#define MANY 1e15 /* more steps or tokens than any run has; exact in a double */
+
+const struct option option_table[] = {
+    {"corpus", .type = OPTION_TEXT, .commands = TRAIN | EVAL, .required = TRAIN | EVAL, FIELD(corpus),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file, made by 'unroll prepare'"},
+    {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
+     .help = "run directory, made if it does not exist; training resumes if it holds a run"},
+    {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | SAMPLE, .required = EVAL | SCORE | SAMPLE, FIELD(model_file),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
+    {"config", .type = OPTION_TEXT, .commands = PREPARE | TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK, FIELD(config),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
+    {"train", .type = OPTION_FILES, .commands = PREPARE, .required = PREPARE, FIELD(train_file), COUNT(train_files),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "training text"},
+    {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "validation text"},
+    {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "test text"},
+    {"split", .type = OPTION_PERCENTS, .commands = PREPARE, FIELD(split_percent),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "A,B,C",
+     .help = "instead of --valid and --test: cut the training text into A, B and C percent, in this order"},
+    {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(output),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file to write"},
+
+    {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
+     .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
+     .help = "what a token is: a Unicode character, a word between blanks, or a byte"},
+    {"vocab-size", .type = OPTION_INT64, .commands = PREPARE, FIELD(vocab_size), FROM(2, VOCAB_MAX), WORD("none", 0),
+     .initial = "none", .class = OPTION_CONDUCT, .section = "Text", .metavar = "N",
+     .help = "keep the N most frequent tokens, <unk> among them; the others become <unk>"},
+    {"min-count", .type = OPTION_INT64, .commands = PREPARE, FIELD(min_count), FROM(1, MANY), .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Text", .metavar = "N", .help = "tokens seen less often become <unk>"},
+    {"lowercase", .type = OPTION_BOOL, .commands = PREPARE, FIELD(lowercase),
+     .class = OPTION_CONDUCT, .section = "Text", .help = "turn the text into lower case"},
+    {"invalid", CHOICES(INVALID_REPLACE, invalid_choice), .commands = PREPARE, FIELD(invalid), .initial = "refuse",
+     .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
+     .help = "bytes that are not UTF-8: refuse the text, or replace them by U+FFFD and count them"},
+
+    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = TRAIN | GRADCHECK, FIELD(model.cell), .initial = "lstm",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
+    {"layers", .type = OPTION_INT, .commands = TRAIN | GRADCHECK, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
+     .initial = "2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
+    {"hidden", .type = OPTION_INT, .commands = TRAIN, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
+    {"embedding", .type = OPTION_INT, .commands = TRAIN, FIELD(model.embedding), FROM(1, MODEL_WIDTH_MAX),
+     WORD("hidden", 0), .initial = "hidden", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     .help = "width of a token's vector; 'hidden': as --hidden"},
+    {"tied", .type = OPTION_BOOL, .commands = TRAIN | GRADCHECK, FIELD(model.tied),
+     .class = OPTION_MATHEMATICS, .section = "Model",
+     .help = "input and output layer share their weights; needs --embedding equal to --hidden"},
+    {"dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(model.dropout), FROM(0, 1), .below_max = true,
+     .initial = "0.2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
+     .help = "probability of dropping a unit before, between and after the layers"},
+    {"init", CHOICES(INIT_ORTHOGONAL, init_name_choice), .commands = TRAIN, FIELD(init), .initial = "auto",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW", .help = "how weights start"},
+    {"seed", .type = OPTION_UINT64, .commands = TRAIN | SAMPLE | GRADCHECK, FIELD(seed), .initial = "1",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     .help = "everything random is a function of it; ranks and threads change nothing"},
+
+    {"batch", .type = OPTION_INT, .commands = TRAIN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
+     .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
+     .help = "lanes of text trained side by side, over all ranks together"},
+    {"bptt", .type = OPTION_INT, .commands = TRAIN, FIELD(bptt), FROM(1, 65535), .initial = "64",
+     .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
+     .help = "time steps that a window unrolls and gradients flow back"},
+    {"lane-groups", .type = OPTION_INT, .commands = TRAIN, FIELD(lane_groups), FROM(1, 1 << 20), WORD("auto", 0),
+     .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
+     .help = "units of exact summation: at most this many ranks can take part"},
+    {"optimizer", CHOICES(OPT_ADAMW, optimizer_name_choice), .commands = TRAIN, FIELD(optimizer.kind),
+     .initial = "adam", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "NAME",
+     .help = "update rule, with PyTorch's formulas"},
+    {"lr", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr), FROM(0, 1e6), WORD("auto", -1), .initial = "auto",
+     .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "learning rate; 'auto': 1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw"},
+    {"momentum", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.momentum), FROM(0, 1), .below_max = true,
+     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X", .help = "of momentum"},
+    {"beta1", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.beta1), FROM(0, 1), .below_max = true,
+     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "of adam and adamw: decay of the mean gradient"},
+    {"beta2", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.beta2), FROM(0, 1), .below_max = true,
+     .initial = "0.999", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "of adam and adamw: decay of the mean square"},
+    {"alpha", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.alpha), FROM(0, 1), .below_max = true,
+     .initial = "0.99", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "of rmsprop: decay of the mean square"},
+    {"epsilon", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.epsilon), FROM(0, 1), WORD("auto", -1),
+     .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "added to the root of the mean square; 'auto': 1e-10 for adagrad, else 1e-8"},
+    {"weight-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(optimizer.weight_decay), FROM(0, 1e6),
+     .initial = "0", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "L2 penalty added to the gradient; for adamw decoupled from it"},
+    {"clip", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(clip), FROM(0, 1e30), .above_min = true, WORD("none", 0),
+     .initial = "5", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "X",
+     .help = "scale the gradient down to this global norm"},
+    {"reduction", CHOICES(REDUCTION_FAST, reduction_name_choice), .commands = TRAIN, FIELD(reduction),
+     .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
+     .help = "gradient sums: exact gives the same bits on any number of ranks, fast is a plain allreduce"},
+
+    {"schedule", CHOICES(SCHEDULE_COSINE, schedule_choice), .commands = TRAIN, FIELD(schedule), .initial = "plateau",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
+     .help = "of the learning rate; plateau divides it when validation stalls"},
+    {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .initial = "2",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "step and plateau divide by this"},
+    {"lr-step", .type = OPTION_INT64, .commands = TRAIN, FIELD(lr_step), FROM(1, OPTION_EPOCHS_MAX), .initial = "1",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N", .help = "step divides every N epochs"},
+    {"lr-patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(lr_patience), FROM(1, MANY), .initial = "1",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N",
+     .help = "plateau divides after N validations without improvement"},
+    {"lr-min", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_min), FROM(0, 1e6), .initial = "0",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "plateau and cosine stop here"},
+    {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(warmup), FROM(0, MANY), .initial = "0",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
+     .help = "let the learning rate rise linearly over the first steps"},
+
+    {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX), .initial = "10",
+     .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .help = "passes over the training text; without limit if --max-steps alone is given"},
+    {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(max_steps), FROM(1, MANY), WORD("none", 0),
+     .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .help = "optimizer steps after which the run is finished"},
+    {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(patience), FROM(1, MANY), WORD("none", 0),
+     .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .help = "finish after N validations without improvement"},
+    {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(max_time), FROM(0, 1e9), .above_min = true,
+     WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
+     .help = "stop with a checkpoint and status 75 after seconds, HH:MM:SS or D-HH:MM:SS"},
+
+    {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(eval_every), FROM(1, MANY), WORD("epoch", 0),
+     .initial = "epoch", .class = OPTION_MATHEMATICS, .section = "Validation and checkpoints", .metavar = "STEPS",
+     .help = "steps from one validation to the next"},
+    {"checkpoint-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(checkpoint_every), FROM(1, MANY),
+     WORD("epoch", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
+     .metavar = "STEPS", .help = "steps from one checkpoint to the next"},
+    {"keep", .type = OPTION_INT64, .commands = TRAIN, FIELD(keep), FROM(1, 1e6), .initial = "2",
+     .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "N",
+     .help = "checkpoints to keep, besides the best"},
+    {"resume", CHOICES(RESUME_MUST, resume_choice), .commands = TRAIN, FIELD(resume), .initial = "auto",
+     .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
+     .help = "a run directory in use: go on with it, refuse it, or insist on it"},
+    {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(branch),
+     .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
+     .help = "start a new run there from this one's newest checkpoint, with changed options"},
+    {"checkpoint-writer", CHOICES(WRITER_CHOICE_PARALLEL, writer_choice), .commands = TRAIN, FIELD(checkpoint_writer),
+     .initial = "auto", .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
+     .help = "rank 0 from memory, or all ranks through parallel HDF5"},
+    {"check-replicas", .type = OPTION_INT64, .commands = TRAIN, FIELD(check_replicas), FROM(1, MANY),
+     WORD("checkpoint", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
+     .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters; also at each checkpoint"},
+
+    {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
+     .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT", .help = "part of the corpus"},
+
+    {"per-token", .type = OPTION_BOOL, .commands = SCORE, FIELD(per_token),
+     .class = OPTION_CONDUCT, .section = "Scoring", .help = "print every token with its log-probability"},
+    {"format", CHOICES(1, format_choice), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
+     .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
+
+    {"length", .type = OPTION_INT64, .commands = SAMPLE, FIELD(length), FROM(1, MANY), .initial = "500",
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N", .help = "tokens in each text"},
+    {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT", .help = "text to go on from"},
+    {"temperature", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(temperature), FROM(0, 1000), .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "X",
+     .help = "below 1 is bolder, above 1 wilder; 0 takes the likeliest token"},
+    {"top-k", .type = OPTION_INT64, .commands = SAMPLE, FIELD(top_k), FROM(1, VOCAB_MAX), WORD("all", 0),
+     .initial = "all", .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
+     .help = "draw from the N likeliest tokens only"},
+    {"top-p", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(top_p), FROM(0, 1), .above_min = true, .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "P",
+     .help = "draw from the likeliest tokens that together have this probability"},
+    {"count", .type = OPTION_INT64, .commands = SAMPLE, FIELD(count), FROM(1, 1e9), .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N", .help = "texts to write"},
+
+    {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK, FIELD(threads), FROM(1, 4096),
+     WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
+     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},
+    {"stall-timeout", .type = OPTION_DURATION, .commands = TRAIN, FIELD(stall_timeout), FROM(0, 1e9),
+     .above_min = true, WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "Conduct",
+     .metavar = "TIME", .help = "end the run if no step completes for so long, naming rank and phase"},
+    {"log-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(log_every), FROM(1, MANY), .initial = "100",
+     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
+     .help = "steps between lines of metrics.jsonl and of a batch log"},
+    {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary),
+     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "write one JSON object at the end"},
+    {"json", .type = OPTION_BOOL, .commands = INSPECT, FIELD(json),
+     .class = OPTION_CONDUCT, .section = "Conduct", .help = "print one JSON object for each file"},
+};
+/* clang-format on */
+
+const int option_count = sizeof option_table / sizeof *option_table;
+
+enum command command_find(const char *name)
+{
+    int command = 0;
+    while (command < COMMANDS && strcmp(command_table[command].name, name) != 0)
+        command++;
+    return (enum command)command;
+}
+
+const struct option *option_find(enum command command, const char *name)
+{
+    for (int i = 0; i < option_count; i++)
+        if (option_table[i].commands >> command & 1 && strcmp(option_table[i].name, name) == 0)
+            return &option_table[i];
+    return NULL;
+}
+
+const char *command_suggest(const char *name)
+{
+    const char *nearest = NULL;
+    int best = SUGGEST_FAR;
+    for (int i = 0; i < COMMANDS; i++) {
+        int distance = suggest_distance(name, command_table[i].name);
+        if (distance < best) {
+            best = distance;
+            nearest = command_table[i].name;
+        }
+    }
+    return nearest;
+}
+
+const char *option_suggest(enum command command, const char *name)
+{
+    const char *nearest = NULL;
+    int best = SUGGEST_FAR;
+    for (int i = 0; i < option_count; i++) {
+        if (command != COMMANDS && !(option_table[i].commands >> command & 1))
+            continue;
+        int distance = suggest_distance(name, option_table[i].name);
+        if (distance < best) {
+            best = distance;
+            nearest = option_table[i].name;
+        }
+    }
+    return nearest;
+}

@@ -1,0 +1,298 @@
+/* Options from and to text, by their type. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/number.h"
+#include "unroll/cli/option_table.h"
+#include "unroll/cli/suggest.h"
+
+static void *field_of(struct options *options, const struct option *option)
+{
+    return (char *)options + option->offset;
+}
+
+static const void *field_of_const(const struct options *options, const struct option *option)
+{
+    return (const char *)options + option->offset;
+}
+
+const char *option_range(const struct option *option, char room[160])
+{
+    char least[NUMBER_TEXT], most[NUMBER_TEXT];
+    number_format(option->min, least);
+    number_format(option->max, most);
+    int at = option->word ? snprintf(room, 160, "'%s', or ", option->word) : 0;
+    char *range = room + at;
+    size_t left = 160 - (size_t)at;
+    bool bounded = option->max < 1e6 || option->type == OPTION_INT || option->type == OPTION_INT64;
+    if (option->type == OPTION_UINT64)
+        snprintf(range, left, "0 to 18446744073709551615");
+    else if (!bounded || option->max >= 1e15)
+        snprintf(range, left, option->above_min ? "above %s" : "%s or more", least);
+    else if (!option->above_min && !option->below_max)
+        snprintf(range, left, "%s to %s", least, most);
+    else
+        snprintf(range, left, "%s %s and %s %s", option->above_min ? "above" : "at least", least,
+                 option->below_max ? "below" : "at most", most);
+    return room;
+}
+
+static enum status malformed_number(const struct option *option, const char *text, const char *where, const char *kind,
+                                    enum status malformed, struct error *e)
+{
+    char range[160];
+    return error_set(e, malformed, "bad value '%s' for %s: not %s; write %s", text, where, kind,
+                     option_range(option, range));
+}
+
+static enum status out_of_range(const struct option *option, const char *text, const char *where, struct error *e)
+{
+    char range[160];
+    return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: out of range; write %s", text, where,
+                     option_range(option, range));
+}
+
+static bool in_range(const struct option *option, double value)
+{
+    return (option->above_min ? value > option->min : value >= option->min) &&
+           (option->below_max ? value < option->max : value <= option->max);
+}
+
+/* The value that a word stands for may be written as a number too, 0 for 'none'; but not -1, which only marks 'auto'. */
+static bool is_word_value(const struct option *option, double value, bool by_word)
+{
+    return option->word && value == option->word_value && (by_word || value >= 0);
+}
+
+/* Two digits after a colon, below `limit`; moves *at behind them. */
+static bool take_part(const char **at, int limit, int *value)
+{
+    int read = 0;
+    if (sscanf(*at, ":%2d%n", value, &read) != 1 || *value < 0 || *value >= limit || (*at)[1] == '-' ||
+        (*at)[1] == '+' || (*at)[1] == ' ')
+        return false;
+    *at += read;
+    return true;
+}
+
+/* Slurm's forms with hours in them, [D-]HH:MM:SS, besides plain seconds. */
+static int parse_duration(const char *text, double *seconds)
+{
+    if (!strchr(text, ':') && !strchr(text + (*text == '-'), '-'))
+        return number_parse_double(text, seconds);
+    int64_t days = 0, hours;
+    int minutes, rest;
+    const char *at = text;
+    const char *dash = strchr(text, '-');
+    char number[16] = "";
+    if (dash) {
+        if (dash == text || (size_t)(dash - text) >= sizeof number)
+            return EINVAL;
+        memcpy(number, text, (size_t)(dash - text));
+        if (number_parse_i64(number, &days) != 0)
+            return EINVAL;
+        at = dash + 1;
+    }
+    size_t digits = strspn(at, "0123456789");
+    if (digits == 0 || digits > 6 || (dash && digits > 2))
+        return EINVAL;
+    memset(number, 0, sizeof number);
+    memcpy(number, at, digits);
+    at += digits;
+    if (number_parse_i64(number, &hours) != 0 || (dash && hours > 23) || !take_part(&at, 60, &minutes) ||
+        !take_part(&at, 60, &rest) || *at)
+        return EINVAL;
+    *seconds = (double)(((days * 24 + hours) * 60 + minutes) * 60 + rest);
+    return 0;
+}
+
+static enum status set_bool(bool *field, const char *text, const char *where, enum status malformed, struct error *e)
+{
+    static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+            *field = strcmp(text, yes[i]) == 0;
+            return STATUS_OK;
+        }
+    }
+    return error_set(e, malformed, "bad value '%s' for %s: neither yes nor no; write true or false", text, where);
+}
+
+static enum status set_choice(const struct option *option, void *field, const char *text, const char *where,
+                              struct error *e)
+{
+    char known[200] = "";
+    const char *nearest = NULL;
+    int best = SUGGEST_FAR;
+    for (int i = 0; i < option->choices; i++) {
+        const char *name = option->choice(i);
+        if (strcmp(name, text) == 0) {
+            if (option->size == sizeof(bool))
+                *(bool *)field = i != 0;
+            else
+                memcpy(field, &i, sizeof i); /* an enum is an unsigned int */
+            return STATUS_OK;
+        }
+        int distance = suggest_distance(text, name);
+        if (distance < best) {
+            best = distance;
+            nearest = name;
+        }
+        size_t length = strlen(known);
+        snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", name);
+    }
+    if (nearest)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: no such choice; did you mean '%s'? (one of %s)",
+                         text, where, nearest, known);
+    return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: no such choice; write one of %s", text, where, known);
+}
+
+static enum status set_percents(double percent[3], const char *text, const char *where, enum status malformed,
+                                struct error *e)
+{
+    double parsed[3] = {0};
+    int parts = 0;
+    bool good = true;
+    for (const char *at = text; good && at;) {
+        char number[NUMBER_TEXT] = "";
+        size_t length = strcspn(at, ",");
+        good = parts < 3 && length < sizeof number;
+        if (!good)
+            break;
+        memcpy(number, at, length);
+        good = number_parse_double(number, &parsed[parts++]) == 0;
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    if (!good || parts < 2)
+        return error_set(e, malformed, "bad value '%s' for %s: not two or three numbers; write percentages such as "
+                         "90,5,5", text, where);
+    double sum = parsed[0] + parsed[1] + parsed[2];
+    if (parsed[0] <= 0 || parsed[1] < 0 || parsed[2] < 0 || sum < 100 - 1e-9 || sum > 100 + 1e-9)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: not shares of 100; write percentages that sum to "
+                         "100, the first above 0, such as 90,5,5", text, where);
+    memcpy(percent, parsed, sizeof parsed);
+    return STATUS_OK;
+}
+
+static enum status add_file(const struct option *option, struct options *options, const char *text, const char *where,
+                            struct error *e)
+{
+    const char **files = field_of(options, option);
+    int *count = (int *)((char *)options + option->count_offset);
+    if (*count == OPTION_FILES_MAX)
+        return error_set(e, STATUS_USAGE, "cannot take '%s' for %s: more than %d files; concatenate some of them",
+                         text, where, OPTION_FILES_MAX);
+    files[(*count)++] = text;
+    return STATUS_OK;
+}
+
+enum status option_set(const struct option *option, struct options *options, const char *text, const char *where,
+                       enum status malformed, struct error *e)
+{
+    void *field = field_of(options, option);
+    bool word = option->word && strcmp(text, option->word) == 0;
+    int64_t whole = (int64_t)option->word_value;
+    uint64_t natural = 0;
+    double real = option->word_value;
+    int fault = 0;
+    switch (option->type) {
+    case OPTION_BOOL:
+        return set_bool(field, text, where, malformed, e);
+    case OPTION_CHOICE:
+        return set_choice(option, field, text, where, e);
+    case OPTION_PERCENTS:
+        return set_percents(field, text, where, malformed, e);
+    case OPTION_FILES:
+        if (!*text)
+            return error_set(e, malformed, "bad value '' for %s: empty; write the name of a file", where);
+        return add_file(option, options, text, where, e);
+    case OPTION_TEXT:
+        if (!*text && option->offset != offsetof(struct options, prime))
+            return error_set(e, malformed, "bad value '' for %s: empty; write a name", where);
+        *(const char **)field = text;
+        return STATUS_OK;
+    case OPTION_UINT64:
+        fault = number_parse_u64(text, &natural);
+        if (fault == EINVAL)
+            return malformed_number(option, text, where, "a whole number", malformed, e);
+        if (fault)
+            return out_of_range(option, text, where, e);
+        *(uint64_t *)field = natural;
+        return STATUS_OK;
+    case OPTION_INT:
+    case OPTION_INT64:
+        if (!word)
+            fault = number_parse_i64(text, &whole);
+        if (fault == EINVAL)
+            return malformed_number(option, text, where, "a whole number", malformed, e);
+        if (fault || !(in_range(option, (double)whole) || is_word_value(option, (double)whole, word)))
+            return out_of_range(option, text, where, e);
+        if (option->type == OPTION_INT)
+            *(int *)field = (int)whole; /* fits: so does the range of every OPTION_INT */
+        else
+            *(int64_t *)field = whole;
+        return STATUS_OK;
+    case OPTION_DOUBLE:
+    case OPTION_DURATION:
+        if (!word)
+            fault = option->type == OPTION_DOUBLE ? number_parse_double(text, &real) : parse_duration(text, &real);
+        if (fault == EINVAL && option->type == OPTION_DURATION)
+            return error_set(e, malformed, "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or "
+                             "D-HH:MM:SS", text, where);
+        if (fault == EINVAL)
+            return malformed_number(option, text, where, "a number", malformed, e);
+        if (fault || !(in_range(option, real) || is_word_value(option, real, word)))
+            return out_of_range(option, text, where, e);
+        *(double *)field = real;
+        return STATUS_OK;
+    }
+    CHECK(!"a type of option without a case");
+    return STATUS_INTERNAL;
+}
+
+const char *option_text(const struct option *option, const struct options *options, char room[96])
+{
+    const void *field = field_of_const(options, option);
+    double value = 0;
+    switch (option->type) {
+    case OPTION_BOOL:
+        return *(const bool *)field ? "true" : "false";
+    case OPTION_TEXT:
+        return *(const char *const *)field;
+    case OPTION_CHOICE: {
+        int choice = 0;
+        if (option->size == sizeof(bool))
+            choice = *(const bool *)field;
+        else
+            memcpy(&choice, field, sizeof choice);
+        return option->choice(choice);
+    }
+    case OPTION_UINT64:
+        snprintf(room, 96, "%llu", (unsigned long long)*(const uint64_t *)field);
+        return room;
+    case OPTION_INT:
+    case OPTION_INT64: {
+        int64_t whole = option->type == OPTION_INT ? *(const int *)field : *(const int64_t *)field;
+        if (option->word && (double)whole == option->word_value)
+            return option->word;
+        snprintf(room, 96, "%lld", (long long)whole);
+        return room;
+    }
+    case OPTION_DOUBLE:
+    case OPTION_DURATION:
+        value = *(const double *)field;
+        return option->word && value == option->word_value ? option->word : number_format(value, room);
+    case OPTION_PERCENTS: {
+        const double *percent = field;
+        char part[3][NUMBER_TEXT];
+        snprintf(room, 96, "%s,%s,%s", number_format(percent[0], part[0]), number_format(percent[1], part[1]),
+                 number_format(percent[2], part[2]));
+        return room;
+    }
+    case OPTION_FILES:
+        break;
+    }
+    CHECK(!"this type of option has no text");
+    return NULL;
+}

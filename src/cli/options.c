@@ -1,0 +1,478 @@
+#include "unroll/cli/options.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/base/number.h"
+#include "unroll/cli/option_table.h"
+#include "unroll/sys/ini.h"
+
+/* Strings of the INI file, in one chain. */
+struct kept_string {
+    struct kept_string *next;
+    char text[];
+};
+
+enum origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_FLAG };
+
+struct option_memory {
+    struct kept_string *strings;
+    unsigned char *origin; /* [option_count] an enum origin each */
+};
+
+static int number_of(const struct option *option)
+{
+    return (int)(option - option_table);
+}
+
+void options_free(struct options *options)
+{
+    struct option_memory *memory = options->memory;
+    if (!memory)
+        return;
+    while (memory->strings) {
+        struct kept_string *next = memory->strings->next;
+        mem_free(memory->strings);
+        memory->strings = next;
+    }
+    mem_free(memory->origin);
+    mem_free(memory);
+    options->memory = NULL;
+}
+
+bool options_given(const struct options *options, const char *name)
+{
+    const struct option *option = option_find(command_find(options->command), name);
+    CHECK(option != NULL);
+    return options->memory->origin[number_of(option)] != ORIGIN_DEFAULT;
+}
+
+/* ---- defaults ---- */
+
+/* All fields get theirs, also those that the command does not take: a field means the same everywhere. Where two commands
+ * give one field different defaults, that of `command` comes last. */
+static void set_defaults(struct options *options, enum command command)
+{
+    struct error e;
+    for (int own = 0; own < 2; own++) {
+        for (int i = 0; i < option_count; i++) {
+            const struct option *option = &option_table[i];
+            bool mine = option->commands >> command & 1;
+            if (option->initial && mine == own)
+                CHECK(option_set(option, options, option->initial, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
+        }
+    }
+}
+
+/* ---- command line ---- */
+
+struct arguments {
+    int count, next;
+    char **text;
+    enum command command;
+    struct options *options;
+    struct error *e;
+};
+
+static enum status unknown_option(const struct arguments *arguments, const char *typed, const char *name)
+{
+    const char *command = command_table[arguments->command].name;
+    const char *near = option_suggest(arguments->command, name);
+    bool elsewhere = false;
+    for (int other = 0; other < COMMANDS && !elsewhere; other++) {
+        elsewhere = option_find((enum command)other, name) != NULL;
+        if (elsewhere && !near)
+            return error_set(arguments->e, STATUS_USAGE,
+                             "unknown option '%s': '%s' does not take it, '%s' does; see 'unroll %s --help'", typed,
+                             command, command_table[other].name, command);
+    }
+    if (near)
+        return error_set(arguments->e, STATUS_USAGE, "unknown option '%s': '%s' does not take it; did you mean '--%s'?",
+                         typed, command, near);
+    return error_set(arguments->e, STATUS_USAGE, "unknown option '%s': '%s' does not take it; see 'unroll %s --help'",
+                     typed, command, command);
+}
+
+/* True if an argument looks like an option rather than a value: "-o", "--name", but not "-", "-1" or "-.5". */
+static bool looks_like_option(const char *text)
+{
+    return text[0] == '-' && text[1] && !strchr("0123456789.", text[1]);
+}
+
+static enum status missing_value(const struct arguments *arguments, const struct option *option)
+{
+    return error_set(arguments->e, STATUS_USAGE, "missing value for '--%s': it takes %s; write '--%s=VALUE'",
+                     option->name, option->metavar, option->name);
+}
+
+/* `value` is what followed '=', or NULL. */
+static enum status take_flag(struct arguments *arguments, const struct option *option, const char *value)
+{
+    char where[80];
+    snprintf(where, sizeof where, "'--%s'", option->name);
+    unsigned char *origin = &arguments->options->memory->origin[number_of(option)];
+    *origin = ORIGIN_FLAG;
+    if (option->type == OPTION_BOOL && !value)
+        value = "true";
+    else if (!value && (arguments->next == arguments->count || looks_like_option(arguments->text[arguments->next])))
+        return missing_value(arguments, option);
+    bool several = option->type == OPTION_FILES && !value;
+    do {
+        if (!value)
+            value = arguments->text[arguments->next++];
+        enum status status = option_set(option, arguments->options, value, where, STATUS_USAGE, arguments->e);
+        if (status != STATUS_OK)
+            return status;
+        value = NULL;
+    } while (several && arguments->next < arguments->count && !looks_like_option(arguments->text[arguments->next]));
+    return STATUS_OK;
+}
+
+static enum status take_long(struct arguments *arguments, const char *typed)
+{
+    char name[64];
+    size_t length = strcspn(typed + 2, "=");
+    if (length >= sizeof name)
+        return error_set(arguments->e, STATUS_USAGE, "unknown option '%.80s...': no option is that long; see 'unroll %s "
+                         "--help'", typed, command_table[arguments->command].name);
+    memcpy(name, typed + 2, length);
+    name[length] = '\0';
+    const char *value = typed[2 + length] ? typed + 2 + length + 1 : NULL;
+    const struct option *option = option_find(arguments->command, name);
+    if (option)
+        return take_flag(arguments, option, value);
+    if (strncmp(name, "no-", 3) == 0) {
+        option = option_find(arguments->command, name + 3);
+        if (option && option->type == OPTION_BOOL) {
+            if (value)
+                return error_set(arguments->e, STATUS_USAGE, "bad option '%s': '--%s' takes no value; leave it out",
+                                 typed, name);
+            return take_flag(arguments, option, "false");
+        }
+    }
+    char shown[80];
+    snprintf(shown, sizeof shown, "--%s", name);
+    return unknown_option(arguments, shown, name);
+}
+
+static enum status take_short(struct arguments *arguments, const char *typed)
+{
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        if (option->commands >> arguments->command & 1 && option->letter && option->letter == typed[1])
+            return take_flag(arguments, option, typed[2] ? typed + 2 : NULL);
+    }
+    return unknown_option(arguments, typed, typed + 1);
+}
+
+static enum status take_operand(struct arguments *arguments, const char *text)
+{
+    const struct command_info *command = &command_table[arguments->command];
+    struct options *options = arguments->options;
+    if (command->files_max == 0)
+        return error_set(arguments->e, STATUS_USAGE,
+                         "unexpected argument '%s': '%s' takes options only; see 'unroll %s --help'", text,
+                         command->name, command->name);
+    if (options->files == command->files_max)
+        return error_set(arguments->e, STATUS_USAGE, "too many files at '%s': '%s' takes at most %d; run it again for "
+                         "the others", text, command->name, command->files_max);
+    options->file[options->files++] = text;
+    return STATUS_OK;
+}
+
+static enum status take_all(struct arguments *arguments)
+{
+    bool operands_only = false;
+    while (arguments->next < arguments->count) {
+        const char *text = arguments->text[arguments->next++];
+        enum status status;
+        if (!operands_only && strcmp(text, "--") == 0) {
+            operands_only = true;
+            continue;
+        }
+        if (!operands_only && (strcmp(text, "--help") == 0 || strcmp(text, "-h") == 0)) {
+            arguments->options->help = true;
+            return STATUS_OK;
+        }
+        if (operands_only || text[0] != '-' || !text[1])
+            status = take_operand(arguments, text);
+        else if (text[1] == '-')
+            status = take_long(arguments, text);
+        else
+            status = take_short(arguments, text);
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+/* ---- INI file ---- */
+
+struct file_reading {
+    const char *path;
+    enum command command;
+    struct options *options;
+    int *line; /* [option_count] where it was set, 0 if it was not */
+};
+
+static const char *keep_string(struct option_memory *memory, const char *text, struct error *e)
+{
+    size_t bytes = strlen(text) + 1;
+    struct kept_string *kept = mem_alloc(1, sizeof *kept + bytes, "an option of the configuration file", e);
+    if (!kept)
+        return NULL;
+    memcpy(kept->text, text, bytes);
+    kept->next = memory->strings;
+    memory->strings = kept;
+    return kept->text;
+}
+
+/* One file may serve several commands: options that only others take are passed over, and so is a section that bears
+ * another command's name. Other sections only group. */
+static enum status take_entry(void *context, const char *section, const char *name, const char *value, int element,
+                              int line, struct error *e)
+{
+    struct file_reading *reading = context;
+    char where[300];
+    snprintf(where, sizeof where, "'%.60s' in '%.150s' line %d", name, reading->path, line);
+    const struct option *option = option_find(reading->command, name);
+    bool known = option != NULL;
+    for (int other = 0; other < COMMANDS && !known; other++)
+        known = option_find((enum command)other, name) != NULL;
+    if (!known) {
+        const char *near = option_suggest(reading->command, name);
+        if (!near)
+            near = option_suggest(COMMANDS, name);
+        if (near)
+            return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where, near);
+        return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; see 'unroll %s --help'", where,
+                         command_table[reading->command].name);
+    }
+    enum command owner = command_find(section);
+    if (!option || (owner != COMMANDS && owner != reading->command))
+        return STATUS_OK;
+    int number = number_of(option);
+    if (option->offset == offsetof(struct options, config))
+        return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file", where);
+    if (element > 0 && option->type != OPTION_FILES)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array; write one value", value, where);
+    if (element == 0 && reading->line[number])
+        return error_set(e, STATUS_CONFIG, "option %s is set a second time: line %d has it too; remove one of them",
+                         where, reading->line[number]);
+    reading->line[number] = line;
+    unsigned char *origin = &reading->options->memory->origin[number];
+    if (*origin == ORIGIN_FLAG)
+        return STATUS_OK;
+    *origin = ORIGIN_FILE;
+    const char *kept = keep_string(reading->options->memory, value, e);
+    return kept ? option_set(option, reading->options, kept, where, STATUS_CONFIG, e) : STATUS_OS;
+}
+
+static enum status take_file(struct options *options, enum command command, struct error *e)
+{
+    struct file_reading reading = {.path = options->config, .command = command, .options = options};
+    reading.line = mem_alloc((size_t)option_count, sizeof *reading.line, "the configuration file", e);
+    if (!reading.line)
+        return STATUS_OS;
+    enum status status = ini_read(options->config, take_entry, &reading, e);
+    mem_free(reading.line);
+    return status;
+}
+
+/* ---- all together ---- */
+
+static enum status check_required(const struct options *options, enum command command, struct error *e)
+{
+    const struct command_info *info = &command_table[command];
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        if (option->required >> command & 1 && options->memory->origin[i] == ORIGIN_DEFAULT)
+            return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
+                             option->name, info->name, option->name, option->metavar, info->example);
+    }
+    if (options->files < info->files_min)
+        return error_set(e, STATUS_USAGE, "missing argument '%s': '%s' needs a file; for example: %s", info->operand,
+                         info->name, info->example);
+    return STATUS_OK;
+}
+
+/* torch.optim's learning rates are meant to be replaced; these suit mean losses per token, clipped at norm 5. */
+static double default_lr(enum optimizer_kind kind)
+{
+    switch (kind) {
+    case OPT_SGD:
+        return 1;
+    case OPT_MOMENTUM:
+        return 0.1;
+    case OPT_ADAGRAD:
+        return 0.02;
+    case OPT_RMSPROP:
+    case OPT_ADAM:
+    case OPT_ADAMW:
+        break;
+    }
+    return 0.002;
+}
+
+/* Defaults that follow from other options. */
+static void derive(struct options *options, enum command command)
+{
+    if (options->model.embedding == 0)
+        options->model.embedding = options->model.hidden;
+    if (options->lr < 0)
+        options->lr = default_lr(options->optimizer.kind);
+    if (options->optimizer.epsilon < 0)
+        options->optimizer.epsilon = options->optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
+    if (command == COMMAND_TRAIN && options->max_steps > 0 && !options_given(options, "epochs"))
+        options->epochs = OPTION_EPOCHS_MAX;
+}
+
+static enum status check_train(const struct options *options, struct error *e)
+{
+    char first[NUMBER_TEXT], second[NUMBER_TEXT];
+    if (options->model.tied && options->model.embedding != options->model.hidden)
+        return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
+                         options->model.embedding, options->model.hidden);
+    if (options->lane_groups > options->batch)
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%d' for '--lane-groups': more than the %d lanes of --batch; write 1 to %d",
+                         options->lane_groups, options->batch, options->batch);
+    if (options->schedule != SCHEDULE_CONSTANT && options->lr_min > options->lr)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
+                         number_format(options->lr_min, first), number_format(options->lr, second), second);
+    if (options->branch && strcmp(options->branch, options->run) == 0)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for '--branch': it is --run itself; name another directory",
+                         options->branch);
+    return STATUS_OK;
+}
+
+static enum status check_prepare(const struct options *options, struct error *e)
+{
+    if (options->split_percent[0] > 0 && (options->valid_files || options->test_files))
+        return error_set(e, STATUS_CONFIG, "cannot use '--split' together with '--%s': both say where a split comes "
+                         "from; leave one out", options->valid_files ? "valid" : "test");
+    return STATUS_OK;
+}
+
+enum status options_parse(int argc, char **argv, struct options *options, struct error *e)
+{
+    *options = (struct options){0};
+    CHECK(argc > 0);
+    enum command command = command_find(argv[0]);
+    CHECK(command != COMMANDS);
+    options->command = command_table[command].name;
+    options->memory = mem_alloc(1, sizeof *options->memory, "options", e);
+    if (!options->memory)
+        return STATUS_OS;
+    options->memory->origin = mem_alloc((size_t)option_count, 1, "options", e);
+    if (!options->memory->origin)
+        return STATUS_OS;
+    set_defaults(options, command);
+    struct arguments arguments = {argc, 1, argv, command, options, e};
+    enum status status = take_all(&arguments);
+    if (options->help)
+        return STATUS_OK;
+    if (status == STATUS_OK && options->config)
+        status = take_file(options, command, e);
+    if (status == STATUS_OK)
+        status = check_required(options, command, e);
+    if (status != STATUS_OK)
+        return status;
+    derive(options, command);
+    if (command == COMMAND_TRAIN)
+        return check_train(options, e);
+    return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
+}
+
+/* ---- as text ---- */
+
+void options_each_of_run(const struct options *options,
+                         void (*visit)(void *context, const char *name, const char *value, enum option_class class),
+                         void *context)
+{
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        char room[96];
+        if (!(option->commands >> COMMAND_TRAIN & 1) || option->offset == offsetof(struct options, config))
+            continue;
+        const char *value = option_text(option, options, room);
+        if (value)
+            visit(context, option->name, value, option->class);
+    }
+}
+
+struct growing_text {
+    char *text;
+    size_t length, capacity;
+    const char *section;
+    struct error *e;
+    enum status status;
+};
+
+static void add_text(struct growing_text *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_text(struct growing_text *out, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    void *text = out->text;
+    if (out->status == STATUS_OK)
+        out->status = mem_grow(&text, &out->capacity, out->length + (size_t)bytes + 1, 1, "configuration", out->e);
+    if (out->status != STATUS_OK)
+        return;
+    out->text = text;
+    va_start(arguments, format);
+    vsnprintf(out->text + out->length, (size_t)bytes + 1, format, arguments);
+    va_end(arguments);
+    out->length += (size_t)bytes;
+}
+
+/* Quoted unless TOML has a bare form for it. */
+static void add_value(struct growing_text *out, const struct option *option, const char *value)
+{
+    double number;
+    if (option->type == OPTION_BOOL || (option->type != OPTION_TEXT && number_parse_double(value, &number) == 0)) {
+        add_text(out, "%s", value);
+        return;
+    }
+    add_text(out, "\"");
+    for (const char *at = value; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            add_text(out, "\\%c", *at);
+        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            add_text(out, "\\u%04x", (unsigned char)*at);
+        else
+            add_text(out, "%c", *at);
+    }
+    add_text(out, "\"");
+}
+
+enum status options_ini_text(const struct options *options, char **text, struct error *e)
+{
+    struct growing_text out = {.e = e};
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        char room[96];
+        if (!(option->commands >> COMMAND_TRAIN & 1) || option->offset == offsetof(struct options, config))
+            continue;
+        const char *value = option_text(option, options, room);
+        if (!value)
+            continue;
+        if (!out.section || strcmp(out.section, option->section) != 0)
+            add_text(&out, "%s# %s\n", out.section ? "\n" : "", option->section);
+        out.section = option->section;
+        add_text(&out, "%s = ", option->name);
+        add_value(&out, option, value);
+        add_text(&out, "\n");
+    }
+    if (out.status != STATUS_OK) {
+        mem_free(out.text);
+        return out.status;
+    }
+    *text = out.text;
+    return STATUS_OK;
+}
