@@ -1,0 +1,139 @@
+/* unroll eval: loss, perplexity and bits per token of a model on a split of a corpus. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/sys/json.h"
+#include "unroll/train/evaluator.h"
+
+/* The split to use: the one asked for, else the test split, else the validation split. */
+static enum status choose_split(const struct options *options, const struct corpus *corpus, enum split *split,
+                                struct error *e)
+{
+    if (options_given(options, "split"))
+        *split = options->split;
+    else
+        *split = corpus->tokens[SPLIT_TEST] > 0 ? SPLIT_TEST : SPLIT_VALID;
+    if (corpus->tokens[*split] > 0)
+        return STATUS_OK;
+    if (options_given(options, "split"))
+        return error_set(e, STATUS_DATA, "cannot evaluate on the %s split of '%s': there is none; choose another with "
+                         "--split, or prepare the corpus with one", split_name(*split), options->corpus);
+    return error_set(e, STATUS_DATA, "cannot evaluate on '%s': it has neither a test nor a valid split; prepare it with "
+                     "--split, --test or --valid, or say --split train", options->corpus);
+}
+
+/* Token ids mean the same in both only if the vocabularies are the same. */
+static enum status check_vocabulary(const struct options *options, const struct checkpoint *checkpoint,
+                                    const struct corpus *corpus, struct error *e)
+{
+    const struct vocab *of_model = checkpoint->vocab, *of_corpus = corpus->vocab;
+    if (of_model->level != of_corpus->level)
+        return error_set(e, STATUS_DATA, "cannot evaluate on '%s': its tokens are of level %s and those of '%s' of "
+                         "level %s; use the corpus that the model was trained on", options->corpus,
+                         level_name(of_corpus->level), options->model_file, level_name(of_model->level));
+    char digest_of_model[33], digest_of_corpus[33];
+    vocab_digest(of_model, digest_of_model);
+    vocab_digest(of_corpus, digest_of_corpus);
+    if (strcmp(digest_of_model, digest_of_corpus) == 0)
+        return STATUS_OK;
+    return error_set(e, STATUS_DATA, "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
+                     "entries); use the corpus that the model was trained on, or one prepared from the same training "
+                     "text", options->corpus, of_corpus->size, options->model_file, of_model->size);
+}
+
+/* Not collective. */
+static enum status open_corpus(const struct options *options, const struct checkpoint *checkpoint,
+                               struct corpus **corpus, enum split *split, struct error *e)
+{
+    enum status status = corpus_open(options->corpus, corpus, e);
+    if (!status)
+        status = check_vocabulary(options, checkpoint, *corpus, e);
+    if (!status)
+        status = choose_split(options, *corpus, split, e);
+    return status;
+}
+
+static enum status print_result(const struct options *options, const struct corpus *corpus, enum split split,
+                                double loss, int64_t targets, struct error *e)
+{
+    if (!options->json) {
+        printf("split           %s\n", split_name(split));
+        printf("tokens          %lld\n", (long long)targets);
+        printf("unknown         %lld\n", (long long)corpus->unknowns[split]);
+        printf("loss            %.6f nats per token\n", loss);
+        printf("perplexity      %.6g\n", exp(loss));
+        printf("bits per token  %.6f\n", loss / M_LN2);
+        return finish_output(e);
+    }
+    struct json json;
+    json_init(&json);
+    json_object_begin(&json, NULL);
+    json_string(&json, "model", options->model_file);
+    json_string(&json, "corpus", options->corpus);
+    json_string(&json, "split", split_name(split));
+    json_int(&json, "tokens", targets);
+    json_int(&json, "unknown", corpus->unknowns[split]);
+    json_double(&json, "loss", loss);
+    json_double(&json, "perplexity", exp(loss));
+    json_double(&json, "bits_per_token", loss / M_LN2);
+    json_object_end(&json);
+    const char *text;
+    enum status status = json_text(&json, &text, e);
+    if (!status) {
+        printf("%s\n", text);
+        status = finish_output(e);
+    }
+    json_release(&json);
+    return status;
+}
+
+static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
+                            struct corpus *corpus, enum split split, struct error *e)
+{
+    struct evaluator_config config = {
+        .split = split,
+        .model = checkpoint->model,
+        .batch = checkpoint->batch,
+        .bptt = checkpoint->bptt,
+        .groups = checkpoint->groups,
+        .threads = load_threads(options),
+    };
+    struct evaluator *evaluator;
+    enum status status = evaluator_create(comm, corpus, &config, checkpoint->values, &evaluator, e);
+    if (status)
+        return status;
+    double loss_sum = 0;
+    int64_t targets = 0;
+    status = evaluator_run(evaluator, &loss_sum, &targets, e);
+    evaluator_free(evaluator);
+    double loss = loss_sum / (double)targets;
+    if (!status && !isfinite(loss))
+        status = error_set(e, STATUS_CHECKPOINT, "cannot evaluate with '%s': the loss is not finite; its training "
+                           "diverged: use an earlier checkpoint", options->model_file);
+    if (!status && comm->rank == 0)
+        status = print_result(options, corpus, split, loss, targets, e);
+    return comm_agree(comm, status, e);
+}
+
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct checkpoint checkpoint;
+    struct corpus *corpus = NULL;
+    enum split split = SPLIT_TEST;
+    enum status status = load_model(comm, options, &checkpoint, e);
+    if (!status)
+        status = comm_agree(comm, open_corpus(options, &checkpoint, &corpus, &split, e), e);
+    if (!status)
+        status = evaluate(comm, options, &checkpoint, corpus, split, e);
+    corpus_close(corpus);
+    checkpoint_release(&checkpoint);
+    return status;
+}
+
+enum status cmd_eval(const struct options *options, struct error *e)
+{
+    return with_comm(run, options, e);
+}

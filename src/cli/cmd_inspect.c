@@ -1,0 +1,245 @@
+/* unroll inspect: what a checkpoint or a corpus holds, for people or as one JSON object. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/number.h"
+#include "unroll/cli/commands.h"
+#include "unroll/cli/file_kind.h"
+#include "unroll/cli/load.h"
+#include "unroll/sys/h5.h"
+#include "unroll/sys/json.h"
+#include "unroll/train/checkpoint.h"
+
+/* One walk over the facts serves both forms: for people a heading or an aligned line each, for programs a member. */
+struct report {
+    struct json *json; /* NULL: plain text */
+};
+
+static void begin(struct report *report, const char *key, const char *heading)
+{
+    if (report->json)
+        json_object_begin(report->json, key);
+    else
+        printf("\n%s\n", heading);
+}
+
+static void end(struct report *report)
+{
+    if (report->json)
+        json_object_end(report->json);
+}
+
+static void tell(struct report *report, const char *key, const char *text)
+{
+    if (report->json)
+        json_string(report->json, key, text);
+    else
+        printf("  %-20s %s\n", key, text);
+}
+
+static void tell_int(struct report *report, const char *key, int64_t value)
+{
+    if (report->json)
+        json_int(report->json, key, value);
+    else
+        printf("  %-20s %lld\n", key, (long long)value);
+}
+
+static void tell_double(struct report *report, const char *key, double value)
+{
+    char text[NUMBER_TEXT];
+    if (report->json)
+        json_double(report->json, key, value);
+    else
+        printf("  %-20s %s\n", key, isnan(value) ? "none yet" : number_format(value, text));
+}
+
+static void tell_bool(struct report *report, const char *key, bool value)
+{
+    if (report->json)
+        json_bool(report->json, key, value);
+    else
+        printf("  %-20s %s\n", key, value ? "yes" : "no");
+}
+
+static void tell_vocabulary(struct report *report, const struct vocab *vocab)
+{
+    char digest[33];
+    vocab_digest(vocab, digest);
+    begin(report, "vocabulary", "vocabulary");
+    tell(report, "level", level_name(vocab->level));
+    tell_int(report, "size", vocab->size);
+    tell(report, "digest", digest);
+    end(report);
+}
+
+/* ---- checkpoints ---- */
+
+static void tell_model(struct report *report, const struct checkpoint *checkpoint)
+{
+    const struct model_config *model = &checkpoint->model;
+    begin(report, "model", "model");
+    tell(report, "cell", cell_name(model->cell));
+    tell_int(report, "layers", model->layers);
+    tell_int(report, "embedding", model->embedding);
+    tell_int(report, "hidden", model->hidden);
+    tell_bool(report, "tied", model->tied);
+    tell_double(report, "dropout", model->dropout);
+    end(report);
+}
+
+static void tell_parameters(struct report *report, const struct checkpoint *checkpoint)
+{
+    char digest[33];
+    param_digest(&checkpoint->table, checkpoint->values, digest);
+    if (report->json) {
+        json_string(report->json, "parameters_digest", digest);
+        json_int(report->json, "parameters", (int64_t)checkpoint->table.elements);
+        json_array_begin(report->json, "tensors");
+    } else {
+        printf("\nparameters\n");
+        printf("  %-20s %s\n", "digest", digest);
+        printf("  %-20s %zu\n", "trainable numbers", checkpoint->table.elements);
+    }
+    for (int i = 0; i < checkpoint->table.count; i++) {
+        const struct param *param = &checkpoint->table.param[i];
+        const char *alias = param->alias >= 0 ? checkpoint->table.param[param->alias].name : NULL;
+        if (report->json) {
+            json_object_begin(report->json, NULL);
+            json_string(report->json, "name", param->name);
+            json_array_begin(report->json, "shape");
+            for (int dim = 0; dim < param->rank; dim++)
+                json_int(report->json, NULL, param->shape[dim]);
+            json_array_end(report->json);
+            if (alias)
+                json_string(report->json, "tied_to", alias);
+            json_object_end(report->json);
+            continue;
+        }
+        printf("  %-20s [%lld]", param->name, (long long)param->shape[0]);
+        if (param->rank == 2)
+            printf("[%lld]", (long long)param->shape[1]);
+        if (alias)
+            printf("  tied to %s", alias);
+        printf("\n");
+    }
+    if (report->json)
+        json_array_end(report->json);
+}
+
+static void tell_progress(struct report *report, const struct progress *progress)
+{
+    begin(report, "progress", "progress");
+    tell_int(report, "step", progress->step);
+    tell_int(report, "epoch", progress->epoch);
+    tell_int(report, "window", progress->window);
+    tell_int(report, "tokens", progress->tokens);
+    tell_int(report, "skipped", progress->skipped);
+    tell_double(report, "valid_loss", progress->valid_loss);
+    tell_double(report, "best_valid_loss", progress->best_valid_loss);
+    tell_int(report, "best_step", progress->best_step);
+    tell_double(report, "seconds", progress->seconds);
+    tell_bool(report, "finished", progress->finished != 0);
+    end(report);
+}
+
+static void tell_options(struct report *report, const struct checkpoint *checkpoint)
+{
+    begin(report, "options", "options");
+    for (int i = 0; i < checkpoint->options; i++)
+        tell(report, checkpoint->option[i].name, checkpoint->option[i].value);
+    end(report);
+}
+
+static enum status inspect_checkpoint(struct report *report, const char *path, struct error *e)
+{
+    struct checkpoint checkpoint;
+    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &checkpoint, e);
+    if (status)
+        return status;
+    tell(report, "file", path);
+    tell(report, "format", "unroll-checkpoint");
+    tell_int(report, "step", checkpoint.progress.step);
+    tell_int(report, "epoch", checkpoint.progress.epoch);
+    tell_model(report, &checkpoint);
+    tell_vocabulary(report, checkpoint.vocab);
+    tell_parameters(report, &checkpoint);
+    begin(report, "lanes", "lanes");
+    tell_int(report, "batch", checkpoint.batch);
+    tell_int(report, "bptt", checkpoint.bptt);
+    tell_int(report, "lane_groups", checkpoint.groups);
+    end(report);
+    tell_progress(report, &checkpoint.progress);
+    tell_options(report, &checkpoint);
+    tell(report, "corpus_digest", checkpoint.corpus_digest);
+    checkpoint_release(&checkpoint);
+    return status;
+}
+
+/* ---- corpora ---- */
+
+static enum status inspect_corpus(struct report *report, const char *path, struct error *e)
+{
+    struct corpus *corpus;
+    enum status status = corpus_open(path, &corpus, e);
+    if (status)
+        return status;
+    tell(report, "file", path);
+    tell(report, "format", "unroll-corpus");
+    tell(report, "digest", corpus->digest);
+    tell_vocabulary(report, corpus->vocab);
+    for (int split = 0; split < SPLITS; split++) {
+        if (corpus->tokens[split] == 0)
+            continue;
+        begin(report, split_name(split), split_name(split));
+        tell_int(report, "tokens", corpus->tokens[split]);
+        tell_int(report, "unknown", corpus->unknowns[split]);
+        end(report);
+    }
+    corpus_close(corpus);
+    return STATUS_OK;
+}
+
+/* ---- files ---- */
+
+static enum status inspect(struct report *report, const char *path, struct error *e)
+{
+    enum file_kind kind;
+    enum status status = file_kind(path, &kind, e);
+    if (status)
+        return status;
+    return kind == FILE_CHECKPOINT ? inspect_checkpoint(report, path, e) : inspect_corpus(report, path, e);
+}
+
+/* One object, on a line. */
+static enum status inspect_json(const char *path, struct json *json, struct error *e)
+{
+    struct report report = {json};
+    const char *text;
+    json_clear(json);
+    json_object_begin(json, NULL);
+    enum status status = inspect(&report, path, e);
+    if (status)
+        return status;
+    json_object_end(json);
+    status = json_text(json, &text, e);
+    if (!status)
+        printf("%s\n", text);
+    return status;
+}
+
+enum status cmd_inspect(const struct options *options, struct error *e)
+{
+    struct json json;
+    struct report plain = {NULL};
+    enum status status = STATUS_OK;
+    json_init(&json);
+    for (int i = 0; i < options->files && !status; i++) {
+        if (i > 0 && !options->json)
+            printf("\n");
+        status = options->json ? inspect_json(options->file[i], &json, e) : inspect(&plain, options->file[i], e);
+    }
+    json_release(&json);
+    return status ? status : finish_output(e);
+}

@@ -1,0 +1,41 @@
+#include "unroll/cli/load.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
+                       struct error *e)
+{
+    memset(checkpoint, 0, sizeof *checkpoint);
+    return comm_agree(comm, checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, checkpoint, e), e);
+}
+
+int load_threads(const struct options *options)
+{
+    return options->threads > 0 ? options->threads : omp_get_max_threads();
+}
+
+enum status finish_output(struct error *e)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return STATUS_OK;
+    return error_set(e, STATUS_IO, "cannot write to 'standard output': %s; what was printed is incomplete",
+                     errno ? strerror(errno) : "an earlier write failed");
+}
+
+enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
+                      const struct options *options, struct error *e)
+{
+    struct comm comm;
+    enum status status = comm_init(&comm, e);
+    if (status)
+        return status;
+    status = command(&comm, options, e);
+    if (status && comm.rank != 0 && e)
+        e->text[0] = '\0';
+    comm_finalize(&comm);
+    return status;
+}
