@@ -1,0 +1,44 @@
+/* Files that survive what befalls the machine: written under a temporary name, synced, renamed, the folder synced. A reader
+ * sees the old file or the new one, never half of either. Interrupted and short writes are carried on.
+ *
+ * Messages name the path; statuses are those of the errno (STATUS_IO, STATUS_NOINPUT, STATUS_OS), or STATUS_CANTCREATE where
+ * a file or folder cannot be made. */
+#ifndef UNROLL_BASE_FILE_H
+#define UNROLL_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+
+#define FILE_PATH_MAX 4096
+
+/* A last question before a file gets its final name, e.g. whether the run's lock is still ours. A status other than OK
+ * stops the renaming and becomes its result. */
+struct file_guard {
+    enum status (*check)(void *context, struct error *e);
+    void *context;
+};
+
+/* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
+enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
+
+/* Writes all bytes at `offset` of an open file called `path`. */
+enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e);
+/* fsync. After a failure nothing is known about what is on the disk. */
+enum status file_sync(int fd, const char *path, struct error *e);
+
+/* Renames `temporary`, which must be synced, to `path` in the same folder, and syncs the folder. `guard` may be NULL. */
+enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e);
+
+/* Writes `path` whole, by way of "`path`.tmp", which does not stay behind on failure. `guard` may be NULL. */
+enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
+                         struct error *e);
+
+/* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
+enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
+
+/* Makes a folder and those above it; one that is there already is fine. */
+enum status file_make_folders(const char *path, struct error *e);
+
+#endif

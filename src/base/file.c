@@ -1,0 +1,193 @@
+#include "unroll/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *advice(int error_number)
+{
+    switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+        return "free some space";
+    case EACCES:
+    case EPERM:
+        return "check its permissions";
+    case EROFS:
+        return "choose a folder that can be written to";
+    case ENOENT:
+    case ENOTDIR:
+        return "check the path";
+    default:
+        return "check the file system";
+    }
+}
+
+static enum status failed(struct error *e, const char *verb, const char *path)
+{
+    int error_number = errno;
+    return error_set(e, status_of_errno(error_number), "cannot %s '%s': %s; %s", verb, path, strerror(error_number),
+                     advice(error_number));
+}
+
+static enum status cannot_create(struct error *e, const char *path)
+{
+    int error_number = errno;
+    return error_set(e, error_number == ENOSPC || error_number == EDQUOT || error_number == EIO ? STATUS_IO
+                                                                                                : STATUS_CANTCREATE,
+                     "cannot create '%s': %s; %s", path, strerror(error_number), advice(error_number));
+}
+
+static int open_again(const char *path, int flags, mode_t mode)
+{
+    int fd;
+    do
+        fd = open(path, flags | O_CLOEXEC, mode);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e)
+{
+    int length = snprintf(path, FILE_PATH_MAX, "%s/%s", folder, name);
+    if (length < 0 || length >= FILE_PATH_MAX)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", folder);
+    return STATUS_OK;
+}
+
+enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e)
+{
+    const char *next = data;
+    while (bytes > 0) {
+        ssize_t written = pwrite(fd, next, bytes, (off_t)offset);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written == 0)
+            errno = EIO; /* a regular file takes at least a byte or says why not */
+        if (written <= 0)
+            return failed(e, "write", path);
+        next += written;
+        offset += written;
+        bytes -= (size_t)written;
+    }
+    return STATUS_OK;
+}
+
+enum status file_sync(int fd, const char *path, struct error *e)
+{
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? STATUS_OK : failed(e, "sync", path);
+}
+
+/* So that a new name in the folder of `path` is on the disk too. */
+static enum status sync_folder_of(const char *path, struct error *e)
+{
+    char folder[FILE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(folder, sizeof folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    int fd = open_again(folder, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return failed(e, "open", folder);
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    /* Some file systems cannot sync folders and say EINVAL: their renames are as safe as they get. */
+    enum status status = result != 0 && errno != EINVAL ? failed(e, "sync", folder) : STATUS_OK;
+    (void)close(fd);
+    return status;
+}
+
+enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e)
+{
+    if (guard) {
+        enum status status = guard->check(guard->context, e);
+        if (status)
+            return status;
+    }
+    int result;
+    do
+        result = rename(temporary, path);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
+        return failed(e, "rename to", path);
+    return sync_folder_of(path, e);
+}
+
+enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
+                         struct error *e)
+{
+    char temporary[FILE_PATH_MAX];
+    int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    if (length < 0 || length >= (int)sizeof temporary)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+    int fd = open_again(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0)
+        return cannot_create(e, temporary);
+    enum status status = file_write_at(fd, temporary, data, bytes, 0, e);
+    if (!status)
+        status = file_sync(fd, temporary, e);
+    if (close(fd) != 0 && errno != EINTR && !status)
+        status = failed(e, "close", temporary);
+    if (!status)
+        status = file_commit(temporary, path, guard, e);
+    if (status)
+        (void)unlink(temporary); /* gone already if the renaming was done */
+    return status;
+}
+
+enum status file_read_text(const char *path, char *text, size_t size, struct error *e)
+{
+    int fd = open_again(path, O_RDONLY, 0);
+    if (fd < 0)
+        return failed(e, "open", path);
+    size_t length = 0;
+    ssize_t got = 1;
+    while (length < size - 1 && got != 0) {
+        got = read(fd, text + length, size - 1 - length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            break;
+        length += (size_t)got;
+    }
+    enum status status = got < 0 ? failed(e, "read", path) : STATUS_OK;
+    text[length] = '\0';
+    (void)close(fd);
+    return status;
+}
+
+enum status file_make_folders(const char *path, struct error *e)
+{
+    char part[FILE_PATH_MAX];
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof part)
+        return error_set(e, STATUS_CONFIG, "cannot use '%.200s' as a folder: it is %s; choose another name", path,
+                         length ? "too long" : "empty");
+    memcpy(part, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (part[i] != '/' && part[i] != '\0')
+            continue;
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0) {
+            /* A folder that is there may answer EEXIST, but also EROFS or EACCES. */
+            int error_number = errno;
+            struct stat entry;
+            if (stat(part, &entry) != 0 || !S_ISDIR(entry.st_mode)) {
+                errno = error_number == EEXIST ? ENOTDIR : error_number;
+                return cannot_create(e, part);
+            }
+        }
+        part[i] = i < length ? '/' : '\0';
+    }
+    return STATUS_OK;
+}
