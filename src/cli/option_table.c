@@ -275,8 +275,8 @@ const struct option option_table[] = {
      .help = "steps between lines of metrics.jsonl and of a batch log"},
     {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary),
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "write one JSON object at the end"},
-    {"json", .type = OPTION_BOOL, .commands = INSPECT, FIELD(json),
-     .class = OPTION_CONDUCT, .section = "Conduct", .help = "print one JSON object for each file"},
+    {"json", .type = OPTION_BOOL, .commands = INSPECT | EVAL, FIELD(json),
+     .class = OPTION_CONDUCT, .section = "Conduct", .help = "print JSON, one object a line"},
 };
 /* clang-format on */
 

@@ -1,0 +1,152 @@
+# Unroll: a trainer for recurrent neural network language models on CPU clusters.
+# `make help` lists the targets and variables; `make info` shows what would be built with what.
+
+BUILD   ?= build
+CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+ARCH    ?= native
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+VERSION := 0.1.0
+
+# --- libraries -----------------------------------------------------------------------------------------------------
+# BLIS_CFLAGS and BLIS_LIBS may be given for a BLIS elsewhere; the others come from pkg-config (PKG_CONFIG_PATH).
+PKGS       := ompi-c hdf5-openmpi libutf8proc jansson inih
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+MULTIARCH  := $(shell $(CC) -print-multiarch 2>/dev/null)
+BLIS_DEBIAN := /usr/include/$(MULTIARCH)/blis-openmp
+ifneq ($(wildcard $(BLIS_DEBIAN)),)
+BLIS_CFLAGS ?= -I$(BLIS_DEBIAN)
+BLIS_LIBS   ?= -L/usr/lib/$(MULTIARCH)/blis-openmp -Wl,-rpath,/usr/lib/$(MULTIARCH)/blis-openmp -lblis
+else
+BLIS_CFLAGS ?= $(shell pkg-config --cflags blis 2>/dev/null)
+BLIS_LIBS   ?= $(shell pkg-config --libs blis 2>/dev/null || echo -lblis)
+endif
+
+# --- flags ---------------------------------------------------------------------------------------------------------
+OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
+WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wwrite-strings -Wvla
+WARN     += $(if $(CI)$(WERROR),-Werror)
+CODE     := -std=gnu11 $(OPT) -march=$(ARCH) -fopenmp -fno-math-errno $(SANITIZE)
+CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
+              $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
+LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm
+
+# --- sources -------------------------------------------------------------------------------------------------------
+LIB_SRC    := $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
+LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
+
+.DEFAULT_GOAL := all
+.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault demo asan lint format install clean info FORCE
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/unroll ## build the program (the default)
+
+help: ## this list
+	@echo "Targets:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s%s\n", $$1, $$2 }'
+	@echo "Variables:"
+	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
+	@echo "  ARCH=native    -march=, x86-64-v3 and the like for mixed clusters"
+	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
+	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
+
+# --- build ---------------------------------------------------------------------------------------------------------
+$(BUILD)/unroll: $(BUILD)/src/cli/main.o $(BUILD)/libunroll.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/libunroll.a: $(LIB_OBJ) $(BUILD)/sources
+	@rm -f $@
+	$(AR) rcs $@ $(LIB_OBJ)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(BUILD_FACTS) -MMD -MP -c -o $@ $<
+
+# Facts about the build go into one file, so that a new revision recompiles that one alone.
+REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
+COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null)
+version_of     = $(shell pkg-config --modversion $(1) 2>/dev/null)
+LIBRARIES     := Open MPI $(call version_of,ompi-c), HDF5 $(call version_of,hdf5-openmpi), \
+                 jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)
+$(BUILD)/src/base/build_info.o: $(BUILD)/revision
+$(BUILD)/src/base/build_info.o: BUILD_FACTS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \
+	-DBUILD_COMPILER='"$(COMPILER)"' -DBUILD_FLAGS='"$(strip $(CODE) $(CFLAGS))"' -DBUILD_LIBRARIES='"$(strip $(LIBRARIES))"'
+
+# Each of these files changes only when its text does; what depends on it is made anew then.
+$(BUILD)/flags: TEXT = $(CC) $(CFLAGS_ALL)
+$(BUILD)/revision: TEXT = $(VERSION) $(REVISION) $(COMPILER) $(LIBRARIES)
+$(BUILD)/sources: TEXT = $(LIB_OBJ)
+$(BUILD)/flags $(BUILD)/revision $(BUILD)/sources: FORCE
+	@mkdir -p $(@D)
+	@$(if $(PKG_LIBS),,echo "unroll: libraries are missing: pkg-config does not find all of '$(PKGS)'; run tools/install-deps" >&2; exit 69)
+	@echo '$(TEXT)' | cmp -s - $@ || echo '$(TEXT)' >$@
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS) -lcmocka
+
+$(BUILD)/tests/mpi/%: tests/mpi/%.c $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS)
+
+# --- tests ---------------------------------------------------------------------------------------------------------
+RUN_TESTS = BUILD=$(BUILD) tools/run-tests
+
+deps: ## install what is missing (tools/install-deps)
+	@tools/install-deps --quiet
+
+tests: all $(UNIT_TESTS) $(MPI_TESTS) ## build all test programs
+
+# A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
+check: deps ## install what is missing, build, run all tests
+	@$(MAKE) --no-print-directory tests
+	@$(RUN_TESTS) floors unit mpi cli fault
+
+check-unit: all $(UNIT_TESTS) ## tests of single rooms
+	@$(RUN_TESTS) unit
+
+check-mpi: all $(MPI_TESTS) ## programs on 1, 2, 3 and 4 ranks
+	@$(RUN_TESTS) mpi
+
+check-cli: all ## the command line
+	@$(RUN_TESTS) cli
+
+check-fault: tests ## faults and failures, with the long loops (up to half an hour)
+	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+asan: ## unit, MPI and a part of the command line's tests under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" tests
+	@BUILD=$(BUILD)/asan tools/run-tests --asan unit mpi cli
+
+demo: ## a real text from download to new text, with a crash on the way
+	@tools/demo
+
+# --- upkeep --------------------------------------------------------------------------------------------------------
+lint: ## clang-tidy, shellcheck and the include rules, where installed
+	@tools/lint
+
+format: ## lay out the C code anew (clang-format 14); `tools/format --check` only looks
+	@tools/format
+
+install: all ## program, README and license under $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/unroll
+	install -m 755 $(BUILD)/unroll $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/unroll/
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+info: ## what would be built with what
+	@echo 'version    $(VERSION) $(REVISION)'
+	@echo 'compiler   $(CC) ($(COMPILER))'
+	@echo 'flags      $(CFLAGS_ALL)'
+	@echo 'libraries  $(strip $(LIBRARIES))'
+	@echo 'link       $(LIBS)'
+	@echo 'build in   $(BUILD)'
+
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' 2>/dev/null)

@@ -1,0 +1,109 @@
+#include "unroll/cli/help.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define WIDTH 79
+#define COLUMN 28 /* where the explanations start */
+
+/* Words of `text` wrapped at WIDTH, the lines after the first indented; `at` is the column the first starts in. */
+static void wrap(FILE *stream, const char *text, int at, int indent)
+{
+    bool first = true;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (!first && at + 1 + length > WIDTH) {
+            fprintf(stream, "\n%*s", indent, "");
+            at = indent;
+            first = true;
+        }
+        at += fprintf(stream, "%s%.*s", first ? "" : " ", length, text);
+        first = false;
+        text += length;
+        text += strspn(text, " ");
+    }
+    fputc('\n', stream);
+}
+
+static void list_item(FILE *stream, const char *left, const char *text)
+{
+    int at = fprintf(stream, "  %s", left);
+    if (at + 2 > COLUMN) {
+        fputc('\n', stream);
+        at = 0;
+    }
+    fprintf(stream, "%*s", COLUMN - at, "");
+    wrap(stream, text, COLUMN, COLUMN);
+}
+
+void help_program(FILE *stream)
+{
+    fputs("Usage: unroll COMMAND [options]\n\n", stream);
+    wrap(stream, "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 "
+         "files. The same run gives the same parameters, bit for bit, on any number of ranks and threads.", 0, 0);
+    fputs("\nCommands:\n", stream);
+    for (int command = 0; command < COMMANDS; command++)
+        list_item(stream, command_table[command].name, command_table[command].summary);
+    fputs("\nOptions:\n", stream);
+    list_item(stream, "--help", "this text; 'unroll COMMAND --help' for a command");
+    list_item(stream, "--version", "version, compiler, flags and libraries");
+    fputs("\nExit status:\n", stream);
+    wrap(stream, "  0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
+         "memory; 73 cannot create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint "
+         "unusable; 78 bad configuration; 79 diverged", 0, 2);
+    fputs("\nExample:\n"
+          "  unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5\n"
+          "  mpirun -n 2 unroll train --corpus book.h5 --run runs/book\n"
+          "  unroll sample --model runs/book/best.h5\n",
+          stream);
+}
+
+/* "-o, --output FILE"; "--[no-]tied" */
+static void option_heading(const struct option *option, char *room, size_t size)
+{
+    char letter[8] = "";
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    if (option->type == OPTION_BOOL)
+        snprintf(room, size, "%s--[no-]%s", letter, option->name);
+    else
+        snprintf(room, size, "%s--%s %s", letter, option->name, option->metavar);
+}
+
+static void option_explanation(const struct option *option, bool required, char *room, size_t size)
+{
+    size_t at = (size_t)snprintf(room, size, "%s", option->help);
+    if (option->type == OPTION_CHOICE) {
+        for (int i = 0; i < option->choices && at < size; i++)
+            at += (size_t)snprintf(room + at, size - at, "%s%s", i ? ", " : ": ", option->choice(i));
+    }
+    if (at < size && required)
+        snprintf(room + at, size - at, " (required)");
+    else if (at < size && option->initial)
+        snprintf(room + at, size - at, " (default: %s)", option->initial);
+}
+
+void help_command(FILE *stream, enum command command)
+{
+    const struct command_info *info = &command_table[command];
+    fprintf(stream, "Usage: unroll %s", info->name);
+    for (int i = 0; i < option_count; i++)
+        if (option_table[i].required >> command & 1)
+            fprintf(stream, " --%s %s", option_table[i].name, option_table[i].metavar);
+    fprintf(stream, " [options]%s%s\n\n", info->operand ? " " : "", info->operand ? info->operand : "");
+    wrap(stream, info->description, 0, 0);
+    const char *section = "";
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        char heading[80], explanation[500];
+        if (!(option->commands >> command & 1))
+            continue;
+        if (strcmp(section, option->section) != 0)
+            fprintf(stream, "\n%s:\n", option->section);
+        section = option->section;
+        option_heading(option, heading, sizeof heading);
+        option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
+        list_item(stream, heading, explanation);
+    }
+    fprintf(stream, "\nExample:\n  %s\n", info->example);
+}
