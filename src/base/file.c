@@ -123,6 +123,21 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
     return sync_folder_of(path, e);
 }
 
+enum status file_write_new(const char *path, const void *data, size_t bytes, struct error *e)
+{
+    int fd = open_again(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0)
+        return cannot_create(e, path);
+    enum status status = file_write_at(fd, path, data, bytes, 0, e);
+    if (!status)
+        status = file_sync(fd, path, e);
+    if (close(fd) != 0 && errno != EINTR && !status)
+        status = failed(e, "close", path);
+    if (status)
+        (void)unlink(path);
+    return status;
+}
+
 enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
                          struct error *e)
 {
@@ -130,18 +145,12 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
     int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (length < 0 || length >= (int)sizeof temporary)
         return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
-    int fd = open_again(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (fd < 0)
-        return cannot_create(e, temporary);
-    enum status status = file_write_at(fd, temporary, data, bytes, 0, e);
-    if (!status)
-        status = file_sync(fd, temporary, e);
-    if (close(fd) != 0 && errno != EINTR && !status)
-        status = failed(e, "close", temporary);
-    if (!status)
-        status = file_commit(temporary, path, guard, e);
+    enum status status = file_write_new(temporary, data, bytes, e);
     if (status)
-        (void)unlink(temporary); /* gone already if the renaming was done */
+        return status;
+    status = file_commit(temporary, path, guard, e);
+    if (status)
+        (void)unlink(temporary); /* gone already if only the folder could not be synced */
     return status;
 }
 

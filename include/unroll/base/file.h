@@ -28,6 +28,9 @@ enum status file_write_at(int fd, const char *path, const void *data, size_t byt
 /* fsync. After a failure nothing is known about what is on the disk. */
 enum status file_sync(int fd, const char *path, struct error *e);
 
+/* Makes (or empties) the file, writes it whole and syncs it. On failure it is removed. */
+enum status file_write_new(const char *path, const void *data, size_t bytes, struct error *e);
+
 /* Renames `temporary`, which must be synced, to `path` in the same folder, and syncs the folder. `guard` may be NULL. */
 enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e);
 

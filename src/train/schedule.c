@@ -1,0 +1,75 @@
+#include "unroll/train/schedule.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const names[] = {
+    [SCHEDULE_CONSTANT] = "constant",
+    [SCHEDULE_STEP] = "step",
+    [SCHEDULE_PLATEAU] = "plateau",
+    [SCHEDULE_COSINE] = "cosine",
+};
+
+const char *schedule_name(enum schedule_kind kind)
+{
+    return names[kind];
+}
+
+enum status schedule_parse(const char *name, enum schedule_kind *kind, struct error *e)
+{
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *kind = (enum schedule_kind)i;
+            return STATUS_OK;
+        }
+    }
+    return error_set(e, STATUS_CONFIG, "unknown schedule '%s'; use constant, step, plateau or cosine", name);
+}
+
+static double cosine(const struct schedule_config *config, const struct schedule_point *point)
+{
+    double span = (double)(point->total - 1 - config->warmup);
+    double x = span > 0 ? (double)(point->step - config->warmup) / span : 0;
+    x = x < 0 ? 0 : x > 1 ? 1 : x;
+    return config->minimum + (config->lr - config->minimum) * (1 + cos(M_PI * x)) / 2;
+}
+
+double schedule_lr(const struct schedule_config *config, const struct schedule_point *point)
+{
+    double lr = config->lr;
+    switch (config->kind) {
+    case SCHEDULE_CONSTANT:
+        break;
+    case SCHEDULE_STEP:
+        lr = config->lr / pow(config->decay, (double)(point->epoch / config->every));
+        break;
+    case SCHEDULE_PLATEAU:
+        lr = config->lr * point->factor;
+        break;
+    case SCHEDULE_COSINE:
+        lr = cosine(config, point);
+        break;
+    }
+    double least = config->minimum < config->lr ? config->minimum : config->lr;
+    if (config->kind != SCHEDULE_CONSTANT && lr < least)
+        lr = least;
+    if (point->step < config->warmup)
+        lr *= (double)(point->step + 1) / (double)config->warmup;
+    return lr;
+}
+
+bool schedule_validated(const struct schedule_config *config, bool improved, double *factor, int64_t *stalls)
+{
+    if (config->kind != SCHEDULE_PLATEAU)
+        return false;
+    if (improved) {
+        *stalls = 0;
+        return false;
+    }
+    ++*stalls;
+    if (*stalls < config->patience)
+        return false;
+    *stalls = 0;
+    *factor /= config->decay;
+    return true;
+}
