@@ -1,0 +1,79 @@
+/* The unrolled model on one rank: forward over a window, loss, back-propagation through time, truncated at the window's
+ * start. Knows neither ranks nor files. Formulas are PyTorch's (nn.RNN, nn.LSTM, nn.GRU, two biases); the same formulas in
+ * plain double precision are in nn/reference.h.
+ *
+ * Bits: every number computed for a lane is the same whatever the other lanes, the rank's range of lanes and the number
+ * of threads are; gradients are summed over lane groups in the order of base/lane_tree.h.
+ *
+ * Not thread safe: one caller; it uses `threads` OpenMP threads inside. No allocation, no I/O and no system call after
+ * model_create. */
+#ifndef UNROLL_NN_MODEL_H
+#define UNROLL_NN_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/base/status.h"
+#include "unroll/base/window.h"
+#include "unroll/nn/param.h"
+
+struct model;
+
+struct model_shape {
+    int bptt;            /* the longest window, T */
+    int batch, groups;   /* global lanes and lane groups; groups 1 .. batch */
+    int group_begin, group_end; /* the groups of this rank: its lanes are those of these groups */
+    int threads;         /* OpenMP threads; >= 1 */
+    bool train;          /* allocate what the backward pass needs */
+    bool exact;          /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
+    uint64_t seed;       /* of the dropout masks */
+};
+
+/* `values` [table->total] is the caller's, must outlive the model, and is read at model_pack. STATUS_OS if memory is
+ * short, STATUS_CONFIG if the shape makes no sense. */
+enum status model_create(const struct model_config *config, const float *values, const struct model_shape *shape,
+                         struct model **out, struct error *e);
+void model_free(struct model *model); /* NULL is allowed */
+/* Bytes that model_create would allocate. */
+size_t model_bytes(const struct model_config *config, const struct model_shape *shape);
+
+/* Copies the parameters into the layout of the kernels: call after every change of `values`. */
+void model_pack(struct model *model);
+
+/* Sums over the window that model_forward has seen. */
+struct model_loss {
+    const double *group;       /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
+    const int64_t *targets;    /* [groups of this rank] how many targets each sum has */
+    const float *row;          /* [T][lanes] -log p(target) of each position, 0 where there is no target */
+};
+
+/* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are applied
+ * and everything the backward pass needs is kept (only for shape.train); with step < 0 no dropout: evaluation. */
+void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss);
+
+/* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every parameter,
+ * one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_nodes(groups, group_begin, group_end)),
+ * overwritten. The carried state advances. The caller divides by the global token count. */
+void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
+                 struct model_loss *loss);
+
+/* Logits of the last time step of the last model_forward: [lanes][V], rows `*stride` floats apart; valid until the next
+ * call. For sampling; computed on demand. */
+const float *model_logits(struct model *model, int *stride);
+
+/* Carried state: `h` (and `c` for lstm) of each layer, [lanes][H] without padding. Zero after model_create. */
+int model_state_count(const struct model_config *config);                             /* L, or 2L for lstm */
+const char *model_state_name(const struct model_config *config, int index, char name[16]); /* "h_l0", "c_l0", ... */
+void model_state_get(const struct model *model, int index, float *state);
+void model_state_set(struct model *model, int index, const float *state);
+void model_state_zero_lane(struct model *model, int lane);
+
+/* Wall seconds spent since the last call, by phase of the step; for bench and the logs. */
+struct model_phases {
+    double input_projection, recurrent_forward, output_layer, recurrent_backward, weight_gradients, other;
+};
+void model_take_phases(struct model *model, struct model_phases *phases);
+
+#endif

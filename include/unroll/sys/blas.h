@@ -1,0 +1,37 @@
+/* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the yardstick.
+ *
+ * BLIS 0.9 knows no AMD CPU newer than Zen 3 and falls to plain C code on others (35 instead of 190 GFLOP/s per core on a
+ * Zen 5). blas_init therefore names the AVX-512 kernels on such a CPU; a BLIS_ARCH_TYPE in the environment is respected. */
+#ifndef UNROLL_SYS_BLAS_H
+#define UNROLL_SYS_BLAS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+
+/* One tile of C = A B (+ C): `narrow` rows by `wide` columns, C row-major, columns contiguous. The packed operands:
+ * a [k][narrow], b [k][wide], both 64-byte aligned. BLIS's own kernel prefers columns or rows; this hides which. */
+#define BLAS_NARROW_MAX 16
+#define BLAS_WIDE_MAX 64
+
+struct blas_tile {
+    int narrow, wide;  /* rows and columns of a tile */
+    int kc;            /* BLIS's blocking of k for this CPU: panels that long stay in cache */
+    const char *kernel; /* name of BLIS's sub-configuration, e.g. "haswell", "skx" */
+    void *ukr, *context;
+    int swap;          /* kernel stores columns: its m is our wide dimension */
+};
+
+/* Not thread safe: once, before anything else of BLIS. STATUS_UNAVAILABLE if the kernel's geometry is not usable. */
+enum status blas_init(struct blas_tile *tile, struct error *e);
+
+/* c[narrow][ldc] = (accumulate ? c : 0) + a b. ldc in floats, c 64-byte aligned when ldc % 16 == 0. Thread safe. */
+void blas_tile_multiply(const struct blas_tile *tile, int k, const float *a, const float *b, int accumulate, float *c,
+                        int64_t ldc);
+
+/* BLIS's own sgemm, row-major, C[m][n] = A[m][k] B[k][n], on `threads` threads: the yardstick. */
+void blas_sgemm(int m, int n, int k, const float *a, const float *b, float *c, int threads);
+const char *blas_version(void);
+
+#endif

@@ -1,0 +1,198 @@
+/* The embedding: look-up forward, scattered sums backward. A window repeats its tokens, so forward each distinct token is
+ * projected by W_ih once and looked up afterwards (the same bits: a row's product does not depend on the others). Backward,
+ * where a lane group repeats its tokens often (char and byte level), the gradients of equal tokens of the group are added
+ * before the products. */
+#include <omp.h>
+#include <string.h>
+
+#include "model_private.h"
+
+/* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in which
+ * order numbers are added. */
+bool embedding_merges_tokens(const struct model_config *config, const struct model_shape *shape)
+{
+    int lanes_least = shape->batch / shape->groups;
+    return config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
+}
+
+static void look_up(const struct model *model, const uint32_t *token, int rows, float *x)
+{
+    const float *encoder = model->values + model->table.param[0].offset;
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int row = 0; row < rows; row++)
+        memcpy(x + (int64_t)row * model->layer[0].in_stride, encoder + (int64_t)token[row] * model->E,
+               sizeof *x * model->E);
+}
+
+/* Numbers the distinct tokens in order of appearance; false if there are more than fit. */
+static bool find_distinct(struct distinct *distinct, const uint32_t *input, int rows)
+{
+    distinct->count = 0;
+    int row = 0;
+    for (; row < rows; row++) {
+        int32_t *slot = &distinct->slot[input[row]];
+        if (*slot < 0) {
+            if (distinct->count == distinct->capacity)
+                break;
+            *slot = distinct->count;
+            distinct->token[distinct->count++] = input[row];
+        }
+        distinct->index[row] = *slot;
+    }
+    for (int i = 0; i < distinct->count; i++)
+        distinct->slot[distinct->token[i]] = -1;
+    return row == rows;
+}
+
+void embedding_forward(struct model *model, const struct window *window)
+{
+    int rows = window->T * model->lanes, stride = model->layer[0].in_stride;
+    bool dropped = model->dropout && model->step >= 0;
+    model->use_distinct = !dropped && find_distinct(&model->distinct, window->input, rows);
+    if (model->use_distinct) {
+        look_up(model, model->distinct.token, model->distinct.count, model->distinct.x);
+        if (model->merge || !model->shape.train)
+            return; /* nobody reads the rows of single positions */
+    }
+    look_up(model, window->input, rows, model->layer[0].x);
+    if (dropped)
+        dropout_rows(model, window, 0, model->layer[0].x, stride, model->layer[0].x, stride, model->E);
+}
+
+static void add_row(float *to, const float *from, int n)
+{
+    for (int i = 0; i < n; i += VLEN)
+        vstore(to + i, vload(to + i) + vload(from + i));
+}
+
+/* Adds up the slots' gradients of equal tokens of each lane group: rows of merged.sums. */
+void embedding_merge(struct model *model, const struct window *window)
+{
+    struct merged *merged = &model->merged;
+    int rows = 0;
+    for (int g = 0; g < model->groups; g++) {
+        int begin = rows;
+        merged->group_row[g] = begin;
+        for (int t = 0; t < window->T; t++)
+            for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
+                uint32_t token = window->input[t * model->lanes + lane];
+                if (merged->slot[token] < 0) {
+                    merged->slot[token] = rows;
+                    merged->token[rows++] = token;
+                }
+                merged->row[t * model->lanes + lane] = merged->slot[token];
+            }
+        for (int i = begin; i < rows; i++)
+            merged->slot[merged->token[i]] = -1;
+    }
+    merged->group_row[model->groups] = rows;
+
+    /* threads share out columns, in pieces that fit the cache together with their sums */
+    int width = model->slots_stride / VLEN * VLEN, piece = 256;
+    const float *slots = model->layer[0].slots;
+#pragma omp parallel for collapse(2) num_threads(model->shape.threads) schedule(static)
+    for (int g = 0; g < model->groups; g++)
+        for (int column = 0; column < width; column += piece) {
+            int columns = width - column < piece ? width - column : piece;
+            for (int i = merged->group_row[g]; i < merged->group_row[g + 1]; i++)
+                memset(merged->sums + (int64_t)i * model->slots_stride + column, 0, sizeof(float) * columns);
+            for (int t = 0; t < window->T; t++)
+                for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
+                    int64_t position = (int64_t)t * model->lanes + lane;
+                    add_row(merged->sums + (int64_t)merged->row[position] * model->slots_stride + column,
+                            slots + position * model->slots_stride + column, columns);
+                }
+        }
+    look_up(model, merged->token, rows, merged->x);
+}
+
+/* Rows of dL/dx that belong to the groups of `node`, sorted by token, then group, then time and lane. */
+static void sort_rows(struct model *model, const struct window *window, struct lane_node node)
+{
+    struct token_rows *sorted = &model->token_rows;
+    int first = node.begin - model->shape.group_begin, last = node.end - model->shape.group_begin;
+    memset(sorted->start, 0, sizeof *sorted->start * (model->V + 1));
+    /* two passes over the same rows: count, then place */
+    for (int pass = 0; pass < 2; pass++) {
+        for (int g = first; g < last; g++)
+            if (model->merge)
+                for (int row = model->merged.group_row[g]; row < model->merged.group_row[g + 1]; row++) {
+                    int *place = &sorted->start[model->merged.token[row] + 1];
+                    if (pass) {
+                        sorted->row[*place] = row;
+                        sorted->group[*place] = g + model->shape.group_begin;
+                    }
+                    ++*place;
+                }
+            else
+                for (int t = 0; t < window->T; t++)
+                    for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
+                        int row = t * model->lanes + lane;
+                        int *place = &sorted->start[window->input[row] + 1];
+                        if (pass) {
+                            sorted->row[*place] = row;
+                            sorted->group[*place] = g + model->shape.group_begin;
+                        }
+                        ++*place;
+                    }
+        if (pass)
+            break;
+        /* start[v + 1] = how many rows have tokens below v: the second pass moves it to how many have up to v */
+        sorted->distinct = 0;
+        int before = 0;
+        for (int v = 0; v < model->V; v++) {
+            int count = sorted->start[v + 1];
+            sorted->start[v + 1] = before;
+            before += count;
+            if (count)
+                sorted->token[sorted->distinct++] = (uint32_t)v;
+        }
+    }
+}
+
+/* level[0] = sum of rows [begin, end) of the sorted list, up the lane tree from `node`; the range is not empty. */
+static void sum_token(const struct model *model, struct lane_node node, int begin, int end, float *level, int width)
+{
+    const struct token_rows *sorted = &model->token_rows;
+    if (node.end - node.begin == 1 || !model->shape.exact) {
+        memset(level, 0, sizeof *level * width);
+        for (int i = begin; i < end; i++)
+            add_row(level, model->dx + (int64_t)sorted->row[i] * model->layer[0].in_stride, width);
+        return;
+    }
+    int middle = lane_node_middle(node.begin, node.end), split = begin;
+    while (split < end && sorted->group[split] < middle)
+        split++;
+    struct lane_node left = {node.begin, middle}, right = {middle, node.end};
+    if (split == end) {
+        sum_token(model, left, begin, end, level, width);
+    } else if (split == begin) {
+        sum_token(model, right, begin, end, level, width);
+    } else {
+        sum_token(model, left, begin, split, level, width);
+        sum_token(model, right, split, end, level + width, width);
+        add_row(level, level + width, width);
+    }
+}
+
+void embedding_backward(struct model *model, const struct window *window, struct lane_node node, float *grad)
+{
+    sort_rows(model, window, node);
+    const struct token_rows *sorted = &model->token_rows;
+    int E = model->E, width = VROUND(E), V = model->V;
+    float *encoder = grad + model->table.param[0].grad_offset;
+#pragma omp parallel num_threads(model->shape.threads)
+    {
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        size_t begin = (size_t)V * thread / threads * E, end = (size_t)V * (thread + 1) / threads * E;
+        memset(encoder + begin, 0, sizeof *encoder * (end - begin));
+        float *level = model->tree_scratch + (size_t)thread * model->tree_depth * width;
+#pragma omp barrier
+#pragma omp for schedule(dynamic, 16)
+        for (int i = 0; i < sorted->distinct; i++) {
+            uint32_t token = sorted->token[i];
+            sum_token(model, node, sorted->start[token], sorted->start[token + 1], level, width);
+            memcpy(encoder + (int64_t)token * E, level, sizeof *encoder * E);
+        }
+    }
+}

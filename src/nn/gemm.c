@@ -1,0 +1,223 @@
+#include "unroll/nn/gemm.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "unroll/base/status.h"
+
+/* One register of the target; a panel row is two of them. */
+#define LANES (GEMM_WIDE / 2)
+typedef float reg __attribute__((vector_size(4 * LANES), may_alias));
+
+/* R rows by one panel: 2 R accumulators stay in registers. R is a constant in every instance below. */
+static inline __attribute__((always_inline)) void tile(const int R, int k, const float *restrict a, int64_t lda,
+                                                       const float *restrict panel, bool accumulate,
+                                                       float *restrict c, int64_t ldc)
+{
+    reg left[GEMM_ROWS], right[GEMM_ROWS];
+#pragma GCC unroll 12
+    for (int r = 0; r < GEMM_ROWS; r++)
+        left[r] = right[r] = (reg){0};
+    /* rows in threes share a pointer: an address is base, one or two times lda */
+    const float *base0 = a, *base1 = a + 3 * lda, *base2 = a + 6 * lda, *base3 = a + 9 * lda;
+    for (int i = 0; i < k; i++) {
+        reg w0 = *(const reg *)panel, w1 = *(const reg *)(panel + LANES);
+        panel += GEMM_WIDE;
+        __builtin_prefetch(panel + 8 * GEMM_WIDE);
+#pragma GCC unroll 12
+        for (int r = 0; r < GEMM_ROWS; r++)
+            if (r < R) {
+                const float *base = r < 3 ? base0 : r < 6 ? base1 : r < 9 ? base2 : base3;
+                float x = base[r % 3 * lda];
+                left[r] += x * w0;
+                right[r] += x * w1;
+            }
+        base0++, base1++, base2++, base3++;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < GEMM_ROWS; r++)
+        if (r < R) {
+            reg *out = (reg *)(c + r * ldc);
+            if (accumulate) {
+                left[r] += out[0];
+                right[r] += out[1];
+            }
+            out[0] = left[r];
+            out[1] = right[r];
+        }
+}
+
+#define TILE(R)                                                                                                        \
+    static void tile_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,           \
+                         int64_t ldc)                                                                                  \
+    {                                                                                                                  \
+        tile(R, k, a, lda, panel, accumulate, c, ldc);                                                                 \
+    }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+#if GEMM_ROWS == 12
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+#endif
+
+typedef void tile_function(int, const float *, int64_t, const float *, bool, float *, int64_t);
+static tile_function *const tiles[GEMM_ROWS + 1] = {
+    NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
+#if GEMM_ROWS == 12
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
+#endif
+};
+
+/* Rows in tiles of nearly equal height: 50 rows are five tiles of ten, not four of twelve and one of two. */
+static void rows_times_block(int rows, int k, const float *a, int64_t lda, const float *panel, bool accumulate,
+                             float *c, int64_t ldc)
+{
+    int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
+    for (int p = 0; p < pieces; p++) {
+        int begin = (int)((int64_t)rows * p / pieces), end = (int)((int64_t)rows * (p + 1) / pieces);
+        tiles[end - begin](k, a + begin * lda, lda, panel, accumulate, c + begin * ldc, ldc);
+    }
+}
+
+void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,
+                int64_t ldc)
+{
+    for (int begin = 0; begin < k; begin += GEMM_KC) {
+        int part = k - begin < GEMM_KC ? k - begin : GEMM_KC;
+        rows_times_block(rows, part, a + begin, lda, panel + (int64_t)begin * GEMM_WIDE, accumulate || begin, c, ldc);
+    }
+}
+
+/* 8 x 8 blocks through registers: w's rows are the panel's columns. */
+typedef float octet __attribute__((vector_size(32), may_alias, aligned(4)));
+typedef int32_t octet_index __attribute__((vector_size(32)));
+
+static void transpose_octet(const float *from, int64_t stride, float *to)
+{
+    octet row[8], pair[8], quad[8];
+    for (int i = 0; i < 8; i++)
+        row[i] = *(const octet *)(from + i * stride);
+    for (int i = 0; i < 8; i += 2) {
+        pair[i] = __builtin_shuffle(row[i], row[i + 1], (octet_index){0, 8, 1, 9, 4, 12, 5, 13});
+        pair[i + 1] = __builtin_shuffle(row[i], row[i + 1], (octet_index){2, 10, 3, 11, 6, 14, 7, 15});
+    }
+    for (int i = 0; i < 8; i += 4)
+        for (int j = 0; j < 2; j++) {
+            quad[i + 2 * j] =
+                __builtin_shuffle(pair[i + j], pair[i + 2 + j], (octet_index){0, 1, 8, 9, 4, 5, 12, 13});
+            quad[i + 2 * j + 1] =
+                __builtin_shuffle(pair[i + j], pair[i + 2 + j], (octet_index){2, 3, 10, 11, 6, 7, 14, 15});
+        }
+    for (int j = 0; j < 4; j++) {
+        *(octet *)(to + j * GEMM_WIDE) =
+            __builtin_shuffle(quad[j], quad[4 + j], (octet_index){0, 1, 2, 3, 8, 9, 10, 11});
+        *(octet *)(to + (j + 4) * GEMM_WIDE) =
+            __builtin_shuffle(quad[j], quad[4 + j], (octet_index){4, 5, 6, 7, 12, 13, 14, 15});
+    }
+}
+
+static void pack_transposed(const float *w, int64_t ldw, int k, int columns, float *panel)
+{
+    int whole_k = k / 8 * 8, whole_columns = columns / 8 * 8;
+    for (int i = 0; i < whole_k; i += 8)
+        for (int j = 0; j < whole_columns; j += 8)
+            transpose_octet(w + j * ldw + i, ldw, panel + i * GEMM_WIDE + j);
+    for (int i = 0; i < k; i++)
+        for (int j = i < whole_k ? whole_columns : 0; j < columns; j++)
+            panel[i * GEMM_WIDE + j] = w[j * ldw + i];
+}
+
+void gemm_pack_panel(const float *w, int64_t ldw, bool transposed, int k, int n, int column, float *panel)
+{
+    int columns = n - column < GEMM_WIDE ? n - column : GEMM_WIDE;
+    if (columns < GEMM_WIDE)
+        memset(panel, 0, sizeof *panel * k * GEMM_WIDE);
+    if (transposed)
+        pack_transposed(w + column * ldw, ldw, k, columns, panel);
+    else
+        for (int i = 0; i < k; i++)
+            memcpy(panel + i * GEMM_WIDE, w + i * ldw + column, sizeof *panel * columns);
+}
+
+/* ---- rows times weights, over all threads ---- */
+
+#define GROUP_PANELS 8  /* panels packed at once: 8 * 32 KiB stay in the second-level cache */
+
+size_t gemm_scratch(void)
+{
+    return (size_t)GROUP_PANELS * GEMM_KC * GEMM_WIDE;
+}
+
+/* The share of a grid of row threads x column threads: as square as balance allows. */
+struct share {
+    int row_begin, row_end, panel_begin, panel_end;
+};
+
+static struct share share_of(int rows, int panels, int thread, int threads)
+{
+    int best_columns = 1;
+    int64_t best_cost = INT64_MAX;
+    for (int columns = 1; columns <= threads && columns <= panels; columns++) {
+        if (threads % columns)
+            continue;
+        int row_threads = threads / columns;
+        int64_t share_rows = (rows + row_threads - 1) / row_threads, share_panels = (panels + columns - 1) / columns;
+        /* multiplying costs rows per panel; packing a panel about as much as 16 rows */
+        int64_t cost = share_panels * (share_rows + 16);
+        if (cost < best_cost)
+            best_cost = cost, best_columns = columns;
+    }
+    int row_threads = threads / best_columns, row = thread / best_columns, column = thread % best_columns;
+    return (struct share){(int)((int64_t)rows * row / row_threads), (int)((int64_t)rows * (row + 1) / row_threads),
+                          (int)((int64_t)panels * column / best_columns),
+                          (int)((int64_t)panels * (column + 1) / best_columns)};
+}
+
+static void rows_part(const struct gemm_operand *operand, struct share share, int n, float *c, int64_t ldc,
+                      float *packed)
+{
+    int rows = share.row_end - share.row_begin;
+    if (rows == 0)
+        return;
+    bool accumulate = false;
+    for (int s = 0; s < operand->segments; s++)
+        for (int begin = 0; begin < operand->segment[s].k; begin += GEMM_KC) {
+            int k = operand->segment[s].k - begin < GEMM_KC ? operand->segment[s].k - begin : GEMM_KC;
+            const float *a = operand->segment[s].a + share.row_begin * operand->lda + begin;
+            const float *w = operand->segment[s].w + (operand->transposed ? begin : begin * operand->ldw);
+            for (int first = share.panel_begin; first < share.panel_end; first += GROUP_PANELS) {
+                int last = first + GROUP_PANELS < share.panel_end ? first + GROUP_PANELS : share.panel_end;
+                for (int p = first; p < last; p++)
+                    gemm_pack_panel(w, operand->ldw, operand->transposed, k, n, p * GEMM_WIDE,
+                                    packed + (size_t)(p - first) * k * GEMM_WIDE);
+                int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
+                for (int i = 0; i < pieces; i++) {
+                    int r0 = (int)((int64_t)rows * i / pieces), r1 = (int)((int64_t)rows * (i + 1) / pieces);
+                    for (int p = first; p < last; p++)
+                        tiles[r1 - r0](k, a + r0 * operand->lda, operand->lda,
+                                       packed + (size_t)(p - first) * k * GEMM_WIDE, accumulate,
+                                       c + (share.row_begin + r0) * ldc + p * GEMM_WIDE, ldc);
+                }
+            }
+            accumulate = true;
+        }
+}
+
+void gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch, int threads)
+{
+    int panels = gemm_round(n) / GEMM_WIDE;
+#pragma omp parallel num_threads(threads)
+    {
+        int thread = omp_get_thread_num();
+        rows_part(operand, share_of(rows, panels, thread, omp_get_num_threads()), n, c, ldc,
+                  scratch + thread * gemm_scratch());
+    }
+}

@@ -1,0 +1,263 @@
+/* One layer unrolled over a window: input projections of all time steps as one product, the recurrence step by step with
+ * weights packed once per update, and its mirror image backwards. Threads own blocks of hidden units with all their gates
+ * (or ranges of lanes, when there are more threads than blocks), so one barrier a time step is enough. */
+#include <omp.h>
+#include <string.h>
+
+#include "model_private.h"
+#include "unroll/nn/dropout.h"
+
+static size_t forward_panel(const struct model *model)
+{
+    return (size_t)model->cell->gates * model->H * GEMM_WIDE;
+}
+
+void layer_pack(struct model *model, int l)
+{
+    struct layer *layer = &model->layer[l];
+    int H = model->H, gates = model->cell->gates;
+    const float *w = model->values + layer->offset.w_hh;
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int block = 0; block < model->blocks; block++) {
+        for (int g = 0; g < gates; g++)
+            gemm_pack_panel(w + (int64_t)g * H * H, H, true, H, H, block * GEMM_WIDE,
+                            layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE);
+        if (layer->w_hh_backward)
+            gemm_pack_panel(w, H, false, gates * H, H, block * GEMM_WIDE,
+                            layer->w_hh_backward + block * forward_panel(model));
+    }
+    model->cell->bias(H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh, model->slot_stride,
+                      layer->bias);
+}
+
+/* X W_ih^T for `rows` rows of x into rows of `out`: gate g at g * slot_stride. */
+static void project(struct model *model, int l, const float *x, int rows, float *out, int64_t out_stride)
+{
+    const struct layer *layer = &model->layer[l];
+    int gates = model->cell->gates, H = model->H;
+    bool together = model->slot_stride == H; /* no padding between gates: one product */
+    for (int g = 0; g < (together ? 1 : gates); g++) {
+        struct gemm_operand operand = {.segments = 1,
+                                       .segment = {{x, model->values + layer->offset.w_ih + (int64_t)g * H * layer->in,
+                                                    layer->in}},
+                                       .lda = layer->in_stride, .ldw = layer->in, .transposed = true};
+        gemm_rows(&operand, rows, together ? gates * H : H, out + g * model->slot_stride, out_stride,
+                  model->gemm_scratch, model->shape.threads);
+    }
+}
+
+void layer_project(struct model *model, int l, const struct window *window)
+{
+    struct layer *layer = &model->layer[l];
+    if (l == 0 && model->use_distinct)
+        project(model, 0, model->distinct.x, model->distinct.count, model->distinct.projection,
+                model->cell->gates * model->slot_stride);
+    else
+        project(model, l, layer->x, window->T * model->lanes, layer->slots, model->slots_stride);
+}
+
+/* A thread's part of the recurrence: blocks of hidden units, and lanes. */
+struct part {
+    int block_begin, block_end, lane_begin, lane_end;
+};
+
+static struct part part_of(const struct model *model, int thread, int threads)
+{
+    int rows = threads > model->blocks ? threads / model->blocks : 1; /* threads that share a block */
+    if (rows > model->lanes)
+        rows = model->lanes;
+    int columns = threads / rows, row = thread / columns, column = thread % columns;
+    if (row >= rows)
+        return (struct part){0, 0, 0, 0};
+    return (struct part){(int)((int64_t)model->blocks * column / columns),
+                         (int)((int64_t)model->blocks * (column + 1) / columns),
+                         (int)((int64_t)model->lanes * row / rows), (int)((int64_t)model->lanes * (row + 1) / rows)};
+}
+
+static void forward_part(struct model *model, int l, int t, struct part part, float *recurrent)
+{
+    struct layer *layer = &model->layer[l];
+    int H = model->H, gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
+    bool gathered = l == 0 && model->use_distinct;
+    int64_t row = (int64_t)t * model->lanes + part.lane_begin;
+    const float *h_previous = layer->h + t * time + first;
+    for (int block = part.block_begin; block < part.block_end; block++) {
+        int unit = block * GEMM_WIDE;
+        for (int g = 0; g < gates; g++)
+            gemm_panel(lanes, H, h_previous, model->h_stride,
+                       layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, false,
+                       recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
+        float *slots = layer->slots + row * model->slots_stride + unit;
+        struct cell_step step = {
+            .lanes = lanes,
+            .recurrent = recurrent,
+            .projection = gathered ? model->distinct.projection + unit : slots,
+            .index = gathered ? model->distinct.index + row : NULL,
+            .projection_stride = gathered ? (int64_t)gates * model->slot_stride : model->slots_stride,
+            .slot_stride = model->slot_stride,
+            .slots = slots,
+            .slots_stride = model->slots_stride,
+            .bias = layer->bias + unit,
+            .h = layer->h + (t + 1) * time + first + unit,
+            .c = layer->c ? layer->c + (t + 1) * time + first + unit : NULL,
+            .h_previous = h_previous + unit,
+            .c_previous = layer->c ? layer->c + t * time + first + unit : NULL,
+            .h_stride = model->h_stride,
+        };
+        model->cell->forward(&step);
+    }
+}
+
+void layer_forward(struct model *model, int l, const struct window *window)
+{
+    struct layer *layer = &model->layer[l];
+    size_t state = (size_t)model->lanes * model->h_stride;
+    memcpy(layer->h, layer->state_h, sizeof(float) * state);
+    if (layer->c)
+        memcpy(layer->c, layer->state_c, sizeof(float) * state);
+#pragma omp parallel num_threads(model->shape.threads)
+    {
+        int thread = omp_get_thread_num();
+        struct part part = part_of(model, thread, omp_get_num_threads());
+        float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
+        for (int t = 0; t < window->T; t++) {
+            forward_part(model, l, t, part, recurrent);
+#pragma omp barrier
+        }
+    }
+    memcpy(layer->state_h, layer->h + window->T * state, sizeof(float) * state);
+    if (layer->c)
+        memcpy(layer->state_c, layer->c + window->T * state, sizeof(float) * state);
+}
+
+static void backward_part(struct model *model, int l, int t, bool last, struct part part, float *recurrent)
+{
+    struct layer *layer = &model->layer[l];
+    int H = model->H, gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
+    int64_t row = (int64_t)t * model->lanes + part.lane_begin;
+    const float *next = layer->slots + (row + model->lanes) * model->slots_stride; /* gradients at t + 1 */
+    for (int block = part.block_begin; block < part.block_end; block++) {
+        int unit = block * GEMM_WIDE;
+        if (!last)
+            for (int g = 0; g < gates; g++)
+                gemm_panel(lanes, H, next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride,
+                           layer->w_hh_backward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, g > 0,
+                           recurrent, GEMM_WIDE);
+        struct cell_step step = {
+            .lanes = lanes,
+            .recurrent = recurrent,
+            .slot_stride = model->slot_stride,
+            .slots = layer->slots + row * model->slots_stride + unit,
+            .slots_stride = model->slots_stride,
+            .h = layer->h + (t + 1) * time + first + unit,
+            .c = layer->c ? layer->c + (t + 1) * time + first + unit : NULL,
+            .h_previous = layer->h + t * time + first + unit,
+            .c_previous = layer->c ? layer->c + t * time + first + unit : NULL,
+            .h_stride = model->h_stride,
+            .dout = model->dx + t * time + first + unit,
+            .carry = model->carry + first + unit,
+            .last = last,
+        };
+        model->cell->backward(&step);
+    }
+}
+
+void layer_backward(struct model *model, int l, const struct window *window)
+{
+#pragma omp parallel num_threads(model->shape.threads)
+    {
+        int thread = omp_get_thread_num();
+        struct part part = part_of(model, thread, omp_get_num_threads());
+        float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
+        for (int t = window->T - 1; t >= 0; t--) {
+            backward_part(model, l, t, t == window->T - 1, part, recurrent);
+#pragma omp barrier
+        }
+    }
+}
+
+/* dL/dx of all rows, from slot input_slot[g] of each gate: rows of `slots`, into rows of `dx`. */
+static void input_gradient(struct model *model, int l, const float *slots, int rows, float *dx, int64_t dx_stride)
+{
+    const struct layer *layer = &model->layer[l];
+    const struct cell_kind *cell = model->cell;
+    struct gemm_operand operand = {.segments = cell->gates, .lda = model->slots_stride, .ldw = layer->in,
+                                   .transposed = false};
+    for (int g = 0; g < cell->gates; g++) {
+        operand.segment[g].a = slots + cell->input_slot[g] * model->slot_stride;
+        operand.segment[g].w = model->values + layer->offset.w_ih + (int64_t)g * model->H * layer->in;
+        operand.segment[g].k = model->H;
+    }
+    gemm_rows(&operand, rows, layer->in, dx, dx_stride, model->gemm_scratch, model->shape.threads);
+}
+
+void layer_input_gradient(struct model *model, int l, const struct window *window)
+{
+    if (l == 0 && model->merge) {
+        int rows = model->merged.group_row[model->groups];
+        input_gradient(model, l, model->merged.sums, rows, model->dx, model->layer[0].in_stride);
+        return;
+    }
+    input_gradient(model, l, model->layer[l].slots, window->T * model->lanes, model->dx, model->layer[l].in_stride);
+    if (model->dropout && model->step >= 0)
+        dropout_rows(model, window, l, model->dx, model->layer[l].in_stride, model->dx, model->layer[l].in_stride,
+                     model->layer[l].in);
+}
+
+void layer_gradients(struct model *model, int l, const struct window *window, struct lane_node node, float *grad)
+{
+    const struct layer *layer = &model->layer[l];
+    const struct cell_kind *cell = model->cell;
+    int H = model->H, threads = model->shape.threads;
+    int64_t slots_time = (int64_t)model->lanes * model->slots_stride;
+    struct gemm_sum sum = {node, model->shape.group_begin, model->group_lane, window->T, model->shape.exact};
+    struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
+
+    gemm_gradient_pack(&model->tile, &sum, h, H, model->packed_b, threads);
+    for (int g = 0; g < cell->gates; g++) {
+        struct gemm_lanes d = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time,
+                               model->slots_stride};
+        gemm_gradient(&model->tile, &sum, d, H, model->packed_b, H, false,
+                      grad + layer->offset.w_hh + (int64_t)g * H * H, H, model->gradient_scratch, threads);
+        gemm_gradient_bias(&sum, d, H, false, grad + layer->offset.b_hh + g * H, threads);
+    }
+
+    /* the input's side: the same sum over positions, or over the distinct tokens of each group */
+    struct gemm_sum input_sum = sum;
+    struct gemm_lanes x = {layer->x, (int64_t)model->lanes * layer->in_stride, layer->in_stride};
+    const float *slots = layer->slots;
+    if (l == 0 && model->merge) {
+        input_sum.group_lane = model->merged.group_row;
+        input_sum.T = 1;
+        x.base = model->merged.x;
+        slots = model->merged.sums;
+    }
+    gemm_gradient_pack(&model->tile, &input_sum, x, layer->in, model->packed_b, threads);
+    for (int g = 0; g < cell->gates; g++) {
+        struct gemm_lanes d = {slots + cell->input_slot[g] * model->slot_stride, slots_time, model->slots_stride};
+        gemm_gradient(&model->tile, &input_sum, d, H, model->packed_b, layer->in, false,
+                      grad + layer->offset.w_ih + (int64_t)g * H * layer->in, layer->in, model->gradient_scratch,
+                      threads);
+        gemm_gradient_bias(&sum,
+                           (struct gemm_lanes){layer->slots + cell->input_slot[g] * model->slot_stride, slots_time,
+                                               model->slots_stride},
+                           H, false, grad + layer->offset.b_ih + g * H, threads);
+    }
+}
+
+void dropout_rows(struct model *model, const struct window *window, int site, const float *from, int64_t from_stride,
+                  float *to, int64_t to_stride, int units)
+{
+    int rows = window->T * model->lanes;
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int row = 0; row < rows; row++) {
+        float *mask = model->mask + (size_t)omp_get_thread_num() * model->in_stride_max;
+        int t = row / model->lanes, lane = model->lane0 + row % model->lanes;
+        dropout_mask(model->shape.seed, site, (uint32_t)model->step, (uint32_t)lane, (uint32_t)t, units, model->dropout,
+                     mask);
+        for (int u = 0; u < units; u++)
+            to[row * to_stride + u] = from[row * from_stride + u] * mask[u];
+    }
+}

@@ -1,0 +1,427 @@
+#include "unroll/nn/model.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "model_private.h"
+#include "unroll/base/mem.h"
+#include "unroll/nn/dropout.h"
+
+#define OWNED_MAX (48 + 8 * MODEL_LAYERS_MAX)
+
+static const struct cell_kind *const cell_kinds[] = {
+    [CELL_RNN_TANH] = &cell_kind_rnn_tanh,
+    [CELL_RNN_RELU] = &cell_kind_rnn_relu,
+    [CELL_LSTM] = &cell_kind_lstm,
+    [CELL_GRU] = &cell_kind_gru,
+};
+
+static double wall_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void model_clock(struct model *model, double *phase)
+{
+    double now = wall_seconds();
+    *phase += now - model->clock;
+    model->clock = now;
+}
+
+void model_take_phases(struct model *model, struct model_phases *phases)
+{
+    *phases = model->phases;
+    model->phases = (struct model_phases){0};
+}
+
+/* Allocates through the model, so that model_free finds it and model_bytes can count without allocating. A failure is
+ * remembered in *e and makes later calls do nothing. */
+static void *own(struct model *model, size_t count, size_t size, const char *what, struct error *e)
+{
+    size_t bytes;
+    if (e->status)
+        return NULL;
+    if (mem_mul_overflows(count, size, &bytes) || bytes > SIZE_MAX / 2 - model->bytes) {
+        error_set(e, STATUS_OS, "out of memory for %s: %zu items of %zu bytes cannot be addressed", what, count, size);
+        return NULL;
+    }
+    model->bytes += bytes;
+    if (model->dry)
+        return NULL;
+    void *block = mem_alloc(count, size, what, e);
+    if (block) {
+        CHECK(model->owned_count < OWNED_MAX);
+        model->owned[model->owned_count++] = block;
+    }
+    return block;
+}
+
+static float *own_floats(struct model *model, size_t count, const char *what, struct error *e)
+{
+    return own(model, count, sizeof(float), what, e);
+}
+
+static void create_layer(struct model *model, int l, struct error *e)
+{
+    struct layer *layer = &model->layer[l];
+    size_t T = model->shape.bptt, B = model->lanes, rows = T * B, state = B * model->h_stride;
+    bool train = model->shape.train;
+    layer->in = l == 0 ? model->E : model->H;
+    layer->in_stride = l == 0 ? gemm_stride(model->E) : model->h_stride;
+    const struct param *first = &model->table.param[1 + 4 * l];
+    layer->offset.w_ih = first[0].offset;
+    layer->offset.w_hh = first[1].offset;
+    layer->offset.b_ih = first[2].offset;
+    layer->offset.b_hh = first[3].offset;
+
+    /* evaluation keeps nothing for a way back: layers share what only one of them uses at a time */
+    layer->slots = train || l == 0 ? own_floats(model, rows * model->slots_stride, "gates", e) : model->layer[0].slots;
+    layer->h = train || l < 2 ? own_floats(model, (T + 1) * state, "hidden states", e) : model->layer[l - 2].h;
+    if (model->cell->has_c)
+        layer->c = train || l == 0 ? own_floats(model, (T + 1) * state, "cell states", e) : model->layer[0].c;
+    layer->state_h = own_floats(model, state, "carried states", e);
+    if (model->cell->has_c)
+        layer->state_c = own_floats(model, state, "carried states", e);
+    if (l == 0)
+        layer->x = own_floats(model, rows * layer->in_stride, "embeddings", e);
+    else if (model->dropout && train)
+        layer->dropped = own_floats(model, rows * layer->in_stride, "dropped states", e);
+
+    size_t packed = (size_t)model->blocks * model->cell->gates * model->H * GEMM_WIDE;
+    layer->w_hh_forward = own_floats(model, packed, "packed weights", e);
+    if (train)
+        layer->w_hh_backward = own_floats(model, packed, "packed weights", e);
+    layer->bias = own_floats(model, (size_t)model->cell->biases * model->slot_stride, "biases", e);
+}
+
+static void create_embedding(struct model *model, struct error *e)
+{
+    size_t rows = (size_t)model->shape.bptt * model->lanes, V = model->V;
+    struct distinct *distinct = &model->distinct;
+    /* a table of half the positions at most: with fewer repetitions looking up gains little */
+    distinct->capacity = (int)(rows / 2 < V ? rows / 2 : V);
+    size_t capacity = distinct->capacity;
+    distinct->token = own(model, capacity, sizeof *distinct->token, "distinct tokens", e);
+    distinct->index = own(model, rows, sizeof *distinct->index, "distinct tokens", e);
+    distinct->slot = own(model, V, sizeof *distinct->slot, "distinct tokens", e);
+    distinct->x = own_floats(model, capacity * model->layer[0].in_stride, "distinct embeddings", e);
+    distinct->projection =
+        own_floats(model, capacity * model->cell->gates * model->slot_stride, "distinct projections", e);
+    if (distinct->slot)
+        memset(distinct->slot, -1, sizeof *distinct->slot * V);
+    if (!model->shape.train)
+        return;
+
+    struct token_rows *sorted = &model->token_rows;
+    sorted->row = own(model, rows, sizeof *sorted->row, "token order", e);
+    sorted->group = own(model, rows, sizeof *sorted->group, "token order", e);
+    sorted->start = own(model, V + 1, sizeof *sorted->start, "token order", e);
+    sorted->token = own(model, rows, sizeof *sorted->token, "token order", e);
+    model->tree_depth = 2;
+    for (int groups = 1; groups < model->shape.groups; groups *= 2)
+        model->tree_depth++;
+    model->tree_scratch = own_floats(
+        model, (size_t)model->shape.threads * model->tree_depth * VROUND(model->E), "sums of embedding gradients", e);
+
+    model->merge = embedding_merges_tokens(&model->config, &model->shape);
+    if (!model->merge)
+        return;
+    struct merged *merged = &model->merged;
+    size_t most = 0; /* rows: each group has at most V distinct tokens */
+    for (int g = 0; g < model->groups; g++) {
+        size_t positions = (size_t)(model->group_lane[g + 1] - model->group_lane[g]) * model->shape.bptt;
+        most += positions < V ? positions : V;
+    }
+    merged->group_row = own(model, model->groups + 1, sizeof *merged->group_row, "merged tokens", e);
+    merged->token = own(model, most, sizeof *merged->token, "merged tokens", e);
+    merged->slot = own(model, V, sizeof *merged->slot, "merged tokens", e);
+    merged->row = own(model, rows, sizeof *merged->row, "merged tokens", e);
+    merged->sums = own_floats(model, most * model->slots_stride, "merged gradients", e);
+    merged->x = own_floats(model, most * model->layer[0].in_stride, "merged embeddings", e);
+    if (merged->slot)
+        memset(merged->slot, -1, sizeof *merged->slot * V);
+}
+
+static void create_output(struct model *model, struct error *e)
+{
+    size_t rows = (size_t)model->shape.bptt * model->lanes;
+    int partial_sums;
+    model->chunk_rows = softmax_chunk_rows(&model->config, &model->shape, model->group_lane, &partial_sums);
+    size_t logit_rows = model->chunk_rows > model->lanes ? model->chunk_rows : model->lanes; /* for model_logits */
+    model->y = own_floats(model, rows * model->h_stride, "ordered outputs", e);
+    model->logits = own_floats(model, logit_rows * model->v_stride, "logits", e);
+    model->target = own(model, rows, sizeof *model->target, "targets", e);
+    model->row_loss = own_floats(model, rows, "losses", e);
+    model->ordered_loss = own_floats(model, rows, "losses", e);
+    model->ordered_row = own(model, model->groups + 1, sizeof *model->ordered_row, "lane groups", e);
+    model->decoder_bias = own_floats(model, model->v_stride, "decoder bias", e);
+    model->group_loss = own(model, model->groups, sizeof *model->group_loss, "losses", e);
+    model->group_targets = own(model, model->groups, sizeof *model->group_targets, "losses", e);
+    if (!model->shape.train)
+        return;
+    model->dy = own_floats(model, (size_t)model->chunk_rows * model->h_stride, "output gradients", e);
+    model->decoder_sum_size = VROUND((size_t)model->V * model->H + model->V);
+    model->decoder_sum = own_floats(model, partial_sums * model->decoder_sum_size, "partial decoder gradients", e);
+}
+
+static void create_training(struct model *model, struct error *e)
+{
+    int rows = model->shape.bptt * model->lanes;
+    int widest = model->H > model->E ? model->H : model->E;
+    model->dx = own_floats(model, (size_t)rows * model->in_stride_max, "output gradients", e);
+    model->carry = own_floats(model, (size_t)model->lanes * model->h_stride, "carried gradients", e);
+    model->packed_b = own_floats(model, gemm_gradient_packed(&model->tile, widest, rows), "packed activations", e);
+    model->gradient_scratch = own_floats(
+        model, model->shape.threads * gemm_gradient_scratch(&model->tile, rows), "weight-gradient panels", e);
+    if (model->dropout)
+        model->mask = own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
+}
+
+static enum status check_shape(const struct model_shape *shape, struct error *e)
+{
+    if (shape->bptt < 1 || shape->batch < 1 || shape->groups < 1 || shape->groups > shape->batch ||
+        shape->group_begin < 0 || shape->group_end > shape->groups || shape->group_begin >= shape->group_end ||
+        shape->threads < 1)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot lay out %d lanes in %d groups, %d to %d here, windows of %d, threads %d: all must be "
+                         "positive and groups at most lanes",
+                         shape->batch, shape->groups, shape->group_begin, shape->group_end, shape->bptt,
+                         shape->threads);
+    int64_t lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) -
+                    lane_group_begin(shape->batch, shape->groups, shape->group_begin);
+    if (lanes * shape->bptt > INT32_MAX / 2)
+        return error_set(e, STATUS_CONFIG, "a window of '%d' steps of '%d' lanes is too large; use more ranks",
+                         shape->bptt, (int)lanes);
+    return STATUS_OK;
+}
+
+static enum status build(struct model *model, struct error *e)
+{
+    const struct model_config *config = &model->config;
+    const struct model_shape *shape = &model->shape;
+    e->status = STATUS_OK;
+    enum status status = blas_init(&model->tile, e);
+    if (status)
+        return status;
+    model->cell = cell_kinds[config->cell];
+    model->groups = shape->group_end - shape->group_begin;
+    model->lane0 = lane_group_begin(shape->batch, shape->groups, shape->group_begin);
+    model->lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) - model->lane0;
+    model->H = config->hidden;
+    model->E = config->embedding;
+    model->V = config->vocab;
+    model->h_stride = gemm_stride(model->H);
+    model->slot_stride = gemm_round(model->H);
+    model->slots_stride = gemm_stride(model->cell->slots * model->slot_stride);
+    model->v_stride = gemm_stride(model->V);
+    model->blocks = gemm_round(model->H) / GEMM_WIDE;
+    int embedding_stride = gemm_stride(model->E);
+    model->in_stride_max = embedding_stride > model->h_stride ? embedding_stride : model->h_stride;
+    model->dropout = dropout_threshold(config->dropout);
+
+    /* needed before anything is sized, so also when only counting */
+    model->group_lane = mem_alloc(model->groups + 1, sizeof *model->group_lane, "lane groups", e);
+    if (!model->group_lane)
+        return STATUS_OS;
+    for (int g = 0; g <= model->groups; g++)
+        model->group_lane[g] = lane_group_begin(shape->batch, shape->groups, shape->group_begin + g) - model->lane0;
+
+    for (int l = 0; l < config->layers; l++)
+        create_layer(model, l, e);
+    create_embedding(model, e);
+    create_output(model, e);
+    if (shape->train)
+        create_training(model, e);
+    size_t threads = shape->threads;
+    model->recurrent =
+        own_floats(model, threads * model->cell->gates * model->lanes * GEMM_WIDE, "recurrent products", e);
+    model->gemm_scratch = own_floats(model, threads * gemm_scratch(), "weight panels", e);
+    return e->status;
+}
+
+enum status model_create(const struct model_config *config, const float *values, const struct model_shape *shape,
+                         struct model **out, struct error *e)
+{
+    struct error local;
+    e = e ? e : &local;
+    *out = NULL;
+    enum status status = model_config_check(config, e);
+    if (!status)
+        status = check_shape(shape, e);
+    if (status)
+        return status;
+    struct model *model = mem_alloc(1, sizeof *model, "the model", e);
+    if (!model)
+        return STATUS_OS;
+    model->owned = mem_alloc(OWNED_MAX, sizeof *model->owned, "the model", e);
+    model->config = *config;
+    model->shape = *shape;
+    model->values = values;
+    param_table_build(config, &model->table);
+    status = model->owned ? build(model, e) : STATUS_OS;
+    if (status) {
+        model_free(model);
+        return status;
+    }
+    *out = model;
+    return STATUS_OK;
+}
+
+size_t model_bytes(const struct model_config *config, const struct model_shape *shape)
+{
+    struct error e;
+    struct model model = {.config = *config, .shape = *shape, .dry = true};
+    param_table_build(config, &model.table);
+    size_t bytes = build(&model, &e) ? SIZE_MAX : model.bytes;
+    mem_free(model.group_lane);
+    return bytes;
+}
+
+void model_free(struct model *model)
+{
+    if (!model)
+        return;
+    for (int i = 0; i < model->owned_count; i++)
+        mem_free(model->owned[i]);
+    mem_free(model->owned);
+    mem_free(model->group_lane);
+    mem_free(model);
+}
+
+void model_pack(struct model *model)
+{
+    for (int l = 0; l < model->config.layers; l++)
+        layer_pack(model, l);
+    const struct param *bias = &model->table.param[model->table.count - 1];
+    memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->V);
+}
+
+/* Embedding and layers: after it the top layer's h holds the window's outputs. */
+static void forward(struct model *model, const struct window *window, int64_t step)
+{
+    CHECK(window->T >= 1 && window->T <= model->shape.bptt && window->lanes == model->lanes);
+    model->clock = wall_seconds();
+    model->step = step;
+    model->lane0 = window->lane0;
+    if (window->reset)
+        for (int lane = 0; lane < model->lanes; lane++)
+            model_state_zero_lane(model, lane);
+    embedding_forward(model, window);
+    for (int l = 0; l < model->config.layers; l++) {
+        struct layer *layer = &model->layer[l];
+        if (l > 0) {
+            float *below = model->layer[l - 1].h + (int64_t)model->lanes * model->h_stride;
+            bool drop = model->dropout && step >= 0;
+            if (drop)
+                dropout_rows(model, window, l, below, model->h_stride, layer->dropped, layer->in_stride, layer->in);
+            layer->x = drop ? layer->dropped : below;
+        }
+        model_clock(model, &model->phases.other);
+        layer_project(model, l, window);
+        model_clock(model, &model->phases.input_projection);
+        layer_forward(model, l, window);
+        model_clock(model, &model->phases.recurrent_forward);
+    }
+}
+
+static void report_loss(const struct model *model, struct model_loss *loss)
+{
+    loss->group = model->group_loss;
+    loss->targets = model->group_targets;
+    loss->row = model->row_loss;
+}
+
+void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss)
+{
+    forward(model, window, model->shape.train ? step : -1);
+    softmax_window(model, window, NULL);
+    model_clock(model, &model->phases.output_layer);
+    report_loss(model, loss);
+}
+
+void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
+                 struct model_loss *loss)
+{
+    CHECK(model->shape.train && step >= 0);
+    struct lane_node nodes[LANE_NODES_MAX];
+    int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
+    forward(model, window, step);
+    softmax_window(model, window, node_grads);
+    model_clock(model, &model->phases.output_layer);
+    for (int l = model->config.layers - 1; l >= 0; l--) {
+        layer_backward(model, l, window);
+        model_clock(model, &model->phases.recurrent_backward);
+        if (l == 0 && model->merge)
+            embedding_merge(model, window);
+        for (int i = 0; i < count; i++)
+            layer_gradients(model, l, window, nodes[i], node_grads[i]);
+        model_clock(model, &model->phases.weight_gradients);
+        layer_input_gradient(model, l, window);
+        model_clock(model, &model->phases.input_projection);
+    }
+    for (int i = 0; i < count; i++)
+        embedding_backward(model, window, nodes[i], node_grads[i]);
+    model_clock(model, &model->phases.weight_gradients);
+    report_loss(model, loss);
+}
+
+const float *model_logits(struct model *model, int *stride)
+{
+    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct layer *top = &model->layer[model->config.layers - 1];
+    struct gemm_operand operand = {.segments = 1,
+                                   .segment = {{top->state_h, model->values + weight->offset, model->H}},
+                                   .lda = model->h_stride, .ldw = model->H, .transposed = true};
+    gemm_rows(&operand, model->lanes, model->V, model->logits, model->v_stride, model->gemm_scratch,
+              model->shape.threads);
+    for (int b = 0; b < model->lanes; b++)
+        for (int v = 0; v < model->V; v++)
+            model->logits[(int64_t)b * model->v_stride + v] += model->decoder_bias[v];
+    *stride = model->v_stride;
+    return model->logits;
+}
+
+/* ---- carried state ---- */
+
+int model_state_count(const struct model_config *config)
+{
+    return config->layers * (cell_kinds[config->cell]->has_c ? 2 : 1);
+}
+
+const char *model_state_name(const struct model_config *config, int index, char name[16])
+{
+    int layer = index % config->layers;
+    name[0] = index < config->layers ? 'h' : 'c';
+    memcpy(name + 1, "_l", 2);
+    name[3] = (char)('0' + layer); /* layers are at most MODEL_LAYERS_MAX = 8 */
+    name[4] = '\0';
+    return name;
+}
+
+static float *state_of(const struct model *model, int index)
+{
+    int layers = model->config.layers;
+    return index < layers ? model->layer[index].state_h : model->layer[index - layers].state_c;
+}
+
+void model_state_get(const struct model *model, int index, float *state)
+{
+    const float *from = state_of(model, index);
+    for (int b = 0; b < model->lanes; b++)
+        memcpy(state + (int64_t)b * model->H, from + (int64_t)b * model->h_stride, sizeof *state * model->H);
+}
+
+void model_state_set(struct model *model, int index, const float *state)
+{
+    float *to = state_of(model, index);
+    for (int b = 0; b < model->lanes; b++)
+        memcpy(to + (int64_t)b * model->h_stride, state + (int64_t)b * model->H, sizeof *state * model->H);
+}
+
+void model_state_zero_lane(struct model *model, int lane)
+{
+    for (int i = 0; i < model_state_count(&model->config); i++)
+        memset(state_of(model, i) + (int64_t)lane * model->h_stride, 0, sizeof(float) * model->h_stride);
+}

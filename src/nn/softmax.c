@@ -1,0 +1,234 @@
+/* The output layer and its loss, in chunks of rows: logits, log-sum-exp, loss, gradient of the logits (in place), gradients of
+ * the rows and of the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group order, and
+ * a chunk is a node of the lane tree, so that decoder gradients add up the tree like all others. */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "model_private.h"
+
+#define CHUNK_BYTES ((int64_t)32 << 20) /* of logits */
+
+/* Splits nodes until their rows fit CHUNK_BYTES or a single group is left. Returns the most rows of a chunk; adds to
+ * *partial_sums how deep sums of chunks nest beyond the first two. */
+static int chunk_rows(struct lane_node node, int group0, const int *group_lane, int T, int v_stride, int depth,
+                      int *deepest)
+{
+    int rows = (group_lane[node.end - group0] - group_lane[node.begin - group0]) * T;
+    if ((int64_t)rows * v_stride * 4 <= CHUNK_BYTES || node.end - node.begin == 1) {
+        if (depth > *deepest)
+            *deepest = depth;
+        return rows;
+    }
+    int middle = lane_node_middle(node.begin, node.end);
+    int left = chunk_rows((struct lane_node){node.begin, middle}, group0, group_lane, T, v_stride, depth + 1, deepest);
+    int right = chunk_rows((struct lane_node){middle, node.end}, group0, group_lane, T, v_stride, depth + 1, deepest);
+    return left > right ? left : right;
+}
+
+int softmax_chunk_rows(const struct model_config *config, const struct model_shape *shape, const int *group_lane,
+                       int *partial_sums)
+{
+    struct lane_node nodes[LANE_NODES_MAX];
+    int count = lane_nodes(shape->groups, shape->group_begin, shape->group_end, nodes), most = 0, deepest = 0;
+    for (int i = 0; i < count; i++) {
+        int rows = chunk_rows(nodes[i], shape->group_begin, group_lane, shape->bptt, gemm_stride(config->vocab), 0,
+                              &deepest);
+        most = rows > most ? rows : most;
+    }
+    *partial_sums = deepest > 0 ? deepest - 1 : 0;
+    return most;
+}
+
+/* One row: adds the bias, returns -log p(target), and with `gradient` replaces logits by p - onehot(target). */
+static float row_loss(float *logits, const float *bias, int V, int v_stride, uint32_t target, bool gradient)
+{
+    int padded = VROUND(V);
+    for (int v = V; v < padded; v++)
+        logits[v] = -INFINITY; /* the last vector's tail: probability zero */
+    vfloat most = vset(-INFINITY);
+    for (int v = 0; v < padded; v += VLEN) {
+        vfloat x = vload(logits + v) + vload(bias + v);
+        vstore(logits + v, x);
+        most = vmax(x, most);
+    }
+    float maximum = -INFINITY;
+    for (int i = 0; i < VLEN; i++)
+        maximum = most[i] > maximum ? most[i] : maximum;
+    float target_logit = logits[target];
+    vfloat sums = vset(0);
+    for (int v = 0; v < padded; v += VLEN) {
+        vfloat p = vexp(vload(logits + v) - maximum);
+        sums += p;
+        if (gradient)
+            vstore(logits + v, p);
+    }
+    float sum = 0;
+    for (int i = 0; i < VLEN; i++)
+        sum += sums[i];
+    if (gradient) {
+        float scale = 1.0f / sum;
+        for (int v = 0; v < padded; v += VLEN)
+            vstore(logits + v, vload(logits + v) * scale);
+        logits[target] -= 1.0f;
+        memset(logits + padded, 0, sizeof *logits * (v_stride - padded));
+    }
+    return logf(sum) + (maximum - target_logit);
+}
+
+/* Rows [first, first + rows) of the ordered outputs: loss, and with `grad` gradients; decoder gradients are added to
+ * `grad`, or overwrite it. */
+struct chunk {
+    int first, rows;
+    struct gemm_sum sum;
+};
+
+static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
+{
+    const struct param *weight = &model->table.param[model->table.count - 2];
+    struct gemm_operand operand = {
+        .segments = 1,
+        .segment = {{model->y + (int64_t)chunk.first * model->h_stride, model->values + weight->offset, model->H}},
+        .lda = model->h_stride, .ldw = model->H, .transposed = true};
+    gemm_rows(&operand, chunk.rows, model->V, model->logits, model->v_stride, model->gemm_scratch,
+              model->shape.threads);
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int row = 0; row < chunk.rows; row++) {
+        float *logits = model->logits + (int64_t)row * model->v_stride;
+        uint32_t target = model->target[chunk.first + row];
+        float *loss = &model->ordered_loss[chunk.first + row];
+        if (target == WINDOW_NO_TARGET) {
+            *loss = 0;
+            memset(logits, 0, sizeof *logits * model->v_stride);
+        } else {
+            *loss = row_loss(logits, model->decoder_bias, model->V, model->v_stride, target, gradient);
+        }
+    }
+}
+
+/* Position t, lane of ordered row `row` within group g: rows of a group are time-major over its lanes. */
+static void scatter_outputs(struct model *model, struct lane_node node, int T)
+{
+    int group0 = model->shape.group_begin;
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int g = node.begin - group0; g < node.end - group0; g++) {
+        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
+        int first = (begin - model->group_lane[node.begin - group0]) * T;
+        for (int t = 0; t < T; t++)
+            memcpy(model->dx + ((int64_t)t * model->lanes + begin) * model->h_stride,
+                   model->dy + (int64_t)(first + t * lanes) * model->h_stride, sizeof(float) * lanes * model->h_stride);
+    }
+}
+
+static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
+{
+    const struct param *weight = &model->table.param[model->table.count - 2];
+    int threads = model->shape.threads, H = model->H;
+    struct gemm_operand operand = {.segments = 1,
+                                   .segment = {{model->logits, model->values + weight->offset, model->V}},
+                                   .lda = model->v_stride, .ldw = H, .transposed = false};
+    gemm_rows(&operand, chunk.rows, H, model->dy, model->h_stride, model->gemm_scratch, threads);
+    scatter_outputs(model, chunk.sum.node, chunk.sum.T);
+
+    /* both operands stand in lane-group order: group g's lanes are `row` numbers, with one time step */
+    struct gemm_sum sum = chunk.sum;
+    sum.T = 1;
+    sum.group_lane = model->ordered_row;
+    struct gemm_lanes y = {model->y, 0, model->h_stride};
+    struct gemm_lanes d = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride};
+    gemm_gradient_pack(&model->tile, &sum, y, H, model->packed_b, threads);
+    gemm_gradient(&model->tile, &sum, d, model->V, model->packed_b, H, add, weight_grad, H, model->gradient_scratch,
+                  threads);
+    gemm_gradient_bias(&sum, d, model->V, add, bias_grad, threads);
+}
+
+static void add_arrays(float *to, const float *from, size_t n, int threads)
+{
+#pragma omp parallel for simd num_threads(threads) schedule(static)
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+/* The loss over `node`, and its gradients into weight and bias when they are given: overwritten, or added by a node that
+ * is a single chunk. `sums` are the unused partial sums. */
+static void node_loss(struct model *model, int T, struct lane_node node, bool add, float *weight, float *bias,
+                      float *sums)
+{
+    int group0 = model->shape.group_begin;
+    int first = model->group_lane[node.begin - group0] * T;
+    int rows = model->group_lane[node.end - group0] * T - first;
+    if (rows <= model->chunk_rows) {
+        struct chunk chunk = {first, rows, {node, group0, model->group_lane, T, model->shape.exact}};
+        forward_chunk(model, chunk, weight != NULL);
+        if (weight)
+            backward_chunk(model, chunk, add, weight, bias);
+        return;
+    }
+    struct lane_node left = {node.begin, lane_node_middle(node.begin, node.end)}, right = {left.end, node.end};
+    CHECK(!add);
+    node_loss(model, T, left, false, weight, bias, sums);
+    int right_rows = (model->group_lane[right.end - group0] - model->group_lane[right.begin - group0]) * T;
+    if (right_rows <= model->chunk_rows || !weight) {
+        node_loss(model, T, right, true, weight, bias, sums);
+        return;
+    }
+    size_t weights = (size_t)model->V * model->H;
+    node_loss(model, T, right, false, sums, sums + weights, sums + model->decoder_sum_size);
+    add_arrays(weight, sums, weights, model->shape.threads);
+    add_arrays(bias, sums + weights, model->V, model->shape.threads);
+}
+
+/* Copies the top layer's outputs and the targets into lane-group order. */
+static void order_rows(struct model *model, const struct window *window)
+{
+    const struct layer *top = &model->layer[model->config.layers - 1];
+    const float *h = top->h + (int64_t)model->lanes * model->h_stride;
+    if (model->dropout && model->step >= 0) {
+        dropout_rows(model, window, model->config.layers, h, model->h_stride, model->dx, model->h_stride, model->H);
+        h = model->dx;
+    }
+    for (int g = 0; g <= model->groups; g++)
+        model->ordered_row[g] = model->group_lane[g] * window->T;
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
+    for (int g = 0; g < model->groups; g++) {
+        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
+        for (int t = 0; t < window->T; t++) {
+            int64_t row = model->ordered_row[g] + (int64_t)t * lanes, position = (int64_t)t * model->lanes + begin;
+            memcpy(model->y + row * model->h_stride, h + position * model->h_stride,
+                   sizeof(float) * lanes * model->h_stride);
+            memcpy(model->target + row, window->target + position, sizeof *model->target * lanes);
+        }
+    }
+}
+
+static void sum_losses(struct model *model, const struct window *window)
+{
+    for (int g = 0; g < model->groups; g++) {
+        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
+        model->group_loss[g] = 0;
+        model->group_targets[g] = 0;
+        for (int t = 0; t < window->T; t++)
+            for (int b = 0; b < lanes; b++) {
+                int row = model->ordered_row[g] + t * lanes + b;
+                model->row_loss[(int64_t)t * model->lanes + begin + b] = model->ordered_loss[row];
+                model->group_loss[g] += model->ordered_loss[row];
+                model->group_targets[g] += model->target[row] != WINDOW_NO_TARGET;
+            }
+    }
+}
+
+void softmax_window(struct model *model, const struct window *window, float *const *node_grads)
+{
+    order_rows(model, window);
+    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct param *bias = &model->table.param[model->table.count - 1];
+    struct lane_node nodes[LANE_NODES_MAX];
+    int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
+    for (int i = 0; i < count; i++)
+        node_loss(model, window->T, nodes[i], false, node_grads ? node_grads[i] + weight->grad_offset : NULL,
+                  node_grads ? node_grads[i] + bias->grad_offset : NULL, model->decoder_sum);
+    sum_losses(model, window);
+    if (node_grads && model->dropout && model->step >= 0)
+        dropout_rows(model, window, model->config.layers, model->dx, model->h_stride, model->dx, model->h_stride,
+                     model->H);
+}

@@ -1,0 +1,78 @@
+#include "unroll/sys/blas.h"
+
+#include <blis.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. It recognises Intel's by
+ * their instruction sets, but AMD's by family and model, and its list ends with Zen 3, before AMD had AVX-512. */
+static void choose_kernels(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (getenv("BLIS_ARCH_TYPE") || !__builtin_cpu_is("amd") || !__builtin_cpu_supports("avx512f") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl"))
+        return;
+    char number[16];
+    snprintf(number, sizeof number, "%d", BLIS_ARCH_SKX);
+    setenv("BLIS_ARCH_TYPE", number, 1);
+#endif
+}
+
+enum status blas_init(struct blas_tile *tile, struct error *e)
+{
+    choose_kernels();
+    bli_init();
+    cntx_t *context = bli_gks_query_cntx();
+    int mr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_MR, context);
+    int nr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_NR, context);
+    tile->kernel = bli_arch_string(bli_arch_query_id());
+    tile->kc = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_KC, context);
+    tile->swap = !bli_cntx_l3_vir_ukr_prefers_rows_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
+    tile->narrow = tile->swap ? nr : mr;
+    tile->wide = tile->swap ? mr : nr;
+    tile->ukr = (void *)bli_cntx_get_l3_vir_ukr_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
+    tile->context = context;
+    if (mr < 1 || nr < 1 || tile->narrow > BLAS_NARROW_MAX || tile->wide > BLAS_WIDE_MAX ||
+        bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MR, context) != mr ||
+        bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_NR, context) != nr)
+        return error_set(e, STATUS_UNAVAILABLE,
+                         "cannot use the micro-kernel of BLIS '%s': tiles of %d x %d; set BLIS_ARCH_TYPE to another",
+                         tile->kernel, mr, nr);
+    return STATUS_OK;
+}
+
+void blas_tile_multiply(const struct blas_tile *tile, int k, const float *a, const float *b, int accumulate, float *c,
+                        int64_t ldc)
+{
+    float one = 1, beta = accumulate ? 1 : 0;
+    auxinfo_t info;
+    memset(&info, 0, sizeof info);
+    sgemm_ukr_ft kernel = (sgemm_ukr_ft)tile->ukr;
+    /* C^T = B^T A^T: a kernel that stores columns sees our wide dimension as its m */
+    const float *m_side = tile->swap ? b : a, *n_side = tile->swap ? a : b;
+    info.a_next = (void *)m_side;
+    info.b_next = (void *)n_side;
+    if (tile->swap)
+        kernel(tile->wide, tile->narrow, k, &one, (float *)m_side, (float *)n_side, &beta, c, 1, ldc, &info,
+               tile->context);
+    else
+        kernel(tile->narrow, tile->wide, k, &one, (float *)m_side, (float *)n_side, &beta, c, ldc, 1, &info,
+               tile->context);
+}
+
+void blas_sgemm(int m, int n, int k, const float *a, const float *b, float *c, int threads)
+{
+    float one = 1, zero = 0;
+    rntm_t runtime;
+    bli_rntm_init_from_global(&runtime);
+    bli_rntm_set_num_threads(threads, &runtime);
+    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, (float *)a, k, 1, (float *)b, n, 1, &zero, c, n, 1,
+                 NULL, &runtime);
+}
+
+const char *blas_version(void)
+{
+    return bli_info_get_version_str();
+}
