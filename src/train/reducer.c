@@ -1,0 +1,274 @@
+/* Gradient sums over ranks.
+ *
+ * Every rank has computed the sums over its lane-tree nodes; the rest of the tree spans ranks. When the number of ranks is
+ * a power of two each rank owns exactly one node and the tree above them is a butterfly: recursive halving adds a rank's
+ * node to its sibling's, each rank for half of what is left, then recursive doubling hands the results back. The volume is
+ * that of the best allreduce, 2 (1 - 1/R) gradients per rank. For other numbers of ranks each rank owns a slice of the
+ * gradient, receives that slice of every node of every rank, adds them up the tree and hands the result back: the volume
+ * grows with the nodes per rank, about two.
+ *
+ * Addition of two floats commutes, so it does not matter which of two siblings adds. MPI only moves bytes here: its float
+ * reductions choose their order by size and communicator.
+ *
+ * Chosen over 64-bit fixed-point sums, whose order would not matter and which MPI_Allreduce could do: those double both
+ * the bytes on the wire and the gradient's memory, need a scale before the magnitudes are known, and still need the
+ * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the same
+ * bytes as a plain allreduce where ranks are a power of two. Figures: README, "What exactness costs". */
+#include "unroll/train/reducer.h"
+
+#include <string.h>
+
+#include "unroll/base/mem.h"
+
+#define PIECE ((size_t)1 << 20) /* floats reduced at a time: bounds the receive buffer */
+#define NORM_BLOCK 4096         /* floats whose squares are summed in one chain */
+
+struct reducer {
+    struct comm comm;
+    const struct param_table *table;
+    enum reduction reduction;
+    int groups;
+    bool butterfly;
+    int nodes;                                 /* of this rank */
+    float *grad[LANE_NODES_MAX];               /* [grad_total] each */
+    struct lane_node *all;                     /* nodes of all ranks, in order */
+    int *first;                                /* [ranks + 1] where each rank's begin in `all` */
+    float *received;                           /* slices from other ranks */
+    size_t *bytes[4];                          /* [ranks]: send bytes and offsets, receive bytes and offsets */
+    float *send;                               /* slices of this rank's nodes, destination after destination */
+    double *block;                             /* [blocks] sums of squares */
+    size_t blocks;
+};
+
+const char *reduction_name(enum reduction reduction)
+{
+    return reduction == REDUCTION_FAST ? "fast" : "exact";
+}
+
+enum status reduction_parse(const char *name, enum reduction *reduction, struct error *e)
+{
+    for (int r = REDUCTION_EXACT; r <= REDUCTION_FAST; r++)
+        if (!strcmp(name, reduction_name(r))) {
+            *reduction = r;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_CONFIG, "unknown reduction '%s'; use exact or fast", name);
+}
+
+/* The slice of a piece of `count` floats that rank `rank` owns. */
+static size_t slice_begin(size_t count, int ranks, int rank)
+{
+    return count * rank / ranks;
+}
+
+static enum status create(struct reducer *reducer, struct error *e)
+{
+    int ranks = reducer->comm.size, total = 0;
+    reducer->all = mem_alloc((size_t)ranks * LANE_NODES_MAX, sizeof *reducer->all, "lane-tree nodes", e);
+    reducer->first = mem_alloc(ranks + 1, sizeof *reducer->first, "lane-tree nodes", e);
+    if (!reducer->all || !reducer->first)
+        return STATUS_OS;
+    reducer->butterfly = (ranks & (ranks - 1)) == 0;
+    for (int r = 0; r < ranks; r++) {
+        reducer->first[r] = total;
+        int count = lane_nodes(reducer->groups, lane_rank_begin(reducer->groups, ranks, r),
+                               lane_rank_begin(reducer->groups, ranks, r + 1), reducer->all + total);
+        reducer->butterfly = reducer->butterfly && count == 1;
+        total += count;
+    }
+    reducer->first[ranks] = total;
+    reducer->nodes = reducer->first[reducer->comm.rank + 1] - reducer->first[reducer->comm.rank];
+    for (int i = 0; i < reducer->nodes; i++) {
+        reducer->grad[i] = mem_alloc(reducer->table->grad_total, sizeof(float), "gradients", e);
+        if (!reducer->grad[i])
+            return STATUS_OS;
+    }
+    reducer->blocks = (reducer->table->total + NORM_BLOCK - 1) / NORM_BLOCK;
+    reducer->block = mem_alloc(reducer->blocks, sizeof *reducer->block, "gradient norm", e);
+    if (!reducer->block)
+        return STATUS_OS;
+    if (ranks == 1 || reducer->reduction == REDUCTION_FAST)
+        return STATUS_OK;
+    size_t slice = PIECE / ranks + 1;
+    reducer->received = mem_alloc(reducer->butterfly ? PIECE / 2 + 1 : slice * total, sizeof(float),
+                                  "received gradients", e);
+    if (!reducer->received)
+        return STATUS_OS;
+    if (reducer->butterfly)
+        return STATUS_OK;
+    reducer->send = mem_alloc(slice * ranks * reducer->nodes, sizeof(float), "gradients to send", e);
+    if (!reducer->send)
+        return STATUS_OS;
+    for (int i = 0; i < 4; i++) {
+        reducer->bytes[i] = mem_alloc(ranks, sizeof *reducer->bytes[i], "gradients to send", e);
+        if (!reducer->bytes[i])
+            return STATUS_OS;
+    }
+    return STATUS_OK;
+}
+
+enum status reducer_create(const struct comm *comm, const struct param_table *table, int groups,
+                           enum reduction reduction, struct reducer **out, struct error *e)
+{
+    *out = NULL;
+    if (comm->size > groups)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot share '%d' lane groups among '%d' ranks; use at most %d ranks, or start the run with "
+                         "--lane-groups %d or more (and at least as many lanes, --batch)",
+                         groups, comm->size, groups, comm->size);
+    struct reducer *reducer = mem_alloc(1, sizeof *reducer, "the reducer", e);
+    enum status status = STATUS_OS;
+    if (reducer) {
+        reducer->comm = *comm;
+        reducer->table = table;
+        reducer->reduction = reduction;
+        reducer->groups = groups;
+        status = create(reducer, e);
+    }
+    status = comm_agree(comm, status, e);
+    if (status) {
+        reducer_free(reducer);
+        return status;
+    }
+    *out = reducer;
+    return STATUS_OK;
+}
+
+void reducer_free(struct reducer *reducer)
+{
+    if (!reducer)
+        return;
+    for (int i = 0; i < reducer->nodes; i++)
+        mem_free(reducer->grad[i]);
+    for (int i = 0; i < 4; i++)
+        mem_free(reducer->bytes[i]);
+    mem_free(reducer->all);
+    mem_free(reducer->first);
+    mem_free(reducer->received);
+    mem_free(reducer->send);
+    mem_free(reducer->block);
+    mem_free(reducer);
+}
+
+int reducer_nodes(const struct reducer *reducer, float *const **node_grads)
+{
+    *node_grads = reducer->grad;
+    return reducer->nodes;
+}
+
+static void add(float *restrict to, const float *restrict from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        to[i] += from[i];
+}
+
+/* Recursive halving, then doubling, over data[0 .. count). At distance d the ranks r and r ^ d own sibling nodes. */
+static void butterfly(struct reducer *reducer, float *data, size_t count)
+{
+    int rank = reducer->comm.rank, ranks = reducer->comm.size;
+    size_t begin = 0, end = count, begins[32], ends[32];
+    int level = 0;
+    for (int distance = 1; distance < ranks; distance *= 2, level++) {
+        begins[level] = begin, ends[level] = end;
+        size_t middle = begin + (end - begin) / 2;
+        bool low = !(rank & distance);
+        size_t keep_begin = low ? begin : middle, keep_end = low ? middle : end;
+        size_t give_begin = low ? middle : begin, give_end = low ? end : middle;
+        comm_exchange(&reducer->comm, rank ^ distance, data + give_begin, (give_end - give_begin) * sizeof *data,
+                      reducer->received, (keep_end - keep_begin) * sizeof *data);
+        add(data + keep_begin, reducer->received, keep_end - keep_begin);
+        begin = keep_begin, end = keep_end;
+    }
+    for (int distance = ranks / 2; distance >= 1; distance /= 2) {
+        level--;
+        size_t middle = begins[level] + (ends[level] - begins[level]) / 2;
+        bool low = !(rank & distance);
+        size_t other_begin = low ? middle : begins[level], other_end = low ? ends[level] : middle;
+        comm_exchange(&reducer->comm, rank ^ distance, data + begin, (end - begin) * sizeof *data, data + other_begin,
+                      (other_end - other_begin) * sizeof *data);
+        begin = begins[level], end = ends[level];
+    }
+}
+
+/* Adds up the tree: returns the array that holds the sum over `node`, which is one of the received or, where it had to be
+ * added, the array of its leftmost received node. *next is the first received node not used yet. */
+static float *add_up(struct reducer *reducer, struct lane_node node, size_t slice, int *next)
+{
+    struct lane_node received = reducer->all[*next];
+    if (received.begin == node.begin && received.end == node.end)
+        return reducer->received + slice * (*next)++;
+    int middle = lane_node_middle(node.begin, node.end);
+    float *left = add_up(reducer, (struct lane_node){node.begin, middle}, slice, next);
+    float *right = add_up(reducer, (struct lane_node){middle, node.end}, slice, next);
+    add(left, right, slice);
+    return left;
+}
+
+/* Any number of ranks and nodes: slices to their owners, sums there, results back to all. */
+static void exchange_slices(struct reducer *reducer, size_t offset, size_t count)
+{
+    int rank = reducer->comm.rank, ranks = reducer->comm.size;
+    size_t *send_bytes = reducer->bytes[0], *send_offset = reducer->bytes[1];
+    size_t *receive_bytes = reducer->bytes[2], *receive_offset = reducer->bytes[3];
+    size_t own_begin = slice_begin(count, ranks, rank), own = slice_begin(count, ranks, rank + 1) - own_begin;
+    size_t position = 0;
+    for (int r = 0; r < ranks; r++) {
+        size_t begin = slice_begin(count, ranks, r), slice = slice_begin(count, ranks, r + 1) - begin;
+        send_offset[r] = position * sizeof(float);
+        send_bytes[r] = slice * reducer->nodes * sizeof(float);
+        for (int i = 0; i < reducer->nodes; i++, position += slice)
+            memcpy(reducer->send + position, reducer->grad[i] + offset + begin, slice * sizeof(float));
+        receive_offset[r] = own * reducer->first[r] * sizeof(float);
+        receive_bytes[r] = own * (reducer->first[r + 1] - reducer->first[r]) * sizeof(float);
+    }
+    comm_alltoallv(&reducer->comm, reducer->send, send_bytes, send_offset, reducer->received, receive_bytes,
+                   receive_offset);
+    int next = 0;
+    float *sum = add_up(reducer, (struct lane_node){0, reducer->groups}, own, &next);
+    for (int r = 0; r < ranks; r++) {
+        size_t begin = slice_begin(count, ranks, r);
+        receive_offset[r] = begin * sizeof(float);
+        receive_bytes[r] = (slice_begin(count, ranks, r + 1) - begin) * sizeof(float);
+    }
+    comm_allgatherv(&reducer->comm, sum, reducer->grad[0] + offset, receive_bytes, receive_offset);
+}
+
+const float *reducer_sum(struct reducer *reducer)
+{
+    size_t total = reducer->table->grad_total;
+    if (reducer->reduction == REDUCTION_FAST) {
+        for (int i = 1; i < reducer->nodes; i++)
+            add(reducer->grad[0], reducer->grad[i], total);
+        comm_allreduce_float(&reducer->comm, reducer->grad[0], total);
+    } else if (reducer->comm.size > 1) {
+        for (size_t offset = 0; offset < total; offset += PIECE) {
+            size_t count = total - offset < PIECE ? total - offset : PIECE;
+            if (reducer->butterfly)
+                butterfly(reducer, reducer->grad[0] + offset, count);
+            else
+                exchange_slices(reducer, offset, count);
+        }
+    }
+    param_fold_aliases(reducer->table, reducer->grad[0]);
+    return reducer->grad[0];
+}
+
+double reducer_norm2(const struct reducer *reducer, int threads)
+{
+    const float *grad = reducer->grad[0];
+    size_t total = reducer->table->total;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (size_t b = 0; b < reducer->blocks; b++) {
+        size_t begin = b * NORM_BLOCK, end = begin + NORM_BLOCK < total ? begin + NORM_BLOCK : total;
+        double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
+        for (size_t i = begin; i < end; i += 8)
+            for (int j = 0; j < 8; j++)
+                chain[j] += (double)grad[i + j] * grad[i + j];
+        reducer->block[b] = ((chain[0] + chain[1]) + (chain[2] + chain[3])) +
+                            ((chain[4] + chain[5]) + (chain[6] + chain[7]));
+    }
+    double sum = 0;
+    for (size_t b = 0; b < reducer->blocks; b++)
+        sum += reducer->block[b];
+    return sum;
+}
