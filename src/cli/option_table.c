@@ -60,6 +60,7 @@ CHOICE(cell_name, cell)
 CHOICE(init_name, init)
 CHOICE(optimizer_name, optimizer_kind)
 CHOICE(reduction_name, reduction)
+CHOICE(schedule_name, schedule_kind)
 CHOICE(split_name, split)
 
 #define CHOICE_OF(function, ...)                                    \
@@ -69,7 +70,6 @@ CHOICE(split_name, split)
         return names[value];                                        \
     }
 CHOICE_OF(invalid_choice, "refuse", "replace")
-CHOICE_OF(schedule_choice, "constant", "step", "plateau", "cosine")
 CHOICE_OF(resume_choice, "auto", "never", "must")
 CHOICE_OF(writer_choice, "auto", "single", "parallel")
 CHOICE_OF(format_choice, "tsv", "json")
@@ -129,16 +129,16 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
      .help = "bytes that are not UTF-8: refuse the text, or replace them by U+FFFD and count them"},
 
-    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = TRAIN | GRADCHECK, FIELD(model.cell), .initial = "lstm",
+    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = TRAIN, FIELD(model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
-    {"layers", .type = OPTION_INT, .commands = TRAIN | GRADCHECK, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
+    {"layers", .type = OPTION_INT, .commands = TRAIN, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
     {"hidden", .type = OPTION_INT, .commands = TRAIN, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
     {"embedding", .type = OPTION_INT, .commands = TRAIN, FIELD(model.embedding), FROM(1, MODEL_WIDTH_MAX),
      WORD("hidden", 0), .initial = "hidden", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "width of a token's vector; 'hidden': as --hidden"},
-    {"tied", .type = OPTION_BOOL, .commands = TRAIN | GRADCHECK, FIELD(model.tied),
+    {"tied", .type = OPTION_BOOL, .commands = TRAIN, FIELD(model.tied),
      .class = OPTION_MATHEMATICS, .section = "Model",
      .help = "input and output layer share their weights; needs --embedding equal to --hidden"},
     {"dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(model.dropout), FROM(0, 1), .below_max = true,
@@ -189,10 +189,11 @@ const struct option option_table[] = {
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
      .help = "gradient sums: exact gives the same bits on any number of ranks, fast is a plain allreduce"},
 
-    {"schedule", CHOICES(SCHEDULE_COSINE, schedule_choice), .commands = TRAIN, FIELD(schedule), .initial = "plateau",
+    {"schedule", CHOICES(SCHEDULE_COSINE, schedule_name_choice), .commands = TRAIN, FIELD(schedule), .initial = "plateau",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
      .help = "of the learning rate; plateau divides it when validation stalls"},
-    {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .initial = "2",
+    {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .above_min = true,
+     .initial = "2",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "step and plateau divide by this"},
     {"lr-step", .type = OPTION_INT64, .commands = TRAIN, FIELD(lr_step), FROM(1, OPTION_EPOCHS_MAX), .initial = "1",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N", .help = "step divides every N epochs"},
@@ -239,6 +240,17 @@ const struct option option_table[] = {
     {"check-replicas", .type = OPTION_INT64, .commands = TRAIN, FIELD(check_replicas), FROM(1, MANY),
      WORD("checkpoint", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
      .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters; also at each checkpoint"},
+
+    /* the fields of `train`; without them gradcheck goes through all */
+    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = GRADCHECK, FIELD(model.cell),
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "only this cell, not all"},
+    {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "N", .help = "so many layers, not 1 and 2"},
+    {"tied", .type = OPTION_BOOL, .commands = GRADCHECK, FIELD(model.tied),
+     .class = OPTION_CONDUCT, .section = "Models", .help = "only with tied weights, or only without; not both"},
+    {"dropout", .type = OPTION_DOUBLE, .commands = GRADCHECK, FIELD(model.dropout), FROM(0, 1), .below_max = true,
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "P",
+     .help = "only with this probability, not with and without dropout"},
 
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT", .help = "part of the corpus"},

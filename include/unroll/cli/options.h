@@ -12,8 +12,8 @@
 #include "unroll/nn/param.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
+#include "unroll/train/schedule.h"
 
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_PLATEAU, SCHEDULE_COSINE };
 enum resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 enum writer_choice { WRITER_CHOICE_AUTO, WRITER_CHOICE_SINGLE, WRITER_CHOICE_PARALLEL };
