@@ -52,19 +52,27 @@ help: ## this list
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
 	@echo "  ARCH=native    -march=, x86-64-v3 and the like for mixed clusters"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
+	@echo "  V=1            show the commands"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
+
+# Short lines unless V=1; the full command line stands in `make info`.
+Q   := $(if $(V),,@)
+SAY := @printf '  %-5s %s\n'
 
 # --- build ---------------------------------------------------------------------------------------------------------
 $(BUILD)/unroll: $(BUILD)/src/cli/main.o $(BUILD)/libunroll.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/libunroll.a: $(LIB_OBJ) $(BUILD)/sources
 	@rm -f $@
-	$(AR) rcs $@ $(LIB_OBJ)
+	$(SAY) AR $@
+	$(Q)$(AR) rcs $@ $(LIB_OBJ)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(BUILD_FACTS) -MMD -MP -c -o $@ $<
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(BUILD_FACTS) -MMD -MP -c -o $@ $<
 
 # Facts about the build go into one file, so that a new revision recompiles that one alone.
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
@@ -87,11 +95,13 @@ $(BUILD)/flags $(BUILD)/revision $(BUILD)/sources: FORCE
 
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libunroll.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS) -lcmocka
+	$(SAY) TEST $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS) -lcmocka
 
 $(BUILD)/tests/mpi/%: tests/mpi/%.c $(BUILD)/libunroll.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS)
+	$(SAY) TEST $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS)
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 RUN_TESTS = BUILD=$(BUILD) tools/run-tests

@@ -33,7 +33,7 @@ static void end(struct report *report)
 static void tell(struct report *report, const char *key, const char *text)
 {
     if (report->json)
-        json_string(report->json, key, text);
+        json_put_string(report->json, key, text);
     else
         printf("  %-20s %s\n", key, text);
 }
@@ -41,7 +41,7 @@ static void tell(struct report *report, const char *key, const char *text)
 static void tell_int(struct report *report, const char *key, int64_t value)
 {
     if (report->json)
-        json_int(report->json, key, value);
+        json_put_int(report->json, key, value);
     else
         printf("  %-20s %lld\n", key, (long long)value);
 }
@@ -50,7 +50,7 @@ static void tell_double(struct report *report, const char *key, double value)
 {
     char text[NUMBER_TEXT];
     if (report->json)
-        json_double(report->json, key, value);
+        json_put_double(report->json, key, value);
     else
         printf("  %-20s %s\n", key, isnan(value) ? "none yet" : number_format(value, text));
 }
@@ -58,7 +58,7 @@ static void tell_double(struct report *report, const char *key, double value)
 static void tell_bool(struct report *report, const char *key, bool value)
 {
     if (report->json)
-        json_bool(report->json, key, value);
+        json_put_bool(report->json, key, value);
     else
         printf("  %-20s %s\n", key, value ? "yes" : "no");
 }
@@ -94,8 +94,8 @@ static void tell_parameters(struct report *report, const struct checkpoint *chec
     char digest[33];
     param_digest(&checkpoint->table, checkpoint->values, digest);
     if (report->json) {
-        json_string(report->json, "parameters_digest", digest);
-        json_int(report->json, "parameters", (int64_t)checkpoint->table.elements);
+        json_put_string(report->json, "parameters_digest", digest);
+        json_put_int(report->json, "parameters", (int64_t)checkpoint->table.elements);
         json_array_begin(report->json, "tensors");
     } else {
         printf("\nparameters\n");
@@ -107,13 +107,13 @@ static void tell_parameters(struct report *report, const struct checkpoint *chec
         const char *alias = param->alias >= 0 ? checkpoint->table.param[param->alias].name : NULL;
         if (report->json) {
             json_object_begin(report->json, NULL);
-            json_string(report->json, "name", param->name);
+            json_put_string(report->json, "name", param->name);
             json_array_begin(report->json, "shape");
             for (int dim = 0; dim < param->rank; dim++)
-                json_int(report->json, NULL, param->shape[dim]);
+                json_put_int(report->json, NULL, param->shape[dim]);
             json_array_end(report->json);
             if (alias)
-                json_string(report->json, "tied_to", alias);
+                json_put_string(report->json, "tied_to", alias);
             json_object_end(report->json);
             continue;
         }

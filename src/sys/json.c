@@ -130,21 +130,21 @@ void json_array_end(struct json *json)
     end_nested(json, false);
 }
 
-void json_string(struct json *json, const char *key, const char *text)
+void json_put_string(struct json *json, const char *key, const char *text)
 {
     if (text)
-        json_string_n(json, key, text, strlen(text));
+        json_put_string_n(json, key, text, strlen(text));
     else
-        json_null(json, key);
+        json_put_null(json, key);
 }
 
-void json_string_n(struct json *json, const char *key, const char *text, size_t length)
+void json_put_string_n(struct json *json, const char *key, const char *text, size_t length)
 {
     begin_value(json, key);
     append_quoted(json, text, length);
 }
 
-void json_int(struct json *json, const char *key, int64_t value)
+void json_put_int(struct json *json, const char *key, int64_t value)
 {
     char text[NUMBER_TEXT];
     snprintf(text, sizeof text, "%lld", (long long)value);
@@ -152,7 +152,7 @@ void json_int(struct json *json, const char *key, int64_t value)
     append_text(json, text);
 }
 
-void json_uint(struct json *json, const char *key, uint64_t value)
+void json_put_uint(struct json *json, const char *key, uint64_t value)
 {
     char text[NUMBER_TEXT];
     snprintf(text, sizeof text, "%llu", (unsigned long long)value);
@@ -160,20 +160,20 @@ void json_uint(struct json *json, const char *key, uint64_t value)
     append_text(json, text);
 }
 
-void json_double(struct json *json, const char *key, double value)
+void json_put_double(struct json *json, const char *key, double value)
 {
     char text[NUMBER_TEXT];
     begin_value(json, key);
     append_text(json, isfinite(value) ? number_format(value, text) : "null");
 }
 
-void json_bool(struct json *json, const char *key, bool value)
+void json_put_bool(struct json *json, const char *key, bool value)
 {
     begin_value(json, key);
     append_text(json, value ? "true" : "false");
 }
 
-void json_null(struct json *json, const char *key)
+void json_put_null(struct json *json, const char *key)
 {
     begin_value(json, key);
     append_text(json, "null");

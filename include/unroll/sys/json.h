@@ -1,5 +1,5 @@
 /* A writer of JSON (RFC 8259) for metrics.jsonl, --json-summary and inspect --json: one value grown in memory, no line
- * breaks inside, so that a line is an object. Reading is for jansson.
+ * breaks inside, so that a line is an object. Reading is for jansson: no function here may bear the name of one of its.
  *
  * Doubles are written with the fewest digits that read back as the same bits; NaN and infinities, which JSON lacks, become
  * null. Text is UTF-8: quotes, backslashes and control characters are escaped, and each byte that is not part of valid
@@ -36,13 +36,13 @@ void json_object_end(struct json *json);
 void json_array_begin(struct json *json, const char *key);
 void json_array_end(struct json *json);
 
-void json_string(struct json *json, const char *key, const char *text); /* null for NULL */
-void json_string_n(struct json *json, const char *key, const char *text, size_t length);
-void json_int(struct json *json, const char *key, int64_t value);
-void json_uint(struct json *json, const char *key, uint64_t value);
-void json_double(struct json *json, const char *key, double value);
-void json_bool(struct json *json, const char *key, bool value);
-void json_null(struct json *json, const char *key);
+void json_put_string(struct json *json, const char *key, const char *text); /* null for NULL */
+void json_put_string_n(struct json *json, const char *key, const char *text, size_t length);
+void json_put_int(struct json *json, const char *key, int64_t value);
+void json_put_uint(struct json *json, const char *key, uint64_t value);
+void json_put_double(struct json *json, const char *key, double value);
+void json_put_bool(struct json *json, const char *key, bool value);
+void json_put_null(struct json *json, const char *key);
 
 /* The finished text, without a newline, valid until the next call; everything begun must have ended. STATUS_OS if memory
  * ran out on the way. */
