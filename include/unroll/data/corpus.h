@@ -1,0 +1,33 @@
+/* A corpus file: a vocabulary and up to three splits of token ids (format in corpus.c's head comment). */
+#ifndef UNROLL_DATA_CORPUS_H
+#define UNROLL_DATA_CORPUS_H
+
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+
+enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
+const char *split_name(enum split split); /* "train", "valid", "test" */
+enum status split_parse(const char *name, enum split *split, struct error *e);
+
+struct corpus {
+    struct vocab *vocab;
+    int64_t tokens[SPLITS];   /* tokens in each split, 0 if absent */
+    int64_t unknowns[SPLITS]; /* how many of them are <unk> */
+    char digest[33];          /* of the vocabulary and all splits, hexadecimal XXH3-128 */
+    void *file;
+};
+
+/* Not collective. Opens and checks a corpus; reads the vocabulary but no tokens. Missing: STATUS_NOINPUT; not a corpus
+ * or damaged: STATUS_DATA. */
+enum status corpus_open(const char *path, struct corpus **out, struct error *e);
+void corpus_close(struct corpus *corpus); /* NULL is allowed */
+
+/* Reads tokens [start, start + count) of a split into `tokens`; ids outside the vocabulary are STATUS_DATA. */
+enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,
+                        struct error *e);
+/* Reads everything and compares with the stored digests: for `verify`. */
+enum status corpus_verify(struct corpus *corpus, struct error *e);
+
+#endif

@@ -1,0 +1,44 @@
+/* From lanes to windows: a rank's view of one split during one epoch.
+ *
+ * A split of N tokens has P = N - 1 positions (a token and the one after it). Lane b of `batch` lanes holds positions
+ * [floor(b*P/batch), floor((b+1)*P/batch)): lengths differ by at most one, and no position is lost. Windows cut all lanes
+ * at the same times; past a shorter lane's end the input is 0 and the target WINDOW_NO_TARGET. The epoch has
+ * ceil(longest lane / bptt) windows, of which the last may be shorter. Nothing here depends on the number of ranks except
+ * which lanes are read. */
+#ifndef UNROLL_DATA_STREAM_H
+#define UNROLL_DATA_STREAM_H
+
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/base/window.h"
+#include "unroll/data/corpus.h"
+
+struct stream;
+
+struct stream_config {
+    enum split split;
+    int batch;        /* global lanes */
+    int lane0, lanes; /* this rank's range of them */
+    int bptt;
+};
+
+/* Not collective. The corpus stays the caller's and must outlive the stream. A split with fewer positions than lanes is
+ * STATUS_CONFIG, naming the largest batch that fits; an absent split is STATUS_DATA. */
+enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out,
+                        struct error *e);
+void stream_close(struct stream *stream);
+
+int64_t stream_windows(const struct stream *stream); /* windows of one epoch */
+/* Targets (positions with loss) of window `index` over the lanes [lane_begin, lane_end) of the whole batch. */
+int64_t stream_targets(const struct stream *stream, int64_t index, int lane_begin, int lane_end);
+
+/* The window to be read next; 0 at first. `stream_seek` sets it (resume); `reset` is set on window 0. */
+int64_t stream_position(const struct stream *stream);
+void stream_seek(struct stream *stream, int64_t index);
+
+/* Fills `window` with the next one; its arrays belong to the stream and stay valid until the next call. After the last
+ * window returns T == 0. */
+enum status stream_next(struct stream *stream, struct window *window, struct error *e);
+
+#endif

@@ -1,0 +1,54 @@
+/* Text files, read once from front to back in blocks: memory is two blocks, whatever the file and its lines are.
+ *
+ * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the file's
+ * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or with
+ * `replace` becomes U+FFFD. A part of a file is a text too: text_cut says where a file may be cut. */
+#ifndef UNROLL_DATA_TEXT_H
+#define UNROLL_DATA_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+
+struct text_part { /* bytes [begin, end) of a file */
+    const char *path;
+    int64_t begin, end;
+};
+
+struct text_config {
+    enum level level;
+    bool replace;
+};
+
+struct text_counts { /* what was met while reading */
+    int64_t bytes;    /* of the file, as they are there */
+    int64_t replaced; /* invalid sequences and NUL bytes that became U+FFFD */
+    int64_t crlf;     /* CR LF that became LF */
+};
+
+/* Size of a readable regular file. Missing: STATUS_NOINPUT; a directory or a pipe: STATUS_NOINPUT too (preparing reads
+ * twice); empty: STATUS_DATA. */
+enum status text_size(const char *path, int64_t *size, struct error *e);
+
+/* Where to cut a file of `size` bytes nearest after `offset`: at char level before the next code point and not inside a
+ * CR LF, at word level after the next line end, at byte level at `offset` itself. At most `size`. */
+enum status text_cut(const char *path, enum level level, int64_t size, int64_t offset, int64_t *cut, struct error *e);
+
+struct text;
+
+/* `digest` may be NULL; it gets the part's bytes as they are in the file. Release with text_close. */
+enum status text_open(const struct text_part *part, const struct text_config *config, struct digest *digest,
+                      struct text **out, struct error *e);
+void text_close(struct text *text); /* NULL is allowed */
+
+/* The next block: whole code points, owned by the text and valid until the next call; *offset is about where it began
+ * in the file. *length is 0 at the end only. STATUS_DATA for what is not UTF-8; STATUS_IO. */
+enum status text_next(struct text *text, const char **bytes, size_t *length, int64_t *offset, struct error *e);
+
+void text_get_counts(const struct text *text, struct text_counts *counts);
+
+#endif

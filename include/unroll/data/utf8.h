@@ -1,0 +1,31 @@
+/* UTF-8 as the Unicode Standard defines it (section 3.9, table 3-7): no overlong forms, no surrogates, nothing above
+ * U+10FFFF. */
+#ifndef UNROLL_DATA_UTF8_H
+#define UNROLL_DATA_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UTF8_LONGEST 4           /* bytes of a code point */
+#define UTF8_CODES 0x110000      /* code points */
+#define UTF8_REPLACEMENT 0xfffdu /* U+FFFD */
+
+/* Length of the longest beginning of `bytes` that is whole, valid code points: `length` if all of it is. */
+size_t utf8_valid(const char *bytes, size_t length);
+
+/* Looks at the code point that begins at bytes[0], of which `length` > 0 bytes are there. Returns its length if it is
+ * valid and UTF8_CUT if it is valid as far as it goes; else UTF8_BAD, and *bad is the number of bytes that one
+ * replacement character stands for (the "maximal subpart" of the standard, at least 1). */
+enum { UTF8_BAD = 0, UTF8_CUT = -1 };
+int utf8_sequence(const char *bytes, size_t length, int *bad);
+
+/* The code point that begins at bytes[0], which must be valid; its length goes to *length. */
+uint32_t utf8_decode(const char *bytes, int *length);
+
+/* Writes a code point (not a surrogate, below UTF8_CODES) and returns its length. */
+int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST]);
+
+/* The code point's lower case; itself if it has none. One to one: no locale, no context. */
+uint32_t utf8_lower(uint32_t code);
+
+#endif

@@ -1,0 +1,45 @@
+/* A vocabulary: the table token <-> text. Token 0 is always "<unk>"; the others are ordered by falling count in the
+ * training text, ties by first appearance. Entries are valid UTF-8, or single raw bytes at byte level. */
+#ifndef UNROLL_DATA_VOCAB_H
+#define UNROLL_DATA_VOCAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+
+#define VOCAB_UNK 0
+#define VOCAB_MAX (1 << 22)       /* entries; with their texts and the index this bounds a vocabulary to 256 MiB */
+#define VOCAB_BYTES_MAX (1 << 26) /* of all texts */
+#define VOCAB_ENTRY_MAX (1 << 16) /* bytes of one text */
+#define VOCAB_EOS_WORD "</s>"
+
+enum level { LEVEL_CHAR, LEVEL_WORD, LEVEL_BYTE };
+const char *level_name(enum level level);
+enum status level_parse(const char *name, enum level *level, struct error *e); /* STATUS_CONFIG if unknown */
+
+struct vocab {
+    enum level level;
+    int size;          /* V, including <unk> */
+    char *bytes;       /* [offsets[size]] the entries one after another, not terminated; owned */
+    uint64_t *offsets; /* [size + 1]; owned */
+    uint64_t *counts;  /* [size] occurrences in the training text; owned */
+    int eos;           /* the token "</s>" at word level; "\n" at char and byte level; -1 if the vocabulary lacks it */
+    void *index;       /* hash from text to token; owned */
+};
+
+/* Takes ownership of the arrays (also on failure). Checks them: offsets rising from 0, no duplicate or empty entry,
+ * entry 0 "<unk>", one byte at byte level, else valid UTF-8, one code point at char level; a violation is `damaged`.
+ * offsets[size] must not be more than what `bytes` holds. */
+enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                        enum status damaged, struct vocab **out, struct error *e);
+void vocab_free(struct vocab *vocab); /* NULL is allowed */
+
+/* Token of a text of `length` bytes, or VOCAB_UNK. */
+uint32_t vocab_find(const struct vocab *vocab, const char *text, size_t length);
+const char *vocab_text(const struct vocab *vocab, uint32_t token, size_t *length);
+
+/* XXH3-128 over the digests of level, bytes and offsets, as 32 hexadecimal digits. */
+void vocab_digest(const struct vocab *vocab, char hex[33]);
+
+#endif

@@ -1,0 +1,282 @@
+#include "unroll/data/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/data/utf8.h"
+
+#define BLOCK ((size_t)1 << 20)
+#define CARRY 4   /* bytes that one block may leave to the next: a cut code point or a CR */
+#define EXPANSION 3 /* U+FFFD has three bytes and may stand for one */
+
+struct text {
+    struct text_part part;
+    struct text_config config;
+    struct digest *digest;
+    struct text_counts met;
+    int fd;
+    int64_t at;       /* bytes of the file up to here have been read */
+    size_t carry;     /* bytes at raw[taken] that belong to the next block */
+    size_t taken;
+    char *raw;        /* [CARRY + BLOCK] */
+    char *clean;      /* [EXPANSION * (CARRY + BLOCK)] made when first needed */
+};
+
+/* Opens a regular file; -1 with the error filled otherwise. */
+static int open_regular(const char *path, int64_t *size, struct error *e)
+{
+    struct stat about;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &about) != 0) {
+        int number = errno;
+        if (fd >= 0)
+            (void)close(fd);
+        error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions", path,
+                  strerror(number));
+        return -1;
+    }
+    if (!S_ISREG(about.st_mode)) {
+        (void)close(fd);
+        if (S_ISDIR(about.st_mode))
+            error_set(e, STATUS_NOINPUT, "cannot read '%s': it is a directory; name the text files in it", path);
+        else
+            error_set(e, STATUS_NOINPUT, "cannot read '%s': it is not a regular file, and the text is read twice; "
+                      "save it to a file first", path);
+        return -1;
+    }
+    *size = about.st_size;
+    return fd;
+}
+
+enum status text_size(const char *path, int64_t *size, struct error *e)
+{
+    if (strcmp(path, "-") == 0)
+        return error_set(e, STATUS_NOINPUT, "cannot read '-': the text is read twice, which standard input does not "
+                         "allow; save it to a file first");
+    struct error error = {0};
+    int fd = open_regular(path, size, &error);
+    if (fd < 0)
+        return error_set(e, error.status, "%s", error.text);
+    (void)close(fd);
+    if (*size == 0)
+        return error_set(e, STATUS_DATA, "cannot use '%s': the file is empty; name a file with text", path);
+    return STATUS_OK;
+}
+
+static enum status read_failed(const char *path, int number, struct error *e)
+{
+    return error_set(e, number == ENOMEM ? STATUS_OS : STATUS_IO, "cannot read '%s': %s; check the disk", path,
+                     strerror(number));
+}
+
+/* Reads `want` bytes at `offset`, fewer only at the end of the file; -1 on failure. */
+static ssize_t read_at(int fd, char *bytes, size_t want, int64_t offset)
+{
+    size_t have = 0;
+    while (have < want) {
+        ssize_t step = pread(fd, bytes + have, want - have, (off_t)(offset + (int64_t)have));
+        if (step == 0)
+            break;
+        if (step < 0 && errno == EINTR)
+            continue;
+        if (step < 0)
+            return -1;
+        have += (size_t)step;
+    }
+    return (ssize_t)have;
+}
+
+/* Position in bytes[0 .. length) at which a text may be cut, given the byte before it; -1 if not among these. */
+static ssize_t find_cut(enum level level, char before, const char *bytes, size_t length)
+{
+    if (level == LEVEL_WORD) {
+        if (before == '\n')
+            return 0;
+        const char *end = memchr(bytes, '\n', length);
+        return end ? end - bytes + 1 : -1;
+    }
+    for (size_t i = 0; i < length && i < UTF8_LONGEST; i++) {
+        char last = i == 0 ? before : bytes[i - 1];
+        if (((unsigned char)bytes[i] & 0xc0) != 0x80 && !(last == '\r' && bytes[i] == '\n'))
+            return (ssize_t)i;
+    }
+    return length < UTF8_LONGEST ? -1 : UTF8_LONGEST - 1; /* not UTF-8: any place will do */
+}
+
+enum status text_cut(const char *path, enum level level, int64_t size, int64_t offset, int64_t *cut, struct error *e)
+{
+    *cut = offset < 0 ? 0 : offset > size ? size : offset;
+    if (level == LEVEL_BYTE || *cut == 0 || *cut == size)
+        return STATUS_OK;
+    int64_t now;
+    int fd = open_regular(path, &now, e);
+    if (fd < 0)
+        return e ? e->status : STATUS_NOINPUT;
+    char bytes[4096 + 1];
+    ssize_t found = -1;
+    int number = 0;
+    while (found < 0 && *cut < size) {
+        ssize_t have = read_at(fd, bytes, sizeof bytes, *cut - 1);
+        if (have < 0)
+            number = errno;
+        if (have <= 1)
+            break;
+        found = find_cut(level, bytes[0], bytes + 1, (size_t)have - 1);
+        *cut += found >= 0 ? found : have - 1;
+    }
+    (void)close(fd);
+    if (number != 0)
+        return read_failed(path, number, e);
+    if (*cut > size || found < 0)
+        *cut = size;
+    return STATUS_OK;
+}
+
+enum status text_open(const struct text_part *part, const struct text_config *config, struct digest *digest,
+                      struct text **out, struct error *e)
+{
+    *out = NULL;
+    struct text *text = mem_alloc(1, sizeof *text, "a text", e);
+    if (!text)
+        return STATUS_OS;
+    *text = (struct text){.part = *part, .config = *config, .digest = digest, .at = part->begin};
+    struct error error = {0};
+    int64_t size = 0;
+    text->fd = open_regular(part->path, &size, &error);
+    text->raw = text->fd >= 0 ? mem_alloc(CARRY + BLOCK, 1, "a block of text", &error) : NULL;
+    if (!text->raw) {
+        text_close(text);
+        return error_set(e, error.status, "%s", error.text);
+    }
+    (void)posix_fadvise(text->fd, part->begin, part->end - part->begin, POSIX_FADV_SEQUENTIAL); /* only advice */
+    *out = text;
+    return STATUS_OK;
+}
+
+void text_close(struct text *text)
+{
+    if (!text)
+        return;
+    if (text->fd >= 0)
+        (void)close(text->fd);
+    mem_free(text->raw);
+    mem_free(text->clean);
+    mem_free(text);
+}
+
+void text_get_counts(const struct text *text, struct text_counts *counts)
+{
+    *counts = text->met;
+}
+
+/* Bytes at the end of a block that only the next block completes. */
+static size_t unfinished(const char *bytes, size_t length)
+{
+    if (length > 0 && bytes[length - 1] == '\r')
+        return 1;
+    for (size_t back = 1; back < UTF8_LONGEST && back <= length; back++) {
+        int bad;
+        if (((unsigned char)bytes[length - back] & 0xc0) != 0x80)
+            return utf8_sequence(bytes + length - back, back, &bad) == UTF8_CUT ? back : 0;
+    }
+    return 0;
+}
+
+static enum status invalid(const struct text *text, const char *bytes, size_t length, int64_t offset, struct error *e)
+{
+    unsigned char byte = (unsigned char)bytes[0];
+    if (byte == 0)
+        return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte at byte offset %lld; use --level byte, or "
+                         "--invalid replace", text->part.path, (long long)offset);
+    if (offset == 0 && length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
+        return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: it begins like UTF-16; convert it with "
+                         "'iconv -f UTF-16 -t UTF-8'", text->part.path);
+    return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; convert the "
+                     "file with iconv, or use --invalid replace", text->part.path, byte, (long long)offset);
+}
+
+/* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */
+static enum status clean_block(struct text *text, const char *raw, size_t length, int64_t offset, size_t *cleaned,
+                               struct error *e)
+{
+    if (!text->clean)
+        text->clean = mem_alloc(EXPANSION * (CARRY + BLOCK), 1, "a block of text", e);
+    if (!text->clean)
+        return STATUS_OS;
+    char *to = text->clean;
+    for (size_t at = 0; at < length;) {
+        int bad, step = utf8_sequence(raw + at, length - at, &bad);
+        if (step == UTF8_CUT) { /* the last block only: the others are cut before such a thing */
+            step = UTF8_BAD;
+            bad = (int)(length - at);
+        }
+        if (step == UTF8_BAD || raw[at] == '\0') {
+            if (!text->config.replace)
+                return invalid(text, raw + at, length - at, offset + (int64_t)at, e);
+            to += utf8_encode(UTF8_REPLACEMENT, to);
+            text->met.replaced++;
+            at += (size_t)bad;
+        } else if (raw[at] == '\r' && at + 1 < length && raw[at + 1] == '\n') {
+            text->met.crlf++;
+            at++;
+        } else {
+            memcpy(to, raw + at, (size_t)step);
+            to += step;
+            at += (size_t)step;
+        }
+    }
+    *cleaned = (size_t)(to - text->clean);
+    return STATUS_OK;
+}
+
+enum status text_next(struct text *text, const char **bytes, size_t *length, int64_t *offset, struct error *e)
+{
+    *bytes = NULL;
+    *length = 0;
+    do {
+        int64_t left = text->part.end - text->at;
+        size_t want = left < (int64_t)BLOCK ? (size_t)left : BLOCK, carry = text->carry;
+        *offset = text->at - (int64_t)carry;
+        if (want + carry == 0)
+            return STATUS_OK;
+        memmove(text->raw, text->raw + text->taken, carry);
+        ssize_t have = read_at(text->fd, text->raw + carry, want, text->at);
+        if (have < 0)
+            return read_failed(text->part.path, errno, e);
+        if ((size_t)have < want)
+            return error_set(e, STATUS_IO, "cannot read '%s': it became shorter while it was read; try again when it "
+                             "is complete", text->part.path);
+        if (text->digest)
+            digest_add(text->digest, text->raw + carry, want);
+        text->at += have;
+        text->met.bytes += have;
+        const char *raw = text->raw;
+        size_t whole = carry + want;
+        if (text->config.level == LEVEL_BYTE) {
+            *bytes = raw;
+            *length = whole;
+            return STATUS_OK;
+        }
+        text->carry = text->at < text->part.end ? unfinished(raw, whole) : 0;
+        whole -= text->carry;
+        text->taken = whole;
+        if (*offset == 0 && whole >= 3 && memcmp(raw, "\xef\xbb\xbf", 3) == 0) {
+            raw += 3;
+            whole -= 3;
+            *offset = 3;
+        }
+        *bytes = raw;
+        *length = whole;
+        if (memchr(raw, '\r', whole) || memchr(raw, '\0', whole) || utf8_valid(raw, whole) != whole) {
+            enum status status = clean_block(text, raw, whole, *offset, length, e);
+            if (status != STATUS_OK)
+                return status;
+            *bytes = text->clean;
+        }
+    } while (*length == 0); /* a block of which nothing stays, such as a lone byte order mark */
+    return STATUS_OK;
+}

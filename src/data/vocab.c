@@ -1,0 +1,130 @@
+#include "unroll/data/vocab.h"
+
+#include <string.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/mem.h"
+#include "unroll/data/text_index.h"
+#include "unroll/data/utf8.h"
+
+static const char *const level_names[] = {[LEVEL_CHAR] = "char", [LEVEL_WORD] = "word", [LEVEL_BYTE] = "byte"};
+
+const char *level_name(enum level level)
+{
+    return level_names[level];
+}
+
+enum status level_parse(const char *name, enum level *level, struct error *e)
+{
+    for (int i = 0; i < (int)(sizeof level_names / sizeof level_names[0]); i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *level = (enum level)i;
+            return STATUS_OK;
+        }
+    }
+    return error_set(e, STATUS_CONFIG, "unknown level '%s'; use char, word or byte", name);
+}
+
+/* NULL, or what is wrong with entry `i`. */
+static const char *entry_fault(const struct vocab *vocab, int i)
+{
+    uint64_t begin = vocab->offsets[i], end = vocab->offsets[i + 1];
+    if (end <= begin || end - begin > VOCAB_ENTRY_MAX || end > vocab->offsets[vocab->size])
+        return "is empty, too long or out of order";
+    const char *text = vocab->bytes + begin;
+    size_t length = (size_t)(end - begin);
+    if (i == VOCAB_UNK)
+        return length == 5 && memcmp(text, "<unk>", 5) == 0 ? NULL : "is not '<unk>'";
+    if (vocab->level == LEVEL_BYTE)
+        return length == 1 ? NULL : "is not one byte";
+    if (utf8_valid(text, length) != length)
+        return "is not UTF-8";
+    int first;
+    if (vocab->level == LEVEL_CHAR && (utf8_decode(text, &first), (size_t)first != length))
+        return "is not one character";
+    return NULL;
+}
+
+static enum status check_and_index(struct vocab *vocab, struct text_index *index, enum status damaged, struct error *e)
+{
+    if (vocab->size < 1 || vocab->size > VOCAB_MAX || vocab->offsets[0] != 0)
+        return error_set(e, damaged, "vocabulary of '%d' entries is not usable; it should have 1 to %d, from offset 0",
+                         vocab->size, VOCAB_MAX);
+    enum status status = text_index_reserve(index, (size_t)vocab->size, e);
+    for (int i = 0; status == STATUS_OK && i < vocab->size; i++) {
+        const char *fault = entry_fault(vocab, i);
+        const char *text = vocab->bytes + vocab->offsets[i];
+        size_t length = (size_t)(vocab->offsets[i + 1] - vocab->offsets[i]);
+        uint32_t hash = fault ? 0 : text_hash(text, length);
+        if (!fault && text_index_find(index, vocab->bytes, vocab->offsets, text, length, hash) != TEXT_INDEX_NONE)
+            fault = "is there twice";
+        if (fault)
+            return error_set(e, damaged, "vocabulary entry '%d' %s; the file is damaged", i, fault);
+        status = text_index_add(index, hash, (uint32_t)i, e);
+    }
+    return status;
+}
+
+enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                        enum status damaged, struct vocab **out, struct error *e)
+{
+    *out = NULL;
+    struct vocab *vocab = mem_alloc(1, sizeof *vocab, "a vocabulary", e);
+    struct text_index *index = vocab ? mem_alloc(1, sizeof *index, "a vocabulary", e) : NULL;
+    if (!index) {
+        mem_free(vocab);
+        mem_free(bytes);
+        mem_free(offsets);
+        mem_free(counts);
+        return STATUS_OS;
+    }
+    *vocab = (struct vocab){level, size, bytes, offsets, counts, -1, index};
+    enum status status = check_and_index(vocab, index, damaged, e);
+    if (status != STATUS_OK) {
+        vocab_free(vocab);
+        return status;
+    }
+    const char *line_end = level == LEVEL_WORD ? VOCAB_EOS_WORD : "\n";
+    uint32_t eos = vocab_find(vocab, line_end, strlen(line_end));
+    if (eos != VOCAB_UNK)
+        vocab->eos = (int)eos;
+    *out = vocab;
+    return STATUS_OK;
+}
+
+void vocab_free(struct vocab *vocab)
+{
+    if (!vocab)
+        return;
+    if (vocab->index)
+        text_index_release(vocab->index);
+    mem_free(vocab->index);
+    mem_free(vocab->bytes);
+    mem_free(vocab->offsets);
+    mem_free(vocab->counts);
+    mem_free(vocab);
+}
+
+uint32_t vocab_find(const struct vocab *vocab, const char *text, size_t length)
+{
+    uint32_t token = text_index_find(vocab->index, vocab->bytes, vocab->offsets, text, length, text_hash(text, length));
+    return token == TEXT_INDEX_NONE ? VOCAB_UNK : token;
+}
+
+const char *vocab_text(const struct vocab *vocab, uint32_t token, size_t *length)
+{
+    CHECK(token < (uint32_t)vocab->size);
+    *length = (size_t)(vocab->offsets[token + 1] - vocab->offsets[token]);
+    return vocab->bytes + vocab->offsets[token];
+}
+
+void vocab_digest(const struct vocab *vocab, char hex[DIGEST_TEXT])
+{
+    /* One digest of three: no state to allocate, so that this cannot fail. */
+    char parts[3][DIGEST_TEXT];
+    const char *level = level_name(vocab->level);
+    digest_of(level, strlen(level), parts[0]);
+    digest_of(vocab->bytes, (size_t)vocab->offsets[vocab->size], parts[1]);
+    digest_of(vocab->offsets, ((size_t)vocab->size + 1) * sizeof *vocab->offsets, parts[2]);
+    digest_of(parts, sizeof parts, hex);
+}
