@@ -1,11 +1,14 @@
-/* A corpus file: a vocabulary and up to three splits of token ids (format in corpus.c's head comment). */
+/* A corpus file: a vocabulary and up to three splits of token ids (format in corpus.c's head comment). What
+ * is read may have been made by someone else: nothing is trusted. */
 #ifndef UNROLL_DATA_CORPUS_H
 #define UNROLL_DATA_CORPUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
+#include "unroll/sys/h5.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
 const char *split_name(enum split split); /* "train", "valid", "test" */
@@ -15,6 +18,7 @@ struct corpus {
     struct vocab *vocab;
     int64_t tokens[SPLITS];   /* tokens in each split, 0 if absent */
     int64_t unknowns[SPLITS]; /* how many of them are <unk> */
+    bool lowercase;           /* the text was turned into lower case, and so must be what is compared with it */
     char digest[33];          /* of the vocabulary and all splits, hexadecimal XXH3-128 */
     void *file;
 };
@@ -22,6 +26,8 @@ struct corpus {
 /* Not collective. Opens and checks a corpus; reads the vocabulary but no tokens. Missing: STATUS_NOINPUT; not a corpus
  * or damaged: STATUS_DATA. */
 enum status corpus_open(const char *path, struct corpus **out, struct error *e);
+/* The same from an open HDF5 file, which becomes the corpus's (also on failure); `name` is for messages. */
+enum status corpus_adopt(struct h5 *file, const char *name, struct corpus **out, struct error *e);
 void corpus_close(struct corpus *corpus); /* NULL is allowed */
 
 /* Reads tokens [start, start + count) of a split into `tokens`; ids outside the vocabulary are STATUS_DATA. */

@@ -1,0 +1,313 @@
+/* The corpus file, version 1. HDF5 in the plain subset of sys/h5.h.
+ *
+ *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
+ *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each split
+ *                     that is there, "SPLIT TOKENS DIGEST\n"
+ *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
+ *   /vocab/offsets    uint64 [V + 1]: where each begins
+ *   /vocab/counts     uint64 [V]: occurrences in the training text
+ *   /SPLIT/tokens     uint16 [tokens] if V < 65536, else uint32; SPLIT is train, valid, test, and may be absent
+ *   /SPLIT            attributes: unknowns (uint64), source_bytes (uint64) and source_xxh3_128 of the text it was made from
+ *
+ * Every dataset has an attribute xxh3_128: the digest of its bytes in the file. */
+#include "unroll/data/corpus.h"
+
+#include <string.h>
+
+#include "corpus_private.h"
+
+#include "unroll/base/mem.h"
+
+#define SCRATCH ((int64_t)1 << 16) /* tokens read at once */
+
+struct corpus_file {
+    struct h5 *h5;
+    char *name;
+    enum h5_type type;                  /* of tokens */
+    char digest[SPLITS][DIGEST_TEXT];   /* as the file gives them */
+    uint16_t *scratch;                  /* [SCRATCH] */
+};
+
+static const char *const split_names[SPLITS] = {"train", "valid", "test"};
+
+const char *split_name(enum split split)
+{
+    return split_names[split];
+}
+
+enum status split_parse(const char *name, enum split *split, struct error *e)
+{
+    for (int i = 0; i < SPLITS; i++) {
+        if (strcmp(name, split_names[i]) == 0) {
+            *split = (enum split)i;
+            return STATUS_OK;
+        }
+    }
+    return error_set(e, STATUS_CONFIG, "unknown split '%s'; use train, valid or test", name);
+}
+
+static enum status damaged(const struct corpus_file *file, const char *part, const char *reason, struct error *e)
+{
+    return error_set(e, STATUS_DATA, "cannot use corpus '%s': '%s' %s; make it again with 'unroll prepare'", file->name,
+                     part, reason);
+}
+
+/* ---- opening ---- */
+
+static enum status read_head(struct corpus_file *file, enum level *level, bool *lowercase, char digest[DIGEST_TEXT],
+                             struct error *e)
+{
+    char format[32], level_text[8];
+    uint64_t version, lower;
+    if (h5_attr_string(file->h5, "/", "format", format, sizeof format, NULL) != STATUS_OK ||
+        strcmp(format, CORPUS_FORMAT) != 0)
+        return error_set(e, STATUS_DATA, "cannot use '%s' as a corpus: its format is not '%s'; name a file that "
+                         "'unroll prepare' made", file->name, CORPUS_FORMAT);
+    enum status status = h5_attr_u64(file->h5, "/", "version", &version, e);
+    if (status == STATUS_OK && version != CORPUS_VERSION)
+        status = error_set(e, STATUS_DATA, "cannot use corpus '%s': it is of version %llu and this program reads %d; "
+                           "make it again with 'unroll prepare'", file->name, (unsigned long long)version,
+                           CORPUS_VERSION);
+    if (status == STATUS_OK)
+        status = h5_attr_string(file->h5, "/", "level", level_text, sizeof level_text, e);
+    if (status == STATUS_OK && level_parse(level_text, level, NULL) != STATUS_OK)
+        status = damaged(file, "level", "is none that Unroll knows", e);
+    if (status == STATUS_OK)
+        status = h5_attr_u64(file->h5, "/", "lowercase", &lower, e);
+    if (status == STATUS_OK && lower > 1)
+        status = damaged(file, "lowercase", "is neither 0 nor 1", e);
+    if (status == STATUS_OK)
+        status = h5_attr_string(file->h5, "/", "digest", digest, DIGEST_TEXT, e);
+    if (status == STATUS_OK)
+        *lowercase = lower == 1;
+    return status;
+}
+
+/* A one-dimensional dataset of this type; its length is checked before anything is allocated for it. */
+static enum status check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
+                              int64_t most, int64_t *count, struct error *e)
+{
+    struct h5_shape shape;
+    enum status status = h5_shape(file->h5, path, &shape, e);
+    if (status != STATUS_OK)
+        return status;
+    if (shape.rank != 1 || shape.type != type)
+        return damaged(file, path, "has another type or shape than it should", e);
+    if (shape.dims[0] < least || shape.dims[0] > most)
+        return damaged(file, path, "has a length out of range", e);
+    *count = shape.dims[0];
+    return STATUS_OK;
+}
+
+/* A whole dataset, compared with its digest. NULL on failure. */
+static void *read_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t count,
+                       struct error *e)
+{
+    char stored[DIGEST_TEXT], found[DIGEST_TEXT];
+    if (h5_attr_string(file->h5, path, CORPUS_DIGEST, stored, sizeof stored, e) != STATUS_OK)
+        return NULL;
+    void *data = mem_alloc((size_t)count, h5_type_size(type), "a vocabulary", e);
+    if (!data)
+        return NULL;
+    if (h5_read(file->h5, path, type, 0, count, data, e) == STATUS_OK) {
+        digest_of(data, (size_t)count * h5_type_size(type), found);
+        if (strcmp(found, stored) == 0)
+            return data;
+        (void)damaged(file, path, "does not match its digest", e);
+    }
+    mem_free(data);
+    return NULL;
+}
+
+static enum status read_vocab(const struct corpus_file *file, enum level level, struct vocab **out, struct error *e)
+{
+    int64_t bytes_count = 0, offsets_count = 0, size = 0;
+    enum status status = check_part(file, "/vocab/bytes", H5_U8, 1, VOCAB_BYTES_MAX, &bytes_count, e);
+    if (status == STATUS_OK)
+        status = check_part(file, "/vocab/counts", H5_U64, 1, VOCAB_MAX, &size, e);
+    if (status == STATUS_OK)
+        status = check_part(file, "/vocab/offsets", H5_U64, size + 1, size + 1, &offsets_count, e);
+    if (status != STATUS_OK)
+        return status;
+    struct error error = {0};
+    char *bytes = read_part(file, "/vocab/bytes", H5_U8, bytes_count, &error);
+    uint64_t *offsets = bytes ? read_part(file, "/vocab/offsets", H5_U64, offsets_count, &error) : NULL;
+    uint64_t *counts = offsets ? read_part(file, "/vocab/counts", H5_U64, size, &error) : NULL;
+    if (counts && offsets[size] != (uint64_t)bytes_count)
+        (void)damaged(file, "/vocab/offsets", "does not end where the texts end", &error);
+    if (error.status != STATUS_OK) {
+        mem_free(bytes);
+        mem_free(offsets);
+        mem_free(counts);
+        return error_set(e, error.status, "%s", error.text);
+    }
+    status = vocab_adopt(level, (int)size, bytes, offsets, counts, STATUS_DATA, out, &error);
+    if (status != STATUS_OK)
+        return error_set(e, status, "cannot use corpus '%s': %.400s", file->name, error.text);
+    return STATUS_OK;
+}
+
+static enum status read_split(struct corpus *corpus, enum split split, struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    char path[CORPUS_PATH];
+    uint64_t unknowns;
+    if (!h5_exists(file->h5, corpus_path(path, split, "")))
+        return STATUS_OK;
+    enum status status = h5_attr_u64(file->h5, path, "unknowns", &unknowns, e);
+    if (status != STATUS_OK)
+        return status;
+    corpus_path(path, split, "/tokens");
+    status = check_part(file, path, file->type, 1, INT64_MAX / 8, &corpus->tokens[split], e);
+    if (status == STATUS_OK)
+        status = h5_attr_string(file->h5, path, CORPUS_DIGEST, file->digest[split], DIGEST_TEXT, e);
+    if (status == STATUS_OK && unknowns > (uint64_t)corpus->tokens[split])
+        status = damaged(file, path, "has fewer tokens than unknown ones", e);
+    corpus->unknowns[split] = (int64_t)unknowns;
+    return status;
+}
+
+static enum status read_corpus(struct corpus *corpus, struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    enum level level = LEVEL_CHAR;
+    char found[DIGEST_TEXT];
+    enum status status = read_head(file, &level, &corpus->lowercase, corpus->digest, e);
+    if (status == STATUS_OK)
+        status = read_vocab(file, level, &corpus->vocab, e);
+    if (status != STATUS_OK)
+        return status;
+    file->type = corpus_token_type(corpus->vocab->size);
+    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+        status = read_split(corpus, (enum split)i, e);
+    if (status != STATUS_OK)
+        return status;
+    corpus_digest(corpus->vocab, corpus->tokens, file->digest, found);
+    return strcmp(found, corpus->digest) == 0 ? STATUS_OK : damaged(file, "digest", "does not fit the parts", e);
+}
+
+enum status corpus_open(const char *path, struct corpus **out, struct error *e)
+{
+    *out = NULL;
+    struct h5 *h5 = NULL;
+    struct error error = {0};
+    enum status status = h5_open_plain(path, STATUS_DATA, &h5, &error);
+    if (status == STATUS_NOINPUT && strstr(error.text, "No such file"))
+        return error_set(e, status, "cannot open corpus '%s': no such file; run 'unroll prepare' first", path);
+    if (status != STATUS_OK)
+        return error_set(e, status, "%s", error.text);
+    return corpus_adopt(h5, path, out, e);
+}
+
+enum status corpus_adopt(struct h5 *h5, const char *name, struct corpus **out, struct error *e)
+{
+    *out = NULL;
+    struct corpus *corpus = mem_alloc(1, sizeof *corpus, "a corpus", e);
+    struct corpus_file *file = corpus ? mem_alloc(1, sizeof *file, "a corpus", e) : NULL;
+    if (!file) {
+        mem_free(corpus);
+        h5_close_read(h5);
+        return STATUS_OS;
+    }
+    corpus->file = file;
+    file->h5 = h5;
+    file->name = mem_strdup(name, e);
+    file->scratch = file->name ? mem_alloc(SCRATCH, sizeof *file->scratch, "a corpus", e) : NULL;
+    enum status status = file->scratch ? read_corpus(corpus, e) : STATUS_OS;
+    if (status == STATUS_OK)
+        *out = corpus;
+    else
+        corpus_close(corpus);
+    return status;
+}
+
+void corpus_close(struct corpus *corpus)
+{
+    if (!corpus)
+        return;
+    struct corpus_file *file = corpus->file;
+    h5_close_read(file->h5);
+    mem_free(file->name);
+    mem_free(file->scratch);
+    mem_free(file);
+    vocab_free(corpus->vocab);
+    mem_free(corpus);
+}
+
+/* ---- tokens ---- */
+
+static enum status check_ids(const struct corpus *corpus, const char *path, int64_t start, int64_t count,
+                             const uint32_t *tokens, struct error *e)
+{
+    const struct corpus_file *file = corpus->file;
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        largest = tokens[i] > largest ? tokens[i] : largest;
+    if (largest < (uint32_t)corpus->vocab->size)
+        return STATUS_OK;
+    return error_set(e, STATUS_DATA, "cannot use corpus '%s': '%s' holds token %u at or after position %lld, but the "
+                     "vocabulary has %d; make it again with 'unroll prepare'", file->name, path, largest,
+                     (long long)start, corpus->vocab->size);
+}
+
+enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,
+                        struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    char path[CORPUS_PATH];
+    corpus_path(path, split, "/tokens");
+    enum status status = STATUS_OK;
+    if (file->type == H5_U32) {
+        status = h5_read(file->h5, path, H5_U32, start, count, tokens, e);
+    } else {
+        for (int64_t done = 0, step; done < count && status == STATUS_OK; done += step) {
+            step = count - done < SCRATCH ? count - done : SCRATCH;
+            status = h5_read(file->h5, path, H5_U16, start + done, step, file->scratch, e);
+            for (int64_t i = 0; i < step && status == STATUS_OK; i++)
+                tokens[done + i] = file->scratch[i];
+        }
+    }
+    return status == STATUS_OK ? check_ids(corpus, path, start, count, tokens, e) : status;
+}
+
+static enum status verify_split(struct corpus *corpus, enum split split, struct digest *digest, uint32_t *tokens,
+                                struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    char path[CORPUS_PATH], found[DIGEST_TEXT];
+    int64_t unknowns = 0;
+    corpus_path(path, split, "/tokens");
+    for (int64_t done = 0, step; done < corpus->tokens[split]; done += step) {
+        step = corpus->tokens[split] - done < SCRATCH ? corpus->tokens[split] - done : SCRATCH;
+        enum status status = corpus_read(corpus, split, done, step, tokens, e);
+        if (status != STATUS_OK)
+            return status;
+        if (file->type == H5_U16) /* still there from corpus_read, which takes no more than this at once */
+            digest_add(digest, file->scratch, (size_t)step * sizeof *file->scratch);
+        else
+            digest_add(digest, tokens, (size_t)step * sizeof *tokens);
+        for (int64_t i = 0; i < step; i++)
+            unknowns += tokens[i] == VOCAB_UNK;
+    }
+    digest_text(digest, found);
+    if (strcmp(found, file->digest[split]) != 0)
+        return damaged(file, path, "does not match its digest", e);
+    return unknowns == corpus->unknowns[split] ? STATUS_OK : damaged(file, path, "has another number of unknowns", e);
+}
+
+enum status corpus_verify(struct corpus *corpus, struct error *e)
+{
+    enum status status = STATUS_OK;
+    uint32_t *tokens = mem_alloc(SCRATCH, sizeof *tokens, "tokens", e);
+    if (!tokens)
+        return STATUS_OS;
+    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
+        if (corpus->tokens[i] == 0)
+            continue;
+        struct digest *digest = digest_new(e);
+        status = digest ? verify_split(corpus, (enum split)i, digest, tokens, e) : STATUS_OS;
+        digest_free(digest);
+    }
+    mem_free(tokens);
+    return status;
+}

@@ -1,0 +1,175 @@
+#include "unroll/data/stream.h"
+
+
+#include "unroll/base/mem.h"
+
+#define AHEAD_BYTES ((int64_t)16 << 20) /* read-ahead of all lanes together, at most, but for windows larger than this */
+#define AHEAD_LANE ((int64_t)1 << 14)   /* tokens of one lane read at once, about */
+
+struct stream {
+    struct corpus *corpus;
+    struct stream_config config;
+    int64_t positions;  /* P, of the whole split */
+    int64_t longest;    /* lane */
+    int64_t windows;
+    int64_t next;       /* window */
+    int64_t have_begin; /* time steps [have_begin, have_end) of every lane are in `ahead` */
+    int64_t have_end;
+    int64_t piece;      /* time steps read at once: a multiple of bptt */
+    uint32_t *ahead;    /* [lanes][piece + 1] tokens */
+    uint32_t *input;    /* [bptt][lanes] */
+    uint32_t *target;   /* [bptt][lanes] */
+};
+
+/* First position of a lane; `lane` == batch gives P. */
+static int64_t lane_begin(const struct stream *stream, int lane)
+{
+    return (int64_t)((__int128)lane * stream->positions / stream->config.batch);
+}
+
+static int64_t lane_length(const struct stream *stream, int lane)
+{
+    return lane_begin(stream, lane + 1) - lane_begin(stream, lane);
+}
+
+static int64_t at_most(int64_t value, int64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+static enum status check(const struct corpus *corpus, const struct stream_config *config, struct error *e)
+{
+    const char *name = split_name(config->split);
+    CHECK(config->batch > 0 && config->bptt > 0 && config->lane0 >= 0 && config->lanes >= 0 &&
+          config->lane0 + config->lanes <= config->batch);
+    int64_t tokens = corpus->tokens[config->split];
+    if (tokens == 0)
+        return error_set(e, STATUS_DATA, "the corpus has no split '%s'; make one with 'unroll prepare'", name);
+    if (tokens < 2)
+        return error_set(e, STATUS_DATA, "split '%s' has a single token, which leaves nothing to predict; use a longer "
+                         "text", name);
+    if (tokens - 1 < config->batch)
+        return error_set(e, STATUS_CONFIG, "--batch '%d' is too large for split '%s' of %lld tokens; use at most %lld",
+                         config->batch, name, (long long)tokens, (long long)tokens - 1);
+    return STATUS_OK;
+}
+
+enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out,
+                        struct error *e)
+{
+    *out = NULL;
+    enum status status = check(corpus, config, e);
+    if (status != STATUS_OK)
+        return status;
+    struct stream *stream = mem_alloc(1, sizeof *stream, "a stream", e);
+    if (!stream)
+        return STATUS_OS;
+    stream->corpus = corpus;
+    stream->config = *config;
+    stream->positions = corpus->tokens[config->split] - 1;
+    stream->longest = (stream->positions + config->batch - 1) / config->batch;
+    stream->windows = (stream->longest + config->bptt - 1) / config->bptt;
+
+    size_t lanes = (size_t)config->lanes, bptt = (size_t)config->bptt, cells;
+    int64_t share = AHEAD_BYTES / (int64_t)sizeof(uint32_t) / (config->lanes > 0 ? config->lanes : 1);
+    int64_t windows = at_most(at_most(AHEAD_LANE, share) / config->bptt, stream->windows);
+    stream->piece = (windows > 0 ? windows : 1) * config->bptt;
+    if (mem_mul_overflows(lanes, bptt, &cells)) {
+        mem_free(stream);
+        return error_set(e, STATUS_CONFIG, "--batch '%d' times --bptt %d cannot be addressed; use smaller ones",
+                         config->batch, config->bptt);
+    }
+    stream->ahead = mem_alloc(lanes, ((size_t)stream->piece + 1) * sizeof *stream->ahead, "read-ahead of tokens", e);
+    stream->input = stream->ahead ? mem_alloc(cells, sizeof *stream->input, "a window's inputs", e) : NULL;
+    stream->target = stream->input ? mem_alloc(cells, sizeof *stream->target, "a window's targets", e) : NULL;
+    if (!stream->target) {
+        stream_close(stream);
+        return STATUS_OS;
+    }
+    *out = stream;
+    return STATUS_OK;
+}
+
+void stream_close(struct stream *stream)
+{
+    if (!stream)
+        return;
+    mem_free(stream->ahead);
+    mem_free(stream->input);
+    mem_free(stream->target);
+    mem_free(stream);
+}
+
+int64_t stream_windows(const struct stream *stream)
+{
+    return stream->windows;
+}
+
+int64_t stream_targets(const struct stream *stream, int64_t index, int lane_first, int lane_end)
+{
+    int64_t targets = 0, begin = index * stream->config.bptt;
+    for (int lane = lane_first; lane < lane_end; lane++) {
+        int64_t left = lane_length(stream, lane) - begin;
+        if (left > 0)
+            targets += at_most(left, stream->config.bptt);
+    }
+    return targets;
+}
+
+int64_t stream_position(const struct stream *stream)
+{
+    return stream->next;
+}
+
+void stream_seek(struct stream *stream, int64_t index)
+{
+    CHECK(index >= 0 && index <= stream->windows);
+    stream->next = index;
+}
+
+/* Reads the time steps from `begin` on, and the token after them, of all lanes of this rank. */
+static enum status read_ahead(struct stream *stream, int64_t begin, struct error *e)
+{
+    const struct stream_config *config = &stream->config;
+    stream->have_begin = stream->have_end = 0; /* nothing, should reading fail */
+    for (int i = 0; i < config->lanes; i++) {
+        int64_t steps = at_most(lane_length(stream, config->lane0 + i) - begin, stream->piece);
+        if (steps <= 0)
+            continue;
+        enum status status = corpus_read(stream->corpus, config->split, lane_begin(stream, config->lane0 + i) + begin,
+                                         steps + 1, stream->ahead + i * (stream->piece + 1), e);
+        if (status != STATUS_OK)
+            return status;
+    }
+    stream->have_begin = begin;
+    stream->have_end = begin + stream->piece;
+    return STATUS_OK;
+}
+
+enum status stream_next(struct stream *stream, struct window *window, struct error *e)
+{
+    const struct stream_config *config = &stream->config;
+    int64_t begin = stream->next * config->bptt;
+    int T = (int)at_most(stream->longest - begin, config->bptt), lanes = config->lanes;
+    *window = (struct window){.lanes = lanes, .lane0 = config->lane0, .input = stream->input,
+                              .target = stream->target};
+    if (stream->next >= stream->windows)
+        return STATUS_OK;
+    if (begin < stream->have_begin || begin + T > stream->have_end) {
+        enum status status = read_ahead(stream, begin, e);
+        if (status != STATUS_OK)
+            return status;
+    }
+    for (int i = 0; i < lanes; i++) {
+        const uint32_t *tokens = stream->ahead + i * (stream->piece + 1) + (begin - stream->have_begin);
+        int64_t left = lane_length(stream, config->lane0 + i) - begin;
+        for (int t = 0; t < T; t++) {
+            stream->input[(int64_t)t * lanes + i] = t < left ? tokens[t] : 0;
+            stream->target[(int64_t)t * lanes + i] = t < left ? tokens[t + 1] : WINDOW_NO_TARGET;
+        }
+    }
+    window->T = T;
+    window->reset = stream->next == 0;
+    stream->next++;
+    return STATUS_OK;
+}
