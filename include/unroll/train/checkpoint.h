@@ -1,0 +1,118 @@
+/* Checkpoints: everything a run needs to go on, and everything sampling needs, in one HDF5 file that opens in h5py.
+ *
+ * Layout (version 1): file attributes format="unroll-checkpoint", version, parameters_digest, step;
+ *   /model/<parameter name>                 float32, PyTorch's names and shapes (tied weights under both names)
+ *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
+ *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
+ *   /progress                               attributes: see struct progress
+ *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level
+ *   /config                                 attributes: every option as text
+ *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
+ *                                           kernel, ranks, threads
+ * /model carries the attributes that shape it (cell, layers, ...), /optimizer its constants, / also `resumable`: files
+ * made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
+ * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
+ * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so that no byte goes unnoticed.
+ * Nothing else may be in the file. */
+#ifndef UNROLL_TRAIN_CHECKPOINT_H
+#define UNROLL_TRAIN_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "unroll/base/file.h"
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+#include "unroll/nn/param.h"
+#include "unroll/sys/comm.h"
+#include "unroll/train/optimizer.h"
+
+/* Where a run stands. Part of every checkpoint, whole. */
+struct progress {
+    int64_t step;           /* optimizer updates attempted so far (skipped ones count) */
+    int64_t epoch;          /* current epoch, from 0 */
+    int64_t window;         /* next window of the epoch */
+    int64_t tokens;         /* training targets seen so far */
+    int64_t skipped;        /* steps skipped because loss or gradient was not finite */
+    int64_t skipped_in_row;
+    double epoch_loss;      /* sum of losses of the current epoch so far */
+    int64_t epoch_tokens;
+    double valid_loss;      /* last validation; NaN before the first */
+    double best_valid_loss; /* NaN before the first */
+    int64_t best_step;
+    int64_t stalls;         /* validations in a row without improvement: early stopping */
+    double lr_factor;       /* of the plateau schedule */
+    int64_t plateau_stalls;
+    int64_t valid_step;     /* step of the last validation, -1 before the first */
+    double log_loss;        /* sum of losses since the last line of metrics.jsonl, and of how many targets */
+    int64_t log_tokens;
+    int64_t metrics_bytes;  /* length of metrics.jsonl when this was taken */
+    int64_t finished;       /* 1 once the run has ended by its own rules */
+    double seconds;         /* training wall time so far, over all resumptions; not part of the mathematics */
+};
+
+/* What wrote a checkpoint. Exactness ends where `kernel` or `instructions` differ. */
+struct checkpoint_build {
+    char version[64], revision[64], compiler[64], flags[256], libraries[256];
+    char instructions[32]; /* the widest vectors it was compiled for, e.g. "avx512f" */
+    char kernel[32];       /* BLIS's */
+    int ranks, threads;
+};
+/* Fills in everything but kernel, ranks and threads for this program. */
+void checkpoint_build_here(struct checkpoint_build *build);
+
+#define CHECKPOINT_TEXT 512
+#define CHECKPOINT_OPTIONS_MAX 96
+
+struct checkpoint_option { /* one option of the run as text; longer paths are cut */
+    char name[32];
+    char value[CHECKPOINT_TEXT];
+};
+
+struct checkpoint {
+    struct model_config model;
+    int batch, bptt, groups;
+    struct progress progress;
+    struct param_table table;      /* built from `model` */
+    float *values;                 /* [table.total] */
+    struct optimizer *optimizer;   /* NULL: not resumable, or loaded for use only; its table is `table` */
+    float *states;                 /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
+    const struct vocab *vocab;
+    int options;
+    struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];
+    char corpus_digest[33];
+    struct checkpoint_build build;
+    bool owned;                    /* checkpoint_read: the arrays and the vocabulary are released by checkpoint_release */
+};
+
+enum checkpoint_writer { WRITER_AUTO, WRITER_SINGLE, WRITER_PARALLEL };
+
+struct checkpoint_target {
+    const char *path;
+    enum checkpoint_writer writer;
+    const struct file_guard *guard; /* asked on rank 0 before the renaming; may be NULL */
+    bool broken;                    /* out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can
+                                       neither close such a file nor end cleanly (it crashes or hangs) */
+};
+
+/* Collective. Writes target->path (through `path`.tmp: written, synced, reopened, all digests verified, renamed, folder
+ * synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other. WRITER_PARALLEL:
+ * all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a quarter of rank 0's
+ * memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and vocabulary (all but the
+ * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the file
+ * is not resumable. On failure the file of that name that was there before is untouched, no temporary file stays, and
+ * all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). */
+enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
+                             struct checkpoint_target *target, struct error *e);
+
+/* Not collective. Reads and verifies a checkpoint: everything, or what sampling and scoring need. Missing:
+ * STATUS_NOINPUT; unusable in any way: STATUS_CHECKPOINT with the reason. On failure nothing needs releasing. */
+enum checkpoint_part { CHECKPOINT_ALL, CHECKPOINT_FOR_USE };
+enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
+                            struct error *e);
+void checkpoint_release(struct checkpoint *checkpoint);
+
+/* Not collective. Checks the whole file against its digests in little memory, without keeping anything. */
+enum status checkpoint_verify(const char *path, struct error *e);
+
+#endif

@@ -1,0 +1,88 @@
+/* What the writer and the reader of checkpoints share: sets of attributes, and the list of datasets. */
+#ifndef UNROLL_TRAIN_CHECKPOINT_PRIVATE_H
+#define UNROLL_TRAIN_CHECKPOINT_PRIVATE_H
+
+#include "unroll/nn/model.h"
+#include "unroll/sys/h5.h"
+#include "unroll/train/checkpoint.h"
+
+#define CHECKPOINT_FORMAT "unroll-checkpoint"
+#define CHECKPOINT_VERSION 1
+#define CHECKPOINT_DIGEST "xxh3_128" /* name of the attribute that carries a digest */
+
+/* ---- attributes of one object ---- */
+
+#define ATTRS_MAX CHECKPOINT_OPTIONS_MAX
+
+struct attr {
+    char name[32];
+    enum h5_attr type; /* string, i64 or f64 */
+    bool taken;        /* reading: someone asked for it */
+    int64_t integer;
+    double real;
+    char text[CHECKPOINT_TEXT];
+};
+
+struct attrs {
+    const char *object;
+    int count;
+    struct attr item[ATTRS_MAX];
+};
+
+/* NULL and STATUS_OS on exhaustion; mem_free. */
+struct attrs *attrs_new(const char *object, struct error *e);
+
+/* Longer texts are cut, on a boundary of UTF-8. */
+void attrs_add_string(struct attrs *attrs, const char *name, const char *text);
+void attrs_add_i64(struct attrs *attrs, const char *name, int64_t value);
+void attrs_add_f64(struct attrs *attrs, const char *name, double value);
+/* Writes them in name order with their digest. */
+enum status attrs_write(struct attrs *attrs, struct h5 *file, struct error *e);
+
+/* Reads all attributes of the object and compares their digest. */
+enum status attrs_read(struct attrs *attrs, struct h5 *file, struct error *e);
+/* One that must be there; STATUS_CHECKPOINT otherwise, or if it does not fit. */
+enum status attrs_string(struct attrs *attrs, const char *name, char *text, size_t size, struct error *e);
+enum status attrs_i64(struct attrs *attrs, const char *name, int64_t least, int64_t most, int64_t *value,
+                      struct error *e);
+enum status attrs_int(struct attrs *attrs, const char *name, int least, int most, int *value, struct error *e);
+enum status attrs_f64(struct attrs *attrs, const char *name, double *value, struct error *e);
+/* STATUS_CHECKPOINT if one was not asked for: nothing unknown may be in a checkpoint. */
+enum status attrs_all_taken(const struct attrs *attrs, struct error *e);
+
+/* ---- the fields of struct progress, by name ---- */
+
+struct progress_field {
+    const char *name;
+    size_t offset;
+    bool real; /* double, else int64_t */
+    int64_t least;
+};
+
+extern const struct progress_field progress_fields[];
+extern const int progress_field_count;
+
+/* ---- datasets ---- */
+
+enum part_kind { PART_PARAM, PART_SLOT, PART_STATE, PART_VOCAB_BYTES, PART_VOCAB_OFFSETS, PART_VOCAB_COUNTS };
+
+struct part {
+    enum part_kind kind;
+    int index, slot; /* parameter or state; slot of the optimizer */
+    char path[112];
+    struct h5_shape shape; /* dims[0] of the vocabulary's bytes is 0 while it is not known */
+};
+
+#define PARTS_MAX (PARAM_MAX * (1 + OPTIMIZER_SLOTS_MAX) + 2 * MODEL_LAYERS_MAX + 3)
+
+struct parts {
+    int count;
+    struct part item[PARTS_MAX];
+};
+
+/* The datasets of a checkpoint with the given table; `optimizer` is ignored unless `resumable`. */
+void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
+                bool resumable, enum optimizer_kind optimizer);
+int64_t part_elements(const struct part *part);
+
+#endif

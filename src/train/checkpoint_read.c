@@ -1,0 +1,466 @@
+/* Reading trusts nothing: structure (sys/h5), then every attribute against its digest and its range, then the names, types
+ * and shapes of all datasets against what the attributes ask for; only then is memory allocated, and every dataset is
+ * compared with its digest. */
+#include "checkpoint_private.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/mem.h"
+
+#define PIECE (1 << 20) /* bytes read at once where nothing is kept */
+
+struct reading {
+    struct h5 *file;
+    struct checkpoint *checkpoint;
+    bool resumable;
+    struct optimizer_config optimizer;
+    int64_t updates;
+    enum level level;
+    char parameters_digest[DIGEST_TEXT];
+    struct attrs *attrs;
+    struct parts *parts;
+    struct error *e;
+};
+
+/* ---- attributes ---- */
+
+static enum status read_root(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    struct attrs *attrs = in->attrs;
+    char format[64];
+    int64_t version, resumable = 0;
+    attrs->object = "/";
+    enum status status = h5_attr_string(in->file, "/", "format", format, sizeof format, in->e);
+    if (!status && strcmp(format, CHECKPOINT_FORMAT) != 0)
+        status = error_set(in->e, STATUS_CHECKPOINT, "it is a file of format '%s', not '%s'", format,
+                           CHECKPOINT_FORMAT);
+    if (!status)
+        status = h5_attr_i64(in->file, "/", "version", &version, in->e);
+    if (!status && version != CHECKPOINT_VERSION)
+        status = error_set(in->e, STATUS_CHECKPOINT, "it has version %lld of the format, this program reads version %d",
+                           (long long)version, CHECKPOINT_VERSION);
+    if (!status)
+        status = attrs_read(attrs, in->file, in->e);
+    if (!status)
+        status = attrs_string(attrs, "format", format, sizeof format, in->e);
+    if (!status)
+        status = attrs_i64(attrs, "version", CHECKPOINT_VERSION, CHECKPOINT_VERSION, &version, in->e);
+    if (!status)
+        status = attrs_string(attrs, "parameters_digest", in->parameters_digest, sizeof in->parameters_digest, in->e);
+    if (!status)
+        status = attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest,
+                              in->e);
+    if (!status)
+        status = attrs_i64(attrs, "step", 0, INT64_MAX, &checkpoint->progress.step, in->e);
+    if (!status)
+        status = attrs_i64(attrs, "resumable", 0, 1, &resumable, in->e);
+    in->resumable = resumable;
+    return status ? status : attrs_all_taken(attrs, in->e);
+}
+
+static enum status read_model(struct reading *in)
+{
+    struct model_config *model = &in->checkpoint->model;
+    struct attrs *attrs = in->attrs;
+    char cell[32];
+    int tied = 0;
+    attrs->object = "/model";
+    enum status status = attrs_read(attrs, in->file, in->e);
+    if (!status)
+        status = attrs_string(attrs, "cell", cell, sizeof cell, in->e);
+    if (!status)
+        status = cell_parse(cell, &model->cell, in->e);
+    if (!status)
+        status = attrs_int(attrs, "layers", 1, MODEL_LAYERS_MAX, &model->layers, in->e);
+    if (!status)
+        status = attrs_int(attrs, "embedding", 1, MODEL_WIDTH_MAX, &model->embedding, in->e);
+    if (!status)
+        status = attrs_int(attrs, "hidden", 1, MODEL_WIDTH_MAX, &model->hidden, in->e);
+    if (!status)
+        status = attrs_int(attrs, "vocab", 1, MODEL_VOCAB_MAX, &model->vocab, in->e);
+    if (!status)
+        status = attrs_int(attrs, "tied", 0, 1, &tied, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "dropout", &model->dropout, in->e);
+    model->tied = tied;
+    if (!status)
+        status = attrs_all_taken(attrs, in->e);
+    return status ? status : model_config_check(model, in->e);
+}
+
+static enum status read_progress(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    struct attrs *attrs = in->attrs;
+    int64_t step = checkpoint->progress.step;
+    attrs->object = "/progress";
+    enum status status = attrs_read(attrs, in->file, in->e);
+    if (!status)
+        status = attrs_int(attrs, "batch", 1, INT_MAX, &checkpoint->batch, in->e);
+    if (!status)
+        status = attrs_int(attrs, "bptt", 1, INT_MAX, &checkpoint->bptt, in->e);
+    if (!status)
+        status = attrs_int(attrs, "lane_groups", 1, checkpoint->batch, &checkpoint->groups, in->e);
+    for (int i = 0; i < progress_field_count && !status; i++) {
+        const struct progress_field *field = &progress_fields[i];
+        char *value = (char *)&checkpoint->progress + field->offset;
+        if (field->real)
+            status = attrs_f64(attrs, field->name, (double *)value, in->e);
+        else
+            status = attrs_i64(attrs, field->name, field->least, INT64_MAX, (int64_t *)value, in->e);
+    }
+    if (!status && (checkpoint->progress.step != step || !(checkpoint->progress.lr_factor > 0)))
+        status = error_set(in->e, STATUS_CHECKPOINT, "the attributes of '/progress' contradict each other");
+    return status ? status : attrs_all_taken(attrs, in->e);
+}
+
+static enum status read_vocab_level(struct reading *in)
+{
+    char level[32];
+    in->attrs->object = "/vocab";
+    enum status status = attrs_read(in->attrs, in->file, in->e);
+    if (!status)
+        status = attrs_string(in->attrs, "level", level, sizeof level, in->e);
+    if (!status)
+        status = level_parse(level, &in->level, in->e);
+    return status ? status : attrs_all_taken(in->attrs, in->e);
+}
+
+static enum status read_options(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    in->attrs->object = "/config";
+    enum status status = attrs_read(in->attrs, in->file, in->e);
+    for (int i = 0; i < in->attrs->count && !status; i++) {
+        const struct attr *attr = &in->attrs->item[i];
+        struct checkpoint_option *option = &checkpoint->option[i];
+        if (attr->type != H5_ATTR_STRING)
+            return error_set(in->e, STATUS_CHECKPOINT, "the attribute '%s' of '/config' is no text", attr->name);
+        memcpy(option->name, attr->name, sizeof option->name);
+        memcpy(option->value, attr->text, sizeof option->value);
+        checkpoint->options = i + 1;
+    }
+    return status;
+}
+
+static enum status read_build(struct reading *in)
+{
+    struct checkpoint_build *build = &in->checkpoint->build;
+    struct attrs *attrs = in->attrs;
+    const struct {
+        const char *name;
+        char *text;
+        size_t size;
+    } texts[] = {
+        {"version", build->version, sizeof build->version},
+        {"revision", build->revision, sizeof build->revision},
+        {"compiler", build->compiler, sizeof build->compiler},
+        {"flags", build->flags, sizeof build->flags},
+        {"libraries", build->libraries, sizeof build->libraries},
+        {"instructions", build->instructions, sizeof build->instructions},
+        {"kernel", build->kernel, sizeof build->kernel},
+    };
+    attrs->object = "/build";
+    enum status status = attrs_read(attrs, in->file, in->e);
+    for (int i = 0; i < (int)(sizeof texts / sizeof *texts) && !status; i++)
+        status = attrs_string(attrs, texts[i].name, texts[i].text, texts[i].size, in->e);
+    if (!status)
+        status = attrs_int(attrs, "ranks", 0, INT_MAX, &build->ranks, in->e);
+    if (!status)
+        status = attrs_int(attrs, "threads", 0, INT_MAX, &build->threads, in->e);
+    return status ? status : attrs_all_taken(attrs, in->e);
+}
+
+static enum status read_optimizer_config(struct reading *in)
+{
+    struct optimizer_config *config = &in->optimizer;
+    struct attrs *attrs = in->attrs;
+    char kind[32];
+    if (!in->resumable)
+        return STATUS_OK;
+    attrs->object = "/optimizer";
+    enum status status = attrs_read(attrs, in->file, in->e);
+    if (!status)
+        status = attrs_string(attrs, "kind", kind, sizeof kind, in->e);
+    if (!status)
+        status = optimizer_parse(kind, &config->kind, in->e);
+    if (!status)
+        status = attrs_i64(attrs, "updates", 0, INT64_MAX, &in->updates, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "momentum", &config->momentum, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "beta1", &config->beta1, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "beta2", &config->beta2, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "alpha", &config->alpha, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "epsilon", &config->epsilon, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "weight_decay", &config->weight_decay, in->e);
+    return status ? status : attrs_all_taken(attrs, in->e);
+}
+
+static enum status read_attributes(struct reading *in)
+{
+    enum status (*const steps[])(struct reading *) = {
+        read_root, read_model, read_progress, read_vocab_level, read_options, read_build, read_optimizer_config,
+    };
+    enum status status = STATUS_OK;
+    for (int i = 0; i < (int)(sizeof steps / sizeof *steps) && !status; i++)
+        status = steps[i](in);
+    return status;
+}
+
+/* ---- the datasets that must be there, and no others ---- */
+
+static int check_known(void *context, const char *path, const struct h5_shape *shape)
+{
+    struct reading *in = context;
+    for (int i = 0; i < in->parts->count; i++) {
+        struct part *part = &in->parts->item[i];
+        if (strcmp(part->path, path) != 0)
+            continue;
+        if (part->kind == PART_VOCAB_BYTES)
+            part->shape.dims[0] = shape->dims[0];
+        const struct h5_shape *want = &part->shape;
+        if (shape->type == want->type && shape->rank == want->rank && shape->dims[0] == want->dims[0] &&
+            (shape->rank == 1 || shape->dims[1] == want->dims[1]))
+            return STATUS_OK;
+        return (int)error_set(in->e, STATUS_CHECKPOINT, "'%s' is %s [%lld][%lld] where the model has %s [%lld][%lld]",
+                              path, h5_type_name(shape->type), (long long)shape->dims[0], (long long)shape->dims[1],
+                              h5_type_name(want->type), (long long)want->dims[0], (long long)want->dims[1]);
+    }
+    return (int)error_set(in->e, STATUS_CHECKPOINT, "it holds '%.100s', which no such checkpoint has", path);
+}
+
+static enum status check_datasets(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    param_table_build(&checkpoint->model, &checkpoint->table);
+    parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->resumable,
+               in->optimizer.kind);
+    enum status status = (enum status)h5_each_dataset(in->file, check_known, in);
+    for (int i = 0; i < in->parts->count && !status; i++)
+        if (!h5_exists(in->file, in->parts->item[i].path))
+            status = error_set(in->e, STATUS_CHECKPOINT, "'%s' is missing", in->parts->item[i].path);
+    return status;
+}
+
+/* ---- data ---- */
+
+/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. */
+static enum status read_part(struct reading *in, const struct part *part, void *data, char hex[DIGEST_TEXT])
+{
+    size_t size = h5_type_size(part->shape.type);
+    int64_t elements = part_elements(part), piece = data ? elements : (int64_t)(PIECE / size);
+    char stored[DIGEST_TEXT];
+    enum status status = h5_attr_string(in->file, part->path, CHECKPOINT_DIGEST, stored, sizeof stored, in->e);
+    void *room = data ? data : mem_alloc(PIECE, 1, "a piece of a checkpoint", in->e);
+    struct digest *digest = digest_new(in->e);
+    if (!status && (!room || !digest))
+        status = STATUS_OS;
+    for (int64_t done = 0; done < elements && !status; done += piece) {
+        int64_t count = elements - done < piece ? elements - done : piece;
+        status = h5_read(in->file, part->path, part->shape.type, done, count, room, in->e);
+        if (!status)
+            digest_add(digest, room, (size_t)count * size);
+    }
+    if (!status) {
+        digest_text(digest, hex);
+        if (strcmp(stored, hex) != 0)
+            status = error_set(in->e, STATUS_CHECKPOINT, "the data of '%s' do not match their digest", part->path);
+    }
+    digest_free(digest);
+    if (!data)
+        mem_free(room);
+    return status;
+}
+
+/* The second name of tied weights holds the same bytes. */
+static enum status read_alias(struct reading *in, const struct part *part, char hex[DIGEST_TEXT])
+{
+    const struct param_table *table = &in->checkpoint->table;
+    const struct param *first = &table->param[table->param[part->index].alias];
+    char expected[DIGEST_TEXT];
+    digest_of(in->checkpoint->values + first->offset, first->count * sizeof(float), expected);
+    enum status status = read_part(in, part, NULL, hex);
+    if (!status && strcmp(hex, expected) != 0)
+        status = error_set(in->e, STATUS_CHECKPOINT, "'%s' differs from '/model/%s', to which it is tied", part->path,
+                           first->name);
+    return status;
+}
+
+static enum status read_values(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    char hex[DIGEST_TEXT];
+    checkpoint->values = mem_alloc(checkpoint->table.total, sizeof(float), "the parameters of a checkpoint", in->e);
+    enum status status = checkpoint->values ? STATUS_OK : STATUS_OS;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        if (part->kind != PART_PARAM)
+            continue;
+        const struct param *param = &checkpoint->table.param[part->index];
+        status = param->alias >= 0 ? read_alias(in, part, hex)
+                                   : read_part(in, part, checkpoint->values + param->offset, hex);
+    }
+    if (status)
+        return status;
+    param_digest(&checkpoint->table, checkpoint->values, hex);
+    if (strcmp(hex, in->parameters_digest) != 0)
+        return error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
+    return STATUS_OK;
+}
+
+static enum status read_vocab(struct reading *in)
+{
+    const struct part *found[3] = {NULL, NULL, NULL};
+    void *data[3] = {NULL, NULL, NULL};
+    char hex[DIGEST_TEXT];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < in->parts->count; i++)
+        if (in->parts->item[i].kind >= PART_VOCAB_BYTES)
+            found[in->parts->item[i].kind - PART_VOCAB_BYTES] = &in->parts->item[i];
+    for (int i = 0; i < 3 && !status; i++) {
+        data[i] = mem_alloc((size_t)part_elements(found[i]), h5_type_size(found[i]->shape.type), "a vocabulary",
+                            in->e);
+        status = data[i] ? read_part(in, found[i], data[i], hex) : STATUS_OS;
+    }
+    struct vocab *vocab = NULL;
+    const uint64_t *offsets = data[1];
+    int V = in->checkpoint->model.vocab;
+    if (!status && offsets[V] != (uint64_t)part_elements(found[0]))
+        status = error_set(in->e, STATUS_CHECKPOINT, "'/vocab/offsets' end at %llu but '/vocab/bytes' has %lld bytes",
+                           (unsigned long long)offsets[V], (long long)part_elements(found[0]));
+    if (status) {
+        for (int i = 0; i < 3; i++)
+            mem_free(data[i]);
+        return status;
+    }
+    status = vocab_adopt(in->level, V, data[0], data[1], data[2], STATUS_CHECKPOINT, &vocab, in->e);
+    in->checkpoint->vocab = vocab;
+    return status;
+}
+
+static enum status read_run_state(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    char hex[DIGEST_TEXT];
+    enum status status = optimizer_create(&in->optimizer, &checkpoint->table, &checkpoint->optimizer, in->e);
+    if (status)
+        return status;
+    checkpoint->optimizer->updates = in->updates;
+    size_t state = (size_t)checkpoint->batch * (size_t)checkpoint->model.hidden;
+    checkpoint->states = mem_alloc(state * (size_t)model_state_count(&checkpoint->model), sizeof(float),
+                                   "the carried states of a checkpoint", in->e);
+    if (!checkpoint->states)
+        return STATUS_OS;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        if (part->kind == PART_SLOT)
+            status = read_part(in, part,
+                               checkpoint->optimizer->slot[part->slot] + checkpoint->table.param[part->index].offset,
+                               hex);
+        else if (part->kind == PART_STATE)
+            status = read_part(in, part, checkpoint->states + (size_t)part->index * state, hex);
+    }
+    return status;
+}
+
+static enum status read_all(struct reading *in, enum checkpoint_part part)
+{
+    enum status status = read_attributes(in);
+    if (!status)
+        status = check_datasets(in);
+    if (!status)
+        status = read_values(in);
+    if (!status)
+        status = read_vocab(in);
+    if (!status && part == CHECKPOINT_ALL && in->resumable)
+        status = read_run_state(in);
+    return status;
+}
+
+static enum status verify_all(struct reading *in)
+{
+    char hex[DIGEST_TEXT];
+    enum status status = read_attributes(in);
+    if (!status)
+        status = check_datasets(in);
+    for (int i = 0; i < in->parts->count && !status; i++)
+        status = read_part(in, &in->parts->item[i], NULL, hex);
+    return status;
+}
+
+/* Opens the file, lets `verb` read, closes it, and puts file and reason into one message. */
+static enum status with_file(const char *path, struct reading *in, enum status (*verb)(struct reading *, int),
+                             int argument, struct error *e)
+{
+    enum status status = h5_open_plain(path, STATUS_CHECKPOINT, &in->file, e);
+    if (status)
+        return status;
+    struct error reason = {STATUS_OK, ""};
+    in->e = &reason;
+    in->attrs = attrs_new("/", &reason);
+    in->parts = mem_alloc(1, sizeof *in->parts, "a checkpoint", &reason);
+    status = in->attrs && in->parts ? verb(in, argument) : STATUS_OS;
+    mem_free(in->attrs);
+    mem_free(in->parts);
+    h5_close_read(in->file);
+    if (status == STATUS_OS || status == STATUS_IO)
+        return error_set(e, status, "cannot read '%.200s': %.350s", path, reason.text);
+    if (status)
+        return error_set(e, STATUS_CHECKPOINT, "cannot use '%.200s' as a checkpoint: %.300s; use another one", path,
+                         reason.text);
+    return STATUS_OK;
+}
+
+static enum status read_verb(struct reading *in, int part)
+{
+    return read_all(in, (enum checkpoint_part)part);
+}
+
+static enum status verify_verb(struct reading *in, int unused)
+{
+    (void)unused;
+    return verify_all(in);
+}
+
+enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
+                            struct error *e)
+{
+    *checkpoint = (struct checkpoint){.owned = true};
+    struct reading in = {.checkpoint = checkpoint};
+    enum status status = with_file(path, &in, read_verb, (int)part, e);
+    if (status)
+        checkpoint_release(checkpoint);
+    return status;
+}
+
+enum status checkpoint_verify(const char *path, struct error *e)
+{
+    struct checkpoint *facts = mem_alloc(1, sizeof *facts, "a checkpoint", e);
+    if (!facts)
+        return STATUS_OS;
+    struct reading in = {.checkpoint = facts};
+    enum status status = with_file(path, &in, verify_verb, 0, e);
+    mem_free(facts);
+    return status;
+}
+
+void checkpoint_release(struct checkpoint *checkpoint)
+{
+    if (checkpoint->owned) {
+        mem_free(checkpoint->values);
+        optimizer_free(checkpoint->optimizer);
+        mem_free(checkpoint->states);
+        vocab_free((struct vocab *)checkpoint->vocab);
+    }
+    *checkpoint = (struct checkpoint){.options = 0};
+}

@@ -1,0 +1,419 @@
+#include "checkpoint_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "unroll/base/build_info.h"
+#include "unroll/base/digest.h"
+#include "unroll/base/mem.h"
+
+void checkpoint_build_here(struct checkpoint_build *build)
+{
+    *build = (struct checkpoint_build){.ranks = 0};
+    snprintf(build->version, sizeof build->version, "%s", build_version());
+    snprintf(build->revision, sizeof build->revision, "%s", build_revision());
+    snprintf(build->compiler, sizeof build->compiler, "%s", build_compiler());
+    snprintf(build->flags, sizeof build->flags, "%s", build_flags());
+    snprintf(build->libraries, sizeof build->libraries, "%s", build_libraries());
+#if defined __AVX512F__
+    const char *instructions = "avx512f";
+#elif defined __AVX2__
+    const char *instructions = "avx2";
+#elif defined __x86_64__
+    const char *instructions = "sse2";
+#else
+    const char *instructions = "portable";
+#endif
+    snprintf(build->instructions, sizeof build->instructions, "%s", instructions);
+}
+
+static bool is_resumable(const struct checkpoint *checkpoint)
+{
+    return checkpoint->optimizer && checkpoint->states;
+}
+
+/* ---- attributes ---- */
+
+static void describe_root(struct attrs *attrs, const struct checkpoint *checkpoint, bool resumable)
+{
+    char hex[DIGEST_TEXT];
+    param_digest(&checkpoint->table, checkpoint->values, hex);
+    attrs_add_string(attrs, "format", CHECKPOINT_FORMAT);
+    attrs_add_i64(attrs, "version", CHECKPOINT_VERSION);
+    attrs_add_string(attrs, "parameters_digest", hex);
+    attrs_add_string(attrs, "corpus_digest", checkpoint->corpus_digest);
+    attrs_add_i64(attrs, "step", checkpoint->progress.step);
+    attrs_add_i64(attrs, "resumable", resumable);
+}
+
+static void describe_model(struct attrs *attrs, const struct checkpoint *checkpoint)
+{
+    const struct model_config *model = &checkpoint->model;
+    attrs_add_string(attrs, "cell", cell_name(model->cell));
+    attrs_add_i64(attrs, "layers", model->layers);
+    attrs_add_i64(attrs, "embedding", model->embedding);
+    attrs_add_i64(attrs, "hidden", model->hidden);
+    attrs_add_i64(attrs, "vocab", model->vocab);
+    attrs_add_i64(attrs, "tied", model->tied);
+    attrs_add_f64(attrs, "dropout", model->dropout);
+}
+
+static void describe_optimizer(struct attrs *attrs, const struct optimizer *optimizer)
+{
+    const struct optimizer_config *config = &optimizer->config;
+    attrs_add_string(attrs, "kind", optimizer_name(config->kind));
+    attrs_add_i64(attrs, "updates", optimizer->updates);
+    attrs_add_f64(attrs, "momentum", config->momentum);
+    attrs_add_f64(attrs, "beta1", config->beta1);
+    attrs_add_f64(attrs, "beta2", config->beta2);
+    attrs_add_f64(attrs, "alpha", config->alpha);
+    attrs_add_f64(attrs, "epsilon", config->epsilon);
+    attrs_add_f64(attrs, "weight_decay", config->weight_decay);
+}
+
+static void describe_progress(struct attrs *attrs, const struct checkpoint *checkpoint)
+{
+    attrs_add_i64(attrs, "batch", checkpoint->batch);
+    attrs_add_i64(attrs, "bptt", checkpoint->bptt);
+    attrs_add_i64(attrs, "lane_groups", checkpoint->groups);
+    for (int i = 0; i < progress_field_count; i++) {
+        const struct progress_field *field = &progress_fields[i];
+        const char *value = (const char *)&checkpoint->progress + field->offset;
+        if (field->real)
+            attrs_add_f64(attrs, field->name, *(const double *)value);
+        else
+            attrs_add_i64(attrs, field->name, *(const int64_t *)value);
+    }
+}
+
+static void describe_build(struct attrs *attrs, const struct checkpoint_build *build)
+{
+    attrs_add_string(attrs, "version", build->version);
+    attrs_add_string(attrs, "revision", build->revision);
+    attrs_add_string(attrs, "compiler", build->compiler);
+    attrs_add_string(attrs, "flags", build->flags);
+    attrs_add_string(attrs, "libraries", build->libraries);
+    attrs_add_string(attrs, "instructions", build->instructions);
+    attrs_add_string(attrs, "kernel", build->kernel);
+    attrs_add_i64(attrs, "ranks", build->ranks);
+    attrs_add_i64(attrs, "threads", build->threads);
+}
+
+static enum status seal(struct attrs *attrs, struct h5 *file, const char *next, struct error *e)
+{
+    enum status status = attrs_write(attrs, file, e);
+    attrs->count = 0;
+    attrs->object = next;
+    return status;
+}
+
+static enum status write_attributes(struct h5 *file, const struct checkpoint *checkpoint, bool resumable,
+                                    struct error *e)
+{
+    struct attrs *attrs = attrs_new("/", e);
+    if (!attrs)
+        return STATUS_OS;
+    describe_root(attrs, checkpoint, resumable);
+    enum status status = seal(attrs, file, "/model", e);
+    describe_model(attrs, checkpoint);
+    if (!status)
+        status = seal(attrs, file, "/progress", e);
+    describe_progress(attrs, checkpoint);
+    if (!status)
+        status = seal(attrs, file, "/vocab", e);
+    attrs_add_string(attrs, "level", level_name(checkpoint->vocab->level));
+    if (!status)
+        status = seal(attrs, file, "/config", e);
+    for (int i = 0; i < checkpoint->options; i++)
+        attrs_add_string(attrs, checkpoint->option[i].name, checkpoint->option[i].value);
+    if (!status)
+        status = seal(attrs, file, "/build", e);
+    describe_build(attrs, &checkpoint->build);
+    if (!status)
+        status = seal(attrs, file, "/optimizer", e);
+    if (resumable) {
+        describe_optimizer(attrs, checkpoint->optimizer);
+        if (!status)
+            status = seal(attrs, file, NULL, e);
+    }
+    mem_free(attrs);
+    return status;
+}
+
+/* ---- contents ---- */
+
+static const void *part_data(const struct part *part, const struct checkpoint *checkpoint)
+{
+    const struct param *param = &checkpoint->table.param[part->index];
+    switch (part->kind) {
+    case PART_PARAM:
+        return checkpoint->values + param->offset;
+    case PART_SLOT:
+        return checkpoint->optimizer->slot[part->slot] + param->offset;
+    case PART_STATE:
+        return checkpoint->states ? checkpoint->states + (int64_t)part->index * part_elements(part) : NULL;
+    case PART_VOCAB_BYTES:
+        return checkpoint->vocab->bytes;
+    case PART_VOCAB_OFFSETS:
+        return checkpoint->vocab->offsets;
+    case PART_VOCAB_COUNTS:
+        return checkpoint->vocab->counts;
+    }
+    return NULL;
+}
+
+/* One dataset with its digest. Ranks write a slice each, except of what rank 0 alone holds. */
+static enum status write_part(struct h5 *file, const struct comm *comm, const struct part *part,
+                              const struct checkpoint *checkpoint, struct error *e)
+{
+    enum h5_type type = part->shape.type;
+    size_t size = h5_type_size(type);
+    int64_t elements = part_elements(part);
+    const char *data = part_data(part, checkpoint);
+    char hex[DIGEST_TEXT] = "";
+    if (comm->rank == 0)
+        digest_of(data, (size_t)elements * size, hex);
+    comm_broadcast(comm, hex, sizeof hex, 0);
+    int64_t begin = elements / comm->size * comm->rank, end = elements / comm->size * (comm->rank + 1);
+    if (comm->rank == comm->size - 1)
+        end = elements;
+    if (part->kind == PART_STATE) {
+        begin = 0;
+        end = comm->rank == 0 ? elements : 0;
+    }
+    enum status status = h5_make_dataset(file, part->path, &part->shape, e);
+    if (!status)
+        status = h5_set_string(file, part->path, CHECKPOINT_DIGEST, hex, e);
+    if (!status)
+        status = h5_write(file, part->path, type, begin, end - begin, end > begin ? data + (size_t)begin * size : NULL,
+                          e);
+    return status;
+}
+
+static enum status make_groups(struct h5 *file, const struct checkpoint *checkpoint, bool resumable, struct error *e)
+{
+    static const char *const names[] = {"/model", "/progress", "/vocab", "/config", "/build", "/optimizer", "/state"};
+    int count = (int)(sizeof names / sizeof *names) - (resumable ? 0 : 2);
+    enum status status = STATUS_OK;
+    for (int i = 0; i < count && !status; i++)
+        status = h5_make_group(file, names[i], e);
+    if (!resumable || optimizer_slots(checkpoint->optimizer->config.kind) == 0)
+        return status;
+    for (int i = 0; i < checkpoint->table.count && !status; i++) {
+        char path[112];
+        if (checkpoint->table.param[i].alias >= 0)
+            continue;
+        snprintf(path, sizeof path, "/optimizer/%s", checkpoint->table.param[i].name);
+        status = h5_make_group(file, path, e);
+    }
+    return status;
+}
+
+/* Collective over `comm`, which is that of the file. */
+static enum status write_contents(struct h5 *file, const struct comm *comm, const struct checkpoint *checkpoint,
+                                  bool resumable, const struct parts *parts, struct error *e)
+{
+    enum status status = make_groups(file, checkpoint, resumable, e);
+    if (!status)
+        status = comm_agree(comm, write_attributes(file, checkpoint, resumable, e), e);
+    for (int i = 0; i < parts->count && !status; i++)
+        status = write_part(file, comm, &parts->item[i], checkpoint, e);
+    return status;
+}
+
+/* ---- the two writers ---- */
+
+static enum status temporary_name(char name[FILE_PATH_MAX], const char *path, struct error *e)
+{
+    int length = snprintf(name, FILE_PATH_MAX, "%s.tmp", path);
+    if (length < 0 || length >= FILE_PATH_MAX)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+    return STATUS_OK;
+}
+
+/* Reads the synced temporary file back and gives it its name. */
+static enum status verify_and_commit(const char *temporary, const struct checkpoint_target *target, struct error *e)
+{
+    struct error reason = {STATUS_OK, ""};
+    enum status status = checkpoint_verify(temporary, &reason);
+    if (status)
+        status = error_set(e, status == STATUS_OS ? status : STATUS_IO,
+                           "checkpoint '%.200s' was written but does not read back: %.300s", target->path,
+                           reason.text);
+    if (!status)
+        status = file_commit(temporary, target->path, target->guard, e);
+    if (status)
+        (void)unlink(temporary);
+    return status;
+}
+
+static enum status write_single(const struct checkpoint *checkpoint, const struct parts *parts,
+                                const struct checkpoint_target *target, struct error *e)
+{
+    const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+    char temporary[FILE_PATH_MAX];
+    struct h5 *file = NULL;
+    void *image = NULL;
+    size_t bytes = 0;
+    enum status status = temporary_name(temporary, target->path, e);
+    if (!status)
+        status = h5_create_image(&file, e);
+    if (status)
+        return status;
+    status = write_contents(file, &alone, checkpoint, is_resumable(checkpoint), parts, e);
+    if (!status)
+        status = h5_image_bytes(file, &image, &bytes, e);
+    enum status closed = h5_close_write(file, status ? NULL : e);
+    if (!status)
+        status = closed;
+    if (!status)
+        status = file_write_new(temporary, image, bytes, e);
+    mem_free(image);
+    return status ? status : verify_and_commit(temporary, target, e);
+}
+
+/* A full disk is deadly for a parallel file, so look beforehand. */
+static enum status check_space(const char *path, int64_t need, struct error *e)
+{
+    char folder[FILE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    struct statvfs space;
+    if (statvfs(slash == path ? "/" : folder, &space) != 0)
+        return error_set(e, status_of_errno(errno), "cannot look at '%s': %s; check the path", folder,
+                         strerror(errno));
+    if ((double)space.f_bavail * (double)space.f_frsize < (double)need)
+        return error_set(e, STATUS_IO, "cannot write '%s': %.0f MiB are free, %.0f MiB are needed; free some space",
+                         path, (double)space.f_bavail * (double)space.f_frsize / 1048576, (double)need / 1048576);
+    return STATUS_OK;
+}
+
+static enum status sync_path(const char *path, struct error *e)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(e, status_of_errno(errno), "cannot open '%s': %s; check the file system", path,
+                         strerror(errno));
+    enum status status = file_sync(fd, path, e);
+    (void)close(fd);
+    return status;
+}
+
+static enum status write_parallel(const struct comm *comm, const struct checkpoint *checkpoint, bool resumable,
+                                  const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
+                                  struct error *e)
+{
+    char temporary[FILE_PATH_MAX];
+    struct h5 *file = NULL;
+    enum status status = temporary_name(temporary, target->path, e);
+    if (!status && comm->rank == 0)
+        status = check_space(target->path, bytes, e);
+    status = comm_agree(comm, status, e);
+    if (status)
+        return status;
+    status = comm->size > 1 ? h5_create_parallel(temporary, comm, &file, e) : h5_create_serial(temporary, &file, e);
+    if (!status)
+        status = write_contents(file, comm, checkpoint, resumable, parts, e);
+    if (status && file && comm->size > 1)
+        target->broken = true;
+    else if (file) {
+        enum status closed = h5_close_write(file, status ? NULL : e);
+        if (!status)
+            status = closed;
+    }
+    if (status) {
+        if (comm->rank == 0)
+            (void)unlink(temporary);
+        return status;
+    }
+    if (comm->rank == 0) {
+        status = sync_path(temporary, e);
+        if (status)
+            (void)unlink(temporary);
+        else
+            status = verify_and_commit(temporary, target, e);
+    }
+    return comm_agree(comm, status, e);
+}
+
+/* ---- both ---- */
+
+static int64_t bytes_of(const struct parts *parts)
+{
+    int64_t bytes = (int64_t)parts->count * 1024 + 65536; /* headers and attributes */
+    for (int i = 0; i < parts->count; i++)
+        bytes += part_elements(&parts->item[i]) * (int64_t)h5_type_size(parts->item[i].shape.type);
+    return bytes;
+}
+
+static enum checkpoint_writer choose(enum checkpoint_writer writer, int64_t bytes)
+{
+    if (writer != WRITER_AUTO)
+        return writer;
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    return memory > 0 && bytes > memory / 4 ? WRITER_PARALLEL : WRITER_SINGLE;
+}
+
+/* The small part of rank 0's checkpoint, which all ranks must write alike into a parallel file. */
+struct facts {
+    struct progress progress;
+    int options;
+    bool resumable;
+    struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];
+    char corpus_digest[33];
+    struct checkpoint_build build;
+};
+
+/* Collective. `all` becomes a copy of this rank's checkpoint with rank 0's facts. */
+static void share_facts(const struct comm *comm, struct facts *facts, const struct checkpoint *checkpoint,
+                        struct checkpoint *all)
+{
+    *all = *checkpoint;
+    if (comm->rank == 0) {
+        facts->progress = checkpoint->progress;
+        facts->options = checkpoint->options;
+        facts->resumable = is_resumable(checkpoint);
+        memcpy(facts->option, checkpoint->option, sizeof facts->option);
+        memcpy(facts->corpus_digest, checkpoint->corpus_digest, sizeof facts->corpus_digest);
+        facts->build = checkpoint->build;
+    }
+    comm_broadcast(comm, facts, sizeof *facts, 0);
+    all->progress = facts->progress;
+    all->options = facts->options;
+    memcpy(all->option, facts->option, sizeof facts->option);
+    memcpy(all->corpus_digest, facts->corpus_digest, sizeof facts->corpus_digest);
+    all->build = facts->build;
+}
+
+enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
+                             struct checkpoint_target *target, struct error *e)
+{
+    target->broken = false;
+    struct parts *parts = mem_alloc(1, sizeof *parts, "a checkpoint", e);
+    struct facts *facts = mem_alloc(1, sizeof *facts, "a checkpoint", e);
+    struct checkpoint *all = mem_alloc(1, sizeof *all, "a checkpoint", e);
+    enum status status = comm_agree(comm, parts && facts && all ? STATUS_OK : STATUS_OS, e);
+    if (!status) {
+        share_facts(comm, facts, checkpoint, all);
+        parts_list(parts, &all->model, &all->table, all->batch, facts->resumable,
+                   facts->resumable ? all->optimizer->config.kind : OPT_SGD);
+        for (int i = 0; i < parts->count; i++)
+            if (parts->item[i].kind == PART_VOCAB_BYTES)
+                parts->item[i].shape.dims[0] = (int64_t)all->vocab->offsets[all->vocab->size];
+        int64_t bytes = bytes_of(parts);
+        enum checkpoint_writer writer = choose(target->writer, bytes);
+        comm_broadcast(comm, &writer, sizeof writer, 0);
+        if (writer == WRITER_SINGLE)
+            status = comm_agree(comm, comm->rank == 0 ? write_single(all, parts, target, e) : STATUS_OK, e);
+        if (writer == WRITER_PARALLEL || (status == STATUS_OS && target->writer == WRITER_AUTO))
+            status = write_parallel(comm, all, facts->resumable, parts, target, bytes, e);
+    }
+    mem_free(parts);
+    mem_free(facts);
+    mem_free(all);
+    return status;
+}
