@@ -1,0 +1,110 @@
+/* A window's loss and reduced gradient are the same bits on any number of ranks as on one rank alone, for every cell, one and
+ * two layers, tied or not, with dropout, repeated tokens, a ragged window and a batch that ranks do not divide. */
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/nn/model.h"
+#include "unroll/sys/comm.h"
+#include "unroll/train/reducer.h"
+
+#define WINDOWS 3
+#define BPTT 7
+
+/* Trains three windows on the lanes of one rank of `comm`; leaves the last reduced gradient in `sum` and all group losses
+ * of the last window in `loss`. */
+static enum status run(const struct comm *comm, const struct model_config *config, const struct param_table *table,
+                       const float *values, int batch, int groups, int threads, float *sum, double *loss,
+                       struct error *e)
+{
+    struct model_shape shape = {.bptt = BPTT, .batch = batch, .groups = groups, .threads = threads, .train = true,
+                                .exact = true, .seed = 5,
+                                .group_begin = lane_rank_begin(groups, comm->size, comm->rank),
+                                .group_end = lane_rank_begin(groups, comm->size, comm->rank + 1)};
+    struct model *model = NULL;
+    struct reducer *reducer = NULL;
+    enum status status = model_create(config, values, &shape, &model, e);
+    if (!status)
+        status = reducer_create(comm, table, groups, REDUCTION_EXACT, &reducer, e);
+    if (status)
+        return status;
+    model_pack(model);
+    int lane0 = lane_group_begin(batch, groups, shape.group_begin);
+    int lanes = lane_group_begin(batch, groups, shape.group_end) - lane0;
+    float *const *grads;
+    reducer_nodes(reducer, &grads);
+    struct model_loss window_loss;
+    for (int w = 0; w < WINDOWS; w++) {
+        uint32_t input[BPTT * 64], target[BPTT * 64];
+        struct window window = {w == WINDOWS - 1 ? BPTT - 3 : BPTT, lanes, lane0, w == 0, input, target};
+        for (int t = 0; t < window.T; t++)
+            for (int b = 0; b < lanes; b++) {
+                struct rng_bits bits =
+                    rng_philox(2, RNG_TEST, (uint32_t)w, (uint32_t)(lane0 + b), (uint32_t)t, 0);
+                input[t * lanes + b] = bits.word[0] % (uint32_t)config->vocab;
+                target[t * lanes + b] = bits.word[2] % 9 == 0 ? WINDOW_NO_TARGET
+                                                              : bits.word[1] % (uint32_t)config->vocab;
+            }
+        model_train(model, &window, w, grads, &window_loss);
+        memcpy(sum, reducer_sum(reducer), sizeof *sum * table->total);
+    }
+    size_t bytes[64], offset[64];
+    for (int r = 0; r < comm->size; r++) {
+        offset[r] = sizeof(double) * lane_rank_begin(groups, comm->size, r);
+        bytes[r] = sizeof(double) * lane_rank_begin(groups, comm->size, r + 1) - offset[r];
+    }
+    comm_allgatherv(comm, window_loss.group, loss, bytes, offset);
+    reducer_free(reducer);
+    model_free(model);
+    return STATUS_OK;
+}
+
+static int check(const struct comm *comm, struct model_config config, int batch, int groups)
+{
+    struct comm alone = {0, 1, NULL};
+    struct error e = {0};
+    struct param_table table;
+    param_table_build(&config, &table);
+    float *values = mem_alloc(table.total, sizeof *values, "values", &e);
+    float *here = mem_alloc(table.total, sizeof *here, "sums", &e);
+    float *there = mem_alloc(table.total, sizeof *there, "sums", &e);
+    double loss_here[64], loss_there[64];
+    if (param_init(&config, &table, INIT_UNIFORM, 3, values, &e) ||
+        run(comm, &config, &table, values, batch, groups, 2, here, loss_here, &e) ||
+        run(&alone, &config, &table, values, batch, groups, 1, there, loss_there, &e))
+        return fprintf(stderr, "%s\n", e.text), 1;
+    int wrong = memcmp(here, there, sizeof *here * table.total) != 0 ||
+                memcmp(loss_here, loss_there, sizeof *loss_here * groups) != 0;
+    if (wrong)
+        fprintf(stderr, "%s, %d layers, H %d, V %d, tied %d, dropout %g, %d lanes in %d groups: %d ranks differ from one\n",
+                cell_name(config.cell), config.layers, config.hidden, config.vocab, config.tied, config.dropout, batch,
+                groups, comm->size);
+    double size = 0;
+    for (size_t i = 0; i < table.total; i++)
+        size += here[i] * here[i];
+    if (!(size > 0))
+        fprintf(stderr, "the gradient is zero or not a number\n"), wrong = 1;
+    mem_free(values);
+    mem_free(here);
+    mem_free(there);
+    return wrong;
+}
+
+int main(void)
+{
+    struct comm comm;
+    struct error e = {0};
+    if (comm_init(&comm, &e))
+        return fprintf(stderr, "%s\n", e.text), 1;
+    int failures = 0;
+    for (enum cell cell = CELL_RNN_TANH; cell <= CELL_GRU; cell++)
+        for (int variant = 0; variant < 8; variant++) {
+            struct model_config config = {cell, 1 + variant % 2, 33, 33, variant & 4 ? 11 : 301, variant / 2 % 2,
+                                          variant % 3 == 2 ? 0.3 : 0};
+            failures += check(&comm, config, 13, 13);
+            failures += check(&comm, config, 21, 10);
+        }
+    comm_finalize(&comm);
+    return failures != 0;
+}
