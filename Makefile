@@ -28,7 +28,8 @@ endif
 OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
 WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wwrite-strings -Wvla
 WARN     += $(if $(CI)$(WERROR),-Werror)
-CODE     := -std=gnu11 $(OPT) -march=$(ARCH) -fopenmp -fno-math-errno $(SANITIZE)
+# Hidden: no name of ours may stand in for one of the same name inside a library.
+CODE     := -std=gnu11 $(OPT) -march=$(ARCH) -fopenmp -fno-math-errno -fvisibility=hidden $(SANITIZE)
 CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
               $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
 LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm

@@ -14,7 +14,7 @@ int suggest_distance(const char *typed, const char *known)
     int m = (int)strnlen(typed, WORD_MAX), n = (int)strnlen(known, WORD_MAX);
     if (m == WORD_MAX || n == WORD_MAX)
         return SUGGEST_FAR;
-    if (m >= 3 && strncmp(typed, known, (size_t)m) == 0)
+    if (least(m, n) >= 3 && strncmp(typed, known, (size_t)least(m, n)) == 0)
         return m == n ? 0 : 1;
     int cost[WORD_MAX + 1][WORD_MAX + 1]; /* [i][j] turns the first i letters of `typed` into the first j of `known` */
     for (int i = 0; i <= m; i++)

@@ -144,7 +144,7 @@ static enum status prepare_line(struct reader *reader, const char *line, char *o
     const char *separator = line + strcspn(line, "=#");
     const char *value = *separator == '=' ? skip_blanks(separator + 1) : separator;
     reader->expected = *line != '[';
-    if (reader->expected && *separator != '=')
+    if (reader->expected && (*separator != '=' || separator == line))
         return fail(reader, not_an_entry);
     if (reader->expected && (*value == '"' || *value == '\'' || *value == '[')) {
         if ((*value == '[' ? add_array(reader, &value) : add_string(reader, &value)) != STATUS_OK)

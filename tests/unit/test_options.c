@@ -1,0 +1,389 @@
+/* The option table, the command line, the INI file, and options as text. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/cli/option_table.h"
+#include "unroll/cli/suggest.h"
+
+#define ARGUMENTS_MAX 80
+
+static struct options options;
+static struct error error;
+
+/* Parses a command line given as one text, cut at blanks; it lives until the next call. */
+static enum status parse(const char *line)
+{
+    static char text[4000];
+    static char *argv[ARGUMENTS_MAX];
+    int argc = 0;
+    options_free(&options);
+    error = (struct error){0};
+    snprintf(text, sizeof text, "%s", line);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+        assert_true(argc < ARGUMENTS_MAX);
+        argv[argc++] = word;
+    }
+    return options_parse(argc, argv, &options, &error);
+}
+
+static void accepted(const char *line)
+{
+    if (parse(line) != STATUS_OK)
+        fail_msg("'%s' refused: %s", line, error.text);
+}
+
+static void refused(const char *line, enum status status, const char *message)
+{
+    enum status got = parse(line);
+    if (got != status || !strstr(error.text, message))
+        fail_msg("'%s' gave %d '%s' instead of %d '%s'", line, (int)got, error.text, (int)status, message);
+    assert_int_equal(error.status, status);
+}
+
+#define TRAIN "train --corpus c.h5 --run r "
+
+/* Every line of the table is complete, its default lies in its range, and no command has a name twice. */
+static void the_table_is_sound(void **state)
+{
+    (void)state;
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        assert_non_null(option->help);
+        assert_non_null(option->section);
+        assert_true(option->commands != 0 && (option->required & ~option->commands) == 0);
+        assert_true((option->type == OPTION_BOOL) == (option->metavar == NULL));
+        assert_true((option->type == OPTION_CHOICE) == (option->choices > 0));
+        assert_true(option->offset > 0 && option->offset + option->size <= sizeof options);
+        assert_true(option->min <= option->max);
+        assert_true(strncmp(option->name, "no-", 3) != 0);
+        if (option->initial) {
+            struct options some = {0};
+            assert_int_equal(option_set(option, &some, option->initial, "x", STATUS_USAGE, &error), STATUS_OK);
+        }
+        for (int j = 0; j < i; j++)
+            assert_true(strcmp(option->name, option_table[j].name) != 0 || !(option->commands & option_table[j].commands));
+    }
+    /* names of choices are the rooms' own */
+    assert_string_equal(option_find(COMMAND_TRAIN, "cell")->choice(CELL_GRU), "gru");
+    assert_int_equal(option_find(COMMAND_TRAIN, "schedule")->choices, SCHEDULE_COSINE + 1);
+}
+
+static void defaults_train_a_model(void **state)
+{
+    (void)state;
+    accepted("train --corpus c.h5 --run r");
+    assert_int_equal(options.model.cell, CELL_LSTM);
+    assert_int_equal(options.model.embedding, options.model.hidden);
+    assert_int_equal(options.optimizer.kind, OPT_ADAM);
+    assert_true(options.lr > 0 && options.clip > 0 && options.batch > 0 && options.bptt > 0);
+    assert_true(options.optimizer.epsilon == 1e-8);
+    assert_int_equal(options.reduction, REDUCTION_EXACT);
+    assert_int_equal(options.epochs, 10);
+    assert_string_equal(options.corpus, "c.h5");
+    assert_false(options_given(&options, "cell"));
+    assert_true(options_given(&options, "run"));
+    accepted("sample --model m.h5");
+    assert_true(options.temperature == 1 && options.top_p == 1 && options.seed == 1);
+}
+
+static void forms_of_flags(void **state)
+{
+    (void)state;
+    accepted(TRAIN "--hidden 100 --layers=3 --tied --no-tied --lr .5e-1 --cell rnn-relu");
+    assert_int_equal(options.model.hidden, 100);
+    assert_int_equal(options.model.embedding, 100);
+    assert_int_equal(options.model.layers, 3);
+    assert_false(options.model.tied);
+    assert_true(options.lr == 0.05);
+    assert_int_equal(options.model.cell, CELL_RNN_RELU);
+    accepted(TRAIN "--tied=yes --hidden 10 --hidden 20");
+    assert_true(options.model.tied);
+    assert_int_equal(options.model.hidden, 20);
+    accepted(TRAIN "--seed 18446744073709551615");
+    assert_true(options.seed == UINT64_MAX);
+
+    accepted("prepare --train a b c --valid d -o out.h5 --train e --test=f");
+    assert_int_equal(options.train_files, 4);
+    assert_string_equal(options.train_file[3], "e");
+    assert_int_equal(options.valid_files, 1);
+    assert_string_equal(options.output, "out.h5");
+    assert_string_equal(options.test_file[0], "f");
+    accepted("prepare --train a -oout.h5 --split 90,10");
+    assert_string_equal(options.output, "out.h5");
+    assert_true(options.split_percent[1] == 10 && options.split_percent[2] == 0);
+    accepted("prepare --train - --output out.h5");
+    assert_string_equal(options.train_file[0], "-");
+
+    accepted("score --model m.h5 --format json -- --odd-name");
+    assert_true(options.score_tsv_json);
+    assert_string_equal(options.file[0], "--odd-name");
+    accepted("verify a b c");
+    assert_int_equal(options.files, 3);
+    accepted("sample --model m.h5 --prime=--x --top-k all");
+    assert_string_equal(options.prime, "--x");
+    refused("train --nonsense --help", STATUS_USAGE, "unknown option '--nonsense'");
+}
+
+static void help_asks_for_nothing_else(void **state)
+{
+    (void)state;
+    accepted("train --help");
+    assert_true(options.help);
+    accepted("verify -h");
+    assert_true(options.help);
+}
+
+static void words_beside_numbers(void **state)
+{
+    (void)state;
+    accepted(TRAIN "--clip none --max-steps none --threads auto --lr auto --optimizer sgd --eval-every epoch");
+    assert_true(options.clip == 0 && options.max_steps == 0 && options.threads == 0 && options.eval_every == 0);
+    assert_true(options.lr == 1);
+    accepted(TRAIN "--clip 0 --max-steps 0 --optimizer adagrad");
+    assert_true(options.clip == 0 && options.max_steps == 0 && options.optimizer.epsilon == 1e-10);
+    refused(TRAIN "--lr -1", STATUS_CONFIG, "bad value '-1' for '--lr': out of range");
+    accepted(TRAIN "--max-steps 500");
+    assert_true(options.max_steps == 500 && options.epochs == OPTION_EPOCHS_MAX);
+    accepted(TRAIN "--max-steps 500 --epochs 3");
+    assert_true(options.epochs == 3);
+}
+
+static void durations(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double seconds;
+    } good[] = {{"90", 90}, {"1.5", 1.5}, {"00:01:30", 90}, {"100:00:00", 360000}, {"2-03:04:05", 183845}, {"none", 0}};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        char line[100];
+        snprintf(line, sizeof line, TRAIN "--max-time %s", good[i].text);
+        accepted(line);
+        assert_true(options.max_time == good[i].seconds);
+    }
+    static const char *const bad[] = {"1:30", "00:60:00", "00:00:60", "1-24:00:00", "x", "1-", "0:0:0:0", "1:-1:00", "2-3"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char line[100];
+        snprintf(line, sizeof line, TRAIN "--max-time %s", bad[i]);
+        refused(line, STATUS_USAGE, "no time span");
+    }
+    refused(TRAIN "--max-time=-5", STATUS_CONFIG, "out of range");
+}
+
+static void usage_errors(void **state)
+{
+    (void)state;
+    refused(TRAIN "--hiden 3", STATUS_USAGE, "unknown option '--hiden': 'train' does not take it; did you mean '--hidden'?");
+    refused(TRAIN "--hidden-units 3", STATUS_USAGE, "did you mean '--hidden'?");
+    refused("eval --temperature 1", STATUS_USAGE, "'eval' does not take it, 'sample' does");
+    refused(TRAIN "--zzzzzzzz", STATUS_USAGE, "see 'unroll train --help'");
+    refused(TRAIN "-x", STATUS_USAGE, "unknown option '-x'");
+    refused(TRAIN "--hidden", STATUS_USAGE, "missing value for '--hidden'");
+    refused("train --corpus --run r", STATUS_USAGE, "missing value for '--corpus'");
+    refused("prepare --train -o x", STATUS_USAGE, "missing value for '--train'");
+    refused(TRAIN "--hidden many", STATUS_USAGE, "bad value 'many' for '--hidden': not a whole number; write 1 to 65536");
+    refused(TRAIN "--hidden 1.5", STATUS_USAGE, "not a whole number");
+    refused(TRAIN "--lr 1e-3x", STATUS_USAGE, "not a number");
+    refused(TRAIN "--lr nan", STATUS_USAGE, "not a number");
+    refused(TRAIN "--tied=maybe", STATUS_USAGE, "write true or false");
+    refused(TRAIN "--no-tied=true", STATUS_USAGE, "takes no value");
+    refused(TRAIN "--no-hidden", STATUS_USAGE, "unknown option '--no-hidden'");
+    refused(TRAIN "more", STATUS_USAGE, "unexpected argument 'more'");
+    refused("train --run r", STATUS_USAGE, "missing option '--corpus'");
+    refused("verify", STATUS_USAGE, "missing argument 'FILE...'");
+    refused("score --model m a b", STATUS_USAGE, "at most 1");
+    refused(TRAIN "--json-summary=", STATUS_USAGE, "empty");
+    refused("prepare -o x --train a --split 90", STATUS_USAGE, "not two or three numbers");
+    refused("prepare -o x --train a --split 50,20,20,10", STATUS_USAGE, "not two or three numbers");
+
+    char line[1000] = "prepare -o x --train";
+    for (int i = 0; i <= OPTION_FILES_MAX; i++)
+        strcat(line, " f");
+    refused(line, STATUS_USAGE, "more than 64 files");
+}
+
+static void values_that_are_not_allowed(void **state)
+{
+    (void)state;
+    refused(TRAIN "--layers 9", STATUS_CONFIG, "bad value '9' for '--layers': out of range; write 1 to 8");
+    refused(TRAIN "--layers 0", STATUS_CONFIG, "write 1 to 8");
+    refused(TRAIN "--layers 99999999999999999999", STATUS_CONFIG, "out of range");
+    refused(TRAIN "--hidden 4294967297", STATUS_CONFIG, "out of range"); /* not 1 */
+    refused(TRAIN "--dropout 1", STATUS_CONFIG, "at least 0 and below 1");
+    refused("sample --model m --top-p 0", STATUS_CONFIG, "above 0 and at most 1");
+    refused(TRAIN "--seed=-1", STATUS_CONFIG, "0 to 18446744073709551615");
+    refused(TRAIN "--clip=-1", STATUS_CONFIG, "write 'none', or above 0");
+    refused(TRAIN "--cell lstmm", STATUS_CONFIG, "did you mean 'lstm'?");
+    refused(TRAIN "--cell transformer", STATUS_CONFIG, "rnn-tanh, rnn-relu, lstm, gru");
+    refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");
+    refused(TRAIN "--batch 8 --lane-groups 9", STATUS_CONFIG, "more than the 8 lanes");
+    refused(TRAIN "--lr 0.1 --lr-min 0.2 --schedule cosine", STATUS_CONFIG, "above --lr, which is 0.1");
+    refused(TRAIN "--branch r", STATUS_CONFIG, "it is --run itself");
+    refused("prepare -o x --train a --split 90,5,6", STATUS_CONFIG, "sum to 100");
+    refused("prepare -o x --train a --split 0,50,50", STATUS_CONFIG, "the first above 0");
+    refused("prepare -o x --train a --split 90,5,5 --test b", STATUS_CONFIG, "cannot use '--split' together with '--test'");
+}
+
+/* Writes an INI file and parses `line` with " --config FILE" behind it. */
+static enum status parse_with_file(const char *line, const char *content)
+{
+    char path[] = "/tmp/unroll-test-options-XXXXXX";
+    char text[300];
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    assert_int_equal(write(descriptor, content, strlen(content)), strlen(content));
+    close(descriptor);
+    snprintf(text, sizeof text, "%s --config %s", line, path);
+    enum status status = parse(text);
+    unlink(path);
+    return status;
+}
+
+static void file_refused(const char *line, const char *content, const char *message)
+{
+    assert_int_equal(parse_with_file(line, content), STATUS_CONFIG);
+    if (!strstr(error.text, message))
+        fail_msg("'%s' is not in '%s'", message, error.text);
+}
+
+static void flags_override_the_file(void **state)
+{
+    (void)state;
+    assert_int_equal(parse_with_file("train --run r --hidden 64",
+                                     "[model]\nhidden = 32 # too small\nlayers = 3\ntied = true\n"
+                                     "[paths]\ncorpus = \"c d.h5\"\nmax-time = \"01:00:00\"\n"),
+                     STATUS_OK);
+    assert_int_equal(options.model.hidden, 64);
+    assert_int_equal(options.model.layers, 3);
+    assert_true(options.model.tied);
+    assert_string_equal(options.corpus, "c d.h5");
+    assert_true(options.max_time == 3600);
+    assert_true(options_given(&options, "layers") && options_given(&options, "hidden"));
+
+    assert_int_equal(parse_with_file("prepare -o x", "train = [\"a\", \"b\"]\nvalid = c\n"), STATUS_OK);
+    assert_int_equal(options.train_files, 2);
+    assert_string_equal(options.train_file[1], "b");
+    assert_string_equal(options.valid_file[0], "c");
+}
+
+/* One file for all commands: what others take is passed over, a section with a command's name is that command's. */
+static void one_file_for_several_commands(void **state)
+{
+    (void)state;
+    const char *file = "seed = 5\nhidden = 32\ntemperature = 0.5\n[sample]\nlength = 9\n[train]\nseed = 6\nlayers = 1\n";
+    assert_int_equal(parse_with_file("sample --model m", file), STATUS_OK);
+    assert_true(options.seed == 5 && options.length == 9 && options.temperature == 0.5);
+    file_refused("train --corpus c --run r", file, "'seed' in '/tmp/unroll-test-options");
+    file_refused("train --corpus c --run r", file, "line 7 is set a second time: line 1 has it too");
+}
+
+static void faults_of_the_file_name_the_line(void **state)
+{
+    (void)state;
+    file_refused(TRAIN, "lr = 1\n\nhiden = 3\n", "line 3: no command takes it; did you mean 'hidden'?");
+    file_refused(TRAIN, "hidden = 0\n", "bad value '0' for 'hidden' in '/tmp/unroll-test-options");
+    file_refused(TRAIN, "hidden = 0\n", "line 1: out of range; write 1 to 65536");
+    file_refused(TRAIN, "hidden = x\n", "line 1: not a whole number");
+    file_refused(TRAIN, "hidden = ['1', '2']\n", "line 1: an array");
+    file_refused(TRAIN, "config = other.ini\n", "cannot name another");
+    file_refused(TRAIN, "hidden\n", "line 1: neither a section");
+    assert_int_equal(parse(TRAIN "--config /nonexistent.ini"), STATUS_NOINPUT);
+}
+
+/* ---- as text ---- */
+
+struct texts {
+    int count;
+    char line[64][160];
+};
+
+static void note(void *context, const char *name, const char *value, enum option_class class)
+{
+    struct texts *texts = context;
+    assert_true(texts->count < 64);
+    snprintf(texts->line[texts->count++], 160, "%s=%s/%d", name, value, (int)class);
+}
+
+static void texts_and_config_parse_back(void **state)
+{
+    (void)state;
+    static struct texts before, after;
+    char line[600];
+    for (uint32_t i = 0; i < 200; i++) {
+        struct rng_bits bits = rng_philox(3, RNG_TEST, i, 0, 0, 0);
+        snprintf(line, sizeof line, TRAIN "--lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
+                 "--json-summary a\"b\\c\td --clip none --tied", rng_uniform_float(bits.word[0]) * 1e-3,
+                 rng_uniform_double(bits.word[1], bits.word[2]), bits.word[3], i % 2 ? "sgd" : "adagrad",
+                 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6);
+        accepted(line);
+        before.count = after.count = 0;
+        options_each_of_run(&options, note, &before);
+        char *config;
+        assert_int_equal(options_ini_text(&options, &config, &error), STATUS_OK);
+        if (parse_with_file("train", config) != STATUS_OK)
+            fail_msg("%s: %s", config, error.text);
+        mem_free(config);
+        options_each_of_run(&options, note, &after);
+        assert_int_equal(after.count, before.count);
+        for (int j = 0; j < before.count; j++)
+            assert_string_equal(after.line[j], before.line[j]);
+    }
+    assert_string_equal(before.line[0], "corpus=c.h5/2");
+    accepted(TRAIN "--config /dev/null --epochs 7");
+    before.count = 0;
+    options_each_of_run(&options, note, &before);
+    bool epochs = false;
+    for (int j = 0; j < before.count; j++) {
+        epochs = epochs || strcmp(before.line[j], "epochs=7/1") == 0;
+        assert_true(strncmp(before.line[j], "config=", 7) != 0 && strncmp(before.line[j], "branch=", 7) != 0);
+    }
+    assert_true(epochs);
+}
+
+static void suggestions(void **state)
+{
+    (void)state;
+    assert_int_equal(suggest_distance("train", "train"), 0);
+    assert_int_equal(suggest_distance("trian", "train"), 1);
+    assert_int_equal(suggest_distance("tain", "train"), 1);
+    assert_int_equal(suggest_distance("checkpoint", "checkpoint-every"), 1);
+    assert_int_equal(suggest_distance("zebra", "train"), SUGGEST_FAR);
+    assert_int_equal(suggest_distance("", "lr"), SUGGEST_FAR);
+    assert_string_equal(command_suggest("evaluate"), "eval");
+    assert_string_equal(command_suggest("smaple"), "sample");
+    assert_null(command_suggest("xyz"));
+    assert_string_equal(option_suggest(COMMAND_TRAIN, "checkpoint"), "checkpoint-every");
+    assert_string_equal(option_suggest(COMMANDS, "temprature"), "temperature");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table_is_sound),
+        cmocka_unit_test(defaults_train_a_model),
+        cmocka_unit_test(forms_of_flags),
+        cmocka_unit_test(help_asks_for_nothing_else),
+        cmocka_unit_test(words_beside_numbers),
+        cmocka_unit_test(durations),
+        cmocka_unit_test(usage_errors),
+        cmocka_unit_test(values_that_are_not_allowed),
+        cmocka_unit_test(flags_override_the_file),
+        cmocka_unit_test(one_file_for_several_commands),
+        cmocka_unit_test(faults_of_the_file_name_the_line),
+        cmocka_unit_test(texts_and_config_parse_back),
+        cmocka_unit_test(suggestions),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    options_free(&options);
+    return failed;
+}
