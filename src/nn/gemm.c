@@ -76,14 +76,17 @@ static tile_function *const tiles[GEMM_ROWS + 1] = {
 #endif
 };
 
-/* Rows in tiles of nearly equal height: 50 rows are five tiles of ten, not four of twelve and one of two. */
-static void rows_times_block(int rows, int k, const float *a, int64_t lda, const float *panel, bool accumulate,
-                             float *c, int64_t ldc)
+/* Rows of A by `count` panels, `panel_size` floats apart, in tiles of nearly equal height: 50 rows are five tiles of ten,
+ * not four of twelve and one of two. */
+static void rows_times_panels(int rows, int k, const float *a, int64_t lda, const float *panels, size_t panel_size,
+                              int count, bool accumulate, float *c, int64_t ldc)
 {
     int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
-    for (int p = 0; p < pieces; p++) {
-        int begin = (int)((int64_t)rows * p / pieces), end = (int)((int64_t)rows * (p + 1) / pieces);
-        tiles[end - begin](k, a + begin * lda, lda, panel, accumulate, c + begin * ldc, ldc);
+    for (int i = 0; i < pieces; i++) {
+        int begin = (int)((int64_t)rows * i / pieces), end = (int)((int64_t)rows * (i + 1) / pieces);
+        for (int p = 0; p < count; p++)
+            tiles[end - begin](k, a + begin * lda, lda, panels + p * panel_size, accumulate,
+                               c + begin * ldc + p * GEMM_WIDE, ldc);
     }
 }
 
@@ -92,7 +95,8 @@ void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel
 {
     for (int begin = 0; begin < k; begin += GEMM_KC) {
         int part = k - begin < GEMM_KC ? k - begin : GEMM_KC;
-        rows_times_block(rows, part, a + begin, lda, panel + (int64_t)begin * GEMM_WIDE, accumulate || begin, c, ldc);
+        rows_times_panels(rows, part, a + begin, lda, panel + (int64_t)begin * GEMM_WIDE, 0, 1, accumulate || begin, c,
+                          ldc);
     }
 }
 
@@ -147,6 +151,19 @@ void gemm_pack_panel(const float *w, int64_t ldw, bool transposed, int k, int n,
             memcpy(panel + i * GEMM_WIDE, w + i * ldw + column, sizeof *panel * columns);
 }
 
+size_t gemm_packed(int k, int n)
+{
+    return (size_t)gemm_round(n) * k;
+}
+
+void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float *packed, int threads)
+{
+    int panels = gemm_round(n) / GEMM_WIDE;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int p = 0; p < panels; p++)
+        gemm_pack_panel(w, ldw, transposed, k, n, p * GEMM_WIDE, packed + (size_t)p * k * GEMM_WIDE);
+}
+
 /* ---- rows times weights, over all threads ---- */
 
 #define GROUP_PANELS 8  /* panels packed at once: 8 * 32 KiB stay in the second-level cache */
@@ -182,30 +199,29 @@ static struct share share_of(int rows, int panels, int thread, int threads)
 }
 
 static void rows_part(const struct gemm_operand *operand, struct share share, int n, float *c, int64_t ldc,
-                      float *packed)
+                      float *scratch)
 {
     int rows = share.row_end - share.row_begin;
-    if (rows == 0)
-        return;
     bool accumulate = false;
     for (int s = 0; s < operand->segments; s++)
         for (int begin = 0; begin < operand->segment[s].k; begin += GEMM_KC) {
-            int k = operand->segment[s].k - begin < GEMM_KC ? operand->segment[s].k - begin : GEMM_KC;
+            int whole = operand->segment[s].k, k = whole - begin < GEMM_KC ? whole - begin : GEMM_KC;
             const float *a = operand->segment[s].a + share.row_begin * operand->lda + begin;
-            const float *w = operand->segment[s].w + (operand->transposed ? begin : begin * operand->ldw);
+            const float *w = operand->segment[s].w;
             for (int first = share.panel_begin; first < share.panel_end; first += GROUP_PANELS) {
                 int last = first + GROUP_PANELS < share.panel_end ? first + GROUP_PANELS : share.panel_end;
-                for (int p = first; p < last; p++)
-                    gemm_pack_panel(w, operand->ldw, operand->transposed, k, n, p * GEMM_WIDE,
-                                    packed + (size_t)(p - first) * k * GEMM_WIDE);
-                int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
-                for (int i = 0; i < pieces; i++) {
-                    int r0 = (int)((int64_t)rows * i / pieces), r1 = (int)((int64_t)rows * (i + 1) / pieces);
-                    for (int p = first; p < last; p++)
-                        tiles[r1 - r0](k, a + r0 * operand->lda, operand->lda,
-                                       packed + (size_t)(p - first) * k * GEMM_WIDE, accumulate,
-                                       c + (share.row_begin + r0) * ldc + p * GEMM_WIDE, ldc);
+                float *out = c + share.row_begin * ldc + first * GEMM_WIDE;
+                if (operand->packed) {
+                    rows_times_panels(rows, k, a, operand->lda, w + ((size_t)first * whole + begin) * GEMM_WIDE,
+                                      (size_t)whole * GEMM_WIDE, last - first, accumulate, out, ldc);
+                    continue;
                 }
+                const float *block = w + (operand->transposed ? begin : begin * operand->ldw);
+                for (int p = first; p < last; p++)
+                    gemm_pack_panel(block, operand->ldw, operand->transposed, k, n, p * GEMM_WIDE,
+                                    scratch + (size_t)(p - first) * k * GEMM_WIDE);
+                rows_times_panels(rows, k, a, operand->lda, scratch, (size_t)k * GEMM_WIDE, last - first, accumulate,
+                                  out, ldc);
             }
             accumulate = true;
         }

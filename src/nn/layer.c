@@ -12,6 +12,20 @@ static size_t forward_panel(const struct model *model)
     return (size_t)model->cell->gates * model->H * GEMM_WIDE;
 }
 
+/* W_ih as the products see it: gate by gate, or at once where gates need no padding between them. */
+static int projection_parts(const struct model *model)
+{
+    return model->slot_stride == model->H ? 1 : model->cell->gates;
+}
+
+static void pack_projection(struct model *model, struct layer *layer)
+{
+    int parts = projection_parts(model), n = model->cell->gates / parts * model->H;
+    for (int part = 0; part < parts; part++)
+        gemm_pack(model->values + layer->offset.w_ih + (int64_t)part * n * layer->in, layer->in, true, layer->in, n,
+                  layer->w_ih_packed + part * gemm_packed(layer->in, n), model->shape.threads);
+}
+
 void layer_pack(struct model *model, int l)
 {
     struct layer *layer = &model->layer[l];
@@ -28,21 +42,23 @@ void layer_pack(struct model *model, int l)
     }
     model->cell->bias(H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh, model->slot_stride,
                       layer->bias);
+    if (layer->w_ih_packed)
+        pack_projection(model, layer);
 }
 
 /* X W_ih^T for `rows` rows of x into rows of `out`: gate g at g * slot_stride. */
 static void project(struct model *model, int l, const float *x, int rows, float *out, int64_t out_stride)
 {
     const struct layer *layer = &model->layer[l];
-    int gates = model->cell->gates, H = model->H;
-    bool together = model->slot_stride == H; /* no padding between gates: one product */
-    for (int g = 0; g < (together ? 1 : gates); g++) {
-        struct gemm_operand operand = {.segments = 1,
-                                       .segment = {{x, model->values + layer->offset.w_ih + (int64_t)g * H * layer->in,
-                                                    layer->in}},
-                                       .lda = layer->in_stride, .ldw = layer->in, .transposed = true};
-        gemm_rows(&operand, rows, together ? gates * H : H, out + g * model->slot_stride, out_stride,
-                  model->gemm_scratch, model->shape.threads);
+    int parts = projection_parts(model), n = model->cell->gates / parts * model->H;
+    for (int part = 0; part < parts; part++) {
+        const float *w = model->values + layer->offset.w_ih + (int64_t)part * n * layer->in;
+        if (layer->w_ih_packed)
+            w = layer->w_ih_packed + part * gemm_packed(layer->in, n);
+        struct gemm_operand operand = {.segments = 1, .segment = {{x, w, layer->in}}, .lda = layer->in_stride,
+                                       .ldw = layer->in, .transposed = true, .packed = layer->w_ih_packed != NULL};
+        gemm_rows(&operand, rows, n, out + part * model->slot_stride, out_stride, model->gemm_scratch,
+                  model->shape.threads);
     }
 }
 

@@ -93,6 +93,9 @@ static void create_layer(struct model *model, int l, struct error *e)
     layer->w_hh_forward = own_floats(model, packed, "packed weights", e);
     if (train)
         layer->w_hh_backward = own_floats(model, packed, "packed weights", e);
+    if (model->shape.resident)
+        layer->w_ih_packed = own_floats(model, (size_t)gemm_round(model->cell->gates * model->slot_stride) * layer->in,
+                                        "packed weights", e);
     layer->bias = own_floats(model, (size_t)model->cell->biases * model->slot_stride, "biases", e);
 }
 
@@ -157,6 +160,8 @@ static void create_output(struct model *model, struct error *e)
     model->ordered_loss = own_floats(model, rows, "losses", e);
     model->ordered_row = own(model, model->groups + 1, sizeof *model->ordered_row, "lane groups", e);
     model->decoder_bias = own_floats(model, model->v_stride, "decoder bias", e);
+    if (model->shape.resident)
+        model->decoder_packed = own_floats(model, gemm_packed(model->H, model->V), "packed weights", e);
     model->group_loss = own(model, model->groups, sizeof *model->group_loss, "losses", e);
     model->group_targets = own(model, model->groups, sizeof *model->group_targets, "losses", e);
     if (!model->shape.train)
@@ -294,7 +299,11 @@ void model_pack(struct model *model)
 {
     for (int l = 0; l < model->config.layers; l++)
         layer_pack(model, l);
+    const struct param *weight = &model->table.param[model->table.count - 2];
     const struct param *bias = &model->table.param[model->table.count - 1];
+    if (model->decoder_packed)
+        gemm_pack(model->values + weight->offset, model->H, true, model->H, model->V, model->decoder_packed,
+                  model->shape.threads);
     memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->V);
 }
 
@@ -369,13 +378,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
 
 const float *model_logits(struct model *model, int *stride)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
-    const struct layer *top = &model->layer[model->config.layers - 1];
-    struct gemm_operand operand = {.segments = 1,
-                                   .segment = {{top->state_h, model->values + weight->offset, model->H}},
-                                   .lda = model->h_stride, .ldw = model->H, .transposed = true};
-    gemm_rows(&operand, model->lanes, model->V, model->logits, model->v_stride, model->gemm_scratch,
-              model->shape.threads);
+    softmax_logits(model, model->layer[model->config.layers - 1].state_h, model->lanes);
     for (int b = 0; b < model->lanes; b++)
         for (int v = 0; v < model->V; v++)
             model->logits[(int64_t)b * model->v_stride + v] += model->decoder_bias[v];

@@ -53,6 +53,7 @@ struct layer {
     float *h, *c;                       /* [T + 1][B][h_stride]; row block 0 is the state carried in */
     float *state_h, *state_c;           /* [B][h_stride] state carried out of the last window */
     float *w_hh_forward, *w_hh_backward;/* packed panels: [block][G][H][GEMM_WIDE] and [block][G * H][GEMM_WIDE] */
+    float *w_ih_packed;                 /* resident: per gate, or for all gates when they need no padding */
     float *bias;
 };
 
@@ -123,6 +124,7 @@ struct model {
     float *ordered_loss;          /* [T * B] in lane-group order */
     int *ordered_row;             /* [groups + 1] first ordered row of each group */
     float *decoder_bias;          /* [v_stride] */
+    float *decoder_packed;        /* resident */
     float *decoder_sum;           /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
     size_t decoder_sum_size;
     double *group_loss;
@@ -159,6 +161,8 @@ void dropout_rows(struct model *model, const struct window *window, int site, co
                   float *to, int64_t to_stride, int units);
 
 /* softmax.c */
+/* logits[rows] = y[rows] W_dec^T, without the bias. */
+void softmax_logits(struct model *model, const float *y, int rows);
 /* Most rows of a chunk, and how many arrays of partial decoder gradients summing the chunks needs. */
 int softmax_chunk_rows(const struct model_config *config, const struct model_shape *shape, const int *group_lane,
                        int *partial_sums);

@@ -83,15 +83,18 @@ struct chunk {
     struct gemm_sum sum;
 };
 
-static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
+void softmax_logits(struct model *model, const float *y, int rows)
 {
     const struct param *weight = &model->table.param[model->table.count - 2];
-    struct gemm_operand operand = {
-        .segments = 1,
-        .segment = {{model->y + (int64_t)chunk.first * model->h_stride, model->values + weight->offset, model->H}},
-        .lda = model->h_stride, .ldw = model->H, .transposed = true};
-    gemm_rows(&operand, chunk.rows, model->V, model->logits, model->v_stride, model->gemm_scratch,
-              model->shape.threads);
+    const float *w = model->decoder_packed ? model->decoder_packed : model->values + weight->offset;
+    struct gemm_operand operand = {.segments = 1, .segment = {{y, w, model->H}}, .lda = model->h_stride,
+                                   .ldw = model->H, .transposed = true, .packed = model->decoder_packed != NULL};
+    gemm_rows(&operand, rows, model->V, model->logits, model->v_stride, model->gemm_scratch, model->shape.threads);
+}
+
+static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
+{
+    softmax_logits(model, model->y + (int64_t)chunk.first * model->h_stride, chunk.rows);
 #pragma omp parallel for num_threads(model->shape.threads) schedule(static)
     for (int row = 0; row < chunk.rows; row++) {
         float *logits = model->logits + (int64_t)row * model->v_stride;

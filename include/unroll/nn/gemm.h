@@ -64,12 +64,17 @@ struct gemm_operand {
     int segments;
     struct {
         const float *a; /* A's first column of this segment */
-        const float *w; /* W's first row of this segment */
+        const float *w; /* W's first row of this segment; or, with `packed`, all its panels one after another */
         int k;
     } segment[GEMM_SEGMENTS];
     int64_t lda, ldw;
     bool transposed;
+    bool packed; /* W was packed by gemm_pack: worth it when products have few rows and weights stay the same */
 };
+
+/* Packs all panels of W, gemm_packed(k, n) floats. */
+size_t gemm_packed(int k, int n);
+void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float *packed, int threads);
 
 /* C[rows][n padded] = A W over all threads, packing weights on the way. `scratch` holds threads * gemm_scratch() floats. */
 size_t gemm_scratch(void);

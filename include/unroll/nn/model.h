@@ -27,6 +27,7 @@ struct model_shape {
     int group_begin, group_end; /* the groups of this rank: its lanes are those of these groups */
     int threads;         /* OpenMP threads; >= 1 */
     bool train;          /* allocate what the backward pass needs */
+    bool resident;       /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;          /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
     uint64_t seed;       /* of the dropout masks */
 };
