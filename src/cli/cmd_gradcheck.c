@@ -1,0 +1,176 @@
+/* unroll gradcheck: every cell, 1 and 2 layers, tied and not, with and without dropout; options narrow it down. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/use/gradcheck.h"
+
+#define DROPOUT 0.3 /* where dropout is on and none was named */
+
+/* The models that differ only in size. Differences cost some evaluations of the loss for each parameter and are taken on
+ * the first; the fast path runs on all others: no full vector, just below and just above one, and more than one panel
+ * of a product; one lane, one group, uneven groups and ranges. With tied weights `embedding` becomes `hidden`. */
+struct size {
+    int embedding, hidden, vocab, bptt, batch, groups, ranks, threads;
+};
+static const struct size sizes[] = {
+    {3, 4, 7, 4, 2, 1, 1, 1},
+    {2, 1, 2, 3, 1, 1, 1, 1},
+    {9, 7, 11, 5, 3, 3, 2, 2},
+    {20, 33, 101, 6, 5, 4, 3, 3},
+    {70, 130, 101, 7, 3, 2, 2, 2},
+    {130, 40, 37, 9, 17, 7, 4, 1},
+};
+#define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
+
+static const enum cell all_cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
+
+/* Which values each choice takes. */
+struct choices {
+    int cells, layers, ties, dropouts;
+    enum cell cell[4];
+    int layer[2];
+    bool tied[2];
+    double dropout[2];
+};
+
+static struct choices choose(const struct options *options)
+{
+    struct choices c = {.cells = 4, .layers = 2, .layer = {1, 2}, .ties = 2, .tied = {false, true}, .dropouts = 2,
+                        .dropout = {0, DROPOUT}};
+    memcpy(c.cell, all_cells, sizeof c.cell);
+    if (options_given(options, "cell")) {
+        c.cells = 1;
+        c.cell[0] = options->model.cell;
+    }
+    if (options_given(options, "layers")) {
+        c.layers = 1;
+        c.layer[0] = options->model.layers;
+    }
+    if (options_given(options, "tied")) {
+        c.ties = 1;
+        c.tied[0] = options->model.tied;
+    }
+    if (options_given(options, "dropout")) {
+        c.dropouts = 1;
+        c.dropout[0] = options->model.dropout;
+    }
+    return c;
+}
+
+static struct gradcheck_config config_of(const struct options *options, const struct model_config *model,
+                                         const struct size *size)
+{
+    struct gradcheck_config config = {.model = *model,
+                                      .bptt = size->bptt,
+                                      .batch = size->batch,
+                                      .groups = size->groups,
+                                      .ranks = size->ranks,
+                                      .threads = options_given(options, "threads") ? load_threads(options)
+                                                                                   : size->threads,
+                                      .seed = options->seed};
+    config.model.embedding = model->tied ? size->hidden : size->embedding;
+    config.model.hidden = size->hidden;
+    config.model.vocab = size->vocab;
+    return config;
+}
+
+static const char *describe(const struct model_config *model, char text[96])
+{
+    snprintf(text, 96, "%s, %d %s%s, dropout %g", cell_name(model->cell), model->layers,
+             model->layers == 1 ? "layer" : "layers", model->tied ? ", tied" : "", model->dropout);
+    return text;
+}
+
+/* The first failure of the run stays in `e`; NaN is one. */
+static void judge(const struct gradcheck_config *config, const struct gradcheck_worst *worst, const char *what,
+                  const char *oracle, struct error *e)
+{
+    char model[96];
+    if (gradcheck_holds(worst) || e->status != STATUS_OK)
+        return;
+    error_set(e, STATUS_INTERNAL,
+              "%s wrong in '%s': element %lld is %.9g, but %s gives %.9g (relative error %.2g, allowed %.2g; %s; "
+              "embedding %d, hidden %d, vocabulary %d, bptt %d, batch %d, lane groups %d, seed %llu, window %d); "
+              "do not train with this build, and report it",
+              what, worst->tensor, (long long)worst->element, worst->got, oracle, worst->expected, worst->error,
+              worst->tolerance, describe(&config->model, model), config->model.embedding, config->model.hidden,
+              config->model.vocab, config->bptt, config->batch, config->groups, (unsigned long long)config->seed,
+              worst->window);
+}
+
+static double worse(double a, double b)
+{
+    return isnan(a) || isnan(b) ? NAN : fmax(a, b);
+}
+
+/* One line of the table. Errors are shown as shares of what is allowed, the largest over the sizes. `e` holds the first
+ * wrong number so far; returned is only what kept a check from running. */
+static enum status check_model(const struct options *options, const struct model_config *model, struct error *wrong,
+                               struct error *e)
+{
+    struct gradcheck_worst differences;
+    struct gradcheck_config config = config_of(options, model, &sizes[0]);
+    enum status status = gradcheck_reference(&config, &differences, e);
+    if (status != STATUS_OK)
+        return status;
+    judge(&config, &differences, "gradient of the reference", "the central difference", wrong);
+
+    double loss = 0, state = 0, gradient = 0;
+    bool same_bits = true;
+    for (int i = 1; i < SIZES; i++) {
+        struct gradcheck_fast fast;
+        config = config_of(options, model, &sizes[i]);
+        status = gradcheck_fast(&config, &fast, e);
+        if (status != STATUS_OK)
+            return status;
+        judge(&config, &fast.loss, "loss", "the reference", wrong);
+        judge(&config, &fast.state, "carried state", "the reference", wrong);
+        judge(&config, &fast.gradient, "gradient", "the reference", wrong);
+        loss = worse(loss, fast.loss.error / fast.loss.tolerance);
+        state = worse(state, fast.state.error / fast.state.tolerance);
+        gradient = worse(gradient, fast.gradient.error / fast.gradient.tolerance);
+        same_bits = same_bits && fast.same_bits;
+        char text[96];
+        if (!fast.same_bits && wrong->status == STATUS_OK)
+            error_set(wrong, STATUS_INTERNAL,
+                      "bits differ for '%s': hidden %d, 1 rank of 1 thread against %d of %d; do not train with this "
+                      "build, and report it",
+                      describe(model, text), config.model.hidden, config.ranks, config.threads);
+    }
+    printf("%-9s %6d  %-4s %7g  %11.1e  %8.3f %8.3f %8.3f  %s\n", cell_name(model->cell), model->layers,
+           model->tied ? "yes" : "no", model->dropout, differences.error, loss, state, gradient,
+           same_bits ? "same" : "DIFFER");
+    fflush(stdout);
+    return STATUS_OK;
+}
+
+enum status cmd_gradcheck(const struct options *options, struct error *e)
+{
+    const struct choices c = choose(options);
+    struct error wrong = {0};
+    int models = 0;
+    printf("differences: largest relative error of the reference's gradients against central differences (< 1e-6)\n"
+           "loss, state, gradient: largest error of the fast path against the reference, as a share of the tolerance\n"
+           "bits: whether several ranks and threads give those of one\n\n"
+           "cell      layers  tied dropout  differences      loss    state gradient  bits\n");
+    for (int i = 0; i < c.cells; i++)
+        for (int l = 0; l < c.layers; l++)
+            for (int t = 0; t < c.ties; t++)
+                for (int d = 0; d < c.dropouts; d++) {
+                    const struct model_config model = {
+                        .cell = c.cell[i], .layers = c.layer[l], .tied = c.tied[t], .dropout = c.dropout[d]};
+                    enum status status = check_model(options, &model, &wrong, e);
+                    if (status != STATUS_OK)
+                        return status;
+                    models++;
+                }
+    if (wrong.status != STATUS_OK) {
+        *e = wrong;
+        return e->status;
+    }
+    printf("\n%d models: all gradients hold\n", models);
+    return finish_output(e);
+}

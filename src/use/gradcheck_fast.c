@@ -1,0 +1,310 @@
+/* The fast path against the reference, as one model and as several ranges of lane groups. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gradcheck_private.h"
+#include "unroll/base/lane_tree.h"
+#include "unroll/base/mem.h"
+#include "unroll/nn/model.h"
+
+/* ---- what a window comes to, over all lanes ---- */
+
+struct outcome {
+    double *group_loss; /* [groups] */
+    float *row;         /* [T][batch] */
+    float *state;       /* [states][batch][H] */
+    float *grad;        /* [grad_total], aliases not folded */
+};
+
+struct outcomes {
+    struct outcome window[GRADCHECK_WINDOWS];
+    size_t groups, rows, states, grads; /* counts */
+};
+
+static void outcomes_release(struct outcomes *o)
+{
+    for (int i = 0; i < GRADCHECK_WINDOWS; i++) {
+        mem_free(o->window[i].group_loss);
+        mem_free(o->window[i].row);
+        mem_free(o->window[i].state);
+        mem_free(o->window[i].grad);
+    }
+}
+
+static enum status outcomes_create(const struct gradcheck_problem *problem, struct outcomes *o, struct error *e)
+{
+    const struct gradcheck_config *config = &problem->config;
+    const size_t batch = (size_t)config->batch;
+    *o = (struct outcomes){
+        .groups = (size_t)config->groups,
+        .rows = (size_t)config->bptt * batch,
+        .states = (size_t)model_state_count(&config->model) * batch * (size_t)config->model.hidden,
+        .grads = problem->table.grad_total,
+    };
+    bool complete = true;
+    for (int i = 0; i < GRADCHECK_WINDOWS; i++) {
+        struct outcome *w = &o->window[i];
+        w->group_loss = mem_alloc(o->groups, sizeof *w->group_loss, "a gradient check", e);
+        w->row = mem_alloc(o->rows, sizeof *w->row, "a gradient check", e);
+        w->state = mem_alloc(o->states, sizeof *w->state, "a gradient check", e);
+        w->grad = mem_alloc(o->grads, sizeof *w->grad, "a gradient check", e);
+        complete = complete && w->group_loss && w->row && w->state && w->grad;
+    }
+    return complete ? STATUS_OK : STATUS_OS;
+}
+
+/* memcmp: a difference in the sign of a zero counts too. */
+static bool outcomes_equal(const struct outcomes *a, const struct outcomes *b)
+{
+    bool equal = true;
+    for (int i = 0; i < GRADCHECK_WINDOWS; i++) {
+        const struct outcome *x = &a->window[i], *y = &b->window[i];
+        equal = equal && memcmp(x->group_loss, y->group_loss, sizeof *x->group_loss * a->groups) == 0 &&
+                memcmp(x->row, y->row, sizeof *x->row * a->rows) == 0 &&
+                memcmp(x->state, y->state, sizeof *x->state * a->states) == 0 &&
+                memcmp(x->grad, y->grad, sizeof *x->grad * a->grads) == 0;
+    }
+    return equal;
+}
+
+/* ---- one range of lane groups, what a rank holds ---- */
+
+struct range {
+    int group_begin, group_end, lane_begin, lanes;
+    struct model *model;
+    int nodes;
+    struct lane_node node[LANE_NODES_MAX];
+    float *grad[LANE_NODES_MAX]; /* [grad_total] each */
+    uint32_t *input, *target;    /* [bptt][lanes] */
+    float *state;                /* [lanes][H] */
+};
+
+static void range_release(struct range *r)
+{
+    model_free(r->model);
+    for (int n = 0; n < r->nodes; n++)
+        mem_free(r->grad[n]);
+    mem_free(r->input);
+    mem_free(r->target);
+    mem_free(r->state);
+}
+
+static enum status range_create(const struct gradcheck_problem *problem, int ranks, int rank, int threads,
+                                struct range *r, struct error *e)
+{
+    const struct gradcheck_config *config = &problem->config;
+    r->group_begin = lane_rank_begin(config->groups, ranks, rank);
+    r->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
+    r->lane_begin = lane_group_begin(config->batch, config->groups, r->group_begin);
+    r->lanes = lane_group_begin(config->batch, config->groups, r->group_end) - r->lane_begin;
+    r->nodes = lane_nodes(config->groups, r->group_begin, r->group_end, r->node);
+    const struct model_shape shape = {.bptt = config->bptt,
+                                      .batch = config->batch,
+                                      .groups = config->groups,
+                                      .group_begin = r->group_begin,
+                                      .group_end = r->group_end,
+                                      .threads = threads,
+                                      .train = true,
+                                      .exact = true,
+                                      .seed = config->seed};
+    enum status status = model_create(&config->model, problem->values, &shape, &r->model, e);
+    if (status != STATUS_OK)
+        return status;
+    const size_t positions = (size_t)config->bptt * (size_t)r->lanes;
+    r->input = mem_alloc(positions, sizeof *r->input, "a gradient check", e);
+    r->target = mem_alloc(positions, sizeof *r->target, "a gradient check", e);
+    r->state = mem_alloc((size_t)r->lanes * (size_t)config->model.hidden, sizeof *r->state, "a gradient check", e);
+    bool complete = r->input && r->target && r->state;
+    for (int n = 0; n < r->nodes; n++) {
+        r->grad[n] = mem_alloc(problem->table.grad_total, sizeof(float), "a gradient check", e);
+        complete = complete && r->grad[n];
+    }
+    if (!complete)
+        return STATUS_OS;
+    model_pack(r->model);
+    return STATUS_OK;
+}
+
+/* One window on one range; its part of losses, rows and states goes to `outcome`, gradients stay in the nodes. */
+static void range_train(struct range *r, const struct gradcheck_problem *problem, int index, struct outcome *outcome)
+{
+    const struct window all = gradcheck_window(problem, index);
+    struct window window = all;
+    window.lanes = r->lanes;
+    window.lane0 = r->lane_begin;
+    window.input = r->input;
+    window.target = r->target;
+    for (int t = 0; t < all.T; t++)
+        for (int b = 0; b < r->lanes; b++) {
+            r->input[t * r->lanes + b] = all.input[t * all.lanes + r->lane_begin + b];
+            r->target[t * r->lanes + b] = all.target[t * all.lanes + r->lane_begin + b];
+        }
+    struct model_loss loss;
+    model_train(r->model, &window, gradcheck_step(index), r->grad, &loss);
+    memcpy(outcome->group_loss + r->group_begin, loss.group,
+           sizeof *loss.group * (size_t)(r->group_end - r->group_begin));
+    for (int t = 0; t < all.T; t++)
+        memcpy(outcome->row + t * all.lanes + r->lane_begin, loss.row + t * r->lanes,
+               sizeof *loss.row * (size_t)r->lanes);
+    const size_t H = (size_t)problem->config.model.hidden;
+    for (int s = 0; s < model_state_count(&problem->config.model); s++) {
+        model_state_get(r->model, s, r->state);
+        memcpy(outcome->state + ((size_t)s * (size_t)all.lanes + (size_t)r->lane_begin) * H, r->state,
+               sizeof *r->state * (size_t)r->lanes * H);
+    }
+}
+
+/* The sum of groups [begin, end) up the tree, from the nodes that the ranges have computed. Overwrites them. */
+static float *node_sum(struct range *ranges, int ranks, int begin, int end, size_t count)
+{
+    for (int rank = 0; rank < ranks; rank++)
+        for (int n = 0; n < ranges[rank].nodes; n++)
+            if (ranges[rank].node[n].begin == begin && ranges[rank].node[n].end == end)
+                return ranges[rank].grad[n];
+    const int middle = lane_node_middle(begin, end);
+    float *left = node_sum(ranges, ranks, begin, middle, count);
+    const float *right = node_sum(ranges, ranks, middle, end, count);
+    for (size_t k = 0; k < count; k++)
+        left[k] += right[k];
+    return left;
+}
+
+static enum status run_fast(const struct gradcheck_problem *problem, int ranks, int threads, struct outcomes *outcomes,
+                            struct error *e)
+{
+    struct range *ranges = mem_alloc((size_t)ranks, sizeof *ranges, "a gradient check", e);
+    enum status status = ranges ? STATUS_OK : STATUS_OS;
+    for (int rank = 0; status == STATUS_OK && rank < ranks; rank++)
+        status = range_create(problem, ranks, rank, threads, &ranges[rank], e);
+    for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS; index++) {
+        for (int rank = 0; rank < ranks; rank++)
+            range_train(&ranges[rank], problem, index, &outcomes->window[index]);
+        memcpy(outcomes->window[index].grad, node_sum(ranges, ranks, 0, problem->config.groups, outcomes->grads),
+               sizeof(float) * outcomes->grads);
+    }
+    for (int rank = 0; ranges && rank < ranks; rank++)
+        range_release(&ranges[rank]);
+    mem_free(ranges);
+    return status;
+}
+
+/* ---- the comparison with the reference ---- */
+
+/* Every float operation rounds by at most u = 2^-24. A dot product of n terms carries about sqrt(n) u times the size of
+ * its terms (roundings are as good as independent), and so do the sums of a gradient over T B rows; a value or gradient
+ * has passed through at most `depth` layers of them, one behind the other, each of which (with the weights drawn here)
+ * passes errors on about as large as they came. Together sqrt(n depth) u, for the longest n. This is a root mean
+ * square; the largest of some 1e5 elements is five times that, and the gates' own exp and tanh add a few roundings of theirs.
+ * The factor 16 covers these. It is 1e-5 for the smallest models here and below 1e-4 for the largest, while any mistake
+ * in a formula, an index or an order of gates changes the first or second digit. */
+static double float_tolerance(const struct gradcheck_config *config)
+{
+    const struct model_config *m = &config->model;
+    const double lengths[] = {m->embedding, m->hidden, m->vocab, (double)config->bptt * config->batch};
+    const double depth = (double)GRADCHECK_WINDOWS * config->bptt + 2 * m->layers + 2;
+    double longest = 0;
+    for (int i = 0; i < 4; i++)
+        longest = fmax(longest, lengths[i]);
+    return 16 * sqrt(longest * depth) * 0x1p-24;
+}
+
+struct expectation {
+    double *row, *state, *grad; /* as in struct outcome */
+    double loss;
+};
+
+/* A tensor of few elements may cancel as a whole, and its error is then large against what is left. So errors are
+ * related to at least a tenth of the terms' own size. That is one for losses and states (logits, gates). A gradient is a
+ * sum over all targets of products with p - 1[target], of mixed signs; that all of n elements cancel is the less likely
+ * the more they are, so the floor falls with sqrt(n). What must be all zero must be so exactly. */
+#define FLOOR 0.1
+
+static void compare_array(struct gradcheck_worst *worst, const char *name, int window, size_t count,
+                          const double *expected, const float *got, double floor, double tolerance)
+{
+    const double own = gradcheck_rms(expected, count), rms = own > 0 ? fmax(own, floor) : 0;
+    for (size_t k = 0; k < count; k++)
+        gradcheck_compare(worst, name, window, (int64_t)k, expected[k], got[k], rms, tolerance);
+}
+
+static int count_targets(const struct window *window)
+{
+    int count = 0;
+    for (int k = 0; k < window->T * window->lanes; k++)
+        count += window->target[k] != WINDOW_NO_TARGET;
+    return count;
+}
+
+static void compare_window(const struct gradcheck_problem *problem, int index, const struct expectation *expected,
+                           const struct outcome *got, struct gradcheck_fast *result)
+{
+    const struct gradcheck_config *config = &problem->config;
+    const struct window window = gradcheck_window(problem, index);
+    const double tolerance = float_tolerance(config);
+    const double sum = lane_tree_sum(got->group_loss, config->groups);
+    gradcheck_compare(&result->loss, "loss", index, 0, expected->loss, sum, 0, tolerance);
+    compare_array(&result->loss, "loss of position", index, (size_t)window.T * (size_t)window.lanes, expected->row,
+                  got->row, FLOOR, tolerance);
+    const size_t states = (size_t)window.lanes * (size_t)config->model.hidden;
+    for (int s = 0; s < model_state_count(&config->model); s++) {
+        char name[16];
+        compare_array(&result->state, model_state_name(&config->model, s, name), index, states,
+                      expected->state + (size_t)s * states, got->state + (size_t)s * states, FLOOR, tolerance);
+    }
+    for (int i = 0; i < problem->table.count; i++) {
+        const struct param *p = &problem->table.param[i];
+        const double floor = FLOOR * sqrt((double)count_targets(&window) / (double)p->count);
+        compare_array(&result->gradient, p->name, index, p->count, expected->grad + p->grad_offset,
+                      got->grad + p->grad_offset, floor, tolerance);
+    }
+}
+
+static enum status compare_with_reference(const struct gradcheck_problem *problem, const struct outcomes *outcomes,
+                                          struct gradcheck_fast *result, struct error *e)
+{
+    struct reference *reference = NULL;
+    struct expectation expected = {0};
+    double *work = mem_alloc(outcomes->rows + outcomes->grads, sizeof *work, "a gradient check", e);
+    enum status status = work ? gradcheck_reference_create(problem, &reference, e) : STATUS_OS;
+    for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS; index++) {
+        const struct window window = gradcheck_window(problem, index);
+        expected.row = work;
+        expected.grad = work + outcomes->rows;
+        expected.state = reference->state;
+        status = reference_window(reference, &window, gradcheck_step(index), &expected.loss, expected.row,
+                                  expected.grad, e);
+        if (status == STATUS_OK)
+            compare_window(problem, index, &expected, &outcomes->window[index], result);
+    }
+    reference_free(reference);
+    mem_free(work);
+    return status;
+}
+
+enum status gradcheck_fast(const struct gradcheck_config *config, struct gradcheck_fast *result, struct error *e)
+{
+    struct gradcheck_problem problem;
+    struct outcomes alone = {0}, split = {0};
+    memset(result, 0, sizeof *result);
+    enum status status = gradcheck_problem_create(config, &problem, e);
+    if (status != STATUS_OK)
+        return status;
+    status = gradcheck_draw_away_from_kinks(&problem, float_tolerance(config) / 4, e);
+    if (status == STATUS_OK)
+        status = outcomes_create(&problem, &alone, e);
+    if (status == STATUS_OK)
+        status = outcomes_create(&problem, &split, e);
+    if (status == STATUS_OK)
+        status = run_fast(&problem, 1, 1, &alone, e);
+    if (status == STATUS_OK)
+        status = run_fast(&problem, config->ranks, config->threads, &split, e);
+    if (status == STATUS_OK) {
+        result->same_bits = outcomes_equal(&alone, &split);
+        status = compare_with_reference(&problem, &split, result, e);
+    }
+    outcomes_release(&split);
+    outcomes_release(&alone);
+    gradcheck_problem_release(&problem);
+    return status;
+}
