@@ -47,10 +47,10 @@ void help_program(FILE *stream)
     fputs("\nOptions:\n", stream);
     list_item(stream, "--help", "this text; 'unroll COMMAND --help' for a command");
     list_item(stream, "--version", "version, compiler, flags and libraries");
-    fputs("\nExit status:\n", stream);
-    wrap(stream, "  0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
+    fputs("\nExit status:\n  ", stream);
+    wrap(stream, "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
          "memory; 73 cannot create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint "
-         "unusable; 78 bad configuration; 79 diverged", 0, 2);
+         "unusable; 78 bad configuration; 79 diverged", 2, 2);
     fputs("\nExample:\n"
           "  unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5\n"
           "  mpirun -n 2 unroll train --corpus book.h5 --run runs/book\n"
@@ -70,17 +70,22 @@ static void option_heading(const struct option *option, char *room, size_t size)
         snprintf(room, size, "%s--%s %s", letter, option->name, option->metavar);
 }
 
+/* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, rnn-relu, lstm or gru; default: lstm)" */
 static void option_explanation(const struct option *option, bool required, char *room, size_t size)
 {
-    size_t at = (size_t)snprintf(room, size, "%s", option->help);
-    if (option->type == OPTION_CHOICE) {
-        for (int i = 0; i < option->choices && at < size; i++)
-            at += (size_t)snprintf(room + at, size - at, "%s%s", i ? ", " : ": ", option->choice(i));
+    char choices[200] = "";
+    for (int i = 0, last = option->choices - 1; i <= last; i++) {
+        size_t at = strlen(choices);
+        const char *joint = i == 0 ? "" : i == last ? " or " : ", ";
+        snprintf(choices + at, sizeof choices - at, "%s%s", joint, option->choice(i));
     }
-    if (at < size && required)
-        snprintf(room + at, size - at, " (required)");
-    else if (at < size && option->initial)
-        snprintf(room + at, size - at, " (default: %s)", option->initial);
+    const char *joint = *choices && (required || option->initial) ? "; " : "";
+    if (required)
+        snprintf(room, size, "%s (%s%srequired)", option->help, choices, joint);
+    else if (option->initial)
+        snprintf(room, size, "%s (%s%sdefault: %s)", option->help, choices, joint, option->initial);
+    else
+        snprintf(room, size, *choices ? "%s (%s)" : "%s%s", option->help, choices);
 }
 
 void help_command(FILE *stream, enum command command)
