@@ -188,12 +188,14 @@ void gradcheck_compare(struct gradcheck_worst *worst, const char *tensor, int wi
  * The loss f is a sum of some ten terms of size one, computed through a few hundred roundings of 2^-53: it carries some
  * 1e-14, which the difference turns into 1e-14 / h. At h = 1e-3 that is 1e-11, and the term left out is as small
  * (h^4 / 30 = 3e-14 times a fifth derivative). Gradients are of size 0.1 here, so the relative error is near 1e-10,
- * and a tolerance of 1e-6 leaves four digits for derivatives that are steeper than that.
+ * and a tolerance of 1e-6 leaves four digits for derivatives that are steeper than that. Deep in a stack of many layers
+ * gradients fade; below 1e-5 it is the 1e-11 that is compared with.
  *
  * ReLU has a kink: if an input of one crosses zero between the five points, the formula does not hold. A smaller step
  * then avoids the kink (parameters are drawn such that none is nearer than KINK_MARGIN) and costs digits: 1e-9 at
  * h = 1e-5, still enough. A wrong gradient is wrong at every step. */
 #define DIFFERENCE_TOLERANCE 1e-6
+#define DIFFERENCE_FLOOR 1e-5
 #define KINK_MARGIN 1e-3
 static const double difference_steps[] = {1e-3, 1e-4, 1e-5};
 #define DIFFERENCE_STEPS ((int)(sizeof difference_steps / sizeof difference_steps[0]))
@@ -233,7 +235,7 @@ static enum status central_difference(const struct differences *d, size_t elemen
 static enum status check_param(const struct differences *d, const struct param *p, int index, const double *grad,
                                struct gradcheck_worst *worst, struct error *e)
 {
-    const double rms = gradcheck_rms(grad, p->count);
+    const double own = gradcheck_rms(grad, p->count), rms = own > 0 ? fmax(own, DIFFERENCE_FLOOR) : 0;
     for (size_t k = 0; k < p->count; k++) {
         double best = NAN, best_error = INFINITY;
         for (int i = 0; i < DIFFERENCE_STEPS && !(best_error <= DIFFERENCE_TOLERANCE / 100); i++) {

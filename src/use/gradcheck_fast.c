@@ -195,8 +195,8 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
  * its terms (roundings are as good as independent), and so do the sums of a gradient over T B rows; a value or gradient
  * has passed through at most `depth` layers of them, one behind the other, each of which (with the weights drawn here)
  * passes errors on about as large as they came. Together sqrt(n depth) u, for the longest n. This is a root mean
- * square; the largest of some 1e5 elements is five times that, and the gates' own exp and tanh add a few roundings of theirs.
- * The factor 16 covers these. It is 1e-5 for the smallest models here and below 1e-4 for the largest, while any mistake
+ * square; the largest of some 1e5 elements is five times that, and the gates' own exp and tanh add a few roundings of
+ * theirs. The factor 16 covers these. It is 1e-5 for the smallest models here and below 1e-4 for the largest, while any mistake
  * in a formula, an index or an order of gates changes the first or second digit. */
 static double float_tolerance(const struct gradcheck_config *config)
 {
@@ -215,9 +215,9 @@ struct expectation {
 };
 
 /* A tensor of few elements may cancel as a whole, and its error is then large against what is left. So errors are
- * related to at least a tenth of the terms' own size. That is one for losses and states (logits, gates). A gradient is a
- * sum over all targets of products with p - 1[target], of mixed signs; that all of n elements cancel is the less likely
- * the more they are, so the floor falls with sqrt(n). What must be all zero must be so exactly. */
+ * related to at least a tenth of the terms' own size. That is one for losses and states (logits, gates). A gradient is
+ * a sum over all targets of products with p - 1[target], of mixed signs; that all of n elements cancel is the less
+ * likely the more they are, so the floor falls with sqrt(n). What must be all zero must be so exactly. */
 #define FLOOR 0.1
 
 static void compare_array(struct gradcheck_worst *worst, const char *name, int window, size_t count,
