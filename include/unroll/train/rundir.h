@@ -1,0 +1,44 @@
+/* The run directory: where the files of a run lie, and the rules by which they come and go. Only rank 0 has one.
+ *
+ *   config.ini            the effective options
+ *   metrics.jsonl         what the run computed; timing.jsonl how long it took (train/metrics.h)
+ *   checkpoints/step-00001200.h5
+ *   latest                link to the newest checkpoint
+ *   best.h5               the parameters with the lowest validation loss
+ *   lock                  while a job runs here (train/run_lock.h) */
+#ifndef UNROLL_TRAIN_RUNDIR_H
+#define UNROLL_TRAIN_RUNDIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "unroll/base/file.h"
+#include "unroll/base/status.h"
+#include "unroll/train/run_lock.h"
+
+struct rundir {
+    char path[FILE_PATH_MAX];
+    char checkpoints[FILE_PATH_MAX];
+    struct run_lock lock;
+    struct file_guard guard; /* asks whether the lock is still ours */
+};
+
+/* Makes the directory if needed, takes its lock and removes temporary files that a killed job left. STATUS_CANTCREATE if
+ * it is held by another job or cannot be written to, STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. */
+enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e);
+void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowed */
+
+/* The path of a file in it, or of the checkpoint of a step. They fit: rundir_open has checked. */
+void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX]);
+void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX]);
+
+/* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). */
+enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count, struct error *e);
+
+/* Points `latest` at the checkpoint of a step: the old link or the new one is there at any time. */
+enum status rundir_set_latest(struct rundir *rundir, int64_t step, struct error *e);
+
+/* Removes all checkpoints but the `keep` newest that are not newer than `newest`. */
+enum status rundir_prune(struct rundir *rundir, int64_t newest, int64_t keep, struct error *e);
+
+#endif

@@ -1,0 +1,254 @@
+#include "unroll/train/run_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The file's lines are "key value"; unknown keys are ignored. */
+static void field(const char *text, const char *key, char *value, size_t size)
+{
+    size_t length = strlen(key);
+    value[0] = '\0';
+    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, key, length) == 0 && line[length] == ' ') {
+            snprintf(value, size, "%.*s", (int)strcspn(line + length + 1, "\n"), line + length + 1);
+            return;
+        }
+}
+
+/* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides. */
+static unsigned long long start_of(long pid)
+{
+    char path[64], text[1024];
+    unsigned long long start = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    if (file_read_text(path, text, sizeof text, NULL))
+        return 0;
+    const char *next = strrchr(text, ')'); /* the name before it may hold anything */
+    if (!next || sscanf(next + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                        &start) != 1)
+        return 0;
+    return start;
+}
+
+static void boot_of(char boot[64])
+{
+    if (file_read_text("/proc/sys/kernel/random/boot_id", boot, 64, NULL))
+        boot[0] = '\0';
+    boot[strcspn(boot, "\n")] = '\0';
+}
+
+static void process_space_of(char space[64])
+{
+    ssize_t length = readlink("/proc/self/ns/pid", space, 63);
+    space[length > 0 ? length : 0] = '\0';
+}
+
+static void host_of(char host[256])
+{
+    if (gethostname(host, 256) != 0)
+        snprintf(host, 256, "unknown");
+    host[255] = '\0';
+}
+
+static const char *from_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value && strlen(value) < 64 && !strchr(value, '\n') ? value : "-";
+}
+
+static void describe_self(char text[RUN_LOCK_TEXT])
+{
+    char host[256], boot[64], space[64];
+    uint64_t token[2];
+    host_of(host);
+    boot_of(boot);
+    process_space_of(space);
+    if (getrandom(token, sizeof token, 0) != (ssize_t)sizeof token) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        token[0] = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+        token[1] = (uint64_t)getpid();
+    }
+    snprintf(text, RUN_LOCK_TEXT,
+             "host %.255s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\ntoken %016llx%016llx\n", host,
+             (long)getpid(), start_of(getpid()), boot, space, from_environment("SLURM_JOB_ID"),
+             from_environment("SLURM_RESTART_COUNT"), (unsigned long long)token[0], (unsigned long long)token[1]);
+}
+
+static bool same_field(const char *a, const char *b, const char *key)
+{
+    char of_a[256], of_b[256];
+    field(a, key, of_a, sizeof of_a);
+    field(b, key, of_b, sizeof of_b);
+    return of_a[0] && strcmp(of_a, of_b) == 0;
+}
+
+/* Seconds since the lock was renewed, both times by the file system's clock: `ours` is a file made just now. */
+static double age_of(const char *path, const char *ours)
+{
+    struct stat lock, now;
+    if (stat(path, &lock) != 0 || stat(ours, &now) != 0)
+        return 0;
+    return difftime(now.st_mtime, lock.st_mtime);
+}
+
+/* Why the lock was left behind, NULL if its holder may live. */
+static const char *left_behind(const char *held, const char *self, double age)
+{
+    char pid_text[32], start_text[32], job[64], restart_held[64], restart_self[64];
+    field(held, "pid", pid_text, sizeof pid_text);
+    field(held, "started", start_text, sizeof start_text);
+    long pid = strtol(pid_text, NULL, 10);
+    if (same_field(held, self, "host")) {
+        if (!same_field(held, self, "boot"))
+            return "the host was restarted since";
+        if (same_field(held, self, "space") && pid > 0) {
+            if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+                return "that process is gone";
+            unsigned long long start = start_of(pid);
+            if (start != 0 && start != strtoull(start_text, NULL, 10))
+                return "that process is gone and its number is another's";
+        }
+    }
+    field(held, "job", job, sizeof job);
+    field(held, "restart", restart_held, sizeof restart_held);
+    field(self, "restart", restart_self, sizeof restart_self);
+    if (strcmp(job, "-") != 0 && same_field(held, self, "job") &&
+        strtol(restart_self, NULL, 10) > strtol(restart_held, NULL, 10))
+        return "it was an earlier start of this Slurm job";
+    return age > RUN_LOCK_ABANDONED ? "it was not renewed for more than 10 minutes" : NULL;
+}
+
+static void describe_holder(const char *held, char text[400])
+{
+    char host[256], pid[32], job[64];
+    field(held, "host", host, sizeof host);
+    field(held, "pid", pid, sizeof pid);
+    field(held, "job", job, sizeof job);
+    if (!host[0])
+        snprintf(text, 400, "another process");
+    else if (job[0] && strcmp(job, "-") != 0)
+        snprintf(text, 400, "process %.30s on host '%.200s' (Slurm job %.60s)", pid, host, job);
+    else
+        snprintf(text, 400, "process %.30s on host '%.200s'", pid, host);
+}
+
+/* O_EXCL decides between jobs that come at the same time. EEXIST is left in errno. */
+static bool create(const struct run_lock *lock, const char *text, enum status *status, struct error *e)
+{
+    int fd = open(lock->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        if (errno != EEXIST)
+            *status = error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,
+                                "cannot create '%.200s': %s; choose a run directory that can be written to",
+                                lock->path, strerror(errno));
+        return false;
+    }
+    *status = file_write_at(fd, lock->path, text, strlen(text), 0, e);
+    if (!*status)
+        *status = file_sync(fd, lock->path, e);
+    (void)close(fd);
+    if (*status)
+        (void)unlink(lock->path);
+    return !*status;
+}
+
+/* Puts a lock that was left behind aside. Another job may have done so at the same time and have made its own lock by
+ * now: what was moved is looked at again, and put back if it is not what was judged. */
+static void take_away(const struct run_lock *lock, const char *judged, const char *aside)
+{
+    char moved[RUN_LOCK_TEXT];
+    if (rename(lock->path, aside) != 0)
+        return;
+    if (!file_read_text(aside, moved, sizeof moved, NULL) && strcmp(moved, judged) != 0)
+        (void)link(aside, lock->path);
+    (void)unlink(aside);
+}
+
+/* One attempt: true if it is settled, one way or the other. */
+static bool try_take(struct run_lock *lock, const char *self, const char *aside, char *notice, enum status *status,
+                     struct error *e)
+{
+    char held[RUN_LOCK_TEXT], holder[400];
+    *status = STATUS_OK;
+    if (create(lock, self, status, e) || *status)
+        return true;
+    if (file_read_text(lock->path, held, sizeof held, NULL))
+        return false; /* it went away in between */
+    if (file_write_new(aside, self, strlen(self), e)) {
+        *status = e ? e->status : STATUS_CANTCREATE;
+        return true;
+    }
+    double age = age_of(lock->path, aside);
+    const char *why = left_behind(held, self, age);
+    describe_holder(held, holder);
+    if (!why) {
+        (void)unlink(aside);
+        *status = error_set(e, STATUS_CANTCREATE,
+                            "run directory in use: '%.150s' is held by %.250s, renewed %.0f s ago; wait for it, or "
+                            "remove that file if the job is surely gone",
+                            lock->path, holder, age);
+        return true;
+    }
+    take_away(lock, held, aside);
+    snprintf(notice, ERROR_TEXT, "took over the lock of %.300s: %s", holder, why);
+    return false;
+}
+
+enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e)
+{
+    char self[RUN_LOCK_TEXT], aside[FILE_PATH_MAX];
+    enum status status = STATUS_OK;
+    notice[0] = '\0';
+    lock->text[0] = '\0';
+    if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path ||
+        snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof aside)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+    describe_self(self);
+    for (int attempt = 0; attempt < 10; attempt++) {
+        if (!try_take(lock, self, aside, notice, &status, e))
+            continue;
+        if (!status)
+            memcpy(lock->text, self, sizeof self);
+        return status;
+    }
+    return error_set(e, STATUS_CANTCREATE, "cannot take '%.300s': other jobs keep taking it; start one job at a time",
+                     path);
+}
+
+enum status run_lock_check(const struct run_lock *lock, struct error *e)
+{
+    char now[RUN_LOCK_TEXT], holder[400];
+    struct error reason;
+    if (file_read_text(lock->path, now, sizeof now, &reason))
+        return error_set(e, STATUS_CANTCREATE, "lost the lock of the run directory: %.400s; nothing more is written",
+                         reason.text);
+    if (same_field(now, lock->text, "token"))
+        return STATUS_OK;
+    describe_holder(now, holder);
+    return error_set(e, STATUS_CANTCREATE,
+                     "lost the lock of the run directory: '%.150s' is now held by %.250s; nothing more is written",
+                     lock->path, holder);
+}
+
+void run_lock_renew(const struct run_lock *lock)
+{
+    if (lock->text[0])
+        (void)utimensat(AT_FDCWD, lock->path, NULL, 0); /* of no use if it is another's; run_lock_check finds out */
+}
+
+void run_lock_release(struct run_lock *lock)
+{
+    if (lock->text[0] && run_lock_check(lock, NULL) == STATUS_OK)
+        (void)unlink(lock->path);
+    lock->text[0] = '\0';
+}

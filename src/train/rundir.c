@@ -1,0 +1,181 @@
+#include "unroll/train/rundir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+
+#define LONGEST_NAME 64 /* of a file in it, its folder and ".tmp" included */
+
+static enum status check_lock(void *context, struct error *e)
+{
+    return run_lock_check(context, e);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && strcmp(text + length - tail, end) == 0;
+}
+
+static void remove_temporaries(const char *folder)
+{
+    DIR *list = opendir(folder);
+    if (!list)
+        return;
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;)
+        if (ends_with(entry->d_name, ".tmp"))
+            (void)unlinkat(dirfd(list), entry->d_name, 0); /* one that stays does no harm */
+    (void)closedir(list);
+}
+
+enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e)
+{
+    char lock[FILE_PATH_MAX];
+    *out = NULL;
+    notice[0] = '\0';
+    if (strlen(path) + LONGEST_NAME >= FILE_PATH_MAX)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter run directory", path);
+    struct rundir *rundir = mem_alloc(1, sizeof *rundir, "a run directory", e);
+    if (!rundir)
+        return STATUS_OS;
+    snprintf(rundir->path, sizeof rundir->path, "%s", path);
+    rundir_file(rundir, "checkpoints", rundir->checkpoints);
+    rundir_file(rundir, "lock", lock);
+    rundir->guard = (struct file_guard){check_lock, &rundir->lock};
+    enum status status = file_make_folders(rundir->checkpoints, e);
+    if (!status)
+        status = run_lock_take(&rundir->lock, lock, notice, e);
+    if (!status && access(rundir->checkpoints, W_OK | X_OK) != 0)
+        status = error_set(e, STATUS_CANTCREATE, "cannot write to '%s': %s; check its permissions",
+                           rundir->checkpoints, strerror(errno));
+    if (status) {
+        rundir_close(rundir);
+        return status;
+    }
+    remove_temporaries(rundir->path);
+    remove_temporaries(rundir->checkpoints);
+    *out = rundir;
+    return STATUS_OK;
+}
+
+void rundir_close(struct rundir *rundir)
+{
+    if (!rundir)
+        return;
+    run_lock_release(&rundir->lock);
+    mem_free(rundir);
+}
+
+void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX])
+{
+    CHECK(snprintf(path, FILE_PATH_MAX, "%s/%s", rundir->path, name) < FILE_PATH_MAX);
+}
+
+static void checkpoint_name(int64_t step, char name[32])
+{
+    snprintf(name, 32, "step-%08" PRId64 ".h5", step);
+}
+
+void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX])
+{
+    char name[32];
+    checkpoint_name(step, name);
+    CHECK(snprintf(path, FILE_PATH_MAX, "%s/%s", rundir->checkpoints, name) < FILE_PATH_MAX);
+}
+
+/* -1 if it is no checkpoint's name. */
+static int64_t step_of(const char *name)
+{
+    char canonical[32];
+    if (strncmp(name, "step-", 5) != 0 || strlen(name) > 27)
+        return -1;
+    int64_t step = strtoll(name + 5, NULL, 10);
+    if (step < 0)
+        return -1;
+    checkpoint_name(step, canonical);
+    return strcmp(name, canonical) == 0 ? step : -1;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count, struct error *e)
+{
+    void *list = NULL;
+    size_t capacity = 0, found = 0;
+    enum status status = STATUS_OK;
+    *steps = NULL;
+    *count = 0;
+    DIR *folder = opendir(rundir->checkpoints);
+    if (!folder)
+        return error_set(e, status_of_errno(errno), "cannot list '%s': %s; check its permissions",
+                         rundir->checkpoints, strerror(errno));
+    for (struct dirent *entry; !status && (entry = readdir(folder)) != NULL;) {
+        int64_t step = step_of(entry->d_name);
+        if (step < 0)
+            continue;
+        status = mem_grow(&list, &capacity, found + 1, sizeof(int64_t), "a list of checkpoints", e);
+        if (!status)
+            ((int64_t *)list)[found++] = step;
+    }
+    (void)closedir(folder);
+    if (status) {
+        mem_free(list);
+        return status;
+    }
+    if (found > 1)
+        qsort(list, found, sizeof(int64_t), newest_first);
+    *steps = list;
+    *count = (int)found;
+    return STATUS_OK;
+}
+
+enum status rundir_set_latest(struct rundir *rundir, int64_t step, struct error *e)
+{
+    char link_path[FILE_PATH_MAX], temporary[FILE_PATH_MAX], name[32], target[64];
+    rundir_file(rundir, "latest", link_path);
+    rundir_file(rundir, "latest.tmp", temporary);
+    checkpoint_name(step, name);
+    snprintf(target, sizeof target, "checkpoints/%s", name);
+    (void)unlink(temporary);
+    if (symlink(target, temporary) != 0)
+        return error_set(e, status_of_errno(errno), "cannot create '%s': %s; check the file system", temporary,
+                         strerror(errno));
+    enum status status = file_commit(temporary, link_path, &rundir->guard, e);
+    if (status)
+        (void)unlink(temporary);
+    return status;
+}
+
+enum status rundir_prune(struct rundir *rundir, int64_t newest, int64_t keep, struct error *e)
+{
+    int64_t *steps;
+    int count;
+    int64_t kept = 0;
+    enum status status = run_lock_check(&rundir->lock, e);
+    if (!status)
+        status = rundir_list(rundir, &steps, &count, e);
+    if (status)
+        return status;
+    for (int i = 0; i < count && !status; i++) {
+        char path[FILE_PATH_MAX];
+        if (steps[i] > newest || ++kept <= keep)
+            continue;
+        rundir_checkpoint(rundir, steps[i], path);
+        if (unlink(path) != 0 && errno != ENOENT)
+            status = error_set(e, status_of_errno(errno), "cannot remove '%s': %s; check its permissions", path,
+                               strerror(errno));
+    }
+    mem_free(steps);
+    return status;
+}
