@@ -7,7 +7,6 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/file_kind.h"
 #include "unroll/cli/load.h"
-#include "unroll/sys/h5.h"
 #include "unroll/sys/json.h"
 #include "unroll/train/checkpoint.h"
 
@@ -152,6 +151,21 @@ static void tell_options(struct report *report, const struct checkpoint *checkpo
     end(report);
 }
 
+static void tell_build(struct report *report, const struct checkpoint_build *build)
+{
+    begin(report, "build", "written by");
+    tell(report, "version", build->version);
+    tell(report, "revision", build->revision);
+    tell(report, "compiler", build->compiler);
+    tell(report, "flags", build->flags);
+    tell(report, "libraries", build->libraries);
+    tell(report, "instructions", build->instructions);
+    tell(report, "kernel", build->kernel);
+    tell_int(report, "ranks", build->ranks);
+    tell_int(report, "threads", build->threads);
+    end(report);
+}
+
 static enum status inspect_checkpoint(struct report *report, const char *path, struct error *e)
 {
     struct checkpoint checkpoint;
@@ -165,14 +179,15 @@ static enum status inspect_checkpoint(struct report *report, const char *path, s
     tell_model(report, &checkpoint);
     tell_vocabulary(report, checkpoint.vocab);
     tell_parameters(report, &checkpoint);
-    begin(report, "lanes", "lanes");
+    begin(report, "training", "training");
     tell_int(report, "batch", checkpoint.batch);
     tell_int(report, "bptt", checkpoint.bptt);
     tell_int(report, "lane_groups", checkpoint.groups);
+    tell(report, "corpus_digest", checkpoint.corpus_digest);
     end(report);
     tell_progress(report, &checkpoint.progress);
     tell_options(report, &checkpoint);
-    tell(report, "corpus_digest", checkpoint.corpus_digest);
+    tell_build(report, &checkpoint.build);
     checkpoint_release(&checkpoint);
     return status;
 }
@@ -188,6 +203,7 @@ static enum status inspect_corpus(struct report *report, const char *path, struc
     tell(report, "file", path);
     tell(report, "format", "unroll-corpus");
     tell(report, "digest", corpus->digest);
+    tell_bool(report, "lowercase", corpus->lowercase);
     tell_vocabulary(report, corpus->vocab);
     for (int split = 0; split < SPLITS; split++) {
         if (corpus->tokens[split] == 0)

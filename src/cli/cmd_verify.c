@@ -6,26 +6,13 @@
 #include "unroll/cli/load.h"
 #include "unroll/train/checkpoint.h"
 
-static enum status verify_checkpoint(const char *path, struct error *e)
-{
-    struct checkpoint checkpoint;
-    enum status status = checkpoint_read(path, CHECKPOINT_ALL, &checkpoint, e);
-    if (!status) {
-        printf("%s: whole, checkpoint of step %lld\n", path, (long long)checkpoint.progress.step);
-        checkpoint_release(&checkpoint);
-    }
-    return status;
-}
-
 static enum status verify_corpus(const char *path, struct error *e)
 {
-    struct corpus *corpus = NULL;
+    struct corpus *corpus;
     enum status status = corpus_open(path, &corpus, e);
-    if (!status)
-        status = corpus_verify(corpus, e);
-    if (!status)
-        printf("%s: whole, corpus of %lld tokens\n", path,
-               (long long)(corpus->tokens[SPLIT_TRAIN] + corpus->tokens[SPLIT_VALID] + corpus->tokens[SPLIT_TEST]));
+    if (status)
+        return status;
+    status = corpus_verify(corpus, e);
     corpus_close(corpus);
     return status;
 }
@@ -34,9 +21,11 @@ static enum status verify_file(const char *path, struct error *e)
 {
     enum file_kind kind;
     enum status status = file_kind(path, &kind, e);
-    if (status)
-        return status;
-    return kind == FILE_CHECKPOINT ? verify_checkpoint(path, e) : verify_corpus(path, e);
+    if (!status)
+        status = kind == FILE_CHECKPOINT ? checkpoint_verify(path, e) : verify_corpus(path, e);
+    if (!status)
+        printf("%s: whole %s\n", path, kind == FILE_CHECKPOINT ? "checkpoint" : "corpus");
+    return status;
 }
 
 /* What a script should hear of several failures: that a file could not be judged, before that one is damaged, before

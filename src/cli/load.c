@@ -22,7 +22,9 @@ enum status finish_output(struct error *e)
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return STATUS_OK;
-    return error_set(e, STATUS_IO, "cannot write to 'standard output': %s; what was printed is incomplete",
+    if (errno == EPIPE)
+        return STATUS_OK; /* the reader has seen enough */
+    return error_set(e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
                      errno ? strerror(errno) : "an earlier write failed");
 }
 

@@ -7,12 +7,14 @@
 #include "unroll/base/window.h"
 #include "unroll/nn/model.h"
 
+#define FEW 16 /* with less than one text for so many lanes of a batch, one by one is faster */
+
 struct scorer {
     struct model_config config;
     const float *values;
     int lanes, threads;
-    struct model *batch;  /* [lanes] */
-    struct model *single; /* one lane, for scorer_continue; made when first needed */
+    struct model *batch;  /* [lanes] both made when first needed */
+    struct model *single; /* one lane: for few texts, such as what a person types, and for scorer_continue */
     uint32_t *input;      /* [SCORER_WINDOW][lanes] */
     uint32_t *target;     /* [SCORER_WINDOW][lanes] */
     int *order;           /* [SCORER_POOL_TEXTS] texts of the pool, longest first */
@@ -56,8 +58,11 @@ static int64_t pool_length(const struct score_pool *pool, int text)
 
 /* ---- making ---- */
 
-static enum status make_model(const struct scorer *scorer, int lanes, struct model **out, struct error *e)
+/* Makes a model of so many lanes unless it is there already. */
+static enum status need_model(const struct scorer *scorer, int lanes, struct model **model, struct error *e)
 {
+    if (*model)
+        return STATUS_OK;
     struct model_shape shape = {
         .bptt = SCORER_WINDOW,
         .batch = lanes,
@@ -67,9 +72,9 @@ static enum status make_model(const struct scorer *scorer, int lanes, struct mod
         .threads = scorer->threads,
         .exact = true,
     };
-    enum status status = model_create(&scorer->config, scorer->values, &shape, out, e);
+    enum status status = model_create(&scorer->config, scorer->values, &shape, model, e);
     if (!status)
-        model_pack(*out);
+        model_pack(*model);
     return status;
 }
 
@@ -91,12 +96,9 @@ enum status scorer_create(const struct model_config *model, const float *values,
     scorer->order = mem_alloc(SCORER_POOL_TEXTS, sizeof *scorer->order, "the order of texts", e);
     scorer->place = mem_alloc(SCORER_POOL_TEXTS + 1, sizeof *scorer->place, "the order of texts", e);
     scorer->packed = mem_alloc(SCORER_POOL_TOKENS, sizeof *scorer->packed, "scores", e);
-    enum status status = STATUS_OS;
-    if (scorer->input && scorer->target && scorer->order && scorer->place && scorer->packed)
-        status = make_model(scorer, lanes, &scorer->batch, e);
-    if (status) {
+    if (!scorer->input || !scorer->target || !scorer->order || !scorer->place || !scorer->packed) {
         scorer_free(scorer);
-        return status;
+        return STATUS_OS;
     }
     *out = scorer;
     return STATUS_OK;
@@ -152,11 +154,11 @@ static void run_windows(struct scorer *scorer, struct model *model, int lanes, b
 }
 
 /* Texts [begin, end) of `order`, at most one for each lane. */
-static void run_batch(struct scorer *scorer, const struct score_pool *pool, int begin, int end)
+static void run_batch(struct scorer *scorer, const struct score_pool *pool, int lanes, int begin, int end)
 {
     struct lane_text text[SCORER_LANES];
     int64_t longest = 0;
-    for (int lane = 0; lane < scorer->lanes; lane++) {
+    for (int lane = 0; lane < lanes; lane++) {
         text[lane] = (struct lane_text){NULL, 0, NULL};
         if (begin + lane >= end)
             continue;
@@ -169,7 +171,7 @@ static void run_batch(struct scorer *scorer, const struct score_pool *pool, int 
         if (text[lane].count > longest)
             longest = text[lane].count;
     }
-    run_windows(scorer, scorer->batch, scorer->lanes, true, text, longest);
+    run_windows(scorer, lanes == 1 ? scorer->single : scorer->batch, lanes, true, text, longest);
 }
 
 /* ---- all ranks ---- */
@@ -204,14 +206,14 @@ static void sort_texts(struct scorer *scorer, const struct score_pool *pool)
 }
 
 /* First batch of `rank`: batches cost their longest text, and each rank gets about the same cost. */
-static int batch_begin(const struct scorer *scorer, const struct score_pool *pool, int ranks, int rank)
+static int batch_begin(const struct scorer *scorer, const struct score_pool *pool, int lanes, int ranks, int rank)
 {
-    int batches = (pool->texts + scorer->lanes - 1) / scorer->lanes;
+    int batches = (pool->texts + lanes - 1) / lanes;
     int64_t total = 0, before = 0;
     for (int batch = 0; batch < batches; batch++)
-        total += pool_length(pool, scorer->order[batch * scorer->lanes]);
+        total += pool_length(pool, scorer->order[batch * lanes]);
     for (int batch = 0; batch < batches; batch++) {
-        int64_t cost = pool_length(pool, scorer->order[batch * scorer->lanes]);
+        int64_t cost = pool_length(pool, scorer->order[batch * lanes]);
         if ((2 * before + cost) * ranks >= 2 * total * rank) /* its middle lies in this rank's share or behind */
             return batch;
         before += cost;
@@ -220,18 +222,19 @@ static int batch_begin(const struct scorer *scorer, const struct score_pool *poo
 }
 
 /* First text of `order` that is the rank's. */
-static int text_begin(const struct scorer *scorer, const struct score_pool *pool, int ranks, int rank)
+static int text_begin(const struct scorer *scorer, const struct score_pool *pool, int lanes, int ranks, int rank)
 {
     if (rank >= ranks)
         return pool->texts;
-    int begin = batch_begin(scorer, pool, ranks, rank) * scorer->lanes;
+    int begin = batch_begin(scorer, pool, lanes, ranks, rank) * lanes;
     return begin < pool->texts ? begin : pool->texts;
 }
 
-static void gather_scores(struct scorer *scorer, const struct comm *comm, const struct score_pool *pool)
+static void gather_scores(struct scorer *scorer, const struct comm *comm, const struct score_pool *pool, int lanes)
 {
     for (int rank = 1; rank < comm->size; rank++) {
-        int begin = text_begin(scorer, pool, comm->size, rank), end = text_begin(scorer, pool, comm->size, rank + 1);
+        int begin = text_begin(scorer, pool, lanes, comm->size, rank);
+        int end = text_begin(scorer, pool, lanes, comm->size, rank + 1);
         float *scores = scorer->packed + scorer->place[begin];
         size_t bytes = (size_t)(scorer->place[end] - scorer->place[begin]) * sizeof *scores;
         if (comm->rank == 0)
@@ -241,35 +244,44 @@ static void gather_scores(struct scorer *scorer, const struct comm *comm, const 
     }
 }
 
-void scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool)
+static void broadcast_texts(const struct comm *comm, struct score_pool *pool)
 {
     comm_broadcast(comm, &pool->texts, sizeof pool->texts, 0);
     CHECK(pool->texts >= 0 && pool->texts <= SCORER_POOL_TEXTS);
     comm_broadcast(comm, pool->offset, (size_t)(pool->texts + 1) * sizeof *pool->offset, 0);
     comm_broadcast(comm, pool->tokens, (size_t)pool->offset[pool->texts] * sizeof *pool->tokens, 0);
-    sort_texts(scorer, pool);
+}
 
-    int begin = text_begin(scorer, pool, comm->size, comm->rank);
-    int end = text_begin(scorer, pool, comm->size, comm->rank + 1);
-    for (int text = begin; text < end; text += scorer->lanes)
-        run_batch(scorer, pool, text, text + scorer->lanes < end ? text + scorer->lanes : end);
-    gather_scores(scorer, comm, pool);
+enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool, struct error *e)
+{
+    broadcast_texts(comm, pool);
+    int lanes = pool->texts <= scorer->lanes / FEW ? 1 : scorer->lanes;
+    enum status status = need_model(scorer, lanes, lanes == 1 ? &scorer->single : &scorer->batch, e);
+    status = comm_agree(comm, status, e);
+    if (status)
+        return status;
+
+    sort_texts(scorer, pool);
+    int begin = text_begin(scorer, pool, lanes, comm->size, comm->rank);
+    int end = text_begin(scorer, pool, lanes, comm->size, comm->rank + 1);
+    for (int text = begin; text < end; text += lanes)
+        run_batch(scorer, pool, lanes, text, text + lanes < end ? text + lanes : end);
+    gather_scores(scorer, comm, pool, lanes);
 
     if (comm->rank == 0)
         for (int i = 0; i < pool->texts; i++)
             memcpy(pool->logp + pool->offset[scorer->order[i]], scorer->packed + scorer->place[i],
                    (size_t)(scorer->place[i + 1] - scorer->place[i]) * sizeof *pool->logp);
+    return STATUS_OK;
 }
 
 enum status scorer_continue(struct scorer *scorer, bool first, const uint32_t *tokens, int64_t count, float *logp,
                             struct error *e)
 {
     CHECK(count >= 2);
-    if (!scorer->single) {
-        enum status status = make_model(scorer, 1, &scorer->single, e);
-        if (status)
-            return status;
-    }
+    enum status status = need_model(scorer, 1, &scorer->single, e);
+    if (status)
+        return status;
     struct lane_text text = {tokens, count, logp};
     logp[0] = 0;
     run_windows(scorer, scorer->single, 1, first, &text, count);

@@ -33,18 +33,20 @@ void score_pool_free(struct score_pool *pool); /* NULL is allowed */
 
 struct scorer;
 
-/* Not collective. `lanes` 1 .. SCORER_LANES per batch, `threads` on this rank. `values` stays the caller's and must
+/* Not collective. Batches of `lanes` 1 .. SCORER_LANES texts, `threads` on this rank. `values` stays the caller's and must
  * outlive the scorer. STATUS_OS if memory is short. Release with scorer_free. */
 enum status scorer_create(const struct model_config *model, const float *values, int lanes, int threads,
                           struct scorer **out, struct error *e);
 void scorer_free(struct scorer *scorer); /* NULL is allowed */
 
 /* Collective. Scores the texts that stand in rank 0's pool; the others' pools receive them. The log-probabilities are
- * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. */
-void scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool);
+ * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. STATUS_OS, on all ranks, if memory
+ * for the models, which are made when first needed, is short. */
+enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool, struct error *e);
 
 /* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last token
- * of the piece before unless this one is the `first`. Gives the same numbers as scorer_run. STATUS_OS if memory is short. */
+ * of the piece before unless this one is the `first`. No scorer_run may come between. Gives the same numbers as scorer_run.
+ * STATUS_OS as above. */
 enum status scorer_continue(struct scorer *scorer, bool first, const uint32_t *tokens, int64_t count, float *logp,
                             struct error *e);
 

@@ -1,0 +1,50 @@
+/* What `score` prints. All logarithms are natural.
+ *
+ *   tsv               a line's log-probability
+ *   tsv, per token    line number, token and log-probability, separated by tabs; \t, \n, \r, \\ and \xHH in a token stand
+ *                     for a tab, line end, carriage return, backslash and another byte that does not print
+ *   json              {"line", "log_probability", "tokens", "unknown"}
+ *   json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens", "unknown"}
+ */
+#ifndef UNROLL_CLI_SCORE_OUTPUT_H
+#define UNROLL_CLI_SCORE_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+#include "unroll/sys/json.h"
+
+struct score_sum {
+    double logp;
+    int64_t tokens;
+};
+
+struct score_output {
+    const struct vocab *vocab;
+    bool per_token, json;
+    int64_t lines; /* complete ones */
+    struct score_sum line, all, end, unknown; /* of the current line; of all tokens, and of two kinds of them */
+    int64_t line_unknown;
+    bool line_begun;
+    struct json object;
+    bool failed; /* a token's object found no memory: told at the line's end */
+};
+
+/* `vocab` stays the caller's. Release with score_output_release. */
+void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json);
+void score_output_release(struct score_output *output);
+
+/* The next tokens of the current line with their log-probabilities, to standard output; tokens[0], if any, is context and
+ * has been told, or has no log-probability. */
+void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count);
+
+/* The line is complete. STATUS_CHECKPOINT if its log-probability is not finite; STATUS_OS. */
+enum status score_output_end(struct score_output *output, struct error *e);
+
+/* Counts and perplexities of all lines. */
+void score_output_summary(const struct score_output *output, FILE *stream);
+
+#endif

@@ -1,0 +1,192 @@
+/* unroll score: the log-probability of each line of a text. */
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/cli/score_output.h"
+#include "unroll/use/line_reader.h"
+#include "unroll/use/scorer.h"
+
+/* Rank 0's part: lines in, scores out. The others only compute. */
+struct scoring {
+    const struct vocab *vocab;
+    struct line_reader *reader;
+    struct score_pool *pool;
+    struct score_output output;
+    struct scorer *scorer;
+    int64_t begun;       /* tokens of the line that the pool holds behind its last whole text, context included */
+    bool input_ended;
+    enum status failure; /* of the input: told when the lines before it are scored */
+    struct error reason;
+};
+
+/* Reads on with the line that stands behind the whole texts. It is fed behind a line end, as every line but the first was
+ * in training, and has one as its last token. False if there is no room or no input. */
+static bool read_part(struct scoring *scoring)
+{
+    struct score_pool *pool = scoring->pool;
+    int64_t first = pool->offset[pool->texts];
+    if (scoring->begun == 0 && scoring->vocab->eos >= 0)
+        pool->tokens[first + scoring->begun++] = (uint32_t)scoring->vocab->eos;
+    int64_t room = SCORER_POOL_TOKENS - first - scoring->begun - 1; /* 1: the line end */
+    if (room < LINE_READER_CAPACITY_MIN)
+        return false;
+    struct line_part part;
+    scoring->failure =
+        line_reader_next(scoring->reader, pool->tokens + first + scoring->begun, room, &part, &scoring->reason);
+    if (scoring->failure || part.input_ended) {
+        scoring->input_ended = true;
+        scoring->begun = 0;
+        return false;
+    }
+    scoring->begun += part.count;
+    if (!part.line_ended)
+        return true;
+    if (scoring->vocab->eos >= 0)
+        pool->tokens[first + scoring->begun++] = (uint32_t)scoring->vocab->eos;
+    pool->offset[++pool->texts] = first + scoring->begun;
+    scoring->begun = 0;
+    return true;
+}
+
+/* Fills the pool until it is full, the input ends, or lines are there and the next would have to be waited for. */
+static void fill_pool(struct scoring *scoring)
+{
+    const struct score_pool *pool = scoring->pool;
+    while (!scoring->input_ended && pool->texts < SCORER_POOL_TEXTS) {
+        if (pool->texts > 0 && !line_reader_ready(scoring->reader))
+            break;
+        if (!read_part(scoring))
+            break;
+    }
+}
+
+/* Empties the pool, but for the line that is not whole. */
+static void drop_texts(struct scoring *scoring)
+{
+    struct score_pool *pool = scoring->pool;
+    memmove(pool->tokens, pool->tokens + pool->offset[pool->texts], (size_t)scoring->begun * sizeof *pool->tokens);
+    pool->texts = 0;
+}
+
+static enum status put_pool(struct scoring *scoring, struct error *e)
+{
+    const struct score_pool *pool = scoring->pool;
+    enum status status = STATUS_OK;
+    for (int text = 0; text < pool->texts && !status; text++) {
+        int64_t begin = pool->offset[text], length = pool->offset[text + 1] - begin;
+        score_output_tokens(&scoring->output, pool->tokens + begin, pool->logp + begin, length);
+        status = score_output_end(&scoring->output, e);
+    }
+    return status;
+}
+
+/* A line that fills the whole pool and is not at its end: scored piece by piece, the last token of each being the context
+ * of the next. */
+static enum status score_long_line(struct scoring *scoring, struct error *e)
+{
+    struct score_pool *pool = scoring->pool;
+    bool first = true;
+    enum status status = STATUS_OK;
+    while (pool->texts == 0 && !scoring->failure && !status) {
+        int64_t count = scoring->begun;
+        status = scorer_continue(scoring->scorer, first, pool->tokens, count, pool->logp, e);
+        if (status)
+            return status;
+        score_output_tokens(&scoring->output, pool->tokens, pool->logp, count);
+        first = false;
+        pool->tokens[0] = pool->tokens[count - 1];
+        scoring->begun = 1;
+        while (pool->texts == 0 && read_part(scoring))
+            continue;
+    }
+    if (scoring->failure)
+        return STATUS_OK;
+    int64_t count = pool->offset[1];
+    if (count > 1)
+        status = scorer_continue(scoring->scorer, false, pool->tokens, count, pool->logp, e);
+    if (status)
+        return status;
+    score_output_tokens(&scoring->output, pool->tokens, pool->logp, count);
+    drop_texts(scoring);
+    return score_output_end(&scoring->output, e);
+}
+
+/* Rank 0, between two pools: puts out the last one and reads the next. */
+static enum status next_pool(struct scoring *scoring, struct error *e)
+{
+    enum status status = put_pool(scoring, e);
+    if (!status)
+        status = finish_output(e);
+    if (status || ferror(stdout))
+        scoring->input_ended = true;
+    drop_texts(scoring);
+    while (!status && scoring->pool->texts == 0 && !scoring->input_ended) {
+        fill_pool(scoring);
+        if (scoring->pool->texts == 0 && !scoring->input_ended)
+            status = score_long_line(scoring, e);
+    }
+    return status;
+}
+
+/* Collective. Pool after pool, until rank 0 has none. */
+static enum status score_lines(const struct comm *comm, struct scoring *scoring, struct error *e)
+{
+    for (;;) {
+        enum status status = STATUS_OK;
+        if (comm->rank == 0)
+            status = next_pool(scoring, e);
+        status = comm_agree(comm, status, e);
+        if (status)
+            return status;
+        if (comm_max(comm, comm->rank == 0 ? scoring->pool->texts : 0) == 0)
+            return STATUS_OK;
+        status = scorer_run(scoring->scorer, comm, scoring->pool, e);
+        if (status)
+            return status;
+    }
+}
+
+static enum status open_scoring(const struct comm *comm, const struct options *options,
+                                const struct checkpoint *checkpoint, struct scoring *scoring, struct error *e)
+{
+    scoring->vocab = checkpoint->vocab;
+    score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
+    enum status status = score_pool_create(&scoring->pool, e);
+    if (!status)
+        status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, load_threads(options),
+                               &scoring->scorer, e);
+    if (!status && comm->rank == 0)
+        status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader,
+                                  e);
+    return status;
+}
+
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct checkpoint checkpoint;
+    struct scoring scoring = {0};
+    enum status status = load_model(comm, options, &checkpoint, e);
+    if (!status)
+        status = comm_agree(comm, open_scoring(comm, options, &checkpoint, &scoring, e), e);
+    if (!status)
+        status = score_lines(comm, &scoring, e);
+    if (!status && comm->rank == 0) {
+        score_output_summary(&scoring.output, stderr);
+        if (scoring.failure)
+            status = error_set(e, scoring.failure, "%s", scoring.reason.text);
+    }
+    status = comm_agree(comm, status, e);
+    line_reader_close(scoring.reader);
+    scorer_free(scoring.scorer);
+    score_pool_free(scoring.pool);
+    score_output_release(&scoring.output);
+    checkpoint_release(&checkpoint);
+    return status;
+}
+
+enum status cmd_score(const struct options *options, struct error *e)
+{
+    return with_comm(run, options, e);
+}

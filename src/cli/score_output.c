@@ -1,0 +1,157 @@
+#include "unroll/cli/score_output.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+
+#include "unroll/data/utf8.h"
+
+void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json)
+{
+    *output = (struct score_output){.vocab = vocab, .per_token = per_token, .json = json};
+    json_init(&output->object);
+}
+
+void score_output_release(struct score_output *output)
+{
+    json_release(&output->object);
+}
+
+static void add(struct score_sum *sum, float logp)
+{
+    sum->logp += (double)logp;
+    sum->tokens++;
+}
+
+/* ---- one token ---- */
+
+static void put_escaped(const char *text, size_t length)
+{
+    static const char named[] = "\t\n\r\\", letters[] = "tnr\\";
+    for (size_t i = 0; i < length;) {
+        int bad, step = utf8_sequence(text + i, length - i, &bad);
+        unsigned char byte = (unsigned char)text[i];
+        const char *name = byte ? strchr(named, byte) : NULL;
+        if (name)
+            printf("\\%c", letters[name - named]);
+        else if (step <= 0 || iscntrl(byte))
+            printf("\\x%02x", byte);
+        else
+            fwrite(text + i, 1, (size_t)step, stdout);
+        i += step > 0 ? (size_t)step : 1;
+    }
+}
+
+static void put_token(struct score_output *output, uint32_t token, float logp, bool first)
+{
+    size_t length;
+    const char *text = vocab_text(output->vocab, token, &length);
+    if (!output->json) {
+        printf("%lld\t", (long long)output->lines + 1);
+        put_escaped(text, length);
+        printf("\t%.6f\n", (double)logp);
+        return;
+    }
+    struct json *json = &output->object;
+    const char *object;
+    json_clear(json);
+    json_object_begin(json, NULL);
+    json_put_string_n(json, "token", text, length);
+    json_put_double(json, "log_probability", (double)logp);
+    json_object_end(json);
+    output->failed = output->failed || json_text(json, &object, NULL) != STATUS_OK;
+    if (!output->failed)
+        printf("%s%s", first ? "" : ", ", object);
+}
+
+/* ---- one line ---- */
+
+static void begin_line(struct score_output *output)
+{
+    output->line = (struct score_sum){0};
+    output->line_unknown = 0;
+    output->line_begun = true;
+    if (output->json && output->per_token)
+        printf("{\"line\": %lld, \"per_token\": [", (long long)output->lines + 1);
+}
+
+void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count)
+{
+    if (!output->line_begun)
+        begin_line(output);
+    for (int64_t i = 1; i < count; i++) {
+        bool first = output->line.tokens == 0;
+        add(&output->line, logp[i]);
+        if (tokens[i] == VOCAB_UNK) {
+            add(&output->unknown, logp[i]);
+            output->line_unknown++;
+        }
+        if ((int)tokens[i] == output->vocab->eos)
+            add(&output->end, logp[i]);
+        if (output->per_token)
+            put_token(output, tokens[i], logp[i], first);
+    }
+}
+
+/* The members that stand behind a line's tokens, or alone. */
+static enum status put_line_object(struct score_output *output, struct error *e)
+{
+    struct json *json = &output->object;
+    const char *object;
+    json_clear(json);
+    json_object_begin(json, NULL);
+    if (!output->per_token)
+        json_put_int(json, "line", output->lines + 1);
+    json_put_double(json, "log_probability", output->line.logp);
+    json_put_int(json, "tokens", output->line.tokens);
+    json_put_int(json, "unknown", output->line_unknown);
+    json_object_end(json);
+    json->failed = json->failed || output->failed;
+    enum status status = json_text(json, &object, e);
+    if (!status)
+        printf("%s%s\n", output->per_token ? "], " : "", object + (output->per_token ? 1 : 0));
+    return status;
+}
+
+enum status score_output_end(struct score_output *output, struct error *e)
+{
+    enum status status = STATUS_OK;
+    if (!isfinite(output->line.logp))
+        return error_set(e, STATUS_CHECKPOINT, "cannot score line %lld: its log-probability is not finite; the model's "
+                         "training diverged: use an earlier checkpoint", (long long)output->lines + 1);
+    if (output->json)
+        status = put_line_object(output, e);
+    else if (!output->per_token)
+        printf("%.6f\n", output->line.logp);
+    output->all.logp += output->line.logp;
+    output->all.tokens += output->line.tokens;
+    output->lines++;
+    output->line_begun = false;
+    return status;
+}
+
+/* ---- all lines ---- */
+
+/* exp of the mean -ln p of what is in `all` but not in `without`. */
+static void put_perplexity(FILE *stream, const char *name, struct score_sum all, struct score_sum without)
+{
+    int64_t tokens = all.tokens - without.tokens;
+    if (tokens > 0)
+        fprintf(stream, "%s%.6g", name, exp(-(all.logp - without.logp) / (double)tokens));
+    else
+        fprintf(stream, "%sundefined", name);
+}
+
+void score_output_summary(const struct score_output *output, FILE *stream)
+{
+    struct score_sum none = {0};
+    if (output->vocab->eos < 0)
+        fprintf(stream, "unroll: the model's vocabulary has no line end: lines are scored from their second token on\n");
+    fprintf(stream, "lines %lld, tokens %lld (unknown %lld, end %lld), natural log-probability %.6f\n",
+            (long long)output->lines, (long long)output->all.tokens, (long long)output->unknown.tokens,
+            (long long)output->end.tokens, output->all.logp);
+    put_perplexity(stream, "perplexity ", output->all, none);
+    put_perplexity(stream, ", without end tokens ", output->all, output->end);
+    put_perplexity(stream, ", without unknown tokens ", output->all, output->unknown);
+    fprintf(stream, "\n");
+}

@@ -1,0 +1,292 @@
+#include "unroll/use/line_reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/data/tokenizer.h"
+#include "unroll/data/utf8.h"
+
+#define BLOCK ((size_t)1 << 16)
+
+struct line_reader {
+    const char *name;
+    enum level level;
+    struct tokenizer *tokenizer;
+    int fd; /* -1 over memory and when closed */
+    bool standard_input;
+    /* The block: bytes [at, clean) are checked and wait to be tokenized, [clean, filled) wait for what follows them. */
+    char *block;
+    size_t at, clean, filled;
+    bool begun;        /* the beginning of the input, where a byte order mark may stand, is past */
+    bool exhausted;    /* nothing follows `filled` */
+    bool faulty;       /* what follows `clean` is not text */
+    unsigned char bad; /* its first byte */
+    int64_t offset;    /* of block[at] in the cleaned text */
+    int64_t line;      /* number of the current line, from 1 */
+    bool line_begun;
+};
+
+/* ---- opening ---- */
+
+/* True if no entry holds a character that has another lower case. */
+static bool is_lowercase(const struct vocab *vocab)
+{
+    if (vocab->level == LEVEL_BYTE)
+        return false;
+    for (uint64_t at = 0; at < vocab->offsets[vocab->size];) {
+        int length;
+        uint32_t code = utf8_decode(vocab->bytes + at, &length);
+        if (utf8_lower(code) != code)
+            return false;
+        at += (uint64_t)length;
+    }
+    return true;
+}
+
+static enum status make_reader(const char *name, size_t room, const struct vocab *vocab, struct line_reader **out,
+                               struct error *e)
+{
+    *out = NULL;
+    struct line_reader *reader = mem_alloc(1, sizeof *reader, "a reader of lines", e);
+    if (!reader)
+        return STATUS_OS;
+    *reader = (struct line_reader){.name = name, .level = vocab->level, .fd = -1, .line = 1};
+    reader->block = mem_alloc(room, 1, "a block of text", e);
+    enum status status = STATUS_OS;
+    if (reader->block)
+        status = tokenizer_open(vocab, is_lowercase(vocab), &reader->tokenizer, e);
+    if (status) {
+        line_reader_close(reader);
+        return status;
+    }
+    *out = reader;
+    return STATUS_OK;
+}
+
+static enum status open_input(struct line_reader *reader, const char *path, struct error *e)
+{
+    reader->fd = reader->standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (reader->fd >= 0)
+        return STATUS_OK;
+    int number = errno;
+    return error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions", path,
+                     strerror(number));
+}
+
+enum status line_reader_open(const char *path, const struct vocab *vocab, struct line_reader **out, struct error *e)
+{
+    bool standard = !path || strcmp(path, "-") == 0;
+    enum status status = make_reader(standard ? "standard input" : path, BLOCK, vocab, out, e);
+    if (status)
+        return status;
+    (*out)->standard_input = standard;
+    status = open_input(*out, path, e);
+    if (status) {
+        line_reader_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+void line_reader_close(struct line_reader *reader)
+{
+    if (!reader)
+        return;
+    if (reader->fd >= 0 && !reader->standard_input)
+        (void)close(reader->fd);
+    tokenizer_free(reader->tokenizer);
+    mem_free(reader->block);
+    mem_free(reader);
+}
+
+/* ---- bytes ---- */
+
+/* Length of what stands at bytes[0]: a whole character to be kept; 0 if what follows must be known first; -1 if it is no
+ * text. *drop bytes before it are left out. */
+static int next_length(const struct line_reader *reader, const char *bytes, size_t length, size_t *drop)
+{
+    int bad;
+    *drop = 0;
+    if (bytes[0] == '\0')
+        return -1;
+    if (bytes[0] == '\r' && length == 1 && !reader->exhausted)
+        return 0;
+    if (bytes[0] == '\r' && length > 1 && bytes[1] == '\n')
+        *drop = 1;
+    int step = utf8_sequence(bytes, length, &bad);
+    if (step == UTF8_CUT && !reader->exhausted)
+        return 0;
+    return step > 0 ? step : -1;
+}
+
+static void skip_mark(struct line_reader *reader, size_t *from)
+{
+    static const char mark[3] = "\xef\xbb\xbf";
+    size_t length = reader->filled < sizeof mark ? reader->filled : sizeof mark;
+    if (reader->level == LEVEL_BYTE || memcmp(reader->block, mark, length) != 0)
+        reader->begun = true;
+    else if (length == sizeof mark) {
+        *from = sizeof mark;
+        reader->begun = true;
+    } else
+        reader->begun = reader->exhausted; /* the beginning of a mark: it may go on */
+}
+
+/* Checks what was read, in place; reader->at and reader->clean are 0. */
+static void clean_block(struct line_reader *reader)
+{
+    size_t from = 0, to = 0;
+    if (!reader->begun)
+        skip_mark(reader, &from);
+    if (reader->level == LEVEL_BYTE)
+        from = to = reader->filled;
+    while (from < reader->filled && reader->begun) {
+        size_t drop;
+        int length = next_length(reader, reader->block + from, reader->filled - from, &drop);
+        if (length < 0) {
+            reader->faulty = reader->exhausted = true;
+            reader->bad = (unsigned char)reader->block[from];
+            from = reader->filled;
+        }
+        if (length <= 0)
+            break;
+        memmove(reader->block + to, reader->block + from + drop, (size_t)length);
+        to += (size_t)length;
+        from += drop + (size_t)length;
+    }
+    memmove(reader->block + to, reader->block + from, reader->filled - from);
+    reader->filled -= from - to;
+    reader->clean = to;
+}
+
+enum status line_reader_open_text(const char *text, size_t length, const char *name, const struct vocab *vocab,
+                                  struct line_reader **out, struct error *e)
+{
+    enum status status = make_reader(name, length, vocab, out, e);
+    if (status)
+        return status;
+    memcpy((*out)->block, text, length);
+    (*out)->filled = length;
+    (*out)->exhausted = true;
+    clean_block(*out);
+    return STATUS_OK;
+}
+
+/* Reads until something is clean or the input ends. */
+static enum status fill(struct line_reader *reader, struct error *e)
+{
+    while (reader->at == reader->clean && !reader->exhausted) {
+        size_t tail = reader->filled - reader->clean;
+        memmove(reader->block, reader->block + reader->clean, tail);
+        reader->at = reader->clean = 0;
+        reader->filled = tail;
+        ssize_t got = read(reader->fd, reader->block + tail, BLOCK - tail);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EISDIR)
+            return error_set(e, STATUS_NOINPUT, "cannot read '%s': it is a directory; name a text file", reader->name);
+        if (got < 0)
+            return error_set(e, STATUS_IO, "cannot read '%s': %s; check the disk", reader->name, strerror(errno));
+        reader->filled += (size_t)got;
+        reader->exhausted = got == 0;
+        clean_block(reader);
+    }
+    return STATUS_OK;
+}
+
+bool line_reader_ready(const struct line_reader *reader)
+{
+    if (reader->exhausted || memchr(reader->block + reader->at, '\n', reader->clean - reader->at))
+        return true;
+    struct pollfd wait = {.fd = reader->fd, .events = POLLIN};
+    return poll(&wait, 1, 0) != 0;
+}
+
+static enum status refuse(const struct line_reader *reader, struct error *e)
+{
+    if (reader->bad == 0)
+        return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte in line %lld; remove it", reader->name,
+                         (long long)reader->line);
+    return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text "
+                     "with iconv", reader->name, reader->bad, (long long)reader->line);
+}
+
+/* ---- tokens ---- */
+
+static void take_tokens(uint32_t *tokens, struct line_part *part, const uint32_t *ids, size_t count)
+{
+    memcpy(tokens + part->count, ids, count * sizeof *ids);
+    part->count += (int64_t)count;
+}
+
+/* Tokenizes the part of the current line that lies in the block, at most `room` bytes; the line end stays. */
+static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t *tokens, struct line_part *part,
+                              struct error *e)
+{
+    const char *bytes = reader->block + reader->at;
+    size_t length = reader->clean - reader->at;
+    const char *line_end = memchr(bytes, '\n', length);
+    if (line_end)
+        length = (size_t)(line_end - bytes);
+    if (length > room) {
+        length = room;
+        while (reader->level != LEVEL_BYTE && ((unsigned char)bytes[length] & 0xc0) == 0x80)
+            length--; /* not inside a character */
+    }
+    const uint32_t *ids;
+    size_t count;
+    enum status status = tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
+    if (status)
+        return status;
+    take_tokens(tokens, part, ids, count);
+    reader->at += length;
+    reader->offset += (int64_t)length;
+    reader->line_begun = reader->line_begun || length > 0;
+    return STATUS_OK;
+}
+
+/* The line's last word, if the line end closes one. */
+static enum status end_line(struct line_reader *reader, uint32_t *tokens, struct line_part *part, struct error *e)
+{
+    const uint32_t *ids;
+    size_t count;
+    enum status status = tokenizer_end(reader->tokenizer, &ids, &count, e);
+    if (status)
+        return status;
+    if (reader->level == LEVEL_WORD && count > 0)
+        count--; /* the tokenizer adds the end of a line with words, as for a text's last line */
+    take_tokens(tokens, part, ids, count);
+    part->line_ended = true;
+    reader->line_begun = false;
+    reader->line++;
+    return STATUS_OK;
+}
+
+enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
+                             struct error *e)
+{
+    *part = (struct line_part){0};
+    CHECK(capacity >= LINE_READER_CAPACITY_MIN);
+    enum status status = fill(reader, e);
+    if (status)
+        return status;
+    if (reader->at == reader->clean && reader->faulty)
+        return refuse(reader, e);
+    if (reader->at == reader->clean) {
+        part->input_ended = !reader->line_begun;
+        return reader->line_begun ? end_line(reader, tokens, part, e) : STATUS_OK;
+    }
+    size_t room = (size_t)capacity - 4; /* a piece has no more tokens than bytes, and a word and an end that were open */
+    status = take_bytes(reader, room, tokens, part, e);
+    if (status || reader->at == reader->clean || reader->block[reader->at] != '\n')
+        return status;
+    if (part->count + 2 > capacity)
+        return STATUS_OK;
+    reader->at++;
+    reader->offset++;
+    return end_line(reader, tokens, part, e);
+}
