@@ -1,0 +1,39 @@
+/* Files of one JSON object a line that only grow: metrics.jsonl, the source of truth for every plot, and timing.jsonl.
+ *
+ * metrics.jsonl holds what the mathematics gives and nothing else: the same run has the same bytes there, for any number
+ * of ranks and however often it was killed and resumed, because a resumed run cuts the file to the length that its
+ * checkpoint knows. Lines by "type":
+ *   run    what is trained: the first line
+ *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm (of
+ *          this step, before clipping), lr, skipped (steps so far)
+ *   skip   step: loss or gradient was not finite, nothing was updated
+ *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule
+ *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, parameters_digest: the last line of a finished run
+ * Whatever depends on machine or time goes to timing.jsonl, which is never cut.
+ *
+ * What a full disk refuses is kept in memory and tried again with every line. */
+#ifndef UNROLL_TRAIN_METRICS_H
+#define UNROLL_TRAIN_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+
+struct metrics;
+
+/* Opens the file, making it if needed; lines go behind what it holds. STATUS_CANTCREATE, STATUS_IO, STATUS_OS. */
+enum status metrics_open(const char *path, struct metrics **out, struct error *e);
+void metrics_close(struct metrics *metrics); /* tries once more to write; NULL is allowed */
+
+/* Cuts the file to `bytes`. A shorter file stays as it is: STATUS_DATA. */
+enum status metrics_cut(struct metrics *metrics, int64_t bytes, struct error *e);
+
+/* Appends text and a newline. Never fails visibly: metrics_sync tells. */
+void metrics_line(struct metrics *metrics, const char *text);
+/* Length with all lines so far. */
+int64_t metrics_bytes(const struct metrics *metrics);
+/* Writes what is still to be written and syncs. STATUS_IO, STATUS_OS. */
+enum status metrics_sync(struct metrics *metrics, struct error *e);
+
+#endif
