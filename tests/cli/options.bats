@@ -97,7 +97,8 @@ refused() {
     refused 66 "'none.h5'" eval --model none.h5 --corpus none.h5
     refused 66 "'none.h5'" sample --model none.h5
     refused 66 "'none.h5'" inspect none.h5
-    refused 66 "'none.h5'" verify none.h5
+    run -66 "$UNROLL" verify none.h5
+    [[ "$output" == *none.h5* ]]
     refused 66 "'none.txt'" prepare --train none.txt -o c.h5
     [ ! -e c.h5 ]
 }
