@@ -1,0 +1,108 @@
+#include "unroll/train/placement.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+
+#define CPUS 8192 /* more than any host has */
+#define MASK_BYTES CPU_ALLOC_SIZE(CPUS)
+
+static int cores_of_mask(cpu_set_t *mask)
+{
+    memset(mask, 0, MASK_BYTES);
+    if (sched_getaffinity(0, MASK_BYTES, mask) != 0)
+        return (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return CPU_COUNT_S(MASK_BYTES, mask);
+}
+
+static enum status threads_of_environment(int *threads, struct error *e)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    *threads = 0;
+    if (!text || !*text)
+        return STATUS_OK;
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || (*end != '\0' && *end != ',') || value < 1 || value > CPUS)
+        return error_set(e, STATUS_CONFIG, "bad value '%.50s' of the environment's 'OMP_NUM_THREADS': not a number of "
+                         "threads; set it to 1 or more, or use --threads", text);
+    *threads = (int)value;
+    return STATUS_OK;
+}
+
+/* Collective over the ranks of one host. Ranks share their cores if the mask of one is that of another. */
+static enum status look_around(const struct comm *host, cpu_set_t *mine, struct placement *out, struct error *e)
+{
+    char *all = mem_alloc((size_t)host->size, MASK_BYTES, "the bindings of ranks", e);
+    enum status status = comm_agree(host, all ? STATUS_OK : STATUS_OS, e);
+    if (!status) {
+        comm_allgather(host, mine, MASK_BYTES, all);
+        for (int rank = 0; rank < host->size; rank++)
+            if (rank != host->rank && memcmp(mine, all + (size_t)rank * MASK_BYTES, MASK_BYTES) == 0)
+                out->shared = true;
+    }
+    mem_free(all);
+    return status;
+}
+
+void placement_advice(const struct placement *placement, char *advice)
+{
+    int T = placement->threads, available = placement->cores, ranks = placement->shared ? placement->host_ranks : 1;
+    advice[0] = '\0';
+    if (T * ranks <= available)
+        return;
+    int fit = available / ranks > 0 ? available / ranks : 1;
+    if (placement->shared && T > 1)
+        snprintf(advice, ERROR_TEXT,
+                 "%d ranks with %d threads each share %d cores of a host; use --threads %d, or bind each rank to cores "
+                 "of its own: 'mpirun --map-by slot:PE=%d --bind-to core' or 'srun --cpus-per-task=%d "
+                 "--cpu-bind=cores'",
+                 ranks, T, available, fit, T, T);
+    else if (placement->shared)
+        snprintf(advice, ERROR_TEXT, "%d ranks share %d cores of a host; start at most %d ranks on it", ranks,
+                 available, available);
+    else
+        snprintf(advice, ERROR_TEXT,
+                 "each rank has %d threads but is bound to %d core%s, which they share; start with 'mpirun --map-by "
+                 "slot:PE=%d --bind-to core' or 'srun --cpus-per-task=%d --cpu-bind=cores', or use --threads %d",
+                 T, available, available == 1 ? "" : "s", T, T, fit);
+}
+
+enum status placement_choose(const struct comm *comm, int threads, struct placement *out, char *advice,
+                             struct error *e)
+{
+    struct comm host = {.rank = 0, .size = 1, .handle = NULL};
+    *out = (struct placement){.threads = threads};
+    advice[0] = '\0';
+    cpu_set_t *mask = mem_alloc(MASK_BYTES, 1, "a set of cores", e);
+    enum status status = mask ? STATUS_OK : STATUS_OS;
+    int from_environment = 0;
+    if (!status)
+        status = threads_of_environment(&from_environment, e);
+    status = comm_agree(comm, status, e);
+    if (!status)
+        status = comm_split_host(comm, &host, e);
+    if (!status) {
+        out->cores = cores_of_mask(mask);
+        out->host_ranks = host.size;
+        status = comm_agree(comm, look_around(&host, mask, out, e), e);
+        comm_release(&host);
+    }
+    mem_free(mask);
+    if (status)
+        return status;
+    if (out->threads == 0)
+        out->threads = from_environment;
+    if (out->threads == 0)
+        out->threads = out->shared ? out->cores / out->host_ranks : out->cores;
+    if (out->threads < 1)
+        out->threads = 1;
+    if (comm->rank == 0)
+        placement_advice(out, advice);
+    comm_broadcast(comm, advice, ERROR_TEXT, 0);
+    return STATUS_OK;
+}
