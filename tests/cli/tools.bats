@@ -1,0 +1,138 @@
+#!/usr/bin/env bats
+# The tools themselves: a check that never complains, or a runner that hides a failure, is worse than none.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    root=$BATS_TEST_DIRNAME/../..
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# A small tree with the tool under test in it.
+make_tree() {
+    mkdir -p tree/tools tree/tests/unit tree/src/nn tree/src/sys tree/include/unroll/nn tree/build/tests/unit
+    cp "$root/tools/check-floors" "$root/tools/run-tests" tree/tools/
+}
+
+@test "check-floors finds each kind of offence" {
+    make_tree
+    printf '#include "unroll/nn/model.h"\n#include <math.h>\n#include "unroll/base/mem.h"\n' >tree/src/nn/good.c
+    printf '#include <mpi.h>\n#include "comm_private.h"\n' >tree/src/sys/good.c
+    tree/tools/check-floors
+    for line in '#include <mpi.h>' '#include <hdf5.h>' '  #  include <blis.h>' '#include "unroll/train/reducer.h"' \
+        '#include "unroll/data/corpus.h"' '#include "../sys/x.h"' '#include "unroll/attic/x.h"'; do
+        printf '/* first */\n%s\n' "$line" >tree/src/nn/bad.c
+        run tree/tools/check-floors
+        echo "$line -> $status: $output"
+        [ "$status" -ne 0 ]
+        [[ "${lines[0]}" == "src/nn/bad.c:2: "* ]]
+    done
+    rm tree/src/nn/bad.c
+    echo '#include <mpi.h>' >tree/include/unroll/nn/bad.h
+    run tree/tools/check-floors
+    [ "$status" -ne 0 ]
+}
+
+@test "run-tests counts, shows what failed and ends with 1" {
+    make_tree
+    for name in good bad; do
+        touch "tree/tests/unit/test_$name.c"
+        printf '#!/bin/sh\necho output of %s\n[ %s = good ]\n' $name $name >tree/build/tests/unit/test_$name
+        chmod +x tree/build/tests/unit/test_$name
+    done
+    run env BUILD=build tree/tools/run-tests unit
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [ "${lines[-1]}" = "1 passed, 1 failed" ]
+    [[ "$output" == *"output of bad"* ]]
+    [[ "$output" != *"output of good"* ]]
+
+    rm tree/tests/unit/test_bad.c
+    run env BUILD=build tree/tools/run-tests unit
+    [ "$status" -eq 0 ]
+    [ "${lines[-1]}" = "1 passed, 0 failed" ]
+
+    rm tree/tests/unit/test_good.c
+    run env BUILD=build tree/tools/run-tests unit
+    [ "$status" -eq 1 ] # nothing to run is no success
+    run env BUILD=build tree/tools/run-tests nonsense
+    [ "$status" -eq 64 ]
+}
+
+@test "get-corpus copies files, unpacks them, and leaves nothing half-written" {
+    printf 'one\ntwo\n' >text
+    run -0 "$root/tools/get-corpus" text -o copy
+    cmp text copy
+    gzip -k text
+    run -0 "$root/tools/get-corpus" text.gz -o unpacked
+    cmp text unpacked
+
+    run -66 "$root/tools/get-corpus" none -o out
+    [[ "$output" == *"'none'"* ]]
+    : >empty
+    run -65 "$root/tools/get-corpus" empty -o out
+    cp text false.gz
+    run -65 "$root/tools/get-corpus" false.gz -o out
+    run -64 "$root/tools/get-corpus" text
+    run -73 "$root/tools/get-corpus" text -o nowhere/out
+    [ ! -e out ]
+    [ "$(echo ./*part*)" = './*part*' ]
+}
+
+@test "get-corpus fetches an address" {
+    command -v curl >/dev/null || command -v wget >/dev/null || skip "neither curl nor wget"
+    printf 'from afar\n' >text
+    /usr/bin/python3 -u -m http.server 0 --bind 127.0.0.1 >server.log 2>&1 3>&- &
+    server=$!
+    for _ in $(seq 100); do
+        port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' server.log)
+        [ -z "$port" ] || break
+        sleep 0.1
+    done
+    run env -u http_proxy -u HTTP_PROXY "$root/tools/get-corpus" "http://127.0.0.1:$port/text" -o got
+    first=$status
+    run env -u http_proxy -u HTTP_PROXY "$root/tools/get-corpus" "http://127.0.0.1:$port/none" -o out
+    kill $server
+    [ "$first" -eq 0 ]
+    cmp text got
+    [ "$status" -eq 66 ]
+    [ ! -e out ]
+}
+
+@test "install-deps is silent when all is there, and lists names where there is no apt" {
+    mkdir bin
+    printf '#!/bin/sh\necho "install ok installed"\n' >bin/dpkg-query
+    printf '#!/bin/sh\nexit 99\n' >bin/apt-get
+    chmod +x bin/*
+    run -0 env PATH="$PWD/bin:$PATH" "$root/tools/install-deps" --quiet
+    [ -z "$output" ]
+
+    rm bin/*
+    for program in sh cat; do
+        ln -s "$(command -v $program)" bin/
+    done
+    run -69 env PATH="$PWD/bin" "$root/tools/install-deps"
+    [[ "$output" == *dnf* ]]
+    [[ "$output" == *spack* ]]
+}
+
+@test "install-deps installs only what is missing, and updates the lists if it must" {
+    mkdir bin
+    cat >bin/dpkg-query <<'FAKE'
+#!/bin/sh
+case $4 in bats) echo "deinstall ok config-files" ;; libinih-dev) exit 1 ;; *) echo "install ok installed" ;; esac
+FAKE
+    cat >bin/apt-get <<'FAKE'
+#!/bin/sh
+echo "$*" >>calls
+case $1 in install) [ -e updated ] ;; update) touch updated ;; esac
+FAKE
+    printf '#!/bin/sh\necho 0\n' >bin/id
+    chmod +x bin/*
+    run -0 env PATH="$PWD/bin:$PATH" "$root/tools/install-deps"
+    cat calls
+    [ "$(wc -l <calls)" -eq 3 ]
+    [ "$(sed -n 2p calls)" = "update -q" ]
+    [[ "$(tail -n 1 calls)" == "install "*" libinih-dev bats" ]]
+    [[ "$(tail -n 1 calls)" != *jansson* ]]
+}
