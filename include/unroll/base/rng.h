@@ -1,0 +1,28 @@
+/* Random numbers as a pure function of where they are used: Philox4x32-10 (Salmon et al., SC11; the Random123 library).
+ * There is no generator state: the same (seed, what, step, lane, time, unit) gives the same bits on any rank or thread. */
+#ifndef UNROLL_BASE_RNG_H
+#define UNROLL_BASE_RNG_H
+
+#include <stdint.h>
+
+/* What a number is for: keeps the streams apart. Values are part of the bit-identity promise: never renumber. */
+enum rng_what {
+    RNG_INIT = 1,    /* initial weights: step = index of the tensor, unit = element / 4 */
+    RNG_DROPOUT = 2, /* step, lane, time, unit; `site` adds to `what` (see nn/dropout.h) */
+    RNG_SAMPLE = 64, /* text generation: lane = index of the text, step = token */
+    RNG_BENCH = 65,  /* made-up tokens */
+    RNG_TEST = 66    /* tests */
+};
+
+struct rng_bits {
+    uint32_t word[4];
+};
+
+/* `what` < 65536 and `time` < 65536 share one counter word. */
+struct rng_bits rng_philox(uint64_t seed, uint32_t what, uint32_t step, uint32_t lane, uint32_t time, uint32_t unit);
+
+/* Uniform in [0, 1): the upper 24 (float) or 53 (double, from two words) bits. */
+float rng_uniform_float(uint32_t word);
+double rng_uniform_double(uint32_t high, uint32_t low);
+
+#endif

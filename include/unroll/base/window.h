@@ -1,0 +1,20 @@
+/* A window: `T` consecutive time steps of all lanes of this rank, what one step unrolls. The one thing that `data` fills
+ * and `nn` reads. */
+#ifndef UNROLL_BASE_WINDOW_H
+#define UNROLL_BASE_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WINDOW_NO_TARGET UINT32_MAX /* this position has no loss: padding, or past the lane's end */
+
+struct window {
+    int T;                  /* time steps in this window, <= bptt; the last window of an epoch may be shorter */
+    int lanes;              /* lanes of this rank, B_r */
+    int lane0;              /* global number of the first of them */
+    bool reset;             /* state is zeroed before the first step (start of an epoch) */
+    const uint32_t *input;  /* [T][B_r] token ids; owned by whoever filled the window */
+    const uint32_t *target; /* [T][B_r] token ids or WINDOW_NO_TARGET */
+};
+
+#endif
