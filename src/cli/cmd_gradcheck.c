@@ -10,8 +10,8 @@
 #define DROPOUT 0.3 /* where dropout is on and none was named */
 
 /* The models that differ only in size. Differences cost some evaluations of the loss for each parameter and are taken
- * on the first; the fast path runs on all others: no full vector, just below and just above one, and more than one panel
- * of a product; one lane, one group, uneven groups and ranges. With tied weights `embedding` becomes `hidden`. */
+ * on the first; the fast path runs on all others: no full vector, just below and just above one, and more than one
+ * panel of a product; one lane, one group, uneven groups and ranges. With tied weights `embedding` becomes `hidden`. */
 struct size {
     int embedding, hidden, vocab, bptt, batch, groups, ranks, threads;
 };

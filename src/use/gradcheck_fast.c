@@ -196,8 +196,8 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
  * has passed through at most `depth` layers of them, one behind the other, each of which (with the weights drawn here)
  * passes errors on about as large as they came. Together sqrt(n depth) u, for the longest n. This is a root mean
  * square; the largest of some 1e5 elements is five times that, and the gates' own exp and tanh add a few roundings of
- * theirs. The factor 16 covers these. It is 1e-5 for the smallest models here and below 1e-4 for the largest, while any mistake
- * in a formula, an index or an order of gates changes the first or second digit. */
+ * theirs. The factor 16 covers these. It is 1e-5 for the smallest models here and below 1e-4 for the largest, while any
+ * mistake in a formula, an index or an order of gates changes the first or second digit. */
 static double float_tolerance(const struct gradcheck_config *config)
 {
     const struct model_config *m = &config->model;
