@@ -1,0 +1,115 @@
+/* Dropout masks: the documented function of (seed, site, step, lane, time, unit), their rate and scale. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unroll/base/rng.h"
+#include "unroll/nn/dropout.h"
+
+#define UNITS_MAX 1100
+
+/* Word by word from dropout.h: unit u is half u%2 of word (u%8)/2 of block u/8, the low half first. */
+static float mask_of_unit(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int u,
+                          uint32_t threshold)
+{
+    const struct rng_bits bits =
+        rng_philox(seed, RNG_DROPOUT + (uint32_t)site, step, lane, time, (uint32_t)u / 8);
+    const uint32_t half = bits.word[u % 8 / 2] >> (16 * (u % 2)) & 0xffff;
+    return half < threshold ? 0 : dropout_scale(threshold);
+}
+
+static void test_definition(void **unused)
+{
+    (void)unused;
+    static const int units[] = {1, 2, 7, 8, 9, 127, 128, 129, 650, UNITS_MAX};
+    float mask[UNITS_MAX + 1];
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        for (uint32_t round = 0; round < 4; round++) {
+            const uint64_t seed = 0x123456789abcdefull * (round + 1);
+            const uint32_t step = 1u << (8 * round), lane = 5 + round, time = 65535 - round, threshold = 20000;
+            mask[units[i]] = -7;
+            dropout_mask(seed, (int)round, step, lane, time, units[i], threshold, mask);
+            for (int u = 0; u < units[i]; u++)
+                if (mask[u] != mask_of_unit(seed, (int)round, step, lane, time, u, threshold))
+                    fail_msg("unit %d of %d: %g", u, units[i], mask[u]);
+            assert_true(mask[units[i]] == -7); /* nothing is written behind */
+        }
+}
+
+static void test_threshold_and_scale(void **unused)
+{
+    (void)unused;
+    assert_int_equal(dropout_threshold(0), 0);
+    assert_int_equal(dropout_threshold(0.5), 32768);
+    assert_int_equal(dropout_threshold(0.25), 16384);
+    assert_int_equal(dropout_threshold(0.2), 13107); /* 13107.2 */
+    assert_int_equal(dropout_threshold(1 - 1e-12), 65535);
+    assert_true(dropout_scale(0) == 1);
+    assert_true(dropout_scale(32768) == 2);
+    for (uint32_t threshold = 0; threshold < 65536; threshold++) {
+        const double kept = 1 - threshold / 65536.0;
+        assert_true(fabs(dropout_scale(threshold) * kept - 1) < 2 * 0x1p-24); /* the expectation is kept */
+    }
+}
+
+/* A share p of n units is dropped, with standard deviation sqrt(p (1-p) / n). */
+static void test_rate(void **unused)
+{
+    (void)unused;
+    static const double rates[] = {0.01, 0.2, 0.5, 0.9};
+    float mask[1000];
+    for (int i = 0; i < 4; i++) {
+        const uint32_t threshold = dropout_threshold(rates[i]);
+        int dropped = 0;
+        for (uint32_t step = 0; step < 200; step++) {
+            dropout_mask(3, 1, step, 2, 4, 1000, threshold, mask);
+            for (int u = 0; u < 1000; u++) {
+                assert_true(mask[u] == 0 || mask[u] == dropout_scale(threshold));
+                dropped += mask[u] == 0;
+            }
+        }
+        assert_true(fabs(dropped / 200000.0 - rates[i]) < 5 * sqrt(rates[i] * (1 - rates[i]) / 200000) + 1.0 / 65536);
+    }
+}
+
+static void test_nothing_dropped(void **unused)
+{
+    (void)unused;
+    float mask[300];
+    dropout_mask(1, 0, 0, 0, 0, 300, 0, mask);
+    for (int u = 0; u < 300; u++)
+        assert_true(mask[u] == 1);
+}
+
+static void test_every_coordinate_matters(void **unused)
+{
+    (void)unused;
+    float a[256], b[6][256];
+    dropout_mask(1, 1, 1, 1, 1, 256, 32768, a);
+    dropout_mask(2, 1, 1, 1, 1, 256, 32768, b[0]);
+    dropout_mask(1, 2, 1, 1, 1, 256, 32768, b[1]);
+    dropout_mask(1, 1, 2, 1, 1, 256, 32768, b[2]);
+    dropout_mask(1, 1, 1, 2, 1, 256, 32768, b[3]);
+    dropout_mask(1, 1, 1, 1, 2, 256, 32768, b[4]);
+    dropout_mask(1 + (1ull << 40), 1, 1, 1, 1, 256, 32768, b[5]);
+    for (int i = 0; i < 6; i++) {
+        assert_memory_not_equal(a, b[i], sizeof a);
+        for (int j = 0; j < i; j++)
+            assert_memory_not_equal(b[j], b[i], sizeof a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definition),      cmocka_unit_test(test_threshold_and_scale),
+        cmocka_unit_test(test_rate),            cmocka_unit_test(test_nothing_dropped),
+        cmocka_unit_test(test_every_coordinate_matters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
