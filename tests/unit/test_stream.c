@@ -1,0 +1,179 @@
+/* Streams: which token stands where, against the definition; the same for any share of the lanes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/data/corpus_writer.h"
+#include "unroll/data/stream.h"
+#include "unroll/data/tally.h"
+
+/* Token of position i: distinct over long stretches, so that a wrong place shows. */
+enum { V = 251 };
+
+static uint32_t token_at(int64_t i)
+{
+    return (uint32_t)((i * 7 + i / V) % V);
+}
+
+static char corpus_path[64];
+
+/* A byte-level corpus of V entries with one split. */
+static struct corpus *make_corpus(enum split split, int64_t tokens)
+{
+    struct error error = {0};
+    struct tally *tally = tally_new(&error);
+    for (int i = 1; i < V; i++) {
+        char byte = (char)i;
+        uint32_t number;
+        assert_int_equal(tally_find(tally, &byte, 1, &number, &error), STATUS_OK);
+    }
+    struct vocab *vocab = NULL;
+    assert_int_equal(tally_vocab(tally, LEVEL_BYTE, 0, 0, &vocab, &error), STATUS_OK);
+    tally_free(tally);
+    assert_int_equal(vocab->size, V);
+    struct corpus_plan plan = {.vocab = vocab};
+    plan.tokens[split] = tokens;
+    snprintf(plan.source_digest[split], DIGEST_TEXT, "none");
+
+    snprintf(corpus_path, sizeof corpus_path, "/tmp/unroll-stream-XXXXXX");
+    int fd = mkstemp(corpus_path);
+    assert_true(fd >= 0);
+    close(fd);
+    struct corpus_writer *writer = NULL;
+    assert_int_equal(corpus_writer_open(corpus_path, &plan, &writer, &error), STATUS_OK);
+    uint32_t *all = malloc((size_t)tokens * sizeof *all);
+    for (int64_t i = 0; i < tokens; i++)
+        all[i] = token_at(i);
+    assert_int_equal(corpus_writer_add(writer, split, all, (size_t)tokens, &error), STATUS_OK);
+    assert_int_equal(corpus_writer_close(writer, NULL, NULL, &error), STATUS_OK);
+    free(all);
+    vocab_free(vocab);
+    struct corpus *corpus = NULL;
+    assert_int_equal(corpus_open(corpus_path, &corpus, &error), STATUS_OK);
+    return corpus;
+}
+
+static void drop_corpus(struct corpus *corpus)
+{
+    corpus_close(corpus);
+    unlink(corpus_path);
+}
+
+/* One window against the definition in stream.h. */
+static void check_window(const struct window *window, int64_t index, int64_t tokens, int batch, int bptt)
+{
+    int64_t P = tokens - 1, longest = (P + batch - 1) / batch, begin = index * bptt;
+    assert_int_equal(window->T, longest - begin < bptt ? longest - begin : bptt);
+    assert_int_equal(window->reset, index == 0);
+    for (int t = 0; t < window->T; t++) {
+        for (int i = 0; i < window->lanes; i++) {
+            int lane = window->lane0 + i;
+            int64_t first = lane * P / batch, end = (lane + 1) * P / batch, at = first + begin + t;
+            uint32_t input = window->input[t * window->lanes + i], target = window->target[t * window->lanes + i];
+            assert_int_equal(input, at < end ? token_at(at) : 0);
+            assert_int_equal(target, at < end ? token_at(at + 1) : WINDOW_NO_TARGET);
+        }
+    }
+}
+
+static void check_stream(struct corpus *corpus, int64_t tokens, int batch, int bptt, int lane0, int lanes)
+{
+    struct error error;
+    struct stream *stream = NULL;
+    struct window window;
+    struct stream_config config = {SPLIT_VALID, batch, lane0, lanes, bptt};
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
+    int64_t windows = stream_windows(stream), targets = 0;
+    for (int64_t index = 0; index < windows; index++) {
+        assert_int_equal(stream_position(stream), index);
+        assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+        assert_true(window.T > 0 && window.lanes == lanes && window.lane0 == lane0);
+        check_window(&window, index, tokens, batch, bptt);
+        int64_t here = 0;
+        for (int k = 0; k < window.T * lanes; k++)
+            here += window.target[k] != WINDOW_NO_TARGET;
+        assert_int_equal(stream_targets(stream, index, lane0, lane0 + lanes), here);
+        targets += stream_targets(stream, index, 0, batch);
+    }
+    assert_int_equal(targets, tokens - 1); /* no position is lost */
+    assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+    assert_int_equal(window.T, 0);
+
+    for (int64_t index = windows - 1; index >= 0; index -= 3) { /* anywhere, backwards */
+        stream_seek(stream, index);
+        assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+        check_window(&window, index, tokens, batch, bptt);
+    }
+    stream_close(stream);
+}
+
+static void windows_follow_the_definition(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {2, 11, 100, 1001};
+    static const int batches[] = {1, 3, 10, 64}, steps[] = {1, 7, 10, 2000};
+    for (int n = 0; n < 4; n++) {
+        struct corpus *corpus = make_corpus(SPLIT_VALID, lengths[n]);
+        for (int b = 0; b < 4; b++) {
+            if (batches[b] > lengths[n] - 1)
+                continue;
+            for (int s = 0; s < 4; s++) {
+                int batch = batches[b], cut = batch / 3;
+                check_stream(corpus, lengths[n], batch, steps[s], 0, batch);
+                check_stream(corpus, lengths[n], batch, steps[s], cut, batch - cut);
+                check_stream(corpus, lengths[n], batch, steps[s], cut, 1);
+            }
+        }
+        drop_corpus(corpus);
+    }
+}
+
+/* Longer than what is read ahead, so that pieces follow each other. */
+static void long_lanes_are_read_in_pieces(void **state)
+{
+    (void)state;
+    const int64_t tokens = 250001;
+    struct corpus *corpus = make_corpus(SPLIT_VALID, tokens);
+    int64_t before = mem_allocation_count();
+    check_stream(corpus, tokens, 2, 35, 0, 2);
+    check_stream(corpus, tokens, 3, 50000, 1, 2); /* a window larger than the read-ahead */
+    assert_true(mem_allocation_count() - before <= 8);
+    drop_corpus(corpus);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    struct error error;
+    struct stream *stream = NULL;
+    struct corpus *corpus = make_corpus(SPLIT_VALID, 11);
+    struct stream_config config = {SPLIT_VALID, 11, 0, 11, 5};
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_CONFIG);
+    assert_string_equal(error.text, "--batch '11' is too large for split 'valid' of 11 tokens; use at most 10");
+    config.split = SPLIT_TEST;
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_DATA);
+    assert_non_null(strstr(error.text, "no split 'test'"));
+    drop_corpus(corpus);
+    corpus = make_corpus(SPLIT_VALID, 1);
+    config = (struct stream_config){SPLIT_VALID, 1, 0, 1, 5};
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_DATA);
+    drop_corpus(corpus);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_follow_the_definition),
+        cmocka_unit_test(long_lanes_are_read_in_pieces),
+        cmocka_unit_test(what_does_not_fit_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
