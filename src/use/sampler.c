@@ -182,6 +182,7 @@ enum status sampler_create(const struct model_config *model, const float *values
     sampler->vocab = vocab;
     enum status status = allocate(sampler, e);
     struct model_shape shape = {
+        .resident = true,
         .bptt = 1,
         .batch = config->texts,
         .groups = config->texts,
