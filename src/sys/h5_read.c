@@ -55,8 +55,9 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
                          file->name, path, h5_type_name(object->shape.type), h5_type_name(type));
     int64_t have = h5_shape_count(&object->shape);
     if (start < 0 || count < 0 || start > have || count > have - start)
-        return error_set(e, file->damaged, "cannot use '%s': '%s' has %lld elements, not %lld; use a file that "
-                         "Unroll made", file->name, path, (long long)have, (long long)start + (long long)count);
+        return error_set(e, file->damaged, "cannot use '%s': '%s' has %lld elements, and %lld from number %lld on are "
+                         "not there; use a file that Unroll made", file->name, path, (long long)have,
+                         (long long)count, (long long)start);
     if (count == 0)
         return STATUS_OK;
     if (object->id < 0)
