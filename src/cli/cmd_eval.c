@@ -99,10 +99,11 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
         .batch = checkpoint->batch,
         .bptt = checkpoint->bptt,
         .groups = checkpoint->groups,
-        .threads = load_threads(options),
     };
     struct evaluator *evaluator;
-    enum status status = evaluator_create(comm, corpus, &config, checkpoint->values, &evaluator, e);
+    enum status status = load_threads(comm, options, &config.threads, e);
+    if (!status)
+        status = evaluator_create(comm, corpus, &config, checkpoint->values, &evaluator, e);
     if (status)
         return status;
     double loss_sum = 0;

@@ -68,8 +68,7 @@ static struct gradcheck_config config_of(const struct options *options, const st
                                       .batch = size->batch,
                                       .groups = size->groups,
                                       .ranks = size->ranks,
-                                      .threads = options_given(options, "threads") ? load_threads(options)
-                                                                                   : size->threads,
+                                      .threads = options->threads > 0 ? options->threads : size->threads,
                                       .seed = options->seed};
     config.model.embedding = model->tied ? size->hidden : size->embedding;
     config.model.hidden = size->hidden;

@@ -116,13 +116,13 @@ static void warn_of_unknowns(const struct prime *prime)
 
 /* ---- writing ---- */
 
-static struct sampler_config configure(const struct options *options, int texts)
+static struct sampler_config configure(const struct options *options, int texts, int threads)
 {
     return (struct sampler_config){
         .rule = {.temperature = options->temperature, .top_k = options->top_k, .top_p = options->top_p},
         .seed = options->seed,
         .texts = texts,
-        .threads = load_threads(options),
+        .threads = threads,
     };
 }
 
@@ -195,10 +195,10 @@ static int choose_lanes(const struct options *options)
 }
 
 static enum status write_texts(const struct options *options, const struct checkpoint *checkpoint,
-                               const struct prime *prime, struct error *e)
+                               const struct prime *prime, int threads, struct error *e)
 {
     int lanes = choose_lanes(options);
-    struct sampler_config config = configure(options, lanes);
+    struct sampler_config config = configure(options, lanes, threads);
     struct sampler *sampler;
     enum status status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
     if (status)
@@ -217,12 +217,15 @@ static enum status run(const struct comm *comm, const struct options *options, s
 {
     struct checkpoint checkpoint;
     struct prime prime = {options->prime ? options->prime : "", NULL, 0};
+    int threads = 1;
     enum status status = load_model(comm, options, &checkpoint, e);
+    if (!status)
+        status = load_threads(comm, options, &threads, e);
     if (!status && comm->rank == 0) {
         status = read_prime(checkpoint.vocab, &prime, e);
         if (!status) {
             warn_of_unknowns(&prime);
-            status = write_texts(options, &checkpoint, &prime, e);
+            status = write_texts(options, &checkpoint, &prime, threads, e);
         }
     }
     status = comm_agree(comm, status, e);

@@ -149,14 +149,14 @@ static enum status score_lines(const struct comm *comm, struct scoring *scoring,
 }
 
 static enum status open_scoring(const struct comm *comm, const struct options *options,
-                                const struct checkpoint *checkpoint, struct scoring *scoring, struct error *e)
+                                const struct checkpoint *checkpoint, int threads, struct scoring *scoring,
+                                struct error *e)
 {
     scoring->vocab = checkpoint->vocab;
     score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
     enum status status = score_pool_create(&scoring->pool, e);
     if (!status)
-        status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, load_threads(options),
-                               &scoring->scorer, e);
+        status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
     if (!status && comm->rank == 0)
         status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader,
                                   e);
@@ -167,13 +167,17 @@ static enum status run(const struct comm *comm, const struct options *options, s
 {
     struct checkpoint checkpoint;
     struct scoring scoring = {0};
+    int threads = 1;
     enum status status = load_model(comm, options, &checkpoint, e);
     if (!status)
-        status = comm_agree(comm, open_scoring(comm, options, &checkpoint, &scoring, e), e);
+        status = load_threads(comm, options, &threads, e);
+    if (!status)
+        status = comm_agree(comm, open_scoring(comm, options, &checkpoint, threads, &scoring, e), e);
     if (!status)
         status = score_lines(comm, &scoring, e);
     if (!status && comm->rank == 0) {
-        score_output_summary(&scoring.output, stderr);
+        if (!scoring.failure || scoring.output.lines > 0)
+            score_output_summary(&scoring.output, stderr);
         if (scoring.failure)
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);
     }

@@ -1,9 +1,10 @@
 #include "unroll/cli/load.h"
 
 #include <errno.h>
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "unroll/train/placement.h"
 
 enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
                        struct error *e)
@@ -12,9 +13,17 @@ enum status load_model(const struct comm *comm, const struct options *options, s
     return comm_agree(comm, checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, checkpoint, e), e);
 }
 
-int load_threads(const struct options *options)
+enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e)
 {
-    return options->threads > 0 ? options->threads : omp_get_max_threads();
+    struct placement placement;
+    char advice[ERROR_TEXT];
+    enum status status = placement_choose(comm, options->threads, &placement, advice, e);
+    if (status)
+        return status;
+    *threads = placement.threads;
+    if (comm->rank == 0 && *advice)
+        fprintf(stderr, "unroll: %s\n", advice);
+    return STATUS_OK;
 }
 
 enum status finish_output(struct error *e)

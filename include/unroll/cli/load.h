@@ -12,8 +12,9 @@
 enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
                        struct error *e);
 
-/* --threads, else OMP_NUM_THREADS, else the cores that this process may run on. */
-int load_threads(const struct options *options);
+/* Collective. The threads of this rank, by --threads and train/placement.h; rank 0 says on standard error if the ranks'
+ * cores are too few for them. */
+enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e);
 
 /* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */
 enum status finish_output(struct error *e);
