@@ -45,7 +45,8 @@ static const float *tensor(const struct weights *w, const char *name, size_t *co
 }
 
 /* Uniform in +-bound: inside, close to both ends, and of standard deviation bound / sqrt(3). With n elements the
- * largest misses the end by about 2 bound / n, and the variance of the square gives a relative error of sqrt(0.8 / n). */
+ * largest misses the end by about 2 bound / n, and the variance of the square gives a relative error of
+ * sqrt(0.8 / n). */
 static void expect_uniform(const struct weights *w, const char *name, double bound)
 {
     size_t n;
