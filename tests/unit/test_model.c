@@ -1,0 +1,528 @@
+/* The fast path: against the double-precision reference at sizes that fill no register, and its promises about bits:
+ * what is computed for a lane does not depend on other lanes, ranges or threads, and gradients add up the lane tree. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/nn/model.h"
+#include "unroll/nn/reference.h"
+#include "unroll/use/gradcheck.h"
+
+static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
+
+static void *take(size_t count, size_t size)
+{
+    struct error e;
+    void *block = mem_alloc(count, size, "a test", &e);
+    assert_non_null(block);
+    return block;
+}
+
+/* ---- against the reference ---- */
+
+static void expect_holds(const struct gradcheck_config *c, const char *what, const struct gradcheck_worst *worst)
+{
+    if (!gradcheck_holds(worst))
+        fail_msg("%s: %s, %d layers, E %d, H %d, V %d, tied %d, dropout %g, T %d, B %d, groups %d, ranks %d, "
+                 "threads %d: '%s'[%lld] of window %d is %.9g, the reference has %.9g (error %.2g, allowed %.2g)",
+                 what, cell_name(c->model.cell), c->model.layers, c->model.embedding, c->model.hidden, c->model.vocab,
+                 c->model.tied, c->model.dropout, c->bptt, c->batch, c->groups, c->ranks, c->threads, worst->tensor,
+                 (long long)worst->element, worst->window, worst->got, worst->expected, worst->error,
+                 worst->tolerance);
+}
+
+/* Loss, carried state and gradients over several windows, and that `ranks` ranges of `threads` threads give the bits of
+ * one. */
+static void expect_fast(const struct gradcheck_config *config)
+{
+    struct gradcheck_fast fast;
+    struct error e = {0};
+    if (gradcheck_fast(config, &fast, &e) != STATUS_OK)
+        fail_msg("%s", e.text);
+    expect_holds(config, "loss", &fast.loss);
+    expect_holds(config, "state", &fast.state);
+    expect_holds(config, "gradient", &fast.gradient);
+    if (!fast.same_bits)
+        fail_msg("%s, %d layers, H %d, V %d, dropout %g, T %d, B %d, groups %d: %d ranks of %d threads differ from one",
+                 cell_name(config->model.cell), config->model.layers, config->model.hidden, config->model.vocab,
+                 config->model.dropout, config->bptt, config->batch, config->groups, config->ranks, config->threads);
+}
+
+/* Widths around the registers and panels of the kernels, tiny and large vocabularies (few and many repeated tokens),
+ * one lane and many, groups that divide the lanes and that do not. */
+static void test_odd_sizes(void **unused)
+{
+    (void)unused;
+    static const struct {
+        int E, H, V, T, B, groups, ranks, threads;
+    } sizes[] = {
+        {1, 1, 2, 1, 1, 1, 1, 1},      {2, 1, 2, 3, 3, 2, 2, 2},    {9, 7, 2, 6, 3, 3, 3, 3},
+        {15, 16, 101, 4, 3, 1, 1, 3},  {33, 33, 101, 5, 3, 2, 2, 1}, {17, 31, 3000, 3, 5, 5, 4, 2},
+        {70, 130, 101, 5, 3, 3, 2, 3}, {65, 48, 40, 30, 8, 4, 3, 2}, {300, 20, 13, 4, 20, 6, 5, 1},
+    };
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+        for (int c = 0; c < 4; c++) {
+            const int variant = (int)s + c; /* each size meets each cell, and layers, ties and dropout in turn */
+            const bool tied = variant / 2 % 2;
+            const struct gradcheck_config config = {
+                .model = {.cell = every_cell[c], .layers = 1 + variant % 3, .tied = tied,
+                          .embedding = tied ? sizes[s].H : sizes[s].E, .hidden = sizes[s].H, .vocab = sizes[s].V,
+                          .dropout = variant % 2 ? 0.3 : 0},
+                .bptt = sizes[s].T, .batch = sizes[s].B, .groups = sizes[s].groups, .ranks = sizes[s].ranks,
+                .threads = sizes[s].threads, .seed = 3 + (uint64_t)s};
+            expect_fast(&config);
+        }
+}
+
+/* Every number of ranks that 7 groups of 11 lanes allow, with threads that do not divide anything. */
+static void test_every_rank_count(void **unused)
+{
+    (void)unused;
+    for (int ranks = 1; ranks <= 7; ranks++)
+        for (int c = 0; c < 4; c++) {
+            const struct gradcheck_config config = {
+                .model = {.cell = every_cell[c], .layers = 2, .embedding = 10, .hidden = 37, .vocab = 23,
+                          .dropout = ranks % 2 ? 0 : 0.2},
+                .bptt = 6, .batch = 11, .groups = 7, .ranks = ranks, .threads = 1 + ranks % 4, .seed = 8};
+            expect_fast(&config);
+        }
+}
+
+/* ---- a model with parameters and windows of its own ---- */
+
+struct set_up {
+    struct model_config config;
+    struct param_table table;
+    float *values;
+    int T, batch, groups;
+    uint32_t *input, *target; /* [T][batch] */
+};
+
+static struct set_up set_up(enum cell cell, double dropout)
+{
+    struct set_up s = {.config = {.cell = cell, .layers = 2, .embedding = 12, .hidden = 21, .vocab = 19,
+                                  .dropout = dropout},
+                       .T = 7, .batch = 10, .groups = 5};
+    struct error e = {0};
+    param_table_build(&s.config, &s.table);
+    s.values = take(s.table.total, sizeof *s.values);
+    assert_int_equal(param_init(&s.config, &s.table, INIT_UNIFORM, 4, s.values, &e), STATUS_OK);
+    s.input = take((size_t)(s.T * s.batch), sizeof *s.input);
+    s.target = take((size_t)(s.T * s.batch), sizeof *s.target);
+    for (int k = 0; k < s.T * s.batch; k++) {
+        struct rng_bits bits = rng_philox(4, RNG_TEST, 0, 0, 0, (uint32_t)k);
+        s.input[k] = bits.word[0] % 19;
+        s.target[k] = bits.word[1] % 6 ? bits.word[2] % 19 : WINDOW_NO_TARGET;
+    }
+    return s;
+}
+
+static void tear_down(struct set_up *s)
+{
+    mem_free(s->values);
+    mem_free(s->input);
+    mem_free(s->target);
+}
+
+static struct model_shape whole_shape(const struct set_up *s)
+{
+    return (struct model_shape){.bptt = s->T, .batch = s->batch, .groups = s->groups, .group_end = s->groups,
+                                .threads = 2, .train = true, .exact = true, .seed = 6};
+}
+
+static struct model *create(const struct set_up *s, const struct model_shape *shape)
+{
+    struct model *model = NULL;
+    struct error e = {0};
+    if (model_create(&s->config, s->values, shape, &model, &e) != STATUS_OK)
+        fail_msg("%s", e.text);
+    model_pack(model);
+    return model;
+}
+
+static struct window whole_window(const struct set_up *s, bool reset)
+{
+    return (struct window){.T = s->T, .lanes = s->batch, .reset = reset, .input = s->input, .target = s->target};
+}
+
+/* The lanes [begin, begin + lanes) of the whole window; the arrays are the caller's. */
+static struct window part_window(const struct set_up *s, int begin, int lanes, uint32_t *input, uint32_t *target)
+{
+    for (int t = 0; t < s->T; t++)
+        for (int b = 0; b < lanes; b++) {
+            input[t * lanes + b] = s->input[t * s->batch + begin + b];
+            target[t * lanes + b] = s->target[t * s->batch + begin + b];
+        }
+    return (struct window){.T = s->T, .lanes = lanes, .lane0 = begin, .input = input, .target = target};
+}
+
+static void expect_same_states(const struct set_up *s, const struct model *all, const struct model *part, int begin,
+                               int lanes)
+{
+    const size_t H = (size_t)s->config.hidden;
+    float *a = take((size_t)s->batch * H, sizeof *a), *b = take((size_t)lanes * H, sizeof *b);
+    for (int i = 0; i < model_state_count(&s->config); i++) {
+        model_state_get(all, i, a);
+        model_state_get(part, i, b);
+        assert_memory_equal(a + (size_t)begin * H, b, sizeof *b * (size_t)lanes * H);
+    }
+    mem_free(a);
+    mem_free(b);
+}
+
+/* A model that holds one lane group alone computes the same rows, states, loss and gradient as it has among all. */
+static void test_a_group_alone_is_the_same(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 8; i++) {
+        struct set_up s = set_up(every_cell[i % 4], i / 4 ? 0.25 : 0);
+        const struct model_shape shape = whole_shape(&s);
+        struct model *all = create(&s, &shape);
+        float *grad = take(s.table.grad_total, sizeof *grad), *sum = take(s.table.grad_total, sizeof *sum);
+        for (int g = 0; g < s.groups; g++) {
+            struct model_shape alone_shape = shape;
+            alone_shape.group_begin = g;
+            alone_shape.group_end = g + 1;
+            alone_shape.threads = 1 + g % 3;
+            struct model *alone = create(&s, &alone_shape);
+            const int begin = lane_group_begin(s.batch, s.groups, g);
+            const int lanes = lane_group_begin(s.batch, s.groups, g + 1) - begin;
+            uint32_t input[7 * 10], target[7 * 10];
+            struct window part = part_window(&s, begin, lanes, input, target);
+            for (int step = 0; step < 2; step++) { /* the second with carried state */
+                struct window window = whole_window(&s, step == 0);
+                part.reset = step == 0;
+                struct model_loss loss, loss_alone;
+                model_train(all, &window, step, &sum, &loss);
+                model_train(alone, &part, step, &grad, &loss_alone);
+                for (int t = 0; t < s.T; t++)
+                    assert_memory_equal(loss.row + t * s.batch + begin, loss_alone.row + t * lanes,
+                                        sizeof *loss.row * (size_t)lanes);
+                assert_true(loss.group[g] == loss_alone.group[0]);
+                assert_int_equal(loss.targets[g], loss_alone.targets[0]);
+                expect_same_states(&s, all, alone, begin, lanes);
+            }
+            model_free(alone);
+        }
+        mem_free(grad);
+        mem_free(sum);
+        model_free(all);
+        tear_down(&s);
+    }
+}
+
+/* Nor do a lane's bits depend on what its neighbours read: few or many repeated tokens there leave it as it is. */
+static void test_other_lanes_do_not_matter(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < 4; c++) {
+        struct set_up s = set_up(every_cell[c], 0);
+        const struct model_shape shape = whole_shape(&s);
+        struct model *model = create(&s, &shape);
+        const struct window window = whole_window(&s, true);
+        float *grad = take(s.table.grad_total, sizeof *grad), row[3][7];
+        for (int round = 0; round < 3; round++) {
+            for (int k = 0; k < s.T * s.batch; k++)
+                if (k % s.batch != 3 && round > 0)
+                    s.input[k] = round == 1 ? 0 : (uint32_t)(k * 7) % 19;
+            struct model_loss loss;
+            model_train(model, &window, 0, &grad, &loss);
+            for (int t = 0; t < s.T; t++)
+                row[round][t] = loss.row[t * s.batch + 3];
+        }
+        assert_memory_equal(row[0], row[1], sizeof row[0]);
+        assert_memory_equal(row[0], row[2], sizeof row[0]);
+        mem_free(grad);
+        model_free(model);
+        tear_down(&s);
+    }
+}
+
+/* Evaluation (step < 0) uses no masks, and its rows are the reference's; a model without the backward pass, and one
+ * with all weights packed, give the bits of the training one without dropout. */
+static void test_evaluation(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < 4; c++) {
+        struct set_up s = set_up(every_cell[c], 0.3);
+        struct model_shape shape = whole_shape(&s);
+        struct model *train = create(&s, &shape);
+        shape.train = false;
+        struct model *plain = create(&s, &shape);
+        shape.resident = true;
+        struct model *resident = create(&s, &shape);
+        struct reference *reference = NULL;
+        struct error e = {0};
+        assert_int_equal(reference_create(&s.config, 6, s.batch, &reference, &e), STATUS_OK);
+        for (size_t k = 0; k < s.table.total; k++)
+            reference->values[k] = s.values[k];
+        double *row = take((size_t)(s.T * s.batch), sizeof *row), expected;
+        for (int round = 0; round < 2; round++) {
+            const struct window window = whole_window(&s, round == 0);
+            struct model_loss a, b, d;
+            model_forward(train, &window, -1, &a);
+            model_forward(plain, &window, -1, &b);
+            model_forward(resident, &window, -1, &d);
+            assert_memory_equal(a.row, b.row, sizeof *a.row * (size_t)(s.T * s.batch));
+            assert_memory_equal(a.row, d.row, sizeof *a.row * (size_t)(s.T * s.batch));
+            assert_memory_equal(a.group, b.group, sizeof *a.group * (size_t)s.groups);
+            assert_int_equal(reference_window(reference, &window, -1, &expected, row, NULL, &e), STATUS_OK);
+            for (int k = 0; k < s.T * s.batch; k++)
+                assert_true(fabs(a.row[k] - row[k]) < 1e-5); /* logits of size one, sums of 21 terms */
+            assert_true(fabs(lane_tree_sum(a.group, s.groups) - expected) < 1e-5 * expected);
+            expect_same_states(&s, train, plain, 0, s.batch);
+            expect_same_states(&s, train, resident, 0, s.batch);
+        }
+        mem_free(row);
+        reference_free(reference);
+        model_free(train);
+        model_free(plain);
+        model_free(resident);
+        tear_down(&s);
+    }
+}
+
+/* log softmax of the logits is the loss of the last step. */
+static void test_logits(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 2; round++) {
+        struct set_up s = set_up(CELL_GRU, 0);
+        struct model_shape shape = whole_shape(&s);
+        shape.resident = round == 1;
+        struct model *model = create(&s, &shape);
+        const struct window window = whole_window(&s, true);
+        struct model_loss loss;
+        model_forward(model, &window, -1, &loss);
+        float last[10];
+        memcpy(last, loss.row + (s.T - 1) * s.batch, sizeof last);
+        int stride = 0;
+        const float *logits = model_logits(model, &stride);
+        assert_true(stride >= s.config.vocab);
+        for (int b = 0; b < s.batch; b++) {
+            const uint32_t target = s.target[(s.T - 1) * s.batch + b];
+            double sum = 0;
+            for (int v = 0; v < s.config.vocab; v++)
+                sum += exp(logits[b * stride + v]);
+            if (target != WINDOW_NO_TARGET)
+                assert_true(fabs(log(sum) - logits[b * stride + (int)target] - last[b]) < 1e-5);
+        }
+        model_free(model);
+        tear_down(&s);
+    }
+}
+
+/* States go out and in without a change, also between models of other ranges; zeroing a lane leaves the others. */
+static void test_states(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < 4; c++) {
+        struct set_up s = set_up(every_cell[c], 0);
+        const struct model_shape shape = whole_shape(&s);
+        struct model *a = create(&s, &shape), *b = create(&s, &shape);
+        const size_t H = (size_t)s.config.hidden, count = (size_t)s.batch * H;
+        const int states = model_state_count(&s.config);
+        assert_int_equal(states, s.config.cell == CELL_LSTM ? 4 : 2);
+        static const char *const names[] = {"h_l0", "h_l1", "c_l0", "c_l1"};
+        float *state = take(count, sizeof *state), *again = take(count, sizeof *again);
+        struct model_loss loss;
+        struct window window = whole_window(&s, false);
+        for (int i = 0; i < states; i++) {
+            char name[16];
+            assert_string_equal(model_state_name(&s.config, i, name), names[i]);
+            model_state_get(a, i, state);
+            for (size_t k = 0; k < count; k++)
+                assert_true(state[k] == 0); /* after model_create */
+        }
+        model_forward(a, &window, -1, &loss);
+        for (int i = 0; i < states; i++) {
+            model_state_get(a, i, state);
+            model_state_set(b, i, state);
+            model_state_get(b, i, again);
+            assert_memory_equal(state, again, count * sizeof *state);
+        }
+        model_forward(a, &window, -1, &loss);
+        model_forward(b, &window, -1, &loss);
+        expect_same_states(&s, a, b, 0, s.batch);
+
+        model_state_zero_lane(b, 4);
+        for (int i = 0; i < states; i++) {
+            model_state_get(a, i, state);
+            model_state_get(b, i, again);
+            memset(state + 4 * H, 0, H * sizeof *state);
+            assert_memory_equal(state, again, count * sizeof *state);
+        }
+        mem_free(state);
+        mem_free(again);
+        model_free(a);
+        model_free(b);
+        tear_down(&s);
+    }
+}
+
+/* model_pack is what takes new values in: before it nothing changes, after it everything is as in a fresh model. */
+static void test_pack(void **unused)
+{
+    (void)unused;
+    struct set_up s = set_up(CELL_LSTM, 0);
+    const struct model_shape shape = whole_shape(&s);
+    struct model *old = create(&s, &shape);
+    const struct window window = whole_window(&s, true);
+    float *grad = take(s.table.grad_total, sizeof *grad), *fresh_grad = take(s.table.grad_total, sizeof *fresh_grad);
+    struct model_loss loss, fresh_loss;
+    model_train(old, &window, 0, &grad, &loss);
+    for (size_t k = 0; k < s.table.total; k++)
+        s.values[k] *= 1.5f;
+    model_pack(old);
+    struct model *fresh = create(&s, &shape);
+    model_train(old, &window, 0, &grad, &loss);
+    model_train(fresh, &window, 0, &fresh_grad, &fresh_loss);
+    assert_memory_equal(loss.group, fresh_loss.group, sizeof *loss.group * (size_t)s.groups);
+    assert_memory_equal(grad, fresh_grad, sizeof *grad * s.table.grad_total);
+    mem_free(grad);
+    mem_free(fresh_grad);
+    model_free(old);
+    model_free(fresh);
+    tear_down(&s);
+}
+
+/* --reduction fast adds in another order: the same sums to rounding. Padding of the gradient stays zero in both. */
+static void test_fast_reduction(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < 4; c++) {
+        struct set_up s = set_up(every_cell[c], 0.1);
+        struct model_shape shape = whole_shape(&s);
+        struct model *exact = create(&s, &shape);
+        shape.exact = false;
+        struct model *fast = create(&s, &shape);
+        float *a = take(s.table.grad_total, sizeof *a), *b = take(s.table.grad_total, sizeof *b);
+        struct model_loss loss;
+        const struct window window = whole_window(&s, true);
+        model_train(exact, &window, 0, &a, &loss);
+        model_train(fast, &window, 0, &b, &loss);
+        size_t next = 0;
+        for (int i = 0; i < s.table.count; i++) {
+            const struct param *p = &s.table.param[i];
+            double largest = 0;
+            for (; next < p->grad_offset; next++)
+                assert_true(a[next] == 0 && b[next] == 0);
+            for (size_t k = p->grad_offset; k < p->grad_offset + p->count; k++)
+                largest = fmax(largest, fabsf(a[k]));
+            for (size_t k = p->grad_offset; k < p->grad_offset + p->count; k++)
+                if (!(fabsf(a[k] - b[k]) <= 1e-5 * largest)) /* sums of 70 rows */
+                    fail_msg("%s: %g and %g", p->name, a[k], b[k]);
+            next = p->grad_offset + p->count;
+        }
+        mem_free(a);
+        mem_free(b);
+        model_free(exact);
+        model_free(fast);
+        tear_down(&s);
+    }
+}
+
+static void test_no_allocation_in_a_step(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < 4; c++) {
+        struct set_up s = set_up(every_cell[c], 0.2);
+        const struct model_shape shape = whole_shape(&s);
+        struct model *model = create(&s, &shape);
+        float *grad = take(s.table.grad_total, sizeof *grad);
+        struct model_loss loss;
+        int stride;
+        const struct window window = whole_window(&s, true);
+        const int64_t before = mem_allocation_count();
+        for (int step = 0; step < 3; step++) {
+            model_train(model, &window, step, &grad, &loss);
+            model_forward(model, &window, -1, &loss);
+            model_logits(model, &stride);
+            model_pack(model);
+        }
+        assert_int_equal(mem_allocation_count(), before);
+        mem_free(grad);
+        model_free(model);
+        tear_down(&s);
+    }
+}
+
+static void test_bytes_grow_with_the_shape(void **unused)
+{
+    (void)unused;
+    struct set_up s = set_up(CELL_LSTM, 0.2);
+    struct model_shape shape = whole_shape(&s), more = shape;
+    const size_t bytes = model_bytes(&s.config, &shape);
+    assert_true(bytes > s.table.total * sizeof(float) / 4 && bytes < 64u << 20);
+    more.bptt = 3 * shape.bptt;
+    assert_true(model_bytes(&s.config, &more) > bytes);
+    more = shape;
+    more.train = false;
+    assert_true(model_bytes(&s.config, &more) < bytes);
+    /* No array of window tokens times vocabulary: with V = 100000 that alone would be 4 * T * B * V bytes. */
+    struct model_config wide = s.config;
+    wide.vocab = 100000;
+    more = shape;
+    more.bptt = 100;
+    more.batch = 40;
+    more.groups = more.group_end = lane_groups_default(40, 100);
+    const size_t window_times_vocabulary = sizeof(float) * 100 * 40 * 100000;
+    assert_true(model_bytes(&wide, &more) < window_times_vocabulary / 8);
+    tear_down(&s);
+}
+
+static void expect_shape_refused(const struct set_up *s, const struct model_shape *shape)
+{
+    struct model *model = NULL;
+    struct error e = {0};
+    assert_int_equal(model_create(&s->config, s->values, shape, &model, &e), STATUS_CONFIG);
+    assert_true(e.text[0] != 0);
+    assert_null(model);
+}
+
+static void test_refusals(void **unused)
+{
+    (void)unused;
+    struct set_up s = set_up(CELL_LSTM, 0);
+    struct model_shape shape;
+#define REFUSED(field, value) (shape = whole_shape(&s), shape.field = (value), expect_shape_refused(&s, &shape))
+    REFUSED(bptt, 0);
+    REFUSED(batch, 0);
+    REFUSED(groups, 0);
+    REFUSED(groups, 11); /* more than lanes */
+    REFUSED(group_end, 6);
+    REFUSED(group_begin, -1);
+    REFUSED(group_begin, 5); /* an empty range */
+    REFUSED(threads, 0);
+    s.config.layers = 0;
+    shape = whole_shape(&s);
+    expect_shape_refused(&s, &shape);
+    tear_down(&s);
+    model_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_odd_sizes),
+        cmocka_unit_test(test_every_rank_count),
+        cmocka_unit_test(test_a_group_alone_is_the_same),
+        cmocka_unit_test(test_other_lanes_do_not_matter),
+        cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_fast_reduction),
+        cmocka_unit_test(test_no_allocation_in_a_step),
+        cmocka_unit_test(test_bytes_grow_with_the_shape),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
