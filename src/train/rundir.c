@@ -35,11 +35,9 @@ static void remove_temporaries(const char *folder)
     (void)closedir(list);
 }
 
-enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e)
+enum status rundir_look(const char *path, struct rundir **out, struct error *e)
 {
-    char lock[FILE_PATH_MAX];
     *out = NULL;
-    notice[0] = '\0';
     if (strlen(path) + LONGEST_NAME >= FILE_PATH_MAX)
         return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter run directory", path);
     struct rundir *rundir = mem_alloc(1, sizeof *rundir, "a run directory", e);
@@ -47,9 +45,21 @@ enum status rundir_open(const char *path, struct rundir **out, char *notice, str
         return STATUS_OS;
     snprintf(rundir->path, sizeof rundir->path, "%s", path);
     rundir_file(rundir, "checkpoints", rundir->checkpoints);
-    rundir_file(rundir, "lock", lock);
     rundir->guard = (struct file_guard){check_lock, &rundir->lock};
-    enum status status = file_make_folders(rundir->checkpoints, e);
+    *out = rundir;
+    return STATUS_OK;
+}
+
+enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e)
+{
+    char lock[FILE_PATH_MAX];
+    notice[0] = '\0';
+    enum status status = rundir_look(path, out, e);
+    if (status)
+        return status;
+    struct rundir *rundir = *out;
+    rundir_file(rundir, "lock", lock);
+    status = file_make_folders(rundir->checkpoints, e);
     if (!status)
         status = run_lock_take(&rundir->lock, lock, notice, e);
     if (!status && access(rundir->checkpoints, W_OK | X_OK) != 0)
@@ -57,11 +67,11 @@ enum status rundir_open(const char *path, struct rundir **out, char *notice, str
                            rundir->checkpoints, strerror(errno));
     if (status) {
         rundir_close(rundir);
+        *out = NULL;
         return status;
     }
     remove_temporaries(rundir->path);
     remove_temporaries(rundir->checkpoints);
-    *out = rundir;
     return STATUS_OK;
 }
 
@@ -117,6 +127,8 @@ enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count
     *steps = NULL;
     *count = 0;
     DIR *folder = opendir(rundir->checkpoints);
+    if (!folder && errno == ENOENT)
+        return STATUS_OK;
     if (!folder)
         return error_set(e, status_of_errno(errno), "cannot list '%s': %s; check its permissions",
                          rundir->checkpoints, strerror(errno));

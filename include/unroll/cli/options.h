@@ -10,13 +10,9 @@
 #include "unroll/data/corpus.h"
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
-#include "unroll/train/optimizer.h"
-#include "unroll/train/reducer.h"
-#include "unroll/train/schedule.h"
+#include "unroll/train/trainer.h"
 
-enum resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
-enum writer_choice { WRITER_CHOICE_AUTO, WRITER_CHOICE_SINGLE, WRITER_CHOICE_PARALLEL };
 
 #define OPTION_FILES_MAX 64
 #define OPTION_EPOCHS_MAX 1000000
@@ -71,8 +67,12 @@ struct options {
     enum reduction reduction;
     enum resume resume;
     const char *branch;                      /* --branch NEWDIR: start a new run from this one's newest checkpoint */
-    enum writer_choice checkpoint_writer;
+    enum checkpoint_writer checkpoint_writer;
     double stall_timeout;                    /* seconds; 0: no watchdog */
+
+    /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
+    int64_t bench_steps;                     /* timed steps, 0: as many as take a few seconds */
+    int plan_ranks;                          /* 0: those of this process */
 
     /* eval, score, sample */
     enum split split;

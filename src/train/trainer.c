@@ -1,0 +1,347 @@
+#include "unroll/train/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "trainer_private.h"
+
+#include "unroll/base/mem.h"
+#include "unroll/train/signals.h"
+
+#define RENEW_SECONDS 30 /* of the lock */
+
+double trainer_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void trainer_beat(struct trainer *trainer, const char *phase)
+{
+    watchdog_beat(trainer->watchdog, trainer->progress.step, phase);
+    if (!trainer->rundir)
+        return;
+    double now = trainer_clock();
+    if (now - trainer->renewed >= RENEW_SECONDS) {
+        trainer->renewed = now;
+        run_lock_renew(&trainer->rundir->lock);
+    }
+}
+
+/* ---- what is due at a step's boundary ---- */
+
+static bool validation_due(const struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    if (!trainer->valid || progress->step == 0 || progress->valid_step == progress->step)
+        return false;
+    int64_t every = trainer->config->eval_every;
+    return every > 0 ? progress->step % every == 0 : progress->window == 0;
+}
+
+static bool checkpoint_due(const struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    if (progress->step == 0 || trainer->saved_step == progress->step)
+        return false;
+    int64_t every = trainer->config->checkpoint_every;
+    return every > 0 ? progress->step % every == 0 : progress->window == 0;
+}
+
+/* Why the run has ended by its own rules, NULL if it has not. */
+static const char *end_reached(const struct trainer *trainer)
+{
+    const struct trainer_config *config = trainer->config;
+    const struct progress *progress = &trainer->progress;
+    if (progress->epoch >= config->epochs)
+        return "all epochs";
+    if (config->max_steps > 0 && progress->step >= config->max_steps)
+        return "max steps";
+    if (config->patience > 0 && progress->stalls >= config->patience)
+        return "no improvement";
+    return NULL;
+}
+
+static enum status validate(struct trainer *trainer, struct error *e)
+{
+    struct progress *progress = &trainer->progress;
+    double sum = 0;
+    int64_t targets = 0;
+    trainer_beat(trainer, "validation");
+    enum status status = evaluator_run(trainer->valid, &sum, &targets, e);
+    if (status)
+        return status;
+    double loss = sum / (double)targets;
+    bool improved = isfinite(loss) && !(loss >= progress->best_valid_loss); /* any is better than none, NaN */
+    progress->valid_loss = loss;
+    progress->valid_step = progress->step;
+    if (improved) {
+        progress->best_valid_loss = loss;
+        progress->best_step = progress->step;
+        progress->stalls = 0;
+    } else {
+        progress->stalls++;
+    }
+    bool lr_changed = schedule_validated(&trainer->config->schedule, improved, &progress->lr_factor,
+                                         &progress->plateau_stalls);
+    trainer_report_valid(trainer, improved, lr_changed);
+    return improved ? trainer_save_best(trainer, e) : STATUS_OK;
+}
+
+/* ---- ends ---- */
+
+static enum status stop(struct trainer *trainer, struct error *e)
+{
+    const struct progress *progress = &trainer->progress;
+    char why[48];
+    enum status status = trainer->saved_step == progress->step ? STATUS_OK : trainer_save(trainer, e);
+    if (!status && trainer->save_status) {
+        *e = trainer->save_error;
+        status = trainer->save_status;
+    }
+    if (status)
+        return status;
+    if (trainer->request == REQUEST_TIME)
+        snprintf(why, sizeof why, "--max-time is over");
+    else
+        snprintf(why, sizeof why, "%s was received", signals_name(trainer->request - REQUEST_SIGNAL));
+    return error_set(e, STATUS_STOPPED,
+                     "stopped at step %" PRId64 " of %" PRId64 " with a checkpoint: %s; run the same command again to go on",
+                     progress->step, trainer_total_steps(trainer), why);
+}
+
+static enum status evaluate_test(struct trainer *trainer, struct error *e)
+{
+    struct evaluator_config config = {
+        .split = SPLIT_TEST,
+        .model = trainer->shape,
+        .batch = trainer->config->batch,
+        .bptt = trainer->config->bptt,
+        .groups = trainer->groups,
+        .threads = trainer->placement.threads,
+    };
+    struct evaluator *evaluator;
+    double sum = 0;
+    int64_t targets = 1;
+    trainer_beat(trainer, "test");
+    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &evaluator, e);
+    if (status)
+        return status;
+    status = evaluator_run(evaluator, &sum, &targets, e);
+    evaluator_free(evaluator);
+    trainer->final_test_loss = sum / (double)targets;
+    return status;
+}
+
+/* The losses of the final parameters. They belong to the end, not to the run: one that is extended later knows nothing of
+ * them, and is the run that was longer from the start. */
+static enum status evaluate_end(struct trainer *trainer, struct error *e)
+{
+    struct progress *progress = &trainer->progress;
+    enum status status = STATUS_OK;
+    if (trainer->valid && progress->valid_step == progress->step) {
+        trainer->final_valid_loss = progress->valid_loss;
+    } else if (trainer->valid) {
+        double sum = 0;
+        int64_t targets = 1;
+        trainer_beat(trainer, "validation");
+        status = evaluator_run(trainer->valid, &sum, &targets, e);
+        trainer->final_valid_loss = sum / (double)targets;
+    }
+    if (!status && trainer->corpus->tokens[SPLIT_TEST] >= 2)
+        status = evaluate_test(trainer, e);
+    return status;
+}
+
+/* best.h5 also considers the final parameters, in a checkpoint that says so. */
+static enum status save_final_best(struct trainer *trainer, struct error *e)
+{
+    struct progress before = trainer->progress;
+    struct progress *progress = &trainer->progress;
+    double loss = trainer->final_valid_loss;
+    if (!trainer->valid || progress->valid_step == progress->step || !isfinite(loss) ||
+        loss >= progress->best_valid_loss)
+        return STATUS_OK;
+    progress->valid_loss = progress->best_valid_loss = loss;
+    progress->valid_step = progress->best_step = progress->step;
+    enum status status = trainer_save_best(trainer, e);
+    trainer->progress = before;
+    return status;
+}
+
+static enum status finish(struct trainer *trainer, const char *why, struct error *e)
+{
+    struct progress *progress = &trainer->progress;
+    enum status status = STATUS_OK;
+    if (!progress->finished || trainer->saved_step != progress->step) {
+        progress->finished = 1;
+        status = trainer_save(trainer, e);
+    }
+    if (!status)
+        status = evaluate_end(trainer, e);
+    if (!status)
+        status = save_final_best(trainer, e);
+    if (status)
+        return status;
+    progress->seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
+    trainer_report_end(trainer, why);
+    if (trainer->metrics)
+        status = metrics_sync(trainer->metrics, e);
+    status = comm_agree(trainer->comm, status, e);
+    const struct error *failed = trainer->save_status ? &trainer->save_error : &trainer->best_error;
+    if (!status && (trainer->save_status || trainer->best_status)) {
+        *e = *failed;
+        status = failed->status;
+    }
+    return status;
+}
+
+/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made good. */
+static enum status finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
+{
+    int64_t known = trainer->progress.metrics_bytes, there = known;
+    char path[FILE_PATH_MAX];
+    struct metrics *record = NULL;
+    enum status status = STATUS_OK;
+    if (trainer->rundir) {
+        rundir_file(trainer->rundir, "metrics.jsonl", path);
+        status = metrics_open(path, &record, e);
+        if (!status)
+            there = metrics_bytes(record);
+        metrics_close(record);
+    }
+    status = comm_agree(trainer->comm, status, e);
+    *nothing = comm_max(trainer->comm, there > known);
+    if (status || !*nothing)
+        return status;
+    trainer_tell(trainer, "'%s' is finished (%s) at step %" PRId64 ": nothing to do; raise --epochs or --max-steps to go on",
+                 trainer->config->branch ? trainer->config->branch : trainer->config->run, why, trainer->progress.step);
+    return trainer->config->json_summary ? evaluate_end(trainer, e) : STATUS_OK;
+}
+
+/* ---- the run ---- */
+
+static enum status loop(struct trainer *trainer, struct error *e)
+{
+    enum status status = STATUS_OK;
+    while (!status) {
+        if (trainer->request)
+            return stop(trainer, e);
+        if (validation_due(trainer)) {
+            status = validate(trainer, e);
+            if (!status)
+                trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+            continue;
+        }
+        const char *why = end_reached(trainer);
+        if (why)
+            return finish(trainer, why, e);
+        if (checkpoint_due(trainer)) {
+            int64_t saved = trainer->saved_step;
+            status = trainer_save(trainer, e);
+            if (status || trainer->saved_step != saved)
+                continue;
+            /* it failed and will be tried again later: the run goes on */
+        }
+        status = trainer_step(trainer, e);
+    }
+    return status;
+}
+
+static void begin_fresh(struct trainer *trainer)
+{
+    trainer->progress = (struct progress){
+        .valid_loss = NAN,
+        .best_valid_loss = NAN,
+        .valid_step = -1,
+        .lr_factor = 1,
+    };
+}
+
+static void warn_of_stretched_cosine(struct trainer *trainer, const struct checkpoint *checkpoint)
+{
+    if (trainer->config->schedule.kind != SCHEDULE_COSINE || !checkpoint->progress.finished)
+        return;
+    trainer_warn(trainer, "the cosine schedule spans %" PRId64 " steps from now on: this is not the run that would have had "
+                 "them from the start", trainer_total_steps(trainer));
+}
+
+/* From the run directory to the first step. */
+static enum status begin(struct trainer *trainer, struct error *e)
+{
+    bool found = false, nothing = false;
+    struct checkpoint *checkpoint = mem_alloc(1, sizeof *checkpoint, "a checkpoint", e);
+    enum status status = comm_agree(trainer->comm, checkpoint ? STATUS_OK : STATUS_OS, e);
+    if (!status)
+        status = trainer_open_directory(trainer, e);
+    if (!status)
+        status = trainer_find(trainer, checkpoint, &found, e);
+    if (!status)
+        status = trainer_build(trainer, e);
+    if (!status) {
+        begin_fresh(trainer);
+        if (found)
+            status = trainer_restore(trainer, checkpoint, e);
+    }
+    const char *why = status ? NULL : end_reached(trainer);
+    if (!status && found && why && trainer->progress.finished)
+        status = finished_before(trainer, why, &nothing, e);
+    trainer->already_finished = nothing;
+    if (!status && !nothing)
+        status = trainer_open_files(trainer, !found || trainer->branched_from >= 0, e);
+    if (!status && !nothing) {
+        model_pack(trainer->model);
+        trainer_report_run(trainer);
+        trainer_report_start(trainer, found);
+        if (found && !why)
+            warn_of_stretched_cosine(trainer, checkpoint);
+        if (!why)
+            trainer->progress.finished = 0;
+    }
+    if (checkpoint)
+        checkpoint_release(checkpoint);
+    mem_free(checkpoint);
+    return status;
+}
+
+enum status trainer_run(const struct comm *comm, const struct trainer_config *config, struct terminal *log,
+                        struct error *e)
+{
+    struct trainer *trainer = mem_alloc(1, sizeof *trainer, "a trainer", e);
+    enum status status = comm_agree(comm, trainer ? STATUS_OK : STATUS_OS, e);
+    if (status) {
+        mem_free(trainer);
+        return status;
+    }
+    trainer->comm = comm;
+    trainer->config = config;
+    trainer->log = comm->rank == 0 ? log : NULL;
+    trainer->saved_step = -1;
+    trainer->begun = trainer->log_begun = trainer_clock();
+    trainer->final_valid_loss = trainer->final_test_loss = NAN;
+    signals_catch(); /* to the end of the process: a late signal must not spoil the exit status */
+    status = trainer_check(trainer, e);
+    if (!status)
+        status = begin(trainer, e);
+    bool begun = !status;
+    trainer->log_begun = trainer_clock();
+    trainer->first_step = trainer->progress.step;
+    if (!status && !trainer->already_finished)
+        status = loop(trainer, e);
+    if (begun) {
+        struct error reason;
+        enum status written = comm_agree(comm, trainer_write_summary(trainer, status, &reason), &reason);
+        if (written && !status) {
+            *e = reason;
+            status = written;
+        }
+    }
+    if (trainer->log)
+        terminal_finish(trainer->log);
+    trainer_release(trainer);
+    mem_free(trainer);
+    return status;
+}

@@ -1,0 +1,122 @@
+/* The parts of the trainer: what they share, and what each gives the others. */
+#ifndef UNROLL_TRAIN_TRAINER_PRIVATE_H
+#define UNROLL_TRAIN_TRAINER_PRIVATE_H
+
+#include "unroll/data/corpus.h"
+#include "unroll/data/stream.h"
+#include "unroll/nn/model.h"
+#include "unroll/train/evaluator.h"
+#include "unroll/train/metrics.h"
+#include "unroll/train/placement.h"
+#include "unroll/train/rundir.h"
+#include "unroll/train/trainer.h"
+#include "unroll/train/watchdog.h"
+
+/* Why the run should stop, as it travels with the losses; the largest of all ranks counts. */
+#define REQUEST_NONE 0
+#define REQUEST_TIME 1
+#define REQUEST_SIGNAL 100 /* + the signal's number */
+#define REQUEST_ERROR 1000 /* a rank cannot go on: agree on its error */
+
+struct trainer {
+    const struct comm *comm;
+    const struct trainer_config *config;
+    struct terminal *log; /* NULL on ranks that say nothing */
+    struct placement placement;
+    struct checkpoint_build build;
+
+    struct corpus *corpus;
+    struct model_config shape; /* with the corpus's vocabulary */
+    int groups, group_begin, group_end, lane_begin, lane_end;
+    struct param_table table;
+    float *values; /* [table.total] */
+    struct optimizer *optimizer;
+    struct reducer *reducer;
+    struct model *model;
+    struct stream *stream;
+    struct evaluator *valid; /* NULL without validation text */
+    int64_t windows;         /* of an epoch */
+
+    struct progress progress;
+
+    /* exchange of losses: one message of 1 + groups doubles per rank */
+    double *mine, *all, *losses;
+    size_t *bytes, *offset; /* [ranks] */
+    int request;            /* REQUEST_... of all ranks, as of the last exchange */
+
+    /* saving; rank 0 only, but for `snapshot` and the first array of states */
+    struct rundir *rundir;
+    struct metrics *metrics, *timing;
+    struct checkpoint *snapshot;
+    float *lane_states, *states;         /* this rank's lanes of one state; all states of all lanes (rank 0) */
+    size_t *state_bytes, *state_offset;  /* [ranks] of one state */
+    int64_t saved_step;                  /* of the newest checkpoint on disk, -1 if there is none */
+    enum status save_status;             /* of the last attempt; the message is in save_error */
+    enum status best_status;
+    struct error save_error, best_error;
+
+    bool already_finished; /* the run had ended before this start, and nothing is to be done */
+    int64_t branched_from; /* step of the run that this one branched from, -1 */
+
+    /* this start of the program */
+    struct watchdog *watchdog;
+    double begun, renewed;      /* monotonic clock, seconds */
+    double seconds_before;      /* progress.seconds at the start */
+    double step_seconds;        /* spent in steps */
+    int64_t step_tokens;        /* targets of those steps */
+    double log_seconds, log_begun; /* since the last line of the log */
+    int64_t log_tokens;
+    int64_t first_step;
+    double grad_norm, lr;       /* of the last step */
+    double final_valid_loss, final_test_loss; /* NaN unless the run has ended */
+};
+
+double trainer_clock(void);
+/* The run is alive: for the watchdog, and for the lock. */
+void trainer_beat(struct trainer *trainer, const char *phase);
+
+/* ---- trainer_setup.c: all collective ---- */
+/* What can be checked before anything is written or much memory is taken. */
+enum status trainer_check(struct trainer *trainer, struct error *e);
+/* The model and all that belongs to it. */
+enum status trainer_build(struct trainer *trainer, struct error *e);
+/* The run directory and its files. `trainer_open_files` comes after the resuming, which may refuse. */
+enum status trainer_open_directory(struct trainer *trainer, struct error *e);
+enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
+void trainer_release(struct trainer *trainer); /* not collective */
+
+/* ---- trainer_resume.c: collective ---- */
+/* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets
+ * trainer->groups and branched_from. */
+enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e);
+/* Puts it in place on all ranks. */
+enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
+
+/* ---- trainer_step.c: collective ---- */
+int64_t trainer_total_steps(const struct trainer *trainer);
+enum status trainer_step(struct trainer *trainer, struct error *e);
+/* This rank's wish to stop. */
+int trainer_wish(const struct trainer *trainer);
+
+/* ---- trainer_save.c: collective ---- */
+/* STATUS_INTERNAL if the ranks' parameters or optimizers differ. */
+enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
+/* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not returned. */
+enum status trainer_save(struct trainer *trainer, struct error *e);
+enum status trainer_save_best(struct trainer *trainer, struct error *e);
+
+/* ---- trainer_report.c: not collective; they do nothing but on rank 0 ---- */
+void trainer_tell(struct trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trainer_warn(struct trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void trainer_report_start(struct trainer *trainer, bool resumed);
+void trainer_report_step(struct trainer *trainer, int64_t epoch);
+void trainer_report_skip(struct trainer *trainer, const char *what);
+void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
+void trainer_report_saved(struct trainer *trainer, double seconds);
+void trainer_report_end(struct trainer *trainer, const char *why);
+double trainer_train_loss(const struct trainer *trainer);
+/* Lines of metrics.jsonl before the first step. */
+void trainer_report_run(struct trainer *trainer);
+enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e);
+
+#endif

@@ -1,0 +1,307 @@
+/* What rank 0 tells: the log for people, metrics.jsonl and timing.jsonl, and the summary. */
+#include "trainer_private.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/sys/json.h"
+
+#define MESSAGE 1200
+
+void trainer_tell(struct trainer *trainer, const char *format, ...)
+{
+    char text[MESSAGE];
+    if (!trainer->log)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    terminal_message(trainer->log, "%s", text);
+}
+
+void trainer_warn(struct trainer *trainer, const char *format, ...)
+{
+    char text[MESSAGE];
+    if (!trainer->log)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    terminal_message(trainer->log, "unroll: warning: %s", text);
+}
+
+/* Ends a line's object and appends it. A line that cannot be had for want of memory is left out; metrics_sync tells. */
+static void put_line(struct metrics *metrics, struct json *json)
+{
+    const char *text;
+    json_object_end(json);
+    if (json_text(json, &text, NULL) == STATUS_OK)
+        metrics_line(metrics, text);
+    json_release(json);
+}
+
+static void begin_line(struct json *json, const char *type)
+{
+    json_init(json);
+    json_object_begin(json, NULL);
+    json_put_string(json, "type", type);
+}
+
+/* Mean loss of the epoch that the last step belongs to. */
+double trainer_train_loss(const struct trainer *trainer)
+{
+    return trainer->progress.epoch_tokens > 0
+               ? trainer->progress.epoch_loss / (double)trainer->progress.epoch_tokens
+               : NAN;
+}
+
+static double mean(double sum, int64_t count)
+{
+    return count > 0 ? sum / (double)count : NAN;
+}
+
+static void format_duration(double seconds, char text[32])
+{
+    long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;
+    snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void trainer_report_run(struct trainer *trainer)
+{
+    const struct trainer_config *config = trainer->config;
+    struct json json;
+    if (!trainer->metrics || metrics_bytes(trainer->metrics) > 0)
+        return;
+    begin_line(&json, "run");
+    json_put_string(&json, "cell", cell_name(trainer->shape.cell));
+    json_put_int(&json, "layers", trainer->shape.layers);
+    json_put_int(&json, "embedding", trainer->shape.embedding);
+    json_put_int(&json, "hidden", trainer->shape.hidden);
+    json_put_int(&json, "vocab", trainer->shape.vocab);
+    json_put_bool(&json, "tied", trainer->shape.tied);
+    json_put_double(&json, "dropout", trainer->shape.dropout);
+    json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
+    json_put_int(&json, "batch", config->batch);
+    json_put_int(&json, "bptt", config->bptt);
+    json_put_int(&json, "lane_groups", trainer->groups);
+    json_put_string(&json, "optimizer", optimizer_name(config->optimizer.kind));
+    json_put_string(&json, "schedule", schedule_name(config->schedule.kind));
+    json_put_uint(&json, "seed", config->seed);
+    json_put_string(&json, "corpus_digest", trainer->corpus->digest);
+    json_put_int(&json, "steps_per_epoch", trainer->windows);
+    json_put_int(&json, "tokens_per_epoch", trainer->corpus->tokens[SPLIT_TRAIN] - 1);
+    if (trainer->branched_from >= 0)
+        json_put_int(&json, "branched_from", trainer->branched_from);
+    put_line(trainer->metrics, &json);
+}
+
+void trainer_report_start(struct trainer *trainer, bool resumed)
+{
+    const struct checkpoint_build *build = &trainer->build;
+    const struct trainer_config *config = trainer->config;
+    if (!trainer->log)
+        return;
+    trainer_tell(trainer, "corpus '%s': %lld tokens to train on, vocabulary %d (%s)", config->corpus,
+                 (long long)trainer->corpus->tokens[SPLIT_TRAIN], trainer->shape.vocab,
+                 level_name(trainer->corpus->vocab->level));
+    trainer_tell(trainer, "model: %s, %d x %d, embedding %d, %zu parameters; %d rank%s x %d thread%s, %d lanes in %d groups",
+                 cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden,
+                 trainer->shape.embedding, trainer->table.elements, build->ranks, build->ranks == 1 ? "" : "s",
+                 build->threads, build->threads == 1 ? "" : "s", config->batch, trainer->groups);
+    if (trainer->branched_from >= 0)
+        trainer_tell(trainer, "branching from '%s' at step %lld into '%s'", config->run,
+                     (long long)trainer->branched_from, trainer->rundir->path);
+    else if (resumed)
+        trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
+                     (long long)trainer->progress.step, (long long)trainer_total_steps(trainer));
+    struct json json;
+    begin_line(&json, "start");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_int(&json, "ranks", build->ranks);
+    json_put_int(&json, "threads", build->threads);
+    json_put_string(&json, "version", build->version);
+    json_put_string(&json, "kernel", build->kernel);
+    json_put_string(&json, "instructions", build->instructions);
+    put_line(trainer->timing, &json);
+}
+
+/* Times of the phases of the steps since the last line. */
+static void put_timing(struct trainer *trainer, double seconds, double rate)
+{
+    struct model_phases phases;
+    struct json json;
+    model_take_phases(trainer->model, &phases);
+    begin_line(&json, "train");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_double(&json, "seconds", seconds);
+    json_put_double(&json, "tokens_per_second", rate);
+    json_object_begin(&json, "phases");
+    json_put_double(&json, "input_projection", phases.input_projection);
+    json_put_double(&json, "recurrent_forward", phases.recurrent_forward);
+    json_put_double(&json, "output_layer", phases.output_layer);
+    json_put_double(&json, "recurrent_backward", phases.recurrent_backward);
+    json_put_double(&json, "weight_gradients", phases.weight_gradients);
+    json_put_double(&json, "other", phases.other);
+    json_object_end(&json);
+    put_line(trainer->timing, &json);
+}
+
+void trainer_report_step(struct trainer *trainer, int64_t epoch)
+{
+    const struct progress *progress = &trainer->progress;
+    if (!trainer->metrics)
+        return;
+    double loss = mean(progress->log_loss, progress->log_tokens);
+    struct json json;
+    begin_line(&json, "train");
+    json_put_int(&json, "step", progress->step);
+    json_put_int(&json, "epoch", epoch + 1);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_double(&json, "loss", loss);
+    json_put_double(&json, "grad_norm", trainer->grad_norm);
+    json_put_double(&json, "lr", trainer->lr);
+    json_put_int(&json, "skipped", progress->skipped);
+    put_line(trainer->metrics, &json);
+
+    double seconds = trainer->step_seconds - trainer->log_seconds;
+    double rate = seconds > 0 ? (double)(trainer->step_tokens - trainer->log_tokens) / seconds : 0;
+    trainer->log_seconds = trainer->step_seconds;
+    trainer->log_tokens = trainer->step_tokens;
+    put_timing(trainer, seconds, rate);
+    int64_t total = trainer_total_steps(trainer), done = progress->step - trainer->first_step;
+    char left[32], epochs[64];
+    format_duration((trainer_clock() - trainer->log_begun) / (double)done * (double)(total - progress->step), left);
+    if (total == trainer->config->epochs * trainer->windows)
+        snprintf(epochs, sizeof epochs, "epoch %lld/%lld  ", (long long)epoch + 1, (long long)trainer->config->epochs);
+    else
+        snprintf(epochs, sizeof epochs, "epoch %lld  ", (long long)epoch + 1);
+    terminal_progress(trainer->log, "%sstep %lld/%lld  loss %.4f  perplexity %.2f  norm %.2f  lr %.3g  %.0f tokens/s  %s left",
+                      epochs, (long long)progress->step, (long long)total, loss, exp(loss), trainer->grad_norm,
+                      trainer->lr, rate, left);
+}
+
+void trainer_report_skip(struct trainer *trainer, const char *what)
+{
+    struct json json;
+    if (!trainer->metrics)
+        return;
+    begin_line(&json, "skip");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_string(&json, "not_finite", what);
+    put_line(trainer->metrics, &json);
+    trainer_warn(trainer, "step %lld was skipped: its %s is not finite (%lld in a row)",
+                 (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
+}
+
+void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
+{
+    const struct progress *progress = &trainer->progress;
+    bool plateau = trainer->config->schedule.kind == SCHEDULE_PLATEAU;
+    int64_t epoch = progress->window == 0 ? progress->epoch : progress->epoch + 1;
+    struct json json;
+    if (!trainer->metrics)
+        return;
+    begin_line(&json, "valid");
+    json_put_int(&json, "step", progress->step);
+    json_put_int(&json, "epoch", epoch);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_double(&json, "loss", progress->valid_loss);
+    json_put_double(&json, "perplexity", exp(progress->valid_loss));
+    json_put_bool(&json, "best", best);
+    if (plateau)
+        json_put_double(&json, "lr_factor", progress->lr_factor);
+    put_line(trainer->metrics, &json);
+    char change[64] = "";
+    if (lr_changed)
+        snprintf(change, sizeof change, "; learning rate is now x %.4g", progress->lr_factor);
+    trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f  perplexity %.2f%s%s", (long long)epoch,
+                 (long long)progress->step, progress->valid_loss, exp(progress->valid_loss), best ? "  (best)" : "",
+                 change);
+}
+
+void trainer_report_saved(struct trainer *trainer, double seconds)
+{
+    struct json json;
+    if (!trainer->timing)
+        return;
+    begin_line(&json, "checkpoint");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_double(&json, "seconds", seconds);
+    put_line(trainer->timing, &json);
+}
+
+void trainer_report_end(struct trainer *trainer, const char *why)
+{
+    const struct progress *progress = &trainer->progress;
+    char hex[33], total[32];
+    struct json json;
+    if (!trainer->metrics)
+        return;
+    param_digest(&trainer->table, trainer->values, hex);
+    begin_line(&json, "end");
+    json_put_int(&json, "step", progress->step);
+    json_put_int(&json, "epoch", progress->window == 0 ? progress->epoch : progress->epoch + 1);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_string(&json, "why", why);
+    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
+    if (trainer->valid)
+        json_put_double(&json, "valid_loss", trainer->final_valid_loss);
+    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
+        json_put_double(&json, "test_loss", trainer->final_test_loss);
+    json_put_string(&json, "parameters_digest", hex);
+    put_line(trainer->metrics, &json);
+    format_duration(progress->seconds, total);
+    trainer_tell(trainer, "finished (%s): %lld steps, %lld tokens in %s", why, (long long)progress->step,
+                 (long long)progress->tokens, total);
+    if (trainer->valid)
+        trainer_tell(trainer, "validation loss %.4f  perplexity %.2f", trainer->final_valid_loss,
+                     exp(trainer->final_valid_loss));
+    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
+        trainer_tell(trainer, "test loss %.4f  perplexity %.2f", trainer->final_test_loss,
+                     exp(trainer->final_test_loss));
+}
+
+enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
+{
+    const struct progress *progress = &trainer->progress;
+    const char *path = trainer->config->json_summary, *text;
+    char hex[33];
+    struct json json;
+    if (!path || trainer->comm->rank != 0 || !trainer->values)
+        return STATUS_OK;
+    param_digest(&trainer->table, trainer->values, hex);
+    double valid = isnan(trainer->final_valid_loss) ? progress->valid_loss : trainer->final_valid_loss;
+    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
+                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
+                                            : 0;
+    json_init(&json);
+    json_object_begin(&json, NULL);
+    json_put_int(&json, "steps", progress->step);
+    json_put_double(&json, "epochs", (double)progress->epoch + (double)progress->window / (double)trainer->windows);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_double(&json, "seconds", progress->seconds);
+    json_put_double(&json, "tokens_per_second", rate);
+    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
+    json_put_double(&json, "valid_loss", valid);
+    json_put_double(&json, "valid_perplexity", exp(valid));
+    json_put_double(&json, "best_valid_loss", progress->best_valid_loss);
+    json_put_int(&json, "best_step", progress->best_step);
+    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
+        json_put_double(&json, "test_loss", trainer->final_test_loss);
+    json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
+    json_put_string(&json, "parameters_digest", hex);
+    json_put_int(&json, "skipped_steps", progress->skipped);
+    json_put_int(&json, "ranks", trainer->build.ranks);
+    json_put_int(&json, "threads", trainer->build.threads);
+    json_put_int(&json, "exit_status", (int64_t)exit_status);
+    json_object_end(&json);
+    enum status status = json_text(&json, &text, e);
+    if (!status)
+        status = file_replace(path, text, strlen(text), NULL, e);
+    json_release(&json);
+    return status;
+}

@@ -1,0 +1,256 @@
+#include "trainer_private.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+
+/* ---- rank 0: looking for the newest checkpoint that is whole ---- */
+
+/* Tries the checkpoints of a directory from the newest on. None at all: *found is false. */
+static enum status read_newest(struct trainer *trainer, const struct rundir *rundir, struct checkpoint *checkpoint,
+                               bool *found, struct error *e)
+{
+    int64_t *steps;
+    int count;
+    *found = false;
+    enum status status = rundir_list(rundir, &steps, &count, e);
+    for (int i = 0; i < count && !status && !*found; i++) {
+        char path[FILE_PATH_MAX];
+        struct error reason;
+        rundir_checkpoint(rundir, steps[i], path);
+        enum status result = checkpoint_read(path, CHECKPOINT_ALL, checkpoint, &reason);
+        if (!result && !checkpoint->optimizer) {
+            result = error_set(&reason, STATUS_CHECKPOINT, "cannot resume from '%.300s': it was made for use only", path);
+            checkpoint_release(checkpoint);
+        }
+        *found = !result;
+        if (result == STATUS_CHECKPOINT && i + 1 < count)
+            trainer_warn(trainer, "%s; trying the one before", reason.text);
+        else if (result)
+            status = error_set(e, result, "%s", reason.text);
+    }
+    mem_free(steps);
+    return status;
+}
+
+static const char *stored_value(const struct checkpoint *checkpoint, const char *name)
+{
+    for (int i = 0; i < checkpoint->options; i++)
+        if (strcmp(checkpoint->option[i].name, name) == 0)
+            return checkpoint->option[i].value;
+    return NULL;
+}
+
+/* The same mathematics, option by option; a change is refused with both values. */
+static enum status compare_options(const struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
+{
+    char changes[300] = "";
+    size_t length = 0;
+    int changed = 0;
+    for (int i = 0; i < trainer->config->options; i++) {
+        const struct trainer_option *option = &trainer->config->option[i];
+        const char *was = stored_value(checkpoint, option->text.name);
+        if (!option->mathematics || (was && strcmp(was, option->text.value) == 0))
+            continue;
+        changed++;
+        if (length < sizeof changes)
+            length += (size_t)snprintf(changes + length, sizeof changes - length, "%s--%s was %.60s and is now %.60s",
+                                       length ? ", " : "", option->text.name, was ? was : "not there",
+                                       option->text.value);
+    }
+    if (changed == 0)
+        return STATUS_OK;
+    return error_set(e, STATUS_CHECKPOINT,
+                     "cannot resume '%.150s' with other options: %s; use the same, or start a new run from it with "
+                     "--branch NEWDIR", trainer->config->run, changes);
+}
+
+static enum status compare_data(const struct trainer *trainer, const struct checkpoint *checkpoint, const char *run,
+                                struct error *e)
+{
+    char was[33], is[33];
+    vocab_digest(checkpoint->vocab, was);
+    vocab_digest(trainer->corpus->vocab, is);
+    if (strcmp(was, is) != 0)
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot resume '%.150s' with corpus '%.150s': its vocabulary (%d entries, digest %.8s) is not "
+                         "that of the run (%d entries, digest %.8s); use the corpus that the run began with",
+                         run, trainer->config->corpus, trainer->corpus->vocab->size, is, checkpoint->vocab->size, was);
+    if (!trainer->config->branch && strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0)
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot resume '%.150s' with corpus '%.150s': its digest is %.8s, that of the run's corpus "
+                         "%.8s; use the corpus that the run began with, or --branch NEWDIR",
+                         run, trainer->config->corpus, trainer->corpus->digest, checkpoint->corpus_digest);
+    return STATUS_OK;
+}
+
+/* A branch may change anything but the parameters' shapes. */
+static enum status compare_shape(const struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
+{
+    const struct model_config *was = &checkpoint->model, *is = &trainer->shape;
+    if (was->cell == is->cell && was->layers == is->layers && was->embedding == is->embedding &&
+        was->hidden == is->hidden && was->tied == is->tied)
+        return STATUS_OK;
+    return error_set(e, STATUS_CHECKPOINT,
+                     "cannot branch from '%.150s': its model is --cell %s --layers %d --embedding %d --hidden %d%s; use "
+                     "the same, or start anew without --branch", trainer->config->run, cell_name(was->cell),
+                     was->layers, was->embedding, was->hidden, was->tied ? " --tied" : " --no-tied");
+}
+
+/* Makes a checkpoint of another run the beginning of this one. */
+static void begin_branch(struct trainer *trainer, struct checkpoint *checkpoint)
+{
+    struct progress *progress = &checkpoint->progress;
+    trainer->branched_from = progress->step;
+    progress->metrics_bytes = 0;
+    progress->finished = 0;
+    progress->seconds = 0;
+    progress->valid_loss = progress->best_valid_loss = NAN;
+    progress->valid_step = -1;
+    progress->best_step = 0;
+    progress->stalls = progress->plateau_stalls = 0;
+    progress->lr_factor = 1;
+    progress->log_loss = 0;
+    progress->log_tokens = 0;
+    if (checkpoint->batch != trainer->config->batch || checkpoint->bptt != trainer->config->bptt ||
+        strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0) {
+        /* Its lanes are not ours: the epoch starts anew, with empty states. */
+        progress->window = 0;
+        mem_free(checkpoint->states);
+        checkpoint->states = NULL;
+    }
+}
+
+static enum status find_source(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
+{
+    struct rundir *source;
+    enum status status = rundir_look(trainer->config->run, &source, e);
+    if (!status)
+        status = read_newest(trainer, source, checkpoint, found, e);
+    rundir_close(source);
+    if (!status && !*found)
+        status = error_set(e, STATUS_NOINPUT, "cannot branch from '%.200s': it holds no checkpoint; name a run that has "
+                           "one with --run", trainer->config->run);
+    if (!status)
+        status = compare_shape(trainer, checkpoint, e);
+    if (!status)
+        status = compare_data(trainer, checkpoint, trainer->config->run, e);
+    if (!status)
+        begin_branch(trainer, checkpoint);
+    return status;
+}
+
+/* Rank 0. */
+static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    enum status status = read_newest(trainer, trainer->rundir, checkpoint, found, e);
+    if (status)
+        return status;
+    const char *path = trainer->rundir->path;
+    if (*found && config->resume == RESUME_NEVER)
+        return error_set(e, STATUS_CANTCREATE, "'%.200s' holds a run of %" PRId64 " steps already; name another --run, or "
+                         "go on with it by --resume auto", path, checkpoint->progress.step);
+    if (!*found && config->branch)
+        return find_source(trainer, checkpoint, found, e);
+    if (!*found && config->resume == RESUME_MUST)
+        return error_set(e, STATUS_NOINPUT, "cannot resume '%.200s': it holds no checkpoint; check the path, or start a "
+                         "new run with --resume auto", path);
+    if (!*found)
+        return STATUS_OK;
+    status = compare_options(trainer, checkpoint, e);
+    return status ? status : compare_data(trainer, checkpoint, path, e);
+}
+
+static void warn_of_other_arithmetic(struct trainer *trainer, const struct checkpoint_build *was)
+{
+    const struct checkpoint_build *is = &trainer->build;
+    if (strcmp(was->kernel, is->kernel) != 0 || strcmp(was->instructions, is->instructions) != 0)
+        trainer_warn(trainer,
+                     "exactness ends here: the run so far was computed with BLIS kernel '%s' and %s instructions, from "
+                     "now on with '%s' and %s", was->kernel, was->instructions, is->kernel, is->instructions);
+    else if (strcmp(was->version, is->version) != 0 || strcmp(was->revision, is->revision) != 0 ||
+             strcmp(was->flags, is->flags) != 0)
+        trainer_warn(trainer, "another build: the run so far was computed by version %s %s, from now on by %s %s; the "
+                     "results may differ in the last bits", was->version, was->revision, is->version, is->revision);
+}
+
+enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
+{
+    enum status status = STATUS_OK;
+    const struct trainer_config *config = trainer->config;
+    *found = false;
+    trainer->branched_from = -1;
+    if (trainer->rundir)
+        status = find(trainer, checkpoint, found, e);
+    status = comm_agree(trainer->comm, status, e);
+    if (status)
+        return status;
+    trainer->groups = config->groups > 0 ? config->groups : lane_groups_default(config->batch, config->bptt);
+    if (*found) {
+        /* Another version may choose another default; a run keeps what it began with. */
+        if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->bptt)
+            trainer->groups = checkpoint->groups;
+        warn_of_other_arithmetic(trainer, &checkpoint->build);
+    }
+    comm_broadcast(trainer->comm, &trainer->groups, sizeof trainer->groups, 0);
+    comm_broadcast(trainer->comm, &trainer->branched_from, sizeof trainer->branched_from, 0);
+    comm_broadcast(trainer->comm, found, sizeof *found, 0);
+    return STATUS_OK;
+}
+
+/* ---- all ranks ---- */
+
+static void restore_optimizer(struct trainer *trainer, const struct checkpoint *checkpoint)
+{
+    struct optimizer *optimizer = trainer->optimizer;
+    bool same = trainer->comm->rank == 0 && checkpoint->optimizer->config.kind == optimizer->config.kind;
+    if (same) {
+        optimizer->updates = checkpoint->optimizer->updates;
+        for (int slot = 0; slot < optimizer->slots; slot++)
+            memcpy(optimizer->slot[slot], checkpoint->optimizer->slot[slot], trainer->table.total * sizeof(float));
+    }
+    /* A branch with another optimizer starts it fresh: what was broadcast then are zeros. */
+    comm_broadcast(trainer->comm, &optimizer->updates, sizeof optimizer->updates, 0);
+    for (int slot = 0; slot < optimizer->slots; slot++)
+        comm_broadcast(trainer->comm, optimizer->slot[slot], trainer->table.total * sizeof(float), 0);
+}
+
+static void restore_states(struct trainer *trainer, const struct checkpoint *checkpoint)
+{
+    bool have = trainer->comm->rank == 0 && checkpoint->states;
+    comm_broadcast(trainer->comm, &have, sizeof have, 0);
+    if (!have)
+        return;
+    size_t state = (size_t)trainer->config->batch * (size_t)trainer->shape.hidden;
+    for (int i = 0; i < model_state_count(&trainer->shape); i++) {
+        const float *all = trainer->comm->rank == 0 ? checkpoint->states + (size_t)i * state : NULL;
+        comm_scatterv(trainer->comm, all, trainer->state_bytes, trainer->state_offset, trainer->lane_states, 0);
+        model_state_set(trainer->model, i, trainer->lane_states);
+    }
+}
+
+enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
+{
+    size_t bytes = trainer->table.total * sizeof(float);
+    if (trainer->comm->rank == 0) {
+        trainer->progress = checkpoint->progress;
+        memcpy(trainer->values, checkpoint->values, bytes);
+    }
+    comm_broadcast(trainer->comm, &trainer->progress, sizeof trainer->progress, 0);
+    comm_broadcast(trainer->comm, trainer->values, bytes, 0);
+    restore_optimizer(trainer, checkpoint);
+    restore_states(trainer, checkpoint);
+    if (trainer->progress.window >= trainer->windows)
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot resume: window %" PRId64 " of an epoch that has %" PRId64 " windows; use the corpus that "
+                         "the run began with", trainer->progress.window, trainer->windows);
+    stream_seek(trainer->stream, trainer->progress.window);
+    if (trainer->branched_from < 0)
+        trainer->saved_step = trainer->progress.step;
+    trainer->seconds_before = trainer->progress.seconds;
+    return STATUS_OK;
+}

@@ -1,0 +1,347 @@
+#include "trainer_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/mem.h"
+#include "unroll/sys/blas.h"
+
+/* ---- are all ranks the same program on the same data? ---- */
+
+static enum status digest_file(const char *path, struct digest *digest, struct error *e)
+{
+    size_t size = (size_t)1 << 20;
+    char *piece = mem_alloc(size, 1, "a piece of a file", e);
+    if (!piece)
+        return STATUS_OS;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : 1;
+    while (got > 0) {
+        got = read(fd, piece, size);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            digest_add(digest, piece, (size_t)got);
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    mem_free(piece);
+    return got < 0 ? STATUS_IO : STATUS_OK;
+}
+
+/* The program file itself: two builds of one version may differ in their flags. Without /proc what it says of itself. */
+static enum status digest_program(const struct checkpoint_build *build, char hex[DIGEST_TEXT], struct error *e)
+{
+    struct digest *digest = digest_new(e);
+    if (!digest)
+        return STATUS_OS;
+    digest_add(digest, build->version, sizeof build->version);
+    digest_add(digest, build->revision, sizeof build->revision);
+    digest_add(digest, build->flags, sizeof build->flags);
+    digest_add(digest, build->instructions, sizeof build->instructions);
+    (void)digest_file("/proc/self/exe", digest, NULL);
+    digest_text(digest, hex);
+    digest_free(digest);
+    return STATUS_OK;
+}
+
+/* Collective. The lowest rank whose text differs from rank 0's, -1 if none does. */
+static int first_different(const struct comm *comm, const char *text, size_t size)
+{
+    char of_first[64] = "";
+    CHECK(size <= sizeof of_first);
+    memcpy(of_first, text, size);
+    comm_broadcast(comm, of_first, size, 0);
+    int64_t found = comm_max(comm, memcmp(of_first, text, size) != 0 ? comm->size - comm->rank : 0);
+    return found ? comm->size - (int)found : -1;
+}
+
+static enum status check_builds(struct trainer *trainer, struct error *e)
+{
+    struct blas_tile tile;
+    char hex[DIGEST_TEXT] = "";
+    checkpoint_build_here(&trainer->build);
+    enum status status = blas_init(&tile, e);
+    if (!status)
+        status = digest_program(&trainer->build, hex, e);
+    status = comm_agree(trainer->comm, status, e);
+    if (status)
+        return status;
+    snprintf(trainer->build.kernel, sizeof trainer->build.kernel, "%s", tile.kernel);
+    trainer->build.ranks = trainer->comm->size;
+    trainer->build.threads = trainer->placement.threads;
+    int odd = first_different(trainer->comm, hex, sizeof hex);
+    if (odd >= 0)
+        return error_set(e, STATUS_CONFIG,
+                         "mixed builds: rank %d runs another build of this program than rank 0; install the same file on "
+                         "all hosts", odd);
+    odd = first_different(trainer->comm, trainer->build.kernel, sizeof trainer->build.kernel);
+    if (odd >= 0)
+        trainer_warn(trainer,
+                     "mixed processors: rank %d computes with another BLIS kernel than rank 0 ('%s'); results will not "
+                     "be the same bits on other numbers of ranks, unless BLIS_ARCH_TYPE is set alike",
+                     odd, trainer->build.kernel);
+    return STATUS_OK;
+}
+
+static enum status check_corpus(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    enum status status = comm_agree(trainer->comm, corpus_open(config->corpus, &trainer->corpus, e), e);
+    if (status)
+        return status;
+    int odd = first_different(trainer->comm, trainer->corpus->digest, sizeof trainer->corpus->digest);
+    if (odd >= 0)
+        return error_set(e, STATUS_DATA,
+                         "corpora differ: rank %d finds another file under '%.200s' than rank 0; put the corpus on a "
+                         "file system that all hosts share", odd, config->corpus);
+    bool valid = trainer->corpus->tokens[SPLIT_VALID] >= 2;
+    if (!valid && config->patience > 0)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--patience': corpus '%.200s' has no validation text; prepare it with --valid or "
+                         "--split, or leave --patience out", config->corpus);
+    if (!valid && config->schedule.kind == SCHEDULE_PLATEAU)
+        trainer_warn(trainer, "the corpus has no validation text: the plateau schedule keeps --lr as it is");
+    return STATUS_OK;
+}
+
+/* That the summary can be written is better known before hours of training than after. */
+static enum status check_summary(const struct trainer *trainer, struct error *e)
+{
+    const char *path = trainer->config->json_summary;
+    if (!path || trainer->comm->rank != 0)
+        return STATUS_OK;
+    char folder[FILE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (strlen(path) + sizeof ".tmp" > sizeof folder)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter --json-summary", path);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    if (access(folder, W_OK | X_OK) != 0)
+        return error_set(e, STATUS_CANTCREATE, "cannot write '--json-summary %.200s': %s; name a file in a folder that "
+                         "can be written to", path, strerror(errno));
+    return STATUS_OK;
+}
+
+enum status trainer_check(struct trainer *trainer, struct error *e)
+{
+    char advice[ERROR_TEXT];
+    enum status status = placement_choose(trainer->comm, trainer->config->threads, &trainer->placement, advice, e);
+    if (status)
+        return status;
+    status = check_builds(trainer, e);
+    if (status)
+        return status;
+    if (advice[0])
+        trainer_warn(trainer, "%s", advice);
+    status = comm_agree(trainer->comm, check_summary(trainer, e), e);
+    if (!status)
+        status = check_corpus(trainer, e);
+    if (status)
+        return status;
+    trainer->shape = trainer->config->model;
+    trainer->shape.vocab = trainer->corpus->vocab->size;
+    return comm_agree(trainer->comm, model_config_check(&trainer->shape, e), e);
+}
+
+/* ---- the model and its arrays ---- */
+
+static enum status no_memory_unless(const void *pointer)
+{
+    return pointer ? STATUS_OK : STATUS_OS;
+}
+
+/* Buffers of the collective calls. Not collective. */
+static enum status build_exchange(struct trainer *trainer, struct error *e)
+{
+    size_t ranks = (size_t)trainer->comm->size, H = (size_t)trainer->shape.hidden;
+    size_t groups = (size_t)(trainer->group_end - trainer->group_begin);
+    size_t lanes = (size_t)(trainer->lane_end - trainer->lane_begin), batch = (size_t)trainer->config->batch;
+    const char *what = "buffers between ranks";
+    trainer->mine = mem_alloc(1 + groups, sizeof(double), what, e);
+    trainer->all = mem_alloc(ranks + (size_t)trainer->groups, sizeof(double), what, e);
+    trainer->losses = mem_alloc((size_t)trainer->groups, sizeof(double), what, e);
+    trainer->bytes = mem_alloc(ranks, sizeof(size_t), what, e);
+    trainer->offset = mem_alloc(ranks, sizeof(size_t), what, e);
+    trainer->state_bytes = mem_alloc(ranks, sizeof(size_t), what, e);
+    trainer->state_offset = mem_alloc(ranks, sizeof(size_t), what, e);
+    trainer->lane_states = mem_alloc(lanes * H, sizeof(float), "the carried state", e);
+    trainer->snapshot = mem_alloc(1, sizeof *trainer->snapshot, "a checkpoint", e);
+    if (trainer->comm->rank == 0)
+        trainer->states = mem_alloc((size_t)model_state_count(&trainer->shape) * batch * H, sizeof(float),
+                                    "the carried states of all lanes", e);
+    if (!trainer->mine || !trainer->all || !trainer->losses || !trainer->bytes || !trainer->offset ||
+        !trainer->state_bytes || !trainer->state_offset || !trainer->lane_states || !trainer->snapshot ||
+        (trainer->comm->rank == 0 && !trainer->states))
+        return STATUS_OS;
+    for (int rank = 0; rank < trainer->comm->size; rank++) {
+        int begin = lane_rank_begin(trainer->groups, trainer->comm->size, rank);
+        int end = lane_rank_begin(trainer->groups, trainer->comm->size, rank + 1);
+        size_t lane_begin = (size_t)lane_group_begin(trainer->config->batch, trainer->groups, begin);
+        size_t lane_end = (size_t)lane_group_begin(trainer->config->batch, trainer->groups, end);
+        trainer->bytes[rank] = (size_t)(end - begin + 1) * sizeof(double);
+        trainer->offset[rank] = (size_t)(begin + rank) * sizeof(double);
+        trainer->state_bytes[rank] = (lane_end - lane_begin) * H * sizeof(float);
+        trainer->state_offset[rank] = lane_begin * H * sizeof(float);
+    }
+    return STATUS_OK;
+}
+
+/* What stays the same in all checkpoints of this start. */
+static void prepare_snapshot(struct trainer *trainer)
+{
+    struct checkpoint *snapshot = trainer->snapshot;
+    const struct trainer_config *config = trainer->config;
+    snapshot->model = trainer->shape;
+    snapshot->batch = config->batch;
+    snapshot->bptt = config->bptt;
+    snapshot->groups = trainer->groups;
+    snapshot->table = trainer->table;
+    snapshot->values = trainer->values;
+    snapshot->vocab = trainer->corpus->vocab;
+    snapshot->options = config->options;
+    for (int i = 0; i < config->options; i++)
+        snapshot->option[i] = config->option[i].text;
+    memcpy(snapshot->corpus_digest, trainer->corpus->digest, sizeof snapshot->corpus_digest);
+    snapshot->build = trainer->build;
+}
+
+static void beat_of_evaluator(void *context)
+{
+    trainer_beat(context, "validation");
+}
+
+/* Not collective. */
+static enum status build_local(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    enum status status = build_exchange(trainer, e);
+    if (status)
+        return status;
+    trainer->values = mem_alloc(trainer->table.total, sizeof(float), "the parameters", e);
+    status = no_memory_unless(trainer->values);
+    if (!status)
+        status = param_init(&trainer->shape, &trainer->table, config->init, config->seed, trainer->values, e);
+    if (!status)
+        status = optimizer_create(&config->optimizer, &trainer->table, &trainer->optimizer, e);
+    struct stream_config slice = {SPLIT_TRAIN, config->batch, trainer->lane_begin,
+                                  trainer->lane_end - trainer->lane_begin, config->bptt};
+    if (!status)
+        status = stream_open(trainer->corpus, &slice, &trainer->stream, e);
+    struct model_shape shape = {
+        .bptt = config->bptt,
+        .batch = config->batch,
+        .groups = trainer->groups,
+        .group_begin = trainer->group_begin,
+        .group_end = trainer->group_end,
+        .threads = trainer->placement.threads,
+        .train = true,
+        .exact = config->reduction == REDUCTION_EXACT,
+        .seed = config->seed,
+    };
+    if (!status)
+        status = model_create(&trainer->shape, trainer->values, &shape, &trainer->model, e);
+    if (status)
+        return status;
+    trainer->windows = stream_windows(trainer->stream);
+    prepare_snapshot(trainer);
+    return watchdog_start(config->stall_timeout, trainer->comm->rank, &trainer->watchdog, e);
+}
+
+enum status trainer_build(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    int rank = trainer->comm->rank, ranks = trainer->comm->size;
+    param_table_build(&trainer->shape, &trainer->table);
+    enum status status =
+        reducer_create(trainer->comm, &trainer->table, trainer->groups, config->reduction, &trainer->reducer, e);
+    if (status)
+        return status;
+    trainer->group_begin = lane_rank_begin(trainer->groups, ranks, rank);
+    trainer->group_end = lane_rank_begin(trainer->groups, ranks, rank + 1);
+    trainer->lane_begin = lane_group_begin(config->batch, trainer->groups, trainer->group_begin);
+    trainer->lane_end = lane_group_begin(config->batch, trainer->groups, trainer->group_end);
+    status = comm_agree(trainer->comm, build_local(trainer, e), e);
+    if (status || trainer->corpus->tokens[SPLIT_VALID] < 2)
+        return status;
+    struct evaluator_config evaluation = {
+        .split = SPLIT_VALID,
+        .model = trainer->shape,
+        .batch = config->batch,
+        .bptt = config->bptt,
+        .groups = trainer->groups,
+        .threads = trainer->placement.threads,
+        .beat = beat_of_evaluator,
+        .beat_context = trainer,
+    };
+    return evaluator_create(trainer->comm, trainer->corpus, &evaluation, trainer->values, &trainer->valid, e);
+}
+
+/* ---- the run directory ---- */
+
+enum status trainer_open_directory(struct trainer *trainer, struct error *e)
+{
+    enum status status = STATUS_OK;
+    char notice[ERROR_TEXT] = "";
+    const char *path = trainer->config->branch ? trainer->config->branch : trainer->config->run;
+    if (trainer->comm->rank == 0)
+        status = rundir_open(path, &trainer->rundir, notice, e);
+    status = comm_agree(trainer->comm, status, e);
+    if (!status && notice[0])
+        trainer_warn(trainer, "%s", notice);
+    return status;
+}
+
+enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e)
+{
+    struct rundir *rundir = trainer->rundir;
+    if (!rundir)
+        return comm_agree(trainer->comm, STATUS_OK, e);
+    char path[FILE_PATH_MAX];
+    rundir_file(rundir, "config.ini", path);
+    enum status status = file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text),
+                                      &rundir->guard, e);
+    rundir_file(rundir, "metrics.jsonl", path);
+    if (!status)
+        status = metrics_open(path, &trainer->metrics, e);
+    rundir_file(rundir, "timing.jsonl", path);
+    if (!status)
+        status = metrics_open(path, &trainer->timing, e);
+    struct error reason;
+    if (!status && metrics_cut(trainer->metrics, fresh ? 0 : trainer->progress.metrics_bytes, &reason)) {
+        if (reason.status == STATUS_DATA)
+            trainer_warn(trainer, "%s; the run goes on, its record has a gap", reason.text);
+        else
+            status = error_set(e, reason.status, "%s", reason.text);
+    }
+    return comm_agree(trainer->comm, status, e);
+}
+
+void trainer_release(struct trainer *trainer)
+{
+    watchdog_stop(trainer->watchdog);
+    evaluator_free(trainer->valid);
+    stream_close(trainer->stream);
+    model_free(trainer->model);
+    reducer_free(trainer->reducer);
+    optimizer_free(trainer->optimizer);
+    corpus_close(trainer->corpus);
+    metrics_close(trainer->metrics);
+    metrics_close(trainer->timing);
+    rundir_close(trainer->rundir);
+    mem_free(trainer->values);
+    mem_free(trainer->mine);
+    mem_free(trainer->all);
+    mem_free(trainer->losses);
+    mem_free(trainer->bytes);
+    mem_free(trainer->offset);
+    mem_free(trainer->state_bytes);
+    mem_free(trainer->state_offset);
+    mem_free(trainer->lane_states);
+    mem_free(trainer->states);
+    mem_free(trainer->snapshot);
+}

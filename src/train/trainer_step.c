@@ -1,0 +1,160 @@
+#include "trainer_private.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "unroll/train/signals.h"
+
+int64_t trainer_total_steps(const struct trainer *trainer)
+{
+    int64_t steps = trainer->config->epochs * trainer->windows;
+    return trainer->config->max_steps > 0 && trainer->config->max_steps < steps ? trainer->config->max_steps : steps;
+}
+
+int trainer_wish(const struct trainer *trainer)
+{
+    int number = signals_seen();
+    if (number)
+        return REQUEST_SIGNAL + number;
+    /* Clocks differ between hosts: rank 0's counts. */
+    if (trainer->comm->rank == 0 && trainer->config->max_time > 0 &&
+        trainer_clock() - trainer->begun >= trainer->config->max_time)
+        return REQUEST_TIME;
+    return REQUEST_NONE;
+}
+
+/* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */
+static double exchange_losses(struct trainer *trainer, int request, const double *group_losses)
+{
+    int ranks = trainer->comm->size, mine = trainer->group_end - trainer->group_begin;
+    trainer->mine[0] = request;
+    if (group_losses)
+        memcpy(trainer->mine + 1, group_losses, (size_t)mine * sizeof(double));
+    else
+        memset(trainer->mine + 1, 0, (size_t)mine * sizeof(double));
+    comm_allgatherv(trainer->comm, trainer->mine, trainer->all, trainer->bytes, trainer->offset);
+    trainer->request = REQUEST_NONE;
+    double *next = trainer->losses;
+    for (int rank = 0; rank < ranks; rank++) {
+        const double *message = trainer->all + trainer->offset[rank] / sizeof(double);
+        size_t groups = trainer->bytes[rank] / sizeof(double) - 1;
+        if ((int)message[0] > trainer->request)
+            trainer->request = (int)message[0];
+        memcpy(next, message + 1, groups * sizeof(double));
+        next += groups;
+    }
+    return lane_tree_sum(trainer->losses, trainer->groups);
+}
+
+/* A loss that is not finite may have come from carried states that are not, and they would stay so: such lanes start
+ * anew. Which ones does not depend on ranks. */
+static void clear_bad_lanes(struct trainer *trainer)
+{
+    int lanes = trainer->lane_end - trainer->lane_begin, H = trainer->shape.hidden;
+    for (int state = 0; state < model_state_count(&trainer->shape); state++) {
+        model_state_get(trainer->model, state, trainer->lane_states);
+        for (int lane = 0; lane < lanes; lane++) {
+            bool finite = true;
+            for (int unit = 0; unit < H; unit++)
+                finite = finite && isfinite(trainer->lane_states[(size_t)lane * (size_t)H + (size_t)unit]);
+            if (!finite)
+                model_state_zero_lane(trainer->model, lane);
+        }
+    }
+}
+
+/* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
+static bool update(struct trainer *trainer, int64_t tokens)
+{
+    const struct trainer_config *config = trainer->config;
+    trainer_beat(trainer, "reduction");
+    const float *grad = reducer_sum(trainer->reducer);
+    double norm2 = reducer_norm2(trainer->reducer, trainer->placement.threads);
+    if (config->reduction == REDUCTION_FAST) /* MPI does not promise the same bits everywhere */
+        comm_broadcast(trainer->comm, &norm2, sizeof norm2, 0);
+    double norm = sqrt(norm2) / (double)tokens;
+    if (!isfinite(norm))
+        return false;
+    double clip = config->clip > 0 && norm > config->clip ? config->clip / norm : 1;
+    struct schedule_point point = {trainer->progress.step, trainer->progress.epoch, trainer_total_steps(trainer),
+                                   trainer->progress.lr_factor};
+    trainer->grad_norm = norm;
+    trainer->lr = schedule_lr(&config->schedule, &point);
+    trainer_beat(trainer, "update");
+    optimizer_update(trainer->optimizer, trainer->values, grad, (float)(clip / (double)tokens), trainer->lr,
+                     trainer->placement.threads);
+    model_pack(trainer->model);
+    return true;
+}
+
+static void count_step(struct trainer *trainer, bool updated, double loss, int64_t tokens)
+{
+    struct progress *progress = &trainer->progress;
+    if (updated) {
+        progress->epoch_loss += loss;
+        progress->epoch_tokens += tokens;
+        progress->log_loss += loss;
+        progress->log_tokens += tokens;
+        progress->skipped_in_row = 0;
+    } else {
+        progress->skipped++;
+        progress->skipped_in_row++;
+    }
+    progress->tokens += tokens;
+    progress->step++;
+    progress->window++;
+}
+
+enum status trainer_step(struct trainer *trainer, struct error *e)
+{
+    struct progress *progress = &trainer->progress;
+    double begun = trainer_clock();
+    struct window window;
+    struct model_loss loss = {NULL, NULL, NULL};
+    if (progress->window == 0) {
+        stream_seek(trainer->stream, 0);
+        progress->epoch_loss = 0;
+        progress->epoch_tokens = 0;
+    }
+    trainer_beat(trainer, "reading");
+    enum status status = stream_next(trainer->stream, &window, e);
+    if (!status) {
+        CHECK(window.T > 0);
+        trainer_beat(trainer, "forward and backward");
+        float *const *node_grads;
+        (void)reducer_nodes(trainer->reducer, &node_grads);
+        model_train(trainer->model, &window, progress->step, node_grads, &loss);
+    }
+    trainer_beat(trainer, "exchange of losses");
+    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
+    if (trainer->request == REQUEST_ERROR)
+        return comm_agree(trainer->comm, status, e);
+
+    int64_t tokens = stream_targets(trainer->stream, progress->window, 0, trainer->config->batch);
+    int64_t epoch = progress->epoch;
+    bool finite = isfinite(sum), updated = finite && update(trainer, tokens);
+    if (!finite)
+        clear_bad_lanes(trainer);
+    count_step(trainer, updated, sum, tokens);
+    if (progress->window == trainer->windows) {
+        progress->window = 0;
+        progress->epoch++;
+    }
+    trainer->step_seconds += trainer_clock() - begun;
+    trainer->step_tokens += tokens;
+    if (!updated)
+        trainer_report_skip(trainer, finite ? "gradient" : "loss");
+    if (progress->skipped_in_row >= TRAINER_SKIPS_MAX)
+        return error_set(e, STATUS_DIVERGED,
+                         "diverged: %s was not finite in %d steps in a row, the last was %lld; use a lower --lr or "
+                         "--clip, or go on from an earlier checkpoint with --branch",
+                         finite ? "the gradient" : "the loss", TRAINER_SKIPS_MAX, (long long)progress->step);
+    if (progress->step % trainer->config->log_every == 0) {
+        trainer_report_step(trainer, epoch);
+        progress->log_loss = 0;
+        progress->log_tokens = 0;
+    }
+    if (trainer->config->check_replicas > 0 && progress->step % trainer->config->check_replicas == 0)
+        return trainer_check_replicas(trainer, e);
+    return STATUS_OK;
+}
