@@ -161,7 +161,7 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e)
 {
     int64_t seen = 0;
-    enum status status = run_lanes(evaluator, &seen, e);
+    enum status status = comm_agree(evaluator->comm, run_lanes(evaluator, &seen, e), e);
     if (status)
         return status;
     comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->bytes, evaluator->offset);
