@@ -6,12 +6,13 @@
 
 static void print_report(const struct prepare_config *config, const struct prepare_report *report)
 {
-    printf("%s: level %s, vocabulary of %d tokens (%lld distinct in the training text), digest %s\n", config->output,
-           level_name(config->level), report->vocab, (long long)report->distinct, report->digest);
+    printf("wrote '%s': level %s, vocabulary of %d tokens (%lld distinct in the training text), digest %s\n",
+           config->output, level_name(config->level), report->vocab, (long long)report->distinct, report->digest);
+    printf("%-5s  %14s  %14s  %14s  %9s\n", "split", "bytes", "tokens", "unknown", "share");
     for (int i = 0; i < SPLITS; i++)
         if (report->tokens[i] > 0)
-            printf("%-5s  %lld tokens from %lld bytes, %lld unknown (%.3f %%)\n", split_name((enum split)i),
-                   (long long)report->tokens[i], (long long)report->bytes[i], (long long)report->unknowns[i],
+            printf("%-5s  %14lld  %14lld  %14lld  %7.3f %%\n", split_name((enum split)i), (long long)report->bytes[i],
+                   (long long)report->tokens[i], (long long)report->unknowns[i],
                    100.0 * (double)report->unknowns[i] / (double)report->tokens[i]);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);

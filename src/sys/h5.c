@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "h5_private.h"
@@ -107,6 +108,7 @@ struct h5 *h5_new(const char *name, struct error *e)
         return NULL;
     file->id = H5I_INVALID_HID;
     file->transfer = H5P_DEFAULT;
+    file->driver = H5I_INVALID_HID;
     file->name = mem_strdup(name, e);
     if (!file->name) {
         mem_free(file);
@@ -128,7 +130,9 @@ void h5_discard(struct h5 *file)
         (void)H5Pclose(file->transfer);
     if (file->id >= 0)
         (void)H5Fclose(file->id);
-    mem_free(file->image);
+    if (file->driver >= 0)
+        (void)H5FDunregister(file->driver);
+    free(file->image);
     mem_free(file->object);
     mem_free(file->name);
     mem_free(file);

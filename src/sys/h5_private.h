@@ -28,7 +28,10 @@ struct h5 {
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
     size_t objects, capacity;
-    char *image;              /* of a file made in memory: its bytes so far; owned */
+    hid_t driver;             /* of an image or serial file being written, see h5_driver.c */
+    int failure;              /* the first errno that its driver met; 0: none */
+    bool in_memory;           /* an image: */
+    char *image;              /* [image_bytes] its bytes so far; owned */
     size_t image_bytes;
 };
 
@@ -42,6 +45,9 @@ void h5_discard(struct h5 *file);
 /* Adds an object to the table; its fields other than the path are the caller's to fill. */
 struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error *e);
 struct h5_object *h5_find_object(struct h5 *file, const char *path); /* NULL if there is none */
+
+/* Makes our own driver write the file that will be created with these access properties. */
+enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e);
 
 /* Why HDF5's last call failed: its innermost message, or the system's words where an errno is in it. */
 const char *h5_reason(char text[H5_REASON_TEXT]);

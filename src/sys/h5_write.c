@@ -1,28 +1,39 @@
 /* Writing: into memory, through serial HDF5, or by all ranks through parallel HDF5. On a parallel file every function
  * agrees on the outcome of what can be checked beforehand before it enters a collective call, and on the call's result
  * after it, so that no rank leaves alone. */
+#include <errno.h>
 #include <mpi.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "h5_private.h"
 
 #include "unroll/base/mem.h"
 
-#define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
-
 static enum status agree(const struct h5 *file, enum status mine, struct error *e)
 {
     return file->parallel ? comm_agree(&file->comm, mine, e) : mine;
 }
 
-/* STATUS_IO: HDF5 failed while `verb` ("write", "make") was applied to `object`. */
-static enum status library_failed(const struct h5 *file, const char *verb, const char *object, struct error *e)
+/* `verb` ("write", "make") could not be applied to `object`: by our driver, or else by HDF5. */
+static enum status failed(const struct h5 *file, const char *verb, const char *object, struct error *e)
 {
     char text[H5_REASON_TEXT];
-    return error_set(e, STATUS_IO, "cannot %s '%s' in '%s': %s; check the free space and the disk", verb, object,
-                     file->name, h5_reason(text));
+    const char *reason = file->failure ? strerror(file->failure) : h5_reason(text);
+    bool memory = file->failure == ENOMEM;
+    enum status status = memory ? STATUS_OS : STATUS_IO;
+    const char *fix = memory ? "use more memory per rank" : "check the free space and the disk";
+    if (strcmp(object, "/") == 0)
+        return error_set(e, status, "cannot %s '%s': %s; %s", verb, file->name, reason, fix);
+    return error_set(e, status, "cannot %s '%s' in '%s': %s; %s", verb, object, file->name, reason, fix);
+}
+
+/* The end of every call that may write: what our driver kept from HDF5 comes out here, and the ranks agree. */
+static enum status finish(const struct h5 *file, enum status status, const char *verb, const char *object,
+                          struct error *e)
+{
+    if (status == STATUS_OK && file->failure)
+        status = failed(file, verb, object, e);
+    return agree(file, status, e);
 }
 
 /* What all three kinds of file have in common: the format's version, with checksums over all metadata, and no times. */
@@ -59,8 +70,9 @@ static enum status create(struct h5 *file, const char *name, hid_t access, struc
     enum status status = STATUS_OK;
     if (file->id < 0) {
         char text[H5_REASON_TEXT];
+        const char *reason = file->failure ? strerror(file->failure) : h5_reason(text);
         status = error_set(e, STATUS_CANTCREATE, "cannot create '%s': %s; check the folder, its permissions and the "
-                           "free space", file->name, h5_reason(text));
+                           "free space", file->name, reason);
     } else {
         struct h5_object *root = h5_add_object(file, "/", e);
         if (root)
@@ -75,92 +87,38 @@ static enum status create(struct h5 *file, const char *name, hid_t access, struc
     return status;
 }
 
-/* ---- images: HDF5 grows and fills memory that is ours, so that its bytes are handed over without a copy ---- */
-
-static void *image_realloc(void *pointer, size_t size, H5FD_file_image_op_t operation, void *context)
+/* An image or a serial file: both through our own driver. */
+static enum status create_own(const char *name, bool in_memory, struct h5 **out, struct error *e)
 {
-    struct h5 *file = context;
-    (void)pointer, (void)operation;
-    char *larger = realloc(file->image, size); /* moves pages instead of copying them */
-    if (!larger)
-        return NULL;
-    if (size > file->image_bytes)
-        memset(larger + file->image_bytes, 0, size - file->image_bytes);
-    file->image = larger;
-    file->image_bytes = size;
-    return larger;
-}
-
-static void *image_malloc(size_t size, H5FD_file_image_op_t operation, void *context)
-{
-    return image_realloc(NULL, size, operation, context);
-}
-
-static void *image_memcpy(void *target, const void *source, size_t size, H5FD_file_image_op_t operation, void *context)
-{
-    (void)operation, (void)context;
-    return memcpy(target, source, size);
-}
-
-static herr_t image_free(void *pointer, H5FD_file_image_op_t operation, void *context)
-{
-    (void)pointer, (void)operation, (void)context; /* h5_discard frees what h5_image_bytes did not hand over */
-    return 0;
-}
-
-static void *image_udata_copy(void *context)
-{
-    return context;
-}
-
-static herr_t image_udata_free(void *context)
-{
-    (void)context;
-    return 0;
+    *out = NULL;
+    enum status status = h5_library_begin(e);
+    if (status != STATUS_OK)
+        return status;
+    struct h5 *file = h5_new(name, e);
+    if (!file)
+        return STATUS_OS;
+    file->in_memory = in_memory;
+    hid_t access = access_properties();
+    status = h5_use_driver(file, access, e);
+    if (status == STATUS_OK)
+        status = create(file, name, access, e);
+    else if (access >= 0)
+        (void)H5Pclose(access);
+    if (status == STATUS_OK)
+        *out = file;
+    else
+        h5_discard(file);
+    return status;
 }
 
 enum status h5_create_image(struct h5 **out, struct error *e)
 {
-    *out = NULL;
-    enum status status = h5_library_begin(e);
-    if (status != STATUS_OK)
-        return status;
-    struct h5 *file = h5_new("file image", e);
-    if (!file)
-        return STATUS_OS;
-    hid_t access = access_properties();
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
-                                             image_udata_copy, image_udata_free, file};
-    if (access >= 0 && (H5Pset_fapl_core(access, IMAGE_STEP, false) < 0 ||
-                        H5Pset_file_image_callbacks(access, &callbacks) < 0)) {
-        (void)H5Pclose(access);
-        access = H5I_INVALID_HID;
-    }
-    char unique[64]; /* HDF5 takes two images of one name for the same file */
-    snprintf(unique, sizeof unique, "image-%p", (void *)file);
-    status = create(file, unique, access, e);
-    if (status == STATUS_OK)
-        *out = file;
-    else
-        h5_discard(file);
-    return status;
+    return create_own("file image", true, out, e);
 }
 
 enum status h5_create_serial(const char *path, struct h5 **out, struct error *e)
 {
-    *out = NULL;
-    enum status status = h5_library_begin(e);
-    if (status != STATUS_OK)
-        return status;
-    struct h5 *file = h5_new(path, e);
-    if (!file)
-        return STATUS_OS;
-    status = create(file, path, access_properties(), e);
-    if (status == STATUS_OK)
-        *out = file;
-    else
-        h5_discard(file);
-    return status;
+    return create_own(path, false, out, e);
 }
 
 enum status h5_create_parallel(const char *path, const struct comm *comm, struct h5 **out, struct error *e)
@@ -236,12 +194,12 @@ enum status h5_make_group(struct h5 *file, const char *path, struct error *e)
     hid_t properties = object_properties(H5P_GROUP_CREATE);
     hid_t id = properties < 0 ? properties : H5Gcreate2(file->id, path, H5P_DEFAULT, properties, H5P_DEFAULT);
     if (id < 0)
-        status = library_failed(file, "make the group", path, e);
+        status = failed(file, "make the group", path, e);
     else
         (void)H5Gclose(id);
     if (properties >= 0)
         (void)H5Pclose(properties);
-    return agree(file, status, e);
+    return finish(file, status, "make the group", path, e);
 }
 
 static hid_t create_dataset(struct h5 *file, const char *path, const struct h5_shape *shape)
@@ -277,8 +235,8 @@ enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_s
         object->shape.dims[1] = 1;
     object->id = create_dataset(file, path, &object->shape);
     if (object->id < 0)
-        status = library_failed(file, "make the dataset", path, e);
-    return agree(file, status, e);
+        status = failed(file, "make the dataset", path, e);
+    return finish(file, status, "make the dataset", path, e);
 }
 
 enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
@@ -300,12 +258,12 @@ enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64
     bool good = to >= 0 && from >= 0 && (count > 0 || H5Sselect_none(from) >= 0);
     char nothing = 0;
     if (!good || H5Dwrite(object->id, h5_memory_type(type), from, to, file->transfer, count ? data : &nothing) < 0)
-        status = library_failed(file, "write", path, e);
+        status = failed(file, "write", path, e);
     if (to >= 0)
         (void)H5Sclose(to);
     if (from >= 0)
         (void)H5Sclose(from);
-    return agree(file, status, e);
+    return finish(file, status, "write", path, e);
 }
 
 /* ---- attributes ---- */
@@ -324,14 +282,14 @@ static enum status set_attr(struct h5 *file, const char *object, const char *nam
     hid_t attr = owner >= 0 && space >= 0 ? H5Acreate2(owner, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT)
                                           : H5I_INVALID_HID;
     if (attr < 0 || H5Awrite(attr, memory_type, value) < 0)
-        status = library_failed(file, "write the attribute", name, e);
+        status = failed(file, "write the attribute", name, e);
     if (attr >= 0 && H5Aclose(attr) < 0 && status == STATUS_OK)
-        status = library_failed(file, "write the attribute", name, e);
+        status = failed(file, "write the attribute", name, e);
     if (space >= 0)
         (void)H5Sclose(space);
     if (owner >= 0)
         (void)H5Oclose(owner);
-    return agree(file, status, e);
+    return finish(file, status, "write the attribute", name, e);
 }
 
 enum status h5_set_string(struct h5 *file, const char *object, const char *name, const char *text, struct error *e)
@@ -372,12 +330,14 @@ static enum status close_file(struct h5 *file, struct error *e)
     enum status status = STATUS_OK;
     for (size_t i = 0; i < file->objects; i++) {
         if (file->object[i].id >= 0 && H5Dclose(file->object[i].id) < 0 && status == STATUS_OK)
-            status = library_failed(file, "close", file->object[i].path, e);
+            status = failed(file, "close", file->object[i].path, e);
         file->object[i].id = H5I_INVALID_HID;
     }
     if (file->id >= 0 && H5Fclose(file->id) < 0 && status == STATUS_OK)
-        status = library_failed(file, "close", "/", e);
+        status = failed(file, "close", "/", e);
     file->id = H5I_INVALID_HID;
+    if (status == STATUS_OK && file->failure)
+        status = failed(file, "write", "/", e);
     return status;
 }
 
@@ -385,14 +345,13 @@ enum status h5_image_bytes(struct h5 *file, void **bytes, size_t *size, struct e
 {
     *bytes = NULL;
     *size = 0;
-    /* Not H5Fget_file_image: with HDF5 1.10.8 it changes the superblock without mending its checksum. */
-    ssize_t length = H5Fflush(file->id, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file->id, NULL, 0);
-    if (length <= 0)
-        return library_failed(file, "flush", "/", e);
+    hsize_t length = 0; /* after a flush no more than what HDF5 has given out: the driver truncates */
+    if (H5Fflush(file->id, H5F_SCOPE_GLOBAL) < 0 || H5Fget_filesize(file->id, &length) < 0 || file->failure)
+        return failed(file, "complete", "/", e);
     enum status status = close_file(file, e);
     if (status != STATUS_OK)
         return status;
-    CHECK((size_t)length <= file->image_bytes);
+    CHECK(length <= file->image_bytes);
     *bytes = file->image;
     *size = (size_t)length;
     file->image = NULL;

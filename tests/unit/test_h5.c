@@ -1,12 +1,15 @@
 /* The HDF5 room: what is written comes back, and files made to harm are refused before they are read. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -229,6 +232,56 @@ static void writer_refuses_misuse(void **state)
     assert_int_equal(h5_create_serial("/nowhere/at/all.h5", &file, &error), STATUS_CANTCREATE);
     assert_null(file);
     assert_non_null(strstr(error.text, "cannot create '/nowhere/at/all.h5': No such file or directory;"));
+}
+
+/* Writes the sample until something fails, as on a full disk; the status of the first failure, or that of closing. */
+static enum status write_until_full(const char *path)
+{
+    struct h5 *file = NULL;
+    struct error error = {0};
+    float matrix[1000] = {0};
+    struct h5_shape shape = {H5_F32, 1, {1000, 1}};
+    enum status status = h5_create_serial(path, &file, &error);
+    if (status == STATUS_OK)
+        status = h5_set_string(file, "/", "format", "unroll-test", &error);
+    for (int i = 0; i < 20 && status == STATUS_OK; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "/g%d", i);
+        status = h5_make_group(file, name, &error);
+        strcat(name, "/d");
+        if (status == STATUS_OK)
+            status = h5_make_dataset(file, name, &shape, &error);
+        if (status == STATUS_OK)
+            status = h5_write(file, name, H5_F32, 0, 1000, matrix, &error);
+    }
+    if (file) {
+        enum status closed = h5_close_write(file, &error);
+        if (status != STATUS_OK && closed != status)
+            return STATUS_INTERNAL; /* a failure must not be forgotten */
+        status = closed;
+    }
+    return status != STATUS_OK && !strstr(error.text, "File too large") ? STATUS_INTERNAL : status;
+}
+
+/* In a child, because HDF5's trouble with unwritten files shows when the process ends. The limit on the size of files
+ * stands for the full disk. */
+static void full_disk_is_reported_and_survived(void **state)
+{
+    (void)state;
+    int failures = 0, status = -1;
+    for (rlim_t limit = 0; status != 0; limit += 3989) {
+        pid_t child = fork();
+        if (child == 0) {
+            signal(SIGXFSZ, SIG_IGN);
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, RLIM_INFINITY});
+            exit(write_until_full(place("full.h5")));
+        }
+        assert_true(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+        status = WEXITSTATUS(status);
+        assert_true(status == STATUS_OK || status == STATUS_IO);
+        failures += status != STATUS_OK;
+    }
+    assert_in_range(failures, 20, 50); /* until all of its 80000 bytes and more fit */
 }
 
 /* ---- files made to harm ---- */
@@ -472,6 +525,7 @@ int main(void)
         cmocka_unit_test(serial_round_trip),
         cmocka_unit_test(image_round_trip_and_equal_bytes),
         cmocka_unit_test(writer_refuses_misuse),
+        cmocka_unit_test(full_disk_is_reported_and_survived),
         cmocka_unit_test(missing_and_foreign_files),
         cmocka_unit_test(hostile_links),
         cmocka_unit_test(hostile_datasets),

@@ -70,7 +70,11 @@ int64_t h5_data_offset(struct h5 *file, const char *path);
 
 /* ---- writing ---- */
 
-/* A file in memory (HDF5's core driver without backing store). Not collective. */
+/* After a failed write every later call on the file fails with the same reason, and closing it is safe: HDF5 itself never
+ * sees the failure (src/sys/h5_driver.c). A parallel file has no such protection: end all ranks with comm_abort instead
+ * of closing it. Out of memory is STATUS_OS, a full or broken disk STATUS_IO. */
+
+/* A file in memory. Not collective. */
 enum status h5_create_image(struct h5 **out, struct error *e);
 /* A file on disk through serial HDF5. Not collective. `path` should be a temporary name. */
 enum status h5_create_serial(const char *path, struct h5 **out, struct error *e);

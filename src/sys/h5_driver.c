@@ -1,0 +1,208 @@
+/* The HDF5 file driver of the image and serial writers.
+ *
+ * HDF5 cannot close a file whose last writes fail: the close leaves a dangling file behind, and the library crashes on it
+ * when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in `failure`
+ * of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A write into
+ * memory and one into a file go the same way. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "h5_private.h"
+
+#define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
+
+struct driver_info { /* HDF5 copies this with the access properties */
+    struct h5 *file;
+};
+
+struct driver_file {
+    H5FD_t base; /* HDF5's part; must be first */
+    struct h5 *file;
+    int fd;      /* -1: in memory */
+    haddr_t eoa; /* end of the address space that HDF5 has given out */
+    haddr_t eof; /* end of what was written */
+};
+
+static struct driver_file *of(H5FD_t *base)
+{
+    return (struct driver_file *)base;
+}
+
+static const struct driver_file *of_const(const H5FD_t *base)
+{
+    return (const struct driver_file *)base;
+}
+
+/* Room in memory for `size` bytes, new ones zeroed; false with errno set on exhaustion. */
+static bool image_reserve(struct h5 *file, size_t size)
+{
+    if (size <= file->image_bytes)
+        return true;
+    size_t target = file->image_bytes + file->image_bytes / 8; /* realloc moves pages instead of copying them */
+    if (target < size)
+        target = size;
+    if (target > SIZE_MAX - IMAGE_STEP) {
+        errno = ENOMEM;
+        return false;
+    }
+    target = (target + IMAGE_STEP - 1) / IMAGE_STEP * IMAGE_STEP;
+    char *larger = realloc(file->image, target);
+    if (!larger)
+        return false;
+    memset(larger + file->image_bytes, 0, target - file->image_bytes);
+    file->image = larger;
+    file->image_bytes = target;
+    return true;
+}
+
+static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t maxaddr)
+{
+    const struct driver_info *info = H5Pget_driver_info(access);
+    (void)flags, (void)maxaddr;
+    if (!info)
+        return NULL;
+    struct driver_file *made = calloc(1, sizeof *made);
+    if (!made) {
+        info->file->failure = ENOMEM;
+        return NULL;
+    }
+    made->file = info->file;
+    made->fd = -1;
+    if (!info->file->in_memory) {
+        made->fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (made->fd < 0) {
+            info->file->failure = errno;
+            free(made);
+            return NULL;
+        }
+    }
+    return &made->base;
+}
+
+static herr_t driver_close(H5FD_t *base)
+{
+    struct driver_file *file = of(base);
+    if (file->fd >= 0 && close(file->fd) != 0 && file->file->failure == 0)
+        file->file->failure = errno;
+    free(file);
+    return 0;
+}
+
+static herr_t driver_query(const H5FD_t *base, unsigned long *flags)
+{
+    (void)base;
+    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
+             H5FD_FEAT_AGGREGATE_SMALLDATA | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
+    return 0;
+}
+
+static haddr_t driver_get_eoa(const H5FD_t *base, H5FD_mem_t type)
+{
+    (void)type;
+    return of_const(base)->eoa;
+}
+
+static herr_t driver_set_eoa(H5FD_t *base, H5FD_mem_t type, haddr_t address)
+{
+    (void)type;
+    of(base)->eoa = address;
+    return 0;
+}
+
+static haddr_t driver_get_eof(const H5FD_t *base, H5FD_mem_t type)
+{
+    (void)type;
+    return of_const(base)->eof;
+}
+
+static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *data)
+{
+    struct driver_file *file = of(base);
+    (void)type, (void)transfer;
+    memset(data, 0, size); /* what was never written */
+    size_t have = address >= file->eof ? 0 : file->eof - address < size ? (size_t)(file->eof - address) : size;
+    if (file->fd < 0) {
+        if (have > 0)
+            memcpy(data, file->file->image + address, have);
+        return 0;
+    }
+    for (size_t done = 0; done < have && file->file->failure == 0;) {
+        ssize_t step = pread(file->fd, (char *)data + done, have - done, (off_t)(address + done));
+        if (step == 0)
+            break;
+        if (step > 0)
+            done += (size_t)step;
+        else if (errno != EINTR)
+            file->file->failure = errno;
+    }
+    return 0;
+}
+
+static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
+                           const void *data)
+{
+    struct driver_file *file = of(base);
+    struct h5 *owner = file->file;
+    (void)type, (void)transfer;
+    if (owner->failure == 0 && file->fd < 0) {
+        if (image_reserve(owner, (size_t)address + size))
+            memcpy(owner->image + address, data, size);
+        else
+            owner->failure = ENOMEM;
+    }
+    for (size_t done = 0; file->fd >= 0 && done < size && owner->failure == 0;) {
+        ssize_t step = pwrite(file->fd, (const char *)data + done, size - done, (off_t)(address + done));
+        if (step > 0)
+            done += (size_t)step;
+        else if (step == 0 || errno != EINTR)
+            owner->failure = step == 0 ? EIO : errno;
+    }
+    if (address + size > file->eof)
+        file->eof = address + size;
+    return 0;
+}
+
+static herr_t driver_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
+{
+    struct driver_file *file = of(base);
+    struct h5 *owner = file->file;
+    (void)transfer, (void)closing;
+    if (file->eof == file->eoa)
+        return 0;
+    if (owner->failure == 0 && file->fd < 0 && !image_reserve(owner, (size_t)file->eoa))
+        owner->failure = ENOMEM;
+    while (owner->failure == 0 && file->fd >= 0 && ftruncate(file->fd, (off_t)file->eoa) != 0)
+        if (errno != EINTR)
+            owner->failure = errno;
+    file->eof = file->eoa;
+    return 0;
+}
+
+enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e)
+{
+    const H5FD_class_t class = {
+        .name = "unroll",
+        .maxaddr = (haddr_t)LLONG_MAX,
+        .fc_degree = H5F_CLOSE_STRONG,
+        .fapl_size = sizeof(struct driver_info),
+        .open = driver_open,
+        .close = driver_close,
+        .query = driver_query,
+        .get_eoa = driver_get_eoa,
+        .set_eoa = driver_set_eoa,
+        .get_eof = driver_get_eof,
+        .read = driver_read,
+        .write = driver_write,
+        .truncate = driver_truncate,
+        .fl_map = H5FD_FLMAP_DICHOTOMY,
+    };
+    struct driver_info info = {file};
+    file->driver = H5FDregister(&class);
+    if (file->driver < 0 || H5Pset_driver(access, file->driver, &info) < 0)
+        return error_set(e, STATUS_INTERNAL, "cannot write '%s': HDF5 refuses the file driver", file->name);
+    return STATUS_OK;
+}
