@@ -41,6 +41,21 @@ static void test_definition(void **unused)
         }
 }
 
+/* A unit is dropped if its bits are below the threshold, and kept if they are equal to it. */
+static void test_boundary(void **unused)
+{
+    (void)unused;
+    const struct rng_bits bits = rng_philox(1, RNG_DROPOUT, 0, 0, 0, 0);
+    for (int u = 0; u < 8; u++) {
+        const uint32_t half = bits.word[u / 2] >> (16 * (u % 2)) & 0xffff;
+        float mask[8];
+        dropout_mask(1, 0, 0, 0, 0, 8, half, mask);
+        assert_true(mask[u] != 0);
+        dropout_mask(1, 0, 0, 0, 0, 8, half + 1, mask);
+        assert_true(mask[u] == 0);
+    }
+}
+
 static void test_threshold_and_scale(void **unused)
 {
     (void)unused;
@@ -107,7 +122,8 @@ static void test_every_coordinate_matters(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),      cmocka_unit_test(test_threshold_and_scale),
+        cmocka_unit_test(test_definition),      cmocka_unit_test(test_boundary),
+        cmocka_unit_test(test_threshold_and_scale),
         cmocka_unit_test(test_rate),            cmocka_unit_test(test_nothing_dropped),
         cmocka_unit_test(test_every_coordinate_matters),
     };

@@ -24,6 +24,8 @@ static void test_ranges_tile(void **unused)
             }
         }
     assert_int_equal(lane_group_begin(1 << 30, 1 << 20, 1 << 20), 1 << 30); /* no overflow on the way */
+    assert_int_equal(lane_group_begin(10, 4, 1), 3); /* rounded up: part of the checkpoint's meaning */
+    assert_int_equal(lane_node_middle(2, 7), 5);
 }
 
 /* True if [begin, end) is a node of the tree over [0, groups). */

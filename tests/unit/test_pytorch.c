@@ -328,10 +328,58 @@ static double clip_factor(const struct param_table *table, const float *grad, do
     return fmin(1, clip / (*norm + 1e-6));
 }
 
-static void training_matches(const char *name, const char *optimizer_kind)
+/* Where the gradients of a training come from. */
+struct source {
+    struct model *model;         /* the fast path, or */
+    struct reference *reference; /* the reference */
+    double *grad;                /* [grad_total] the reference's */
+};
+
+static void source_create(const struct fixture *f, bool fast, struct source *source)
+{
+    *source = (struct source){0};
+    if (fast) {
+        source->model = model_of(f, 1, 1);
+        return;
+    }
+    EXPECT_OK(reference_create(&f->config, 1, f->lanes, &source->reference, &e));
+    source->grad = take(f->table.grad_total, sizeof *source->grad);
+}
+
+static void source_release(struct source *source)
+{
+    model_free(source->model);
+    reference_free(source->reference);
+    mem_free(source->grad);
+}
+
+static double source_gradient(const struct fixture *f, struct source *source, const struct window *window, int step,
+                              float *grad)
+{
+    if (source->model) {
+        model_pack(source->model);
+        return mean_gradient(f, source->model, 1, window, step, grad);
+    }
+    double loss;
+    const double targets = (double)count_targets(window);
+    for (size_t k = 0; k < f->table.total; k++)
+        source->reference->values[k] = f->values[k];
+    EXPECT_OK(reference_window(source->reference, window, -1, &loss, NULL, source->grad, &e));
+    fold_aliases(&f->table, source->grad);
+    for (size_t k = 0; k < f->table.grad_total; k++)
+        grad[k] = (float)(source->grad[k] / targets);
+    return loss / targets;
+}
+
+/* With gradients of the reference the last parameters must match too. With those of the fast path they need not: adam
+ * and its kind divide by the root of the gradient's own mean square, so where a gradient is as small as float's error
+ * the update is that error, at full length. The losses hardly feel these few elements. */
+static void training_matches(const char *name, const char *optimizer_kind, bool fast)
 {
     struct fixture f;
+    struct source source;
     fixture_open(name, &f);
+    source_create(&f, fast, &source);
     char object[96];
     int64_t steps = 0;
     snprintf(object, sizeof object, "/%s/%s", f.name, optimizer_kind);
@@ -340,17 +388,15 @@ static void training_matches(const char *name, const char *optimizer_kind)
     const double lr = setting(&f, optimizer_kind, "lr"), clip = setting(&f, optimizer_kind, "clip");
     struct optimizer *optimizer = NULL;
     EXPECT_OK(optimizer_create(&config, &f.table, &optimizer, &e));
-    struct model *model = model_of(&f, 1, 1);
     struct tokens tokens = tokens_read(&f, optimizer_kind, (int)steps);
     float *grad = take(f.table.grad_total, sizeof *grad);
     double *losses = take((size_t)steps, sizeof *losses), *norms = take((size_t)steps, sizeof *norms);
     double *wide = take(f.table.total, sizeof *wide);
     for (int step = 0; step < steps; step++) {
         struct window window = window_of(&f, &tokens, step, step == 0);
-        losses[step] = mean_gradient(&f, model, 1, &window, step, grad);
+        losses[step] = source_gradient(&f, &source, &window, step, grad);
         double factor = clip_factor(&f.table, grad, clip, &norms[step]);
         optimizer_update(optimizer, f.values, grad, (float)factor, lr, 1);
-        model_pack(model);
     }
     double *expected = take((size_t)steps, sizeof *expected);
     read_doubles(&f, optimizer_kind, "loss", steps, expected);
@@ -359,14 +405,15 @@ static void training_matches(const char *name, const char *optimizer_kind)
     expect_close(&f, optimizer_kind, "norm", steps, expected, norms, FLOAT_TOLERANCE);
     for (size_t k = 0; k < f.table.total; k++)
         wide[k] = f.values[k];
-    expect_tensors(&f, optimizer_kind, "final", wide, FLOAT_TOLERANCE);
+    if (!fast)
+        expect_tensors(&f, optimizer_kind, "final", wide, FLOAT_TOLERANCE);
     mem_free(expected);
     mem_free(wide);
     mem_free(norms);
     mem_free(losses);
     mem_free(grad);
     tokens_release(&tokens);
-    model_free(model);
+    source_release(&source);
     optimizer_free(optimizer);
     fixture_close(&f);
 }
@@ -391,7 +438,8 @@ static void test_ten_steps_of_adam(void **unused)
 {
     (void)unused;
     for (int i = 0; i < CASES; i++)
-        training_matches(cases[i], "adam");
+        for (int fast = 0; fast <= 1; fast++)
+            training_matches(cases[i], "adam", fast);
 }
 
 static void test_other_optimizers(void **unused)
@@ -399,7 +447,8 @@ static void test_other_optimizers(void **unused)
     (void)unused;
     static const char *const kinds[] = {"sgd", "momentum", "adagrad", "rmsprop", "adamw"};
     for (int i = 0; i < (int)(sizeof kinds / sizeof kinds[0]); i++)
-        training_matches("lstm", kinds[i]);
+        for (int fast = 0; fast <= 1; fast++)
+            training_matches("lstm", kinds[i], fast);
 }
 
 int main(void)
