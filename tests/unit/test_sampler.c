@@ -255,6 +255,31 @@ static void text_k_is_the_same_however_many_are_written(void **state)
     assert_memory_equal(some, all + 4 * LENGTH, 3 * LENGTH * sizeof *all);
 }
 
+/* All parameters zero: every token is equally likely at every step, so each step must draw with a number of its own. */
+static void every_step_draws_anew(void **state)
+{
+    const struct fixture *f = *state;
+    enum { STEPS = 4000 };
+    struct sampler_config config = {{1, 0, 1}, 5, 1, 0, 1};
+    struct sampler *sampler;
+    struct error e = {0};
+    int drawn[V] = {0};
+    double chi2 = 0;
+    memset(f->values, 0, f->table.total * sizeof *f->values);
+    assert_int_equal(sampler_create(&f->config, f->values, f->vocab, &config, &sampler, &e), STATUS_OK);
+    for (int n = 0; n < STEPS; n++) {
+        uint32_t token;
+        assert_int_equal(sampler_next(sampler, &token, &e), STATUS_OK);
+        drawn[token]++;
+    }
+    for (int v = 1; v < V; v++) {
+        double expected = (double)STEPS / (V - 1);
+        chi2 += (drawn[v] - expected) * (drawn[v] - expected) / expected;
+    }
+    assert_true(chi2 <= V - 2 + 6 * sqrt(2.0 * V));
+    sampler_free(sampler);
+}
+
 /* The likeliest token after `history`, by the reference: one lane for each candidate. */
 static uint32_t likeliest(const struct fixture *f, const uint32_t *history, int length)
 {
@@ -373,6 +398,7 @@ int main(void)
         cmocka_unit_test(temperature_zero_takes_the_largest),
         cmocka_unit_test(extreme_logits),
         cmocka_unit_test_setup_teardown(text_k_is_the_same_however_many_are_written, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_step_draws_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(greedy_text_is_that_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(restart_gives_the_same_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(first_token_without_a_line_end_follows_the_counts, set_up, tear_down),
