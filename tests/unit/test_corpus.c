@@ -20,27 +20,28 @@
 #include "unroll/data/prepare.h"
 #include "unroll/data/tally.h"
 
-static char folder[64];
+static char folder[512];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/unroll-corpus-XXXXXX");
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/unroll-corpus-XXXXXX", parent ? parent : "/tmp");
     return mkdtemp(folder) ? 0 : 1;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[100];
+    char command[600];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
 
 static char *place(const char *name)
 {
-    char *path = malloc(128);
-    snprintf(path, 128, "%s/%s", folder, name);
+    char *path = malloc(600);
+    snprintf(path, 600, "%s/%s", folder, name);
     return path;
 }
 
@@ -218,7 +219,7 @@ static void equal_texts_give_equal_files(void **state)
             sleep(1);
         }
     }
-    char command[300];
+    char command[1400];
     snprintf(command, sizeof command, "cmp '%s' '%s'", path, other);
     assert_int_equal(system(command), 0);
     free(path);

@@ -18,26 +18,27 @@
 #include "unroll/base/mem.h"
 #include "unroll/sys/h5.h"
 
-static char folder[64];
+static char folder[512];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/unroll-h5-XXXXXX");
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/unroll-h5-XXXXXX", parent ? parent : "/tmp");
     return mkdtemp(folder) ? 0 : 1;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[100];
+    char command[600];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
 
 static const char *place(const char *name)
 {
-    static char path[128];
+    static char path[600];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }

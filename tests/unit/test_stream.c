@@ -23,7 +23,7 @@ static uint32_t token_at(int64_t i)
     return (uint32_t)((i * 7 + i / V) % V);
 }
 
-static char corpus_path[64];
+static char corpus_path[600];
 
 /* A byte-level corpus of V entries with one split. */
 static struct corpus *make_corpus(enum split split, int64_t tokens)
@@ -43,7 +43,8 @@ static struct corpus *make_corpus(enum split split, int64_t tokens)
     plan.tokens[split] = tokens;
     snprintf(plan.source_digest[split], DIGEST_TEXT, "none");
 
-    snprintf(corpus_path, sizeof corpus_path, "/tmp/unroll-stream-XXXXXX");
+    const char *parent = getenv("TMPDIR");
+    snprintf(corpus_path, sizeof corpus_path, "%s/unroll-stream-XXXXXX", parent ? parent : "/tmp");
     int fd = mkstemp(corpus_path);
     assert_true(fd >= 0);
     close(fd);

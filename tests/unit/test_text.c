@@ -17,19 +17,20 @@
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
 
-static char folder[64];
+static char folder[512];
 
 static int make_folder(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/unroll-text-XXXXXX");
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/unroll-text-XXXXXX", parent ? parent : "/tmp");
     return mkdtemp(folder) ? 0 : 1;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    char command[100];
+    char command[600];
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
@@ -37,7 +38,7 @@ static int remove_folder(void **state)
 /* Writes the one file that a test works on, and gives its path. */
 static const char *put(const void *bytes, size_t length)
 {
-    static char path[128];
+    static char path[600];
     snprintf(path, sizeof path, "%s/text", folder);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
@@ -220,7 +221,7 @@ static void blocks_do_not_show(void **state)
 static void a_hundred_megabyte_line_needs_no_memory(void **state)
 {
     (void)state;
-    char path[128];
+    char path[600];
     snprintf(path, sizeof path, "%s/long", folder);
     FILE *file = fopen(path, "wb");
     char *block = malloc(1 << 20);
@@ -250,7 +251,7 @@ static void files_that_are_no_texts(void **state)
     (void)state;
     int64_t size;
     struct error error;
-    char path[128];
+    char path[600];
     snprintf(path, sizeof path, "%s/absent", folder);
     assert_int_equal(text_size(path, &size, &error), STATUS_NOINPUT);
     assert_non_null(strstr(error.text, "absent': No such file or directory;"));
