@@ -465,6 +465,42 @@ static void hostile_datasets(void **state)
     }
 }
 
+/* Old-style files have no checksums, so a dataset's place can be forged: the address and the size stand one after the other
+ * in its layout message. */
+static void forged_places(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t address, size; /* added to the true ones */
+    } forged[] = {{0, 0}, {8, 0}, {1 << 20, 0}, {INT64_MAX / 2, 0}, {0, 8}, {0, -8}, {0, INT64_MAX / 2}};
+    char bytes[20000], copy[20000];
+    hsize_t four = 4;
+    float values[4] = {1, 2, 3, 4};
+    hid_t file = create_raw("place.h5");
+    add_dataset(file, "x", H5T_IEEE_F32LE, 1, &four, H5P_DEFAULT);
+    hid_t id = H5Dopen2(file, "x", H5P_DEFAULT);
+    assert_true(H5Dwrite(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    int64_t place_of[2] = {(int64_t)H5Dget_offset(id), 16};
+    H5Dclose(id);
+    H5Fclose(file);
+    FILE *plain = fopen(place("place.h5"), "rb");
+    size_t size = fread(bytes, 1, sizeof bytes, plain), at = 0;
+    fclose(plain);
+    while (at + 16 <= size && memcmp(bytes + at, place_of, 16) != 0)
+        at++;
+    assert_true(at + 16 <= size);
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        struct h5 *open = NULL;
+        struct error error = {0};
+        int64_t other[2] = {place_of[0] + forged[i].address, place_of[1] + forged[i].size};
+        memcpy(copy, bytes, size);
+        memcpy(copy + at, other, 16);
+        enum status status = h5_open_image(copy, size, "forged", STATUS_DATA, &open, &error);
+        assert_int_equal(status, i == 0 ? STATUS_OK : STATUS_DATA);
+        h5_close_read(open);
+    }
+}
+
 static void variable_length_attribute(void **state)
 {
     (void)state;
@@ -530,6 +566,7 @@ int main(void)
         cmocka_unit_test(missing_and_foreign_files),
         cmocka_unit_test(hostile_links),
         cmocka_unit_test(hostile_datasets),
+        cmocka_unit_test(forged_places),
         cmocka_unit_test(variable_length_attribute),
         cmocka_unit_test(cut_off_and_flipped),
     };
