@@ -22,7 +22,7 @@
 static const int64_t lengths[SPLITS] = {1000, 2, 300};
 
 struct fixture {
-    char path[64];
+    char path[256];
     struct comm alone;
     struct corpus *corpus;
     struct model_config model;
@@ -35,7 +35,8 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     struct error e = {0};
     f->alone = (struct comm){0, 1, NULL};
-    snprintf(f->path, sizeof f->path, "/tmp/test_evaluator.%d.h5", (int)getpid());
+    const char *folder = getenv("TMPDIR");
+    snprintf(f->path, sizeof f->path, "%s/test_evaluator.%d.h5", folder ? folder : "/tmp", (int)getpid());
     assert_int_equal(make_corpus(f->path, V, lengths, &e), STATUS_OK);
     assert_int_equal(corpus_open(f->path, &f->corpus, &e), STATUS_OK);
     f->model = (struct model_config){.cell = CELL_LSTM, .layers = 2, .embedding = 6, .hidden = 10, .vocab = V};

@@ -72,7 +72,7 @@ static void show(struct line_reader *reader, int64_t capacity, char *out)
 /* The same lines from memory, from a file and from what gives one byte at a time. */
 static void check(const struct vocab *vocab, const char *text, size_t length, const char *expected)
 {
-    char shown[2000], path[64];
+    char shown[2000], path[256];
     struct line_reader *reader;
     struct error e = {0};
     for (int64_t capacity = LINE_READER_CAPACITY_MIN; capacity <= 256; capacity += 37) {
@@ -82,7 +82,8 @@ static void check(const struct vocab *vocab, const char *text, size_t length, co
         line_reader_close(reader);
     }
 
-    snprintf(path, sizeof path, "/tmp/test_line_reader.%d", (int)getpid());
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/test_line_reader.%d", folder ? folder : "/tmp", (int)getpid());
     FILE *file = fopen(path, "wb");
     assert_int_equal(fwrite(text, 1, length, file), length);
     fclose(file);
