@@ -95,6 +95,17 @@ static void test_every_rank_count(void **unused)
         }
 }
 
+/* A vocabulary whose logits (80 MB a window) exceed the output layer's chunk: on one rank the decoder's gradient is put
+ * together from four chunks, on eight each rank's fits into one. */
+static void test_several_output_chunks(void **unused)
+{
+    (void)unused;
+    const struct gradcheck_config config = {
+        .model = {.cell = CELL_GRU, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 20000},
+        .bptt = 16, .batch = 64, .groups = 8, .ranks = 8, .threads = 1, .seed = 2};
+    expect_fast(&config);
+}
+
 /* ---- a model with parameters and windows of its own ---- */
 
 struct set_up {
@@ -105,11 +116,10 @@ struct set_up {
     uint32_t *input, *target; /* [T][batch] */
 };
 
-static struct set_up set_up(enum cell cell, double dropout)
+static struct set_up set_up_of(const struct model_config *config, int T, int batch, int groups)
 {
-    struct set_up s = {.config = {.cell = cell, .layers = 2, .embedding = 12, .hidden = 21, .vocab = 19,
-                                  .dropout = dropout},
-                       .T = 7, .batch = 10, .groups = 5};
+    struct set_up s = {.config = *config, .T = T, .batch = batch, .groups = groups};
+    const uint32_t V = (uint32_t)config->vocab;
     struct error e = {0};
     param_table_build(&s.config, &s.table);
     s.values = take(s.table.total, sizeof *s.values);
@@ -118,10 +128,17 @@ static struct set_up set_up(enum cell cell, double dropout)
     s.target = take((size_t)(s.T * s.batch), sizeof *s.target);
     for (int k = 0; k < s.T * s.batch; k++) {
         struct rng_bits bits = rng_philox(4, RNG_TEST, 0, 0, 0, (uint32_t)k);
-        s.input[k] = bits.word[0] % 19;
-        s.target[k] = bits.word[1] % 6 ? bits.word[2] % 19 : WINDOW_NO_TARGET;
+        s.input[k] = bits.word[0] % V;
+        s.target[k] = bits.word[1] % 6 ? bits.word[2] % V : WINDOW_NO_TARGET;
     }
     return s;
+}
+
+static struct set_up set_up(enum cell cell, double dropout)
+{
+    const struct model_config config = {
+        .cell = cell, .layers = 2, .embedding = 12, .hidden = 21, .vocab = 19, .dropout = dropout};
+    return set_up_of(&config, 7, 10, 5);
 }
 
 static void tear_down(struct set_up *s)
@@ -287,6 +304,32 @@ static void test_evaluation(void **unused)
         model_free(resident);
         tear_down(&s);
     }
+}
+
+/* Evaluation in several chunks of the output layer (see above) gives the rows of a model that needs one. */
+static void test_evaluation_in_chunks(void **unused)
+{
+    (void)unused;
+    enum { T = 16, B = 64, GROUP = 8 };
+    const struct model_config config = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 20000};
+    struct set_up s = set_up_of(&config, T, B, B / GROUP);
+    struct model_shape shape = whole_shape(&s);
+    shape.train = false;
+    struct model *all = create(&s, &shape);
+    shape.group_begin = 5;
+    shape.group_end = 6;
+    struct model *alone = create(&s, &shape);
+    uint32_t input[T * GROUP], target[T * GROUP];
+    const struct window window = whole_window(&s, true), part = part_window(&s, 5 * GROUP, GROUP, input, target);
+    struct model_loss loss, loss_alone;
+    model_forward(all, &window, -1, &loss);
+    model_forward(alone, &part, -1, &loss_alone);
+    for (int t = 0; t < T; t++)
+        assert_memory_equal(loss.row + t * B + 5 * GROUP, loss_alone.row + t * GROUP, sizeof *loss.row * GROUP);
+    assert_true(loss.group[5] == loss_alone.group[0]);
+    model_free(all);
+    model_free(alone);
+    tear_down(&s);
 }
 
 /* log softmax of the logits is the loss of the last step. */
@@ -513,9 +556,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_sizes),
         cmocka_unit_test(test_every_rank_count),
+        cmocka_unit_test(test_several_output_chunks),
         cmocka_unit_test(test_a_group_alone_is_the_same),
         cmocka_unit_test(test_other_lanes_do_not_matter),
         cmocka_unit_test(test_evaluation),
+        cmocka_unit_test(test_evaluation_in_chunks),
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_pack),
