@@ -1,0 +1,124 @@
+/* Learning rates at points where the formulas can be worked out by hand. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "unroll/train/schedule.h"
+
+static void assert_close(double a, double b)
+{
+    if (!(fabs(a - b) <= 1e-15 * fabs(b)))
+        fail_msg("%.17g instead of %.17g", a, b);
+}
+
+static double at(const struct schedule_config *config, int64_t step, int64_t epoch)
+{
+    struct schedule_point point = {.step = step, .epoch = epoch, .total = 101, .factor = 1};
+    return schedule_lr(config, &point);
+}
+
+static void test_constant(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_CONSTANT, .lr = 0.3, .minimum = 0.1};
+    assert_close(at(&config, 0, 0), 0.3);
+    assert_close(at(&config, 1000000, 500), 0.3);
+}
+
+static void test_warmup_rises_to_the_full_rate(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_CONSTANT, .lr = 0.4, .warmup = 4};
+    assert_close(at(&config, 0, 0), 0.1);
+    assert_close(at(&config, 2, 0), 0.3);
+    assert_close(at(&config, 3, 0), 0.4);
+    assert_close(at(&config, 4, 0), 0.4);
+}
+
+static void test_step_divides_every_so_many_epochs(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_STEP, .lr = 0.8, .decay = 2, .every = 3, .minimum = 0.15};
+    assert_close(at(&config, 0, 0), 0.8);
+    assert_close(at(&config, 50, 2), 0.8);
+    assert_close(at(&config, 60, 3), 0.4);
+    assert_close(at(&config, 99, 8), 0.2);
+    assert_close(at(&config, 99, 9), 0.15); /* not below */
+}
+
+static void test_cosine_goes_from_lr_to_minimum(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_COSINE, .lr = 1, .minimum = 0.5};
+    assert_close(at(&config, 0, 0), 1);
+    assert_close(at(&config, 50, 0), 0.75); /* half way: cos(pi/2) = 0 up to rounding */
+    assert_close(at(&config, 100, 0), 0.5);
+    assert_close(at(&config, 200, 0), 0.5); /* beyond the end */
+    config.warmup = 20;
+    assert_close(at(&config, 9, 0), 0.5);   /* 10/20 of the full rate */
+    assert_close(at(&config, 20, 0), 1);
+    assert_close(at(&config, 100, 0), 0.5);
+}
+
+static void test_plateau_divides_after_stalls_in_a_row(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_PLATEAU, .lr = 1, .decay = 4, .patience = 2};
+    double factor = 1;
+    int64_t stalls = 0;
+    assert_false(schedule_validated(&config, false, &factor, &stalls));
+    assert_false(schedule_validated(&config, true, &factor, &stalls)); /* not in a row */
+    assert_false(schedule_validated(&config, false, &factor, &stalls));
+    assert_close(factor, 1);
+    assert_true(schedule_validated(&config, false, &factor, &stalls));
+    assert_close(factor, 0.25);
+    assert_int_equal(stalls, 0); /* counting starts anew */
+    assert_false(schedule_validated(&config, false, &factor, &stalls));
+    assert_true(schedule_validated(&config, false, &factor, &stalls));
+    assert_close(factor, 0.0625);
+    struct schedule_point point = {.factor = factor};
+    assert_close(schedule_lr(&config, &point), 0.0625);
+    config.minimum = 0.1;
+    assert_close(schedule_lr(&config, &point), 0.1);
+}
+
+static void test_other_schedules_ignore_validations(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_STEP, .lr = 1, .decay = 4, .patience = 1, .every = 1};
+    double factor = 1;
+    int64_t stalls = 0;
+    assert_false(schedule_validated(&config, false, &factor, &stalls));
+    assert_close(factor, 1);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    struct error e;
+    enum schedule_kind kind;
+    for (int k = SCHEDULE_CONSTANT; k <= SCHEDULE_COSINE; k++) {
+        assert_int_equal(schedule_parse(schedule_name((enum schedule_kind)k), &kind, &e), STATUS_OK);
+        assert_int_equal(kind, k);
+    }
+    assert_int_equal(schedule_parse("linear", &kind, &e), STATUS_CONFIG);
+    assert_non_null(strstr(e.text, "'linear'"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_warmup_rises_to_the_full_rate),
+        cmocka_unit_test(test_step_divides_every_so_many_epochs),
+        cmocka_unit_test(test_cosine_goes_from_lr_to_minimum),
+        cmocka_unit_test(test_plateau_divides_after_stalls_in_a_row),
+        cmocka_unit_test(test_other_schedules_ignore_validations),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
