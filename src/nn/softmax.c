@@ -172,7 +172,7 @@ static void node_loss(struct model *model, int T, struct lane_node node, bool ad
     node_loss(model, T, left, false, weight, bias, sums);
     int right_rows = (model->group_lane[right.end - group0] - model->group_lane[right.begin - group0]) * T;
     if (right_rows <= model->chunk_rows || !weight) {
-        node_loss(model, T, right, true, weight, bias, sums);
+        node_loss(model, T, right, weight != NULL, weight, bias, sums);
         return;
     }
     size_t weights = (size_t)model->V * model->H;
