@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "h5_private.h"
 
@@ -109,6 +110,7 @@ struct h5 *h5_new(const char *name, struct error *e)
     file->id = H5I_INVALID_HID;
     file->transfer = H5P_DEFAULT;
     file->driver = H5I_INVALID_HID;
+    file->fd = -1;
     file->name = mem_strdup(name, e);
     if (!file->name) {
         mem_free(file);
@@ -132,6 +134,8 @@ void h5_discard(struct h5 *file)
         (void)H5Fclose(file->id);
     if (file->driver >= 0)
         (void)H5FDunregister(file->driver);
+    if (file->fd >= 0)
+        (void)close(file->fd);
     free(file->image);
     mem_free(file->object);
     mem_free(file->name);

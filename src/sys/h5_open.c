@@ -1,4 +1,8 @@
-/* Opening files that others may have made: everything is checked here, before any data is read. */
+/* Opening files that others may have made: everything is checked here, before any data is read.
+ *
+ * HDF5 1.10.8 crashes on damaged metadata of its old format, which has no checksums (a few hundred random changes to a
+ * small file are enough). So the first bytes of the file and of every object's header are looked at here, before HDF5
+ * sees them: only the format of HDF5 1.8 and later passes, whose metadata all carry checksums that HDF5 compares. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +16,12 @@
 #include "unroll/base/mem.h"
 
 #define DEPTH_MAX 32
+#define OLD_FORMAT "in HDF5's old format, without checksums; write it with libver='v108', as h5py calls it"
+
+/* The superblock, "Format Specification Version 3.0", II.A: versions 2 and 3 */
+#define SIGNATURE "\x89HDF\r\n\x1a\n"
+#define SUPERBLOCK_BYTES 48
+enum { VERSION_AT = 8, SIZES_AT = 9, BASE_AT = 12, EXTENSION_AT = 20 };
 
 struct walk {
     struct h5 *file;
@@ -125,9 +135,43 @@ static bool seen_before(const struct h5 *file, haddr_t address)
     return false;
 }
 
+/* Bytes of the file as they are there; false if they are not. */
+static bool peek(const struct h5 *file, haddr_t offset, size_t count, char *bytes)
+{
+    if ((int64_t)count > file->bytes || offset > (haddr_t)(file->bytes - (int64_t)count))
+        return false;
+    if (file->source) {
+        memcpy(bytes, file->source + offset, count);
+        return true;
+    }
+    return pread(file->fd, bytes, count, (off_t)offset) == (ssize_t)count;
+}
+
+static bool header_is_plain(const struct h5 *file, haddr_t address)
+{
+    char bytes[5];
+    return peek(file, address, sizeof bytes, bytes) && memcmp(bytes, "OHDR\2", sizeof bytes) == 0;
+}
+
+static enum status check_superblock(const struct h5 *file, struct error *e)
+{
+    char bytes[SUPERBLOCK_BYTES];
+    if (!peek(file, 0, sizeof bytes, bytes) || memcmp(bytes, SIGNATURE, VERSION_AT) != 0)
+        return error_set(e, file->damaged, "cannot open '%s': not an HDF5 file, or cut off; %s", file->name, fix(file));
+    if (bytes[VERSION_AT] != 2 && bytes[VERSION_AT] != 3)
+        return error_set(e, file->damaged, "cannot use '%s': it is " OLD_FORMAT, file->name);
+    if (bytes[SIZES_AT] != 8 || bytes[SIZES_AT + 1] != 8 || memcmp(bytes + BASE_AT, "\0\0\0\0\0\0\0\0", 8) != 0 ||
+        memcmp(bytes + EXTENSION_AT, "\xff\xff\xff\xff\xff\xff\xff\xff", 8) != 0)
+        return error_set(e, file->damaged, "cannot use '%s': its superblock is not as Unroll writes it; %s", file->name,
+                         fix(file));
+    return STATUS_OK;
+}
+
 static enum status walk_object(struct walk *walk, const char *path, haddr_t address)
 {
     struct h5 *file = walk->file;
+    if (!header_is_plain(file, address))
+        return refuse(walk, path, "has no object header of HDF5's format with checksums");
     if (seen_before(file, address))
         return refuse(walk, path, "is a second link to an object that has one already");
     if (file->objects >= H5_OBJECTS_MAX)
@@ -209,23 +253,26 @@ static enum status walk_file(struct h5 *file, struct error *e)
         return STATUS_OS;
     root->group = true;
     root->address = info.addr;
+    if (!header_is_plain(file, info.addr))
+        return refuse(&walk, "/", "has no object header of HDF5's format with checksums");
     return walk_group(&walk, file->id);
 }
 
 /* Opens with the given access properties, which it closes, and walks. */
 static enum status open_and_walk(struct h5 *file, const char *name, hid_t access, struct h5 **out, struct error *e)
 {
-    enum status status = STATUS_OK;
-    if (access < 0 || H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
-        H5Pset_file_locking(access, false, true) < 0) /* files under their final name are never written to */
+    enum status status = check_superblock(file, e);
+    if (status == STATUS_OK &&
+        (access < 0 || H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
+         H5Pset_file_locking(access, false, true) < 0)) /* files under their final name are never written to */
         status = error_set(e, STATUS_INTERNAL, "cannot open '%s': HDF5 refuses the access properties", file->name);
     if (status == STATUS_OK) {
         file->id = H5Fopen(name, H5F_ACC_RDONLY, access);
         if (file->id < 0) {
             char text[H5_REASON_TEXT];
             h5_reason(text);
-            status = error_set(e, file->damaged, "cannot open '%s': not an HDF5 file, or cut off or damaged (%s); %s",
-                               file->name, text, fix(file));
+            status = error_set(e, file->damaged, "cannot open '%s': cut off or damaged (%s); %s", file->name, text,
+                               fix(file));
         }
     }
     if (access >= 0)
@@ -239,19 +286,16 @@ static enum status open_and_walk(struct h5 *file, const char *name, hid_t access
     return status;
 }
 
-/* Size of a regular file that can be opened; a pipe or device would block or never end. */
-static enum status file_size(struct h5 *file, struct error *e)
+/* Opens a regular file to look at; a pipe or device would block or never end. */
+static enum status open_to_peek(struct h5 *file, struct error *e)
 {
     struct stat about;
-    int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &about) != 0) {
+    file->fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file->fd < 0 || fstat(file->fd, &about) != 0) {
         int number = errno;
-        if (fd >= 0)
-            (void)close(fd);
         return error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions",
                          file->name, strerror(number));
     }
-    (void)close(fd);
     if (!S_ISREG(about.st_mode))
         return error_set(e, file->damaged, "cannot open '%s': it is %s; name an HDF5 file", file->name,
                          S_ISDIR(about.st_mode) ? "a directory" : "not a regular file");
@@ -269,7 +313,7 @@ enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out
     if (!file)
         return STATUS_OS;
     file->damaged = damaged;
-    status = file_size(file, e);
+    status = open_to_peek(file, e);
     if (status != STATUS_OK) {
         h5_discard(file);
         return status;
@@ -321,13 +365,12 @@ enum status h5_open_image(void *image, size_t bytes, const char *name, enum stat
     enum status status = h5_library_begin(e);
     if (status != STATUS_OK)
         return status;
-    if (bytes == 0)
-        return error_set(e, damaged, "cannot open '%s': it is empty; name an HDF5 file", name);
     struct h5 *file = h5_new(name, e);
     if (!file)
         return STATUS_OS;
     file->damaged = damaged;
     file->bytes = (int64_t)bytes;
+    file->source = image;
     H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
                                              image_udata_copy, image_udata_free, image};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);

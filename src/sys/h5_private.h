@@ -24,6 +24,8 @@ struct h5 {
     char *name;               /* for messages; owned */
     enum status damaged;      /* reading: the status of a file that is not as it should be */
     int64_t bytes;            /* reading: size of the file */
+    int fd;                   /* reading: the same file, to look at bytes before HDF5 does; -1: none */
+    const char *source;       /* reading: an image's bytes; the caller's */
     bool parallel;
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */

@@ -298,8 +298,11 @@ static void expect_refused(const char *path, const char *words)
 
 static hid_t create_raw(const char *name)
 {
-    hid_t file = H5Fcreate(place(name), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V110);
+    hid_t file = H5Fcreate(place(name), H5F_ACC_TRUNC, H5P_DEFAULT, access);
     assert_true(file >= 0);
+    H5Pclose(access);
     return file;
 }
 
@@ -334,6 +337,51 @@ static void missing_and_foreign_files(void **state)
     char nothing[1] = "";
     assert_int_equal(h5_open_image(nothing, 0, "image", STATUS_DATA, &file, &error), STATUS_DATA);
     assert_int_equal(h5_open_image(nothing, 1, "image", STATUS_DATA, &file, &error), STATUS_DATA);
+}
+
+static void only_the_format_with_checksums(void **state)
+{
+    (void)state;
+    hid_t file = H5Fcreate(place("old.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(file >= 0);
+    H5Fclose(file);
+    expect_refused(place("old.h5"), "HDF5's old format, without checksums; write it with libver='v108'");
+
+    hid_t creation = H5Pcreate(H5P_FILE_CREATE), access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_userblock(creation, 512);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+    file = H5Fcreate(place("user.h5"), H5F_ACC_TRUNC, creation, access);
+    assert_true(file >= 0);
+    H5Fclose(file);
+    expect_refused(place("user.h5"), "not an HDF5 file");
+    H5Pclose(creation);
+    creation = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_istore_k(creation, 7); /* is kept in an extension of the superblock */
+    file = H5Fcreate(place("extension.h5"), H5F_ACC_TRUNC, creation, access);
+    assert_true(file >= 0);
+    H5Fclose(file);
+    expect_refused(place("extension.h5"), "its superblock is not as Unroll writes it");
+    H5Pclose(creation);
+    H5Pclose(access);
+
+    /* A new superblock over an old-style object. */
+    void *bytes;
+    size_t size;
+    struct h5 *open = NULL;
+    struct error error = {0};
+    OK(h5_create_image(&open, e));
+    OK(h5_make_group(open, "/g", e));
+    OK(h5_image_bytes(open, &bytes, &size, e));
+    OK(h5_close_write(open, e));
+    char *last = bytes;
+    for (char *at = bytes; at + 4 <= (char *)bytes + size; at++)
+        if (memcmp(at, "OHDR", 4) == 0)
+            last = at;
+    assert_ptr_not_equal(last, bytes);
+    memcpy(last, "\1\0\0\0\1", 5);
+    assert_int_equal(h5_open_image(bytes, size, "image", STATUS_DATA, &open, &error), STATUS_DATA);
+    assert_non_null(strstr(error.text, "'/g' has no object header"));
+    mem_free(bytes);
 }
 
 static void hostile_links(void **state)
@@ -465,8 +513,25 @@ static void hostile_datasets(void **state)
     }
 }
 
-/* Old-style files have no checksums, so a dataset's place can be forged: the address and the size stand one after the other
- * in its layout message. */
+/* HDF5's own checksum of metadata: whoever makes a file to harm can compute it too. */
+uint32_t H5_checksum_metadata(const void *data, size_t length, uint32_t initial);
+
+/* Makes the checksum of the object header at bytes + at fit again ("Format Specification Version 3.0", IV.A.1.b). */
+static void mend_header(char *bytes, size_t at)
+{
+    const unsigned char *header = (const unsigned char *)bytes + at;
+    size_t length = 6, width, chunk = 0;
+    assert_memory_equal(header, "OHDR\2", 5);
+    length += (header[5] & 0x20 ? 16 : 0) + (header[5] & 0x10 ? 4 : 0);
+    width = (size_t)1 << (header[5] & 3);
+    for (size_t i = 0; i < width; i++)
+        chunk |= (size_t)header[length + i] << 8 * i;
+    length += width + chunk;
+    uint32_t checksum = H5_checksum_metadata(header, length, 0);
+    memcpy(bytes + at + length, &checksum, sizeof checksum);
+}
+
+/* The address and the size of a dataset stand one after the other in its layout message. */
 static void forged_places(void **state)
 {
     (void)state;
@@ -481,6 +546,8 @@ static void forged_places(void **state)
     hid_t id = H5Dopen2(file, "x", H5P_DEFAULT);
     assert_true(H5Dwrite(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
     int64_t place_of[2] = {(int64_t)H5Dget_offset(id), 16};
+    H5O_info_t info;
+    assert_true(H5Oget_info2(id, &info, H5O_INFO_BASIC) >= 0);
     H5Dclose(id);
     H5Fclose(file);
     FILE *plain = fopen(place("place.h5"), "rb");
@@ -495,6 +562,7 @@ static void forged_places(void **state)
         int64_t other[2] = {place_of[0] + forged[i].address, place_of[1] + forged[i].size};
         memcpy(copy, bytes, size);
         memcpy(copy + at, other, 16);
+        mend_header(copy, (size_t)info.addr);
         enum status status = h5_open_image(copy, size, "forged", STATUS_DATA, &open, &error);
         assert_int_equal(status, i == 0 ? STATUS_OK : STATUS_DATA);
         h5_close_read(open);
@@ -564,6 +632,7 @@ int main(void)
         cmocka_unit_test(writer_refuses_misuse),
         cmocka_unit_test(full_disk_is_reported_and_survived),
         cmocka_unit_test(missing_and_foreign_files),
+        cmocka_unit_test(only_the_format_with_checksums),
         cmocka_unit_test(hostile_links),
         cmocka_unit_test(hostile_datasets),
         cmocka_unit_test(forged_places),

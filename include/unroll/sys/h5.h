@@ -1,7 +1,8 @@
 /* HDF5 files: the only room that sees hdf5.h. Everything Unroll reads may have been made by someone else, so the reader
  * trusts nothing; everything it writes uses a plain subset of the format that any reader understands.
  *
- * The plain subset (checked by h5_open_plain before anything is read): hard links only, no link twice (no cycles), no
+ * The plain subset (checked by h5_open_plain before anything is read): the file format of HDF5 1.8 and later, whose
+ * metadata carry checksums (h5py: libver="v108"), without user block; hard links only, no link twice (no cycles), no
  * external or soft links, contiguous or compact storage in the file itself, no external storage, no virtual datasets, no
  * filters, no variable-length or compound types, at most H5_RANK_MAX dimensions, at most H5_OBJECTS_MAX objects, every
  * dataset's declared bytes within the file's size. Types: little-endian uint8/16/32/64, int64, float32, float64, and
