@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# unroll gradcheck: a table with a line for each model, what narrows it down, and its exit status.
+
+bats_require_minimum_version 1.5.0
+
+# rows: how many models the table of $output has, all with the same bits.
+rows() {
+    grep -cE '^(rnn-tanh|rnn-relu|lstm|gru) .* same$' <<< "$output"
+}
+
+@test "every cell, 1 and 2 layers, tied and not, with and without dropout" {
+    run -0 --separate-stderr "$UNROLL" gradcheck
+    [ -z "$stderr" ]
+    [ "$(rows)" -eq 32 ]
+    for cell in rnn-tanh rnn-relu lstm gru; do
+        [ "$(grep -c "^$cell " <<< "$output")" -eq 8 ]
+    done
+    [[ "${lines[-1]}" == "32 models: all gradients hold" ]]
+    ! grep -qiE 'nan|inf' <<< "$output"
+}
+
+@test "options narrow the table down" {
+    run -0 "$UNROLL" gradcheck --cell gru --layers 3 --no-tied --dropout 0.5 --threads 2 --seed 7
+    [ "$(rows)" -eq 1 ]
+    [[ "$output" == *"gru            3  no       0.5 "* ]]
+    run -0 "$UNROLL" gradcheck --cell lstm --tied --layers 1
+    [ "$(rows)" -eq 2 ]
+}
+
+@test "another seed checks other numbers, the same seed the same" {
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 1
+    first=$output
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 1
+    [ "$output" = "$first" ]
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 2
+    [ "$output" != "$first" ]
+}
+
+@test "misuse is refused" {
+    run -78 --separate-stderr "$UNROLL" gradcheck --layers 9
+    [[ "$stderr" == *"--layers"* ]]
+    run --separate-stderr "$UNROLL" gradcheck --cell lstn
+    [ "$status" -ne 0 ]
+    [[ "$stderr" == *"lstn"* ]]
+    run -64 --separate-stderr "$UNROLL" gradcheck --hidden 5
+    [[ "$stderr" == *"--hidden"* ]]
+}
+
+@test "a table that cannot be written is an I/O error" {
+    [ -w /dev/full ] || skip "no /dev/full"
+    run -74 --separate-stderr sh -c "'$UNROLL' gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 > /dev/full"
+    [ -n "$stderr" ]
+}
