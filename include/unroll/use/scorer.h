@@ -16,8 +16,8 @@
 
 #define SCORER_LANES 64             /* of a batch, unless there are fewer texts */
 #define SCORER_WINDOW 32            /* time steps computed at once; longer texts carry their state */
-#define SCORER_POOL_TOKENS (1 << 20)
-#define SCORER_POOL_TEXTS (1 << 15)
+#define SCORER_POOL_TOKENS (1 << 18)
+#define SCORER_POOL_TEXTS (1 << 14)
 
 /* Texts to be scored together: all that is held in memory at a time. */
 struct score_pool {
