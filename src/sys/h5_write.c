@@ -9,6 +9,8 @@
 
 #include "unroll/base/mem.h"
 
+#define COMPACT_MAX 65535 /* links or attributes in the header of an object: as many as HDF5 allows */
+
 static enum status agree(const struct h5 *file, enum status mine, struct error *e)
 {
     return file->parallel ? comm_agree(&file->comm, mine, e) : mine;
@@ -51,11 +53,15 @@ static hid_t access_properties(void)
     return access;
 }
 
-/* Groups and datasets without modification times, so that equal content gives equal bytes. */
+/* Groups and datasets without modification times, so that equal content gives equal bytes; links and attributes all in the
+ * object's header, which has a checksum: HDF5's other place for many of them has unused bytes that nothing guards. */
 static hid_t object_properties(hid_t class)
 {
     hid_t properties = H5Pcreate(class);
-    if (properties >= 0 && H5Pset_obj_track_times(properties, false) < 0) {
+    bool group = class != H5P_DATASET_CREATE;
+    if (properties >= 0 && (H5Pset_obj_track_times(properties, false) < 0 ||
+                            H5Pset_attr_phase_change(properties, COMPACT_MAX, 0) < 0 ||
+                            (group && H5Pset_link_phase_change(properties, COMPACT_MAX, 0) < 0))) {
         (void)H5Pclose(properties);
         return H5I_INVALID_HID;
     }

@@ -23,6 +23,7 @@ struct reading {
     char parameters_digest[DIGEST_TEXT];
     struct attrs *attrs;
     struct parts *parts;
+    struct digest *all; /* of all parameters, while they are verified */
     struct error *e;
 };
 
@@ -254,7 +255,8 @@ static enum status check_datasets(struct reading *in)
 
 /* ---- data ---- */
 
-/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. */
+/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. The bytes
+ * are also added to in->all, if there is one. */
 static enum status read_part(struct reading *in, const struct part *part, void *data, char hex[DIGEST_TEXT])
 {
     size_t size = h5_type_size(part->shape.type);
@@ -270,6 +272,8 @@ static enum status read_part(struct reading *in, const struct part *part, void *
         status = h5_read(in->file, part->path, part->shape.type, done, count, room, in->e);
         if (!status)
             digest_add(digest, room, (size_t)count * size);
+        if (!status && in->all)
+            digest_add(in->all, room, (size_t)count * size);
     }
     if (!status) {
         digest_text(digest, hex);
@@ -282,6 +286,12 @@ static enum status read_part(struct reading *in, const struct part *part, void *
     return status;
 }
 
+static enum status tied_differ(const struct reading *in, const struct part *part, const struct param *first)
+{
+    return error_set(in->e, STATUS_CHECKPOINT, "'%s' differs from '/model/%s', to which it is tied", part->path,
+                     first->name);
+}
+
 /* The second name of tied weights holds the same bytes. */
 static enum status read_alias(struct reading *in, const struct part *part, char hex[DIGEST_TEXT])
 {
@@ -291,8 +301,7 @@ static enum status read_alias(struct reading *in, const struct part *part, char 
     digest_of(in->checkpoint->values + first->offset, first->count * sizeof(float), expected);
     enum status status = read_part(in, part, NULL, hex);
     if (!status && strcmp(hex, expected) != 0)
-        status = error_set(in->e, STATUS_CHECKPOINT, "'%s' differs from '/model/%s', to which it is tied", part->path,
-                           first->name);
+        status = tied_differ(in, part, first);
     return status;
 }
 
@@ -387,14 +396,48 @@ static enum status read_all(struct reading *in, enum checkpoint_part part)
     return status;
 }
 
+/* The parameters, in the order of the table, without keeping them. */
+static enum status verify_values(struct reading *in)
+{
+    const struct param_table *table = &in->checkpoint->table;
+    char hex[PARAM_MAX][DIGEST_TEXT], together[DIGEST_TEXT];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        if (part->kind != PART_PARAM)
+            continue;
+        int first = table->param[part->index].alias;
+        status = read_part(in, part, NULL, hex[part->index]);
+        if (!status && first >= 0 && strcmp(hex[part->index], hex[first]) != 0)
+            status = tied_differ(in, part, &table->param[first]);
+    }
+    if (status)
+        return status;
+    digest_text(in->all, together);
+    if (strcmp(together, in->parameters_digest) != 0)
+        return error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
+    return STATUS_OK;
+}
+
 static enum status verify_all(struct reading *in)
 {
     char hex[DIGEST_TEXT];
     enum status status = read_attributes(in);
     if (!status)
         status = check_datasets(in);
-    for (int i = 0; i < in->parts->count && !status; i++)
-        status = read_part(in, &in->parts->item[i], NULL, hex);
+    in->all = status ? NULL : digest_new(in->e);
+    if (!status)
+        status = in->all ? verify_values(in) : STATUS_OS;
+    digest_free(in->all);
+    in->all = NULL;
+    if (!status)
+        status = read_vocab(in);
+    vocab_free((struct vocab *)in->checkpoint->vocab);
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        enum part_kind kind = in->parts->item[i].kind;
+        if (kind == PART_SLOT || kind == PART_STATE)
+            status = read_part(in, &in->parts->item[i], NULL, hex);
+    }
     return status;
 }
 

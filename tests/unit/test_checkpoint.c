@@ -1,0 +1,453 @@
+/* A checkpoint gives back what was put in, with either writer; any damage to it is noticed; a file that is made to harm is
+ * refused; and a failed write leaves the file before as it was. */
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "make_corpus.h"
+
+#include "unroll/base/digest.h"
+#include "unroll/nn/model.h"
+#include "unroll/sys/h5.h"
+#include "unroll/train/checkpoint.h"
+
+#define V 23
+#define BATCH 5
+
+static const struct comm alone = {0, 1, NULL};
+static char folder[64];
+
+static struct model_config model_of(bool tied)
+{
+    return (struct model_config){CELL_LSTM, 2, 8, 8, V, tied, 0.25};
+}
+
+static void fill(float *array, size_t count, uint32_t what)
+{
+    for (size_t i = 0; i < count; i++)
+        array[i] = rng_uniform_float(rng_philox(1, RNG_TEST, what, 0, 0, (uint32_t)i).word[0]) - 0.5f;
+}
+
+/* Everything in it differs from everything else. */
+static void make(struct checkpoint *c, bool tied, enum optimizer_kind kind)
+{
+    struct error e;
+    *c = (struct checkpoint){.model = model_of(tied), .batch = BATCH, .bptt = 7, .groups = 3};
+    param_table_build(&c->model, &c->table);
+    c->values = mem_alloc(c->table.total, sizeof(float), "test", &e);
+    fill(c->values, c->table.total, 1);
+    struct optimizer_config config = {kind, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
+    assert_int_equal(optimizer_create(&config, &c->table, &c->optimizer, &e), STATUS_OK);
+    for (int slot = 0; slot < c->optimizer->slots; slot++)
+        fill(c->optimizer->slot[slot], c->table.total, 2 + (uint32_t)slot);
+    c->optimizer->updates = 1234;
+    size_t states = (size_t)model_state_count(&c->model) * BATCH * 8;
+    c->states = mem_alloc(states, sizeof(float), "test", &e);
+    fill(c->states, states, 9);
+    int64_t *progress = (int64_t *)&c->progress;
+    for (size_t i = 0; i < sizeof c->progress / 8; i++)
+        progress[i] = 100 + (int64_t)i;
+    c->progress.epoch_loss = 1.0 / 3;
+    c->progress.valid_loss = NAN;
+    c->progress.best_valid_loss = -0.0;
+    c->progress.lr_factor = 0.125;
+    c->progress.log_loss = 1e300;
+    c->progress.seconds = 5e-324;
+    c->progress.valid_step = -1;
+    c->vocab = make_vocab(V);
+    c->options = CHECKPOINT_OPTIONS_MAX;
+    for (int i = 0; i < c->options; i++) {
+        snprintf(c->option[i].name, sizeof c->option[i].name, "option-%02d", i);
+        snprintf(c->option[i].value, sizeof c->option[i].value, "value %d", 1000 - i);
+    }
+    c->option[3].value[0] = '\0';
+    snprintf(c->corpus_digest, sizeof c->corpus_digest, "%032d", 77);
+    checkpoint_build_here(&c->build);
+    snprintf(c->build.kernel, sizeof c->build.kernel, "a kernel");
+    c->build.ranks = 3;
+    c->build.threads = 4;
+}
+
+static void drop(struct checkpoint *c)
+{
+    c->owned = true;
+    checkpoint_release(c);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static enum status write_to(const char *name, const struct checkpoint *c, enum checkpoint_writer writer,
+                            const struct file_guard *guard, struct error *e)
+{
+    struct checkpoint_target target = {.path = path_of(name), .writer = writer, .guard = guard};
+    return checkpoint_write(&alone, c, &target, e);
+}
+
+static bool exists(const char *name)
+{
+    struct stat entry;
+    return stat(path_of(name), &entry) == 0;
+}
+
+static void assert_written(const char *name, const struct checkpoint *c, enum checkpoint_writer writer)
+{
+    struct error e = {STATUS_OK, ""};
+    if (write_to(name, c, writer, NULL, &e))
+        fail_msg("%s", e.text);
+}
+
+static void assert_same_parameters(const struct checkpoint *a, const struct checkpoint *b)
+{
+    char of_a[33], of_b[33];
+    assert_int_equal(a->table.total, b->table.total);
+    for (int k = 0; k < a->table.count; k++)
+        assert_memory_equal(a->values + a->table.param[k].offset, b->values + a->table.param[k].offset,
+                            a->table.param[k].count * sizeof(float));
+    vocab_digest(a->vocab, of_a);
+    vocab_digest(b->vocab, of_b);
+    assert_string_equal(of_a, of_b);
+}
+
+static void round_trip(bool tied, enum optimizer_kind kind, enum checkpoint_writer writer)
+{
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c, back;
+    make(&c, tied, kind);
+    assert_written("c.h5", &c, writer);
+    assert_false(exists("c.h5.tmp"));
+    assert_int_equal(checkpoint_verify(path_of("c.h5"), &e), STATUS_OK);
+    if (checkpoint_read(path_of("c.h5"), CHECKPOINT_ALL, &back, &e))
+        fail_msg("%s", e.text);
+    assert_same_parameters(&c, &back);
+    /* bit for bit, so that NaN and -0 count too */
+    assert_memory_equal(&c.progress, &back.progress, sizeof c.progress);
+    assert_int_equal(back.batch, BATCH);
+    assert_int_equal(back.bptt, 7);
+    assert_int_equal(back.groups, 3);
+    assert_true(c.model.cell == back.model.cell && c.model.layers == back.model.layers &&
+                c.model.embedding == back.model.embedding && c.model.hidden == back.model.hidden &&
+                c.model.vocab == back.model.vocab && c.model.tied == back.model.tied &&
+                c.model.dropout == back.model.dropout);
+    assert_int_equal(back.optimizer->updates, 1234);
+    const struct optimizer_config *was = &c.optimizer->config, *is = &back.optimizer->config;
+    assert_true(was->kind == is->kind && was->momentum == is->momentum && was->beta1 == is->beta1 &&
+                was->beta2 == is->beta2 && was->alpha == is->alpha && was->epsilon == is->epsilon &&
+                was->weight_decay == is->weight_decay);
+    for (int slot = 0; slot < c.optimizer->slots; slot++)
+        for (int k = 0; k < c.table.count; k++)
+            if (c.table.param[k].alias < 0)
+                assert_memory_equal(c.optimizer->slot[slot] + c.table.param[k].offset,
+                                    back.optimizer->slot[slot] + c.table.param[k].offset,
+                                    c.table.param[k].count * sizeof(float));
+    assert_memory_equal(c.states, back.states, (size_t)model_state_count(&c.model) * BATCH * 8 * sizeof(float));
+    assert_int_equal(back.options, c.options);
+    for (int i = 0; i < c.options; i++) { /* names were in order */
+        assert_string_equal(back.option[i].name, c.option[i].name);
+        assert_string_equal(back.option[i].value, c.option[i].value);
+    }
+    assert_string_equal(back.corpus_digest, c.corpus_digest);
+    assert_memory_equal(&back.build, &c.build, sizeof c.build);
+    checkpoint_release(&back);
+    assert_int_equal(checkpoint_read(path_of("c.h5"), CHECKPOINT_FOR_USE, &back, &e), STATUS_OK);
+    assert_same_parameters(&c, &back);
+    assert_null(back.optimizer);
+    assert_null(back.states);
+    checkpoint_release(&back);
+    checkpoint_release(&back); /* harmless */
+    drop(&c);
+}
+
+static void test_round_trips(void **state)
+{
+    (void)state;
+    round_trip(false, OPT_ADAM, WRITER_SINGLE);
+    round_trip(true, OPT_MOMENTUM, WRITER_AUTO);
+    round_trip(true, OPT_ADAMW, WRITER_PARALLEL);
+    round_trip(false, OPT_SGD, WRITER_PARALLEL);
+}
+
+/* Values have padding, which must not travel; make it differ. */
+static void test_padding_is_not_saved(void **state)
+{
+    (void)state;
+    struct error e;
+    struct checkpoint c, back;
+    make(&c, false, OPT_SGD);
+    memset(c.values, 0, c.table.total * sizeof(float));
+    const struct param *first = &c.table.param[0];
+    c.values[first->offset + first->count] = 5;
+    assert_true(first->offset + first->count < c.table.param[1].offset);
+    assert_written("p.h5", &c, WRITER_SINGLE);
+    assert_int_equal(checkpoint_read(path_of("p.h5"), CHECKPOINT_FOR_USE, &back, &e), STATUS_OK);
+    assert_true(back.values[first->offset + first->count] == 0);
+    checkpoint_release(&back);
+    drop(&c);
+}
+
+static void test_for_use_only(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c, back;
+    make(&c, true, OPT_ADAM);
+    struct optimizer *optimizer = c.optimizer;
+    c.optimizer = NULL;
+    assert_written("u.h5", &c, WRITER_SINGLE);
+    if (checkpoint_read(path_of("u.h5"), CHECKPOINT_ALL, &back, &e))
+        fail_msg("%s", e.text);
+    assert_null(back.optimizer);
+    assert_same_parameters(&c, &back);
+    checkpoint_release(&back);
+    c.optimizer = optimizer;
+    drop(&c);
+}
+
+static void test_writers_give_the_same_content(void **state)
+{
+    (void)state;
+    struct checkpoint c;
+    char command[400];
+    make(&c, false, OPT_ADAM);
+    assert_written("single.h5", &c, WRITER_SINGLE);
+    assert_written("parallel.h5", &c, WRITER_PARALLEL);
+    snprintf(command, sizeof command, "h5diff '%s/single.h5' '%s/parallel.h5' >/dev/null", folder, folder);
+    assert_int_equal(system(command), 0);
+    drop(&c);
+}
+
+/* ---- damage ---- */
+
+static unsigned char *slurp(const char *name, size_t *bytes)
+{
+    struct stat entry;
+    int fd = open(path_of(name), O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &entry), 0);
+    *bytes = (size_t)entry.st_size;
+    unsigned char *content = mem_alloc(*bytes, 1, "test", NULL);
+    assert_int_equal(read(fd, content, *bytes), entry.st_size);
+    close(fd);
+    return content;
+}
+
+static void spill(const char *name, const void *content, size_t bytes)
+{
+    int fd = open(path_of(name), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, content, bytes), (ssize_t)bytes);
+    close(fd);
+}
+
+/* One bit of every byte, the bit's number running along; with `step` only every so many bytes. */
+static void test_every_flipped_bit_is_noticed(void **state)
+{
+    (void)state;
+    struct checkpoint c, back;
+    size_t bytes, missed = 0;
+    size_t step = getenv("UNROLL_TEST_LONG") ? 1 : getenv("UNROLL_TEST_SHORT") ? 331 : 13;
+    make(&c, true, OPT_MOMENTUM);
+    c.options = 12;
+    assert_written("flip.h5", &c, WRITER_SINGLE);
+    unsigned char *content = slurp("flip.h5", &bytes);
+    for (size_t i = 0; i < bytes; i += step) {
+        struct error e = {STATUS_OK, ""};
+        content[i] ^= (unsigned char)(1 << i % 8);
+        spill("flipped.h5", content, bytes);
+        content[i] ^= (unsigned char)(1 << i % 8);
+        enum status read = checkpoint_read(path_of("flipped.h5"), CHECKPOINT_ALL, &back, &e);
+        enum status verified = checkpoint_verify(path_of("flipped.h5"), NULL);
+        if (read == STATUS_OK || verified == STATUS_OK) {
+            print_message("byte %zu of %zu: nobody noticed\n", i, bytes);
+            checkpoint_release(&back);
+            missed++;
+        } else {
+            assert_int_equal(read, STATUS_CHECKPOINT);
+            assert_int_equal(verified, STATUS_CHECKPOINT);
+            assert_non_null(strstr(e.text, "flipped.h5"));
+        }
+    }
+    assert_int_equal(missed, 0);
+    mem_free(content);
+    drop(&c);
+}
+
+static void test_every_truncation_is_noticed(void **state)
+{
+    (void)state;
+    struct checkpoint c, back;
+    struct error e;
+    size_t bytes;
+    make(&c, false, OPT_ADAM);
+    assert_written("whole.h5", &c, WRITER_SINGLE);
+    unsigned char *content = slurp("whole.h5", &bytes);
+    for (size_t piece = 0; piece <= bytes / 512 + 1; piece++) {
+        size_t length = piece * 512 < bytes ? piece * 512 : bytes - 1;
+        spill("cut.h5", content, length);
+        assert_int_equal(checkpoint_read(path_of("cut.h5"), CHECKPOINT_ALL, &back, &e), STATUS_CHECKPOINT);
+    }
+    mem_free(content);
+    drop(&c);
+}
+
+/* ---- files made to harm: whole and with true digests, but wrong ---- */
+
+/* A file with nothing but a root that claims to be a checkpoint, its digest true. */
+static void make_root(const char *name, const char *format, int64_t version)
+{
+    struct error e;
+    struct h5 *file;
+    char text[300], hex[DIGEST_TEXT];
+    size_t length = 0;
+    void *image;
+    size_t bytes;
+    assert_int_equal(h5_create_image(&file, &e), STATUS_OK);
+    h5_set_string(file, "/", "format", format, &e);
+    h5_set_i64(file, "/", "version", version, &e);
+    memcpy(text, "format", 7), length = 7;
+    text[length++] = 's';
+    memcpy(text + length, format, strlen(format) + 1), length += strlen(format) + 1;
+    memcpy(text + length, "version", 8), length += 8;
+    text[length++] = 'i';
+    memcpy(text + length, &version, 8), length += 8;
+    digest_of(text, length, hex);
+    h5_set_string(file, "/", "xxh3_128", hex, &e);
+    assert_int_equal(h5_image_bytes(file, &image, &bytes, &e), STATUS_OK);
+    spill(name, image, bytes);
+    mem_free(image);
+    assert_int_equal(h5_close_write(file, &e), STATUS_OK);
+}
+
+static void assert_refused(const char *name, const char *why)
+{
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint back;
+    assert_int_equal(checkpoint_read(path_of(name), CHECKPOINT_ALL, &back, &e), STATUS_CHECKPOINT);
+    if (!strstr(e.text, why))
+        fail_msg("'%s' does not say '%s'", e.text, why);
+    assert_int_equal(checkpoint_verify(path_of(name), &e), STATUS_CHECKPOINT);
+}
+
+static void test_other_files_are_refused(void **state)
+{
+    (void)state;
+    struct error e;
+    struct checkpoint back;
+    make_root("other.h5", "unroll-corpus", 1);
+    assert_refused("other.h5", "format 'unroll-corpus'");
+    make_root("newer.h5", "unroll-checkpoint", 2);
+    assert_refused("newer.h5", "version 2");
+    make_root("bare.h5", "unroll-checkpoint", 1);
+    assert_refused("bare.h5", "lacks the attribute");
+    spill("text.h5", "not HDF5 at all", 15);
+    assert_refused("text.h5", "text.h5");
+    assert_int_equal(checkpoint_read(path_of("missing.h5"), CHECKPOINT_ALL, &back, &e), STATUS_NOINPUT);
+}
+
+/* Facts about the model that contradict the datasets: the digests hold, the shapes do not. */
+static void test_contradictions_are_refused(void **state)
+{
+    (void)state;
+    struct checkpoint c;
+    make(&c, false, OPT_ADAM);
+    c.model.vocab = V - 1; /* the vocabulary of the file has V entries */
+    param_table_build(&c.model, &c.table);
+    assert_int_equal(write_to("small.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO); /* noticed when read back */
+    c.model.vocab = V;
+    param_table_build(&c.model, &c.table);
+    c.progress.step = -1;
+    assert_int_equal(write_to("negative.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO);
+    c.progress.step = 100;
+    c.groups = BATCH + 1;
+    assert_int_equal(write_to("groups.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO);
+    c.groups = 3;
+    assert_int_equal(write_to("right.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_OK);
+    drop(&c);
+}
+
+/* ---- writing that fails ---- */
+
+static enum status refuse(void *context, struct error *e)
+{
+    ++*(int *)context;
+    return error_set(e, STATUS_CANTCREATE, "no more");
+}
+
+static void test_guard_keeps_the_old_file(void **state)
+{
+    (void)state;
+    struct error e;
+    struct checkpoint c, back;
+    int asked = 0;
+    struct file_guard guard = {refuse, &asked};
+    for (int writer = WRITER_SINGLE; writer <= WRITER_PARALLEL; writer++) {
+        make(&c, false, OPT_SGD);
+        assert_written("kept.h5", &c, WRITER_SINGLE);
+        c.progress.step = 999;
+        assert_int_equal(write_to("kept.h5", &c, (enum checkpoint_writer)writer, &guard, &e), STATUS_CANTCREATE);
+        assert_string_equal(e.text, "no more");
+        assert_false(exists("kept.h5.tmp"));
+        assert_int_equal(checkpoint_read(path_of("kept.h5"), CHECKPOINT_ALL, &back, &e), STATUS_OK);
+        assert_int_equal(back.progress.step, 100);
+        checkpoint_release(&back);
+        drop(&c);
+    }
+    assert_int_equal(asked, 2);
+}
+
+static void test_missing_folder(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c;
+    make(&c, false, OPT_SGD);
+    assert_int_equal(write_to("nowhere/c.h5", &c, WRITER_SINGLE, NULL, &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "nowhere/c.h5"));
+    drop(&c);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.40s/checkpoint-XXXXXX", base && *base ? base : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_padding_is_not_saved),
+        cmocka_unit_test(test_for_use_only),
+        cmocka_unit_test(test_writers_give_the_same_content),
+        cmocka_unit_test(test_every_flipped_bit_is_noticed),
+        cmocka_unit_test(test_every_truncation_is_noticed),
+        cmocka_unit_test(test_other_files_are_refused),
+        cmocka_unit_test(test_contradictions_are_refused),
+        cmocka_unit_test(test_guard_keeps_the_old_file),
+        cmocka_unit_test(test_missing_folder),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
