@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# 'unroll sample': text by the rules it was asked for, the same for the same seed, however many texts are written.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    for i in $(seq 300); do
+        printf 'Zeile %d: schöne Grüße, %d €\n' "$i" $((i * i % 97))
+    done >book.txt
+    for level in char word byte; do
+        "$UNROLL" prepare --level $level --vocab-size 60 --train book.txt --split 80,10,10 -o $level.h5
+        "$UNROLL" train --corpus $level.h5 --run run-$level --max-steps 60 --hidden 24 --layers 1 --batch 8 --bptt 16 \
+            --lr 0.01 --threads 1
+        cp run-$level/best.h5 $level-model.h5
+    done
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
+}
+
+# refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.
+refused() {
+    local status_wanted=$1 text=$2
+    shift 2
+    run --separate-stderr "$UNROLL" sample "$@"
+    echo "$* -> $status: $stderr"
+    [ "$status" -eq "$status_wanted" ]
+    [ -z "$output" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+}
+
+@test "the length is in tokens, and the text is UTF-8" {
+    "$UNROLL" sample --model char-model.h5 --length 400 --temperature 2 >text
+    iconv -f UTF-8 -t UTF-32LE text | head -c 1600 | wc -c | grep -qx 1600
+    [ "$(iconv -f UTF-8 -t UTF-32LE text | wc -c)" -le 1604 ] # a line end may be added
+    [ "$(tail -c 1 text | od -An -c | tr -d ' ')" = '\n' ]
+    grep -q '[öüß€]' text
+    "$UNROLL" sample --model byte-model.h5 --length 400 >text
+    [ "$(wc -c <text)" -eq 400 ]
+}
+
+@test "words stand apart by blanks, line ends end lines, unknown words are never written" {
+    "$UNROLL" sample --model word-model.h5 --length 300 >text
+    run ! grep -q -e '<unk>' -e '</s>' -e '  ' -e '^ ' -e ' $' text
+    words=$(wc -w <text)
+    ends=$(wc -l <text)
+    [ $((words + ends)) -ge 300 ] && [ $((words + ends)) -le 301 ]
+}
+
+@test "the same seed gives the same text, on any number of threads and ranks; another seed another" {
+    for level in char word byte; do
+        "$UNROLL" sample --model $level-model.h5 --length 200 --seed 7 --threads 1 >expected
+        "$UNROLL" sample --model $level-model.h5 --length 200 --seed 7 --threads 2 >found 2>notes
+        cmp expected found
+        "$UNROLL" sample --model $level-model.h5 --length 200 --seed 8 --threads 1 >found
+        run ! cmp -s expected found
+    done
+    mpirun -n 2 "$UNROLL" sample --model byte-model.h5 --length 200 --seed 7 --threads 1 >found 2>notes
+    cmp expected found
+}
+
+@test "a text is the same however many are written" {
+    "$UNROLL" sample --model char-model.h5 --length 80 --seed 5 --top-k 9 --top-p 0.9 >first
+    "$UNROLL" sample --model char-model.h5 --length 80 --seed 5 --top-k 9 --top-p 0.9 --count 70 >many
+    "$UNROLL" sample --model char-model.h5 --length 80 --seed 5 --top-k 9 --top-p 0.9 --count 3 --threads 2 >three 2>notes
+    { echo '==> text 1 <=='; cat first; } | cmp -n "$(($(wc -c <first) + 15))" - many
+    cmp -n "$(wc -c <three)" three many
+    [ "$(grep -c '^==> text [0-9]* <==$' many)" -eq 70 ]
+    [ "$(grep -n -A 1 '^==> text 66 <==$' many | tail -n 1)" != "$(grep -n -A 1 '^==> text 2 <==$' many | tail -n 1)" ]
+}
+
+@test "temperature 0 is greedy, and so is top-k 1" {
+    "$UNROLL" sample --model char-model.h5 --length 100 --temperature 0 --seed 1 >expected
+    "$UNROLL" sample --model char-model.h5 --length 100 --temperature 0 --seed 2 >found
+    cmp expected found
+    "$UNROLL" sample --model char-model.h5 --length 100 --top-k 1 --seed 3 >found
+    cmp expected found
+    "$UNROLL" sample --model char-model.h5 --length 100 --top-p 0.000001 --seed 4 >found
+    cmp expected found
+}
+
+@test "a text goes on from its prime" {
+    run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime 'Zeile 3: sch' --length 12 --temperature 0
+    [ -z "$stderr" ]
+    [[ "$output" == "Zeile 3: sch"* ]]
+    run -0 --separate-stderr "$UNROLL" sample --model word-model.h5 --prime 'Zeile' --length 3 --temperature 0
+    [[ "$output" == "Zeile "[!\ ]* ]]
+    [ -z "$stderr" ]
+    # what the prime holds matters, and a prime in two lines is two lines
+    "$UNROLL" sample --model char-model.h5 --prime $'Zeile\n' --length 30 --temperature 0 >a
+    "$UNROLL" sample --model char-model.h5 --prime $'Zeile' --length 31 --temperature 0 >b
+    [ "$(head -n 1 a)" = Zeile ]
+    run ! cmp -s a b
+}
+
+@test "what the model does not know of a prime is said" {
+    run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime 'Zeile ☃☃' --length 5
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "$stderr" == "unroll: 2 of the 8 tokens of --prime are unknown to the model"* ]]
+    [[ "$output" == 'Zeile ☃☃'* ]]
+    refused 65 "--prime" --model char-model.h5 --prime $'a\xffb'
+}
+
+@test "output comes while it is written, and a reader may leave" {
+    run -0 bash -c "'$UNROLL' sample --model byte-model.h5 --length 1000000000 --threads 1 | head -c 3000 | wc -c"
+    [ "$output" -eq 3000 ]
+}
+
+@test "missing files, wrong files, wrong values and a full disk" {
+    refused 66 "none.h5" --model none.h5
+    refused 76 "char.h5" --model char.h5
+    refused 64 "--model"
+    refused 78 "--temperature" --model char-model.h5 --temperature -1
+    refused 78 "--top-p" --model char-model.h5 --top-p 0
+    refused 78 "--count" --model char-model.h5 --count 0
+    if [ -w /dev/full ]; then
+        for count in 1 2; do
+            run -74 --separate-stderr bash -c "'$UNROLL' sample --model char-model.h5 --count $count >/dev/full"
+            [[ "$stderr" == *"unroll: cannot write to standard output: "* ]]
+        done
+    fi
+}
