@@ -1,0 +1,417 @@
+/* The run directory: who may have it, what is kept, and the files of lines that grow in it. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "unroll/base/file.h"
+#include "unroll/base/mem.h"
+#include "unroll/train/metrics.h"
+#include "unroll/train/placement.h"
+#include "unroll/train/rundir.h"
+#include "unroll/train/signals.h"
+
+static char folder[64];
+
+static const char *path_of(const char *name)
+{
+    static char path[2][200];
+    static int turn;
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static bool exists(const char *name)
+{
+    struct stat entry;
+    return lstat(path_of(name), &entry) == 0;
+}
+
+static void write_text(const char *name, const char *text)
+{
+    struct error e;
+    assert_int_equal(file_write_new(path_of(name), text, strlen(text), &e), STATUS_OK);
+}
+
+static void read_text(const char *name, char text[2000])
+{
+    struct error e;
+    assert_int_equal(file_read_text(path_of(name), text, 2000, &e), STATUS_OK);
+}
+
+/* ---- the lock ---- */
+
+static void test_lock_is_exclusive_and_given_back(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct rundir *first, *second;
+    char notice[ERROR_TEXT];
+    assert_int_equal(rundir_open(path_of("a/run"), &first, notice, &e), STATUS_OK);
+    assert_string_equal(notice, "");
+    assert_int_equal(rundir_open(path_of("a/run"), &second, notice, &e), STATUS_CANTCREATE);
+    assert_null(second);
+    char pid[40];
+    snprintf(pid, sizeof pid, "process %ld on host", (long)getpid());
+    assert_non_null(strstr(e.text, pid));
+    assert_non_null(strstr(e.text, "a/run/lock"));
+    assert_int_equal(run_lock_check(&first->lock, &e), STATUS_OK);
+    rundir_close(first);
+    assert_false(exists("a/run/lock"));
+    assert_int_equal(rundir_open(path_of("a/run"), &second, notice, &e), STATUS_OK);
+    rundir_close(second);
+}
+
+/* The lock as a process left it that is no more. */
+static void leave_lock(const char *run)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct rundir *rundir;
+        char notice[ERROR_TEXT];
+        _exit(rundir_open(path_of(run), &rundir, notice, NULL) ? 1 : 0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void replace_in_lock(const char *run, const char *from, const char *to)
+{
+    char lock[100], text[2000], changed[2100];
+    snprintf(lock, sizeof lock, "%s/lock", run);
+    read_text(lock, text);
+    char *place = strstr(text, from);
+    assert_non_null(place);
+    snprintf(changed, sizeof changed, "%.*s%s%s", (int)(place - text), text, to, place + strcspn(place, "\n"));
+    write_text(lock, changed);
+}
+
+static enum status open_and_close(const char *run, char *notice, struct error *e)
+{
+    struct rundir *rundir;
+    enum status status = rundir_open(path_of(run), &rundir, notice, e);
+    rundir_close(rundir);
+    return status;
+}
+
+static void test_lock_of_a_dead_process_is_taken(void **state)
+{
+    (void)state;
+    struct error e;
+    char notice[ERROR_TEXT];
+    leave_lock("dead");
+    assert_true(exists("dead/lock"));
+    assert_int_equal(open_and_close("dead", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "process is gone"));
+    assert_false(exists("dead/lock"));
+}
+
+static void test_number_of_the_process_used_again(void **state)
+{
+    (void)state;
+    struct error e;
+    char notice[ERROR_TEXT], pid[40];
+    leave_lock("again");
+    snprintf(pid, sizeof pid, "pid %ld", (long)getpid());
+    replace_in_lock("again", "pid ", pid); /* alive, but started at another time */
+    replace_in_lock("again", "started ", "started 1");
+    assert_int_equal(open_and_close("again", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "another's"));
+}
+
+static void test_lock_from_before_a_reboot(void **state)
+{
+    (void)state;
+    struct error e;
+    char notice[ERROR_TEXT];
+    leave_lock("boot");
+    replace_in_lock("boot", "boot ", "boot 0000-before");
+    assert_int_equal(open_and_close("boot", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "restarted"));
+}
+
+static void test_lock_of_another_host(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    char notice[ERROR_TEXT];
+    leave_lock("far");
+    replace_in_lock("far", "host ", "host far-away");
+    assert_int_equal(open_and_close("far", notice, &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "'far-away'"));
+    assert_non_null(strstr(e.text, "remove"));
+    assert_true(exists("far/lock"));
+    /* not renewed for long */
+    struct timespec old[2] = {{time(NULL) - RUN_LOCK_ABANDONED - 5, 0}, {time(NULL) - RUN_LOCK_ABANDONED - 5, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, path_of("far/lock"), old, 0), 0);
+    assert_int_equal(open_and_close("far", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "not renewed"));
+}
+
+static void test_lock_of_an_earlier_start_of_the_job(void **state)
+{
+    (void)state;
+    struct error e;
+    char notice[ERROR_TEXT];
+    setenv("SLURM_JOB_ID", "4711", 1);
+    leave_lock("job");
+    replace_in_lock("job", "host ", "host far-away");
+    assert_int_equal(open_and_close("job", notice, &e), STATUS_CANTCREATE); /* another step of the same start */
+    setenv("SLURM_RESTART_COUNT", "1", 1);
+    setenv("SLURM_JOB_ID", "4712", 1);
+    assert_int_equal(open_and_close("job", notice, &e), STATUS_CANTCREATE); /* another job */
+    assert_non_null(strstr(e.text, "4711"));
+    setenv("SLURM_JOB_ID", "4711", 1);
+    assert_int_equal(open_and_close("job", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "this Slurm job"));
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_RESTART_COUNT");
+}
+
+static void test_who_lost_the_lock_writes_nothing(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct rundir *rundir;
+    char notice[ERROR_TEXT], text[2000];
+    assert_int_equal(rundir_open(path_of("lost"), &rundir, notice, &e), STATUS_OK);
+    replace_in_lock("lost", "token ", "token 123");
+    replace_in_lock("lost", "host ", "host thief");
+    assert_int_equal(file_replace(path_of("lost/best.h5"), "x", 1, &rundir->guard, &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "'thief'"));
+    assert_false(exists("lost/best.h5"));
+    assert_false(exists("lost/best.h5.tmp"));
+    assert_int_equal(rundir_set_latest(rundir, 3, &e), STATUS_CANTCREATE);
+    assert_false(exists("lost/latest"));
+    assert_int_equal(rundir_prune(rundir, 100, 1, &e), STATUS_CANTCREATE);
+    rundir_close(rundir);
+    read_text("lost/lock", text); /* the thief's lock stays */
+    assert_non_null(strstr(text, "token 123"));
+    assert_int_equal(unlink(path_of("lost/lock")), 0);
+}
+
+/* ---- its files ---- */
+
+static void test_cannot_be_made(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct rundir *rundir;
+    char notice[ERROR_TEXT];
+    write_text("file", "");
+    assert_int_equal(rundir_open(path_of("file/run"), &rundir, notice, &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "/file'"));
+    assert_null(rundir);
+}
+
+static void touch(const char *format, int64_t step)
+{
+    char name[100];
+    snprintf(name, sizeof name, format, step);
+    write_text(name, "");
+}
+
+static void test_list_latest_and_prune(void **state)
+{
+    (void)state;
+    struct error e;
+    struct rundir *rundir;
+    char notice[ERROR_TEXT], target[100] = "";
+    int64_t *steps;
+    int count;
+    assert_int_equal(rundir_open(path_of("keep"), &rundir, notice, &e), STATUS_OK);
+    assert_int_equal(rundir_list(rundir, &steps, &count, &e), STATUS_OK);
+    assert_int_equal(count, 0);
+    mem_free(steps);
+    static const int64_t there[] = {5, 100, 20, 123456789012, 40};
+    for (int i = 0; i < 5; i++)
+        touch("keep/checkpoints/step-%08" PRId64 ".h5", there[i]);
+    touch("keep/checkpoints/step-%" PRId64 ".h5", 7); /* not names of ours */
+    touch("keep/checkpoints/step-%08" PRId64 ".h5.tmp", 8);
+    touch("keep/checkpoints/other%" PRId64, 9);
+    assert_int_equal(rundir_list(rundir, &steps, &count, &e), STATUS_OK);
+    static const int64_t sorted[] = {123456789012, 100, 40, 20, 5};
+    assert_int_equal(count, 5);
+    assert_memory_equal(steps, sorted, sizeof sorted);
+    mem_free(steps);
+    assert_int_equal(rundir_set_latest(rundir, 40, &e), STATUS_OK);
+    assert_int_equal(rundir_set_latest(rundir, 100, &e), STATUS_OK);
+    assert_true(readlink(path_of("keep/latest"), target, sizeof target - 1) > 0);
+    assert_string_equal(target, "checkpoints/step-00000100.h5");
+    assert_false(exists("keep/latest.tmp"));
+    /* the one beyond 100 is damaged or from another branch of history: not counted, not touched */
+    assert_int_equal(rundir_prune(rundir, 100, 2, &e), STATUS_OK);
+    assert_true(exists("keep/checkpoints/step-123456789012.h5"));
+    assert_true(exists("keep/checkpoints/step-00000100.h5"));
+    assert_true(exists("keep/checkpoints/step-00000040.h5"));
+    assert_false(exists("keep/checkpoints/step-00000020.h5"));
+    assert_false(exists("keep/checkpoints/step-00000005.h5"));
+    assert_true(exists("keep/checkpoints/other9"));
+    rundir_close(rundir);
+}
+
+static void test_leftovers_go_at_the_start(void **state)
+{
+    (void)state;
+    struct error e;
+    char notice[ERROR_TEXT];
+    leave_lock("clean");
+    write_text("clean/best.h5.tmp", "half");
+    write_text("clean/checkpoints/step-00000001.h5.tmp", "half");
+    write_text("clean/notes.txt", "mine");
+    assert_int_equal(open_and_close("clean", notice, &e), STATUS_OK);
+    assert_false(exists("clean/best.h5.tmp"));
+    assert_false(exists("clean/checkpoints/step-00000001.h5.tmp"));
+    assert_true(exists("clean/notes.txt"));
+}
+
+/* ---- lines ---- */
+
+static void test_lines_are_appended_and_cut(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct metrics *metrics;
+    char text[2000];
+    assert_int_equal(metrics_open(path_of("m.jsonl"), &metrics, &e), STATUS_OK);
+    metrics_line(metrics, "{1}");
+    int64_t after_one = metrics_bytes(metrics);
+    metrics_line(metrics, "{2}");
+    assert_int_equal(after_one, 4);
+    assert_int_equal(metrics_sync(metrics, &e), STATUS_OK);
+    metrics_close(metrics);
+    assert_int_equal(metrics_open(path_of("m.jsonl"), &metrics, &e), STATUS_OK);
+    assert_int_equal(metrics_bytes(metrics), 8);
+    assert_int_equal(metrics_cut(metrics, 9, &e), STATUS_DATA);
+    assert_non_null(strstr(e.text, "m.jsonl"));
+    assert_int_equal(metrics_cut(metrics, after_one, &e), STATUS_OK);
+    metrics_line(metrics, "{3}");
+    metrics_close(metrics);
+    read_text("m.jsonl", text);
+    assert_string_equal(text, "{1}\n{3}\n");
+}
+
+/* A full disk: nothing is lost as long as the process lives, and it is told when asked. */
+static void test_full_disk_is_told(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct metrics *metrics;
+    assert_int_equal(metrics_open("/dev/full", &metrics, &e), STATUS_OK);
+    metrics_line(metrics, "{1}");
+    metrics_line(metrics, "{2}");
+    assert_int_equal(metrics_bytes(metrics), 8);
+    assert_int_equal(metrics_sync(metrics, &e), STATUS_IO);
+    assert_non_null(strstr(e.text, "/dev/full"));
+    metrics_close(metrics);
+}
+
+static void test_folders_and_texts(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    char text[6];
+    assert_int_equal(file_make_folders(path_of("x/y//z/"), &e), STATUS_OK);
+    assert_int_equal(file_make_folders(path_of("x/y/z"), &e), STATUS_OK);
+    assert_int_equal(file_replace(path_of("x/y/z/f"), "longer than five", 16, NULL, &e), STATUS_OK);
+    assert_int_equal(file_read_text(path_of("x/y/z/f"), text, sizeof text, &e), STATUS_OK);
+    assert_string_equal(text, "longe");
+    assert_int_equal(file_read_text(path_of("x/none"), text, sizeof text, &e), STATUS_NOINPUT);
+    assert_int_equal(file_replace(path_of("none/f"), "", 0, NULL, &e), STATUS_CANTCREATE);
+    assert_int_equal(file_make_folders("", &e), STATUS_CONFIG);
+}
+
+/* ---- placement and signals ---- */
+
+static void assert_advice(struct placement placement, const char *expected)
+{
+    char advice[ERROR_TEXT];
+    placement_advice(&placement, advice);
+    if (!expected)
+        assert_string_equal(advice, "");
+    else if (!strstr(advice, expected))
+        fail_msg("'%s' lacks '%s'", advice, expected);
+}
+
+static void test_advice_names_the_options(void **state)
+{
+    (void)state;
+    assert_advice((struct placement){.threads = 4, .cores = 4, .host_ranks = 2}, NULL);
+    assert_advice((struct placement){.threads = 2, .cores = 4, .host_ranks = 2, .shared = true}, NULL);
+    assert_advice((struct placement){.threads = 4, .cores = 1, .host_ranks = 2}, "bound to 1 core,");
+    assert_advice((struct placement){.threads = 4, .cores = 1, .host_ranks = 2},
+                  "'mpirun --map-by slot:PE=4 --bind-to core'");
+    assert_advice((struct placement){.threads = 4, .cores = 1, .host_ranks = 2},
+                  "'srun --cpus-per-task=4 --cpu-bind=cores'");
+    assert_advice((struct placement){.threads = 3, .cores = 4, .host_ranks = 2, .shared = true}, "use --threads 2");
+    assert_advice((struct placement){.threads = 1, .cores = 2, .host_ranks = 3, .shared = true}, "at most 2 ranks");
+}
+
+static void test_signals_are_noted_not_obeyed(void **state)
+{
+    (void)state;
+    signals_catch();
+    assert_int_equal(signals_seen(), 0);
+    raise(SIGTERM);
+    raise(SIGUSR1);
+    raise(SIGPIPE);
+    assert_int_equal(signals_seen(), SIGTERM);
+    assert_string_equal(signals_name(SIGTERM), "SIGTERM");
+    signals_release();
+    struct sigaction now;
+    assert_int_equal(sigaction(SIGTERM, NULL, &now), 0);
+    assert_true(now.sa_handler == SIG_DFL);
+}
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%.40s/rundir-XXXXXX", base && *base ? base : "/tmp");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_RESTART_COUNT");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lock_is_exclusive_and_given_back),
+        cmocka_unit_test(test_lock_of_a_dead_process_is_taken),
+        cmocka_unit_test(test_number_of_the_process_used_again),
+        cmocka_unit_test(test_lock_from_before_a_reboot),
+        cmocka_unit_test(test_lock_of_another_host),
+        cmocka_unit_test(test_lock_of_an_earlier_start_of_the_job),
+        cmocka_unit_test(test_who_lost_the_lock_writes_nothing),
+        cmocka_unit_test(test_cannot_be_made),
+        cmocka_unit_test(test_list_latest_and_prune),
+        cmocka_unit_test(test_leftovers_go_at_the_start),
+        cmocka_unit_test(test_lines_are_appended_and_cut),
+        cmocka_unit_test(test_full_disk_is_told),
+        cmocka_unit_test(test_folders_and_texts),
+        cmocka_unit_test(test_advice_names_the_options),
+        cmocka_unit_test(test_signals_are_noted_not_obeyed),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
