@@ -19,10 +19,14 @@ static enum status choose_split(const struct options *options, const struct corp
     if (corpus->tokens[*split] > 0)
         return STATUS_OK;
     if (options_given(options, "split"))
-        return error_set(e, STATUS_DATA, "cannot evaluate on the %s split of '%s': there is none; choose another with "
-                         "--split, or prepare the corpus with one", split_name(*split), options->corpus);
-    return error_set(e, STATUS_DATA, "cannot evaluate on '%s': it has neither a test nor a valid split; prepare it with "
-                     "--split, --test or --valid, or say --split train", options->corpus);
+        return error_set(e, STATUS_DATA,
+                         "cannot evaluate on the %s split of '%s': there is none; choose another with "
+                         "--split, or prepare the corpus with one",
+                         split_name(*split), options->corpus);
+    return error_set(e, STATUS_DATA,
+                     "cannot evaluate on '%s': it has neither a test nor a valid split; prepare it with "
+                     "--split, --test or --valid, or say --split train",
+                     options->corpus);
 }
 
 /* Token ids mean the same in both only if the vocabularies are the same. */
@@ -31,17 +35,21 @@ static enum status check_vocabulary(const struct options *options, const struct 
 {
     const struct vocab *of_model = checkpoint->vocab, *of_corpus = corpus->vocab;
     if (of_model->level != of_corpus->level)
-        return error_set(e, STATUS_DATA, "cannot evaluate on '%s': its tokens are of level %s and those of '%s' of "
-                         "level %s; use the corpus that the model was trained on", options->corpus,
-                         level_name(of_corpus->level), options->model_file, level_name(of_model->level));
+        return error_set(e, STATUS_DATA,
+                         "cannot evaluate on '%s': its tokens are of level %s and those of '%s' of "
+                         "level %s; use the corpus that the model was trained on",
+                         options->corpus, level_name(of_corpus->level), options->model_file,
+                         level_name(of_model->level));
     char digest_of_model[33], digest_of_corpus[33];
     vocab_digest(of_model, digest_of_model);
     vocab_digest(of_corpus, digest_of_corpus);
     if (strcmp(digest_of_model, digest_of_corpus) == 0)
         return STATUS_OK;
-    return error_set(e, STATUS_DATA, "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
+    return error_set(e, STATUS_DATA,
+                     "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
                      "entries); use the corpus that the model was trained on, or one prepared from the same training "
-                     "text", options->corpus, of_corpus->size, options->model_file, of_model->size);
+                     "text",
+                     options->corpus, of_corpus->size, options->model_file, of_model->size);
 }
 
 /* Not collective. */
@@ -112,8 +120,10 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
     evaluator_free(evaluator);
     double loss = loss_sum / (double)targets;
     if (!status && !isfinite(loss))
-        status = error_set(e, STATUS_CHECKPOINT, "cannot evaluate with '%s': the loss is not finite; its training "
-                           "diverged: use an earlier checkpoint", options->model_file);
+        status = error_set(e, STATUS_CHECKPOINT,
+                           "cannot evaluate with '%s': the loss is not finite; its training "
+                           "diverged: use an earlier checkpoint",
+                           options->model_file);
     if (!status && comm->rank == 0)
         status = print_result(options, corpus, split, loss, targets, e);
     return comm_agree(comm, status, e);

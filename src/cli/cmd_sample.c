@@ -177,7 +177,8 @@ static enum status write_many(struct sampler *sampler, const struct options *opt
     enum status status = tokens ? STATUS_OK : STATUS_OS;
     for (int64_t first = 0; first < options->count && !status && !ferror(stdout); first += lanes) {
         int64_t left = options->count - first;
-        status = write_batch(sampler, options, prime, first, left < lanes ? (int)left : lanes, lanes, tokens, printer, e);
+        status =
+            write_batch(sampler, options, prime, first, left < lanes ? (int)left : lanes, lanes, tokens, printer, e);
     }
     mem_free(tokens);
     return status;
@@ -200,7 +201,8 @@ static enum status write_texts(const struct options *options, const struct check
     int lanes = choose_lanes(options);
     struct sampler_config config = configure(options, lanes, threads);
     struct sampler *sampler;
-    enum status status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
+    enum status status =
+        sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
     if (status)
         return status;
     struct printer printer = {checkpoint->vocab, false, false};

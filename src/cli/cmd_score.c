@@ -15,7 +15,7 @@ struct scoring {
     struct score_pool *pool;
     struct score_output output;
     struct scorer *scorer;
-    int64_t begun;       /* tokens of the line that the pool holds behind its last whole text, context included */
+    int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */
     bool input_ended;
     enum status failure; /* of the input: told when the lines before it are scored */
     struct error reason;
@@ -158,8 +158,7 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
     if (!status)
         status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
     if (!status && comm->rank == 0)
-        status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader,
-                                  e);
+        status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader, e);
     return status;
 }
 

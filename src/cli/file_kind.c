@@ -67,8 +67,8 @@ enum status file_kind(const char *path, enum file_kind *kind, struct error *e)
         status = h5_attr_string(file, "/", "format", format, sizeof format, &local);
         h5_close_read(file);
         if (!status && !kind_of_format(format, kind))
-            status = error_set(&local, STATUS_DATA, "cannot use '%s': it is neither a corpus nor a checkpoint of Unroll",
-                               path);
+            status = error_set(&local, STATUS_DATA,
+                               "cannot use '%s': it is neither a corpus nor a checkpoint of Unroll", path);
     }
     if (status == STATUS_DATA)
         status = kind_of_damaged(path, kind, &local);

@@ -117,8 +117,10 @@ enum status score_output_end(struct score_output *output, struct error *e)
 {
     enum status status = STATUS_OK;
     if (!isfinite(output->line.logp))
-        return error_set(e, STATUS_CHECKPOINT, "cannot score line %lld: its log-probability is not finite; the model's "
-                         "training diverged: use an earlier checkpoint", (long long)output->lines + 1);
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot score line %lld: its log-probability is not finite; the model's "
+                         "training diverged: use an earlier checkpoint",
+                         (long long)output->lines + 1);
     if (output->json)
         status = put_line_object(output, e);
     else if (!output->per_token)
@@ -146,7 +148,8 @@ void score_output_summary(const struct score_output *output, FILE *stream)
 {
     struct score_sum none = {0};
     if (output->vocab->eos < 0)
-        fprintf(stream, "unroll: the model's vocabulary has no line end: lines are scored from their second token on\n");
+        fprintf(stream,
+                "unroll: the model's vocabulary has no line end: lines are scored from their second token on\n");
     fprintf(stream, "lines %lld, tokens %lld (unknown %lld, end %lld), natural log-probability %.6f\n",
             (long long)output->lines, (long long)output->all.tokens, (long long)output->unknown.tokens,
             (long long)output->end.tokens, output->all.logp);

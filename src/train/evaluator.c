@@ -10,13 +10,13 @@
 struct evaluator {
     const struct comm *comm;
     struct evaluator_config config;
-    int lanes, groups;           /* of all ranks */
-    int group_begin, group_end;  /* of this rank; empty if there are more ranks than groups */
-    struct model *model;         /* NULL without groups */
-    struct stream *stream;       /* NULL without groups */
-    double *mine;                /* [group_end - group_begin] loss of each of this rank's groups */
-    double *all;                 /* [groups] */
-    size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
+    int lanes, groups;          /* of all ranks */
+    int group_begin, group_end; /* of this rank; empty if there are more ranks than groups */
+    struct model *model;        /* NULL without groups */
+    struct stream *stream;      /* NULL without groups */
+    double *mine;               /* [group_end - group_begin] loss of each of this rank's groups */
+    double *all;                /* [groups] */
+    size_t *bytes, *offset;     /* [ranks] where each rank's groups lie in `all` */
 };
 
 int evaluator_lanes(int64_t tokens, int batch)

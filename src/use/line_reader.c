@@ -211,8 +211,10 @@ static enum status refuse(const struct line_reader *reader, struct error *e)
     if (reader->bad == 0)
         return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte in line %lld; remove it", reader->name,
                          (long long)reader->line);
-    return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text "
-                     "with iconv", reader->name, reader->bad, (long long)reader->line);
+    return error_set(e, STATUS_DATA,
+                     "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text "
+                     "with iconv",
+                     reader->name, reader->bad, (long long)reader->line);
 }
 
 /* ---- tokens ---- */
@@ -239,7 +241,8 @@ static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t 
     }
     const uint32_t *ids;
     size_t count;
-    enum status status = tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
+    enum status status =
+        tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
     if (status)
         return status;
     take_tokens(tokens, part, ids, count);
@@ -280,7 +283,8 @@ enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64
         part->input_ended = !reader->line_begun;
         return reader->line_begun ? end_line(reader, tokens, part, e) : STATUS_OK;
     }
-    size_t room = (size_t)capacity - 4; /* a piece has no more tokens than bytes, and a word and an end that were open */
+    /* A piece has no more tokens than bytes, and a word and a line end that were open. */
+    size_t room = (size_t)capacity - 4;
     status = take_bytes(reader, room, tokens, part, e);
     if (status || reader->at == reader->clean || reader->block[reader->at] != '\n')
         return status;

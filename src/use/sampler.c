@@ -112,8 +112,8 @@ uint32_t sampler_choose(const float *logits, int V, const struct sampler_rule *r
 
     int n = 0;
     for (int token = VOCAB_UNK + 1; token < V; token++)
-        scratch[n++] = (struct sampler_candidate){
-            exp(((double)logits[token] - (double)largest) / rule->temperature), (uint32_t)token};
+        scratch[n++] = (struct sampler_candidate){exp(((double)logits[token] - (double)largest) / rule->temperature),
+                                                  (uint32_t)token};
     if (rule->top_k > 0 && rule->top_k < n) {
         select_first(scratch, n, (int)rule->top_k);
         n = (int)rule->top_k;

@@ -124,15 +124,15 @@ void scorer_free(struct scorer *scorer)
 struct lane_text {
     const uint32_t *tokens; /* [count] */
     int64_t count;
-    float *logp;            /* [count] */
+    float *logp; /* [count] */
 };
 
 /* Runs the texts, the longest of which is `longest`, in windows; a lane past its text's end is padding. */
-static void run_windows(struct scorer *scorer, struct model *model, int lanes, bool reset,
-                        const struct lane_text *text, int64_t longest)
+static void run_windows(struct scorer *scorer, struct model *model, int lanes, bool reset, const struct lane_text *text,
+                        int64_t longest)
 {
-    struct window window = {.lanes = lanes, .lane0 = 0, .reset = reset, .input = scorer->input,
-                            .target = scorer->target};
+    struct window window = {
+        .lanes = lanes, .lane0 = 0, .reset = reset, .input = scorer->input, .target = scorer->target};
     for (int64_t start = 0; start < longest - 1; start += SCORER_WINDOW) {
         int64_t left = longest - 1 - start;
         window.T = left < SCORER_WINDOW ? (int)left : SCORER_WINDOW;

@@ -100,8 +100,9 @@ static void loss_is_that_of_the_reference(void **state)
     for (int i = 0; i < 4; i++) {
         double loss, expected = reference_loss(f, SPLIT_TRAIN, 6);
         int64_t targets;
-        evaluate(f, (struct evaluator_config){.split = SPLIT_TRAIN, .batch = 6, .bptt = bptts[i], .groups = 4,
-                                              .threads = 1}, &loss, &targets);
+        evaluate(
+            f, (struct evaluator_config){.split = SPLIT_TRAIN, .batch = 6, .bptt = bptts[i], .groups = 4, .threads = 1},
+            &loss, &targets);
         assert_int_equal(targets, lengths[SPLIT_TRAIN] - 1);
         assert_true(fabs(loss - expected) <= 1e-6 * expected);
     }
@@ -121,8 +122,9 @@ static void short_splits_have_fewer_lanes(void **state)
     for (int split = SPLIT_VALID; split <= SPLIT_TEST; split++) {
         double loss, expected = reference_loss(f, (enum split)split, evaluator_lanes(lengths[split], 8));
         int64_t targets;
-        evaluate(f, (struct evaluator_config){.split = (enum split)split, .batch = 8, .bptt = 20, .groups = 8,
-                                              .threads = 1}, &loss, &targets);
+        evaluate(
+            f, (struct evaluator_config){.split = (enum split)split, .batch = 8, .bptt = 20, .groups = 8, .threads = 1},
+            &loss, &targets);
         assert_int_equal(targets, lengths[split] - 1);
         assert_true(fabs(loss - expected) <= 1e-6 * expected);
     }
@@ -151,8 +153,14 @@ static void runs_are_independent(void **state)
 {
     const struct fixture *f = *state;
     int beats = 0;
-    struct evaluator_config config = {.split = SPLIT_TRAIN, .model = f->model, .batch = 6, .bptt = 10, .groups = 6,
-                                      .threads = 1, .beat = count_beat, .beat_context = &beats};
+    struct evaluator_config config = {.split = SPLIT_TRAIN,
+                                      .model = f->model,
+                                      .batch = 6,
+                                      .bptt = 10,
+                                      .groups = 6,
+                                      .threads = 1,
+                                      .beat = count_beat,
+                                      .beat_context = &beats};
     struct evaluator *evaluator;
     struct error e = {0};
     double first, changed, again;
@@ -176,8 +184,8 @@ static void runs_are_independent(void **state)
 static void what_cannot_be_evaluated_is_refused(void **state)
 {
     const struct fixture *f = *state;
-    struct evaluator_config config = {.split = SPLIT_VALID, .model = f->model, .batch = 6, .bptt = 10, .groups = 6,
-                                      .threads = 1};
+    struct evaluator_config config = {
+        .split = SPLIT_VALID, .model = f->model, .batch = 6, .bptt = 10, .groups = 6, .threads = 1};
     struct evaluator *evaluator;
     struct error e = {0};
     config.model.vocab = V + 1;

@@ -127,10 +127,14 @@ static void words_of_lines(void **state)
     check_text(vocab, "the King\n", "23/");
     check_text(vocab, "the King", "23/");
     check_text(vocab, "\n\n  \nthe\n\n", "///2//");
-    check_text(vocab, " the\t\tqueen the \nking \xc3\xa9t\xc3\xa9\xe3\x80\x80" "a", "202/045/");
+    check_text(vocab,
+               " the\t\tqueen the \nking \xc3\xa9t\xc3\xa9\xe3\x80\x80"
+               "a",
+               "202/045/");
     check_text(vocab, "the\r\nKing\r\n", "2/3/");
     check_text(vocab, "\xef\xbb\xbfthe\nKing\n", "2/3/");
-    check_text(vocab, "a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a\n", "555555555555555555555555555555/");
+    check_text(vocab, "a a a a a a a a a a a a a a a a a a a a a a a a a a a a a a\n",
+               "555555555555555555555555555555/");
     vocab_free(vocab);
 }
 
@@ -140,7 +144,10 @@ static void characters_of_lines(void **state)
     struct vocab *vocab = characters();
     check_text(vocab, "aB\xc3\xa9\xe2\x82\xacz\n\na", "23450//2/");
     check_text(vocab, "a\r\nB\ra\n", "2/362/"); /* only CR LF is a line end */
-    check_text(vocab, "\xef\xbb\xbf" "a\xef\xbb\xbf", "20/"); /* a byte order mark, and a character of no use */
+    check_text(vocab,
+               "\xef\xbb\xbf"
+               "a\xef\xbb\xbf",
+               "20/"); /* a byte order mark, and a character of no use */
     check_text(vocab, "a\r", "26/");
     check_text(vocab, "\xef\xbb", "!as UTF-8: invalid byte 0xef in line 1; convert the text with iconv");
     vocab_free(vocab);
@@ -159,10 +166,10 @@ static void what_is_no_text_is_refused_behind_what_is(void **state)
 {
     (void)state;
     struct vocab *vocab = words();
-    check_text(vocab, "the\nKing \xff the\n",
-               "2/3!as UTF-8: invalid byte 0xff in line 2; convert the text with iconv");
-    check_text(vocab, "the\n\n\xc3", "2//!as UTF-8: invalid byte 0xc3 in line 3; convert the text "
-                                     "with iconv");
+    check_text(vocab, "the\nKing \xff the\n", "2/3!as UTF-8: invalid byte 0xff in line 2; convert the text with iconv");
+    check_text(vocab, "the\n\n\xc3",
+               "2//!as UTF-8: invalid byte 0xc3 in line 3; convert the text "
+               "with iconv");
     check(vocab, "the\nK\0", 6, "2/!as text: NUL byte in line 2; remove it");
     vocab_free(vocab);
 }

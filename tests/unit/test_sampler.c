@@ -102,8 +102,8 @@ static void draws_follow_the_softmax(void **state)
 static void top_k_and_top_p_cut_the_tail(void **state)
 {
     (void)state;
-    static const struct sampler_rule rules[] = {
-        {1, 1, 1}, {1, 5, 1}, {0.7, 9, 1}, {1, 0, 0.3}, {1, 0, 0.9}, {1.5, 0, 0.999}, {0.8, 6, 0.7}, {1, V + 5, 1}};
+    static const struct sampler_rule rules[] = {{1, 1, 1},   {1, 5, 1},       {0.7, 9, 1},   {1, 0, 0.3},
+                                                {1, 0, 0.9}, {1.5, 0, 0.999}, {0.8, 6, 0.7}, {1, V + 5, 1}};
     float logits[V];
     for (uint32_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         make_logits(i + 10, logits);

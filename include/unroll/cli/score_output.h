@@ -25,7 +25,7 @@ struct score_sum {
 struct score_output {
     const struct vocab *vocab;
     bool per_token, json;
-    int64_t lines; /* complete ones */
+    int64_t lines;                            /* complete ones */
     struct score_sum line, all, end, unknown; /* of the current line; of all tokens, and of two kinds of them */
     int64_t line_unknown;
     bool line_begun;

@@ -23,8 +23,8 @@ struct evaluator;
 
 struct evaluator_config {
     enum split split;
-    struct model_config model;  /* vocab must be that of the corpus; dropout is not applied */
-    int batch, bptt, groups;    /* of the training run: global lanes, longest window, lane groups */
+    struct model_config model; /* vocab must be that of the corpus; dropout is not applied */
+    int batch, bptt, groups;   /* of the training run: global lanes, longest window, lane groups */
     int threads;
     void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
     void *beat_context;

@@ -28,9 +28,9 @@ void line_reader_close(struct line_reader *reader); /* NULL is allowed */
 #define LINE_READER_CAPACITY_MIN 16
 
 struct line_part {
-    int64_t count;     /* tokens stored by this call */
-    bool line_ended;   /* the line is complete, by a line end or the end of the input */
-    bool input_ended;  /* there is no further line; count is 0 and line_ended false */
+    int64_t count;    /* tokens stored by this call */
+    bool line_ended;  /* the line is complete, by a line end or the end of the input */
+    bool input_ended; /* there is no further line; count is 0 and line_ended false */
 };
 
 /* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the line goes

@@ -14,8 +14,8 @@
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
 
-#define SCORER_LANES 64             /* of a batch, unless there are fewer texts */
-#define SCORER_WINDOW 32            /* time steps computed at once; longer texts carry their state */
+#define SCORER_LANES 64  /* of a batch, unless there are fewer texts */
+#define SCORER_WINDOW 32 /* time steps computed at once; longer texts carry their state */
 #define SCORER_POOL_TOKENS (1 << 18)
 #define SCORER_POOL_TEXTS (1 << 14)
 
