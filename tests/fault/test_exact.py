@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""The number of ranks and threads is never a hyperparameter: the same run gives the same bits on any of them.
+
+Every run has dropout, a batch that few rank counts divide, and a ragged last window in each epoch; 200 steps are one and a
+half epochs. Compared are the whole of metrics.jsonl, byte for byte, and the digest of the final parameters.
+"""
+import itertools
+import unittest
+
+import harness
+
+CELLS = ["rnn-tanh", "rnn-relu", "lstm", "gru"]
+PLACES = list(itertools.product([1, 2, 3, 4, 5, 8], [1, 2, 3]))  # ranks x threads
+
+
+def output(result):
+    """What was printed, without the advice about too many ranks on a host."""
+    return result.out, [line for line in result.errors.splitlines() if not line.startswith("unroll: ")]
+
+
+class Exact(harness.Case):
+    def train(self, name, ranks, threads, **options):
+        folder = self.folder / name
+        result = harness.run(ranks, "train", "--corpus", self.corpus, "--run", folder,
+                             *harness.small(threads=threads, max_steps=200, eval_every=40, checkpoint_every=150,
+                                            log_every=1, **options))
+        self.assertStatus(result, 0)
+        return folder
+
+    def compare(self, places, **options):
+        reference = self.train("reference", 1, 1, **options)
+        self.assertEqual([record["step"] for record in harness.records(reference, "train")], list(range(1, 201)))
+        for ranks, threads in places:
+            with self.subTest(ranks=ranks, threads=threads, **options):
+                self.assertSameRun(self.train(f"r{ranks}t{threads}", ranks, threads, **options), reference)
+
+    def test_few(self):
+        """Each cell, and each number of ranks and threads, at least once."""
+        places = {"rnn-tanh": [(2, 1), (5, 2)], "rnn-relu": [(3, 3), (1, 2)], "lstm": [(8, 1), (3, 2)],
+                  "gru": [(4, 1), (1, 3)]}
+        for index, cell in enumerate(CELLS):
+            self.compare(places[cell], cell=cell, layers=1 + index % 2, tied=index in (1, 2) or None,
+                         optimizer=["adam", "sgd"][index // 2], lr=[0.01, 0.1][index // 2])
+
+    @unittest.skipUnless(harness.LONG, "long: make check-fault")
+    def test_all(self):
+        """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place several times."""
+        models = itertools.product(CELLS, [1, 2], [None, True], [("adam", 0.01), ("sgd", 0.1)])
+        for index, (cell, layers, tied, (optimizer, lr)) in enumerate(models):
+            self.compare(PLACES[index % 3::3], cell=cell, layers=layers, tied=tied, optimizer=optimizer, lr=lr)
+
+    def test_groups_of_several_lanes(self):
+        """Lane groups of unequal size, wider than a kernel's block, with an epoch's end and clipping on the way."""
+        places = PLACES if harness.LONG else [(2, 3), (5, 1)]
+        self.compare(places, cell="lstm", layers=2, hidden=70, embedding=20, batch=29, lane_groups=9, bptt=17, clip=0.2)
+
+    def test_evaluation_and_scores(self):
+        """`eval` and `score` print the same bytes on any number of ranks and threads."""
+        model = self.train("model", 2, 1, cell="gru") / "best.h5"
+        text = self.folder / "lines.txt"
+        harness.write_text(text, lines=41, seed=8)
+        with open(text, "a") as more:
+            more.write("\n" + "the cat sat on the mat and " * 40 + "\nx\n")
+        places = PLACES if harness.LONG else [(1, 2), (2, 1), (3, 3), (5, 1)]
+        commands = [["eval", "--model", model, "--corpus", self.corpus, "--split", "valid"],
+                    ["eval", "--model", model, "--corpus", self.corpus, "--split", "train"],
+                    ["score", "--model", model, "--per-token", text], ["score", "--model", model, text]]
+        for command in commands:
+            expected = harness.run(0, *command, "--threads", 1)
+            self.assertStatus(expected, 0)
+            for ranks, threads in places:
+                with self.subTest(command=command[0], ranks=ranks, threads=threads):
+                    result = harness.run(ranks, *command, "--threads", threads)
+                    self.assertStatus(result, 0)
+                    self.assertEqual(output(result), output(expected))
+
+    def test_fast_reduction_is_the_same_curve(self):
+        """The plain allreduce follows the same curve, if not the same bits: what is compared above is no constant."""
+        loss = []
+        for ranks, reduction in [(1, "exact"), (3, "fast")]:
+            folder = self.train(f"{reduction}{ranks}", ranks, 1, cell="lstm", reduction=reduction)
+            loss.append(harness.records(folder, "end")[0]["valid_loss"])
+        self.assertAlmostEqual(loss[0], loss[1], places=2)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""A run that was killed is the run that was not: SIGKILL at random moments, resumed on other numbers of ranks.
+
+The run validates every 7 steps and saves every 5, has the plateau schedule, and ends by early stopping; the moments fall
+into steps, validation, saving and start-up alike. Each job may pass some checkpoints before it is killed, so that the
+test goes forward on any machine. Compared with the uninterrupted run: the whole of metrics.jsonl and the parameters.
+"""
+import os
+import random
+import signal
+import time
+import unittest
+
+import harness
+
+KILLS = 20 if harness.LONG else 5
+
+
+class Kill(harness.Case):
+    def options(self, **more):
+        chosen = {"cell": "lstm", "max_steps": 2000, "eval_every": 7, "checkpoint_every": 5, "keep": 3, "log_every": 2,
+                  "lr": 0.1, "schedule": "plateau", "lr_patience": 2, "lr_decay": 3, "patience": 6}
+        chosen.update(more)
+        return harness.small(**chosen)
+
+    def wait_for_progress(self, job, folder, steps):
+        """Until the newest checkpoint is `steps` steps on; False if the job ended before."""
+        start = harness.newest_step(folder)
+        while not job.finished():
+            if harness.newest_step(folder) >= max(start, 0) + steps:
+                return True
+            time.sleep(0.002)
+        return False
+
+    def kill_and_resume(self, source, options, total):
+        folder, killed, last = self.folder / "killed", [], None
+        while len(killed) < KILLS:
+            ranks = source.choice([n for n in (1, 2, 3, 4) if n != last])
+            whom = source.choice(["all", "mpirun", "rank"])
+            # what is left, in even shares
+            share = (total - max(harness.newest_step(folder), 0)) // (KILLS - len(killed) + 1)
+            job = harness.Job(ranks, "train", "--corpus", self.corpus, "--run", folder, *options)
+            job.pids()
+            going = self.wait_for_progress(job, folder, source.randint(0, max(share, 1)))
+            time.sleep(source.uniform(0, 0.1))
+            if going and not job.finished():
+                job.signal(signal.SIGKILL, source.randrange(ranks) if whom == "rank" else whom)
+                killed.append((ranks, whom, harness.newest_step(folder)))
+            result = job.wait()
+            self.assertGone(job)
+            self.assertWhole(folder)
+            if result.status == 0:
+                break  # it was faster than the signal
+            self.assertNotIn("lines are missing", result.text)
+            last = ranks
+        result = harness.run(2, "train", "--corpus", self.corpus, "--run", folder, *options)
+        self.assertStatus(result, 0)
+        self.assertTidy(folder)
+        self.assertGreaterEqual(len(killed), KILLS * 3 // 4, killed)
+        return folder
+
+    def kill(self, seed, **more):
+        reference = self.folder / "reference"
+        options = self.options(**more)
+        self.assertStatus(harness.run(0, "train", "--corpus", self.corpus, "--run", reference, *options), 0)
+        end = harness.records(reference, "end")[0]
+        source = random.Random(seed)
+        folder = self.kill_and_resume(source, options, end["step"])
+        self.assertSameRun(folder, reference)
+        for name in ("best.h5", "latest"):
+            self.assertStatus(harness.run(0, "verify", folder / name), 0)
+        return end
+
+    def test_kill(self):
+        end = self.kill(int(os.environ.get("UNROLL_TEST_SEED", "1")))
+        self.assertEqual(end["why"], "no improvement")
+
+    @unittest.skipUnless(harness.LONG, "long: make check-fault")
+    def test_kill_parallel_writer(self):
+        self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop")
+
+    @unittest.skipUnless(harness.LONG, "long: make check-fault")
+    def test_kill_other_schedules(self):
+        self.kill(3, schedule="cosine", cell="rnn-tanh", optimizer="momentum", patience=None, max_steps=500, layers=2,
+                  eval_every=None, checkpoint_every=9)
+
+
+if __name__ == "__main__":
+    harness.main()
