@@ -154,6 +154,47 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
     return status;
 }
 
+/* The open standard stream that `there` is, or -1. */
+static int standard_stream(const struct stat *there)
+{
+    struct stat own;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &own) == 0 && own.st_dev == there->st_dev && own.st_ino == there->st_ino)
+            return fd;
+    return -1;
+}
+
+static enum status write_stream(int fd, const char *path, const char *data, size_t bytes, struct error *e)
+{
+    while (bytes > 0) {
+        ssize_t done = write(fd, data, bytes);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return failed(e, "write", path);
+        data += done;
+        bytes -= (size_t)done;
+    }
+    return STATUS_OK;
+}
+
+enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e)
+{
+    struct stat itself, there;
+    if (lstat(path, &itself) != 0 || S_ISREG(itself.st_mode) || S_ISDIR(itself.st_mode))
+        return file_replace(path, data, bytes, NULL, e);
+    int fd = stat(path, &there) == 0 ? standard_stream(&there) : -1; /* opened anew, it would begin at its start */
+    if (fd >= 0)
+        return write_stream(fd, path, data, bytes, e);
+    fd = open_again(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0)
+        return cannot_create(e, path);
+    enum status status = write_stream(fd, path, data, bytes, e);
+    if (close(fd) != 0 && errno != EINTR && !status)
+        status = failed(e, "close", path);
+    return status;
+}
+
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e)
 {
     int fd = open_again(path, O_RDONLY, 0);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/file.h"
+#include "unroll/base/mem.h"
 #include "unroll/train/placement.h"
 
 enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
@@ -37,6 +39,23 @@ enum status finish_output(struct error *e)
                      errno ? strerror(errno) : "an earlier write failed");
 }
 
+enum status write_report(const char *path, const struct json *json, struct error *e)
+{
+    const char *text;
+    enum status status = json_text(json, &text, e);
+    if (status)
+        return status;
+    size_t length = strlen(text);
+    char *line = mem_alloc(length + 2, 1, "a report", e);
+    if (!line)
+        return STATUS_OS;
+    memcpy(line, text, length);
+    line[length] = '\n';
+    status = file_write_report(path, line, length + 1, e);
+    mem_free(line);
+    return status;
+}
+
 enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
                       const struct options *options, struct error *e)
 {
@@ -45,7 +64,10 @@ enum status with_comm(enum status (*command)(const struct comm *comm, const stru
     if (status)
         return status;
     status = command(&comm, options, e);
-    if (status && comm.rank != 0 && e)
+    /* Told before the ranks end together: mpirun kills the others when the first has ended with a failure. */
+    if (status && comm.rank == 0 && e->text[0])
+        fprintf(stderr, "unroll: %s\n", e->text);
+    if (status)
         e->text[0] = '\0';
     comm_finalize(&comm);
     return status;

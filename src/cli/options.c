@@ -381,7 +381,7 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     if (status != STATUS_OK)
         return status;
     derive(options, command);
-    if (command == COMMAND_TRAIN)
+    if (command == COMMAND_TRAIN || command == COMMAND_BENCH || command == COMMAND_PLAN)
         return check_train(options, e);
     return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
 }

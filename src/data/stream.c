@@ -54,6 +54,20 @@ static enum status check(const struct corpus *corpus, const struct stream_config
     return STATUS_OK;
 }
 
+/* Time steps read at once. */
+static int64_t piece_of(const struct stream_config *config, int64_t windows)
+{
+    int64_t share = AHEAD_BYTES / (int64_t)sizeof(uint32_t) / (config->lanes > 0 ? config->lanes : 1);
+    int64_t ahead = at_most(at_most(AHEAD_LANE, share) / config->bptt, windows);
+    return (ahead > 0 ? ahead : 1) * config->bptt;
+}
+
+size_t stream_bytes(const struct stream_config *config)
+{
+    size_t lanes = (size_t)config->lanes, bptt = (size_t)config->bptt;
+    return lanes * ((size_t)piece_of(config, INT64_MAX) + 1 + 2 * bptt) * sizeof(uint32_t);
+}
+
 enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out,
                         struct error *e)
 {
@@ -71,9 +85,7 @@ enum status stream_open(struct corpus *corpus, const struct stream_config *confi
     stream->windows = (stream->longest + config->bptt - 1) / config->bptt;
 
     size_t lanes = (size_t)config->lanes, bptt = (size_t)config->bptt, cells;
-    int64_t share = AHEAD_BYTES / (int64_t)sizeof(uint32_t) / (config->lanes > 0 ? config->lanes : 1);
-    int64_t windows = at_most(at_most(AHEAD_LANE, share) / config->bptt, stream->windows);
-    stream->piece = (windows > 0 ? windows : 1) * config->bptt;
+    stream->piece = piece_of(config, stream->windows);
     if (mem_mul_overflows(lanes, bptt, &cells)) {
         mem_free(stream);
         return error_set(e, STATUS_CONFIG, "--batch '%d' times --bptt %d cannot be addressed; use smaller ones",

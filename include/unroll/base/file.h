@@ -38,6 +38,10 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
 enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
                          struct error *e);
 
+/* Writes a report to where the user wants it: as file_replace, but a link, pipe or device is written to and stays what it
+ * is: replacing "/dev/stdout" would leave the whole system without one. What is flushed of stdout comes before. */
+enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e);
+
 /* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 

@@ -5,6 +5,7 @@
 #include "unroll/base/status.h"
 #include "unroll/cli/options.h"
 #include "unroll/sys/comm.h"
+#include "unroll/sys/json.h"
 #include "unroll/train/checkpoint.h"
 
 /* Collective. Reads the checkpoint of --model for use on every rank. Release with checkpoint_release, also after a
@@ -19,7 +20,10 @@ enum status load_threads(const struct comm *comm, const struct options *options,
 /* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */
 enum status finish_output(struct error *e);
 
-/* Runs `command` between comm_init and comm_finalize. Of a failure only rank 0 keeps the text, so that it is told once. */
+/* Not collective. The finished value and a line end into the file `path`, by file_write_report. */
+enum status write_report(const char *path, const struct json *json, struct error *e);
+
+/* Runs `command` between comm_init and comm_finalize. Of a failure rank 0 tells the text, once; `e` keeps the status. */
 enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
                       const struct options *options, struct error *e);
 

@@ -8,6 +8,7 @@
 #ifndef UNROLL_DATA_STREAM_H
 #define UNROLL_DATA_STREAM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
@@ -28,6 +29,8 @@ struct stream_config {
 enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out,
                         struct error *e);
 void stream_close(struct stream *stream);
+/* Bytes that a stream takes over a split too long to be read ahead whole; `split` does not matter. */
+size_t stream_bytes(const struct stream_config *config);
 
 int64_t stream_windows(const struct stream *stream); /* windows of one epoch */
 /* Targets (positions with loss) of window `index` over the lanes [lane_begin, lane_end) of the whole batch. */

@@ -1,0 +1,80 @@
+/* What a run will need, known before it starts: memory of each rank, flops and bytes on the wire of each step. `unroll plan`
+ * prints it; `unroll bench` compares it with what was measured.
+ *
+ * The memory of a rank is the sum of
+ *   parameters  4 bytes for each
+ *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the rank:
+ *               one node where the ranks are a power of two, else at most 2 log2(lane groups)
+ *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 1 momentum, adagrad, rmsprop, 2 adam, adamw
+ *   workspace   model_bytes (nn/model.h)
+ *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
+ *   streams     tokens read ahead, for training and validation
+ *   evaluator   a second workspace for validation, which has no way back
+ *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
+ *   process     code and data of the program and its libraries before anything is computed: measured once, see plan.c
+ * Nothing of it grows with the corpus. */
+#ifndef UNROLL_USE_PLAN_H
+#define UNROLL_USE_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/status.h"
+#include "unroll/nn/param.h"
+#include "unroll/train/optimizer.h"
+#include "unroll/train/reducer.h"
+
+struct plan_config {
+    struct model_config model;
+    int batch, bptt, groups; /* global lanes, time steps, lane groups (not 0) */
+    int ranks, threads;
+    enum optimizer_kind optimizer;
+    enum reduction reduction;
+    bool run;                /* reads a corpus and validates; else steps alone, as in bench */
+    bool image;              /* rank 0 builds checkpoints in memory */
+};
+
+struct plan_memory { /* bytes of one rank */
+    size_t parameters, gradients, optimizer, workspace, reducer, streams, evaluator, checkpoint, process;
+    size_t total;
+};
+
+struct plan {
+    struct param_table table;
+    int64_t tokens_per_step;
+    double flops_per_token;   /* 6 for each weight; the embedding is looked up, not multiplied */
+    int lanes_max;            /* of the rank that has most */
+    struct plan_memory first; /* rank 0 */
+    struct plan_memory most;  /* the largest of the other ranks; all zero if there is none */
+    size_t wire_bytes;        /* sent by a rank, and received, for one step's gradients: of the rank that sends most */
+};
+
+/* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
+double plan_flops_per_token(const struct param_table *table);
+
+/* STATUS_CONFIG, saying what would do, for what `train` would refuse: a wrong model, more lane groups than lanes, more
+ * ranks than groups, a window too large. STATUS_OS if it could not be addressed. */
+enum status plan_build(const struct plan_config *config, struct plan *plan, struct error *e);
+
+/* The memory of one rank of a configuration that plan_build accepts. */
+void plan_rank(const struct plan_config *config, int rank, struct plan_memory *memory);
+
+/* A way to use a number of cores. */
+struct plan_split {
+    int ranks, threads;
+    double busy;       /* share of the cores' time that has work: lanes over ranks and hidden units over threads may not
+                          come out even */
+    size_t rank_bytes; /* of the largest rank */
+    size_t wire_bytes;
+};
+
+#define PLAN_SPLITS_MAX 64
+
+/* All splits of `cores` cores into ranks x threads that `config` allows, with at most `threads_max` threads; returns how
+ * many, fewest ranks first. *best is the one to try first: the busiest, and of nearly equal ones the one with the fewest
+ * ranks, since threads share parameters and need no wire. */
+int plan_splits(const struct plan_config *config, int cores, int threads_max, struct plan_split splits[PLAN_SPLITS_MAX],
+                int *best);
+
+#endif

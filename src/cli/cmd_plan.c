@@ -1,0 +1,175 @@
+/* unroll plan: memory, flops and bytes on the wire of a run, without a corpus and without running it. */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/sys/json.h"
+#include "unroll/use/plan.h"
+
+static double mib(size_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+/* The lines of the memory table, for people and for programs. */
+static const struct {
+    const char *name;
+    size_t offset;
+} parts[] = {
+    {"parameters", offsetof(struct plan_memory, parameters)}, {"gradients", offsetof(struct plan_memory, gradients)},
+    {"optimizer", offsetof(struct plan_memory, optimizer)},   {"workspace", offsetof(struct plan_memory, workspace)},
+    {"reducer", offsetof(struct plan_memory, reducer)},       {"streams", offsetof(struct plan_memory, streams)},
+    {"evaluator", offsetof(struct plan_memory, evaluator)},   {"checkpoint", offsetof(struct plan_memory, checkpoint)},
+    {"process", offsetof(struct plan_memory, process)},       {"total", offsetof(struct plan_memory, total)},
+};
+#define PARTS ((int)(sizeof parts / sizeof *parts))
+
+static size_t part_of(const struct plan_memory *memory, int part)
+{
+    size_t bytes;
+    memcpy(&bytes, (const char *)memory + parts[part].offset, sizeof bytes);
+    return bytes;
+}
+
+/* ---- for people ---- */
+
+static void print_memory(const struct plan_config *config, const struct plan *plan)
+{
+    printf("\nmemory, MiB        rank 0%s\n", config->ranks > 1 ? "    others" : "");
+    for (int part = 0; part < PARTS; part++) {
+        printf("  %-13s %9.1f", parts[part].name, mib(part_of(&plan->first, part)));
+        if (config->ranks > 1)
+            printf(" %9.1f", mib(part_of(&plan->most, part)));
+        printf("\n");
+    }
+    size_t host = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    if (plan->first.total > host)
+        printf("  more than the %.1f MiB of this host\n", mib(host));
+}
+
+static void print_splits(const struct plan_config *config, const struct plan_split *splits, int count, int best)
+{
+    int cores = config->ranks * config->threads;
+    if (count == 0)
+        return;
+    printf("\n%d %s as ranks x threads, with threads for the cores of this host:\n"
+           "  ranks  threads   busy   MiB a rank   MiB sent a step\n", cores, cores == 1 ? "core" : "cores");
+    for (int i = 0; i < count; i++)
+        printf("  %5d  %7d  %4.0f %%  %11.1f  %16.1f%s\n", splits[i].ranks, splits[i].threads, 100 * splits[i].busy,
+               mib(splits[i].rank_bytes), mib(splits[i].wire_bytes), i == best ? "  <- try this first" : "");
+    if (splits[best].ranks > 1)
+        printf("start it with: mpirun -n %d --map-by slot:PE=%d unroll train --threads %d ...\n", splits[best].ranks,
+               splits[best].threads, splits[best].threads);
+}
+
+static void print_plan(const struct plan_config *config, const struct plan *plan)
+{
+    const struct model_config *model = &config->model;
+    printf("model        %s, %d %s, embedding %d, hidden %d, vocabulary %d%s\n", cell_name(model->cell), model->layers,
+           model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
+           model->tied ? ", tied" : "");
+    printf("parameters   %zu\n", plan->table.elements);
+    printf("step         %d lanes x %d = %lld tokens, %.3g GFLOP (6 for each weight and token)\n", config->batch,
+           config->bptt, (long long)plan->tokens_per_step,
+           1e-9 * plan->flops_per_token * (double)plan->tokens_per_step);
+    printf("ranks        %d of %d %s, %s%d lanes each; at most %d (lane groups)\n", config->ranks, config->threads,
+           config->threads == 1 ? "thread" : "threads", config->batch % config->ranks ? "up to " : "", plan->lanes_max,
+           config->groups);
+    printf("on the wire  %.1f MiB a step sent by each rank, and received\n", mib(plan->wire_bytes));
+    print_memory(config, plan);
+}
+
+/* ---- for programs ---- */
+
+static void put_memory(struct json *json, const char *key, const struct plan_memory *memory)
+{
+    json_object_begin(json, key);
+    for (int part = 0; part < PARTS; part++)
+        json_put_uint(json, parts[part].name, part_of(memory, part));
+    json_object_end(json);
+}
+
+static enum status write_json(const char *path, const struct plan_config *config, const struct plan *plan,
+                              const struct plan_split *splits, int count, int best, struct error *e)
+{
+    struct json json;
+    json_init(&json);
+    json_object_begin(&json, NULL);
+    json_put_uint(&json, "parameters", plan->table.elements);
+    json_put_double(&json, "flops_per_token", plan->flops_per_token);
+    json_put_double(&json, "flops_per_step", plan->flops_per_token * (double)plan->tokens_per_step);
+    json_put_int(&json, "tokens_per_step", plan->tokens_per_step);
+    json_put_int(&json, "ranks", config->ranks);
+    json_put_int(&json, "threads", config->threads);
+    json_put_int(&json, "ranks_max", config->groups);
+    json_put_int(&json, "lanes_per_rank", plan->lanes_max);
+    json_put_uint(&json, "wire_bytes_per_step", plan->wire_bytes);
+    put_memory(&json, "memory", &plan->first);
+    if (config->ranks > 1)
+        put_memory(&json, "memory_of_others", &plan->most);
+    json_array_begin(&json, "splits");
+    for (int i = 0; i < count; i++) {
+        json_object_begin(&json, NULL);
+        json_put_int(&json, "ranks", splits[i].ranks);
+        json_put_int(&json, "threads", splits[i].threads);
+        json_put_double(&json, "busy", splits[i].busy);
+        json_put_uint(&json, "rank_bytes", splits[i].rank_bytes);
+        json_put_uint(&json, "wire_bytes_per_step", splits[i].wire_bytes);
+        json_put_bool(&json, "suggested", i == best);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+    enum status status = write_report(path, &json, e);
+    json_release(&json);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static enum status plan_alone(const struct options *options, const struct plan_config *config, struct error *e)
+{
+    struct plan plan;
+    struct plan_split splits[PLAN_SPLITS_MAX];
+    enum status status = plan_build(config, &plan, e);
+    if (status)
+        return status;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int best, threads_max = cores > config->threads ? (int)cores : config->threads;
+    int count = plan_splits(config, config->ranks * config->threads, threads_max, splits, &best);
+    print_plan(config, &plan);
+    print_splits(config, splits, count, best);
+    status = finish_output(e);
+    if (!status && options->json_summary)
+        status = write_json(options->json_summary, config, &plan, splits, count, best, e);
+    return status;
+}
+
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct plan_config config = {
+        .model = options->model,
+        .batch = options->batch,
+        .bptt = options->bptt,
+        .groups = options->lane_groups ? options->lane_groups : lane_groups_default(options->batch, options->bptt),
+        .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
+        .optimizer = options->optimizer.kind,
+        .reduction = options->reduction,
+        .run = true,
+        .image = options->checkpoint_writer != WRITER_PARALLEL,
+    };
+    config.model.vocab = (int)options->vocab_size;
+    enum status status = load_threads(comm, options, &config.threads, e);
+    if (!status)
+        status = comm_agree(comm, comm->rank == 0 ? plan_alone(options, &config, e) : STATUS_OK, e);
+    return status;
+}
+
+enum status cmd_plan(const struct options *options, struct error *e)
+{
+    return with_comm(run, options, e);
+}

@@ -1,0 +1,418 @@
+#include "unroll/use/bench.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/base/window.h"
+#include "unroll/nn/model.h"
+#include "unroll/sys/blas.h"
+#include "unroll/use/plan.h"
+
+#define REPETITIONS 7        /* odd: the median is one of them */
+#define REPETITIONS_GIVEN 5  /* at most, with --steps */
+#define REPETITION_SECONDS 0.6
+#define WARM_UP_SECONDS 0.4
+#define WARM_UP_MIN 2
+
+#define ZIPF_OFFSET 0.1
+
+/* What one rank measured in one repetition. */
+struct sample {
+    double seconds; /* per step */
+    double phase[BENCH_PHASES];
+    double sgemm_seconds;
+};
+
+struct bench {
+    const struct comm *comm;
+    struct bench_config config;
+    struct param_table table;
+    struct plan_config plan;
+    int group_begin, group_end, lane0, lanes; /* of this rank */
+    float *values;
+    struct optimizer *optimizer;
+    struct reducer *reducer;
+    struct model *model;
+    uint32_t *tokens;                   /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
+    double *group_loss;                 /* [groups] of all ranks */
+    size_t *loss_bytes, *loss_offset;   /* [ranks] */
+    float *sgemm;                       /* [3][BENCH_SGEMM][BENCH_SGEMM] */
+    struct sample sample[REPETITIONS];
+    struct sample *all;                 /* [ranks][REPETITIONS] */
+    int64_t step, targets;              /* steps so far; targets of a step, of all ranks */
+    double first_loss, last_loss;
+    bool diverged;
+    double reduction, optimizing;       /* seconds since the repetition began */
+};
+
+const char *bench_phase_name(enum bench_phase phase)
+{
+    static const char *const names[BENCH_PHASES] = {
+        "input_projection", "recurrent_forward", "output_layer", "recurrent_backward",
+        "weight_gradients", "reduction",         "optimizer",    "other",
+    };
+    return names[phase];
+}
+
+uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane)
+{
+    double u = rng_uniform_float(rng_philox(seed, RNG_BENCH, position, lane, 0, 0).word[0]);
+    double token = ZIPF_OFFSET * (pow(1 + V / ZIPF_OFFSET, u) - 1); /* inverse of the sum of 1 / (v + offset) */
+    return token < V - 1 ? (uint32_t)token : (uint32_t)(V - 1);
+}
+
+/* ---- creation ---- */
+
+static void make_tokens(struct bench *bench)
+{
+    int T = bench->config.bptt, lanes = bench->lanes, V = bench->config.model.vocab;
+    for (int w = 0; w < BENCH_WINDOWS; w++)
+        for (int next = 0; next < 2; next++)
+            for (int t = 0; t < T; t++)
+                for (int b = 0; b < lanes; b++)
+                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] = bench_token(
+                        V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->lane0 + b));
+}
+
+static void place_losses(struct bench *bench)
+{
+    int groups = bench->config.groups, ranks = bench->comm->size;
+    for (int rank = 0; rank < ranks; rank++) {
+        int begin = lane_rank_begin(groups, ranks, rank), end = lane_rank_begin(groups, ranks, rank + 1);
+        bench->loss_bytes[rank] = (size_t)(end - begin) * sizeof *bench->group_loss;
+        bench->loss_offset[rank] = (size_t)begin * sizeof *bench->group_loss;
+    }
+}
+
+/* Not collective. */
+static enum status create_own(struct bench *bench, struct error *e)
+{
+    const struct bench_config *config = &bench->config;
+    size_t ranks = (size_t)bench->comm->size, window = (size_t)config->bptt * (size_t)bench->lanes;
+    struct model_shape shape = {
+        .bptt = config->bptt,
+        .batch = config->batch,
+        .groups = config->groups,
+        .group_begin = bench->group_begin,
+        .group_end = bench->group_end,
+        .threads = config->threads,
+        .train = true,
+        .exact = config->reduction == REDUCTION_EXACT,
+        .seed = config->seed,
+    };
+    bench->values = mem_alloc(bench->table.total, sizeof(float), "parameters", e);
+    bench->tokens = mem_alloc(BENCH_WINDOWS * 2 * window, sizeof *bench->tokens, "tokens", e);
+    bench->group_loss = mem_alloc((size_t)config->groups, sizeof *bench->group_loss, "losses", e);
+    bench->loss_bytes = mem_alloc(ranks, sizeof *bench->loss_bytes, "losses", e);
+    bench->loss_offset = mem_alloc(ranks, sizeof *bench->loss_offset, "losses", e);
+    bench->all = mem_alloc(ranks * REPETITIONS, sizeof *bench->all, "timings", e);
+    if (!bench->values || !bench->tokens || !bench->group_loss || !bench->loss_bytes || !bench->loss_offset ||
+        !bench->all)
+        return STATUS_OS;
+    enum status status = param_init(&config->model, &bench->table, config->init, config->seed, bench->values, e);
+    if (!status)
+        status = optimizer_create(&config->optimizer, &bench->table, &bench->optimizer, e);
+    if (!status)
+        status = model_create(&config->model, bench->values, &shape, &bench->model, e);
+    if (!status) {
+        make_tokens(bench);
+        place_losses(bench);
+    }
+    return status;
+}
+
+/* Collective. */
+static enum status create(struct bench *bench, struct plan *plan, struct error *e)
+{
+    const struct bench_config *config = &bench->config;
+    int rank = bench->comm->rank, ranks = bench->comm->size;
+    bench->plan = (struct plan_config){
+        .model = config->model,
+        .batch = config->batch,
+        .bptt = config->bptt,
+        .groups = config->groups,
+        .ranks = ranks,
+        .threads = config->threads,
+        .optimizer = config->optimizer.kind,
+        .reduction = config->reduction,
+    };
+    enum status status = plan_build(&bench->plan, plan, e); /* the same on all ranks */
+    if (status)
+        return status;
+    bench->table = plan->table;
+    bench->targets = plan->tokens_per_step;
+    bench->group_begin = lane_rank_begin(config->groups, ranks, rank);
+    bench->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
+    bench->lane0 = lane_group_begin(config->batch, config->groups, bench->group_begin);
+    bench->lanes = lane_group_begin(config->batch, config->groups, bench->group_end) - bench->lane0;
+    status = reducer_create(bench->comm, &bench->table, config->groups, config->reduction, &bench->reducer, e);
+    if (status)
+        return status;
+    return comm_agree(bench->comm, create_own(bench, e), e);
+}
+
+static void release(struct bench *bench)
+{
+    model_free(bench->model);
+    optimizer_free(bench->optimizer);
+    reducer_free(bench->reducer);
+    mem_free(bench->values);
+    mem_free(bench->tokens);
+    mem_free(bench->group_loss);
+    mem_free(bench->loss_bytes);
+    mem_free(bench->loss_offset);
+    mem_free(bench->sgemm);
+    mem_free(bench->all);
+}
+
+/* ---- the step ---- */
+
+/* Gradient and mean loss over all ranks. Collective. */
+static const float *reduce(struct bench *bench, const struct model_loss *loss)
+{
+    comm_allgatherv(bench->comm, loss->group, bench->group_loss, bench->loss_bytes, bench->loss_offset);
+    bench->last_loss = lane_tree_sum(bench->group_loss, bench->config.groups) / (double)bench->targets;
+    if (bench->step == 0)
+        bench->first_loss = bench->last_loss;
+    return reducer_sum(bench->reducer);
+}
+
+static void update(struct bench *bench, const float *grad)
+{
+    const struct bench_config *config = &bench->config;
+    double scale = 1 / (double)bench->targets, norm = sqrt(reducer_norm2(bench->reducer, config->threads)) * scale;
+    if (!isfinite(norm) || !isfinite(bench->last_loss)) {
+        bench->diverged = true;
+        return;
+    }
+    if (config->clip > 0 && norm > config->clip)
+        scale *= config->clip / norm;
+    optimizer_update(bench->optimizer, bench->values, grad, (float)scale, config->lr, config->threads);
+}
+
+static void run_step(struct bench *bench)
+{
+    size_t window_tokens = (size_t)bench->config.bptt * (size_t)bench->lanes;
+    int w = (int)(bench->step % BENCH_WINDOWS);
+    const uint32_t *input = bench->tokens + 2 * (size_t)w * window_tokens;
+    struct window window = {
+        .T = bench->config.bptt,
+        .lanes = bench->lanes,
+        .lane0 = bench->lane0,
+        .reset = w == 0,
+        .input = input,
+        .target = input + window_tokens,
+    };
+    float *const *grads;
+    struct model_loss loss;
+    (void)reducer_nodes(bench->reducer, &grads);
+    model_pack(bench->model);
+    model_train(bench->model, &window, bench->step, grads, &loss);
+    double trained = omp_get_wtime();
+    const float *grad = reduce(bench, &loss);
+    double reduced = omp_get_wtime();
+    update(bench, grad);
+    bench->reduction += reduced - trained;
+    bench->optimizing += omp_get_wtime() - reduced;
+    bench->step++;
+}
+
+/* ---- measuring ---- */
+
+static int64_t minor_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_minflt : 0;
+}
+
+/* The high-water mark of this program alone: ru_maxrss would count what started it, too. */
+static size_t peak_rss(void)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %llu", &kib) == 1)
+            break;
+    if (status)
+        (void)fclose(status);
+    if (!kib) {
+        struct rusage usage;
+        kib = getrusage(RUSAGE_SELF, &usage) == 0 ? (unsigned long long)usage.ru_maxrss : 0;
+    }
+    return (size_t)kib << 10;
+}
+
+/* Runs until everything is in place, and decides how many steps a repetition has. Collective. */
+static void warm_up(struct bench *bench, struct bench_result *result)
+{
+    double begin = omp_get_wtime();
+    run_step(bench);
+    double seconds = omp_get_wtime() - begin;
+    int64_t more = WARM_UP_MIN - 1, repetitions = REPETITIONS, steps = bench->config.steps;
+    if (!steps) {
+        if (bench->comm->rank == 0 && seconds * (double)more < WARM_UP_SECONDS)
+            more = (int64_t)(WARM_UP_SECONDS / seconds) + 1;
+        comm_broadcast(bench->comm, &more, sizeof more, 0);
+    }
+    comm_barrier(bench->comm);
+    begin = omp_get_wtime();
+    for (int64_t i = 0; i < more; i++)
+        run_step(bench);
+    seconds = (omp_get_wtime() - begin) / (double)more;
+    if (!steps) {
+        steps = repetitions * (int64_t)ceil(REPETITION_SECONDS / seconds);
+        comm_broadcast(bench->comm, &steps, sizeof steps, 0);
+    } else
+        repetitions = steps < REPETITIONS_GIVEN ? (steps - 1) / 2 * 2 + 1 : REPETITIONS_GIVEN;
+    result->warm_up = more + 1;
+    result->steps = steps;
+    result->repetitions = repetitions;
+}
+
+/* Collective: begins on all ranks at once. */
+static void time_steps(struct bench *bench, int64_t steps, struct sample *sample, struct bench_result *result)
+{
+    struct model_phases phases;
+    comm_barrier(bench->comm);
+    model_take_phases(bench->model, &phases);
+    bench->reduction = bench->optimizing = 0;
+    int64_t allocations = mem_allocation_count(), faults = minor_faults();
+    double begin = omp_get_wtime();
+    for (int64_t i = 0; i < steps; i++)
+        run_step(bench);
+    double seconds = omp_get_wtime() - begin;
+    result->allocations += mem_allocation_count() - allocations;
+    result->page_faults += minor_faults() - faults;
+    model_take_phases(bench->model, &phases);
+    double *phase = sample->phase, n = (double)steps;
+    sample->seconds = seconds / n;
+    phase[BENCH_INPUT_PROJECTION] = phases.input_projection / n;
+    phase[BENCH_RECURRENT_FORWARD] = phases.recurrent_forward / n;
+    phase[BENCH_OUTPUT_LAYER] = phases.output_layer / n;
+    phase[BENCH_RECURRENT_BACKWARD] = phases.recurrent_backward / n;
+    phase[BENCH_WEIGHT_GRADIENTS] = phases.weight_gradients / n;
+    phase[BENCH_REDUCTION] = bench->reduction / n;
+    phase[BENCH_OPTIMIZER] = bench->optimizing / n;
+}
+
+static double time_sgemm(struct bench *bench)
+{
+    const int n = BENCH_SGEMM;
+    float *a = bench->sgemm, *b = a + (size_t)n * n, *c = b + (size_t)n * n;
+    comm_barrier(bench->comm);
+    double begin = omp_get_wtime();
+    blas_sgemm(n, n, n, a, b, c, bench->config.threads);
+    return omp_get_wtime() - begin;
+}
+
+/* Collective. */
+static enum status measure(struct bench *bench, struct bench_result *result, struct error *e)
+{
+    const size_t n = BENCH_SGEMM;
+    warm_up(bench, result);
+    result->peak_rss_bytes = (size_t)comm_max(bench->comm, (int64_t)peak_rss());
+    bench->sgemm = mem_alloc(3 * n * n, sizeof *bench->sgemm, "the sgemm's operands", e);
+    enum status status = comm_agree(bench->comm, bench->sgemm ? STATUS_OK : STATUS_OS, e);
+    if (status)
+        return status;
+    for (size_t i = 0; i < 2 * n * n; i++)
+        bench->sgemm[i] = (float)(i % 7) - 3;
+    (void)time_sgemm(bench);
+    for (int64_t i = 0; i < result->repetitions; i++) {
+        int64_t begin = result->steps * i / result->repetitions, end = result->steps * (i + 1) / result->repetitions;
+        time_steps(bench, end - begin, &bench->sample[i], result);
+        bench->sample[i].sgemm_seconds = time_sgemm(bench);
+    }
+    if (bench->diverged)
+        status = error_set(e, STATUS_DIVERGED, "cannot measure: the loss or the gradient is not finite after '%lld' "
+                           "steps; use a smaller --lr", (long long)bench->step);
+    return comm_agree(bench->comm, status, e);
+}
+
+/* ---- evaluation ---- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int64_t count)
+{
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    return values[count / 2];
+}
+
+/* Collective. */
+static void evaluate(struct bench *bench, const struct plan *plan, struct bench_result *result)
+{
+    int ranks = bench->comm->size;
+    int64_t repetitions = result->repetitions;
+    double step[REPETITIONS], ordered[REPETITIONS], sgemm[REPETITIONS];
+    const double n = BENCH_SGEMM;
+    comm_allgather(bench->comm, bench->sample, sizeof bench->sample, bench->all);
+    for (int64_t i = 0; i < repetitions; i++) {
+        step[i] = sgemm[i] = 0;
+        for (int rank = 0; rank < ranks; rank++) {
+            const struct sample *sample = &bench->all[rank * REPETITIONS + i];
+            step[i] = fmax(step[i], sample->seconds);
+            sgemm[i] += 2 * n * n * n / sample->sgemm_seconds;
+        }
+    }
+    memcpy(ordered, step, sizeof ordered);
+    result->step_seconds = median(ordered, repetitions);
+    result->step_seconds_min = ordered[0];
+    result->step_seconds_max = ordered[repetitions - 1];
+    int64_t chosen = 0;
+    while (step[chosen] < result->step_seconds || step[chosen] > result->step_seconds)
+        chosen++;
+    result->phase[BENCH_OTHER] = result->step_seconds;
+    for (int phase = 0; phase < BENCH_OTHER; phase++) {
+        for (int rank = 0; rank < ranks; rank++)
+            result->phase[phase] += bench->all[rank * REPETITIONS + chosen].phase[phase] / ranks;
+        result->phase[BENCH_OTHER] -= result->phase[phase];
+    }
+    result->tokens_per_second = (double)plan->tokens_per_step / result->step_seconds;
+    result->flops = result->tokens_per_second * plan->flops_per_token;
+    result->sgemm_flops = median(sgemm, repetitions);
+    result->fraction_of_sgemm = result->flops / result->sgemm_flops;
+    result->planned_bytes = plan->first.total > plan->most.total ? plan->first.total : plan->most.total;
+    result->allocations = comm_sum(bench->comm, result->allocations);
+    result->page_faults = comm_sum(bench->comm, result->page_faults);
+    result->loss_first = bench->first_loss;
+    result->loss_last = bench->last_loss;
+}
+
+enum status bench_run(const struct comm *comm, const struct bench_config *config, struct bench_result *result,
+                      struct error *e)
+{
+    *result = (struct bench_result){0};
+    struct bench *bench = mem_alloc(1, sizeof *bench, "a benchmark", e);
+    struct plan *plan = mem_alloc(1, sizeof *plan, "a benchmark", e);
+    struct blas_tile tile;
+    enum status status = bench && plan ? blas_init(&tile, e) : STATUS_OS;
+    status = comm_agree(comm, status, e);
+    if (!status) {
+        bench->comm = comm;
+        bench->config = *config;
+        result->kernel = tile.kernel;
+        status = create(bench, plan, e);
+    }
+    if (!status)
+        status = measure(bench, result, e);
+    if (!status)
+        evaluate(bench, plan, result);
+    if (bench)
+        release(bench);
+    mem_free(bench);
+    mem_free(plan);
+    return status;
+}

@@ -1,0 +1,241 @@
+#include "unroll/use/plan.h"
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/data/stream.h"
+#include "unroll/nn/gemm.h"
+#include "unroll/nn/model.h"
+
+/* The resident set before anything is computed: program and libraries, the heap they fill while they start, and with
+ * more than one rank what MPI maps to talk to the others. Measured with Open MPI 4.1, HDF5 1.10 and BLIS 0.9. */
+#define PROCESS_ALONE ((size_t)14 << 20)
+#define PROCESS_MPI ((size_t)25 << 20)
+#define PROCESS_THREAD ((size_t)64 << 10) /* the part of a thread's stack that is used */
+
+/* How the reducer cuts its work (train/reducer.c); a test holds this and its allocations together. */
+#define REDUCER_PIECE ((size_t)1 << 20)
+#define REDUCER_NORM_BLOCK 4096
+
+#define NEARLY_EQUAL 0.02 /* of two splits' busy shares */
+
+/* ---- flops and wire ---- */
+
+double plan_flops_per_token(const struct param_table *table)
+{
+    double weights = 0;
+    for (int i = 1; i < table->count; i++) /* the first is encoder.weight */
+        if (table->param[i].rank == 2)
+            weights += (double)table->param[i].count;
+    return 6 * weights;
+}
+
+static int node_count(const struct plan_config *config, int rank)
+{
+    struct lane_node nodes[LANE_NODES_MAX];
+    return lane_nodes(config->groups, lane_rank_begin(config->groups, config->ranks, rank),
+                      lane_rank_begin(config->groups, config->ranks, rank + 1), nodes);
+}
+
+/* How gradients lie on the ranks. */
+struct layout {
+    int64_t nodes;  /* of all ranks */
+    int nodes_max;  /* of one rank */
+    bool butterfly; /* one node each, and halves that pair up */
+};
+
+static struct layout layout_of(const struct plan_config *config)
+{
+    struct layout layout = {0};
+    for (int rank = 0; rank < config->ranks; rank++) {
+        int nodes = node_count(config, rank);
+        layout.nodes += nodes;
+        layout.nodes_max = nodes > layout.nodes_max ? nodes : layout.nodes_max;
+    }
+    layout.butterfly = layout.nodes_max == 1 && (config->ranks & (config->ranks - 1)) == 0;
+    return layout;
+}
+
+/* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
+static size_t wire_bytes(const struct plan_config *config, const struct layout *layout,
+                         const struct param_table *table)
+{
+    double ranks = config->ranks, gradient = (double)table->grad_total * sizeof(float);
+    int nodes = config->reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
+    return (size_t)((nodes + 1) * gradient * (ranks - 1) / ranks);
+}
+
+/* ---- memory ---- */
+
+static size_t reducer_bytes(const struct plan_config *config, const struct layout *layout,
+                            const struct param_table *table, int rank)
+{
+    size_t ranks = (size_t)config->ranks;
+    size_t bytes = ranks * LANE_NODES_MAX * sizeof(struct lane_node) + (ranks + 1) * sizeof(int) +
+                   (table->total + REDUCER_NORM_BLOCK - 1) / REDUCER_NORM_BLOCK * sizeof(double);
+    if (ranks == 1 || config->reduction == REDUCTION_FAST)
+        return bytes;
+    if (layout->butterfly)
+        return bytes + (REDUCER_PIECE / 2 + 1) * sizeof(float);
+    size_t slices = (size_t)layout->nodes + ranks * (size_t)node_count(config, rank); /* received, sent */
+    return bytes + (REDUCER_PIECE / ranks + 1) * slices * sizeof(float) + 4 * ranks * sizeof(size_t);
+}
+
+static struct model_shape shape_of(const struct plan_config *config, int rank, bool train)
+{
+    return (struct model_shape){
+        .bptt = config->bptt,
+        .batch = config->batch,
+        .groups = config->groups,
+        .group_begin = lane_rank_begin(config->groups, config->ranks, rank),
+        .group_end = lane_rank_begin(config->groups, config->ranks, rank + 1),
+        .threads = config->threads,
+        .train = train,
+        .exact = config->reduction == REDUCTION_EXACT,
+    };
+}
+
+static int lanes_of(const struct plan_config *config, int rank)
+{
+    return lane_group_begin(config->batch, config->groups, lane_rank_begin(config->groups, config->ranks, rank + 1)) -
+           lane_group_begin(config->batch, config->groups, lane_rank_begin(config->groups, config->ranks, rank));
+}
+
+/* Everything a resumable checkpoint holds that grows with the model, and the states gathered to be put into it. */
+static size_t checkpoint_bytes(const struct plan_config *config, const struct param_table *table)
+{
+    size_t file = 0;
+    for (int i = 0; i < table->count; i++) /* tied weights stand in it under both names */
+        file += table->param[i].count * sizeof(float);
+    file += (size_t)optimizer_slots(config->optimizer) * table->elements * sizeof(float);
+    size_t states = (size_t)model_state_count(&config->model) * (size_t)config->batch * (size_t)config->model.hidden *
+                    sizeof(float);
+    return file + 2 * states;
+}
+
+static void rank_memory(const struct plan_config *config, const struct layout *layout, const struct param_table *table,
+                        int rank, struct plan_memory *memory)
+{
+    struct model_shape train = shape_of(config, rank, true), evaluate = shape_of(config, rank, false);
+    const struct stream_config stream = {.batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->bptt};
+    *memory = (struct plan_memory){
+        .parameters = table->total * sizeof(float),
+        .gradients = (size_t)node_count(config, rank) * table->grad_total * sizeof(float),
+        .optimizer = (size_t)optimizer_slots(config->optimizer) * table->total * sizeof(float),
+        .workspace = model_bytes(&config->model, &train),
+        .reducer = reducer_bytes(config, layout, table, rank),
+        .streams = config->run ? 2 * stream_bytes(&stream) : 0,
+        .evaluator = config->run ? model_bytes(&config->model, &evaluate) : 0,
+        .checkpoint = config->image && rank == 0 ? checkpoint_bytes(config, table) : 0,
+        .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + (size_t)config->threads * PROCESS_THREAD,
+    };
+    if (memory->workspace == SIZE_MAX || memory->evaluator == SIZE_MAX) {
+        memory->total = SIZE_MAX;
+        return;
+    }
+    memory->total = memory->parameters + memory->gradients + memory->optimizer + memory->workspace + memory->reducer +
+                    memory->streams + memory->evaluator + memory->checkpoint + memory->process;
+}
+
+void plan_rank(const struct plan_config *config, int rank, struct plan_memory *memory)
+{
+    struct layout layout = layout_of(config);
+    struct param_table table;
+    param_table_build(&config->model, &table);
+    rank_memory(config, &layout, &table, rank, memory);
+}
+
+/* ---- the whole ---- */
+
+static enum status check(const struct plan_config *config, struct error *e)
+{
+    enum status status = model_config_check(&config->model, e);
+    if (status)
+        return status;
+    if (config->groups > config->batch)
+        return error_set(e, STATUS_CONFIG, "cannot cut '%d' lanes into '%d' groups; use --lane-groups 1 to %d",
+                         config->batch, config->groups, config->batch);
+    if (config->ranks > config->batch)
+        return error_set(e, STATUS_CONFIG, "cannot share '%d' lanes among '%d' ranks; use at most %d ranks, or a "
+                         "--batch of %d or more", config->batch, config->ranks, config->groups, config->ranks);
+    if (config->ranks > config->groups)
+        return error_set(e, STATUS_CONFIG, "cannot share '%d' lane groups among '%d' ranks; use at most %d ranks, or "
+                         "--lane-groups %d or more", config->groups, config->ranks, config->groups, config->ranks);
+    for (int rank = 0; rank < config->ranks; rank++)
+        if ((int64_t)lanes_of(config, rank) * config->bptt > INT32_MAX / 2)
+            return error_set(e, STATUS_CONFIG, "a window of '%d' steps of '%d' lanes is too large; use more ranks",
+                             config->bptt, lanes_of(config, rank));
+    return STATUS_OK;
+}
+
+enum status plan_build(const struct plan_config *config, struct plan *plan, struct error *e)
+{
+    *plan = (struct plan){0};
+    enum status status = check(config, e);
+    if (status)
+        return status;
+    param_table_build(&config->model, &plan->table);
+    plan->tokens_per_step = (int64_t)config->batch * config->bptt;
+    plan->flops_per_token = plan_flops_per_token(&plan->table);
+    struct layout layout = layout_of(config);
+    plan->wire_bytes = wire_bytes(config, &layout, &plan->table);
+    rank_memory(config, &layout, &plan->table, 0, &plan->first);
+    for (int rank = 0; rank < config->ranks; rank++) {
+        struct plan_memory memory = plan->first;
+        if (rank > 0)
+            rank_memory(config, &layout, &plan->table, rank, &memory);
+        if (memory.total == SIZE_MAX)
+            return error_set(e, STATUS_OS, "out of memory for rank '%d': its arrays cannot be addressed; use a smaller "
+                             "model, --batch or --bptt", rank);
+        if (rank > 0 && memory.total > plan->most.total)
+            plan->most = memory;
+        if (lanes_of(config, rank) > plan->lanes_max)
+            plan->lanes_max = lanes_of(config, rank);
+    }
+    return STATUS_OK;
+}
+
+/* ---- splits ---- */
+
+/* Share of the time in which `parts` workers have work if `items` go to them whole. */
+static double evenness(int items, int parts)
+{
+    int most = (items + parts - 1) / parts;
+    return (double)items / ((double)parts * most);
+}
+
+/* Threads own blocks of hidden units; more threads than blocks share the lanes of a block (nn/layer.c). */
+static double busy_share(const struct plan_config *config, int lanes_max)
+{
+    int blocks = gemm_round(config->model.hidden) / GEMM_WIDE;
+    int rows = config->threads > blocks ? config->threads / blocks : 1;
+    rows = rows > lanes_max ? lanes_max : rows;
+    int columns = config->threads / rows;
+    columns = columns > blocks ? blocks : columns;
+    double ranks = (double)config->batch / ((double)config->ranks * lanes_max);
+    return ranks * evenness(blocks, columns) * evenness(lanes_max, rows) * rows * columns / config->threads;
+}
+
+int plan_splits(const struct plan_config *config, int cores, int threads_max, struct plan_split splits[PLAN_SPLITS_MAX],
+                int *best)
+{
+    int count = 0;
+    *best = 0;
+    for (int ranks = 1; ranks <= cores && count < PLAN_SPLITS_MAX; ranks++) {
+        struct plan plan;
+        struct plan_config split = *config;
+        split.ranks = ranks;
+        split.threads = cores / ranks;
+        if (cores % ranks || split.threads > threads_max || plan_build(&split, &plan, NULL) != STATUS_OK)
+            continue;
+        splits[count] = (struct plan_split){
+            .ranks = ranks,
+            .threads = split.threads,
+            .busy = busy_share(&split, plan.lanes_max),
+            .rank_bytes = plan.first.total > plan.most.total ? plan.first.total : plan.most.total,
+            .wire_bytes = plan.wire_bytes,
+        };
+        if (splits[count].busy > splits[*best].busy + NEARLY_EQUAL)
+            *best = count;
+        count++;
+    }
+    return count;
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env bats
+# unroll plan: what a run needs, told without a corpus.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# value FILE EXPRESSION: of a JSON file, with the object called `p`.
+value() {
+    /usr/bin/python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+}
+
+# refused STATUS TEXT ARGUMENT...: one line on stderr with TEXT in it, nothing on stdout, no file.
+refused() {
+    local status_wanted=$1 text=$2
+    shift 2
+    run --separate-stderr "$UNROLL" plan --json p.json "$@"
+    echo "$* -> $status: $stderr"
+    [ "$status" -eq "$status_wanted" ]
+    [ -z "$output" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "${stderr_lines[0]}" == *"$text"* ]]
+    [ ! -e p.json ]
+}
+
+@test "memory adds up, and both forms say the same" {
+    run -0 --separate-stderr "$UNROLL" plan --hidden 650 --batch 20 --bptt 35 --ranks 2 --threads 1 --json p.json
+    [ -z "$stderr" ]
+    [ "$(value p.json 'sum(v for k, v in p["memory"].items() if k != "total") == p["memory"]["total"]')" = True ]
+    [ "$(value p.json 'p["memory_of_others"]["checkpoint"]')" = 0 ]
+    [ "$(value p.json 'p["parameters"]')" = 19780400 ]
+    [ "$(value p.json 'p["flops_per_step"] == 700 * 6 * (4 * 4 * 650 * 650 + 10000 * 650)')" = True ]
+    [ "$(value p.json 'p["memory"]["optimizer"] == 2 * p["memory"]["parameters"]')" = True ]
+    [[ "$output" == *"parameters   19780400"* ]]
+    total=$(value p.json '"%.1f" % (p["memory"]["total"] / 2**20)')
+    [[ "$output" == *"total"*"$total"* ]]
+    [[ "$output" == *"2 of 1 thread, 10 lanes each; at most 10"* ]]
+}
+
+@test "ranks need memory for gradients and a wire; one suggestion is made" {
+    "$UNROLL" plan --batch 12 --bptt 64 --lane-groups 12 --ranks 4 --threads 1 --json p.json
+    [ "$(value p.json 'sum(s["suggested"] for s in p["splits"])')" = 1 ]
+    [ "$(value p.json 'all(s["ranks"] * s["threads"] == 4 for s in p["splits"])')" = True ]
+    [ "$(value p.json 'p["wire_bytes_per_step"] == [s for s in p["splits"] if s["ranks"] == 4][0]["wire_bytes_per_step"] > 0')" = True ]
+    "$UNROLL" plan --batch 12 --bptt 64 --threads 1 --json q.json
+    [ "$(value q.json 'p["wire_bytes_per_step"]')" = 0 ]
+}
+
+@test "options of train change what they should" {
+    "$UNROLL" plan --optimizer sgd --threads 1 --json sgd.json
+    [ "$(value sgd.json 'p["memory"]["optimizer"]')" = 0 ]
+    "$UNROLL" plan --optimizer sgd --threads 1 --checkpoint-writer parallel --json parallel.json
+    [ "$(value parallel.json 'p["memory"]["checkpoint"]')" = 0 ]
+    "$UNROLL" plan --optimizer sgd --threads 1 --tied --json tied.json
+    [ "$(value tied.json 'p["memory"]["gradients"] - p["memory"]["parameters"]')" = 10240000 ]
+    # the configuration of a run serves, too
+    printf '[train]\nhidden = 100\nepochs = 3\n[plan]\nranks = 2\n' >run.ini
+    "$UNROLL" plan --config run.ini --threads 1 --json ini.json
+    [ "$(value ini.json 'p["ranks"]')" = 2 ]
+}
+
+@test "what train would refuse is refused, with what would do" {
+    refused 78 "use at most 2 ranks" --batch 2 --ranks 3
+    refused 78 "--lane-groups 8 or more" --batch 16 --lane-groups 4 --ranks 8
+    refused 78 "'--tied'" --tied --embedding 3
+    refused 78 "write 1 to 4" --batch 4 --lane-groups 5
+    refused 78 "too large" --batch 1048576 --bptt 65535
+    refused 64 "--vocab-size" --vocabsize 5
+}
+
+@test "no array of tokens x vocabulary" {
+    "$UNROLL" plan --vocab-size 200000 --hidden 256 --batch 64 --bptt 64 --threads 1 --json p.json
+    [ "$(value p.json 'p["memory"]["workspace"] < 64 * 64 * 200000 * 4 / 2')" = True ]
+}
+
+@test "a report that cannot be written is an error" {
+    run -73 --separate-stderr "$UNROLL" plan --threads 1 --json no/such/folder/p.json
+    [[ "$stderr" == *"no/such/folder"* ]]
+}
+
+@test "a report to standard output follows the text, and replaces nothing" {
+    ln -s /proc/self/fd/1 link
+    "$UNROLL" plan --threads 1 --json link | tail -n 1 | /usr/bin/python3 -m json.tool >/dev/null
+    "$UNROLL" plan --threads 1 --json link >both
+    [ -L link ]
+    [[ "$(head -n 1 both)" == "model "* ]]
+    tail -n 1 both | /usr/bin/python3 -m json.tool >/dev/null
+    [ "$(ls)" = $'both\nlink' ]
+}

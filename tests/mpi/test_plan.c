@@ -1,0 +1,149 @@
+/* What a plan says a rank takes is what it takes: the resident set grows by that much when gradients, reducer, workspace,
+ * optimizer and an evaluation's workspace are made. Also that steps allocate nothing, over several ranks. */
+#include <malloc.h>
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/nn/model.h"
+#include "unroll/use/bench.h"
+#include "unroll/use/plan.h"
+
+#define TOLERANCE 0.02 /* pages that round up, small blocks, and what MPI takes meanwhile */
+
+static int failures;
+static const struct comm *world;
+
+static void expect(bool holds, const char *what, double planned, double measured)
+{
+    if (holds)
+        return;
+    failures++;
+    fprintf(stderr, "rank %d of %d: %s: planned %.0f, measured %.0f\n", world->rank, world->size, what, planned, measured);
+}
+
+/* Resident bytes that are neither of files nor shared. */
+static double resident(void)
+{
+    long pages = 0, shared = 0;
+    FILE *statm = fopen("/proc/self/statm", "r");
+    if (!statm || fscanf(statm, "%*d %ld %ld", &pages, &shared) != 2)
+        pages = shared = 0;
+    if (statm)
+        (void)fclose(statm);
+    return (double)(pages - shared) * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void compare(const char *what, double begin, size_t planned)
+{
+#if !defined __SANITIZE_ADDRESS__ /* it pads and keeps blocks */
+    double measured = resident() - begin;
+    expect(fabs(measured - (double)planned) <= TOLERANCE * (double)planned + (1 << 20), what, (double)planned, measured);
+#else
+    (void)what, (void)begin, (void)planned, (void)resident;
+#endif
+}
+
+static void memory_is_as_planned(enum cell cell, int batch, int groups, enum optimizer_kind kind, bool tied,
+                                 enum reduction reduction)
+{
+    struct plan_config config = {
+        .model = {.cell = cell, .layers = 2, .embedding = 512, .hidden = 512, .vocab = 9001, .tied = tied,
+                  .dropout = 0.1},
+        .batch = batch,
+        .bptt = 35,
+        .groups = groups,
+        .ranks = world->size,
+        .threads = 2,
+        .optimizer = kind,
+        .reduction = reduction,
+        .run = true,
+    };
+    struct plan_memory plan;
+    struct param_table table;
+    struct error e = {0};
+    struct reducer *reducer = NULL;
+    struct optimizer *optimizer = NULL;
+    struct model *model = NULL, *evaluator = NULL;
+    struct optimizer_config update = {.kind = kind};
+    plan_rank(&config, world->rank, &plan);
+    param_table_build(&config.model, &table);
+    struct model_shape shape = {
+        .bptt = config.bptt,
+        .batch = batch,
+        .groups = groups,
+        .group_begin = lane_rank_begin(groups, world->size, world->rank),
+        .group_end = lane_rank_begin(groups, world->size, world->rank + 1),
+        .threads = config.threads,
+        .train = true,
+        .exact = reduction == REDUCTION_EXACT,
+    };
+    double begin = resident();
+    expect(reducer_create(world, &table, groups, reduction, &reducer, &e) == STATUS_OK, e.text, 0, 0);
+    compare("gradients and reducer", begin, plan.gradients + plan.reducer);
+    begin = resident();
+    expect(optimizer_create(&update, &table, &optimizer, &e) == STATUS_OK, e.text, 0, 0);
+    compare("optimizer", begin, plan.optimizer);
+    begin = resident();
+    float *values = mem_alloc(table.total, sizeof *values, "parameters", &e);
+    compare("parameters", begin, plan.parameters);
+    begin = resident();
+    expect(model_create(&config.model, values, &shape, &model, &e) == STATUS_OK, e.text, 0, 0);
+    compare("workspace", begin, plan.workspace);
+    begin = resident();
+    shape.train = false;
+    expect(model_create(&config.model, values, &shape, &evaluator, &e) == STATUS_OK, e.text, 0, 0);
+    compare("evaluator", begin, plan.evaluator);
+    model_free(evaluator);
+    model_free(model);
+    mem_free(values);
+    optimizer_free(optimizer);
+    reducer_free(reducer);
+}
+
+static void steps_allocate_nothing(enum reduction reduction)
+{
+    const struct bench_config config = {
+        .model = {.cell = CELL_LSTM, .layers = 2, .embedding = 40, .hidden = 48, .vocab = 101, .tied = false},
+        .seed = 1,
+        .batch = 13,
+        .bptt = 6,
+        .groups = 11,
+        .threads = 1,
+        .optimizer = {.kind = OPT_SGD},
+        .lr = 0.1,
+        .clip = 1,
+        .reduction = reduction,
+        .steps = 3,
+    };
+    struct bench_result result = {0};
+    struct error e = {0};
+    expect(bench_run(world, &config, &result, &e) == STATUS_OK, e.text, 0, 0);
+    expect(result.allocations == 0, "allocations", 0, (double)result.allocations);
+    double sum = 0;
+    for (int phase = 0; phase < BENCH_PHASES; phase++)
+        sum += result.phase[phase];
+    expect(fabs(sum - result.step_seconds) <= 1e-9 * result.step_seconds, "sum of phases", result.step_seconds, sum);
+    expect(world->size == 1 || result.phase[BENCH_REDUCTION] > 0, "reduction", 1, 0);
+    expect(fabs(result.loss_first - log(101)) < 0.5, "loss", log(101), result.loss_first);
+}
+
+int main(void)
+{
+    struct comm comm;
+    struct error e = {0};
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 16); /* what is freed leaves the resident set at once */
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 16);
+    if (comm_init(&comm, &e) != STATUS_OK)
+        return 1;
+    world = &comm;
+    memory_is_as_planned(CELL_LSTM, 20, 10, OPT_ADAM, false, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_GRU, 7, 5, OPT_MOMENTUM, true, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_RNN_TANH, 32, 16, OPT_SGD, false, REDUCTION_FAST);
+    steps_allocate_nothing(REDUCTION_EXACT);
+    steps_allocate_nothing(REDUCTION_FAST);
+    int64_t all = comm_sum(&comm, failures);
+    comm_finalize(&comm);
+    return all > 0;
+}
