@@ -16,12 +16,8 @@ struct size {
     int embedding, hidden, vocab, bptt, batch, groups, ranks, threads;
 };
 static const struct size sizes[] = {
-    {3, 4, 7, 4, 2, 1, 1, 1},
-    {2, 1, 2, 3, 1, 1, 1, 1},
-    {9, 7, 11, 5, 3, 3, 2, 2},
-    {20, 33, 101, 6, 5, 4, 3, 3},
-    {70, 130, 101, 7, 3, 2, 2, 2},
-    {130, 40, 37, 9, 17, 7, 4, 1},
+    {3, 4, 7, 4, 2, 1, 1, 1},     {2, 1, 2, 3, 1, 1, 1, 1},      {9, 7, 11, 5, 3, 3, 2, 2},
+    {20, 33, 101, 6, 5, 4, 3, 3}, {70, 130, 101, 7, 3, 2, 2, 2}, {130, 40, 37, 9, 17, 7, 4, 1},
 };
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 
@@ -38,7 +34,12 @@ struct choices {
 
 static struct choices choose(const struct options *options)
 {
-    struct choices c = {.cells = 4, .layers = 2, .layer = {1, 2}, .ties = 2, .tied = {false, true}, .dropouts = 2,
+    struct choices c = {.cells = 4,
+                        .layers = 2,
+                        .layer = {1, 2},
+                        .ties = 2,
+                        .tied = {false, true},
+                        .dropouts = 2,
                         .dropout = {0, DROPOUT}};
     memcpy(c.cell, all_cells, sizeof c.cell);
     if (options_given(options, "cell")) {

@@ -13,26 +13,26 @@
 struct tensors {
     double *encoder; /* [V][E] */
     struct {
-        double *weight_ih; /* [G*H][E or H] */
-        double *weight_hh; /* [G*H][H] */
+        double *weight_ih;         /* [G*H][E or H] */
+        double *weight_hh;         /* [G*H][H] */
         double *bias_ih, *bias_hh; /* [G*H] */
     } layer[MODEL_LAYERS_MAX];
-    double *decoder; /* [V][H] */
+    double *decoder;      /* [V][H] */
     double *decoder_bias; /* [V] */
 };
 
 /* Everything a window of one lane leaves for the backward pass. */
 struct tape {
     int T, L, E, H, GH, V;
-    double *input;  /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
-    double *mask;   /* like input: what dropout multiplied it with */
+    double *input; /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
+    double *mask;  /* like input: what dropout multiplied it with */
     double *from_input, *from_state, *gate; /* [L][T][GH] */
-    double *h, *c;  /* [L][T+1][H], the first of each layer being the carried state */
-    double *logits; /* [V] of one step */
-    double *d_input;/* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
+    double *h, *c;                          /* [L][T+1][H], the first of each layer being the carried state */
+    double *logits;                         /* [V] of one step */
+    double *d_input;           /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *dh, *dh_prev, *dc; /* [H] of one step */
     double *d_from_input, *d_from_state; /* [GH] of one step */
-    float *mask_float; /* [max(E,H)] */
+    float *mask_float;                   /* [max(E,H)] */
     void *block, *float_block;
 };
 

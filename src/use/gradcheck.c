@@ -108,11 +108,9 @@ void gradcheck_problem_release(struct gradcheck_problem *problem)
     memset(problem, 0, sizeof *problem);
 }
 
-enum status gradcheck_reference_create(const struct gradcheck_problem *problem, struct reference **out,
-                                       struct error *e)
+enum status gradcheck_reference_create(const struct gradcheck_problem *problem, struct reference **out, struct error *e)
 {
-    enum status status =
-        reference_create(&problem->config.model, problem->config.seed, problem->config.batch, out, e);
+    enum status status = reference_create(&problem->config.model, problem->config.seed, problem->config.batch, out, e);
     for (size_t k = 0; status == STATUS_OK && k < problem->table.total; k++)
         (*out)->values[k] = problem->values[k];
     return status;
@@ -172,12 +170,8 @@ void gradcheck_compare(struct gradcheck_worst *worst, const char *tensor, int wi
     const double error = relative_error(expected, got, rms);
     if (worst->tolerance > 0 && (isnan(worst->error) || error / tolerance <= worst->error / worst->tolerance))
         return;
-    *worst = (struct gradcheck_worst){.error = error,
-                                      .tolerance = tolerance,
-                                      .element = element,
-                                      .window = window,
-                                      .expected = expected,
-                                      .got = got};
+    *worst = (struct gradcheck_worst){
+        .error = error, .tolerance = tolerance, .element = element, .window = window, .expected = expected, .got = got};
     snprintf(worst->tensor, sizeof worst->tensor, "%s", tensor);
 }
 

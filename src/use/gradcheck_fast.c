@@ -272,8 +272,8 @@ static enum status compare_with_reference(const struct gradcheck_problem *proble
         expected.row = work;
         expected.grad = work + outcomes->rows;
         expected.state = reference->state;
-        status = reference_window(reference, &window, gradcheck_step(index), &expected.loss, expected.row,
-                                  expected.grad, e);
+        status =
+            reference_window(reference, &window, gradcheck_step(index), &expected.loss, expected.row, expected.grad, e);
         if (status == STATUS_OK)
             compare_window(problem, index, &expected, &outcomes->window[index], result);
     }

@@ -17,8 +17,7 @@
 static float mask_of_unit(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int u,
                           uint32_t threshold)
 {
-    const struct rng_bits bits =
-        rng_philox(seed, RNG_DROPOUT + (uint32_t)site, step, lane, time, (uint32_t)u / 8);
+    const struct rng_bits bits = rng_philox(seed, RNG_DROPOUT + (uint32_t)site, step, lane, time, (uint32_t)u / 8);
     const uint32_t half = bits.word[u % 8 / 2] >> (16 * (u % 2)) & 0xffff;
     return half < threshold ? 0 : dropout_scale(threshold);
 }
@@ -122,10 +121,9 @@ static void test_every_coordinate_matters(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),      cmocka_unit_test(test_boundary),
-        cmocka_unit_test(test_threshold_and_scale),
-        cmocka_unit_test(test_rate),            cmocka_unit_test(test_nothing_dropped),
-        cmocka_unit_test(test_every_coordinate_matters),
+        cmocka_unit_test(test_definition),          cmocka_unit_test(test_boundary),
+        cmocka_unit_test(test_threshold_and_scale), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_nothing_dropped),     cmocka_unit_test(test_every_coordinate_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

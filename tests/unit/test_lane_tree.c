@@ -112,8 +112,7 @@ static void test_sum_is_the_same_for_any_ranks(void **unused)
                 const int own = lane_nodes(groups, lane_rank_begin(groups, ranks, rank),
                                            lane_rank_begin(groups, ranks, rank + 1), nodes);
                 for (int n = 0; n < own; n++)
-                    partials[count++] =
-                        (struct partial){nodes[n], node_sum(values, nodes[n].begin, nodes[n].end)};
+                    partials[count++] = (struct partial){nodes[n], node_sum(values, nodes[n].begin, nodes[n].end)};
             }
             assert_true(combine(partials, count, 0, groups) == lane_tree_sum(values, groups));
         }
@@ -132,7 +131,7 @@ static void test_default_groups(void **unused)
             const int groups = lane_groups_default(batch, bptt);
             assert_in_range(groups, 1, batch);
             assert_true(groups >= (batch < 8 ? batch : 8)); /* eight ranks are always possible */
-            if (batch >= 16 && batch / 8 * bptt >= 64) /* the share of a window is worth the adding */
+            if (batch >= 16 && batch / 8 * bptt >= 64)      /* the share of a window is worth the adding */
                 assert_true((batch + groups - 1) / groups * bptt >= 64);
         }
     assert_int_equal(lane_groups_default(7, 64), 7);

@@ -34,8 +34,7 @@ static void expect_holds(const struct gradcheck_config *c, const char *what, con
                  "threads %d: '%s'[%lld] of window %d is %.9g, the reference has %.9g (error %.2g, allowed %.2g)",
                  what, cell_name(c->model.cell), c->model.layers, c->model.embedding, c->model.hidden, c->model.vocab,
                  c->model.tied, c->model.dropout, c->bptt, c->batch, c->groups, c->ranks, c->threads, worst->tensor,
-                 (long long)worst->element, worst->window, worst->got, worst->expected, worst->error,
-                 worst->tolerance);
+                 (long long)worst->element, worst->window, worst->got, worst->expected, worst->error, worst->tolerance);
 }
 
 /* Loss, carried state and gradients over several windows, and that `ranks` ranges of `threads` threads give the bits of
@@ -63,7 +62,7 @@ static void test_odd_sizes(void **unused)
     static const struct {
         int E, H, V, T, B, groups, ranks, threads;
     } sizes[] = {
-        {1, 1, 2, 1, 1, 1, 1, 1},      {2, 1, 2, 3, 3, 2, 2, 2},    {9, 7, 2, 6, 3, 3, 3, 3},
+        {1, 1, 2, 1, 1, 1, 1, 1},      {2, 1, 2, 3, 3, 2, 2, 2},     {9, 7, 2, 6, 3, 3, 3, 3},
         {15, 16, 101, 4, 3, 1, 1, 3},  {33, 33, 101, 5, 3, 2, 2, 1}, {17, 31, 3000, 3, 5, 5, 4, 2},
         {70, 130, 101, 5, 3, 3, 2, 3}, {65, 48, 40, 30, 8, 4, 3, 2}, {300, 20, 13, 4, 20, 6, 5, 1},
     };
@@ -71,12 +70,19 @@ static void test_odd_sizes(void **unused)
         for (int c = 0; c < 4; c++) {
             const int variant = (int)s + c; /* each size meets each cell, and layers, ties and dropout in turn */
             const bool tied = variant / 2 % 2;
-            const struct gradcheck_config config = {
-                .model = {.cell = every_cell[c], .layers = 1 + variant % 3, .tied = tied,
-                          .embedding = tied ? sizes[s].H : sizes[s].E, .hidden = sizes[s].H, .vocab = sizes[s].V,
-                          .dropout = variant % 2 ? 0.3 : 0},
-                .bptt = sizes[s].T, .batch = sizes[s].B, .groups = sizes[s].groups, .ranks = sizes[s].ranks,
-                .threads = sizes[s].threads, .seed = 3 + (uint64_t)s};
+            const struct gradcheck_config config = {.model = {.cell = every_cell[c],
+                                                              .layers = 1 + variant % 3,
+                                                              .tied = tied,
+                                                              .embedding = tied ? sizes[s].H : sizes[s].E,
+                                                              .hidden = sizes[s].H,
+                                                              .vocab = sizes[s].V,
+                                                              .dropout = variant % 2 ? 0.3 : 0},
+                                                    .bptt = sizes[s].T,
+                                                    .batch = sizes[s].B,
+                                                    .groups = sizes[s].groups,
+                                                    .ranks = sizes[s].ranks,
+                                                    .threads = sizes[s].threads,
+                                                    .seed = 3 + (uint64_t)s};
             expect_fast(&config);
         }
 }
@@ -87,10 +93,18 @@ static void test_every_rank_count(void **unused)
     (void)unused;
     for (int ranks = 1; ranks <= 7; ranks++)
         for (int c = 0; c < 4; c++) {
-            const struct gradcheck_config config = {
-                .model = {.cell = every_cell[c], .layers = 2, .embedding = 10, .hidden = 37, .vocab = 23,
-                          .dropout = ranks % 2 ? 0 : 0.2},
-                .bptt = 6, .batch = 11, .groups = 7, .ranks = ranks, .threads = 1 + ranks % 4, .seed = 8};
+            const struct gradcheck_config config = {.model = {.cell = every_cell[c],
+                                                              .layers = 2,
+                                                              .embedding = 10,
+                                                              .hidden = 37,
+                                                              .vocab = 23,
+                                                              .dropout = ranks % 2 ? 0 : 0.2},
+                                                    .bptt = 6,
+                                                    .batch = 11,
+                                                    .groups = 7,
+                                                    .ranks = ranks,
+                                                    .threads = 1 + ranks % 4,
+                                                    .seed = 8};
             expect_fast(&config);
         }
 }
@@ -102,7 +116,12 @@ static void test_several_output_chunks(void **unused)
     (void)unused;
     const struct gradcheck_config config = {
         .model = {.cell = CELL_GRU, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 20000},
-        .bptt = 16, .batch = 64, .groups = 8, .ranks = 8, .threads = 1, .seed = 2};
+        .bptt = 16,
+        .batch = 64,
+        .groups = 8,
+        .ranks = 8,
+        .threads = 1,
+        .seed = 2};
     expect_fast(&config);
 }
 
@@ -150,8 +169,14 @@ static void tear_down(struct set_up *s)
 
 static struct model_shape whole_shape(const struct set_up *s)
 {
-    return (struct model_shape){.bptt = s->T, .batch = s->batch, .groups = s->groups, .group_end = s->groups,
-                                .threads = 2, .train = true, .exact = true, .seed = 6};
+    return (struct model_shape){.bptt = s->T,
+                                .batch = s->batch,
+                                .groups = s->groups,
+                                .group_end = s->groups,
+                                .threads = 2,
+                                .train = true,
+                                .exact = true,
+                                .seed = 6};
 }
 
 static struct model *create(const struct set_up *s, const struct model_shape *shape)

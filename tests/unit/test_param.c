@@ -25,10 +25,10 @@ static void test_names_and_shapes(void **unused)
         int rank;
         int64_t rows, columns;
     } expected[] = {
-        {"encoder.weight", 2, 11, 5},     {"rnn.weight_ih_l0", 2, 28, 5}, {"rnn.weight_hh_l0", 2, 28, 7},
-        {"rnn.bias_ih_l0", 1, 28, 1},     {"rnn.bias_hh_l0", 1, 28, 1},   {"rnn.weight_ih_l1", 2, 28, 7},
-        {"rnn.weight_hh_l1", 2, 28, 7},   {"rnn.bias_ih_l1", 1, 28, 1},   {"rnn.bias_hh_l1", 1, 28, 1},
-        {"decoder.weight", 2, 11, 7},     {"decoder.bias", 1, 11, 1},
+        {"encoder.weight", 2, 11, 5},   {"rnn.weight_ih_l0", 2, 28, 5}, {"rnn.weight_hh_l0", 2, 28, 7},
+        {"rnn.bias_ih_l0", 1, 28, 1},   {"rnn.bias_hh_l0", 1, 28, 1},   {"rnn.weight_ih_l1", 2, 28, 7},
+        {"rnn.weight_hh_l1", 2, 28, 7}, {"rnn.bias_ih_l1", 1, 28, 1},   {"rnn.bias_hh_l1", 1, 28, 1},
+        {"decoder.weight", 2, 11, 7},   {"decoder.bias", 1, 11, 1},
     };
     const int count = (int)(sizeof expected / sizeof expected[0]);
     struct param_table table;
@@ -81,8 +81,11 @@ static void test_layout(void **unused)
     deep.layers = MODEL_LAYERS_MAX;
     expect_layout(&deep);
     /* Nothing wraps at the largest model that is allowed. */
-    const struct model_config largest = {.cell = CELL_LSTM, .layers = MODEL_LAYERS_MAX, .embedding = MODEL_WIDTH_MAX,
-                                         .hidden = MODEL_WIDTH_MAX, .vocab = MODEL_VOCAB_MAX};
+    const struct model_config largest = {.cell = CELL_LSTM,
+                                         .layers = MODEL_LAYERS_MAX,
+                                         .embedding = MODEL_WIDTH_MAX,
+                                         .hidden = MODEL_WIDTH_MAX,
+                                         .vocab = MODEL_VOCAB_MAX};
     struct param_table table;
     param_table_build(&largest, &table);
     const size_t W = MODEL_WIDTH_MAX, V = MODEL_VOCAB_MAX;
@@ -182,7 +185,7 @@ static void test_check(void **unused)
     REFUSED(dropout, __builtin_nan(""), "--dropout");
     REFUSED(tied, true, "--tied"); /* E != H */
     REFUSED(cell, (enum cell)4, "cell");
-    REFUSED(cell, (enum cell)-1, "cell");
+    REFUSED(cell, (enum cell) - 1, "cell");
 }
 
 static void test_cell_names(void **unused)

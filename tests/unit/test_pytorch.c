@@ -36,11 +36,11 @@ struct fixture {
     float *values; /* [table.total] */
 };
 
-#define EXPECT_OK(call)                                                                                                \
-    do {                                                                                                               \
-        struct error e = {0};                                                                                          \
-        if ((call) != STATUS_OK)                                                                                       \
-            fail_msg("%s", e.text);                                                                                    \
+#define EXPECT_OK(call)             \
+    do {                            \
+        struct error e = {0};       \
+        if ((call) != STATUS_OK)    \
+            fail_msg("%s", e.text); \
     } while (0)
 
 static void *take(size_t count, size_t size)

@@ -50,10 +50,16 @@ static void test_central_differences(void **unused)
     (void)unused;
     static const enum cell cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
     for (int i = 0; i < 4 * 3 * 2 * 2; i++) {
-        const struct gradcheck_config config = {
-            .model = {.cell = cells[i % 4], .layers = 1 + i / 4 % 3, .tied = i / 12 % 2, .dropout = i / 24 ? 0.4 : 0,
-                      .embedding = i / 12 % 2 ? 3 : 4, .hidden = 3, .vocab = 6},
-            .bptt = 4, .batch = 2, .seed = 5};
+        const struct gradcheck_config config = {.model = {.cell = cells[i % 4],
+                                                          .layers = 1 + i / 4 % 3,
+                                                          .tied = i / 12 % 2,
+                                                          .dropout = i / 24 ? 0.4 : 0,
+                                                          .embedding = i / 12 % 2 ? 3 : 4,
+                                                          .hidden = 3,
+                                                          .vocab = 6},
+                                                .bptt = 4,
+                                                .batch = 2,
+                                                .seed = 5};
         struct gradcheck_worst worst;
         struct error e = {0};
         if (gradcheck_reference(&config, &worst, &e) != STATUS_OK)

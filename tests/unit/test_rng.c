@@ -20,9 +20,19 @@ static void test_known_answers(void **unused)
         uint32_t what, step, lane, time, unit, word[4];
     } known[] = {
         {0, 0, 0, 0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
-        {0xffffffffffffffff, 0xffff, 0xffffffff, 0xffffffff, 0xffff, 0xffffffff,
+        {0xffffffffffffffff,
+         0xffff,
+         0xffffffff,
+         0xffffffff,
+         0xffff,
+         0xffffffff,
          {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {0x299f31d0a4093822, 0x85a3, 0x03707344, 0x13198a2e, 0x08d3, 0x243f6a88,
+        {0x299f31d0a4093822,
+         0x85a3,
+         0x03707344,
+         0x13198a2e,
+         0x08d3,
+         0x243f6a88,
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

@@ -19,8 +19,8 @@ static void test_numbers(void **unused)
     const struct {
         enum status status;
         int number;
-    } promised[] = {{STATUS_OK, 0},          {STATUS_USAGE, 64},    {STATUS_DATA, 65},     {STATUS_NOINPUT, 66},
-                    {STATUS_UNAVAILABLE, 69}, {STATUS_INTERNAL, 70}, {STATUS_OS, 71},       {STATUS_CANTCREATE, 73},
+    } promised[] = {{STATUS_OK, 0},           {STATUS_USAGE, 64},    {STATUS_DATA, 65},       {STATUS_NOINPUT, 66},
+                    {STATUS_UNAVAILABLE, 69}, {STATUS_INTERNAL, 70}, {STATUS_OS, 71},         {STATUS_CANTCREATE, 73},
                     {STATUS_IO, 74},          {STATUS_STOPPED, 75},  {STATUS_CHECKPOINT, 76}, {STATUS_CONFIG, 78},
                     {STATUS_DIVERGED, 79}};
     for (size_t i = 0; i < sizeof promised / sizeof promised[0]; i++)
@@ -97,9 +97,8 @@ static void test_check(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_error_set),
-        cmocka_unit_test(test_long_message_is_cut), cmocka_unit_test(test_errno),
-        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_error_set), cmocka_unit_test(test_long_message_is_cut),
+        cmocka_unit_test(test_errno),   cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

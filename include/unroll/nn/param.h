@@ -40,12 +40,12 @@ enum status model_config_check(const struct model_config *config, struct error *
 
 struct param {
     char name[48];
-    int rank;             /* 1 or 2 */
-    int64_t shape[2];     /* shape[1] is 1 for rank 1 */
-    size_t count;         /* elements */
-    size_t offset;        /* of its values, in floats, from the start of the value array */
-    size_t grad_offset;   /* of its gradient; equals offset unless `alias` */
-    int alias;            /* index of the parameter whose values this one shares, -1 if its own */
+    int rank;           /* 1 or 2 */
+    int64_t shape[2];   /* shape[1] is 1 for rank 1 */
+    size_t count;       /* elements */
+    size_t offset;      /* of its values, in floats, from the start of the value array */
+    size_t grad_offset; /* of its gradient; equals offset unless `alias` */
+    int alias;          /* index of the parameter whose values this one shares, -1 if its own */
 };
 
 #define PARAM_MAX (2 + 4 * MODEL_LAYERS_MAX + 1)

@@ -13,10 +13,10 @@
 struct reference {
     struct model_config config;
     struct param_table table;
-    uint64_t seed;     /* of the dropout masks */
+    uint64_t seed; /* of the dropout masks */
     int lanes;
-    double *values;    /* [table.total] */
-    double *state;     /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+    double *values;      /* [table.total] */
+    double *state;       /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
     double nearest_kink; /* rnn-relu: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
 };
 
