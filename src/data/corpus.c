@@ -1,13 +1,14 @@
 /* The corpus file, version 1. HDF5 in the plain subset of sys/h5.h.
  *
  *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
- *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each split
- *                     that is there, "SPLIT TOKENS DIGEST\n"
+ *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
+ * split that is there, "SPLIT TOKENS DIGEST\n"
  *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
  *   /vocab/offsets    uint64 [V + 1]: where each begins
  *   /vocab/counts     uint64 [V]: occurrences in the training text
  *   /SPLIT/tokens     uint16 [tokens] if V < 65536, else uint32; SPLIT is train, valid, test, and may be absent
- *   /SPLIT            attributes: unknowns (uint64), source_bytes (uint64) and source_xxh3_128 of the text it was made from
+ *   /SPLIT            attributes: unknowns (uint64), source_bytes (uint64) and source_xxh3_128 of the text it was made
+ * from
  *
  * Every dataset has an attribute xxh3_128: the digest of its bytes in the file. */
 #include "unroll/data/corpus.h"
@@ -23,9 +24,9 @@
 struct corpus_file {
     struct h5 *h5;
     char *name;
-    enum h5_type type;                  /* of tokens */
-    char digest[SPLITS][DIGEST_TEXT];   /* as the file gives them */
-    uint16_t *scratch;                  /* [SCRATCH] */
+    enum h5_type type;                /* of tokens */
+    char digest[SPLITS][DIGEST_TEXT]; /* as the file gives them */
+    uint16_t *scratch;                /* [SCRATCH] */
 };
 
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
@@ -61,13 +62,15 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     uint64_t version, lower;
     if (h5_attr_string(file->h5, "/", "format", format, sizeof format, NULL) != STATUS_OK ||
         strcmp(format, CORPUS_FORMAT) != 0)
-        return error_set(e, STATUS_DATA, "cannot use '%s' as a corpus: its format is not '%s'; name a file that "
-                         "'unroll prepare' made", file->name, CORPUS_FORMAT);
+        return error_set(e, STATUS_DATA,
+                         "cannot use '%s' as a corpus: its format is not '%s'; name a file that 'unroll prepare' made",
+                         file->name, CORPUS_FORMAT);
     enum status status = h5_attr_u64(file->h5, "/", "version", &version, e);
     if (status == STATUS_OK && version != CORPUS_VERSION)
-        status = error_set(e, STATUS_DATA, "cannot use corpus '%s': it is of version %llu and this program reads %d; "
-                           "make it again with 'unroll prepare'", file->name, (unsigned long long)version,
-                           CORPUS_VERSION);
+        status = error_set(e, STATUS_DATA,
+                           "cannot use corpus '%s': it is of version %llu and this program reads %d; "
+                           "make it again with 'unroll prepare'",
+                           file->name, (unsigned long long)version, CORPUS_VERSION);
     if (status == STATUS_OK)
         status = h5_attr_string(file->h5, "/", "level", level_text, sizeof level_text, e);
     if (status == STATUS_OK && level_parse(level_text, level, NULL) != STATUS_OK)
@@ -245,9 +248,10 @@ static enum status check_ids(const struct corpus *corpus, const char *path, int6
         largest = tokens[i] > largest ? tokens[i] : largest;
     if (largest < (uint32_t)corpus->vocab->size)
         return STATUS_OK;
-    return error_set(e, STATUS_DATA, "cannot use corpus '%s': '%s' holds token %u at or after position %lld, but the "
-                     "vocabulary has %d; make it again with 'unroll prepare'", file->name, path, largest,
-                     (long long)start, corpus->vocab->size);
+    return error_set(e, STATUS_DATA,
+                     "cannot use corpus '%s': '%s' holds token %u at or after position %lld, but the "
+                     "vocabulary has %d; make it again with 'unroll prepare'",
+                     file->name, path, largest, (long long)start, corpus->vocab->size);
 }
 
 enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,

@@ -15,8 +15,8 @@ struct corpus_writer {
     uint16_t *narrow; /* [PIECE] */
 };
 
-static enum status write_vocab_part(struct h5 *h5, const char *path, enum h5_type type, int64_t count,
-                                    const void *data, struct error *e)
+static enum status write_vocab_part(struct h5 *h5, const char *path, enum h5_type type, int64_t count, const void *data,
+                                    struct error *e)
 {
     char hex[DIGEST_TEXT];
     struct h5_shape shape = {type, 1, {count, 1}};

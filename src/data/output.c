@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 
 static void release(struct output *output)
@@ -79,43 +80,23 @@ enum status output_begin(const char *path, struct output *output, struct error *
         int number = errno;
         release(output);
         if (number == EWOULDBLOCK)
-            return error_set(e, STATUS_CANTCREATE, "cannot create '%s': another process is making it; wait for it or "
-                             "choose another name", path);
+            return error_set(e, STATUS_CANTCREATE,
+                             "cannot create '%s': another process is making it; wait for it or choose another name",
+                             path);
         return cannot_create(path, number, e);
     }
     return STATUS_OK;
 }
 
-static enum status sync_folder(const char *path, struct error *e)
-{
-    char folder[4096] = ".";
-    const char *last = strrchr(path, '/');
-    if (last && (size_t)(last - path) < sizeof folder)
-        snprintf(folder, sizeof folder, "%.*s", last == path ? 1 : (int)(last - path), path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* EINVAL: a file system that cannot sync folders. */
-    bool good = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL);
-    int number = errno;
-    if (fd >= 0)
-        (void)close(fd);
-    return good ? STATUS_OK
-                : error_set(e, STATUS_IO, "cannot sync '%s': %s; check the disk", folder, strerror(number));
-}
-
 enum status output_commit(struct output *output, struct error *e)
 {
-    enum status status = STATUS_OK;
-    if (fsync(output->lock) != 0)
-        status = error_set(e, STATUS_IO, "cannot sync '%s': %s; check the free space and the disk", output->path,
-                           strerror(errno));
-    else if (rename(output->temporary, output->path) != 0)
-        status = cannot_create(output->path, errno, e);
-    if (status != STATUS_OK) {
+    enum status status = file_sync(output->lock, output->temporary, e);
+    if (status == STATUS_OK)
+        status = file_commit(output->temporary, output->path, NULL, e);
+    if (status == STATUS_OK)
+        release(output);
+    else
         output_abandon(output);
-        return status;
-    }
-    status = sync_folder(output->path, e);
-    release(output);
     return status;
 }
 

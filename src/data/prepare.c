@@ -11,7 +11,7 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
-struct source { /* the text of one split */
+struct source {             /* the text of one split */
     struct text_part *part; /* [parts]; owned */
     int parts;
     char digest[DIGEST_TEXT]; /* found by the first pass over it */
@@ -46,8 +46,9 @@ static enum status check_config(const struct prepare_config *config, struct erro
     double sum = percent[SPLIT_TRAIN] + percent[SPLIT_VALID] + percent[SPLIT_TEST];
     if (!(percent[SPLIT_TRAIN] > 0) || !(percent[SPLIT_VALID] >= 0) || !(percent[SPLIT_TEST] >= 0) ||
         !(fabs(sum - 100) < 1e-6))
-        return error_set(e, STATUS_CONFIG, "'--split %g,%g,%g' is not three shares of 100 percent; use for example "
-                         "90,5,5", percent[SPLIT_TRAIN], percent[SPLIT_VALID], percent[SPLIT_TEST]);
+        return error_set(e, STATUS_CONFIG,
+                         "'--split %g,%g,%g' is not three shares of 100 percent; use for example 90,5,5",
+                         percent[SPLIT_TRAIN], percent[SPLIT_VALID], percent[SPLIT_TEST]);
     return STATUS_OK;
 }
 
@@ -92,8 +93,8 @@ static enum status cut_files(struct job *job, const struct source *all, struct e
             int64_t cut = whole->end;
             enum status status = STATUS_OK;
             if (end - base < whole->end)
-                status = text_cut(whole->path, config->level, whole->end, end - base > begin ? end - base : begin,
-                                  &cut, e);
+                status =
+                    text_cut(whole->path, config->level, whole->end, end - base > begin ? end - base : begin, &cut, e);
             if (status != STATUS_OK)
                 return status;
             if (cut > begin)
@@ -137,8 +138,9 @@ static enum status check_output(const struct job *job, struct error *e)
         for (int i = 0; i < job->source[split].parts; i++)
             if (stat(job->source[split].part[i].path, &input) == 0 && input.st_ino == output.st_ino &&
                 input.st_dev == output.st_dev)
-                return error_set(e, STATUS_CANTCREATE, "cannot create '%s': it is one of the texts; choose another "
-                                 "name", job->config->output);
+                return error_set(e, STATUS_CANTCREATE,
+                                 "cannot create '%s': it is one of the texts; choose another name",
+                                 job->config->output);
     return STATUS_OK;
 }
 
@@ -247,10 +249,11 @@ static enum status count_split(struct job *job, enum split split, struct tokeniz
     report->crlf += met.crlf;
     if (counting.tokens >= 2)
         return STATUS_OK;
-    return error_set(e, STATUS_DATA, "cannot use '%s': its split '%s' has %lld tokens, too few for a single prediction; "
-                     "use a longer text%s", job->config->file[has_percents(job->config) ? SPLIT_TRAIN : split][0],
-                     split_name(split), (long long)counting.tokens,
-                     has_percents(job->config) ? " or another --split" : "");
+    return error_set(e, STATUS_DATA,
+                     "cannot use '%s': its split '%s' has %lld tokens, too few for a single prediction; "
+                     "use a longer text%s",
+                     job->config->file[has_percents(job->config) ? SPLIT_TRAIN : split][0], split_name(split),
+                     (long long)counting.tokens, has_percents(job->config) ? " or another --split" : "");
 }
 
 /* First pass over the training text: the vocabulary. */
@@ -285,8 +288,9 @@ static enum status write_split(struct job *job, struct corpus_writer *writer, en
     struct sink sink = {take_writing, &writing};
     enum status status = pass_source(job, split, job->tokenizer, &sink, hex, &met, e);
     if (status == STATUS_OK && strcmp(hex, job->source[split].digest) != 0)
-        status = error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is "
-                           "complete", split_name(split));
+        status =
+            error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is complete",
+                      split_name(split));
     return status;
 }
 

@@ -1,24 +1,23 @@
 #include "unroll/data/stream.h"
 
-
 #include "unroll/base/mem.h"
 
-#define AHEAD_BYTES ((int64_t)16 << 20) /* read-ahead of all lanes together, at most, but for windows larger than this */
+#define AHEAD_BYTES ((int64_t)16 << 20) /* read-ahead of all lanes together, unless one window is larger */
 #define AHEAD_LANE ((int64_t)1 << 14)   /* tokens of one lane read at once, about */
 
 struct stream {
     struct corpus *corpus;
     struct stream_config config;
-    int64_t positions;  /* P, of the whole split */
-    int64_t longest;    /* lane */
+    int64_t positions; /* P, of the whole split */
+    int64_t longest;   /* lane */
     int64_t windows;
     int64_t next;       /* window */
     int64_t have_begin; /* time steps [have_begin, have_end) of every lane are in `ahead` */
     int64_t have_end;
-    int64_t piece;      /* time steps read at once: a multiple of bptt */
-    uint32_t *ahead;    /* [lanes][piece + 1] tokens */
-    uint32_t *input;    /* [bptt][lanes] */
-    uint32_t *target;   /* [bptt][lanes] */
+    int64_t piece;    /* time steps read at once: a multiple of bptt */
+    uint32_t *ahead;  /* [lanes][piece + 1] tokens */
+    uint32_t *input;  /* [bptt][lanes] */
+    uint32_t *target; /* [bptt][lanes] */
 };
 
 /* First position of a lane; `lane` == batch gives P. */
@@ -46,8 +45,8 @@ static enum status check(const struct corpus *corpus, const struct stream_config
     if (tokens == 0)
         return error_set(e, STATUS_DATA, "the corpus has no split '%s'; make one with 'unroll prepare'", name);
     if (tokens < 2)
-        return error_set(e, STATUS_DATA, "split '%s' has a single token, which leaves nothing to predict; use a longer "
-                         "text", name);
+        return error_set(e, STATUS_DATA,
+                         "split '%s' has a single token, which leaves nothing to predict; use a longer text", name);
     if (tokens - 1 < config->batch)
         return error_set(e, STATUS_CONFIG, "--batch '%d' is too large for split '%s' of %lld tokens; use at most %lld",
                          config->batch, name, (long long)tokens, (long long)tokens - 1);
@@ -68,8 +67,7 @@ size_t stream_bytes(const struct stream_config *config)
     return lanes * ((size_t)piece_of(config, INT64_MAX) + 1 + 2 * bptt) * sizeof(uint32_t);
 }
 
-enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out,
-                        struct error *e)
+enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out, struct error *e)
 {
     *out = NULL;
     enum status status = check(corpus, config, e);
@@ -163,8 +161,7 @@ enum status stream_next(struct stream *stream, struct window *window, struct err
     const struct stream_config *config = &stream->config;
     int64_t begin = stream->next * config->bptt;
     int T = (int)at_most(stream->longest - begin, config->bptt), lanes = config->lanes;
-    *window = (struct window){.lanes = lanes, .lane0 = config->lane0, .input = stream->input,
-                              .target = stream->target};
+    *window = (struct window){.lanes = lanes, .lane0 = config->lane0, .input = stream->input, .target = stream->target};
     if (stream->next >= stream->windows)
         return STATUS_OK;
     if (begin < stream->have_begin || begin + T > stream->have_end) {

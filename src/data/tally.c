@@ -127,9 +127,10 @@ static enum status build(const struct tally *tally, enum level level, const stru
     for (size_t i = 0; i < kept; i++)
         bytes += tally->offsets[ranked[i].number + 1] - tally->offsets[ranked[i].number];
     if (kept + 1 > VOCAB_MAX || bytes > VOCAB_BYTES_MAX)
-        return error_set(e, STATUS_DATA, "too many distinct words for a vocabulary: '%zu' with %llu bytes, %d with %d "
-                         "can be held; use --vocab-size or --min-count", kept, (unsigned long long)bytes, VOCAB_MAX,
-                         VOCAB_BYTES_MAX);
+        return error_set(e, STATUS_DATA,
+                         "too many distinct words for a vocabulary: '%zu' with %llu bytes, %d with %d "
+                         "can be held; use --vocab-size or --min-count",
+                         kept, (unsigned long long)bytes, VOCAB_MAX, VOCAB_BYTES_MAX);
     char *text = mem_alloc((size_t)bytes, 1, "a vocabulary", e);
     uint64_t *offsets = mem_alloc(kept + 2, sizeof *offsets, "a vocabulary", e);
     uint64_t *counts = mem_alloc(kept + 1, sizeof *counts, "a vocabulary", e);

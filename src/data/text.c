@@ -10,7 +10,7 @@
 #include "unroll/data/utf8.h"
 
 #define BLOCK ((size_t)1 << 20)
-#define CARRY 4   /* bytes that one block may leave to the next: a cut code point or a CR */
+#define CARRY 4     /* bytes that one block may leave to the next: a cut code point or a CR */
 #define EXPANSION 3 /* U+FFFD has three bytes and may stand for one */
 
 struct text {
@@ -19,11 +19,11 @@ struct text {
     struct digest *digest;
     struct text_counts met;
     int fd;
-    int64_t at;       /* bytes of the file up to here have been read */
-    size_t carry;     /* bytes at raw[taken] that belong to the next block */
+    int64_t at;   /* bytes of the file up to here have been read */
+    size_t carry; /* bytes at raw[taken] that belong to the next block */
     size_t taken;
-    char *raw;        /* [CARRY + BLOCK] */
-    char *clean;      /* [EXPANSION * (CARRY + BLOCK)] made when first needed */
+    char *raw;   /* [CARRY + BLOCK] */
+    char *clean; /* [EXPANSION * (CARRY + BLOCK)] made when first needed */
 };
 
 /* Opens a regular file; -1 with the error filled otherwise. */
@@ -44,8 +44,9 @@ static int open_regular(const char *path, int64_t *size, struct error *e)
         if (S_ISDIR(about.st_mode))
             error_set(e, STATUS_NOINPUT, "cannot read '%s': it is a directory; name the text files in it", path);
         else
-            error_set(e, STATUS_NOINPUT, "cannot read '%s': it is not a regular file, and the text is read twice; "
-                      "save it to a file first", path);
+            error_set(e, STATUS_NOINPUT,
+                      "cannot read '%s': it is not a regular file, and the text is read twice; save it to a file first",
+                      path);
         return -1;
     }
     *size = about.st_size;
@@ -55,7 +56,8 @@ static int open_regular(const char *path, int64_t *size, struct error *e)
 enum status text_size(const char *path, int64_t *size, struct error *e)
 {
     if (strcmp(path, "-") == 0)
-        return error_set(e, STATUS_NOINPUT, "cannot read '-': the text is read twice, which standard input does not "
+        return error_set(e, STATUS_NOINPUT,
+                         "cannot read '-': the text is read twice, which standard input does not "
                          "allow; save it to a file first");
     struct error error = {0};
     int fd = open_regular(path, size, &error);
@@ -190,13 +192,18 @@ static enum status invalid(const struct text *text, const char *bytes, size_t le
 {
     unsigned char byte = (unsigned char)bytes[0];
     if (byte == 0)
-        return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte at byte offset %lld; use --level byte, or "
-                         "--invalid replace", text->part.path, (long long)offset);
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as text: NUL byte at byte offset %lld; use --level byte, or "
+                         "--invalid replace",
+                         text->part.path, (long long)offset);
     if (offset == 0 && length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
-        return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: it begins like UTF-16; convert it with "
-                         "'iconv -f UTF-16 -t UTF-8'", text->part.path);
-    return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; convert the "
-                     "file with iconv, or use --invalid replace", text->part.path, byte, (long long)offset);
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as UTF-8: it begins like UTF-16; convert it with 'iconv -f UTF-16 -t UTF-8'",
+                         text->part.path);
+    return error_set(e, STATUS_DATA,
+                     "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; convert the "
+                     "file with iconv, or use --invalid replace",
+                     text->part.path, byte, (long long)offset);
 }
 
 /* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */
@@ -248,8 +255,9 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         if (have < 0)
             return read_failed(text->part.path, errno, e);
         if ((size_t)have < want)
-            return error_set(e, STATUS_IO, "cannot read '%s': it became shorter while it was read; try again when it "
-                             "is complete", text->part.path);
+            return error_set(e, STATUS_IO,
+                             "cannot read '%s': it became shorter while it was read; try again when it is complete",
+                             text->part.path);
         if (text->digest)
             digest_add(text->digest, text->raw + carry, want);
         text->at += have;

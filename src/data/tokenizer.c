@@ -14,14 +14,14 @@ struct tokenizer {
     bool lowercase;
     const struct vocab *vocab; /* one of these two */
     struct tally *tally;
-    uint32_t *map;             /* [UTF8_CODES or 256] ids met so far by code point or byte; char and byte level */
-    uint8_t class[256];        /* word level */
-    uint32_t eos;              /* word level: id of "</s>", UNMAPPED before the first */
-    char *open;                /* [TOKENIZER_WORD_MAX] the word that the last block cut */
+    uint32_t *map;      /* [UTF8_CODES or 256] ids met so far by code point or byte; char and byte level */
+    uint8_t class[256]; /* word level */
+    uint32_t eos;       /* word level: id of "</s>", UNMAPPED before the first */
+    char *open;         /* [TOKENIZER_WORD_MAX] the word that the last block cut */
     size_t open_length;
-    bool line_open;            /* words since the last line end */
-    char *lower;               /* [2 * TOKENIZER_WORD_MAX] */
-    uint32_t *ids;             /* the tokens of the last block */
+    bool line_open; /* words since the last line end */
+    char *lower;    /* [2 * TOKENIZER_WORD_MAX] */
+    uint32_t *ids;  /* the tokens of the last block */
     size_t ids_capacity, count;
 };
 
@@ -148,8 +148,10 @@ static enum status keep_open(struct tokenizer *tokenizer, const char *text, size
                              int64_t offset, struct error *e)
 {
     if (length > TOKENIZER_WORD_MAX - tokenizer->open_length)
-        return error_set(e, STATUS_DATA, "cannot use '%s' at word level: word of more than %d bytes near byte offset "
-                         "%lld; use --level char", name, TOKENIZER_WORD_MAX, (long long)offset);
+        return error_set(e, STATUS_DATA,
+                         "cannot use '%s' at word level: word of more than %d bytes near byte offset "
+                         "%lld; use --level char",
+                         name, TOKENIZER_WORD_MAX, (long long)offset);
     memcpy(tokenizer->open + tokenizer->open_length, text, length);
     tokenizer->open_length += length;
     return STATUS_OK;
@@ -242,9 +244,15 @@ enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_
     if (status != STATUS_OK)
         return status;
     switch (tokenizer->level) {
-    case LEVEL_CHAR: status = feed_chars(tokenizer, bytes, length, e); break;
-    case LEVEL_BYTE: status = feed_bytes(tokenizer, bytes, length, e); break;
-    case LEVEL_WORD: status = feed_words(tokenizer, bytes, length, name, offset, e); break;
+    case LEVEL_CHAR:
+        status = feed_chars(tokenizer, bytes, length, e);
+        break;
+    case LEVEL_BYTE:
+        status = feed_bytes(tokenizer, bytes, length, e);
+        break;
+    case LEVEL_WORD:
+        status = feed_words(tokenizer, bytes, length, name, offset, e);
+        break;
     }
     *ids = tokenizer->ids;
     *count = tokenizer->count;

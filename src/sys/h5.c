@@ -31,13 +31,20 @@ const char *h5_type_name(enum h5_type type)
 hid_t h5_file_type(enum h5_type type)
 {
     switch (type) {
-    case H5_U8: return H5T_STD_U8LE;
-    case H5_U16: return H5T_STD_U16LE;
-    case H5_U32: return H5T_STD_U32LE;
-    case H5_U64: return H5T_STD_U64LE;
-    case H5_I64: return H5T_STD_I64LE;
-    case H5_F32: return H5T_IEEE_F32LE;
-    case H5_F64: return H5T_IEEE_F64LE;
+    case H5_U8:
+        return H5T_STD_U8LE;
+    case H5_U16:
+        return H5T_STD_U16LE;
+    case H5_U32:
+        return H5T_STD_U32LE;
+    case H5_U64:
+        return H5T_STD_U64LE;
+    case H5_I64:
+        return H5T_STD_I64LE;
+    case H5_F32:
+        return H5T_IEEE_F32LE;
+    case H5_F64:
+        return H5T_IEEE_F64LE;
     }
     return H5I_INVALID_HID;
 }
@@ -45,13 +52,20 @@ hid_t h5_file_type(enum h5_type type)
 hid_t h5_memory_type(enum h5_type type)
 {
     switch (type) {
-    case H5_U8: return H5T_NATIVE_UINT8;
-    case H5_U16: return H5T_NATIVE_UINT16;
-    case H5_U32: return H5T_NATIVE_UINT32;
-    case H5_U64: return H5T_NATIVE_UINT64;
-    case H5_I64: return H5T_NATIVE_INT64;
-    case H5_F32: return H5T_NATIVE_FLOAT;
-    case H5_F64: return H5T_NATIVE_DOUBLE;
+    case H5_U8:
+        return H5T_NATIVE_UINT8;
+    case H5_U16:
+        return H5T_NATIVE_UINT16;
+    case H5_U32:
+        return H5T_NATIVE_UINT32;
+    case H5_U64:
+        return H5T_NATIVE_UINT64;
+    case H5_I64:
+        return H5T_NATIVE_INT64;
+    case H5_F32:
+        return H5T_NATIVE_FLOAT;
+    case H5_F64:
+        return H5T_NATIVE_DOUBLE;
     }
     return H5I_INVALID_HID;
 }
@@ -149,8 +163,8 @@ struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error 
         return NULL;
     file->object = table;
     struct h5_object *object = &file->object[file->objects];
-    *object = (struct h5_object){.path = mem_strdup(path, e), .offset = -1, .address = HADDR_UNDEF,
-                                 .id = H5I_INVALID_HID};
+    *object =
+        (struct h5_object){.path = mem_strdup(path, e), .offset = -1, .address = HADDR_UNDEF, .id = H5I_INVALID_HID};
     if (!object->path)
         return NULL;
     file->objects++;

@@ -1,9 +1,9 @@
 /* The HDF5 file driver of the image and serial writers.
  *
- * HDF5 cannot close a file whose last writes fail: the close leaves a dangling file behind, and the library crashes on it
- * when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in `failure`
- * of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A write into
- * memory and one into a file go the same way. */
+ * HDF5 cannot close a file whose last writes fail: the close leaves a dangling file behind, and the library crashes on
+ * it when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in
+ * `failure` of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A
+ * write into memory and one into a file go the same way. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -220,7 +220,8 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
     char path[H5_PATH_TEXT];
     (void)group;
     if (!name_is_plain(name) || snprintf(path, sizeof path, "%s/%s", walk->path, name) >= (int)sizeof path)
-        walk->status = refuse(walk, walk->path[0] ? walk->path : "/", "holds a link with a name that Unroll never uses");
+        walk->status =
+            refuse(walk, walk->path[0] ? walk->path : "/", "holds a link with a name that Unroll never uses");
     else if (info->type != H5L_TYPE_HARD)
         walk->status = refuse(walk, path, info->type == H5L_TYPE_SOFT ? "is a soft link" : "is an external link");
     else
@@ -371,12 +372,12 @@ enum status h5_open_image(void *image, size_t bytes, const char *name, enum stat
     file->damaged = damaged;
     file->bytes = (int64_t)bytes;
     file->source = image;
-    H5FD_file_image_callbacks_t callbacks = {image_malloc, image_memcpy, image_realloc, image_free,
+    H5FD_file_image_callbacks_t callbacks = {image_malloc,     image_memcpy,     image_realloc, image_free,
                                              image_udata_copy, image_udata_free, image};
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && (H5Pset_fapl_core(access, 1 << 16, false) < 0 ||
-                        H5Pset_file_image_callbacks(access, &callbacks) < 0 ||
-                        H5Pset_file_image(access, image, bytes) < 0)) {
+    if (access >= 0 &&
+        (H5Pset_fapl_core(access, 1 << 16, false) < 0 || H5Pset_file_image_callbacks(access, &callbacks) < 0 ||
+         H5Pset_file_image(access, image, bytes) < 0)) {
         (void)H5Pclose(access);
         access = H5I_INVALID_HID;
     }

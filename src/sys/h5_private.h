@@ -10,7 +10,7 @@
 #define H5_REASON_TEXT 200
 
 struct h5_object {
-    char *path;            /* absolute; owned */
+    char *path; /* absolute; owned */
     bool group;
     struct h5_shape shape; /* of a dataset */
     int64_t offset;        /* of a dataset's data in the file; -1: none */
@@ -20,20 +20,20 @@ struct h5_object {
 
 struct h5 {
     hid_t id;
-    hid_t transfer;           /* transfer properties: collective on a parallel file, else the default */
-    char *name;               /* for messages; owned */
-    enum status damaged;      /* reading: the status of a file that is not as it should be */
-    int64_t bytes;            /* reading: size of the file */
-    int fd;                   /* reading: the same file, to look at bytes before HDF5 does; -1: none */
-    const char *source;       /* reading: an image's bytes; the caller's */
+    hid_t transfer;      /* transfer properties: collective on a parallel file, else the default */
+    char *name;          /* for messages; owned */
+    enum status damaged; /* reading: the status of a file that is not as it should be */
+    int64_t bytes;       /* reading: size of the file */
+    int fd;              /* reading: the same file, to look at bytes before HDF5 does; -1: none */
+    const char *source;  /* reading: an image's bytes; the caller's */
     bool parallel;
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
     size_t objects, capacity;
-    hid_t driver;             /* of an image or serial file being written, see h5_driver.c */
-    int failure;              /* the first errno that its driver met; 0: none */
-    bool in_memory;           /* an image: */
-    char *image;              /* [image_bytes] its bytes so far; owned */
+    hid_t driver;   /* of an image or serial file being written, see h5_driver.c */
+    int failure;    /* the first errno that its driver met; 0: none */
+    bool in_memory; /* an image: */
+    char *image;    /* [image_bytes] its bytes so far; owned */
     size_t image_bytes;
 };
 

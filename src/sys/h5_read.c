@@ -55,9 +55,10 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
                          file->name, path, h5_type_name(object->shape.type), h5_type_name(type));
     int64_t have = h5_shape_count(&object->shape);
     if (start < 0 || count < 0 || start > have || count > have - start)
-        return error_set(e, file->damaged, "cannot use '%s': '%s' has %lld elements, and %lld from number %lld on are "
-                         "not there; use a file that Unroll made", file->name, path, (long long)have,
-                         (long long)count, (long long)start);
+        return error_set(e, file->damaged,
+                         "cannot use '%s': '%s' has %lld elements, and %lld from number %lld on are "
+                         "not there; use a file that Unroll made",
+                         file->name, path, (long long)have, (long long)count, (long long)start);
     if (count == 0)
         return STATUS_OK;
     if (object->id < 0)
@@ -68,8 +69,8 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
                 H5Dread(object->id, h5_memory_type(type), to, from, file->transfer, data) >= 0;
     if (!good) {
         char text[H5_REASON_TEXT];
-        status = error_set(e, STATUS_IO, "cannot read '%s' of '%s': %s; check the disk", path, file->name,
-                           h5_reason(text));
+        status =
+            error_set(e, STATUS_IO, "cannot read '%s' of '%s': %s; check the disk", path, file->name, h5_reason(text));
     }
     if (from >= 0)
         (void)H5Sclose(from);
@@ -100,8 +101,9 @@ static enum status attr_open(struct h5 *file, const char *object, const char *na
         (void)H5Tclose(*type);
     if (*attr >= 0)
         (void)H5Aclose(*attr);
-    return error_set(e, file->damaged, "cannot use '%s': '%s' has no usable attribute '%s'; use a file that Unroll "
-                     "made", file->name, object, name);
+    return error_set(e, file->damaged,
+                     "cannot use '%s': '%s' has no usable attribute '%s'; use a file that Unroll made", file->name,
+                     object, name);
 }
 
 static bool is_fixed_string(hid_t type)
@@ -118,16 +120,18 @@ enum status h5_attr_string(struct h5 *file, const char *object, const char *name
         return status;
     size_t length = is_fixed_string(type) ? H5Tget_size(type) : 0;
     if (length == 0 || length >= size) {
-        status = error_set(e, file->damaged, "cannot use '%s': attribute '%s' of '%s' is %s; use a file that Unroll "
-                           "made", file->name, name, object, length ? "too long" : "not a fixed-length string");
+        status =
+            error_set(e, file->damaged, "cannot use '%s': attribute '%s' of '%s' is %s; use a file that Unroll made",
+                      file->name, name, object, length ? "too long" : "not a fixed-length string");
     } else {
         memset(text, 0, size);
         H5T_cset_t cset = H5Tget_cset(type); /* HDF5 does not convert between the two */
         hid_t memory = H5Tcopy(H5T_C_S1);
         if (memory < 0 || H5Tset_size(memory, length) < 0 || H5Tset_strpad(memory, H5T_STR_NULLPAD) < 0 ||
             H5Tset_cset(memory, cset) < 0 || H5Aread(attr, memory, text) < 0)
-            status = error_set(e, file->damaged, "cannot use '%s': attribute '%s' of '%s' is unreadable; use another "
-                               "copy", file->name, name, object);
+            status =
+                error_set(e, file->damaged, "cannot use '%s': attribute '%s' of '%s' is unreadable; use another copy",
+                          file->name, name, object);
         if (memory >= 0)
             (void)H5Tclose(memory);
     }
@@ -136,16 +140,17 @@ enum status h5_attr_string(struct h5 *file, const char *object, const char *name
     return status;
 }
 
-static enum status attr_number(struct h5 *file, const char *object, const char *name, enum h5_type wanted,
-                               void *value, struct error *e)
+static enum status attr_number(struct h5 *file, const char *object, const char *name, enum h5_type wanted, void *value,
+                               struct error *e)
 {
     hid_t attr, type;
     enum status status = attr_open(file, object, name, &attr, &type, e);
     if (status != STATUS_OK)
         return status;
     if (H5Tequal(type, h5_file_type(wanted)) <= 0 || H5Aread(attr, h5_memory_type(wanted), value) < 0)
-        status = error_set(e, file->damaged, "cannot use '%s': attribute '%s' of '%s' is not %s; use a file that "
-                           "Unroll made", file->name, name, object, h5_type_name(wanted));
+        status = error_set(e, file->damaged,
+                           "cannot use '%s': attribute '%s' of '%s' is not %s; use a file that Unroll made", file->name,
+                           name, object, h5_type_name(wanted));
     (void)H5Tclose(type);
     (void)H5Aclose(attr);
     return status;
@@ -196,8 +201,8 @@ static herr_t visit_attr(hid_t id, const char *name, const H5A_info_t *info, voi
     return each->result != 0;
 }
 
-int h5_each_attr(struct h5 *file, const char *object,
-                 int (*visit)(void *context, const char *name, enum h5_attr type), void *context)
+int h5_each_attr(struct h5 *file, const char *object, int (*visit)(void *context, const char *name, enum h5_attr type),
+                 void *context)
 {
     struct h5_object *owner = h5_find_object(file, object);
     hid_t id = owner ? H5Oopen_by_addr(file->id, owner->address) : H5I_INVALID_HID;

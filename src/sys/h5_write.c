@@ -45,23 +45,23 @@ static hid_t access_properties(void)
     if (access >= 0 && (H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
                         H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
                         H5Pset_meta_block_size(access, 0) < 0 || /* no unused gaps, whose damage nobody would notice */
-                        H5Pset_small_data_block_size(access, 0) < 0 ||
-                        H5Pset_file_locking(access, false, true) < 0)) {
+                        H5Pset_small_data_block_size(access, 0) < 0 || H5Pset_file_locking(access, false, true) < 0)) {
         (void)H5Pclose(access);
         return H5I_INVALID_HID;
     }
     return access;
 }
 
-/* Groups and datasets without modification times, so that equal content gives equal bytes; links and attributes all in the
- * object's header, which has a checksum: HDF5's other place for many of them has unused bytes that nothing guards. */
+/* Groups and datasets without modification times, so that equal content gives equal bytes; links and attributes all in
+ * the object's header, which has a checksum: HDF5's other place for many of them has unused bytes that nothing guards.
+ * */
 static hid_t object_properties(hid_t class)
 {
     hid_t properties = H5Pcreate(class);
     bool group = class != H5P_DATASET_CREATE;
-    if (properties >= 0 && (H5Pset_obj_track_times(properties, false) < 0 ||
-                            H5Pset_attr_phase_change(properties, COMPACT_MAX, 0) < 0 ||
-                            (group && H5Pset_link_phase_change(properties, COMPACT_MAX, 0) < 0))) {
+    if (properties >= 0 &&
+        (H5Pset_obj_track_times(properties, false) < 0 || H5Pset_attr_phase_change(properties, COMPACT_MAX, 0) < 0 ||
+         (group && H5Pset_link_phase_change(properties, COMPACT_MAX, 0) < 0))) {
         (void)H5Pclose(properties);
         return H5I_INVALID_HID;
     }
@@ -77,8 +77,9 @@ static enum status create(struct h5 *file, const char *name, hid_t access, struc
     if (file->id < 0) {
         char text[H5_REASON_TEXT];
         const char *reason = file->failure ? strerror(file->failure) : h5_reason(text);
-        status = error_set(e, STATUS_CANTCREATE, "cannot create '%s': %s; check the folder, its permissions and the "
-                           "free space", file->name, reason);
+        status = error_set(e, STATUS_CANTCREATE,
+                           "cannot create '%s': %s; check the folder, its permissions and the free space", file->name,
+                           reason);
     } else {
         struct h5_object *root = h5_add_object(file, "/", e);
         if (root)
@@ -170,8 +171,9 @@ static enum status check_new(struct h5 *file, const char *path, struct error *e)
 {
     const char *last = strrchr(path, '/');
     if (!last || last[1] == '\0' || strlen(path) >= H5_PATH_TEXT)
-        return error_set(e, STATUS_INTERNAL, "cannot make '%s' in '%s': not an absolute path of at most %d bytes; "
-                         "shorten it", path, file->name, H5_PATH_TEXT - 1);
+        return error_set(e, STATUS_INTERNAL,
+                         "cannot make '%s' in '%s': not an absolute path of at most %d bytes; shorten it", path,
+                         file->name, H5_PATH_TEXT - 1);
     char parent[H5_PATH_TEXT] = "/";
     if (last != path) {
         memcpy(parent, path, (size_t)(last - path));
@@ -254,8 +256,9 @@ enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64
         status = error_set(e, STATUS_INTERNAL, "cannot write '%s' in '%s': no dataset of type %s; make it first", path,
                            file->name, h5_type_name(type));
     else if (start < 0 || count < 0 || start > h5_shape_count(&object->shape) - count)
-        status = error_set(e, STATUS_INTERNAL, "cannot write '%s' in '%s': elements %lld + %lld are out of range; "
-                           "declare a larger shape", path, file->name, (long long)start, (long long)count);
+        status = error_set(e, STATUS_INTERNAL,
+                           "cannot write '%s' in '%s': elements %lld + %lld are out of range; declare a larger shape",
+                           path, file->name, (long long)start, (long long)count);
     status = agree(file, status, e);
     if (status != STATUS_OK || (count == 0 && !file->parallel))
         return status;

@@ -127,7 +127,12 @@ static void prepare_cuts_by_position(void **state)
     struct error error = {0};
     /* 12 bytes: 50 % is byte 6, 75 % is byte 9, inside the euro sign: moved to 10 */
     struct prepare_config cut = {.level = LEVEL_CHAR, .percent = {50, 25, 25}};
-    assert_int_equal(prepare_text(cut, "ababab" "c\xe2\x82\xac" "ba", NULL, &corpus, &report, &error), STATUS_OK);
+    assert_int_equal(prepare_text(cut,
+                                  "ababab"
+                                  "c\xe2\x82\xac"
+                                  "ba",
+                                  NULL, &corpus, &report, &error),
+                     STATUS_OK);
     expect_split(corpus, SPLIT_TRAIN, "a|b|a|b|a|b|");
     expect_split(corpus, SPLIT_VALID, "<unk>|<unk>|"); /* the vocabulary comes from the training text alone */
     expect_split(corpus, SPLIT_TEST, "b|a|");
@@ -189,7 +194,8 @@ static void prepare_refuses_bad_input(void **state)
     expect_prepare_refused(chars, "a", NULL, STATUS_DATA, "'train' has 1 tokens, too few");
     expect_prepare_refused(chars, "abc", "a", STATUS_DATA, "'valid' has 1 tokens, too few");
     expect_prepare_refused(chars, "ab\xff", NULL, STATUS_DATA, "byte offset 2;");
-    expect_prepare_refused(chars, "ab", "b\xff", STATUS_DATA, "valid.txt' as UTF-8: invalid byte 0xff at byte offset 1");
+    expect_prepare_refused(chars, "ab", "b\xff", STATUS_DATA,
+                           "valid.txt' as UTF-8: invalid byte 0xff at byte offset 1");
     words.percent[SPLIT_TRAIN] = 90;
     words.percent[SPLIT_VALID] = 10;
     expect_prepare_refused(words, "one line only", NULL, STATUS_DATA, "or another --split");
@@ -237,8 +243,9 @@ static void large_vocabularies_take_four_bytes(void **state)
         struct corpus *corpus;
         struct prepare_report report;
         struct error error = {0};
-        assert_int_equal(prepare_text((struct prepare_config){.level = LEVEL_WORD}, text, text, &corpus, &report, &error),
-                         STATUS_OK);
+        assert_int_equal(
+            prepare_text((struct prepare_config){.level = LEVEL_WORD}, text, text, &corpus, &report, &error),
+            STATUS_OK);
         assert_int_equal(report.vocab, MOST + 1 + extra);
         struct h5 *file = NULL;
         struct h5_shape shape;
@@ -319,8 +326,15 @@ struct recipe { /* of a small corpus: <unk> a b; train "ab" */
 };
 
 static const struct recipe good = {
-    .format = "unroll-corpus", .level = "char", .version = 1, .offsets = {0, 5, 6, 7}, .offsets_count = 4,
-    .counts_count = 3, .bytes = "<unk>ab", .tokens = {1, 2}, .token_type = H5_U16,
+    .format = "unroll-corpus",
+    .level = "char",
+    .version = 1,
+    .offsets = {0, 5, 6, 7},
+    .offsets_count = 4,
+    .counts_count = 3,
+    .bytes = "<unk>ab",
+    .tokens = {1, 2},
+    .token_type = H5_U16,
 };
 
 /* Digest of the whole, from its definition in corpus.c. */
@@ -403,7 +417,7 @@ static void hostile_corpora_are_refused(void **state)
     corpus_close(corpus);
     mem_free(image);
 
-#define BUT(...) \
+#define BUT(...)   \
     recipe = good; \
     recipe.__VA_ARGS__
     struct recipe recipe;

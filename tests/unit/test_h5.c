@@ -43,11 +43,11 @@ static const char *place(const char *name)
     return path;
 }
 
-#define OK(call) \
-    do { \
-        struct error error_ = {0}; \
-        struct error *e = &error_; \
-        if ((call) != STATUS_OK) \
+#define OK(call)                                    \
+    do {                                            \
+        struct error error_ = {0};                  \
+        struct error *e = &error_;                  \
+        if ((call) != STATUS_OK)                    \
             fail_msg("%s: %s", #call, error_.text); \
     } while (0)
 
@@ -503,8 +503,10 @@ static void hostile_datasets(void **state)
         int rank;
         const hsize_t *dims;
         const char *words;
-    } shapes[] = {{2, huge, "more bytes than the file has"}, {2, wrap, "more bytes than the file has"},
-                  {3, cube, "rank or shape"}, {1, &four, "no data"}};
+    } shapes[] = {{2, huge, "more bytes than the file has"},
+                  {2, wrap, "more bytes than the file has"},
+                  {3, cube, "rank or shape"},
+                  {1, &four, "no data"}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
         file = create_raw("d.h5"); /* space is allocated late, so none of these has any */
         add_dataset(file, "x", H5T_STD_U8LE, shapes[i].rank, shapes[i].dims, H5P_DEFAULT);

@@ -167,11 +167,12 @@ static void marks_and_line_ends(void **state)
 {
     (void)state;
     expect_text("\xef\xbb\xbfhi\r\nyou\r\n", 12, strict, "hi\nyou\n", 7, 0, 2);
-    expect_text("a\rb\n\r", 5, strict, "a\rb\n\r", 5, 0, 0);         /* a CR alone is a character */
+    expect_text("a\rb\n\r", 5, strict, "a\rb\n\r", 5, 0, 0); /* a CR alone is a character */
     expect_text("\r\r\n", 3, strict, "\r\n", 2, 0, 1);
     expect_text("x\xef\xbb\xbf", 4, strict, "x\xef\xbb\xbf", 4, 0, 0); /* elsewhere it is a character */
     expect_text("\xef\xbb\xbf", 3, strict, "", 0, 0, 0);
-    expect_text("\xef\xbb\xbf\r\n\xff\0", 7, (struct text_config){LEVEL_BYTE, false}, "\xef\xbb\xbf\r\n\xff\0", 7, 0, 0);
+    expect_text("\xef\xbb\xbf\r\n\xff\0", 7, (struct text_config){LEVEL_BYTE, false}, "\xef\xbb\xbf\r\n\xff\0", 7, 0,
+                0);
 }
 
 static void invalid_text_is_refused_with_its_offset(void **state)
@@ -181,7 +182,9 @@ static void invalid_text_is_refused_with_its_offset(void **state)
     expect_refused("\xef\xbb\xbf\r\nab\xed\xa0\x80", 10, strict, "0xed at byte offset 7;");
     expect_refused("cut \xe2\x82", 6, strict, "0xe2 at byte offset 4;");
     expect_refused("a\0b", 3, strict, "NUL byte at byte offset 1;");
-    expect_refused("\xff\xfe" "a\0", 4, strict, "UTF-16");
+    expect_refused("\xff\xfe"
+                   "a\0",
+                   4, strict, "UTF-16");
 }
 
 /* The example of the Unicode Standard, table 3-8, and a few of its neighbours. */
@@ -189,9 +192,17 @@ static void invalid_text_is_replaced_and_counted(void **state)
 {
     (void)state;
 #define R "\xef\xbf\xbd"
-    expect_text("a\xf1\x80\x80\xe1\x80\xc2" "b\x80" "c\x80\xbf" "d", 13, replacing, "a" R R R "b" R "c" R R "d", 22, 6, 0);
-    expect_text("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82" "A", 9, replacing, R R R R R R R R "A", 25, 8, 0);
-    expect_text("\xed\xa0\x80" "A", 4, replacing, R R R "A", 10, 3, 0);
+    expect_text("a\xf1\x80\x80\xe1\x80\xc2"
+                "b\x80"
+                "c\x80\xbf"
+                "d",
+                13, replacing, "a" R R R "b" R "c" R R "d", 22, 6, 0);
+    expect_text("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82"
+                "A",
+                9, replacing, R R R R R R R R "A", 25, 8, 0);
+    expect_text("\xed\xa0\x80"
+                "A",
+                4, replacing, R R R "A", 10, 3, 0);
     expect_text("\0\xe2\x82", 3, replacing, R R, 6, 2, 0);
 }
 
@@ -199,7 +210,8 @@ static void invalid_text_is_replaced_and_counted(void **state)
 static void blocks_do_not_show(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"\xf0\x9f\x98\x80", "\xe2\x82\xac", "\xc3\xa9", "\r\n", "ab", "\xf0\x9f", "\xff"};
+    static const char *const pieces[] = {"\xf0\x9f\x98\x80", "\xe2\x82\xac", "\xc3\xa9", "\r\n", "ab",
+                                         "\xf0\x9f",         "\xff"};
     static const char *const cleaned[] = {"\xf0\x9f\x98\x80", "\xe2\x82\xac", "\xc3\xa9", "\n", "ab", R, R};
     const size_t block = (size_t)1 << 20;
     for (size_t kind = 0; kind < sizeof pieces / sizeof *pieces; kind++) {
@@ -275,7 +287,8 @@ static void files_that_are_no_texts(void **state)
 static void cuts_lie_between_characters_and_lines(void **state)
 {
     (void)state;
-    static const char text[] = "ab\r\n\xe2\x82\xac" "\xf0\x9f\x98\x80z\nlast";
+    static const char text[] = "ab\r\n\xe2\x82\xac"
+                               "\xf0\x9f\x98\x80z\nlast";
     const int64_t size = sizeof text - 1;
     static const int chars[] = {0, 1, 2, 4, 4, 7, 7, 7, 11, 11, 11, 11, 12, 13, 14, 15, 16, 17};
     static const int words[] = {0, 4, 4, 4, 4, 13, 13, 13, 13, 13, 13, 13, 13, 13, 17, 17, 17, 17};
@@ -329,7 +342,8 @@ static char *tokens_of(enum level level, bool lowercase, const char *text, size_
     assert_int_equal(tokenizer_open_counting(tally, level, lowercase, &tokenizer, &error), STATUS_OK);
     for (int i = 0; i < 4; i++) {
         if (i < 3)
-            assert_int_equal(tokenizer_feed(tokenizer, text + at, ends[i] - at, "t", 0, &ids, &count, &error), STATUS_OK);
+            assert_int_equal(tokenizer_feed(tokenizer, text + at, ends[i] - at, "t", 0, &ids, &count, &error),
+                             STATUS_OK);
         else
             assert_int_equal(tokenizer_end(tokenizer, &ids, &count, &error), STATUS_OK);
         tally_count(tally, ids, count);
@@ -391,8 +405,14 @@ static void tokens_do_not_depend_on_blocks(void **state)
     expect_tokens(LEVEL_WORD, false, "a <unk> </s>\n", "a|<unk>|</s>|</s>|");
     expect_tokens(LEVEL_WORD, true, "THE \xc3\x84Z\n", "the|\xc3\xa4z|</s>|");
     /* no-break, ideographic and thin spaces part words; a quotation mark that begins with the same byte does not */
-    expect_tokens(LEVEL_WORD, false, "a\xc2\xa0" "b\xe3\x80\x80" "c\xe2\x80\x89" "d\xe2\x80\x9d" "e \xc2\xa9",
-                  "a|b|c|d\xe2\x80\x9d" "e|\xc2\xa9|</s>|");
+    expect_tokens(LEVEL_WORD, false,
+                  "a\xc2\xa0"
+                  "b\xe3\x80\x80"
+                  "c\xe2\x80\x89"
+                  "d\xe2\x80\x9d"
+                  "e \xc2\xa9",
+                  "a|b|c|d\xe2\x80\x9d"
+                  "e|\xc2\xa9|</s>|");
 }
 
 static void words_have_a_longest_length(void **state)

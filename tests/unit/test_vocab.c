@@ -132,7 +132,8 @@ static void line_ends_are_known(void **state)
                      STATUS_OK);
     assert_int_equal(vocab->eos, 1);
     vocab_free(vocab);
-    assert_int_equal(adopt(LEVEL_BYTE, (const char *[]){"<unk>", "\xff", "\xfe", NULL}, NULL, &vocab, &error), STATUS_OK);
+    assert_int_equal(adopt(LEVEL_BYTE, (const char *[]){"<unk>", "\xff", "\xfe", NULL}, NULL, &vocab, &error),
+                     STATUS_OK);
     assert_int_equal(vocab->eos, -1);
     vocab_free(vocab);
 }

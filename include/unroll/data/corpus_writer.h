@@ -28,8 +28,8 @@ enum status corpus_writer_open(const char *path, const struct corpus_plan *plan,
 /* The next `count` tokens of a split; more than declared are STATUS_IO (the text changed while it was read). */
 enum status corpus_writer_add(struct corpus_writer *writer, enum split split, const uint32_t *tokens, size_t count,
                               struct error *e);
-/* Completes and closes the file, and releases the writer whatever comes of it. Fewer tokens than declared are STATUS_IO.
- * unknowns [SPLITS] and the corpus's digest may be NULL. Does not sync. */
+/* Completes and closes the file, and releases the writer whatever comes of it. Fewer tokens than declared are
+ * STATUS_IO. unknowns [SPLITS] and the corpus's digest may be NULL. Does not sync. */
 enum status corpus_writer_close(struct corpus_writer *writer, int64_t *unknowns, char digest[DIGEST_TEXT],
                                 struct error *e);
 void corpus_writer_discard(struct corpus_writer *writer); /* NULL is allowed */

@@ -13,8 +13,8 @@ struct output {
 /* Creates the empty temporary file `path`.tmp, so that a folder that cannot be written to is found before the work. A
  * file that another process is making, a name that is a folder or a device: STATUS_CANTCREATE. */
 enum status output_begin(const char *path, struct output *output, struct error *e);
-/* After the temporary file was written and closed: syncs it, renames it, syncs the folder. Releases `output`; on failure
- * removes the temporary file first. STATUS_IO, STATUS_CANTCREATE. */
+/* After the temporary file was written and closed: syncs it, renames it, syncs the folder. Releases `output`; on
+ * failure removes the temporary file first. STATUS_IO, STATUS_CANTCREATE. */
 enum status output_commit(struct output *output, struct error *e);
 /* Removes the temporary file and releases `output`. */
 void output_abandon(struct output *output);

@@ -1,9 +1,9 @@
 /* From text files to a corpus file, in two passes over the text: the first counts, the second encodes. Memory is the
  * vocabulary and a few blocks, whatever the files and their lines are.
  *
- * Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes, by
- * position: after that share of the bytes, moved forward to the next character (char), past the next line end (word), or
- * not at all (byte). The vocabulary comes from the training text alone. */
+ * Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
+ * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
+ * (word), or not at all (byte). The vocabulary comes from the training text alone. */
 #ifndef UNROLL_DATA_PREPARE_H
 #define UNROLL_DATA_PREPARE_H
 
@@ -18,21 +18,21 @@
 struct prepare_config {
     enum level level;
     bool lowercase;
-    bool replace;                     /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
-    int64_t vocab_size;               /* with <unk>; 0: no limit */
-    int64_t min_count;                /* entries that occur less often become <unk> */
+    bool replace;       /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
+    int64_t vocab_size; /* with <unk>; 0: no limit */
+    int64_t min_count;  /* entries that occur less often become <unk> */
     int files[SPLITS];
-    const char *const *file[SPLITS];  /* [files[split]] */
-    double percent[SPLITS];           /* all 0: each split has its own files */
+    const char *const *file[SPLITS]; /* [files[split]] */
+    double percent[SPLITS];          /* all 0: each split has its own files */
     const char *output;
 };
 
 struct prepare_report {
-    int vocab;                        /* V, with <unk> */
-    int64_t distinct;                 /* entries of the training text before any was dropped */
+    int vocab;        /* V, with <unk> */
+    int64_t distinct; /* entries of the training text before any was dropped */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
-    int64_t replaced, crlf;           /* over all splits */
-    char digest[DIGEST_TEXT];         /* of the corpus */
+    int64_t replaced, crlf;   /* over all splits */
+    char digest[DIGEST_TEXT]; /* of the corpus */
 };
 
 /* Not collective. Writes config->output, whole or not at all. STATUS_NOINPUT, STATUS_DATA, STATUS_CONFIG,

@@ -1,10 +1,10 @@
 /* From lanes to windows: a rank's view of one split during one epoch.
  *
  * A split of N tokens has P = N - 1 positions (a token and the one after it). Lane b of `batch` lanes holds positions
- * [floor(b*P/batch), floor((b+1)*P/batch)): lengths differ by at most one, and no position is lost. Windows cut all lanes
- * at the same times; past a shorter lane's end the input is 0 and the target WINDOW_NO_TARGET. The epoch has
- * ceil(longest lane / bptt) windows, of which the last may be shorter. Nothing here depends on the number of ranks except
- * which lanes are read. */
+ * [floor(b*P/batch), floor((b+1)*P/batch)): lengths differ by at most one, and no position is lost. Windows cut all
+ * lanes at the same times; past a shorter lane's end the input is 0 and the target WINDOW_NO_TARGET. The epoch has
+ * ceil(longest lane / bptt) windows, of which the last may be shorter. Nothing here depends on the number of ranks
+ * except which lanes are read. */
 #ifndef UNROLL_DATA_STREAM_H
 #define UNROLL_DATA_STREAM_H
 

@@ -1,8 +1,8 @@
 /* Text files, read once from front to back in blocks: memory is two blocks, whatever the file and its lines are.
  *
  * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the file's
- * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or with
- * `replace` becomes U+FFFD. A part of a file is a text too: text_cut says where a file may be cut. */
+ * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or
+ * with `replace` becomes U+FFFD. A part of a file is a text too: text_cut says where a file may be cut. */
 #ifndef UNROLL_DATA_TEXT_H
 #define UNROLL_DATA_TEXT_H
 
@@ -24,7 +24,7 @@ struct text_config {
     bool replace;
 };
 
-struct text_counts { /* what was met while reading */
+struct text_counts {  /* what was met while reading */
     int64_t bytes;    /* of the file, as they are there */
     int64_t replaced; /* invalid sequences and NUL bytes that became U+FFFD */
     int64_t crlf;     /* CR LF that became LF */

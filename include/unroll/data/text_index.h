@@ -1,5 +1,5 @@
-/* A hash from texts to their numbers, over texts that lie one after another in one block: open addressing, XXH3. Shared by
- * the vocabulary and by what counts a training text. */
+/* A hash from texts to their numbers, over texts that lie one after another in one block: open addressing, XXH3. Shared
+ * by the vocabulary and by what counts a training text. */
 #ifndef UNROLL_DATA_TEXT_INDEX_H
 #define UNROLL_DATA_TEXT_INDEX_H
 
@@ -11,7 +11,7 @@
 #define TEXT_INDEX_NONE UINT32_MAX
 
 struct text_slot {
-    uint32_t hash; /* the lower half of the text's hash: most others are told apart without looking at their text */
+    uint32_t hash;   /* the lower half of the text's hash: most others are told apart without looking at their text */
     uint32_t number; /* of the text plus one; 0: free */
 };
 

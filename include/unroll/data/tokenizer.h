@@ -1,9 +1,9 @@
 /* From text to token ids, block by block: the same rules for training texts, for lines to be scored, for primes.
  *
  * char: every Unicode code point is a token, line ends ("\n") too.
- * word: the runs of characters between white space (Unicode's White_Space property) are tokens, and every line end is the
- *       token "</s>"; so is the end of a text whose last line has words but no line end. At most TOKENIZER_WORD_MAX bytes.
- * byte: every byte is a token.
+ * word: the runs of characters between white space (Unicode's White_Space property) are tokens, and every line end is
+ * the token "</s>"; so is the end of a text whose last line has words but no line end. At most TOKENIZER_WORD_MAX
+ * bytes. byte: every byte is a token.
  * With `lowercase` each code point is replaced by its lower case first (char and word level). */
 #ifndef UNROLL_DATA_TOKENIZER_H
 #define UNROLL_DATA_TOKENIZER_H
@@ -28,8 +28,8 @@ enum status tokenizer_open_counting(struct tally *tally, enum level level, bool 
 void tokenizer_free(struct tokenizer *tokenizer); /* NULL is allowed */
 
 /* Ids of the next block of a text: valid UTF-8 in whole code points, except at byte level. They belong to the tokenizer
- * and stay valid until its next call. A word cut by the block's end comes with the next block. A word that is too long is
- * STATUS_DATA, named with `name` and the offset that the block has in it. */
+ * and stay valid until its next call. A word cut by the block's end comes with the next block. A word that is too long
+ * is STATUS_DATA, named with `name` and the offset that the block has in it. */
 enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name,
                            int64_t offset, const uint32_t **ids, size_t *count, struct error *e);
 /* Ids of what was still open at the end of a text; the next block begins a new one. */

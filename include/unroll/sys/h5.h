@@ -3,13 +3,13 @@
  *
  * The plain subset (checked by h5_open_plain before anything is read): the file format of HDF5 1.8 and later, whose
  * metadata carry checksums (h5py: libver="v108"), without user block; hard links only, no link twice (no cycles), no
- * external or soft links, contiguous or compact storage in the file itself, no external storage, no virtual datasets, no
- * filters, no variable-length or compound types, at most H5_RANK_MAX dimensions, at most H5_OBJECTS_MAX objects, every
- * dataset's declared bytes within the file's size. Types: little-endian uint8/16/32/64, int64, float32, float64, and
- * fixed-length UTF-8 strings for attributes.
+ * external or soft links, contiguous or compact storage in the file itself, no external storage, no virtual datasets,
+ * no filters, no variable-length or compound types, at most H5_RANK_MAX dimensions, at most H5_OBJECTS_MAX objects,
+ * every dataset's declared bytes within the file's size. Types: little-endian uint8/16/32/64, int64, float32, float64,
+ * and fixed-length UTF-8 strings for attributes.
  *
- * HDF5 keeps global state that is not thread safe: call from one thread at a time. HDF5's own error printing is off; its
- * innermost message becomes part of ours. Paths inside a file are absolute ("/model/encoder.weight"). */
+ * HDF5 keeps global state that is not thread safe: call from one thread at a time. HDF5's own error printing is off;
+ * its innermost message becomes part of ours. Paths inside a file are absolute ("/model/encoder.weight"). */
 #ifndef UNROLL_SYS_H5_H
 #define UNROLL_SYS_H5_H
 
@@ -29,8 +29,8 @@ const char *h5_type_name(enum h5_type type); /* as numpy calls it: "uint8", "flo
 
 struct h5_shape {
     enum h5_type type;
-    int rank;                   /* 1 or 2; a scalar is rank 1 with dims[0] = 1 */
-    int64_t dims[H5_RANK_MAX];  /* unused ones are 1 */
+    int rank;                  /* 1 or 2; a scalar is rank 1 with dims[0] = 1 */
+    int64_t dims[H5_RANK_MAX]; /* unused ones are 1 */
 };
 
 struct h5; /* an open file */
@@ -61,19 +61,20 @@ enum status h5_attr_string(struct h5 *file, const char *object, const char *name
 enum status h5_attr_u64(struct h5 *file, const char *object, const char *name, uint64_t *value, struct error *e);
 enum status h5_attr_i64(struct h5 *file, const char *object, const char *name, int64_t *value, struct error *e);
 enum status h5_attr_f64(struct h5 *file, const char *object, const char *name, double *value, struct error *e);
-/* Calls `visit` for every attribute of an object in name order; stops at its first nonzero return and returns it; -1
- * if the object is missing or damaged. An attribute that is neither a fixed-length string nor one of the three numbers is H5_ATTR_OTHER. */
+/* Calls `visit` for every attribute of an object in name order; stops at its first nonzero return and returns it; -1 if
+ * the object is missing or damaged. An attribute that is neither a fixed-length string nor one of the three numbers is
+ * H5_ATTR_OTHER. */
 enum h5_attr { H5_ATTR_STRING, H5_ATTR_U64, H5_ATTR_I64, H5_ATTR_F64, H5_ATTR_OTHER };
-int h5_each_attr(struct h5 *file, const char *object,
-                 int (*visit)(void *context, const char *name, enum h5_attr type), void *context);
+int h5_each_attr(struct h5 *file, const char *object, int (*visit)(void *context, const char *name, enum h5_attr type),
+                 void *context);
 /* Byte offset of a contiguous dataset's data in the file, so that a reader may pread it; -1 if it has none. */
 int64_t h5_data_offset(struct h5 *file, const char *path);
 
 /* ---- writing ---- */
 
-/* After a failed write every later call on the file fails with the same reason, and closing it is safe: HDF5 itself never
- * sees the failure (src/sys/h5_driver.c). A parallel file has no such protection: end all ranks with comm_abort instead
- * of closing it. Out of memory is STATUS_OS, a full or broken disk STATUS_IO. */
+/* After a failed write every later call on the file fails with the same reason, and closing it is safe: HDF5 itself
+ * never sees the failure (src/sys/h5_driver.c). A parallel file has no such protection: end all ranks with comm_abort
+ * instead of closing it. Out of memory is STATUS_OS, a full or broken disk STATUS_IO. */
 
 /* A file in memory. Not collective. */
 enum status h5_create_image(struct h5 **out, struct error *e);
