@@ -2,13 +2,13 @@
  *
  *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
  *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
- * split that is there, "SPLIT TOKENS DIGEST\n"
+ *                     split that is there, "SPLIT TOKENS DIGEST\n"
  *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
  *   /vocab/offsets    uint64 [V + 1]: where each begins
  *   /vocab/counts     uint64 [V]: occurrences in the training text
  *   /SPLIT/tokens     uint16 [tokens] if V < 65536, else uint32; SPLIT is train, valid, test, and may be absent
- *   /SPLIT            attributes: unknowns (uint64), source_bytes (uint64) and source_xxh3_128 of the text it was made
- * from
+ *   /SPLIT            attributes: unknowns (uint64); source_bytes (uint64) and source_xxh3_128 of the text it was
+ *                     made from
  *
  * Every dataset has an attribute xxh3_128: the digest of its bytes in the file. */
 #include "unroll/data/corpus.h"

@@ -1,9 +1,10 @@
 /* From text to token ids, block by block: the same rules for training texts, for lines to be scored, for primes.
  *
  * char: every Unicode code point is a token, line ends ("\n") too.
- * word: the runs of characters between white space (Unicode's White_Space property) are tokens, and every line end is
- * the token "</s>"; so is the end of a text whose last line has words but no line end. At most TOKENIZER_WORD_MAX
- * bytes. byte: every byte is a token.
+ * word: the runs of characters between white space (Unicode's White_Space property) are tokens, of at most
+ *       TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has
+ *       words but no line end.
+ * byte: every byte is a token.
  * With `lowercase` each code point is replaced by its lower case first (char and word level). */
 #ifndef UNROLL_DATA_TOKENIZER_H
 #define UNROLL_DATA_TOKENIZER_H
