@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DYING_WAITS 20 /* of 0.1 s each */
+
 /* The file's lines are "key value"; unknown keys are ignored. */
 static void field(const char *text, const char *key, char *value, size_t size)
 {
@@ -24,18 +26,21 @@ static void field(const char *text, const char *key, char *value, size_t size)
         }
 }
 
-/* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides. */
-static unsigned long long start_of(long pid)
+/* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides. `ended`:
+ * nothing is left of it but its entry, which stays until its parent asks; in containers that may be never. */
+static unsigned long long start_of(long pid, bool *ended)
 {
-    char path[64], text[1024];
+    char path[64], text[1024], state = ' ';
+    *ended = false;
     unsigned long long start = 0;
     snprintf(path, sizeof path, "/proc/%ld/stat", pid);
     if (file_read_text(path, text, sizeof text, NULL))
         return 0;
     const char *next = strrchr(text, ')'); /* the name before it may hold anything */
-    if (!next || sscanf(next + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                        &start) != 1)
+    if (!next || sscanf(next + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                        &state, &start) != 2)
         return 0;
+    *ended = state == 'Z' || state == 'X';
     return start;
 }
 
@@ -67,6 +72,7 @@ static const char *from_environment(const char *name)
 
 static void describe_self(char text[RUN_LOCK_TEXT])
 {
+    bool ended;
     char host[256], boot[64], space[64];
     uint64_t token[2];
     host_of(host);
@@ -80,7 +86,7 @@ static void describe_self(char text[RUN_LOCK_TEXT])
     }
     snprintf(text, RUN_LOCK_TEXT,
              "host %.255s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\ntoken %016llx%016llx\n", host,
-             (long)getpid(), start_of(getpid()), boot, space, from_environment("SLURM_JOB_ID"),
+             (long)getpid(), start_of(getpid(), &ended), boot, space, from_environment("SLURM_JOB_ID"),
              from_environment("SLURM_RESTART_COUNT"), (unsigned long long)token[0], (unsigned long long)token[1]);
 }
 
@@ -114,7 +120,10 @@ static const char *left_behind(const char *held, const char *self, double age)
         if (same_field(held, self, "space") && pid > 0) {
             if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
                 return "that process is gone";
-            unsigned long long start = start_of(pid);
+            bool ended;
+            unsigned long long start = start_of(pid, &ended);
+            if (ended)
+                return "that process is gone";
             if (start != 0 && start != strtoull(start_text, NULL, 10))
                 return "that process is gone and its number is another's";
         }
@@ -174,19 +183,20 @@ static void take_away(const struct run_lock *lock, const char *judged, const cha
     (void)unlink(aside);
 }
 
-/* One attempt: true if it is settled, one way or the other. */
-static bool try_take(struct run_lock *lock, const char *self, const char *aside, char *notice, enum status *status,
-                     struct error *e)
+enum attempt { SETTLED, AGAIN, IN_USE };
+
+static enum attempt try_take(struct run_lock *lock, const char *self, const char *aside, char *notice,
+                             enum status *status, struct error *e)
 {
     char held[RUN_LOCK_TEXT], holder[400];
     *status = STATUS_OK;
     if (create(lock, self, status, e) || *status)
-        return true;
+        return SETTLED;
     if (file_read_text(lock->path, held, sizeof held, NULL))
-        return false; /* it went away in between */
+        return AGAIN; /* it went away in between */
     if (file_write_new(aside, self, strlen(self), e)) {
         *status = e ? e->status : STATUS_CANTCREATE;
-        return true;
+        return SETTLED;
     }
     double age = age_of(lock->path, aside);
     const char *why = left_behind(held, self, age);
@@ -197,11 +207,11 @@ static bool try_take(struct run_lock *lock, const char *self, const char *aside,
                             "run directory in use: '%.150s' is held by %.250s, renewed %.0f s ago; wait for it, or "
                             "remove that file if the job is surely gone",
                             lock->path, holder, age);
-        return true;
+        return IN_USE;
     }
     take_away(lock, held, aside);
     snprintf(notice, ERROR_TEXT, "took over the lock of %.300s: %s", holder, why);
-    return false;
+    return AGAIN;
 }
 
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e)
@@ -214,9 +224,16 @@ enum status run_lock_take(struct run_lock *lock, const char *path, char *notice,
         snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof aside)
         return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
     describe_self(self);
-    for (int attempt = 0; attempt < 10; attempt++) {
-        if (!try_take(lock, self, aside, notice, &status, e))
+    for (int attempt = 0, waits = 0; attempt < 10; attempt++) {
+        enum attempt outcome = try_take(lock, self, aside, notice, &status, e);
+        if (outcome == AGAIN)
             continue;
+        /* A holder that was just killed takes a moment to end: its restart should not fail for that. */
+        if (outcome == IN_USE && waits++ < DYING_WAITS) {
+            nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+            attempt--;
+            continue;
+        }
         if (!status)
             memcpy(lock->text, self, sizeof self);
         return status;

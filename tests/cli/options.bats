@@ -90,7 +90,8 @@ refused() {
         train --corpus c --run r --config bad.ini
     refused 66 "'none.ini'" train --corpus c --run r --config none.ini
     printf 'corpus = "no such.h5"\n' >good.ini
-    refused 66 "'no such.h5'" train --run r --config good.ini
+    run -66 --separate-stderr "$UNROLL" train --run r --config good.ini # says first what it is
+    [[ "${stderr_lines[-1]}" == "unroll: cannot open "*"'no such.h5'"* ]]
 }
 
 @test "missing input is 66 and names the file" {
