@@ -39,6 +39,7 @@ LIB_SRC    := $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
+FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty inject.so damage)
 
 .DEFAULT_GOAL := all
 .PHONY: all help tests deps check check-unit check-mpi check-cli check-fault demo asan lint format install clean info FORCE
@@ -61,7 +62,10 @@ Q   := $(if $(V),,@)
 SAY := @printf '  %-5s %s\n'
 
 # --- build ---------------------------------------------------------------------------------------------------------
-$(BUILD)/unroll: $(BUILD)/src/cli/main.o $(BUILD)/libunroll.a
+# With sanitizers one more object is linked in.
+KEEP := $(if $(SANITIZE),$(BUILD)/tests/support/keep_modules.o)
+
+$(BUILD)/unroll: $(BUILD)/src/cli/main.o $(KEEP) $(BUILD)/libunroll.a
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -94,15 +98,33 @@ $(BUILD)/flags $(BUILD)/revision $(BUILD)/sources: FORCE
 	@$(if $(PKG_LIBS),,echo "unroll: libraries are missing: pkg-config does not find all of '$(PKGS)'; run tools/install-deps" >&2; exit 69)
 	@echo '$(TEXT)' | cmp -s - $@ || echo '$(TEXT)' >$@
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libunroll.a
+$(BUILD)/tests/unit/%: tests/unit/%.c $(KEEP) $(BUILD)/libunroll.a
 	@mkdir -p $(@D)
 	$(SAY) TEST $<
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS) -lcmocka
 
-$(BUILD)/tests/mpi/%: tests/mpi/%.c $(BUILD)/libunroll.a
+$(BUILD)/tests/mpi/%: tests/mpi/%.c $(KEEP) $(BUILD)/libunroll.a
 	@mkdir -p $(@D)
 	$(SAY) TEST $<
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(BUILD)/libunroll.a $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS)
+
+# The program with places where faults strike: calls between its rooms pass through tests/fault/faults.c.
+FAULT_PLACES := model_train layer_forward layer_backward comm_exchange comm_alltoallv optimizer_update model_forward \
+                h5_write file_write_new checkpoint_verify file_commit
+$(BUILD)/tests/fault/unroll-faulty: tests/fault/faults.c $(BUILD)/src/cli/main.o $(KEEP) $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(SAY) TEST $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS) $(FAULT_PLACES:%=-Wl,--wrap=%) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/fault/inject.so: tests/fault/inject.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(SAY) TEST $<
+	$(Q)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -fPIC -shared -o $@ $< -ldl
+
+$(BUILD)/tests/fault/%: tests/fault/%.c $(KEEP) $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(SAY) TEST $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS)
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 RUN_TESTS = BUILD=$(BUILD) tools/run-tests
@@ -110,7 +132,7 @@ RUN_TESTS = BUILD=$(BUILD) tools/run-tests
 deps: ## install what is missing (tools/install-deps)
 	@tools/install-deps --quiet
 
-tests: all $(UNIT_TESTS) $(MPI_TESTS) ## build all test programs
+tests: all $(UNIT_TESTS) $(MPI_TESTS) $(FAULT_TESTS) ## build all test programs
 
 # A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
 check: deps ## install what is missing, build, run all tests
@@ -126,7 +148,7 @@ check-mpi: all $(MPI_TESTS) ## programs on 1, 2, 3 and 4 ranks
 check-cli: all ## the command line
 	@$(RUN_TESTS) cli
 
-check-fault: tests ## faults and failures, with the long loops (up to half an hour)
+check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (up to half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
