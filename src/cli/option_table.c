@@ -21,16 +21,23 @@ const struct command_info command_table[COMMANDS] = {
         .example = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
     [COMMAND_EVAL] = {
         .name = "eval", .summary = "loss and perplexity of a model on a split",
-        .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split.",
+        .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split. "
+                       "The split is cut into the lanes that the model was trained with; the digits are the same on "
+                       "any number of ranks and threads.",
         .example = "unroll eval --model runs/book/best.h5 --corpus book.h5 --split test"},
     [COMMAND_SCORE] = {
         .name = "score", .summary = "log-probability of each line of a text",
-        .description = "Prints one natural log-probability for each line of FILE, or of standard input.",
+        .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
+                       "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
+                       "line end, and predicts every token of the line and its line end. Unknown tokens count as "
+                       "<unk>. If the model's vocabulary has no capitals, the text is turned into lower case.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
-        .description = "Draws text from a model. The same seed gives the same text, on any machine of one kind.",
+        .description = "Draws text from a model. The model starts from zero, reads a line end and the prime, and "
+                       "goes on from there; <unk> is never drawn. The same seed gives the same text on any machine "
+                       "of one kind, and text K of --count is the same whatever the count.",
         .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
     [COMMAND_INSPECT] = {
         .name = "inspect", .summary = "what a corpus or checkpoint holds",
@@ -39,7 +46,9 @@ const struct command_info command_table[COMMANDS] = {
         .example = "unroll inspect --json runs/book/best.h5"},
     [COMMAND_VERIFY] = {
         .name = "verify", .summary = "whether corpora and checkpoints are whole",
-        .description = "Reads every byte of corpus files and checkpoints and compares the digests stored in them.",
+        .description = "Reads every byte of corpus files and checkpoints and compares the digests stored in them. "
+                       "Prints a line for each file. Of several failures the exit status tells the worst: an error "
+                       "in reading, then a damaged checkpoint (76), a damaged corpus (65), a missing file (66).",
         .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX,
         .example = "unroll verify runs/book/checkpoints/*.h5"},
     [COMMAND_GRADCHECK] = {
@@ -276,7 +285,8 @@ const struct option option_table[] = {
      .help = "only with this probability, not with and without dropout"},
 
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
-     .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT", .help = "part of the corpus"},
+     .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
+     .help = "part of the corpus; if there is no test split and none is named, valid"},
 
     {"per-token", .type = OPTION_BOOL, .commands = SCORE, FIELD(per_token),
      .class = OPTION_CONDUCT, .section = "Scoring", .help = "print every token with its log-probability"},
