@@ -11,8 +11,8 @@ typedef float reg __attribute__((vector_size(4 * LANES), may_alias));
 
 /* R rows by one panel: 2 R accumulators stay in registers. R is a constant in every instance below. */
 static inline __attribute__((always_inline)) void tile(const int R, int k, const float *restrict a, int64_t lda,
-                                                       const float *restrict panel, bool accumulate,
-                                                       float *restrict c, int64_t ldc)
+                                                       const float *restrict panel, bool accumulate, float *restrict c,
+                                                       int64_t ldc)
 {
     reg left[GEMM_ROWS], right[GEMM_ROWS];
 #pragma GCC unroll 12
@@ -47,11 +47,11 @@ static inline __attribute__((always_inline)) void tile(const int R, int k, const
         }
 }
 
-#define TILE(R)                                                                                                        \
-    static void tile_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,           \
-                         int64_t ldc)                                                                                  \
-    {                                                                                                                  \
-        tile(R, k, a, lda, panel, accumulate, c, ldc);                                                                 \
+#define TILE(R)                                                                                             \
+    static void tile_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c, \
+                         int64_t ldc)                                                                       \
+    {                                                                                                       \
+        tile(R, k, a, lda, panel, accumulate, c, ldc);                                                      \
     }
 TILE(1)
 TILE(2)
@@ -70,7 +70,7 @@ TILE(12)
 
 typedef void tile_function(int, const float *, int64_t, const float *, bool, float *, int64_t);
 static tile_function *const tiles[GEMM_ROWS + 1] = {
-    NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
+    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
 #if GEMM_ROWS == 12
     tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
 #endif
@@ -102,7 +102,6 @@ void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel
 
 /* 8 x 8 blocks through registers: w's rows are the panel's columns. */
 typedef float octet __attribute__((vector_size(32), may_alias, aligned(4)));
-typedef int32_t octet_index __attribute__((vector_size(32)));
 
 static void transpose_octet(const float *from, int64_t stride, float *to)
 {
@@ -110,21 +109,18 @@ static void transpose_octet(const float *from, int64_t stride, float *to)
     for (int i = 0; i < 8; i++)
         row[i] = *(const octet *)(from + i * stride);
     for (int i = 0; i < 8; i += 2) {
-        pair[i] = __builtin_shuffle(row[i], row[i + 1], (octet_index){0, 8, 1, 9, 4, 12, 5, 13});
-        pair[i + 1] = __builtin_shuffle(row[i], row[i + 1], (octet_index){2, 10, 3, 11, 6, 14, 7, 15});
+        pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
     }
     for (int i = 0; i < 8; i += 4)
         for (int j = 0; j < 2; j++) {
-            quad[i + 2 * j] =
-                __builtin_shuffle(pair[i + j], pair[i + 2 + j], (octet_index){0, 1, 8, 9, 4, 5, 12, 13});
-            quad[i + 2 * j + 1] =
-                __builtin_shuffle(pair[i + j], pair[i + 2 + j], (octet_index){2, 3, 10, 11, 6, 7, 14, 15});
+            quad[i + 2 * j] = __builtin_shufflevector(pair[i + j], pair[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
+            quad[i + 2 * j + 1] = __builtin_shufflevector(pair[i + j], pair[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
         }
     for (int j = 0; j < 4; j++) {
-        *(octet *)(to + j * GEMM_WIDE) =
-            __builtin_shuffle(quad[j], quad[4 + j], (octet_index){0, 1, 2, 3, 8, 9, 10, 11});
+        *(octet *)(to + j * GEMM_WIDE) = __builtin_shufflevector(quad[j], quad[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
         *(octet *)(to + (j + 4) * GEMM_WIDE) =
-            __builtin_shuffle(quad[j], quad[4 + j], (octet_index){4, 5, 6, 7, 12, 13, 14, 15});
+            __builtin_shufflevector(quad[j], quad[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 
@@ -166,7 +162,7 @@ void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float
 
 /* ---- rows times weights, over all threads ---- */
 
-#define GROUP_PANELS 8  /* panels packed at once: 8 * 32 KiB stay in the second-level cache */
+#define GROUP_PANELS 8 /* panels packed at once: 8 * 32 KiB stay in the second-level cache */
 
 size_t gemm_scratch(void)
 {
