@@ -246,7 +246,7 @@ static enum status write_until_full(const char *path)
     if (status == STATUS_OK)
         status = h5_set_string(file, "/", "format", "unroll-test", &error);
     for (int i = 0; i < 20 && status == STATUS_OK; i++) {
-        char name[8];
+        char name[32];
         snprintf(name, sizeof name, "/g%d", i);
         status = h5_make_group(file, name, &error);
         strcat(name, "/d");
