@@ -39,8 +39,10 @@ static void list_item(FILE *stream, const char *left, const char *text)
 void help_program(FILE *stream)
 {
     fputs("Usage: unroll COMMAND [options]\n\n", stream);
-    wrap(stream, "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 "
-         "files. The same run gives the same parameters, bit for bit, on any number of ranks and threads.", 0, 0);
+    wrap(stream,
+         "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 "
+         "files. The same run gives the same parameters, bit for bit, on any number of ranks and threads.",
+         0, 0);
     fputs("\nCommands:\n", stream);
     for (int command = 0; command < COMMANDS; command++)
         list_item(stream, command_table[command].name, command_table[command].summary);
@@ -48,9 +50,11 @@ void help_program(FILE *stream)
     list_item(stream, "--help", "this text; 'unroll COMMAND --help' for a command");
     list_item(stream, "--version", "version, compiler, flags and libraries");
     fputs("\nExit status:\n  ", stream);
-    wrap(stream, "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
+    wrap(stream,
+         "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
          "memory; 73 cannot create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint "
-         "unusable; 78 bad configuration; 79 diverged", 2, 2);
+         "unusable; 78 bad configuration; 79 diverged",
+         2, 2);
     fputs("\nExample:\n"
           "  unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5\n"
           "  mpirun -n 2 unroll train --corpus book.h5 --run runs/book\n"

@@ -165,12 +165,16 @@ static enum status set_percents(double percent[3], const char *text, const char 
         at = at[length] ? at + length + 1 : NULL;
     }
     if (!good || parts < 2)
-        return error_set(e, malformed, "bad value '%s' for %s: not two or three numbers; write percentages such as "
-                         "90,5,5", text, where);
+        return error_set(e, malformed,
+                         "bad value '%s' for %s: not two or three numbers; write percentages such as "
+                         "90,5,5",
+                         text, where);
     double sum = parsed[0] + parsed[1] + parsed[2];
     if (parsed[0] <= 0 || parsed[1] < 0 || parsed[2] < 0 || sum < 100 - 1e-9 || sum > 100 + 1e-9)
-        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: not shares of 100; write percentages that sum to "
-                         "100, the first above 0, such as 90,5,5", text, where);
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%s' for %s: not shares of 100; write percentages that sum to "
+                         "100, the first above 0, such as 90,5,5",
+                         text, where);
     memcpy(percent, parsed, sizeof parsed);
     return STATUS_OK;
 }
@@ -181,8 +185,8 @@ static enum status add_file(const struct option *option, struct options *options
     const char **files = field_of(options, option);
     int *count = (int *)((char *)options + option->count_offset);
     if (*count == OPTION_FILES_MAX)
-        return error_set(e, STATUS_USAGE, "cannot take '%s' for %s: more than %d files; concatenate some of them",
-                         text, where, OPTION_FILES_MAX);
+        return error_set(e, STATUS_USAGE, "cannot take '%s' for %s: more than %d files; concatenate some of them", text,
+                         where, OPTION_FILES_MAX);
     files[(*count)++] = text;
     return STATUS_OK;
 }
@@ -238,8 +242,10 @@ enum status option_set(const struct option *option, struct options *options, con
         if (!word)
             fault = option->type == OPTION_DOUBLE ? number_parse_double(text, &real) : parse_duration(text, &real);
         if (fault == EINVAL && option->type == OPTION_DURATION)
-            return error_set(e, malformed, "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or "
-                             "D-HH:MM:SS", text, where);
+            return error_set(e, malformed,
+                             "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or "
+                             "D-HH:MM:SS",
+                             text, where);
         if (fault == EINVAL)
             return malformed_number(option, text, where, "a number", malformed, e);
         if (fault || !(in_range(option, real) || is_word_value(option, real, word)))

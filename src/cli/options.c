@@ -135,8 +135,10 @@ static enum status take_long(struct arguments *arguments, const char *typed)
     char name[64];
     size_t length = strcspn(typed + 2, "=");
     if (length >= sizeof name)
-        return error_set(arguments->e, STATUS_USAGE, "unknown option '%.80s...': no option is that long; see 'unroll %s "
-                         "--help'", typed, command_table[arguments->command].name);
+        return error_set(arguments->e, STATUS_USAGE,
+                         "unknown option '%.80s...': no option is that long; see 'unroll %s "
+                         "--help'",
+                         typed, command_table[arguments->command].name);
     memcpy(name, typed + 2, length);
     name[length] = '\0';
     const char *value = typed[2 + length] ? typed + 2 + length + 1 : NULL;
@@ -176,8 +178,10 @@ static enum status take_operand(struct arguments *arguments, const char *text)
                          "unexpected argument '%s': '%s' takes options only; see 'unroll %s --help'", text,
                          command->name, command->name);
     if (options->files == command->files_max)
-        return error_set(arguments->e, STATUS_USAGE, "too many files at '%s': '%s' takes at most %d; run it again for "
-                         "the others", text, command->name, command->files_max);
+        return error_set(arguments->e, STATUS_USAGE,
+                         "too many files at '%s': '%s' takes at most %d; run it again for "
+                         "the others",
+                         text, command->name, command->files_max);
     options->file[options->files++] = text;
     return STATUS_OK;
 }
@@ -246,7 +250,8 @@ static enum status take_entry(void *context, const char *section, const char *na
         if (!near)
             near = option_suggest(COMMANDS, name);
         if (near)
-            return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where, near);
+            return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where,
+                             near);
         return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; see 'unroll %s --help'", where,
                          command_table[reading->command].name);
     }
@@ -255,7 +260,8 @@ static enum status take_entry(void *context, const char *section, const char *na
         return STATUS_OK;
     int number = number_of(option);
     if (option->offset == offsetof(struct options, config))
-        return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file", where);
+        return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file",
+                         where);
     if (element > 0 && option->type != OPTION_FILES)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array; write one value", value, where);
     if (element == 0 && reading->line[number])
@@ -351,8 +357,10 @@ static enum status check_train(const struct options *options, struct error *e)
 static enum status check_prepare(const struct options *options, struct error *e)
 {
     if (options->split_percent[0] > 0 && (options->valid_files || options->test_files))
-        return error_set(e, STATUS_CONFIG, "cannot use '--split' together with '--%s': both say where a split comes "
-                         "from; leave one out", options->valid_files ? "valid" : "test");
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--split' together with '--%s': both say where a split comes "
+                         "from; leave one out",
+                         options->valid_files ? "valid" : "test");
     return STATUS_OK;
 }
 

@@ -23,28 +23,28 @@ struct reader {
     void *context;
     struct error *e;
     enum status status;
-    int line;        /* number of the line libinih works on, from 1 */
-    int handled;     /* the last line whose entry was called: anything else libinih did not understand */
-    bool expected;   /* the current line should give an entry */
-    char *raw;       /* the line as read; owned */
+    int line;      /* number of the line libinih works on, from 1 */
+    int handled;   /* the last line whose entry was called: anything else libinih did not understand */
+    bool expected; /* the current line should give an entry */
+    char *raw;     /* the line as read; owned */
     size_t raw_size;
-    char *value;     /* [values] strings one after another, each terminated; owned */
+    char *value; /* [values] strings one after another, each terminated; owned */
     size_t value_size, value_length;
     int values;
 };
 
 static enum status fail(struct reader *reader, const char *reason)
 {
-    reader->status = error_set(reader->e, STATUS_CONFIG, "cannot read '%s' line %d: %s", reader->path, reader->line,
-                               reason);
+    reader->status =
+        error_set(reader->e, STATUS_CONFIG, "cannot read '%s' line %d: %s", reader->path, reader->line, reason);
     return reader->status;
 }
 
 static enum status add_byte(struct reader *reader, char byte)
 {
     void *value = reader->value;
-    enum status status = mem_grow(&value, &reader->value_size, reader->value_length + 1, 1, "a configuration value",
-                                  reader->e);
+    enum status status =
+        mem_grow(&value, &reader->value_size, reader->value_length + 1, 1, "a configuration value", reader->e);
     reader->value = value;
     if (status != STATUS_OK)
         return reader->status = status;
@@ -223,8 +223,9 @@ enum status ini_read(const char *path, ini_entry *entry, void *context, struct e
     if (reader.status == STATUS_OK && reader.expected && reader.handled != reader.line)
         fail(&reader, not_an_entry);
     else if (reader.status == STATUS_OK && result != 0)
-        reader.status = error_set(e, STATUS_CONFIG, "cannot read '%s' line %d: a section that does not end; close its ']'",
-                                  path, result > 0 ? result : reader.line);
+        reader.status =
+            error_set(e, STATUS_CONFIG, "cannot read '%s' line %d: a section that does not end; close its ']'", path,
+                      result > 0 ? result : reader.line);
     fclose(reader.file);
     free(reader.raw); /* getline's */
     mem_free(reader.value);

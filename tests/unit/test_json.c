@@ -70,8 +70,7 @@ static void any_bytes_give_json_that_parses(void **state)
     assert_string_equal(json_string_value(json_object_get(root, "good")),
                         "a\"b\\c\n\t\r \xC3\xA9 \xE2\x82\xAC \xF0\x9D\x84\x9E");
     assert_string_equal(json_string_value(json_object_get(root, "cut")), "x\xEF\xBF\xBD\xEF\xBF\xBD");
-    assert_string_equal(json_string_value(json_object_get(root, "surrogate")),
-                        "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+    assert_string_equal(json_string_value(json_object_get(root, "surrogate")), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
     /* 128 ASCII bytes, and 128 that are not UTF-8 become three bytes each */
     json_t *all = json_object_get(root, "all");
     assert_int_equal(json_string_length(all), 128 + 128 * 3);
@@ -108,7 +107,8 @@ static void doubles_come_back_as_the_same_bits(void **state)
     json_put_double(&json, NULL, NAN);
     json_put_double(&json, NULL, -INFINITY);
     json_array_end(&json);
-    assert_string_equal(text_of(&json), "[0.333333333333333" "3, null, null]");
+    assert_string_equal(text_of(&json), "[0.333333333333333"
+                                        "3, null, null]");
     json_release(&json);
 }
 

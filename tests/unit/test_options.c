@@ -71,7 +71,8 @@ static void the_table_is_sound(void **state)
             assert_int_equal(option_set(option, &some, option->initial, "x", STATUS_USAGE, &error), STATUS_OK);
         }
         for (int j = 0; j < i; j++)
-            assert_true(strcmp(option->name, option_table[j].name) != 0 || !(option->commands & option_table[j].commands));
+            assert_true(strcmp(option->name, option_table[j].name) != 0 ||
+                        !(option->commands & option_table[j].commands));
     }
     /* names of choices are the rooms' own */
     assert_string_equal(option_find(COMMAND_TRAIN, "cell")->choice(CELL_GRU), "gru");
@@ -171,7 +172,8 @@ static void durations(void **state)
         accepted(line);
         assert_true(options.max_time == good[i].seconds);
     }
-    static const char *const bad[] = {"1:30", "00:60:00", "00:00:60", "1-24:00:00", "x", "1-", "0:0:0:0", "1:-1:00", "2-3"};
+    static const char *const bad[] = {"1:30", "00:60:00", "00:00:60", "1-24:00:00", "x",
+                                      "1-",   "0:0:0:0",  "1:-1:00",  "2-3"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char line[100];
         snprintf(line, sizeof line, TRAIN "--max-time %s", bad[i]);
@@ -183,7 +185,8 @@ static void durations(void **state)
 static void usage_errors(void **state)
 {
     (void)state;
-    refused(TRAIN "--hiden 3", STATUS_USAGE, "unknown option '--hiden': 'train' does not take it; did you mean '--hidden'?");
+    refused(TRAIN "--hiden 3", STATUS_USAGE,
+            "unknown option '--hiden': 'train' does not take it; did you mean '--hidden'?");
     refused(TRAIN "--hidden-units 3", STATUS_USAGE, "did you mean '--hidden'?");
     refused("eval --temperature 1", STATUS_USAGE, "'eval' does not take it, 'sample' does");
     refused(TRAIN "--zzzzzzzz", STATUS_USAGE, "see 'unroll train --help'");
@@ -191,7 +194,8 @@ static void usage_errors(void **state)
     refused(TRAIN "--hidden", STATUS_USAGE, "missing value for '--hidden'");
     refused("train --corpus --run r", STATUS_USAGE, "missing value for '--corpus'");
     refused("prepare --train -o x", STATUS_USAGE, "missing value for '--train'");
-    refused(TRAIN "--hidden many", STATUS_USAGE, "bad value 'many' for '--hidden': not a whole number; write 1 to 65536");
+    refused(TRAIN "--hidden many", STATUS_USAGE,
+            "bad value 'many' for '--hidden': not a whole number; write 1 to 65536");
     refused(TRAIN "--hidden 1.5", STATUS_USAGE, "not a whole number");
     refused(TRAIN "--lr 1e-3x", STATUS_USAGE, "not a number");
     refused(TRAIN "--lr nan", STATUS_USAGE, "not a number");
@@ -231,7 +235,8 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--branch r", STATUS_CONFIG, "it is --run itself");
     refused("prepare -o x --train a --split 90,5,6", STATUS_CONFIG, "sum to 100");
     refused("prepare -o x --train a --split 0,50,50", STATUS_CONFIG, "the first above 0");
-    refused("prepare -o x --train a --split 90,5,5 --test b", STATUS_CONFIG, "cannot use '--split' together with '--test'");
+    refused("prepare -o x --train a --split 90,5,5 --test b", STATUS_CONFIG,
+            "cannot use '--split' together with '--test'");
 }
 
 /* Writes an INI file and parses `line` with " --config FILE" behind it. */
@@ -280,7 +285,8 @@ static void flags_override_the_file(void **state)
 static void one_file_for_several_commands(void **state)
 {
     (void)state;
-    const char *file = "seed = 5\nhidden = 32\ntemperature = 0.5\n[sample]\nlength = 9\n[train]\nseed = 6\nlayers = 1\n";
+    const char *file =
+        "seed = 5\nhidden = 32\ntemperature = 0.5\n[sample]\nlength = 9\n[train]\nseed = 6\nlayers = 1\n";
     assert_int_equal(parse_with_file("sample --model m", file), STATUS_OK);
     assert_true(options.seed == 5 && options.length == 9 && options.temperature == 0.5);
     file_refused("train --corpus c --run r", file, "'seed' in '/tmp/unroll-test-options");
@@ -321,10 +327,11 @@ static void texts_and_config_parse_back(void **state)
     char line[600];
     for (uint32_t i = 0; i < 200; i++) {
         struct rng_bits bits = rng_philox(3, RNG_TEST, i, 0, 0, 0);
-        snprintf(line, sizeof line, TRAIN "--lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
-                 "--json-summary a\"b\\c\td --clip none --tied", rng_uniform_float(bits.word[0]) * 1e-3,
-                 rng_uniform_double(bits.word[1], bits.word[2]), bits.word[3], i % 2 ? "sgd" : "adagrad",
-                 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6);
+        snprintf(line, sizeof line,
+                 TRAIN "--lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
+                       "--json-summary a\"b\\c\td --clip none --tied",
+                 rng_uniform_float(bits.word[0]) * 1e-3, rng_uniform_double(bits.word[1], bits.word[2]), bits.word[3],
+                 i % 2 ? "sgd" : "adagrad", 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6);
         accepted(line);
         before.count = after.count = 0;
         options_each_of_run(&options, note, &before);

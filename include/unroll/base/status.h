@@ -10,18 +10,18 @@
 /* Exit statuses of the program; the numbers up to 78 follow BSD's sysexits.h. */
 enum status {
     STATUS_OK = 0,
-    STATUS_USAGE = 64,      /* wrong command line */
-    STATUS_DATA = 65,       /* bad input data */
-    STATUS_NOINPUT = 66,    /* input missing */
-    STATUS_UNAVAILABLE = 69,/* something the host should provide is missing */
-    STATUS_INTERNAL = 70,   /* our own mistake, or replicas that differ */
-    STATUS_OS = 71,         /* out of memory or another resource of the system */
-    STATUS_CANTCREATE = 73, /* output cannot be created, or is held by another job */
-    STATUS_IO = 74,         /* reading or writing failed */
-    STATUS_STOPPED = 75,    /* stopped early with a checkpoint: run me again */
-    STATUS_CHECKPOINT = 76, /* checkpoint unusable */
-    STATUS_CONFIG = 78,     /* bad configuration */
-    STATUS_DIVERGED = 79    /* loss or gradient stayed non-finite */
+    STATUS_USAGE = 64,       /* wrong command line */
+    STATUS_DATA = 65,        /* bad input data */
+    STATUS_NOINPUT = 66,     /* input missing */
+    STATUS_UNAVAILABLE = 69, /* something the host should provide is missing */
+    STATUS_INTERNAL = 70,    /* our own mistake, or replicas that differ */
+    STATUS_OS = 71,          /* out of memory or another resource of the system */
+    STATUS_CANTCREATE = 73,  /* output cannot be created, or is held by another job */
+    STATUS_IO = 74,          /* reading or writing failed */
+    STATUS_STOPPED = 75,     /* stopped early with a checkpoint: run me again */
+    STATUS_CHECKPOINT = 76,  /* checkpoint unusable */
+    STATUS_CONFIG = 78,      /* bad configuration */
+    STATUS_DIVERGED = 79     /* loss or gradient stayed non-finite */
 };
 
 #define ERROR_TEXT 600

@@ -28,7 +28,7 @@ struct command_info {
     const char *description; /* a paragraph in the command's own help */
     const char *operand;     /* as the usage line shows it; NULL if there is none */
     int files_min, files_max;
-    const char *example;     /* a command line that works */
+    const char *example; /* a command line that works */
 };
 
 extern const struct command_info command_table[COMMANDS];
@@ -53,18 +53,18 @@ struct option {
     const char *name;
     char letter; /* a short form, or 0 */
     enum option_type type;
-    unsigned commands; /* bit 1 << COMMAND_... for each command that takes it */
-    unsigned required; /* the same for each that cannot do without */
+    unsigned commands;                 /* bit 1 << COMMAND_... for each command that takes it */
+    unsigned required;                 /* the same for each that cannot do without */
     size_t offset, size, count_offset; /* of the field in struct options */
-    const char *initial;      /* the default, as text that parses; NULL: zero bytes */
-    double min, max;          /* numbers: the allowed range */
-    bool above_min, below_max; /* the range leaves its end out */
-    const char *word;         /* numbers: a word allowed instead, and the value it means */
+    const char *initial;               /* the default, as text that parses; NULL: zero bytes */
+    double min, max;                   /* numbers: the allowed range */
+    bool above_min, below_max;         /* the range leaves its end out */
+    const char *word;                  /* numbers: a word allowed instead, and the value it means */
     double word_value;
-    int choices;              /* OPTION_CHOICE */
+    int choices; /* OPTION_CHOICE */
     const char *(*choice)(int value);
     enum option_class class;
-    const char *section;      /* heading in --help and config.ini */
+    const char *section; /* heading in --help and config.ini */
     const char *metavar;
     const char *help;
 };

@@ -24,60 +24,60 @@ struct options {
     const char *file[OPTION_FILES_MAX];
 
     /* files and places */
-    const char *config;                      /* --config FILE, an INI file; flags override it */
-    const char *corpus, *run, *model_file;   /* --corpus C.h5, --run DIR, --model M.h5 */
-    const char *output;                      /* -o, --output */
-    const char *json_summary;                /* --json-summary FILE */
-    bool json;                               /* inspect --json */
+    const char *config;                    /* --config FILE, an INI file; flags override it */
+    const char *corpus, *run, *model_file; /* --corpus C.h5, --run DIR, --model M.h5 */
+    const char *output;                    /* -o, --output */
+    const char *json_summary;              /* --json-summary FILE */
+    bool json;                             /* inspect --json */
 
     /* prepare */
     enum level level;
     int train_files, valid_files, test_files;
     const char *train_file[OPTION_FILES_MAX], *valid_file[OPTION_FILES_MAX], *test_file[OPTION_FILES_MAX];
-    double split_percent[3];                 /* --split 90,5,5; all 0 if not given */
-    int64_t vocab_size, min_count;           /* vocab_size 0: no limit */
+    double split_percent[3];       /* --split 90,5,5; all 0 if not given */
+    int64_t vocab_size, min_count; /* vocab_size 0: no limit */
     bool lowercase;
     enum invalid_utf8 invalid;
 
     /* model */
-    struct model_config model;               /* vocab is filled from the corpus */
+    struct model_config model; /* vocab is filled from the corpus */
     enum init init;
 
     /* training */
-    int batch, bptt, lane_groups;            /* lane_groups 0: lane_groups_default */
+    int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default */
     struct optimizer_config optimizer;
-    double lr;                               /* options_parse puts the optimizer's own default where none is given */
+    double lr; /* options_parse puts the optimizer's own default where none is given */
     enum schedule_kind schedule;
-    double lr_decay;                         /* step, plateau: divide by this */
-    int64_t lr_step;                         /* step: every so many epochs */
-    double lr_min;                           /* cosine, plateau: not below */
-    int64_t lr_patience;                     /* plateau: validations without improvement before dividing */
-    int64_t warmup;                          /* steps of linear warm-up */
-    double clip;                             /* global norm, 0: none */
-    int64_t epochs, max_steps;               /* max_steps 0: no limit; if it alone is given, epochs is OPTION_EPOCHS_MAX */
-    int64_t patience;                        /* early stopping: validations without improvement; 0: never */
+    double lr_decay;           /* step, plateau: divide by this */
+    int64_t lr_step;           /* step: every so many epochs */
+    double lr_min;             /* cosine, plateau: not below */
+    int64_t lr_patience;       /* plateau: validations without improvement before dividing */
+    int64_t warmup;            /* steps of linear warm-up */
+    double clip;               /* global norm, 0: none */
+    int64_t epochs, max_steps; /* max_steps 0: no limit; if it alone is given, epochs is OPTION_EPOCHS_MAX */
+    int64_t patience;          /* early stopping: validations without improvement; 0: never */
     uint64_t seed;
-    int64_t eval_every;                      /* steps; 0: at each epoch's end */
-    int64_t checkpoint_every;                /* steps; 0: at each epoch's end */
-    int64_t keep;                            /* checkpoints kept */
-    int64_t log_every;                       /* steps */
-    int64_t check_replicas;                  /* steps between comparisons of the ranks' parameters; 0: only at checkpoints */
-    double max_time;                         /* seconds, 0: none; given as HH:MM:SS */
-    int threads;                             /* 0: OMP_NUM_THREADS, else the cores this rank is bound to */
+    int64_t eval_every;       /* steps; 0: at each epoch's end */
+    int64_t checkpoint_every; /* steps; 0: at each epoch's end */
+    int64_t keep;             /* checkpoints kept */
+    int64_t log_every;        /* steps */
+    int64_t check_replicas;   /* steps between comparisons of the ranks' parameters; 0: only at checkpoints */
+    double max_time;          /* seconds, 0: none; given as HH:MM:SS */
+    int threads;              /* 0: OMP_NUM_THREADS, else the cores this rank is bound to */
     enum reduction reduction;
     enum resume resume;
-    const char *branch;                      /* --branch NEWDIR: start a new run from this one's newest checkpoint */
+    const char *branch; /* --branch NEWDIR: start a new run from this one's newest checkpoint */
     enum checkpoint_writer checkpoint_writer;
-    double stall_timeout;                    /* seconds; 0: no watchdog */
+    double stall_timeout; /* seconds; 0: no watchdog */
 
     /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
-    int64_t bench_steps;                     /* timed steps, 0: as many as take a few seconds */
-    int plan_ranks;                          /* 0: those of this process */
+    int64_t bench_steps; /* timed steps, 0: as many as take a few seconds */
+    int plan_ranks;      /* 0: those of this process */
 
     /* eval, score, sample */
     enum split split;
     bool per_token;
-    bool score_tsv_json;                     /* --format json */
+    bool score_tsv_json; /* --format json */
     int64_t length, count;
     const char *prime;
     double temperature, top_p;

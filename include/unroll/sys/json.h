@@ -24,7 +24,7 @@ struct json {
     int depth;
     bool started[JSON_DEPTH_MAX + 1]; /* a value stands at this depth already: the next needs a comma */
     bool object[JSON_DEPTH_MAX + 1];
-    bool failed;                      /* out of memory */
+    bool failed; /* out of memory */
 };
 
 void json_init(struct json *json);
