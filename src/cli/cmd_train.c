@@ -75,9 +75,11 @@ static void say_hello(struct terminal *log)
 {
     const char *revision = build_revision();
     struct blas_tile tile;
-    terminal_message(log, "unroll %s%s%s%s, %s, %s; %s; BLIS %s kernel %s", build_version(), *revision ? " (" : "",
+    struct checkpoint_build build;
+    checkpoint_build_here(&build);
+    terminal_message(log, "unroll %s%s%s%s, %s, %s; %s; BLIS %s kernel %s, %s", build_version(), *revision ? " (" : "",
                      revision, *revision ? ")" : "", build_compiler(), build_flags(), build_libraries(), blas_version(),
-                     blas_init(&tile, NULL) ? "unusable" : tile.kernel);
+                     blas_init(&tile, NULL) ? "unusable" : tile.kernel, build.instructions);
 }
 
 static enum status run(const struct comm *comm, const struct options *options, struct error *e)

@@ -45,7 +45,7 @@ static bool validation_due(const struct trainer *trainer)
 static bool checkpoint_due(const struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
-    if (progress->step == 0 || trainer->saved_step == progress->step)
+    if (progress->step == 0 || trainer_is_saved(trainer))
         return false;
     int64_t every = trainer->config->checkpoint_every;
     return every > 0 ? progress->step % every == 0 : progress->window == 0;
@@ -97,7 +97,7 @@ static enum status stop(struct trainer *trainer, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
     char why[48];
-    enum status status = trainer->saved_step == progress->step ? STATUS_OK : trainer_save(trainer, e);
+    enum status status = trainer_is_saved(trainer) ? STATUS_OK : trainer_save(trainer, e);
     if (!status && trainer->save_status) {
         *e = trainer->save_error;
         status = trainer->save_status;
@@ -176,7 +176,7 @@ static enum status finish(struct trainer *trainer, const char *why, struct error
 {
     struct progress *progress = &trainer->progress;
     enum status status = STATUS_OK;
-    if (!progress->finished || trainer->saved_step != progress->step) {
+    if (!progress->finished || !trainer_is_saved(trainer)) {
         progress->finished = 1;
         status = trainer_save(trainer, e);
     }
@@ -240,9 +240,8 @@ static enum status loop(struct trainer *trainer, struct error *e)
         if (why)
             return finish(trainer, why, e);
         if (checkpoint_due(trainer)) {
-            int64_t saved = trainer->saved_step;
             status = trainer_save(trainer, e);
-            if (status || trainer->saved_step != saved)
+            if (status || trainer_is_saved(trainer))
                 continue;
             /* it failed and will be tried again later: the run goes on */
         }

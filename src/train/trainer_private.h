@@ -50,7 +50,8 @@ struct trainer {
     struct checkpoint *snapshot;
     float *lane_states, *states;         /* this rank's lanes of one state; all states of all lanes (rank 0) */
     size_t *state_bytes, *state_offset;  /* [ranks] of one state */
-    int64_t saved_step;                  /* of the newest checkpoint on disk, -1 if there is none */
+    int64_t saved_step;                  /* of the newest checkpoint on disk, -1 if there is none ... */
+    int64_t saved_valid_step;            /* ... and its valid_step: it may have been taken before a validation */
     enum status save_status;             /* of the last attempt; the message is in save_error */
     enum status best_status;
     struct error save_error, best_error;
@@ -101,6 +102,8 @@ int trainer_wish(const struct trainer *trainer);
 /* ---- trainer_save.c: collective ---- */
 /* STATUS_INTERNAL if the ranks' parameters or optimizers differ. */
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
+/* True if the newest checkpoint on disk is all there is to know at this boundary. */
+bool trainer_is_saved(const struct trainer *trainer);
 /* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not returned. */
 enum status trainer_save(struct trainer *trainer, struct error *e);
 enum status trainer_save_best(struct trainer *trainer, struct error *e);

@@ -301,7 +301,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_object_end(&json);
     enum status status = json_text(&json, &text, e);
     if (!status)
-        status = file_replace(path, text, strlen(text), NULL, e);
+        status = file_write_report(path, text, strlen(text), e);
     json_release(&json);
     return status;
 }

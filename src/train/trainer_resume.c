@@ -249,8 +249,10 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
                          "cannot resume: window %" PRId64 " of an epoch that has %" PRId64 " windows; use the corpus that "
                          "the run began with", trainer->progress.window, trainer->windows);
     stream_seek(trainer->stream, trainer->progress.window);
-    if (trainer->branched_from < 0)
+    if (trainer->branched_from < 0) {
         trainer->saved_step = trainer->progress.step;
+        trainer->saved_valid_step = trainer->progress.valid_step;
+    }
     trainer->seconds_before = trainer->progress.seconds;
     return STATUS_OK;
 }

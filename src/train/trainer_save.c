@@ -134,6 +134,11 @@ static enum status settle(struct trainer *trainer, struct error *e)
     return status;
 }
 
+bool trainer_is_saved(const struct trainer *trainer)
+{
+    return trainer->saved_step == trainer->progress.step && trainer->saved_valid_step == trainer->progress.valid_step;
+}
+
 enum status trainer_save(struct trainer *trainer, struct error *e)
 {
     double begun = trainer_clock();
@@ -173,6 +178,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
         return status;
     }
     trainer->saved_step = trainer->progress.step;
+    trainer->saved_valid_step = trainer->progress.valid_step;
     status = comm_agree(trainer->comm, trainer->rundir ? settle(trainer, e) : STATUS_OK, e);
     trainer_report_saved(trainer, trainer_clock() - begun);
     return status;

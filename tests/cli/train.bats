@@ -1,0 +1,195 @@
+#!/usr/bin/env bats
+# 'unroll train' as its user meets it: what it leaves behind, what it says, what it refuses, and that ranks and threads do
+# not matter.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    make_corpus c
+    make_text 300 >novalid.txt
+    "$UNROLL" prepare --level char --train novalid.txt -o novalid.h5 >/dev/null
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    ln -s "$BATS_FILE_TMPDIR"/*.h5 .
+    small=(--corpus c.h5 --hidden 16 --batch 10 --bptt 12 --threads 1 --lr 0.01 --log-every 1)
+}
+
+# refused STATUS TEXT OPTION...: no training happens, one line says why.
+refused() {
+    local status_wanted=$1 text=$2
+    shift 2
+    run --separate-stderr "$UNROLL" train "$@"
+    echo "$* -> $status: $stderr"
+    [ "$status" -eq "$status_wanted" ]
+    [ -z "$output" ]
+    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
+    [[ "$stderr" != *" step 1/"* ]]
+}
+
+@test "a run leaves its files, and the log begins with what computed it" {
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 30 --eval-every 10 --checkpoint-every 10 \
+        --keep 2 --json-summary s.json
+    [ -z "$output" ]
+    [[ "${stderr_lines[0]}" == "unroll "*"gcc"*"Open MPI"*"HDF5"*"BLIS"*"kernel"* ]]
+    [[ "$stderr" == *"step 30/30  loss "* ]]
+    [[ "$stderr" == *"validation loss "* ]]
+    [ -f r/config.ini ]
+    [ "$(readlink r/latest)" = checkpoints/step-00000030.h5 ]
+    [ "$(ls r/checkpoints)" = "$(printf 'step-00000020.h5\nstep-00000030.h5')" ]
+    [ ! -e r/lock ]
+    [ -z "$(find . -name '*.tmp')" ]
+    "$UNROLL" verify r/best.h5 r/checkpoints/*.h5
+    for key in steps epochs tokens seconds tokens_per_second train_loss valid_loss valid_perplexity test_loss parameters \
+        parameters_digest ranks threads exit_status; do
+        grep -q "\"$key\": *[\"0-9]" s.json
+    done
+    [ "$(field steps s.json)" = 30 ]
+    [ "$(field tokens s.json)" = 3600 ]
+    [ "$(field exit_status s.json)" = 0 ]
+    [ "$(lines_of train r/metrics.jsonl | wc -l)" -eq 30 ]
+    [ "$(lines_of train r/metrics.jsonl | field step | tr '\n' ' ')" = "$(seq -s ' ' 30) " ]
+    [ "$(lines_of valid r/metrics.jsonl | field step | tr '\n' ' ')" = "10 20 30 " ]
+    [ "$(lines_of end r/metrics.jsonl | field parameters_digest)" = "$(field parameters_digest s.json)" ]
+    # it has learnt something: the uniform guess over the characters of the text is worse
+    awk -v loss="$(field valid_loss s.json)" 'BEGIN { exit !(loss < log(20)) }'
+}
+
+@test "the digest of the summary is that of the last checkpoint, and best.h5 has the best loss" {
+    run -0 "$UNROLL" train "${small[@]}" --run r --max-steps 40 --eval-every 8 --json-summary s.json
+    [ "$("$UNROLL" inspect --json r/latest | field parameters_digest)" = "$(field parameters_digest s.json)" ]
+    best=$(lines_of valid r/metrics.jsonl | grep '"best": *true' | tail -n 1)
+    [ "$(field best_valid_loss s.json)" = "$(field loss <<<"$best")" ]
+    run -0 --separate-stderr "$UNROLL" eval --model r/best.h5 --corpus c.h5 --split valid --json --threads 1
+    [ "$(field loss <<<"$output")" = "$(field loss <<<"$best")" ]
+}
+
+@test "ranks and threads do not matter: the same bits and the same metrics" {
+    options=("${small[@]}" --cell gru --layers 2 --dropout 0.2 --batch 11 --max-steps 25 --eval-every 9 --clip 0.1)
+    for way in "0 1" "1 2" "2 1" "3 1" "3 2"; do
+        read -r ranks threads <<<"$way"
+        on "$ranks" "$UNROLL" train "${options[@]}" --threads "$threads" --run "r$ranks$threads" --json-summary s.json 2>log
+        field parameters_digest s.json >>digests
+        [ "$(field ranks s.json)" = $((ranks > 0 ? ranks : 1)) ]
+        cmp r01/metrics.jsonl "r$ranks$threads/metrics.jsonl"
+    done
+    [ "$(sort -u digests | wc -l)" -eq 1 ]
+}
+
+@test "the parallel writer gives the same files" {
+    options=("${small[@]}" --max-steps 12)
+    on 2 "$UNROLL" train "${options[@]}" --run single --checkpoint-writer single 2>log
+    on 2 "$UNROLL" train "${options[@]}" --run parallel --checkpoint-writer parallel 2>log
+    "$UNROLL" verify parallel/latest parallel/best.h5
+    for group in model optimizer state vocab; do
+        h5diff single/latest parallel/latest /$group
+    done
+    /usr/bin/python3 -c 'import h5py' 2>/dev/null || return 0
+    for run in single parallel; do
+        /usr/bin/python3 -c 'import h5py, sys; print(h5py.File(sys.argv[1])["model/rnn.weight_hh_l0"][:].sum())' $run/latest
+    done >sums
+    [ "$(sort -u sums | wc -l)" -eq 1 ]
+}
+
+@test "an epoch ends where the text ends; validation and checkpoints follow it" {
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --epochs 2 --batch 40 --bptt 50 --checkpoint-every epoch
+    per_epoch=$(lines_of run r/metrics.jsonl | field steps_per_epoch)
+    tokens=$(lines_of run r/metrics.jsonl | field tokens_per_epoch)
+    [ "$(lines_of valid r/metrics.jsonl | field step | tr '\n' ' ')" = "$per_epoch $((2 * per_epoch)) " ]
+    [ "$(lines_of end r/metrics.jsonl | field tokens)" -eq $((2 * tokens)) ]
+    [ "$(ls r/checkpoints | wc -l)" -eq 2 ]
+    [[ "$stderr" == *"epoch 2/2  step $((2 * per_epoch))/$((2 * per_epoch))"* ]]
+}
+
+@test "early stopping ends the run after validations without improvement" {
+    # the first validation is the best, because nothing can be learnt at this rate
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --lr 0.000000000001 --schedule constant --max-steps 200 \
+        --eval-every 5 --patience 3
+    [ "$(lines_of end r/metrics.jsonl | field why)" = "no improvement" ]
+    best=$(lines_of valid r/metrics.jsonl | grep '"best": *true' | field step | tail -n 1)
+    [ "$(lines_of end r/metrics.jsonl | field step)" -eq $((best + 15)) ]
+}
+
+@test "--max-time stops with a checkpoint and 75, and the same command goes on" {
+    options=("${small[@]}" --max-steps 40)
+    run -0 "$UNROLL" train "${options[@]}" --run whole --json-summary whole.json
+    run -75 --separate-stderr "$UNROLL" train "${options[@]}" --run r --max-time 0.000001 --json-summary s.json
+    [[ "${stderr_lines[-1]}" == "unroll: stopped at step 1 of 40 with a checkpoint: --max-time"*"run the same command"* ]]
+    [ "$(field exit_status s.json)" = 75 ]
+    [ "$(field steps s.json)" = 1 ]
+    [ -f r/checkpoints/step-00000001.h5 ]
+    run -0 "$UNROLL" train "${options[@]}" --run r --json-summary s.json
+    [ "$(field parameters_digest s.json)" = "$(field parameters_digest whole.json)" ]
+    cmp r/metrics.jsonl whole/metrics.jsonl
+}
+
+@test "a second job on the directory gets 73 and is told who holds it" {
+    "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
+    first=$!
+    until [ -s r/lock ] && grep -q ' step 1/' log; do sleep 0.05; done
+    refused 73 "process $first on host" "${small[@]}" --run r --epochs 1000
+    kill -TERM $first
+    wait $first || [ $? -eq 75 ]
+    [ ! -e r/lock ]
+}
+
+@test "a directory that cannot be used is found before the first step" {
+    touch file
+    refused 73 "file" "${small[@]}" --run file/r --max-steps 5
+    refused 73 "json-summary" "${small[@]}" --run r --max-steps 5 --json-summary nowhere/s.json
+    [ ! -e r ]
+    mkdir held
+    mkdir held/metrics.jsonl
+    refused 73 "metrics.jsonl" "${small[@]}" --run held --max-steps 5
+    [ ! -e held/lock ]
+}
+
+@test "what does not fit together is refused" {
+    refused 66 "nowhere.h5" --corpus nowhere.h5 --run r --max-steps 5
+    refused 78 "--patience" "${small[@]}" --corpus novalid.h5 --run r --max-steps 5 --patience 2
+    refused 78 "at most" "${small[@]}" --run r --batch 100000 --max-steps 5
+    refused 66 "holds no checkpoint" "${small[@]}" --run r --max-steps 5 --resume must
+}
+
+@test "more ranks than lane groups are refused with the nearest number" {
+    run on 3 "$UNROLL" train "${small[@]}" --run r --batch 2 --max-steps 5
+    [ "$status" -eq 78 ]
+    [[ "$output" == *" 2 "* ]]
+    [ ! -e r/lock ]
+}
+
+@test "without validation text the plateau schedule is constant, and that is said" {
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --corpus novalid.h5 --run r --max-steps 5 --json-summary s.json
+    [[ "$stderr" == *"warning: the corpus has no validation text"* ]]
+    grep -q '"valid_loss": *null' s.json
+    ! grep -q test_loss s.json
+    [ ! -e r/best.h5 ]
+}
+
+@test "threads that share one core are told with the options that mend it" {
+    command -v taskset >/dev/null || skip "no taskset"
+    run -0 --separate-stderr taskset -c 0 "$UNROLL" train "${small[@]}" --run r --max-steps 2 --threads 2
+    [[ "$stderr" == *"bound to 1 core"*"mpirun --map-by slot:PE=2 --bind-to core"*"srun --cpus-per-task=2"* ]]
+    OMP_NUM_THREADS=many run -78 --separate-stderr "$UNROLL" train "${small[@]}" --run q --max-steps 2 --threads auto
+    [[ "$stderr" == *"OMP_NUM_THREADS"* ]]
+}
+
+@test "losses that stay infinite end the run with 79 and keep no such parameters" {
+    run -79 --separate-stderr "$UNROLL" train "${small[@]}" --run r --optimizer sgd --schedule constant --lr 1000000 --clip none --cell rnn-relu \
+        --max-steps 50 --checkpoint-every 1 --eval-every 1
+    [[ "$stderr" == *"was skipped: its "*" is not finite"* ]]
+    [[ "${stderr_lines[-1]}" == "unroll: diverged"* ]]
+    for file in r/checkpoints/*.h5 r/best.h5; do
+        [ ! -e "$file" ] || "$UNROLL" verify "$file"
+    done
+}
+
+@test "the log may be closed or full" {
+    run -0 bash -c '"$0" "$@" 2>/dev/full' "$UNROLL" train "${small[@]}" --run r --max-steps 5
+    run -0 bash -c '"$0" "$@" 2>&1 | head -n 1' "$UNROLL" train "${small[@]}" --run q --max-steps 5
+    [ "$(steps_of q)" = 5 ]
+}
