@@ -27,6 +27,7 @@ endif
 # --- flags ---------------------------------------------------------------------------------------------------------
 OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
 WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wwrite-strings -Wvla
+WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
 # Hidden: no name of ours may stand in for one of the same name inside a library.
 CODE     := -std=gnu11 $(OPT) -march=$(ARCH) -fopenmp -fno-math-errno -fvisibility=hidden $(SANITIZE)
@@ -42,7 +43,7 @@ MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
 FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty inject.so damage)
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll ## build the program (the default)
@@ -155,6 +156,13 @@ ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-p
 asan: ## unit, MPI and a part of the command line's tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" tests
 	@BUILD=$(BUILD)/asan tools/run-tests --asan unit mpi cli
+
+FUZZ_SECONDS ?= 600
+fuzz: ## libFuzzer (clang) on the loaders of files, FUZZ_SECONDS=600 each
+	@BUILD=$(BUILD) tests/fuzz/run $(FUZZ_SECONDS)
+
+libs: # for scripts that link programs of their own
+	@echo $(LIBS)
 
 demo: ## a real text from download to new text, with a crash on the way
 	@tools/demo

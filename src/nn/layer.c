@@ -134,12 +134,14 @@ void layer_forward(struct model *model, int l, const struct window *window)
         memcpy(layer->c, layer->state_c, sizeof(float) * state);
 #pragma omp parallel num_threads(model->shape.threads)
     {
-        int thread = omp_get_thread_num();
-        struct part part = part_of(model, thread, omp_get_num_threads());
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        struct part part = part_of(model, thread, threads);
         float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
         for (int t = 0; t < window->T; t++) {
             forward_part(model, l, t, part, recurrent);
+            if (threads > 1) { /* libgomp's barrier is a system call even for one */
 #pragma omp barrier
+            }
         }
     }
     memcpy(layer->state_h, layer->h + window->T * state, sizeof(float) * state);
@@ -184,12 +186,14 @@ void layer_backward(struct model *model, int l, const struct window *window)
 {
 #pragma omp parallel num_threads(model->shape.threads)
     {
-        int thread = omp_get_thread_num();
-        struct part part = part_of(model, thread, omp_get_num_threads());
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        struct part part = part_of(model, thread, threads);
         float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
         for (int t = window->T - 1; t >= 0; t--) {
             backward_part(model, l, t, t == window->T - 1, part, recurrent);
+            if (threads > 1) {
 #pragma omp barrier
+            }
         }
     }
 }

@@ -5,8 +5,8 @@
  * Bits: every number computed for a lane is the same whatever the other lanes, the rank's range of lanes and the number
  * of threads are; gradients are summed over lane groups in the order of base/lane_tree.h.
  *
- * Not thread safe: one caller; it uses `threads` OpenMP threads inside. No allocation, no I/O and no system call after
- * model_create. */
+ * Not thread safe: one caller; it uses `threads` OpenMP threads inside. No allocation, no I/O and no system call but
+ * OpenMP's own after model_create. */
 #ifndef UNROLL_NN_MODEL_H
 #define UNROLL_NN_MODEL_H
 
