@@ -40,7 +40,7 @@ LIB_SRC    := $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
-FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty inject.so damage)
+FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty damage)
 
 .DEFAULT_GOAL := all
 .PHONY: all help tests deps check check-unit check-mpi check-cli check-fault fuzz libs demo asan lint format install clean info FORCE
@@ -116,11 +116,6 @@ $(BUILD)/tests/fault/unroll-faulty: tests/fault/faults.c $(BUILD)/src/cli/main.o
 	@mkdir -p $(@D)
 	$(SAY) TEST $<
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS) $(FAULT_PLACES:%=-Wl,--wrap=%) -o $@ $^ $(LIBS)
-
-$(BUILD)/tests/fault/inject.so: tests/fault/inject.c $(BUILD)/flags
-	@mkdir -p $(@D)
-	$(SAY) TEST $<
-	$(Q)$(CC) -std=gnu11 -O2 $(WARN) -D_GNU_SOURCE -fPIC -shared -o $@ $< -ldl
 
 $(BUILD)/tests/fault/%: tests/fault/%.c $(KEEP) $(BUILD)/libunroll.a
 	@mkdir -p $(@D)

@@ -1,0 +1,193 @@
+/* unroll-faulty: the program, linked so that calls between its rooms pass through here (ld --wrap), where a fault strikes
+ * at a known place of a known step on one rank. The product itself knows nothing of it. Asked for by the environment:
+ *   FAULT_DO     a signal's number, which the process sends to itself; or nan, inf: what is put into a number
+ *   FAULT_AT     a place: one of those named in strike() and spoil() below
+ *   FAULT_STEP   training step at which it happens, from 0; validation and checkpoints follow the step of that number
+ *   FAULT_RANK   the rank that it happens on
+ *   FAULT_TIMES  in how many steps in a row, 1 unless given */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unroll/base/file.h"
+#include "unroll/base/window.h"
+#include "unroll/nn/model.h"
+#include "unroll/sys/comm.h"
+#include "unroll/sys/h5.h"
+#include "unroll/train/checkpoint.h"
+#include "unroll/train/optimizer.h"
+
+static int64_t step = -1; /* of the last call of model_train */
+
+static int64_t number(const char *name, int64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+/* Whether the fault belongs here and now. */
+static bool due(const char *place)
+{
+    const char *at = getenv("FAULT_AT");
+    int64_t begin = number("FAULT_STEP", 0);
+    return at && strcmp(at, place) == 0 && number("OMPI_COMM_WORLD_RANK", 0) == number("FAULT_RANK", 0) &&
+           step >= begin && step < begin + number("FAULT_TIMES", 1);
+}
+
+/* Sends the signal; once for a step, however often the place is passed in it. */
+static void strike(const char *place)
+{
+    static int64_t struck = -1;
+    int signal_number = (int)number("FAULT_DO", 0);
+    if (signal_number > 0 && struck != step && due(place)) {
+        struck = step;
+        raise(signal_number);
+    }
+}
+
+static double bad_number(void)
+{
+    const char *what = getenv("FAULT_DO");
+    return what && strcmp(what, "inf") == 0 ? INFINITY : NAN;
+}
+
+/* ---- a step ---- */
+
+void __real_model_train(struct model *model, const struct window *window, int64_t now, float *const *node_grads,
+                        struct model_loss *loss);
+void __wrap_model_train(struct model *model, const struct window *window, int64_t now, float *const *node_grads,
+                        struct model_loss *loss);
+void __wrap_model_train(struct model *model, const struct window *window, int64_t now, float *const *node_grads,
+                        struct model_loss *loss)
+{
+    step = now;
+    __real_model_train(model, window, now, node_grads, loss);
+    if (due("gradient"))
+        node_grads[0][5] = (float)bad_number();
+    if (due("loss"))
+        *(double *)loss->group = bad_number();
+    if (due("state")) {
+        static float state[1 << 16];
+        model_state_get(model, 0, state);
+        state[3] = (float)bad_number();
+        model_state_set(model, 0, state);
+    }
+}
+
+void __real_layer_forward(struct model *model, int l, const struct window *window);
+void __wrap_layer_forward(struct model *model, int l, const struct window *window);
+void __wrap_layer_forward(struct model *model, int l, const struct window *window)
+{
+    strike("forward");
+    __real_layer_forward(model, l, window);
+}
+
+void __real_layer_backward(struct model *model, int l, const struct window *window);
+void __wrap_layer_backward(struct model *model, int l, const struct window *window);
+void __wrap_layer_backward(struct model *model, int l, const struct window *window)
+{
+    strike("backward");
+    __real_layer_backward(model, l, window);
+}
+
+/* Both ways of the reducer; a rank that ends here leaves others inside the exchange. */
+void __real_comm_exchange(const struct comm *comm, int peer, const void *send, size_t send_bytes, void *receive,
+                          size_t receive_bytes);
+void __wrap_comm_exchange(const struct comm *comm, int peer, const void *send, size_t send_bytes, void *receive,
+                          size_t receive_bytes);
+void __wrap_comm_exchange(const struct comm *comm, int peer, const void *send, size_t send_bytes, void *receive,
+                          size_t receive_bytes)
+{
+    strike("reduction");
+    __real_comm_exchange(comm, peer, send, send_bytes, receive, receive_bytes);
+}
+
+void __real_comm_alltoallv(const struct comm *comm, const void *send, const size_t *send_bytes,
+                           const size_t *send_offset, void *receive, const size_t *receive_bytes,
+                           const size_t *receive_offset);
+void __wrap_comm_alltoallv(const struct comm *comm, const void *send, const size_t *send_bytes,
+                           const size_t *send_offset, void *receive, const size_t *receive_bytes,
+                           const size_t *receive_offset);
+void __wrap_comm_alltoallv(const struct comm *comm, const void *send, const size_t *send_bytes,
+                           const size_t *send_offset, void *receive, const size_t *receive_bytes,
+                           const size_t *receive_offset)
+{
+    strike("reduction");
+    __real_comm_alltoallv(comm, send, send_bytes, send_offset, receive, receive_bytes, receive_offset);
+}
+
+void __real_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+                             int threads);
+void __wrap_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+                             int threads);
+void __wrap_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+                             int threads)
+{
+    strike("update");
+    __real_optimizer_update(optimizer, values, grad, scale, lr, threads);
+    size_t weight = optimizer->table->param[1].offset + 5; /* of the first layer */
+    if (due("weight"))
+        values[weight] = (float)bad_number();
+    if (due("unused weight")) /* of a token that never occurs */
+        values[7] = (float)bad_number();
+    if (due("bit"))
+        values[weight] = nextafterf(values[weight], 1e9f);
+    if (due("slot"))
+        optimizer->slot[0][weight] = nextafterf(optimizer->slot[0][weight], 1e9f);
+}
+
+/* ---- validation ---- */
+
+void __real_model_forward(struct model *model, const struct window *window, int64_t now, struct model_loss *loss);
+void __wrap_model_forward(struct model *model, const struct window *window, int64_t now, struct model_loss *loss);
+void __wrap_model_forward(struct model *model, const struct window *window, int64_t now, struct model_loss *loss)
+{
+    strike("validation");
+    __real_model_forward(model, window, now, loss);
+}
+
+/* ---- a checkpoint, in the order of events ---- */
+
+enum status __real_h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
+                            const void *data, struct error *e);
+enum status __wrap_h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
+                            const void *data, struct error *e);
+enum status __wrap_h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
+                            const void *data, struct error *e)
+{
+    strike("contents");
+    return __real_h5_write(file, path, type, start, count, data, e);
+}
+
+enum status __real_file_write_new(const char *path, const void *data, size_t bytes, struct error *e);
+enum status __wrap_file_write_new(const char *path, const void *data, size_t bytes, struct error *e);
+enum status __wrap_file_write_new(const char *path, const void *data, size_t bytes, struct error *e)
+{
+    if (due("half-written")) { /* as a crash in the middle of the write leaves it */
+        (void)__real_file_write_new(path, data, bytes / 2, e);
+        strike("half-written");
+    }
+    return __real_file_write_new(path, data, bytes, e);
+}
+
+enum status __real_checkpoint_verify(const char *path, struct error *e);
+enum status __wrap_checkpoint_verify(const char *path, struct error *e);
+enum status __wrap_checkpoint_verify(const char *path, struct error *e)
+{
+    strike("written");
+    return __real_checkpoint_verify(path, e);
+}
+
+enum status __real_file_commit(const char *temporary, const char *path, const struct file_guard *guard,
+                               struct error *e);
+enum status __wrap_file_commit(const char *temporary, const char *path, const struct file_guard *guard,
+                               struct error *e);
+enum status __wrap_file_commit(const char *temporary, const char *path, const struct file_guard *guard,
+                               struct error *e)
+{
+    strike("renaming");
+    enum status status = __real_file_commit(temporary, path, guard, e);
+    strike("renamed");
+    return status;
+}
