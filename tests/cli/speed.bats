@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# The scripts that measure speed: that they run and report. What they measure is for people.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    tools="$BATS_TEST_DIRNAME/../../tools"
+    if [ -n "${UNROLL_TEST_SHORT:-}" ]; then skip "nothing here that is not tested elsewhere"; fi
+    cd "$BATS_TEST_TMPDIR"
+}
+
+@test "tools/benchmark prints tables and writes JSON" {
+    run -0 --separate-stderr "$tools/benchmark" --unroll "$UNROLL" --settings AH --threads 1 --ranks 2 --rounds 1 \
+        --steps 1 --json b.json
+    [[ "$output" == *"| A: lstm 2x128, V 65, B 50, T 50 |"* ]]
+    [[ "$output" == *"| H: rnn-tanh 1x100, V 8000, B 1, T 25 |"*"| - |"* ]] # one lane has no two ranks
+    [[ "$output" == *"exact costs"* ]]
+    [[ "$output" == *"recurrent forward"* ]]
+    /usr/bin/python3 -c 'import json
+measured = json.load(open("b.json"))["measurements"]
+assert {(m["setting"], m["ranks"], m["reduction"]) for m in measured} == {
+    ("A", 1, "exact"), ("A", 2, "exact"), ("A", 1, "fast"), ("A", 2, "fast"), ("H", 1, "exact")}, measured
+assert all(run["ranks"] == m["ranks"] and run["steps"] == 1 for m in measured for run in m["runs"])'
+}
+
+@test "tools/benchmark: mistakes are told" {
+    run -66 --separate-stderr "$tools/benchmark" --unroll no/such/program
+    [[ "$stderr" == "unroll: cannot run 'no/such/program'"* ]]
+    run -64 --separate-stderr "$tools/benchmark" --unroll "$UNROLL" --settings AX
+    [[ "$stderr" == *"'X'"* ]]
+    run -64 --separate-stderr "$tools/benchmark" --unroll "$UNROLL" --threads one
+    [[ "$stderr" == *"'one'"* ]]
+}
+
+@test "tools/compare-pytorch without PyTorch is 69, and says what to install" {
+    run -69 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python false
+    [[ "$stderr" == *"python3-torch"*"--python"* ]]
+    run -0 "$tools/compare-pytorch" --help
+    [[ "$output" == *"--vocab-size"* ]]
+}
+
+@test "tools/compare-pytorch compares a model of one's own" {
+    /usr/bin/python3 -c 'import torch' 2>/dev/null || skip "no PyTorch"
+    run -0 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python /usr/bin/python3 --cell gru --layers 1 \
+        --hidden 24 --vocab-size 50 --batch 4 --bptt 5 --dropout 0.1 --tied --optimizer adam --clip 0 --threads 1 \
+        --ranks 0 --pairs 1 --seconds 0.1 --no-tuning --json c.json
+    [[ "$output" == *"| model: gru 1x24, V 50, B 4, T 5 |"* ]]
+    [[ "$output" == *"How PyTorch was set up:"*"malloc keeps memory"* ]]
+    /usr/bin/python3 -c 'import json
+result = json.load(open("c.json"))["results"][0]
+assert result["ratio"] > 0 and result["pytorch_peak_rss_bytes"] > result["unroll_peak_rss_bytes"], result
+assert abs(result["pairs"][0]["pytorch"]["loss_first"] - result["pairs"][0]["unroll"]["loss_first"]) < 0.3, result'
+}

@@ -1,0 +1,122 @@
+/* The yardstick of `tools/compare-pytorch --onednn`: one LSTM layer, forward and backward over a window, by oneDNN's
+ * primitives. Input and hidden width are both H; gradients of input, weights and bias are computed; weights are in the
+ * primitive's own layout beforehand, so that packing is not counted.
+ *
+ *     onednn_lstm H BATCH BPTT SECONDS        threads by OMP_NUM_THREADS
+ *
+ * Prints milliseconds for each window: the median of five repetitions. */
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <unordered_map>
+#include <vector>
+
+#include <dnnl.hpp>
+
+#if DNNL_VERSION_MAJOR != 2
+#error "written for oneDNN 2: version 3 makes primitives in another way"
+#endif
+
+using dnnl::memory;
+using tag = memory::format_tag;
+
+namespace
+{
+
+memory::desc any(const memory::dims &dims)
+{
+    return {dims, memory::data_type::f32, tag::any};
+}
+
+/* Memory of that layout, filled with small numbers. */
+memory make(const memory::desc &desc, const dnnl::engine &engine)
+{
+    memory made(desc, engine);
+    float *values = static_cast<float *>(made.get_data_handle());
+    for (size_t i = 0; i < desc.get_size() / sizeof(float); i++)
+        values[i] = (static_cast<float>(i * 7919 % 1000) / 1000 - 0.5f) * 0.1f;
+    return made;
+}
+
+double seconds_now()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        std::fprintf(stderr, "usage: onednn_lstm H BATCH BPTT SECONDS\n");
+        return 64;
+    }
+    const memory::dim H = std::atoi(argv[1]), B = std::atoi(argv[2]), T = std::atoi(argv[3]);
+    const double wanted = std::atof(argv[4]);
+    if (H < 1 || B < 1 || T < 1 || !(wanted > 0)) {
+        std::fprintf(stderr, "onednn_lstm: all sizes must be positive\n");
+        return 64;
+    }
+    const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+    dnnl::stream stream(engine);
+    const memory::desc rows({T, B, H}, memory::data_type::f32, tag::tnc),
+        state({1, 1, B, H}, memory::data_type::f32, tag::ldnc);
+    const memory::desc weights = any({1, 1, H, 4, H}), bias({1, 1, 4, H}, memory::data_type::f32, tag::ldgo);
+    const auto direction = dnnl::rnn_direction::unidirectional_left2right;
+
+    const dnnl::lstm_forward::primitive_desc forward(
+        {dnnl::prop_kind::forward_training, direction, rows, state, state, weights, weights, bias, rows, state, state},
+        engine);
+    const dnnl::lstm_backward::primitive_desc backward(
+        {dnnl::prop_kind::backward, direction, rows, state, state, weights, weights, bias, rows, state, state, rows,
+         state, state, weights, weights, bias, rows, state, state},
+        engine, forward);
+
+    const memory workspace = make(forward.workspace_desc(), engine);
+    const memory b = make(bias, engine), x = make(rows, engine), y = make(rows, engine);
+    const memory h0 = make(state, engine), c0 = make(state, engine), h = make(state, engine), c = make(state, engine);
+    std::unordered_map<int, memory> forward_arguments = {
+        {DNNL_ARG_SRC_LAYER, x},
+        {DNNL_ARG_SRC_ITER, h0},
+        {DNNL_ARG_SRC_ITER_C, c0},
+        {DNNL_ARG_WEIGHTS_LAYER, make(forward.weights_layer_desc(), engine)},
+        {DNNL_ARG_WEIGHTS_ITER, make(forward.weights_iter_desc(), engine)},
+        {DNNL_ARG_BIAS, b},
+        {DNNL_ARG_DST_LAYER, y},
+        {DNNL_ARG_DST_ITER, h},
+        {DNNL_ARG_DST_ITER_C, c},
+        {DNNL_ARG_WORKSPACE, workspace},
+    };
+    std::unordered_map<int, memory> backward_arguments = forward_arguments;
+    backward_arguments[DNNL_ARG_WEIGHTS_LAYER] = make(backward.weights_layer_desc(), engine);
+    backward_arguments[DNNL_ARG_WEIGHTS_ITER] = make(backward.weights_iter_desc(), engine);
+    for (int argument : {DNNL_ARG_DIFF_SRC_LAYER, DNNL_ARG_DIFF_DST_LAYER})
+        backward_arguments[argument] = make(rows, engine);
+    for (int argument :
+         {DNNL_ARG_DIFF_SRC_ITER, DNNL_ARG_DIFF_SRC_ITER_C, DNNL_ARG_DIFF_DST_ITER, DNNL_ARG_DIFF_DST_ITER_C})
+        backward_arguments[argument] = make(state, engine);
+    backward_arguments[DNNL_ARG_DIFF_WEIGHTS_LAYER] = make(backward.diff_weights_layer_desc(), engine);
+    backward_arguments[DNNL_ARG_DIFF_WEIGHTS_ITER] = make(backward.diff_weights_iter_desc(), engine);
+    backward_arguments[DNNL_ARG_DIFF_BIAS] = make(backward.diff_bias_desc(), engine);
+
+    const dnnl::lstm_forward run_forward(forward);
+    const dnnl::lstm_backward run_backward(backward);
+    auto time = [&](int windows) {
+        const double begin = seconds_now();
+        for (int i = 0; i < windows; i++) {
+            run_forward.execute(stream, forward_arguments);
+            run_backward.execute(stream, backward_arguments);
+        }
+        stream.wait();
+        return (seconds_now() - begin) / windows;
+    };
+    time(2);
+    const int repetitions = 5, windows = std::max(1, static_cast<int>(wanted / repetitions / time(2)));
+    std::vector<double> times;
+    for (int i = 0; i < repetitions; i++)
+        times.push_back(time(windows));
+    std::sort(times.begin(), times.end());
+    std::printf("%.6f\n", 1000 * times[repetitions / 2]);
+    return 0;
+}

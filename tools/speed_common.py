@@ -1,0 +1,150 @@
+"""What tools/benchmark and tools/compare-pytorch share: the settings, running `unroll bench`, medians, tables."""
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+
+
+def setting(cell, layers, hidden, vocab_size, batch, bptt):
+    return dict(cell=cell, layers=layers, embedding=hidden, hidden=hidden, tied=False, vocab_size=vocab_size,
+                batch=batch, bptt=bptt, dropout=0.0, optimizer="sgd", clip=5.0)
+
+
+# From character models to the sizes of the papers: A, B char-rnn; C, D Zaremba et al. 2014; G, H Mikolov et al. 2010.
+SETTINGS = {
+    "A": setting("lstm", 2, 128, 65, 50, 50),
+    "B": setting("lstm", 2, 512, 65, 50, 50),
+    "C": setting("lstm", 2, 650, 10000, 20, 35),
+    "D": setting("lstm", 2, 1500, 10000, 20, 35),
+    "E": setting("lstm", 1, 1024, 10000, 64, 64),
+    "F": setting("gru", 1, 512, 10000, 32, 35),
+    "G": setting("rnn-tanh", 1, 100, 8000, 32, 25),
+    "H": setting("rnn-tanh", 1, 100, 8000, 1, 25),
+}
+
+
+def fail(status, message):
+    print("unroll: " + message, file=sys.stderr)
+    sys.exit(status)
+
+
+def describe(options):
+    return "%s %dx%d, V %d, B %d, T %d" % (options["cell"], options["layers"], options["hidden"], options["vocab_size"],
+                                          options["batch"], options["bptt"])
+
+
+def find_unroll(path):
+    if not os.access(path, os.X_OK):
+        fail(66, "cannot run '%s': no such program; run 'make' first, or name it with --unroll" % path)
+    return os.path.abspath(path)
+
+
+def arguments(options):
+    """The options as the program takes them."""
+    words = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            words += [flag] if value else []
+        elif not (name == "clip" and value == 0):
+            words += [flag, "%.17g" % value if isinstance(value, float) else str(value)]
+        else:
+            words += ["--clip", "none"]
+    return words
+
+
+def launcher(ranks, threads):
+    """mpirun with each rank on cores of its own; $MPIRUN replaces it (`-n RANKS` is appended)."""
+    if ranks == 1:
+        return []
+    default = "mpirun --map-by slot:PE=%d" % threads
+    return shlex.split(os.environ.get("MPIRUN", default)) + ["-n", str(ranks)]
+
+
+def environment(threads):
+    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # containers: Open MPI asks twice
+        env.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    env.setdefault("OMPI_MCA_btl_vader_single_copy_mechanism", "none")  # what containers forbid is complained about
+    env.setdefault("OMPI_MCA_plm_rsh_agent", "false")  # all ranks are here
+    return env
+
+
+def run_json(command, env, path, what):
+    """Runs a command that leaves a JSON object in `path`; its failure ends the program."""
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout + done.stderr)
+        fail(70 if done.returncode < 0 else done.returncode,
+             "%s failed with status %d: %s" % (what, done.returncode, " ".join(map(shlex.quote, command))))
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def run_bench(unroll, options, ranks, threads, steps=0, reduction="exact"):
+    """One `unroll bench`: its JSON object."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "bench.json")
+        command = launcher(ranks, threads) + [unroll, "bench"] + arguments(options)
+        command += ["--threads", str(threads), "--reduction", reduction, "--json", path]
+        if steps:
+            command += ["--steps", str(steps)]
+        return run_json(command, environment(threads), path, "'unroll bench'")
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def host():
+    """What the figures were measured on."""
+    name = ""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    name = line.split(":", 1)[1].strip()
+                    break
+    except OSError:
+        pass
+    return {"processor": name, "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
+
+
+def table(header, rows):
+    """A Markdown table: the first column to the left, numbers to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def write_json(path, value):
+    text = json.dumps(value, indent=1) + "\n"
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        fail(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
+
+
+def choose_settings(text):
+    chosen = [name for name in text.replace(",", "").upper()]
+    unknown = [name for name in chosen if name not in SETTINGS]
+    if unknown or not chosen:
+        fail(64, "unknown setting '%s'; use letters of %s" % ("".join(unknown), "".join(SETTINGS)))
+    return chosen
+
+
+def numbers(text):
+    try:
+        values = [int(word) for word in text.split(",") if word]
+    except ValueError:
+        values = []
+    if any(value < 1 for value in values):
+        values = []
+    if not values and text not in ("", "0"):
+        fail(64, "bad value '%s'; write numbers with commas between, such as 1,2" % text)
+    return values
