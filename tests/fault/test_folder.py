@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""The run directory fails: full, read-only, vanished, or taken over; and a log that nobody can read.
+
+A small tmpfs stands for the disk, which needs root and the right to mount; without them those tests are skipped.
+Oracles: the expected status and message, whole checkpoints, and that the run, once the fault is gone, ends in the bits of
+the run that nothing happened to.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+import unittest
+
+import harness
+
+
+def can_mount():
+    if os.geteuid() != 0:
+        return False
+    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp"), f"fault-mount-{os.getpid()}")
+    folder.mkdir()
+    try:
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], capture_output=True, check=False).returncode:
+            return False
+        subprocess.run(["umount", folder], check=True)
+        return True
+    finally:
+        folder.rmdir()
+
+
+MAY_MOUNT = can_mount()
+STEPS = 400  # of all runs here, with a checkpoint after every 10
+
+
+class Folder(harness.Case):
+    def options(self, **more):
+        chosen = {"cell": "lstm", "max_steps": STEPS, "eval_every": 35, "checkpoint_every": 10, "log_every": 5,
+                  "epochs": 99, **more}
+        return harness.small(**chosen)
+
+    def train(self, ranks, run, *more, **options):
+        return harness.run(ranks, "train", "--corpus", self.corpus, "--run", run, *self.options(**options), *more)
+
+    def reference(self):
+        folder = harness.Case.shared / "reference"
+        if not folder.exists():
+            self.assertStatus(self.train(0, folder), 0)
+        return folder
+
+    def mount(self, *options):
+        disk = self.folder / "disk"
+        disk.mkdir(exist_ok=True)
+        if os.path.ismount(disk):
+            subprocess.run(["umount", disk], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(["size=4m", *options]), "tmpfs", disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], stderr=subprocess.DEVNULL, check=False)
+        return disk
+
+    def fill(self, disk, free):
+        """Fills the disk but for `free` bytes, also with what a job in progress gives back meanwhile."""
+        filler = disk / "filler"
+        with open(filler, "ab", buffering=0) as file:
+            for _ in range(10):
+                space = os.statvfs(disk)
+                with contextlib.suppress(OSError):
+                    file.write(b"\0" * (max(space.f_bavail - free // space.f_frsize, 0) * space.f_frsize))
+                time.sleep(0.02)
+        return filler
+
+    def fill_in_progress(self, ranks, share, *more, steps=STEPS, until=None, **how):
+        """A run whose disk gets full, but for a share of a checkpoint, once it has saved something."""
+        disk = self.mount()
+        run = disk / "run"
+        job = harness.Job(ranks, "train", "--corpus", self.corpus, "--run", run,
+                          *self.options(max_steps=steps), *more, **how)
+        job.pids()
+        while not job.finished() and harness.newest_step(run) < 10:
+            time.sleep(0.01)
+        filler = self.fill(disk, int((run / "latest").stat().st_size * share))
+        while until and not job.finished() and not until():
+            time.sleep(0.01)
+        if until:
+            filler.unlink()
+        return run, filler, job.wait(), job
+
+    def full_disk(self, ranks, share, *more, words):
+        run, filler, result, job = self.fill_in_progress(ranks, share, *more)
+        self.assertStatus(result, harness.IO, *words)
+        self.assertGone(job)
+        self.assertWhole(run, at_least=1)
+        self.assertLess(harness.newest_step(run), STEPS)
+        filler.unlink()
+        self.assertStatus(self.train(3, run), 0)
+        self.assertSameRun(run, self.reference())
+        self.assertTidy(run)
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_full_disk_single_writer(self):
+        """Training goes on and tries again; at the end the status says that the last steps are not saved."""
+        for share in (0, 0.5, 0.99) if harness.LONG else (0, 0.99):
+            self.full_disk(2, share, "--checkpoint-writer", "single",
+                           words=["No space left on device", "training goes on", f"step {STEPS}/{STEPS}"])
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_full_disk_parallel_writer(self):
+        for share in (0, 0.5, 0.99) if harness.LONG else (0.5,):
+            self.full_disk(2, share, "--checkpoint-writer", "parallel", words=["cannot write"])
+
+    def test_file_size_limit_parallel_writer(self):
+        """Failing in the middle of a parallel file, which no look beforehand can foresee: all ranks end, nothing hangs."""
+        run = self.folder / "run"
+        self.assertStatus(self.train(2, run, "--checkpoint-writer", "parallel", max_steps=10), 0)
+        size = (run / "latest").stat().st_size
+        for share in (0.1, 0.5, 0.95) if harness.LONG else (0.5,):
+            limited = self.folder / "limited"
+            limited.write_text(f'#!/bin/bash\ntrap "" XFSZ\nulimit -f {int(size * share) // 1024}\n'
+                               f'exec {harness.UNROLL} "$@"\n')
+            limited.chmod(0o755)
+            job = harness.Job(2, "train", "--corpus", self.corpus, "--run", run, *self.options(),
+                              "--checkpoint-writer", "parallel", program=str(limited), limit=60)
+            job.pids()
+            result = job.wait()
+            self.assertStatus(result, 74)
+            self.assertGone(job)
+            self.assertWhole(run, at_least=1)
+            self.assertEqual(harness.newest_step(run), 10)
+        self.assertStatus(self.train(3, run), 0)
+        self.assertSameRun(run, self.reference())
+        self.assertTidy(run)
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_disk_that_gets_room_again(self):
+        """A run that outlives a full disk ends as if nothing had happened, also in its record."""
+        log, steps = self.folder / "errors", 2000
+        run, _, result, _ = self.fill_in_progress(2, 0, steps=steps, errors=open(log, "w+b"),
+                                                  until=lambda: b"training goes on" in log.read_bytes())
+        self.assertStatus(result, 0, "No space left on device", "training goes on")
+        whole = self.folder / "whole"
+        self.assertStatus(self.train(0, whole, max_steps=steps), 0)
+        self.assertSameRun(run, whole)
+        self.assertTidy(run)
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_full_disk_at_the_start(self):
+        disk = self.mount()
+        self.fill(disk, 0)
+        result = self.train(2, disk / "run")
+        self.assertStatus(result, (73, 74), "No space left on device")
+        self.assertNotIn("step 1/", result.text)
+
+    def test_log_on_a_full_disk(self):
+        for ranks in (0, 2):
+            run = self.folder / f"run{ranks}"
+            result = harness.run(ranks, "train", "--corpus", self.corpus, "--run", run, *self.options(),
+                                 errors=open("/dev/full", "wb"))
+            self.assertStatus(result, 0)
+            self.assertSameRun(run, self.reference())
+
+    # ---- read-only or vanished ----
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_read_only(self):
+        """A new run and an old one: refused before the first step."""
+        disk = self.mount()
+        self.assertStatus(self.train(0, disk / "old", max_steps=10), 0)
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        for run in ("new", "old"):
+            for ranks in (0, 3):
+                result = self.train(ranks, disk / run)
+                self.assertStatus(result, 73, "Read-only file system", run)
+                self.assertNotIn("epoch 1", result.text)
+
+    def test_no_folder(self):
+        (self.folder / "file").write_text("not a folder\n")
+        result = self.train(2, self.folder / "file" / "run")
+        self.assertStatus(result, 73, "Not a directory")
+        self.assertNotIn("epoch 1", result.text)
+
+    def vanish(self, ranks, destroy, *words):
+        """What happens to the directory of a run in progress ends it at the next checkpoint."""
+        run, errors = self.folder / f"run{ranks}", open(self.folder / "errors", "w+b")
+        options = self.options(max_steps=1000000, epochs=1000000, log_every=50)
+        job = harness.Job(ranks, "train", "--corpus", self.corpus, "--run", run, *options, errors=errors, limit=60)
+        job.pids()
+        while not job.finished() and harness.newest_step(run) < 20:
+            time.sleep(0.01)
+        destroy(run)
+        result = job.wait()
+        self.assertStatus(result, 73, *words)
+        self.assertGone(job)
+        return run
+
+    def test_vanished(self):
+        """Deleted while the run goes on: nothing is written elsewhere, and nobody computes for a run that is lost."""
+        def remove(run):
+            moved = run.rename(run.with_suffix(".moved"))
+            shutil.rmtree(moved)
+        run = self.vanish(2, remove, "No such file or directory")
+        self.assertFalse((run / "checkpoints").exists())
+
+    def test_taken_over(self):
+        """Another job holds the lock now (its host was cut off from this one's): the first one changes nothing more."""
+        def take(run):
+            (run / "theirs").write_text("host elsewhere\npid 1\ntoken 0123456789abcdef0123456789abcdef\n")
+            (run / "theirs").rename(run / "lock")
+        run = self.vanish(2, take, "lost the lock of the run directory", "elsewhere")
+        newest = harness.newest_step(run)
+        self.assertIn("elsewhere", (run / "lock").read_text())
+        self.assertWhole(run, at_least=1)
+        (run / "lock").unlink()
+        self.assertEqual(harness.newest_step(run), newest)
+
+
+if __name__ == "__main__":
+    harness.main()
