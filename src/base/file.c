@@ -41,11 +41,11 @@ static enum status cannot_create(struct error *e, const char *path)
                      "cannot create '%s': %s; %s", path, strerror(error_number), advice(error_number));
 }
 
-static int open_again(const char *path, int flags, mode_t mode)
+int file_open(const char *path, int flags, unsigned mode)
 {
     int fd;
     do
-        fd = open(path, flags | O_CLOEXEC, mode);
+        fd = open(path, flags | O_CLOEXEC, (mode_t)mode);
     while (fd < 0 && errno == EINTR);
     return fd;
 }
@@ -94,7 +94,7 @@ static enum status sync_folder_of(const char *path, struct error *e)
         snprintf(folder, sizeof folder, ".");
     else
         snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    int fd = open_again(folder, O_RDONLY | O_DIRECTORY, 0);
+    int fd = file_open(folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return failed(e, "open", folder);
     int result;
@@ -125,7 +125,7 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
 
 enum status file_write_new(const char *path, const void *data, size_t bytes, struct error *e)
 {
-    int fd = open_again(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd < 0)
         return cannot_create(e, path);
     enum status status = file_write_at(fd, path, data, bytes, 0, e);
@@ -186,7 +186,7 @@ enum status file_write_report(const char *path, const void *data, size_t bytes, 
     int fd = stat(path, &there) == 0 ? standard_stream(&there) : -1; /* opened anew, it would begin at its start */
     if (fd >= 0)
         return write_stream(fd, path, data, bytes, e);
-    fd = open_again(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd < 0)
         return cannot_create(e, path);
     enum status status = write_stream(fd, path, data, bytes, e);
@@ -197,7 +197,7 @@ enum status file_write_report(const char *path, const void *data, size_t bytes, 
 
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e)
 {
-    int fd = open_again(path, O_RDONLY, 0);
+    int fd = file_open(path, O_RDONLY, 0);
     if (fd < 0)
         return failed(e, "open", path);
     size_t length = 0;

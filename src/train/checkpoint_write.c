@@ -294,7 +294,7 @@ static enum status check_space(const char *path, int64_t need, struct error *e)
 
 static enum status sync_path(const char *path, struct error *e)
 {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = file_open(path, O_RDWR, 0);
     if (fd < 0)
         return error_set(e, status_of_errno(errno), "cannot open '%s': %s; check the file system", path,
                          strerror(errno));

@@ -27,7 +27,7 @@ enum status metrics_open(const char *path, struct metrics **out, struct error *e
         return STATUS_OS;
     CHECK(strlen(path) < sizeof metrics->path);
     memcpy(metrics->path, path, strlen(path) + 1);
-    metrics->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    metrics->fd = file_open(path, O_WRONLY | O_CREAT, 0666);
     struct stat entry = {.st_size = 0};
     if (metrics->fd < 0 || fstat(metrics->fd, &entry) != 0) {
         enum status status = error_set(e, errno == EIO || errno == ENOSPC ? STATUS_IO : STATUS_CANTCREATE,

@@ -154,7 +154,7 @@ static void describe_holder(const char *held, char text[400])
 /* O_EXCL decides between jobs that come at the same time. EEXIST is left in errno. */
 static bool create(const struct run_lock *lock, const char *text, enum status *status, struct error *e)
 {
-    int fd = open(lock->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int fd = file_open(lock->path, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {
         if (errno != EEXIST)
             *status = error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,

@@ -42,13 +42,16 @@ static bool validation_due(const struct trainer *trainer)
     return every > 0 ? progress->step % every == 0 : progress->window == 0;
 }
 
-static bool checkpoint_due(const struct trainer *trainer)
+/* While steps are being skipped nothing is saved: if the run diverges, the newest checkpoint is from before. */
+static bool checkpoint_due(struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
     if (progress->step == 0 || trainer_is_saved(trainer))
         return false;
     int64_t every = trainer->config->checkpoint_every;
-    return every > 0 ? progress->step % every == 0 : progress->window == 0;
+    if (every > 0 ? progress->step % every == 0 : progress->window == 0)
+        trainer->save_owed = true;
+    return trainer->save_owed && progress->skipped_in_row == 0;
 }
 
 /* Why the run has ended by its own rules, NULL if it has not. */
@@ -96,8 +99,13 @@ static enum status validate(struct trainer *trainer, struct error *e)
 static enum status stop(struct trainer *trainer, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
-    char why[48];
-    enum status status = trainer_is_saved(trainer) ? STATUS_OK : trainer_save(trainer, e);
+    char why[48], saved[64] = "with a checkpoint";
+    enum status status = STATUS_OK;
+    if (progress->skipped_in_row > 0)
+        snprintf(saved, sizeof saved, "while steps were skipped, its last checkpoint is of step %" PRId64,
+                 trainer->saved_step > 0 ? trainer->saved_step : 0);
+    else if (!trainer_is_saved(trainer))
+        status = trainer_save(trainer, e);
     if (!status && trainer->save_status) {
         *e = trainer->save_error;
         status = trainer->save_status;
@@ -109,8 +117,8 @@ static enum status stop(struct trainer *trainer, struct error *e)
     else
         snprintf(why, sizeof why, "%s was received", signals_name(trainer->request - REQUEST_SIGNAL));
     return error_set(e, STATUS_STOPPED,
-                     "stopped at step %" PRId64 " of %" PRId64 " with a checkpoint: %s; run the same command again to go on",
-                     progress->step, trainer_total_steps(trainer), why);
+                     "stopped at step %" PRId64 " of %" PRId64 " %s: %s; run the same command again to go on",
+                     progress->step, trainer_total_steps(trainer), saved, why);
 }
 
 static enum status evaluate_test(struct trainer *trainer, struct error *e)

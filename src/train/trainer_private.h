@@ -52,6 +52,7 @@ struct trainer {
     size_t *state_bytes, *state_offset;  /* [ranks] of one state */
     int64_t saved_step;                  /* of the newest checkpoint on disk, -1 if there is none ... */
     int64_t saved_valid_step;            /* ... and its valid_step: it may have been taken before a validation */
+    bool save_owed;                      /* a checkpoint was due while steps were being skipped */
     enum status save_status;             /* of the last attempt; the message is in save_error */
     enum status best_status;
     struct error save_error, best_error;

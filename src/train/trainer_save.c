@@ -150,6 +150,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          "diverged: parameters are not finite at step %lld, they were not saved; use a lower --lr or "
                          "--clip", (long long)trainer->progress.step);
     trainer_beat(trainer, "checkpoint");
+    trainer->save_owed = false;
     gather_states(trainer);
     char path[FILE_PATH_MAX] = "";
     struct error reason = {STATUS_OK, ""};

@@ -19,7 +19,7 @@ static enum status digest_file(const char *path, struct digest *digest, struct e
     char *piece = mem_alloc(size, 1, "a piece of a file", e);
     if (!piece)
         return STATUS_OS;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = file_open(path, O_RDONLY, 0);
     ssize_t got = fd < 0 ? -1 : 1;
     while (got > 0) {
         got = read(fd, piece, size);

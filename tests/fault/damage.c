@@ -1,7 +1,7 @@
 /* damage CHECKPOINT SCRATCH EVERY: does any damage to a checkpoint go unnoticed?
  *
- * One bit is flipped in every EVERY-th byte of the metadata (1: in every byte) and in 1000 places of the numbers, and the
- * file is cut at every 4 KiB. checkpoint_verify, and checkpoint_read as resuming does it, must refuse each with
+ * One bit is flipped in every EVERY-th byte of the metadata (1: in every byte) and in 1000 places of the numbers, and
+ * the file is cut at every 4 KiB. checkpoint_verify, and checkpoint_read as resuming does it, must refuse each with
  * STATUS_CHECKPOINT. A child does the work on the copy SCRATCH, so that a crash or a hang is a finding like others.
  * Says how many were tried; ends with 1 if any was accepted or did not end well. */
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* unroll-faulty: the program, linked so that calls between its rooms pass through here (ld --wrap), where a fault strikes
- * at a known place of a known step on one rank. The product itself knows nothing of it. Asked for by the environment:
+/* unroll-faulty: the program, linked so that calls between its rooms pass through here (ld --wrap), where a fault
+ * strikes at a known place of a known step on one rank. The product itself knows nothing of it. Asked for by the environment:
  *   FAULT_DO     a signal's number, which the process sends to itself; or nan, inf: what is put into a number
  *   FAULT_AT     a place: one of those named in strike() and spoil() below
  *   FAULT_STEP   training step at which it happens, from 0; validation and checkpoints follow the step of that number

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The number of ranks and threads is never a hyperparameter: the same run gives the same bits on any of them.
 
-Every run has dropout, a batch that few rank counts divide, and a ragged last window in each epoch; 200 steps are one and a
-half epochs. Compared are the whole of metrics.jsonl, byte for byte, and the digest of the final parameters.
+Every run has dropout, a batch that few rank counts divide, and a ragged last window in each epoch; 200 steps are one
+and a half epochs. Compared are the whole of metrics.jsonl, byte for byte, and the digest of the final parameters.
 """
 import itertools
 import unittest
@@ -44,7 +44,7 @@ class Exact(harness.Case):
 
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_all(self):
-        """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place several times."""
+        """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place often."""
         models = itertools.product(CELLS, [1, 2], [None, True], [("adam", 0.01), ("sgd", 0.1)])
         for index, (cell, layers, tied, (optimizer, lr)) in enumerate(models):
             self.compare(PLACES[index % 3::3], cell=cell, layers=layers, tied=tied, optimizer=optimizer, lr=lr)

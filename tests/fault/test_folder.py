@@ -2,8 +2,8 @@
 """The run directory fails: full, read-only, vanished, or taken over; and a log that nobody can read.
 
 A small tmpfs stands for the disk, which needs root and the right to mount; without them those tests are skipped.
-Oracles: the expected status and message, whole checkpoints, and that the run, once the fault is gone, ends in the bits of
-the run that nothing happened to.
+Oracles: the expected status and message, whole checkpoints, and that the run, once the fault is gone, ends in the bits
+of the run that nothing happened to.
 """
 import contextlib
 import os
@@ -109,7 +109,7 @@ class Folder(harness.Case):
             self.full_disk(2, share, "--checkpoint-writer", "parallel", words=["cannot write"])
 
     def test_file_size_limit_parallel_writer(self):
-        """Failing in the middle of a parallel file, which no look beforehand can foresee: all ranks end, nothing hangs."""
+        """Failing in the middle of a parallel file, which no look beforehand foresees: all ranks end, nothing hangs."""
         run = self.folder / "run"
         self.assertStatus(self.train(2, run, "--checkpoint-writer", "parallel", max_steps=10), 0)
         size = (run / "latest").stat().st_size

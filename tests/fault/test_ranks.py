@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Faults that strike ranks: killed in each phase of a step, asked to stop by signals or the clock, stopped dead, and other
-programs than the others. unroll-faulty (faults.c) makes a fault strike at a known place of a known step on one rank.
+"""Faults that strike ranks: killed in each phase of a step, asked to stop by signals or the clock, stopped dead, with
+numbers that are none, and other programs than the others. unroll-faulty (faults.c) makes a fault strike at a known place of
+a known step on one rank.
 
-Oracles: the expected status and message; all ranks are gone within ten seconds; every checkpoint that is there is whole;
-the run goes on from there, on another number of ranks, and ends in the bits of the run that nothing happened to.
+Oracles: the expected status and message; all ranks are gone within ten seconds; every checkpoint there is whole; the run goes on from there, on another number of ranks, and ends in the bits of the run that nothing happened to.
 """
 import signal
 import subprocess
@@ -12,7 +12,6 @@ import time
 import harness
 from harness import FAULTY, LONG
 
-KILLED = (137, 134, 143, 1, 205)  # what mpirun says of a job that lost a rank to a signal, or was killed itself
 MANY = 1000000
 
 
@@ -34,6 +33,9 @@ class Ranks(harness.Case):
         return harness.Job(ranks, "train", "--corpus", self.corpus, "--run", run or self.folder / "run",
                            *(self.options if options is None else options), *more, **how)
 
+    def fault(self, do, at, step, rank, times=1):
+        return {"FAULT_DO": do, "FAULT_AT": at, "FAULT_STEP": step, "FAULT_RANK": rank, "FAULT_TIMES": times}
+
     def goes_on(self, ranks):
         """Resumes without faults and ends like the reference."""
         result = self.start(ranks).wait()
@@ -47,8 +49,7 @@ class Ranks(harness.Case):
     def kill_at(self, place, step, rank, ranks, resumed_on, *more, newest):
         with self.subTest(place=place, rank=rank, ranks=ranks):
             folder = self.folder / "run"
-            job = self.start(ranks, *more, env={"FAULT_DO": int(signal.SIGKILL), "FAULT_AT": place, "FAULT_STEP": step,
-                                                "FAULT_RANK": rank})
+            job = self.start(ranks, *more, env=self.fault(int(signal.SIGKILL), place, step, rank))
             job.pids()
             result = job.wait()
             self.assertStatus(result, 137)
@@ -106,7 +107,8 @@ class Ranks(harness.Case):
     def stops(self, ranks, number, whom, resumed_on, status=75, again=False):
         """A long run that is asked to stop leaves a checkpoint of the step at which it stopped."""
         folder = self.folder / f"{signal.Signals(number).name}-{whom}"
-        options = harness.small(cell="gru", max_steps=MANY, checkpoint_every=MANY, eval_every=MANY, log_every=1, epochs=MANY)
+        options = harness.small(cell="gru", max_steps=MANY, checkpoint_every=MANY, eval_every=MANY, log_every=1,
+                                epochs=MANY)
         with self.subTest(signal=signal.Signals(number).name, whom=whom, ranks=ranks):
             job = self.start(ranks, options=options, run=folder, program=harness.UNROLL)
             job.pids()
@@ -149,7 +151,7 @@ class Ranks(harness.Case):
                 self.stops(3, number, "all", 1, again=True)
 
     def test_signal_to_mpirun(self):
-        """USR1 and USR2 are forwarded; on TERM and INT mpirun gives its ranks a second, and ends with its own status."""
+        """USR1 and USR2 are forwarded; on TERM and INT mpirun gives its ranks a second, and has a status of its own."""
         self.stops(2, signal.SIGUSR2, "mpirun", 1, again=True)
         if LONG:
             self.stops(3, signal.SIGUSR1, "mpirun", 1)
@@ -164,8 +166,7 @@ class Ranks(harness.Case):
         """The checkpoint in progress is ended first; the signal is obeyed at the same step, also if more follow."""
         for place in ("half-written", "written", "renamed") if LONG else ("half-written",):
             folder = self.folder / "run"
-            result = self.start(2, env={"FAULT_DO": int(signal.SIGUSR1), "FAULT_AT": place, "FAULT_STEP": 19,
-                                        "FAULT_RANK": 0, "FAULT_TIMES": 1}).wait()
+            result = self.start(2, env=self.fault(int(signal.SIGUSR1), place, 19, 0)).wait()
             self.assertStatus(result, 75, "SIGUSR1 was received")
             self.assertIn(harness.newest_step(folder), (20, 21))
             self.goes_on(3)
@@ -173,13 +174,12 @@ class Ranks(harness.Case):
 
     def test_second_signal_while_saving(self):
         """Asked to stop, and asked again while the checkpoint of the stop is written."""
-        result = self.start(2, env={"FAULT_DO": int(signal.SIGTERM), "FAULT_AT": "written", "FAULT_STEP": 0,
-                                    "FAULT_RANK": 0, "FAULT_TIMES": MANY}).wait()
+        again = self.fault(int(signal.SIGTERM), "written", 0, 0, MANY)
+        result = self.start(2, env=again).wait()
         self.assertStatus(result, 75, "SIGTERM was received")
         self.assertWhole(self.folder / "run", at_least=1)
         while result.status == 75:  # every checkpoint brings the next signal
-            result = self.start(3, env={"FAULT_DO": int(signal.SIGTERM), "FAULT_AT": "written", "FAULT_STEP": 0,
-                                        "FAULT_RANK": 0, "FAULT_TIMES": MANY}).wait()
+            result = self.start(3, env=again).wait()
             self.assertStatus(result, (75, 0))
         self.assertSameRun(self.folder / "run", self.reference)
 
@@ -200,7 +200,7 @@ class Ranks(harness.Case):
         for place, phase in [("reduction", "reduction"), ("forward", "exchange of losses")][:2 if LONG else 1]:
             errors = open(self.folder / "errors", "w+b")
             job = self.start(2, "--stall-timeout", 2, errors=errors, limit=60,
-                             env={"FAULT_DO": int(signal.SIGSTOP), "FAULT_AT": place, "FAULT_STEP": 23, "FAULT_RANK": 1})
+                             env=self.fault(int(signal.SIGSTOP), place, 23, 1))
             job.pids()
             end, text = time.monotonic() + 40, ""
             while time.monotonic() < end and not job.finished():
@@ -235,12 +235,12 @@ class Ranks(harness.Case):
 
     def spoil(self, place, what, ranks, *more, step=23, times=1):
         folder = self.folder / f"{place}-{what}-{ranks}-{times}"
-        result = self.start(ranks, *more, run=folder, env={"FAULT_DO": what, "FAULT_AT": place, "FAULT_STEP": step,
-                                                           "FAULT_RANK": max(ranks - 1, 0), "FAULT_TIMES": times}).wait()
+        result = self.start(ranks, *more, run=folder, env=self.fault(what, place, step, max(ranks - 1, 0), times)).wait()
         return folder, result
 
     def test_one_bad_step_is_skipped(self):
-        for place, what in [("gradient", "nan"), ("loss", "inf"), ("gradient", "inf"), ("loss", "nan")][:4 if LONG else 2]:
+        spoils = [("gradient", "nan"), ("loss", "inf"), ("gradient", "inf"), ("loss", "nan")]
+        for place, what in spoils if LONG else spoils[:2]:
             with self.subTest(place=place, what=what):
                 folder, result = self.spoil(place, what, 2)
                 self.assertStatus(result, 0, "not finite")
@@ -265,7 +265,7 @@ class Ranks(harness.Case):
         self.assertEqual([skip["step"] for skip in harness.records(folder, "skip")], [25])
 
     def test_bad_weight(self):
-        """A parameter that is not finite is never saved, be it on all ranks or on one, and whether losses show it or not."""
+        """A parameter that is not finite is never saved, on all ranks or on one, and whether losses show it or not."""
         for what in ("nan", "inf") if LONG else ("nan",):
             folder, result = self.spoil("weight", what, 2, step=27)
             self.assertStatus(result, 70, "replicas differ: at step 30 rank 1")

@@ -23,6 +23,9 @@ struct file_guard {
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
 
+/* open(2), closed on exec, that carries on when interrupted: -1 with errno on failure. */
+int file_open(const char *path, int flags, unsigned mode);
+
 /* Writes all bytes at `offset` of an open file called `path`. */
 enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e);
 /* fsync. After a failure nothing is known about what is on the disk. */

@@ -9,7 +9,7 @@
  * a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the same acts.
  *
  * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with STATUS_DIVERGED.
- * Parameters that are not finite are never saved. */
+ * Parameters that are not finite are never saved, and nothing is saved while steps are being skipped. */
 #ifndef UNROLL_TRAIN_TRAINER_H
 #define UNROLL_TRAIN_TRAINER_H
 
