@@ -99,7 +99,7 @@ static enum status validate(struct trainer *trainer, struct error *e)
 static enum status stop(struct trainer *trainer, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
-    char why[48], saved[64] = "with a checkpoint";
+    char why[48], saved[96] = "with a checkpoint";
     enum status status = STATUS_OK;
     if (progress->skipped_in_row > 0)
         snprintf(saved, sizeof saved, "while steps were skipped, its last checkpoint is of step %" PRId64,
