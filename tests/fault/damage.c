@@ -33,10 +33,10 @@ struct damage {
 };
 
 struct work {
-    const char *path;  /* of the copy */
+    const char *path; /* of the copy */
     unsigned char *bytes;
     int64_t size;
-    bool *is_number;   /* [size] byte of a dataset */
+    bool *is_number; /* [size] byte of a dataset */
     struct h5 *file;
     struct damage *list;
     int count;
@@ -181,8 +181,7 @@ int main(int argc, char **argv)
     int crashes = 0;
     load(&work, argv[1]);
     plan(&work, strtoll(argv[3], NULL, 10));
-    struct outcome *outcome =
-        mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct outcome *outcome = mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (outcome == MAP_FAILED)
         fail("mmap", NULL);
     write_copy(&work, work.size);

@@ -1,7 +1,8 @@
 /* unroll-faulty: the program, linked so that calls between its rooms pass through here (ld --wrap), where a fault
- * strikes at a known place of a known step on one rank. The product itself knows nothing of it. Asked for by the environment:
+ * strikes at a known place of a known step on one rank. The product itself knows nothing of it. Asked for by the
+ * environment:
  *   FAULT_DO     a signal's number, which the process sends to itself; or nan, inf: what is put into a number
- *   FAULT_AT     a place: one of those named in strike() and spoil() below
+ *   FAULT_AT     a place: one of those named in strike() and due() below
  *   FAULT_STEP   training step at which it happens, from 0; validation and checkpoints follow the step of that number
  *   FAULT_RANK   the rank that it happens on
  *   FAULT_TIMES  in how many steps in a row, 1 unless given */
@@ -183,8 +184,7 @@ enum status __real_file_commit(const char *temporary, const char *path, const st
                                struct error *e);
 enum status __wrap_file_commit(const char *temporary, const char *path, const struct file_guard *guard,
                                struct error *e);
-enum status __wrap_file_commit(const char *temporary, const char *path, const struct file_guard *guard,
-                               struct error *e)
+enum status __wrap_file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e)
 {
     strike("renaming");
     enum status status = __real_file_commit(temporary, path, guard, e);

@@ -1,8 +1,8 @@
 """What the fault tests share: small corpora, jobs under mpirun that can be killed rank by rank, and oracles.
 
 Every test file is a program of its own, run by tools/run-tests (kind `fault`), which sets UNROLL, the path of the
-program, and an Open MPI that puts up with more ranks than cores. UNROLL_TEST_LONG=1 (make check-fault) asks for the long
-loops. Names of tests may follow: `UNROLL=build/unroll tests/fault/test_kill.py Kill.test_kill`.
+program, and an Open MPI that puts up with more ranks than cores. UNROLL_TEST_LONG=1 (make check-fault) asks for the
+long loops. Names of tests may follow: `UNROLL=build/unroll tests/fault/test_kill.py Kill.test_kill`.
 """
 import contextlib
 import json

@@ -17,7 +17,8 @@ class Damage(harness.Case):
                            *harness.small(cell="lstm", **chosen), *more)
 
     def every_damage(self, path):
-        scratch = pathlib.Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else self.folder, f"damage-{os.getpid()}.h5")
+        scratch = pathlib.Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else self.folder,
+                               f"damage-{os.getpid()}.h5")
         try:
             done = subprocess.run(["timeout", "600", str(harness.PROGRAMS / "damage"), str(path), str(scratch),
                                    "1" if harness.LONG else "7"], capture_output=True, text=True, check=False)

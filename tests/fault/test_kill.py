@@ -2,8 +2,8 @@
 """A run that was killed is the run that was not: SIGKILL at random moments, resumed on other numbers of ranks.
 
 The run validates every 7 steps and saves every 5, has the plateau schedule, and ends by early stopping; the moments
-fall into steps, validation, saving and start-up alike. Each job may pass some checkpoints before it is killed, so that the
-test goes forward on any machine. Compared with the uninterrupted run: the whole of metrics.jsonl and the parameters.
+fall into steps, validation, saving and start-up alike. Each job may pass some checkpoints before it is killed, so that
+the test goes forward on any machine. Compared with the uninterrupted run: all of metrics.jsonl, and the parameters.
 """
 import os
 import random

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Faults that strike ranks: killed in each phase of a step, asked to stop by signals or the clock, stopped dead, with
-numbers that are none, and other programs than the others. unroll-faulty (faults.c) makes a fault strike at a known place of
-a known step on one rank.
+numbers that are none, and other programs than the others. unroll-faulty (faults.c) makes a fault strike at a known
+place of a known step on one rank.
 
-Oracles: the expected status and message; all ranks are gone within ten seconds; every checkpoint there is whole; the run goes on from there, on another number of ranks, and ends in the bits of the run that nothing happened to.
+Oracles: the expected status and message; all ranks are gone within ten seconds; every checkpoint there is whole; the
+run goes on from there, on another number of ranks, and ends in the bits of the run that nothing happened to.
 """
 import signal
 import subprocess
@@ -235,7 +236,8 @@ class Ranks(harness.Case):
 
     def spoil(self, place, what, ranks, *more, step=23, times=1):
         folder = self.folder / f"{place}-{what}-{ranks}-{times}"
-        result = self.start(ranks, *more, run=folder, env=self.fault(what, place, step, max(ranks - 1, 0), times)).wait()
+        fault = self.fault(what, place, step, max(ranks - 1, 0), times)
+        result = self.start(ranks, *more, run=folder, env=fault).wait()
         return folder, result
 
     def test_one_bad_step_is_skipped(self):
