@@ -39,17 +39,17 @@ static void compare(const char *what, double begin, size_t planned)
 {
 #if !defined __SANITIZE_ADDRESS__ /* it pads and keeps blocks */
     double measured = resident() - begin;
-    expect(fabs(measured - (double)planned) <= TOLERANCE * (double)planned + (1 << 20), what, (double)planned, measured);
+    expect(fabs(measured - (double)planned) <= TOLERANCE * (double)planned + (1 << 19), what, (double)planned, measured);
 #else
     (void)what, (void)begin, (void)planned, (void)resident;
 #endif
 }
 
-static void memory_is_as_planned(enum cell cell, int batch, int groups, enum optimizer_kind kind, bool tied,
+static void memory_is_as_planned(enum cell cell, int hidden, int batch, int groups, enum optimizer_kind kind, bool tied,
                                  enum reduction reduction)
 {
     struct plan_config config = {
-        .model = {.cell = cell, .layers = 2, .embedding = 512, .hidden = 512, .vocab = 9001, .tied = tied,
+        .model = {.cell = cell, .layers = 2, .embedding = hidden, .hidden = hidden, .vocab = 18 * hidden + 1, .tied = tied,
                   .dropout = 0.1},
         .batch = batch,
         .bptt = 35,
@@ -138,9 +138,12 @@ int main(void)
     if (comm_init(&comm, &e) != STATUS_OK)
         return 1;
     world = &comm;
-    memory_is_as_planned(CELL_LSTM, 20, 10, OPT_ADAM, false, REDUCTION_EXACT);
-    memory_is_as_planned(CELL_GRU, 7, 5, OPT_MOMENTUM, true, REDUCTION_EXACT);
-    memory_is_as_planned(CELL_RNN_TANH, 32, 16, OPT_SGD, false, REDUCTION_FAST);
+    comm_barrier(&comm);
+    (void)comm_sum(&comm, 1); /* what MPI takes at first use is not counted */
+    memory_is_as_planned(CELL_LSTM, 16, 20, 10, OPT_SGD, false, REDUCTION_EXACT); /* the reducer's buffers stand out */
+    memory_is_as_planned(CELL_LSTM, 512, 20, 10, OPT_ADAM, false, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_GRU, 512, 7, 5, OPT_MOMENTUM, true, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_RNN_TANH, 512, 32, 16, OPT_SGD, false, REDUCTION_FAST);
     steps_allocate_nothing(REDUCTION_EXACT);
     steps_allocate_nothing(REDUCTION_FAST);
     int64_t all = comm_sum(&comm, failures);
