@@ -83,7 +83,7 @@ class Kill(harness.Case):
 
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_other_schedules(self):
-        self.kill(3, schedule="cosine", cell="rnn-tanh", optimizer="momentum", patience=None, max_steps=600, layers=2,
+        self.kill(3, schedule="cosine", cell="rnn-tanh", optimizer="momentum", patience=None, max_steps=1500, layers=2,
                   eval_every=None, checkpoint_every=9)
 
 
