@@ -1,9 +1,11 @@
-/* The HDF5 file driver of the image and serial writers.
+/* The HDF5 file driver of the image and serial writers, and of the reader of files.
  *
  * HDF5 cannot close a file whose last writes fail: the close leaves a dangling file behind, and the library crashes on
  * it when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in
  * `failure` of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A
- * write into memory and one into a file go the same way. */
+ * write into memory and one into a file go the same way. *
+ * Reading goes through the descriptor that the reader has open anyway, and nothing is closed: HDF5 crashes in the same way
+ * when a close fails, even of a file that was only read. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,6 +25,7 @@ struct driver_file {
     H5FD_t base; /* HDF5's part; must be first */
     struct h5 *file;
     int fd;      /* -1: in memory */
+    bool reading; /* `fd` is the reader's */
     haddr_t eoa; /* end of the address space that HDF5 has given out */
     haddr_t eof; /* end of what was written */
 };
@@ -62,7 +65,7 @@ static bool image_reserve(struct h5 *file, size_t size)
 static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t maxaddr)
 {
     const struct driver_info *info = H5Pget_driver_info(access);
-    (void)flags, (void)maxaddr;
+    (void)maxaddr;
     if (!info)
         return NULL;
     struct driver_file *made = calloc(1, sizeof *made);
@@ -72,7 +75,11 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     }
     made->file = info->file;
     made->fd = -1;
-    if (!info->file->in_memory) {
+    made->reading = !(flags & H5F_ACC_TRUNC);
+    if (made->reading) {
+        made->fd = info->file->fd;
+        made->eof = (haddr_t)info->file->bytes;
+    } else if (!info->file->in_memory) {
         made->fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (made->fd < 0) {
             info->file->failure = errno;
@@ -86,7 +93,7 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
 static herr_t driver_close(H5FD_t *base)
 {
     struct driver_file *file = of(base);
-    if (file->fd >= 0 && close(file->fd) != 0 && file->file->failure == 0)
+    if (file->fd >= 0 && !file->reading && close(file->fd) != 0 && file->file->failure == 0)
         file->file->failure = errno;
     free(file);
     return 0;
@@ -139,7 +146,7 @@ static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t
         else if (errno != EINTR)
             file->file->failure = errno;
     }
-    return 0;
+    return file->reading && file->file->failure ? -1 : 0; /* a reader closes nothing that could crash */
 }
 
 static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
@@ -203,6 +210,6 @@ enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e)
     struct driver_info info = {file};
     file->driver = H5FDregister(&class);
     if (file->driver < 0 || H5Pset_driver(access, file->driver, &info) < 0)
-        return error_set(e, STATUS_INTERNAL, "cannot write '%s': HDF5 refuses the file driver", file->name);
+        return error_set(e, STATUS_INTERNAL, "cannot open '%s': HDF5 refuses the file driver", file->name);
     return STATUS_OK;
 }

@@ -319,7 +319,14 @@ enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out
         h5_discard(file);
         return status;
     }
-    return open_and_walk(file, path, H5Pcreate(H5P_FILE_ACCESS), out, e);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    status = access < 0 ? STATUS_OK : h5_use_driver(file, access, e);
+    if (status != STATUS_OK) {
+        (void)H5Pclose(access);
+        h5_discard(file);
+        return status;
+    }
+    return open_and_walk(file, path, access, out, e);
 }
 
 /* ---- images: HDF5 copies the caller's bytes unless its memory functions are replaced by ones that do not ---- */

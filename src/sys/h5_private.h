@@ -30,7 +30,7 @@ struct h5 {
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
     size_t objects, capacity;
-    hid_t driver;   /* of an image or serial file being written, see h5_driver.c */
+    hid_t driver;   /* of any file but a parallel one and an image being read, see h5_driver.c */
     int failure;    /* the first errno that its driver met; 0: none */
     bool in_memory; /* an image: */
     char *image;    /* [image_bytes] its bytes so far; owned */
@@ -48,7 +48,7 @@ void h5_discard(struct h5 *file);
 struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error *e);
 struct h5_object *h5_find_object(struct h5 *file, const char *path); /* NULL if there is none */
 
-/* Makes our own driver write the file that will be created with these access properties. */
+/* Makes our own driver serve the file that will be created or opened with these access properties. */
 enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e);
 
 /* Why HDF5's last call failed: its innermost message, or the system's words where an errno is in it. */

@@ -246,9 +246,12 @@ enum status run_lock_check(const struct run_lock *lock, struct error *e)
 {
     char now[RUN_LOCK_TEXT], holder[400];
     struct error reason;
-    if (file_read_text(lock->path, now, sizeof now, &reason))
+    enum status status = file_read_text(lock->path, now, sizeof now, &reason);
+    if (status == STATUS_NOINPUT)
         return error_set(e, STATUS_CANTCREATE, "lost the lock of the run directory: %.400s; nothing more is written",
                          reason.text);
+    if (status)
+        return error_set(e, status, "cannot tell who holds the run directory: %.400s", reason.text);
     if (same_field(now, lock->text, "token"))
         return STATUS_OK;
     describe_holder(now, holder);

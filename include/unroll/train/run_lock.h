@@ -24,7 +24,7 @@ struct run_lock {
 /* Takes the lock file `path`. Held by another: STATUS_CANTCREATE saying by whom and what to do. If a lock that was left
  * behind was replaced, `notice` [ERROR_TEXT] says so, else it is "". */
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e);
-/* STATUS_CANTCREATE if the lock is no longer ours. */
+/* STATUS_CANTCREATE if the lock is no longer ours; STATUS_IO or STATUS_OS if that cannot be told now. */
 enum status run_lock_check(const struct run_lock *lock, struct error *e);
 /* Shows that the holder lives; to be called every minute or so. */
 void run_lock_renew(const struct run_lock *lock);
