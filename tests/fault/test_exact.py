@@ -28,11 +28,13 @@ class Exact(harness.Case):
         return folder
 
     def compare(self, places, **options):
-        reference = self.train("reference", 1, 1, **options)
+        model = "-".join(str(options[name]) for name in sorted(options))
+        reference = self.train(f"{model}-reference", 1, 1, **options)
         self.assertEqual([record["step"] for record in harness.records(reference, "train")], list(range(1, 201)))
         for ranks, threads in places:
             with self.subTest(ranks=ranks, threads=threads, **options):
-                self.assertSameRun(self.train(f"r{ranks}t{threads}", ranks, threads, **options), reference)
+                self.assertSameRun(self.train(f"{model}-r{ranks}t{threads}", ranks, threads, **options),
+                                   reference)
 
     def test_few(self):
         """Each cell, and each number of ranks and threads, at least once."""
