@@ -36,9 +36,9 @@ static enum status failed(struct error *e, const char *verb, const char *path)
 static enum status cannot_create(struct error *e, const char *path)
 {
     int error_number = errno;
-    return error_set(e, error_number == ENOSPC || error_number == EDQUOT || error_number == EIO ? STATUS_IO
-                                                                                                : STATUS_CANTCREATE,
-                     "cannot create '%s': %s; %s", path, strerror(error_number), advice(error_number));
+    return error_set(
+        e, error_number == ENOSPC || error_number == EDQUOT || error_number == EIO ? STATUS_IO : STATUS_CANTCREATE,
+        "cannot create '%s': %s; %s", path, strerror(error_number), advice(error_number));
 }
 
 int file_open(const char *path, int flags, unsigned mode)

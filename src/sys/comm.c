@@ -193,8 +193,8 @@ static void exchange(const struct comm *comm, int destination, const char *send,
         size_t left_in = done < receive_bytes ? receive_bytes - done : 0;
         MPI_Sendrecv(left_out ? send + done : NULL, (int)(left_out < COMM_PIECE ? left_out : COMM_PIECE), MPI_BYTE,
                      left_out ? destination : MPI_PROC_NULL, TAG, left_in ? receive + done : NULL,
-                     (int)(left_in < COMM_PIECE ? left_in : COMM_PIECE), MPI_BYTE, left_in ? source : MPI_PROC_NULL, TAG,
-                     mpi_of(comm), MPI_STATUS_IGNORE);
+                     (int)(left_in < COMM_PIECE ? left_in : COMM_PIECE), MPI_BYTE, left_in ? source : MPI_PROC_NULL,
+                     TAG, mpi_of(comm), MPI_STATUS_IGNORE);
     }
 }
 
@@ -221,8 +221,7 @@ void comm_allgather(const struct comm *comm, const void *mine, size_t bytes, voi
     }
     if (bytes <= COMM_PIECE / (size_t)comm->size) {
         bool in_place = mine == (char *)all + (size_t)comm->rank * bytes;
-        MPI_Allgather(in_place ? MPI_IN_PLACE : mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE,
-                      mpi_of(comm));
+        MPI_Allgather(in_place ? MPI_IN_PLACE : mine, (int)bytes, MPI_BYTE, all, (int)bytes, MPI_BYTE, mpi_of(comm));
         return;
     }
     copy((char *)all + (size_t)comm->rank * bytes, mine, bytes);
@@ -230,8 +229,8 @@ void comm_allgather(const struct comm *comm, const void *mine, size_t bytes, voi
         comm_broadcast(comm, (char *)all + (size_t)root * bytes, bytes, root);
 }
 
-/* Fills the handle's arrays of ints; false if a number is too large for one (the same verdict on every rank, because all
- * know the same numbers). */
+/* Fills the handle's arrays of ints; false if a number is too large for one (the same verdict on every rank, because
+ * all know the same numbers). */
 static bool places_fit(const struct comm *comm, const size_t *bytes, const size_t *offset)
 {
     struct handle *handle = handle_of(comm);
@@ -313,8 +312,8 @@ void comm_scatterv(const struct comm *comm, const void *all, const size_t *bytes
 void comm_alltoallv(const struct comm *comm, const void *send, const size_t *send_bytes, const size_t *send_offset,
                     void *receive, const size_t *receive_bytes, const size_t *receive_offset)
 {
-    /* Pairwise: in round i everyone sends i ranks to the right. No rank knows all counts, so MPI's own call could not be
-     * chosen by their size. */
+    /* Pairwise: in round i everyone sends i ranks to the right. No rank knows all counts, so MPI's own call could not
+     * be chosen by their size. */
     int rank = comm->rank, size = comm->size;
     copy((char *)receive + receive_offset[rank], (const char *)send + send_offset[rank], send_bytes[rank]);
     for (int round = 1; round < size; round++) {

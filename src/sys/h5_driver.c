@@ -4,8 +4,8 @@
  * it when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in
  * `failure` of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A
  * write into memory and one into a file go the same way. *
- * Reading goes through the descriptor that the reader has open anyway, and nothing is closed: HDF5 crashes in the same way
- * when a close fails, even of a file that was only read. */
+ * Reading goes through the descriptor that the reader has open anyway, and nothing is closed: HDF5 crashes in the same
+ * way when a close fails, even of a file that was only read. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,10 +24,10 @@ struct driver_info { /* HDF5 copies this with the access properties */
 struct driver_file {
     H5FD_t base; /* HDF5's part; must be first */
     struct h5 *file;
-    int fd;      /* -1: in memory */
+    int fd;       /* -1: in memory */
     bool reading; /* `fd` is the reader's */
-    haddr_t eoa; /* end of the address space that HDF5 has given out */
-    haddr_t eof; /* end of what was written */
+    haddr_t eoa;  /* end of the address space that HDF5 has given out */
+    haddr_t eof;  /* end of what was written */
 };
 
 static struct driver_file *of(H5FD_t *base)

@@ -1,6 +1,6 @@
-/* Sets of attributes with a digest over them: XXH3-128 of, for each attribute in the order of names (bytewise, the digest
- * itself left out), its name, a null byte, the letter s, i or f, and the value: a text with its null byte, or the 8 bytes
- * of the little-endian number. */
+/* Sets of attributes with a digest over them: XXH3-128 of, for each attribute in the order of names (bytewise, the
+ * digest itself left out), its name, a null byte, the letter s, i or f, and the value: a text with its null byte, or
+ * the 8 bytes of the little-endian number. */
 #include "checkpoint_private.h"
 
 #include <stdio.h>

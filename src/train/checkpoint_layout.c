@@ -4,18 +4,24 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define COUNT(field) {#field, offsetof(struct progress, field), false, 0}
-#define COUNT_FROM(field, least) {#field, offsetof(struct progress, field), false, least}
-#define REAL(field) {#field, offsetof(struct progress, field), true, 0}
+#define COUNT(field)                                       \
+    {                                                      \
+#field, offsetof(struct progress, field), false, 0 \
+    }
+#define COUNT_FROM(field, least)                               \
+    {                                                          \
+#field, offsetof(struct progress, field), false, least \
+    }
+#define REAL(field)                                       \
+    {                                                     \
+#field, offsetof(struct progress, field), true, 0 \
+    }
 
 const struct progress_field progress_fields[] = {
-    COUNT(step),       COUNT(epoch),           COUNT(window),
-    COUNT(tokens),     COUNT(skipped),         COUNT(skipped_in_row),
-    REAL(epoch_loss),  COUNT(epoch_tokens),    REAL(valid_loss),
-    COUNT_FROM(valid_step, -1),                REAL(best_valid_loss),
-    COUNT(best_step),  COUNT(stalls),          REAL(lr_factor),
-    COUNT(plateau_stalls), REAL(log_loss),     COUNT(log_tokens),
-    COUNT(metrics_bytes),  COUNT(finished),    REAL(seconds),
+    COUNT(step),           COUNT(epoch),      COUNT(window),        COUNT(tokens),    COUNT(skipped),
+    COUNT(skipped_in_row), REAL(epoch_loss),  COUNT(epoch_tokens),  REAL(valid_loss), COUNT_FROM(valid_step, -1),
+    REAL(best_valid_loss), COUNT(best_step),  COUNT(stalls),        REAL(lr_factor),  COUNT(plateau_stalls),
+    REAL(log_loss),        COUNT(log_tokens), COUNT(metrics_bytes), COUNT(finished),  REAL(seconds),
 };
 const int progress_field_count = (int)(sizeof progress_fields / sizeof *progress_fields);
 
@@ -23,8 +29,8 @@ const int progress_field_count = (int)(sizeof progress_fields / sizeof *progress
 _Static_assert(sizeof(struct progress) == sizeof progress_fields / sizeof *progress_fields * 8,
                "progress_fields lists every field of struct progress");
 
-static struct part *add(struct parts *parts, enum part_kind kind, int index, enum h5_type type, int rank,
-                        int64_t rows, int64_t columns)
+static struct part *add(struct parts *parts, enum part_kind kind, int index, enum h5_type type, int rank, int64_t rows,
+                        int64_t columns)
 {
     struct part *part = &parts->item[parts->count++];
     *part = (struct part){.kind = kind, .index = index, .shape = {type, rank, {rows, columns}}};
@@ -55,8 +61,8 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
         snprintf(part->path, sizeof part->path, "/state/%s", model_state_name(model, i, name));
     }
     snprintf(add(parts, PART_VOCAB_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/vocab/bytes");
-    snprintf(add(parts, PART_VOCAB_OFFSETS, 0, H5_U64, 1, (int64_t)model->vocab + 1, 1)->path,
-             sizeof parts->item->path, "/vocab/offsets");
+    snprintf(add(parts, PART_VOCAB_OFFSETS, 0, H5_U64, 1, (int64_t)model->vocab + 1, 1)->path, sizeof parts->item->path,
+             "/vocab/offsets");
     snprintf(add(parts, PART_VOCAB_COUNTS, 0, H5_U64, 1, model->vocab, 1)->path, sizeof parts->item->path,
              "/vocab/counts");
 }

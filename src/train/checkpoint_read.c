@@ -1,6 +1,6 @@
-/* Reading trusts nothing: structure (sys/h5), then every attribute against its digest and its range, then the names, types
- * and shapes of all datasets against what the attributes ask for; only then is memory allocated, and every dataset is
- * compared with its digest. */
+/* Reading trusts nothing: structure (sys/h5), then every attribute against its digest and its range, then the names,
+ * types and shapes of all datasets against what the attributes ask for; only then is memory allocated, and every
+ * dataset is compared with its digest. */
 #include "checkpoint_private.h"
 
 #include <limits.h>
@@ -38,8 +38,8 @@ static enum status read_root(struct reading *in)
     attrs->object = "/";
     enum status status = h5_attr_string(in->file, "/", "format", format, sizeof format, in->e);
     if (!status && strcmp(format, CHECKPOINT_FORMAT) != 0)
-        status = error_set(in->e, STATUS_CHECKPOINT, "it is a file of format '%s', not '%s'", format,
-                           CHECKPOINT_FORMAT);
+        status =
+            error_set(in->e, STATUS_CHECKPOINT, "it is a file of format '%s', not '%s'", format, CHECKPOINT_FORMAT);
     if (!status)
         status = h5_attr_i64(in->file, "/", "version", &version, in->e);
     if (!status && version != CHECKPOINT_VERSION)
@@ -54,8 +54,8 @@ static enum status read_root(struct reading *in)
     if (!status)
         status = attrs_string(attrs, "parameters_digest", in->parameters_digest, sizeof in->parameters_digest, in->e);
     if (!status)
-        status = attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest,
-                              in->e);
+        status =
+            attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest, in->e);
     if (!status)
         status = attrs_i64(attrs, "step", 0, INT64_MAX, &checkpoint->progress.step, in->e);
     if (!status)
@@ -244,8 +244,7 @@ static enum status check_datasets(struct reading *in)
 {
     struct checkpoint *checkpoint = in->checkpoint;
     param_table_build(&checkpoint->model, &checkpoint->table);
-    parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->resumable,
-               in->optimizer.kind);
+    parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->resumable, in->optimizer.kind);
     enum status status = (enum status)h5_each_dataset(in->file, check_known, in);
     for (int i = 0; i < in->parts->count && !status; i++)
         if (!h5_exists(in->file, in->parts->item[i].path))
@@ -255,8 +254,8 @@ static enum status check_datasets(struct reading *in)
 
 /* ---- data ---- */
 
-/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. The bytes
- * are also added to in->all, if there is one. */
+/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. The
+ * bytes are also added to in->all, if there is one. */
 static enum status read_part(struct reading *in, const struct part *part, void *data, char hex[DIGEST_TEXT])
 {
     size_t size = h5_type_size(part->shape.type);
@@ -337,8 +336,7 @@ static enum status read_vocab(struct reading *in)
         if (in->parts->item[i].kind >= PART_VOCAB_BYTES)
             found[in->parts->item[i].kind - PART_VOCAB_BYTES] = &in->parts->item[i];
     for (int i = 0; i < 3 && !status; i++) {
-        data[i] = mem_alloc((size_t)part_elements(found[i]), h5_type_size(found[i]->shape.type), "a vocabulary",
-                            in->e);
+        data[i] = mem_alloc((size_t)part_elements(found[i]), h5_type_size(found[i]->shape.type), "a vocabulary", in->e);
         status = data[i] ? read_part(in, found[i], data[i], hex) : STATUS_OS;
     }
     struct vocab *vocab = NULL;
@@ -373,9 +371,8 @@ static enum status read_run_state(struct reading *in)
     for (int i = 0; i < in->parts->count && !status; i++) {
         const struct part *part = &in->parts->item[i];
         if (part->kind == PART_SLOT)
-            status = read_part(in, part,
-                               checkpoint->optimizer->slot[part->slot] + checkpoint->table.param[part->index].offset,
-                               hex);
+            status = read_part(
+                in, part, checkpoint->optimizer->slot[part->slot] + checkpoint->table.param[part->index].offset, hex);
         else if (part->kind == PART_STATE)
             status = read_part(in, part, checkpoint->states + (size_t)part->index * state, hex);
     }
@@ -475,8 +472,7 @@ static enum status verify_verb(struct reading *in, int unused)
     return verify_all(in);
 }
 
-enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
-                            struct error *e)
+enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint, struct error *e)
 {
     *checkpoint = (struct checkpoint){.owned = true};
     struct reading in = {.checkpoint = checkpoint};

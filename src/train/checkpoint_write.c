@@ -189,8 +189,8 @@ static enum status write_part(struct h5 *file, const struct comm *comm, const st
     if (!status)
         status = h5_set_string(file, part->path, CHECKPOINT_DIGEST, hex, e);
     if (!status)
-        status = h5_write(file, part->path, type, begin, end - begin, end > begin ? data + (size_t)begin * size : NULL,
-                          e);
+        status =
+            h5_write(file, part->path, type, begin, end - begin, end > begin ? data + (size_t)begin * size : NULL, e);
     return status;
 }
 
@@ -242,8 +242,7 @@ static enum status verify_and_commit(const char *temporary, const struct checkpo
     enum status status = checkpoint_verify(temporary, &reason);
     if (status)
         status = error_set(e, status == STATUS_OS ? status : STATUS_IO,
-                           "checkpoint '%.200s' was written but does not read back: %.300s", target->path,
-                           reason.text);
+                           "checkpoint '%.200s' was written but does not read back: %.300s", target->path, reason.text);
     if (!status)
         status = file_commit(temporary, target->path, target->guard, e);
     if (status)
@@ -284,8 +283,7 @@ static enum status check_space(const char *path, int64_t need, struct error *e)
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
     struct statvfs space;
     if (statvfs(slash == path ? "/" : folder, &space) != 0)
-        return error_set(e, status_of_errno(errno), "cannot look at '%s': %s; check the path", folder,
-                         strerror(errno));
+        return error_set(e, status_of_errno(errno), "cannot look at '%s': %s; check the path", folder, strerror(errno));
     if ((double)space.f_bavail * (double)space.f_frsize < (double)need)
         return error_set(e, STATUS_IO, "cannot write '%s': %.0f MiB are free, %.0f MiB are needed; free some space",
                          path, (double)space.f_bavail * (double)space.f_frsize / 1048576, (double)need / 1048576);

@@ -13,10 +13,10 @@
 struct metrics {
     char path[FILE_PATH_MAX];
     int fd;
-    int64_t written;      /* bytes that the file surely has: a failed write may have left more, which is overwritten */
-    void *waiting;        /* text that is still to be written */
+    int64_t written; /* bytes that the file surely has: a failed write may have left more, which is overwritten */
+    void *waiting;   /* text that is still to be written */
     size_t length, capacity;
-    bool lost;            /* no memory to keep a line */
+    bool lost; /* no memory to keep a line */
 };
 
 enum status metrics_open(const char *path, struct metrics **out, struct error *e)
@@ -30,9 +30,9 @@ enum status metrics_open(const char *path, struct metrics **out, struct error *e
     metrics->fd = file_open(path, O_WRONLY | O_CREAT, 0666);
     struct stat entry = {.st_size = 0};
     if (metrics->fd < 0 || fstat(metrics->fd, &entry) != 0) {
-        enum status status = error_set(e, errno == EIO || errno == ENOSPC ? STATUS_IO : STATUS_CANTCREATE,
-                                       "cannot open '%s' for writing: %s; check its permissions", path,
-                                       strerror(errno));
+        enum status status =
+            error_set(e, errno == EIO || errno == ENOSPC ? STATUS_IO : STATUS_CANTCREATE,
+                      "cannot open '%s' for writing: %s; check its permissions", path, strerror(errno));
         metrics_close(metrics);
         return status;
     }

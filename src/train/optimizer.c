@@ -18,7 +18,7 @@
  * All arrays are walked in blocks of whole vectors, so that no element is ever computed by a remainder loop, which the
  * compiler may round differently: a parameter's bits do not depend on how threads share the blocks. */
 
-#define BLOCK 16 /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
+#define BLOCK 16   /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
 #define PIECE 4096 /* floats that a thread takes at once */
 
 static const struct {
@@ -49,8 +49,8 @@ enum status optimizer_parse(const char *name, enum optimizer_kind *kind, struct 
             return STATUS_OK;
         }
     }
-    return error_set(e, STATUS_CONFIG,
-                     "unknown optimizer '%s'; use sgd, momentum, adagrad, rmsprop, adam or adamw", name);
+    return error_set(e, STATUS_CONFIG, "unknown optimizer '%s'; use sgd, momentum, adagrad, rmsprop, adam or adamw",
+                     name);
 }
 
 int optimizer_slots(enum optimizer_kind kind)
@@ -168,7 +168,8 @@ static void adam(const struct update *u, size_t begin, size_t end)
     }
 }
 
-void optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr, int threads)
+void optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+                      int threads)
 {
     static void (*const rules[])(const struct update *, size_t, size_t) = {
         [OPT_SGD] = sgd,         [OPT_MOMENTUM] = momentum, [OPT_ADAGRAD] = adagrad,

@@ -28,8 +28,10 @@ static enum status threads_of_environment(int *threads, struct error *e)
     char *end;
     long value = strtol(text, &end, 10);
     if (end == text || (*end != '\0' && *end != ',') || value < 1 || value > CPUS)
-        return error_set(e, STATUS_CONFIG, "bad value '%.50s' of the environment's 'OMP_NUM_THREADS': not a number of "
-                         "threads; set it to 1 or more, or use --threads", text);
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%.50s' of the environment's 'OMP_NUM_THREADS': not a number of "
+                         "threads; set it to 1 or more, or use --threads",
+                         text);
     *threads = (int)value;
     return STATUS_OK;
 }
@@ -72,8 +74,7 @@ void placement_advice(const struct placement *placement, char *advice)
                  T, available, available == 1 ? "" : "s", T, T, fit);
 }
 
-enum status placement_choose(const struct comm *comm, int threads, struct placement *out, char *advice,
-                             struct error *e)
+enum status placement_choose(const struct comm *comm, int threads, struct placement *out, char *advice, struct error *e)
 {
     struct comm host = {.rank = 0, .size = 1, .handle = NULL};
     *out = (struct placement){.threads = threads};

@@ -26,8 +26,8 @@ static void field(const char *text, const char *key, char *value, size_t size)
         }
 }
 
-/* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides. `ended`:
- * nothing is left of it but its entry, which stays until its parent asks; in containers that may be never. */
+/* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides.
+ * `ended`: nothing is left of it but its entry, which stays until its parent asks; in containers that may be never. */
 static unsigned long long start_of(long pid, bool *ended)
 {
     char path[64], text[1024], state = ' ';
@@ -158,8 +158,8 @@ static bool create(const struct run_lock *lock, const char *text, enum status *s
     if (fd < 0) {
         if (errno != EEXIST)
             *status = error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,
-                                "cannot create '%.200s': %s; choose a run directory that can be written to",
-                                lock->path, strerror(errno));
+                                "cannot create '%.200s': %s; choose a run directory that can be written to", lock->path,
+                                strerror(errno));
         return false;
     }
     *status = file_write_at(fd, lock->path, text, strlen(text), 0, e);

@@ -63,8 +63,8 @@ enum status rundir_open(const char *path, struct rundir **out, char *notice, str
     if (!status)
         status = run_lock_take(&rundir->lock, lock, notice, e);
     if (!status && access(rundir->checkpoints, W_OK | X_OK) != 0)
-        status = error_set(e, STATUS_CANTCREATE, "cannot write to '%s': %s; check its permissions",
-                           rundir->checkpoints, strerror(errno));
+        status = error_set(e, STATUS_CANTCREATE, "cannot write to '%s': %s; check its permissions", rundir->checkpoints,
+                           strerror(errno));
     if (status) {
         rundir_close(rundir);
         *out = NULL;
@@ -130,8 +130,8 @@ enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count
     if (!folder && errno == ENOENT)
         return STATUS_OK;
     if (!folder)
-        return error_set(e, status_of_errno(errno), "cannot list '%s': %s; check its permissions",
-                         rundir->checkpoints, strerror(errno));
+        return error_set(e, status_of_errno(errno), "cannot list '%s': %s; check its permissions", rundir->checkpoints,
+                         strerror(errno));
     for (struct dirent *entry; !status && (entry = readdir(folder)) != NULL;) {
         int64_t step = step_of(entry->d_name);
         if (step < 0)

@@ -88,8 +88,8 @@ static enum status validate(struct trainer *trainer, struct error *e)
     } else {
         progress->stalls++;
     }
-    bool lr_changed = schedule_validated(&trainer->config->schedule, improved, &progress->lr_factor,
-                                         &progress->plateau_stalls);
+    bool lr_changed =
+        schedule_validated(&trainer->config->schedule, improved, &progress->lr_factor, &progress->plateau_stalls);
     trainer_report_valid(trainer, improved, lr_changed);
     return improved ? trainer_save_best(trainer, e) : STATUS_OK;
 }
@@ -144,8 +144,8 @@ static enum status evaluate_test(struct trainer *trainer, struct error *e)
     return status;
 }
 
-/* The losses of the final parameters. They belong to the end, not to the run: one that is extended later knows nothing of
- * them, and is the run that was longer from the start. */
+/* The losses of the final parameters. They belong to the end, not to the run: one that is extended later knows nothing
+ * of them, and is the run that was longer from the start. */
 static enum status evaluate_end(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
@@ -207,7 +207,8 @@ static enum status finish(struct trainer *trainer, const char *why, struct error
     return status;
 }
 
-/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made good. */
+/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
+ * good. */
 static enum status finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
 {
     int64_t known = trainer->progress.metrics_bytes, there = known;
@@ -225,7 +226,8 @@ static enum status finished_before(struct trainer *trainer, const char *why, boo
     *nothing = comm_max(trainer->comm, there > known);
     if (status || !*nothing)
         return status;
-    trainer_tell(trainer, "'%s' is finished (%s) at step %" PRId64 ": nothing to do; raise --epochs or --max-steps to go on",
+    trainer_tell(trainer,
+                 "'%s' is finished (%s) at step %" PRId64 ": nothing to do; raise --epochs or --max-steps to go on",
                  trainer->config->branch ? trainer->config->branch : trainer->config->run, why, trainer->progress.step);
     return trainer->config->json_summary ? evaluate_end(trainer, e) : STATUS_OK;
 }
@@ -272,8 +274,10 @@ static void warn_of_stretched_cosine(struct trainer *trainer, const struct check
 {
     if (trainer->config->schedule.kind != SCHEDULE_COSINE || !checkpoint->progress.finished)
         return;
-    trainer_warn(trainer, "the cosine schedule spans %" PRId64 " steps from now on: this is not the run that would have had "
-                 "them from the start", trainer_total_steps(trainer));
+    trainer_warn(trainer,
+                 "the cosine schedule spans %" PRId64 " steps from now on: this is not the run that would have had "
+                 "them from the start",
+                 trainer_total_steps(trainer));
 }
 
 /* From the run directory to the first step. */

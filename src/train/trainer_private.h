@@ -48,12 +48,12 @@ struct trainer {
     struct rundir *rundir;
     struct metrics *metrics, *timing;
     struct checkpoint *snapshot;
-    float *lane_states, *states;         /* this rank's lanes of one state; all states of all lanes (rank 0) */
-    size_t *state_bytes, *state_offset;  /* [ranks] of one state */
-    int64_t saved_step;                  /* of the newest checkpoint on disk, -1 if there is none ... */
-    int64_t saved_valid_step;            /* ... and its valid_step: it may have been taken before a validation */
-    bool save_owed;                      /* a checkpoint was due while steps were being skipped */
-    enum status save_status;             /* of the last attempt; the message is in save_error */
+    float *lane_states, *states;        /* this rank's lanes of one state; all states of all lanes (rank 0) */
+    size_t *state_bytes, *state_offset; /* [ranks] of one state */
+    int64_t saved_step;                 /* of the newest checkpoint on disk, -1 if there is none ... */
+    int64_t saved_valid_step;           /* ... and its valid_step: it may have been taken before a validation */
+    bool save_owed;                     /* a checkpoint was due while steps were being skipped */
+    enum status save_status;            /* of the last attempt; the message is in save_error */
     enum status best_status;
     struct error save_error, best_error;
 
@@ -62,14 +62,14 @@ struct trainer {
 
     /* this start of the program */
     struct watchdog *watchdog;
-    double begun, renewed;      /* monotonic clock, seconds */
-    double seconds_before;      /* progress.seconds at the start */
-    double step_seconds;        /* spent in steps */
-    int64_t step_tokens;        /* targets of those steps */
+    double begun, renewed;         /* monotonic clock, seconds */
+    double seconds_before;         /* progress.seconds at the start */
+    double step_seconds;           /* spent in steps */
+    int64_t step_tokens;           /* targets of those steps */
     double log_seconds, log_begun; /* since the last line of the log */
     int64_t log_tokens;
     int64_t first_step;
-    double grad_norm, lr;       /* of the last step */
+    double grad_norm, lr;                     /* of the last step */
     double final_valid_loss, final_test_loss; /* NaN unless the run has ended */
 };
 
@@ -105,7 +105,8 @@ int trainer_wish(const struct trainer *trainer);
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
 /* True if the newest checkpoint on disk is all there is to know at this boundary. */
 bool trainer_is_saved(const struct trainer *trainer);
-/* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not returned. */
+/* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not
+ * returned. */
 enum status trainer_save(struct trainer *trainer, struct error *e);
 enum status trainer_save_best(struct trainer *trainer, struct error *e);
 

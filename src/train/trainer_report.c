@@ -54,9 +54,8 @@ static void begin_line(struct json *json, const char *type)
 /* Mean loss of the epoch that the last step belongs to. */
 double trainer_train_loss(const struct trainer *trainer)
 {
-    return trainer->progress.epoch_tokens > 0
-               ? trainer->progress.epoch_loss / (double)trainer->progress.epoch_tokens
-               : NAN;
+    return trainer->progress.epoch_tokens > 0 ? trainer->progress.epoch_loss / (double)trainer->progress.epoch_tokens
+                                              : NAN;
 }
 
 static double mean(double sum, int64_t count)
@@ -108,10 +107,11 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     trainer_tell(trainer, "corpus '%s': %lld tokens to train on, vocabulary %d (%s)", config->corpus,
                  (long long)trainer->corpus->tokens[SPLIT_TRAIN], trainer->shape.vocab,
                  level_name(trainer->corpus->vocab->level));
-    trainer_tell(trainer, "model: %s, %d x %d, embedding %d, %zu parameters; %d rank%s x %d thread%s, %d lanes in %d groups",
-                 cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden,
-                 trainer->shape.embedding, trainer->table.elements, build->ranks, build->ranks == 1 ? "" : "s",
-                 build->threads, build->threads == 1 ? "" : "s", config->batch, trainer->groups);
+    trainer_tell(trainer,
+                 "model: %s, %d x %d, embedding %d, %zu parameters; %d rank%s x %d thread%s, %d lanes in %d groups",
+                 cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden, trainer->shape.embedding,
+                 trainer->table.elements, build->ranks, build->ranks == 1 ? "" : "s", build->threads,
+                 build->threads == 1 ? "" : "s", config->batch, trainer->groups);
     if (trainer->branched_from >= 0)
         trainer_tell(trainer, "branching from '%s' at step %lld into '%s'", config->run,
                      (long long)trainer->branched_from, trainer->rundir->path);
@@ -179,7 +179,8 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
         snprintf(epochs, sizeof epochs, "epoch %lld/%lld  ", (long long)epoch + 1, (long long)trainer->config->epochs);
     else
         snprintf(epochs, sizeof epochs, "epoch %lld  ", (long long)epoch + 1);
-    terminal_progress(trainer->log, "%sstep %lld/%lld  loss %.4f  perplexity %.2f  norm %.2f  lr %.3g  %.0f tokens/s  %s left",
+    terminal_progress(trainer->log,
+                      "%sstep %lld/%lld  loss %.4f  perplexity %.2f  norm %.2f  lr %.3g  %.0f tokens/s  %s left",
                       epochs, (long long)progress->step, (long long)total, loss, exp(loss), trainer->grad_norm,
                       trainer->lr, rate, left);
 }

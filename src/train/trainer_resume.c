@@ -23,7 +23,8 @@ static enum status read_newest(struct trainer *trainer, const struct rundir *run
         rundir_checkpoint(rundir, steps[i], path);
         enum status result = checkpoint_read(path, CHECKPOINT_ALL, checkpoint, &reason);
         if (!result && !checkpoint->optimizer) {
-            result = error_set(&reason, STATUS_CHECKPOINT, "cannot resume from '%.300s': it was made for use only", path);
+            result =
+                error_set(&reason, STATUS_CHECKPOINT, "cannot resume from '%.300s': it was made for use only", path);
             checkpoint_release(checkpoint);
         }
         *found = !result;
@@ -57,15 +58,16 @@ static enum status compare_options(const struct trainer *trainer, const struct c
             continue;
         changed++;
         if (length < sizeof changes)
-            length += (size_t)snprintf(changes + length, sizeof changes - length, "%s--%s was %.60s and is now %.60s",
-                                       length ? ", " : "", option->text.name, was ? was : "not there",
-                                       option->text.value);
+            length +=
+                (size_t)snprintf(changes + length, sizeof changes - length, "%s--%s was %.60s and is now %.60s",
+                                 length ? ", " : "", option->text.name, was ? was : "not there", option->text.value);
     }
     if (changed == 0)
         return STATUS_OK;
     return error_set(e, STATUS_CHECKPOINT,
                      "cannot resume '%.150s' with other options: %s; use the same, or start a new run from it with "
-                     "--branch NEWDIR", trainer->config->run, changes);
+                     "--branch NEWDIR",
+                     trainer->config->run, changes);
 }
 
 static enum status compare_data(const struct trainer *trainer, const struct checkpoint *checkpoint, const char *run,
@@ -94,10 +96,12 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
     if (was->cell == is->cell && was->layers == is->layers && was->embedding == is->embedding &&
         was->hidden == is->hidden && was->tied == is->tied)
         return STATUS_OK;
-    return error_set(e, STATUS_CHECKPOINT,
-                     "cannot branch from '%.150s': its model is --cell %s --layers %d --embedding %d --hidden %d%s; use "
-                     "the same, or start anew without --branch", trainer->config->run, cell_name(was->cell),
-                     was->layers, was->embedding, was->hidden, was->tied ? " --tied" : " --no-tied");
+    return error_set(
+        e, STATUS_CHECKPOINT,
+        "cannot branch from '%.150s': its model is --cell %s --layers %d --embedding %d --hidden %d%s; use "
+        "the same, or start anew without --branch",
+        trainer->config->run, cell_name(was->cell), was->layers, was->embedding, was->hidden,
+        was->tied ? " --tied" : " --no-tied");
 }
 
 /* Makes a checkpoint of another run the beginning of this one. */
@@ -132,8 +136,10 @@ static enum status find_source(struct trainer *trainer, struct checkpoint *check
         status = read_newest(trainer, source, checkpoint, found, e);
     rundir_close(source);
     if (!status && !*found)
-        status = error_set(e, STATUS_NOINPUT, "cannot branch from '%.200s': it holds no checkpoint; name a run that has "
-                           "one with --run", trainer->config->run);
+        status = error_set(e, STATUS_NOINPUT,
+                           "cannot branch from '%.200s': it holds no checkpoint; name a run that has "
+                           "one with --run",
+                           trainer->config->run);
     if (!status)
         status = compare_shape(trainer, checkpoint, e);
     if (!status)
@@ -152,13 +158,17 @@ static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, 
         return status;
     const char *path = trainer->rundir->path;
     if (*found && config->resume == RESUME_NEVER)
-        return error_set(e, STATUS_CANTCREATE, "'%.200s' holds a run of %" PRId64 " steps already; name another --run, or "
-                         "go on with it by --resume auto", path, checkpoint->progress.step);
+        return error_set(e, STATUS_CANTCREATE,
+                         "'%.200s' holds a run of %" PRId64 " steps already; name another --run, or "
+                         "go on with it by --resume auto",
+                         path, checkpoint->progress.step);
     if (!*found && config->branch)
         return find_source(trainer, checkpoint, found, e);
     if (!*found && config->resume == RESUME_MUST)
-        return error_set(e, STATUS_NOINPUT, "cannot resume '%.200s': it holds no checkpoint; check the path, or start a "
-                         "new run with --resume auto", path);
+        return error_set(e, STATUS_NOINPUT,
+                         "cannot resume '%.200s': it holds no checkpoint; check the path, or start a "
+                         "new run with --resume auto",
+                         path);
     if (!*found)
         return STATUS_OK;
     status = compare_options(trainer, checkpoint, e);
@@ -171,11 +181,14 @@ static void warn_of_other_arithmetic(struct trainer *trainer, const struct check
     if (strcmp(was->kernel, is->kernel) != 0 || strcmp(was->instructions, is->instructions) != 0)
         trainer_warn(trainer,
                      "exactness ends here: the run so far was computed with BLIS kernel '%s' and %s instructions, from "
-                     "now on with '%s' and %s", was->kernel, was->instructions, is->kernel, is->instructions);
+                     "now on with '%s' and %s",
+                     was->kernel, was->instructions, is->kernel, is->instructions);
     else if (strcmp(was->version, is->version) != 0 || strcmp(was->revision, is->revision) != 0 ||
              strcmp(was->flags, is->flags) != 0)
-        trainer_warn(trainer, "another build: the run so far was computed by version %s %s, from now on by %s %s; the "
-                     "results may differ in the last bits", was->version, was->revision, is->version, is->revision);
+        trainer_warn(trainer,
+                     "another build: the run so far was computed by version %s %s, from now on by %s %s; the "
+                     "results may differ in the last bits",
+                     was->version, was->revision, is->version, is->revision);
 }
 
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
@@ -246,8 +259,10 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
     restore_states(trainer, checkpoint);
     if (trainer->progress.window >= trainer->windows)
         return error_set(e, STATUS_CHECKPOINT,
-                         "cannot resume: window %" PRId64 " of an epoch that has %" PRId64 " windows; use the corpus that "
-                         "the run began with", trainer->progress.window, trainer->windows);
+                         "cannot resume: window %" PRId64 " of an epoch that has %" PRId64
+                         " windows; use the corpus that "
+                         "the run began with",
+                         trainer->progress.window, trainer->windows);
     stream_seek(trainer->stream, trainer->progress.window);
     if (trainer->branched_from < 0) {
         trainer->saved_step = trainer->progress.step;

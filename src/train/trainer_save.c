@@ -62,11 +62,12 @@ enum status trainer_check_replicas(struct trainer *trainer, struct error *e)
         comm_allgather(trainer->comm, mine, sizeof mine, all);
         int odd = odd_rank((const char(*)[DIGEST_TEXT])all, ranks);
         if (odd >= 0)
-            status = error_set(e, STATUS_INTERNAL,
-                               "replicas differ: at step %lld rank %d has other parameters than the others, nothing was "
-                               "saved; look for faulty memory on its host, and run the same command again to go on from "
-                               "the last checkpoint",
-                               (long long)trainer->progress.step, odd);
+            status =
+                error_set(e, STATUS_INTERNAL,
+                          "replicas differ: at step %lld rank %d has other parameters than the others, nothing was "
+                          "saved; look for faulty memory on its host, and run the same command again to go on from "
+                          "the last checkpoint",
+                          (long long)trainer->progress.step, odd);
     }
     mem_free(all);
     return status;
@@ -148,7 +149,8 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
     if (!all_finite(trainer))
         return error_set(e, STATUS_DIVERGED,
                          "diverged: parameters are not finite at step %lld, they were not saved; use a lower --lr or "
-                         "--clip", (long long)trainer->progress.step);
+                         "--clip",
+                         (long long)trainer->progress.step);
     trainer_beat(trainer, "checkpoint");
     trainer->save_owed = false;
     gather_states(trainer);

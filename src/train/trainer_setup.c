@@ -34,7 +34,8 @@ static enum status digest_file(const char *path, struct digest *digest, struct e
     return got < 0 ? STATUS_IO : STATUS_OK;
 }
 
-/* The program file itself: two builds of one version may differ in their flags. Without /proc what it says of itself. */
+/* The program file itself: two builds of one version may differ in their flags. Without /proc what it says of
+ * itself. */
 static enum status digest_program(const struct checkpoint_build *build, char hex[DIGEST_TEXT], struct error *e)
 {
     struct digest *digest = digest_new(e);
@@ -77,9 +78,11 @@ static enum status check_builds(struct trainer *trainer, struct error *e)
     trainer->build.threads = trainer->placement.threads;
     int odd = first_different(trainer->comm, hex, sizeof hex);
     if (odd >= 0)
-        return error_set(e, STATUS_CONFIG,
-                         "mixed builds: rank %d runs another build of this program than rank 0; install the same file on "
-                         "all hosts", odd);
+        return error_set(
+            e, STATUS_CONFIG,
+            "mixed builds: rank %d runs another build of this program than rank 0; install the same file on "
+            "all hosts",
+            odd);
     odd = first_different(trainer->comm, trainer->build.kernel, sizeof trainer->build.kernel);
     if (odd >= 0)
         trainer_warn(trainer,
@@ -99,12 +102,14 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
     if (odd >= 0)
         return error_set(e, STATUS_DATA,
                          "corpora differ: rank %d finds another file under '%.200s' than rank 0; put the corpus on a "
-                         "file system that all hosts share", odd, config->corpus);
+                         "file system that all hosts share",
+                         odd, config->corpus);
     bool valid = trainer->corpus->tokens[SPLIT_VALID] >= 2;
     if (!valid && config->patience > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--patience': corpus '%.200s' has no validation text; prepare it with --valid or "
-                         "--split, or leave --patience out", config->corpus);
+                         "--split, or leave --patience out",
+                         config->corpus);
     if (!valid && config->schedule.kind == SCHEDULE_PLATEAU)
         trainer_warn(trainer, "the corpus has no validation text: the plateau schedule keeps --lr as it is");
     return STATUS_OK;
@@ -122,8 +127,10 @@ static enum status check_summary(const struct trainer *trainer, struct error *e)
         return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter --json-summary", path);
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     if (access(folder, W_OK | X_OK) != 0)
-        return error_set(e, STATUS_CANTCREATE, "cannot write '--json-summary %.200s': %s; name a file in a folder that "
-                         "can be written to", path, strerror(errno));
+        return error_set(e, STATUS_CANTCREATE,
+                         "cannot write '--json-summary %.200s': %s; name a file in a folder that "
+                         "can be written to",
+                         path, strerror(errno));
     return STATUS_OK;
 }
 
@@ -303,8 +310,8 @@ enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error
         return comm_agree(trainer->comm, STATUS_OK, e);
     char path[FILE_PATH_MAX];
     rundir_file(rundir, "config.ini", path);
-    enum status status = file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text),
-                                      &rundir->guard, e);
+    enum status status =
+        file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text), &rundir->guard, e);
     rundir_file(rundir, "metrics.jsonl", path);
     if (!status)
         status = metrics_open(path, &trainer->metrics, e);

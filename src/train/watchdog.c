@@ -94,8 +94,10 @@ enum status watchdog_start(double timeout, int rank, struct watchdog **out, stru
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0) {
         mem_free(watchdog);
-        return error_set(e, STATUS_OS, "cannot start the watchdog's thread: %s; raise the limit of processes, or leave "
-                         "out --stall-timeout", strerror(result));
+        return error_set(e, STATUS_OS,
+                         "cannot start the watchdog's thread: %s; raise the limit of processes, or leave "
+                         "out --stall-timeout",
+                         strerror(result));
     }
     *out = watchdog;
     return STATUS_OK;

@@ -1,14 +1,15 @@
 /* A library to preload (LD_PRELOAD) that makes chosen calls fail: the faults of the tests beside it.
  *
  *   INJECT_CALLS   the calls that count, separated by commas: open pwrite write fsync close rename unlink symlink mkdir
- *                  ftruncate malloc, GOMP_parallel (once in every parallel region), MPI_Allgatherv (the exchange of losses),
- *                  MPI_Sendrecv (the reduction), MPI_Bcast (of 8 KiB or more: parameters)
+ *                  ftruncate malloc, GOMP_parallel (once in every parallel region), MPI_Allgatherv (the exchange of
+ *                  losses), MPI_Sendrecv (the reduction), MPI_Bcast (of 8 KiB or more: parameters)
  *   INJECT_PATH    only calls on files whose path has this in it
  *   INJECT_RANK    only in this rank
  *   INJECT_AT      the number of the call that fails, from 1; 0: none
  *   INJECT_EVER    if set, all calls from that one on
- *   INJECT_WHAT    EIO ENOSPC EINTR ENOMEM ..., SHORT (a write of one byte less), KILL or STOP (that signal to oneself), or for
- *                  the calls of MPI NAN (the first double or float becomes one) or FLIP (a bit of what arrives)
+ *   INJECT_WHAT    EIO ENOSPC EINTR ENOMEM ..., SHORT (a write of one byte less), KILL STOP TERM (that signal to
+ *                  oneself), or for the calls of MPI NAN (the first double or float becomes one) or FLIP (a bit of
+ *                  what arrives)
  *   INJECT_AFTER   a file: nothing counts until it exists
  *   INJECT_COUNT   a file that receives how many calls counted, at the end of the process
  *
@@ -75,8 +76,8 @@ __attribute__((constructor)) static void read_plan(void)
             plan.what = whats[i].what;
             plan.number = whats[i].number;
         }
-    plan.ready = plan.calls[0] && !strstr(program_invocation_name, "mpirun") &&
-                 !strstr(program_invocation_name, "orte");
+    plan.ready =
+        plan.calls[0] && !strstr(program_invocation_name, "mpirun") && !strstr(program_invocation_name, "orte");
 }
 
 __attribute__((destructor)) static void write_count(void)

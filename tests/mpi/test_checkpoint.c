@@ -1,5 +1,5 @@
-/* Both writers give the same checkpoint at any number of ranks, from what each rank is bound to hold; and when rank 0 cannot
- * write, all ranks come back with its error. */
+/* Both writers give the same checkpoint at any number of ranks, from what each rank is bound to hold; and when rank 0
+ * cannot write, all ranks come back with its error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +88,8 @@ static void compare(const char *path, const struct checkpoint *c, int ranks)
         expect(memcmp(c->values + param->offset, back.values + param->offset, bytes) == 0, "other parameters");
         for (int slot = 0; slot < 2; slot++)
             expect(memcmp(c->optimizer->slot[slot] + param->offset, back.optimizer->slot[slot] + param->offset,
-                          bytes) == 0, "another state of the optimizer");
+                          bytes) == 0,
+                   "another state of the optimizer");
     }
     size_t states = (size_t)model_state_count(&c->model) * BATCH * 9;
     float *expected = mem_alloc(states, sizeof(float), "test", &e);

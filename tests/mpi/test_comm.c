@@ -1,6 +1,6 @@
-/* Every call of the communicator at any number of ranks. Expected bytes are a formula in who sent them and where they go.
- * The room itself is compiled in here with pieces of 1000 bytes, so that what stands for messages beyond 2 GiB is walked
- * as well as the plain way. */
+/* Every call of the communicator at any number of ranks. Expected bytes are a formula in who sent them and where they
+ * go. The room itself is compiled in here with pieces of 1000 bytes, so that what stands for messages beyond 2 GiB is
+ * walked as well as the plain way. */
 #define COMM_PIECE ((size_t)1000)
 #include "../../src/sys/comm.c"
 

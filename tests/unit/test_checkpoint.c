@@ -1,5 +1,5 @@
-/* A checkpoint gives back what was put in, with either writer; any damage to it is noticed; a file that is made to harm is
- * refused; and a failed write leaves the file before as it was. */
+/* A checkpoint gives back what was put in, with either writer; any damage to it is noticed; a file that is made to harm
+ * is refused; and a failed write leaves the file before as it was. */
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* Each optimizer against the formula of torch.optim's documentation, written in double precision for one number; and the
- * same bits for any number of threads. */
+/* Each optimizer against the formula of torch.optim's documentation, written in double precision for one number; and
+ * the same bits for any number of threads. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,8 +18,8 @@
 
 static const struct model_config shape = {.cell = CELL_LSTM, .layers = 2, .embedding = 37, .hidden = 61, .vocab = 203};
 
-/* Epsilon is large, because with weight decay a gradient may cancel to almost nothing, and then its rounding error, some 1e-8,
- * counts divided by epsilon. */
+/* Epsilon is large, because with weight decay a gradient may cancel to almost nothing, and then its rounding error,
+ * some 1e-8, counts divided by epsilon. */
 static struct optimizer_config config_of(enum optimizer_kind kind, double weight_decay)
 {
     return (struct optimizer_config){kind, 0.9, 0.8, 0.95, 0.97, 1e-3, weight_decay};
@@ -56,7 +56,8 @@ static void reference(const struct optimizer_config *config, struct one *x, doub
     case OPT_ADAMW:
         x->m = config->beta1 * x->m + (1 - config->beta1) * g;
         x->v = config->beta2 * x->v + (1 - config->beta2) * g * g;
-        x->p -= LR * (x->m / (1 - pow(config->beta1, t))) / (sqrt(x->v / (1 - pow(config->beta2, t))) + config->epsilon);
+        x->p -=
+            LR * (x->m / (1 - pow(config->beta1, t))) / (sqrt(x->v / (1 - pow(config->beta2, t))) + config->epsilon);
         break;
     }
 }

@@ -59,7 +59,7 @@ static void test_cosine_goes_from_lr_to_minimum(void **state)
     assert_close(at(&config, 100, 0), 0.5);
     assert_close(at(&config, 200, 0), 0.5); /* beyond the end */
     config.warmup = 20;
-    assert_close(at(&config, 9, 0), 0.5);   /* 10/20 of the full rate */
+    assert_close(at(&config, 9, 0), 0.5); /* 10/20 of the full rate */
     assert_close(at(&config, 20, 0), 1);
     assert_close(at(&config, 100, 0), 0.5);
 }

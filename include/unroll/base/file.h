@@ -1,8 +1,8 @@
-/* Files that survive what befalls the machine: written under a temporary name, synced, renamed, the folder synced. A reader
- * sees the old file or the new one, never half of either. Interrupted and short writes are carried on.
+/* Files that survive what befalls the machine: written under a temporary name, synced, renamed, the folder synced. A
+ * reader sees the old file or the new one, never half of either. Interrupted and short writes are carried on.
  *
- * Messages name the path; statuses are those of the errno (STATUS_IO, STATUS_NOINPUT, STATUS_OS), or STATUS_CANTCREATE where
- * a file or folder cannot be made. */
+ * Messages name the path; statuses are those of the errno (STATUS_IO, STATUS_NOINPUT, STATUS_OS), or STATUS_CANTCREATE
+ * where a file or folder cannot be made. */
 #ifndef UNROLL_BASE_FILE_H
 #define UNROLL_BASE_FILE_H
 
@@ -34,15 +34,16 @@ enum status file_sync(int fd, const char *path, struct error *e);
 /* Makes (or empties) the file, writes it whole and syncs it. On failure it is removed. */
 enum status file_write_new(const char *path, const void *data, size_t bytes, struct error *e);
 
-/* Renames `temporary`, which must be synced, to `path` in the same folder, and syncs the folder. `guard` may be NULL. */
+/* Renames `temporary`, which must be synced, to `path` in the same folder, and syncs the folder. `guard` may be
+ * NULL. */
 enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e);
 
 /* Writes `path` whole, by way of "`path`.tmp", which does not stay behind on failure. `guard` may be NULL. */
 enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
                          struct error *e);
 
-/* Writes a report to where the user wants it: as file_replace, but a link, pipe or device is written to and stays what it
- * is: replacing "/dev/stdout" would leave the whole system without one. What is flushed of stdout comes before. */
+/* Writes a report to where the user wants it: as file_replace, but a link, pipe or device is written to and stays what
+ * it is: replacing "/dev/stdout" would leave the whole system without one. What is flushed of stdout comes before. */
 enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e);
 
 /* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */

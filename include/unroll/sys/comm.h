@@ -3,8 +3,9 @@
  * A program that was not started by an MPI launcher (no mpirun, no srun with PMI) is a communicator of one rank without
  * MPI_Init: it starts at once and works on hosts where MPI cannot be initialised. `comm_launched` below decides.
  * Every function says whether it is collective. Reductions here are over integers only, whose sums do not depend on
- * order; sums of floats belong to train/reducer. Failures of MPI itself end all ranks (MPI_ERRORS_ARE_FATAL). Byte counts
- * may exceed 2^31. Where a call copies a rank's `mine` to its own place in `all`, `mine` may already be that place. */
+ * order; sums of floats belong to train/reducer. Failures of MPI itself end all ranks (MPI_ERRORS_ARE_FATAL). Byte
+ * counts may exceed 2^31. Where a call copies a rank's `mine` to its own place in `all`, `mine` may already be that
+ * place. */
 #ifndef UNROLL_SYS_COMM_H
 #define UNROLL_SYS_COMM_H
 

@@ -29,26 +29,26 @@
 
 /* Where a run stands. Part of every checkpoint, whole. */
 struct progress {
-    int64_t step;           /* optimizer updates attempted so far (skipped ones count) */
-    int64_t epoch;          /* current epoch, from 0 */
-    int64_t window;         /* next window of the epoch */
-    int64_t tokens;         /* training targets seen so far */
-    int64_t skipped;        /* steps skipped because loss or gradient was not finite */
+    int64_t step;    /* optimizer updates attempted so far (skipped ones count) */
+    int64_t epoch;   /* current epoch, from 0 */
+    int64_t window;  /* next window of the epoch */
+    int64_t tokens;  /* training targets seen so far */
+    int64_t skipped; /* steps skipped because loss or gradient was not finite */
     int64_t skipped_in_row;
-    double epoch_loss;      /* sum of losses of the current epoch so far */
+    double epoch_loss; /* sum of losses of the current epoch so far */
     int64_t epoch_tokens;
     double valid_loss;      /* last validation; NaN before the first */
     double best_valid_loss; /* NaN before the first */
     int64_t best_step;
-    int64_t stalls;         /* validations in a row without improvement: early stopping */
-    double lr_factor;       /* of the plateau schedule */
+    int64_t stalls;   /* validations in a row without improvement: early stopping */
+    double lr_factor; /* of the plateau schedule */
     int64_t plateau_stalls;
-    int64_t valid_step;     /* step of the last validation, -1 before the first */
-    double log_loss;        /* sum of losses since the last line of metrics.jsonl, and of how many targets */
+    int64_t valid_step; /* step of the last validation, -1 before the first */
+    double log_loss;    /* sum of losses since the last line of metrics.jsonl, and of how many targets */
     int64_t log_tokens;
-    int64_t metrics_bytes;  /* length of metrics.jsonl when this was taken */
-    int64_t finished;       /* 1 once the run has ended by its own rules */
-    double seconds;         /* training wall time so far, over all resumptions; not part of the mathematics */
+    int64_t metrics_bytes; /* length of metrics.jsonl when this was taken */
+    int64_t finished;      /* 1 once the run has ended by its own rules */
+    double seconds;        /* training wall time so far, over all resumptions; not part of the mathematics */
 };
 
 /* What wrote a checkpoint. Exactness ends where `kernel` or `instructions` differ. */
@@ -73,16 +73,16 @@ struct checkpoint {
     struct model_config model;
     int batch, bptt, groups;
     struct progress progress;
-    struct param_table table;      /* built from `model` */
-    float *values;                 /* [table.total] */
-    struct optimizer *optimizer;   /* NULL: not resumable, or loaded for use only; its table is `table` */
-    float *states;                 /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
+    struct param_table table;    /* built from `model` */
+    float *values;               /* [table.total] */
+    struct optimizer *optimizer; /* NULL: not resumable, or loaded for use only; its table is `table` */
+    float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
     const struct vocab *vocab;
     int options;
     struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];
     char corpus_digest[33];
     struct checkpoint_build build;
-    bool owned;                    /* checkpoint_read: the arrays and the vocabulary are released by checkpoint_release */
+    bool owned; /* checkpoint_read: the arrays and the vocabulary are released by checkpoint_release */
 };
 
 enum checkpoint_writer { WRITER_AUTO, WRITER_SINGLE, WRITER_PARALLEL };
@@ -91,7 +91,7 @@ struct checkpoint_target {
     const char *path;
     enum checkpoint_writer writer;
     const struct file_guard *guard; /* asked on rank 0 before the renaming; may be NULL */
-    bool broken;                    /* out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can
+    bool broken; /* out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can
                                        neither close such a file nor end cleanly (it crashes or hangs) */
 };
 
@@ -99,9 +99,9 @@ struct checkpoint_target {
  * synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other. WRITER_PARALLEL:
  * all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a quarter of rank 0's
  * memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and vocabulary (all but the
- * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the file
- * is not resumable. On failure the file of that name that was there before is untouched, no temporary file stays, and
- * all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). */
+ * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the
+ * file is not resumable. On failure the file of that name that was there before is untouched, no temporary file stays,
+ * and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
 

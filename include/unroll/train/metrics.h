@@ -1,14 +1,14 @@
 /* Files of one JSON object a line that only grow: metrics.jsonl, the source of truth for every plot, and timing.jsonl.
  *
- * metrics.jsonl holds what the mathematics gives and nothing else: the same run has the same bytes there, for any number
- * of ranks and however often it was killed and resumed, because a resumed run cuts the file to the length that its
- * checkpoint knows. Lines by "type":
+ * metrics.jsonl holds what the mathematics gives and nothing else: the same run has the same bytes there, for any
+ * number of ranks and however often it was killed and resumed, because a resumed run cuts the file to the length that
+ * its checkpoint knows. Lines by "type":
  *   run    what is trained: the first line
  *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm (of
  *          this step, before clipping), lr, skipped (steps so far)
  *   skip   step: loss or gradient was not finite, nothing was updated
  *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule
- *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, parameters_digest: the last line of a finished run
+ *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, parameters_digest: the last line of a run
  * Whatever depends on machine or time goes to timing.jsonl, which is never cut.
  *
  * What a full disk refuses is kept in memory and tried again with every line. */

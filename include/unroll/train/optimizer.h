@@ -1,6 +1,6 @@
 /* Optimizers: element-wise updates of the parameter array from the mean gradient. Formulas and defaults are PyTorch's
- * torch.optim (SGD, SGD with momentum, Adagrad, RMSprop, Adam, AdamW); each is written out in optimizer.c. Element-wise, so
- * the bits do not depend on threads. */
+ * torch.optim (SGD, SGD with momentum, Adagrad, RMSprop, Adam, AdamW); each is written out in optimizer.c.
+ * Element-wise, so the bits do not depend on threads. */
 #ifndef UNROLL_TRAIN_OPTIMIZER_H
 #define UNROLL_TRAIN_OPTIMIZER_H
 
@@ -15,11 +15,11 @@ enum status optimizer_parse(const char *name, enum optimizer_kind *kind, struct 
 
 struct optimizer_config {
     enum optimizer_kind kind;
-    double momentum;      /* momentum */
-    double beta1, beta2;  /* adam, adamw */
-    double alpha;         /* rmsprop's decay */
-    double epsilon;       /* adagrad, rmsprop, adam, adamw */
-    double weight_decay;  /* L2 added to the gradient; decoupled for adamw */
+    double momentum;     /* momentum */
+    double beta1, beta2; /* adam, adamw */
+    double alpha;        /* rmsprop's decay */
+    double epsilon;      /* adagrad, rmsprop, adam, adamw */
+    double weight_decay; /* L2 added to the gradient; decoupled for adamw */
 };
 
 #define OPTIMIZER_SLOTS_MAX 2
@@ -27,9 +27,9 @@ struct optimizer_config {
 struct optimizer {
     struct optimizer_config config;
     const struct param_table *table;
-    int slots;                            /* arrays of state: 0 sgd, 1 momentum/adagrad/rmsprop, 2 adam/adamw */
-    float *slot[OPTIMIZER_SLOTS_MAX];     /* [table->total] each; owned */
-    int64_t updates;                      /* t of Adam's bias correction: updates applied so far */
+    int slots;                        /* arrays of state: 0 sgd, 1 momentum/adagrad/rmsprop, 2 adam/adamw */
+    float *slot[OPTIMIZER_SLOTS_MAX]; /* [table->total] each; owned */
+    int64_t updates;                  /* t of Adam's bias correction: updates applied so far */
 };
 
 int optimizer_slots(enum optimizer_kind kind);

@@ -23,8 +23,8 @@ struct rundir {
     struct file_guard guard; /* asks whether the lock is still ours */
 };
 
-/* Makes the directory if needed, takes its lock and removes temporary files that a killed job left. STATUS_CANTCREATE if
- * it is held by another job or cannot be written to, STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. */
+/* Makes the directory if needed, takes its lock and removes temporary files that a killed job left. STATUS_CANTCREATE
+ * if it is held by another job or cannot be written to, STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. */
 enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e);
 /* A look at a directory that may belong to another job: nothing is made, no lock is taken, nothing may be written. */
 enum status rundir_look(const char *path, struct rundir **out, struct error *e);
@@ -34,8 +34,8 @@ void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowe
 void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX]);
 void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX]);
 
-/* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). None if there is no folder of
- * them. */
+/* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). None if there is no
+ * folder of them. */
 enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count, struct error *e);
 
 /* Points `latest` at the checkpoint of a step: the old link or the new one is there at any time. */

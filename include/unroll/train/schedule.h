@@ -27,7 +27,7 @@ struct schedule_config {
     int64_t every;    /* step: epochs, >= 1 */
     int64_t patience; /* plateau: validations; 0 counts as 1 */
     double minimum;
-    int64_t warmup;   /* steps */
+    int64_t warmup; /* steps */
 };
 
 struct schedule_point {
@@ -39,8 +39,8 @@ struct schedule_point {
 
 double schedule_lr(const struct schedule_config *config, const struct schedule_point *point);
 
-/* After a validation: updates the plateau schedule's factor and its count of validations without improvement. True if the
- * factor changed. */
+/* After a validation: updates the plateau schedule's factor and its count of validations without improvement. True if
+ * the factor changed. */
 bool schedule_validated(const struct schedule_config *config, bool improved, double *factor, int64_t *stalls);
 
 #endif

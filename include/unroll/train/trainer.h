@@ -1,15 +1,17 @@
-/* A training run from beginning to end: starts or resumes it in its run directory, steps through the windows of its epochs,
- * validates, keeps checkpoints, and stops where it should.
+/* A training run from beginning to end: starts or resumes it in its run directory, steps through the windows of its
+ * epochs, validates, keeps checkpoints, and stops where it should.
  *
  * One step: forward and backward over a window into this rank's gradient nodes; one exchange of the losses of all lane
- * groups, which also carries whether any rank wants to stop or has failed; sum of the gradients over ranks; mean gradient
- * and its norm; clipping, learning rate, update. All ranks take the same decisions because they see the same numbers.
+ * groups, which also carries whether any rank wants to stop or has failed; sum of the gradients over ranks; mean
+ * gradient and its norm; clipping, learning rate, update. All ranks take the same decisions because they see the same
+ * numbers.
  *
- * At a step's boundary, in this order: stop if asked; validate if due; end if finished; checkpoint if due. What is pending at
- * a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the same acts.
+ * At a step's boundary, in this order: stop if asked; validate if due; end if finished; checkpoint if due. What is
+ * pending at a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the
+ * same acts.
  *
- * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with STATUS_DIVERGED.
- * Parameters that are not finite are never saved, and nothing is saved while steps are being skipped. */
+ * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with
+ * STATUS_DIVERGED. Parameters that are not finite are never saved, and nothing is while steps are being skipped. */
 #ifndef UNROLL_TRAIN_TRAINER_H
 #define UNROLL_TRAIN_TRAINER_H
 
@@ -46,19 +48,19 @@ struct trainer_config {
     struct model_config model; /* `vocab` comes from the corpus */
     enum init init;
     uint64_t seed;
-    int batch, bptt, groups;   /* groups 0: lane_groups_default */
+    int batch, bptt, groups; /* groups 0: lane_groups_default */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
-    double clip;               /* 0: none */
+    double clip; /* 0: none */
     enum reduction reduction;
-    int64_t epochs, max_steps; /* max_steps 0: no limit */
-    int64_t patience;          /* 0: no early stopping */
+    int64_t epochs, max_steps;            /* max_steps 0: no limit */
+    int64_t patience;                     /* 0: no early stopping */
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */
     int64_t keep, log_every;
-    int64_t check_replicas;    /* steps; 0: only at checkpoints */
-    double max_time;           /* seconds; 0: no limit */
-    double stall_timeout;      /* seconds; 0: no watchdog */
-    int threads;               /* 0: see train/placement.h */
+    int64_t check_replicas; /* steps; 0: only at checkpoints */
+    double max_time;        /* seconds; 0: no limit */
+    double stall_timeout;   /* seconds; 0: no watchdog */
+    int threads;            /* 0: see train/placement.h */
     enum resume resume;
     enum checkpoint_writer writer;
 };
@@ -70,8 +72,8 @@ struct trainer_config {
  *   STATUS_CANTCREATE  the directory is in use, or was taken over by another job
  *   STATUS_INTERNAL    the ranks' parameters differ
  *   STATUS_DIVERGED
- * The error is the same on all ranks. Signals stay caught (train/signals.h) when it returns. If a failure makes a common end impossible the process ends (comm_abort) after
- * telling why. */
+ * The error is the same on all ranks. Signals stay caught (train/signals.h) when it returns. If a failure makes a
+ * common end impossible the process ends (comm_abort) after telling why. */
 enum status trainer_run(const struct comm *comm, const struct trainer_config *config, struct terminal *log,
                         struct error *e);
 

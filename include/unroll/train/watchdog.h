@@ -1,7 +1,8 @@
 /* A thread that tells on standard error when its rank makes no progress: a rank waits for ever where another one was
  * stopped or a network went silent, and nobody else would say where.
  *
- * Time in which the whole process is stopped does not count. The thread calls neither MPI nor anything that allocates. */
+ * Time in which the whole process is stopped does not count. The thread calls neither MPI nor anything that
+ * allocates. */
 #ifndef UNROLL_TRAIN_WATCHDOG_H
 #define UNROLL_TRAIN_WATCHDOG_H
 
@@ -11,8 +12,8 @@
 
 struct watchdog;
 
-/* `timeout` seconds without watchdog_beat make it speak, once for each stall. With timeout 0 there is no thread, and *out is
- * NULL. STATUS_OS if no thread can be had. */
+/* `timeout` seconds without watchdog_beat make it speak, once for each stall. With timeout 0 there is no thread, and
+ * *out is NULL. STATUS_OS if no thread can be had. */
 enum status watchdog_start(double timeout, int rank, struct watchdog **out, struct error *e);
 void watchdog_stop(struct watchdog *watchdog); /* NULL is allowed */
 
