@@ -57,7 +57,8 @@ static void print_splits(const struct plan_config *config, const struct plan_spl
     if (count == 0)
         return;
     printf("\n%d %s as ranks x threads, with threads for the cores of this host:\n"
-           "  ranks  threads   busy   MiB a rank   MiB sent a step\n", cores, cores == 1 ? "core" : "cores");
+           "  ranks  threads   busy   MiB a rank   MiB sent a step\n",
+           cores, cores == 1 ? "core" : "cores");
     for (int i = 0; i < count; i++)
         printf("  %5d  %7d  %4.0f %%  %11.1f  %16.1f%s\n", splits[i].ranks, splits[i].threads, 100 * splits[i].busy,
                mib(splits[i].rank_bytes), mib(splits[i].wire_bytes), i == best ? "  <- try this first" : "");

@@ -62,6 +62,13 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
 }
 
 const struct cell_kind cell_kind_gru = {
-    .gates = GATES, .slots = SLOTS, .input_slot = {SLOT_R, SLOT_Z, SLOT_N}, .hidden_slot = {SLOT_R, SLOT_Z, SLOT_M},
-    .biases = BIASES, .has_c = false, .forward = forward, .backward = backward, .bias = bias,
+    .gates = GATES,
+    .slots = SLOTS,
+    .input_slot = {SLOT_R, SLOT_Z, SLOT_N},
+    .hidden_slot = {SLOT_R, SLOT_Z, SLOT_M},
+    .biases = BIASES,
+    .has_c = false,
+    .forward = forward,
+    .backward = backward,
+    .bias = bias,
 };

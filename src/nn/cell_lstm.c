@@ -57,6 +57,13 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
 }
 
 const struct cell_kind cell_kind_lstm = {
-    .gates = GATES, .slots = GATES, .input_slot = {0, 1, 2, 3}, .hidden_slot = {0, 1, 2, 3}, .biases = GATES,
-    .has_c = true, .forward = forward, .backward = backward, .bias = bias,
+    .gates = GATES,
+    .slots = GATES,
+    .input_slot = {0, 1, 2, 3},
+    .hidden_slot = {0, 1, 2, 3},
+    .biases = GATES,
+    .has_c = true,
+    .forward = forward,
+    .backward = backward,
+    .bias = bias,
 };

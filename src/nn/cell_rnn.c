@@ -62,9 +62,19 @@ void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int s
 }
 
 const struct cell_kind cell_kind_rnn_tanh = {
-    .gates = 1, .slots = 1, .biases = 1, .forward = forward_tanh, .backward = backward_tanh, .bias = bias,
+    .gates = 1,
+    .slots = 1,
+    .biases = 1,
+    .forward = forward_tanh,
+    .backward = backward_tanh,
+    .bias = bias,
 };
 
 const struct cell_kind cell_kind_rnn_relu = {
-    .gates = 1, .slots = 1, .biases = 1, .forward = forward_relu, .backward = backward_relu, .bias = bias,
+    .gates = 1,
+    .slots = 1,
+    .biases = 1,
+    .forward = forward_relu,
+    .backward = backward_relu,
+    .bias = bias,
 };

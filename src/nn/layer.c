@@ -55,8 +55,12 @@ static void project(struct model *model, int l, const float *x, int rows, float 
         const float *w = model->values + layer->offset.w_ih + (int64_t)part * n * layer->in;
         if (layer->w_ih_packed)
             w = layer->w_ih_packed + part * gemm_packed(layer->in, n);
-        struct gemm_operand operand = {.segments = 1, .segment = {{x, w, layer->in}}, .lda = layer->in_stride,
-                                       .ldw = layer->in, .transposed = true, .packed = layer->w_ih_packed != NULL};
+        struct gemm_operand operand = {.segments = 1,
+                                       .segment = {{x, w, layer->in}},
+                                       .lda = layer->in_stride,
+                                       .ldw = layer->in,
+                                       .transposed = true,
+                                       .packed = layer->w_ih_packed != NULL};
         gemm_rows(&operand, rows, n, out + part * model->slot_stride, out_stride, model->gemm_scratch,
                   model->shape.threads);
     }
@@ -203,8 +207,8 @@ static void input_gradient(struct model *model, int l, const float *slots, int r
 {
     const struct layer *layer = &model->layer[l];
     const struct cell_kind *cell = model->cell;
-    struct gemm_operand operand = {.segments = cell->gates, .lda = model->slots_stride, .ldw = layer->in,
-                                   .transposed = false};
+    struct gemm_operand operand = {
+        .segments = cell->gates, .lda = model->slots_stride, .ldw = layer->in, .transposed = false};
     for (int g = 0; g < cell->gates; g++) {
         operand.segment[g].a = slots + cell->input_slot[g] * model->slot_stride;
         operand.segment[g].w = model->values + layer->offset.w_ih + (int64_t)g * model->H * layer->in;

@@ -125,8 +125,8 @@ static void create_embedding(struct model *model, struct error *e)
     model->tree_depth = 2;
     for (int groups = 1; groups < model->shape.groups; groups *= 2)
         model->tree_depth++;
-    model->tree_scratch = own_floats(
-        model, (size_t)model->shape.threads * model->tree_depth * VROUND(model->E), "sums of embedding gradients", e);
+    model->tree_scratch = own_floats(model, (size_t)model->shape.threads * model->tree_depth * VROUND(model->E),
+                                     "sums of embedding gradients", e);
 
     model->merge = embedding_merges_tokens(&model->config, &model->shape);
     if (!model->merge)
@@ -178,8 +178,8 @@ static void create_training(struct model *model, struct error *e)
     model->dx = own_floats(model, (size_t)rows * model->in_stride_max, "output gradients", e);
     model->carry = own_floats(model, (size_t)model->lanes * model->h_stride, "carried gradients", e);
     model->packed_b = own_floats(model, gemm_gradient_packed(&model->tile, widest, rows), "packed activations", e);
-    model->gradient_scratch = own_floats(
-        model, model->shape.threads * gemm_gradient_scratch(&model->tile, rows), "weight-gradient panels", e);
+    model->gradient_scratch = own_floats(model, model->shape.threads * gemm_gradient_scratch(&model->tile, rows),
+                                         "weight-gradient panels", e);
     if (model->dropout)
         model->mask = own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
 }

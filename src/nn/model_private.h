@@ -10,20 +10,20 @@
  * lanes; pointers stand at the block's first unit. */
 struct cell_step {
     int lanes;
-    const float *recurrent;      /* [G][lanes][GEMM_WIDE] forward: h_(t-1) W_hh^T; backward: [lanes][GEMM_WIDE] */
-    const float *projection;     /* forward: x_t W_ih^T; row of lane b: projection + index[b] * projection_stride */
-    const int32_t *index;        /* NULL: row b */
+    const float *recurrent;  /* [G][lanes][GEMM_WIDE] forward: h_(t-1) W_hh^T; backward: [lanes][GEMM_WIDE] */
+    const float *projection; /* forward: x_t W_ih^T; row of lane b: projection + index[b] * projection_stride */
+    const int32_t *index;    /* NULL: row b */
     int64_t projection_stride;
-    int slot_stride;             /* from one gate or slot to the next inside a row of `slots` and `projection` */
-    float *slots;                /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
+    int slot_stride; /* from one gate or slot to the next inside a row of `slots` and `projection` */
+    float *slots;    /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
     int64_t slots_stride;
-    const float *bias;           /* [gates or more][slot_stride] */
-    float *h, *c;                /* [lanes] rows of stride h_stride: at time t */
+    const float *bias; /* [gates or more][slot_stride] */
+    float *h, *c;      /* [lanes] rows of stride h_stride: at time t */
     const float *h_previous, *c_previous;
     int64_t h_stride;
-    const float *dout;           /* backward: dL/dh_t from above, rows of stride h_stride */
-    float *carry;                /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
-    bool last;                   /* backward: t is the window's last step: recurrent and carry hold nothing yet */
+    const float *dout; /* backward: dL/dh_t from above, rows of stride h_stride */
+    float *carry;      /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
+    bool last;         /* backward: t is the window's last step: recurrent and carry hold nothing yet */
 };
 
 /* How a cell uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to backward; after
@@ -45,25 +45,27 @@ extern const struct cell_kind cell_kind_rnn_tanh, cell_kind_rnn_relu, cell_kind_
 void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int stride, float *bias);
 
 struct layer {
-    int in, in_stride;                  /* features of the input, and stride of its rows */
-    struct { size_t w_ih, w_hh, b_ih, b_hh; } offset; /* in the value and gradient arrays */
-    float *x;                           /* [T][B][in_stride] input rows: embeddings, the layer below's h, or `dropped` */
-    float *dropped;                     /* the layer below's h through dropout */
-    float *slots;                       /* [T][B][slots_stride] */
-    float *h, *c;                       /* [T + 1][B][h_stride]; row block 0 is the state carried in */
-    float *state_h, *state_c;           /* [B][h_stride] state carried out of the last window */
-    float *w_hh_forward, *w_hh_backward;/* packed panels: [block][G][H][GEMM_WIDE] and [block][G * H][GEMM_WIDE] */
-    float *w_ih_packed;                 /* resident: per gate, or for all gates when they need no padding */
+    int in, in_stride; /* features of the input, and stride of its rows */
+    struct {
+        size_t w_ih, w_hh, b_ih, b_hh;
+    } offset;                 /* in the value and gradient arrays */
+    float *x;                 /* [T][B][in_stride] input rows: embeddings, the layer below's h, or `dropped` */
+    float *dropped;           /* the layer below's h through dropout */
+    float *slots;             /* [T][B][slots_stride] */
+    float *h, *c;             /* [T + 1][B][h_stride]; row block 0 is the state carried in */
+    float *state_h, *state_c; /* [B][h_stride] state carried out of the last window */
+    float *w_hh_forward, *w_hh_backward; /* packed panels: [block][G][H][GEMM_WIDE] and [block][G * H][GEMM_WIDE] */
+    float *w_ih_packed;                  /* resident: per gate, or for all gates when they need no padding */
     float *bias;
 };
 
 /* The distinct tokens of a window, so that each is projected once. */
 struct distinct {
     int capacity, count;
-    uint32_t *token; /* [capacity] */
-    int32_t *index;  /* [T][B] which of them stands at a position */
-    int32_t *slot;   /* [V] -1 or the number of a token seen in this window */
-    float *x;        /* [capacity][in_stride] embeddings */
+    uint32_t *token;   /* [capacity] */
+    int32_t *index;    /* [T][B] which of them stands at a position */
+    int32_t *slot;     /* [V] -1 or the number of a token seen in this window */
+    float *x;          /* [capacity][in_stride] embeddings */
     float *projection; /* [capacity][gates * slot_stride] */
 };
 
@@ -72,18 +74,18 @@ struct token_rows {
     int *row, *group; /* [T * B] */
     int *start;       /* [V + 1] first of each token; the end is the next one's */
     int distinct;
-    uint32_t *token;  /* [T * B] the tokens that occur */
+    uint32_t *token; /* [T * B] the tokens that occur */
 };
 
 /* Gradients of repeated tokens of a lane group are added before the products with W_ih and x: one row for each distinct
  * token of each group. Chosen by the configuration alone (see merges_tokens), since it changes the order of additions. */
 struct merged {
-    int *group_row; /* [groups + 1] first merged row of each group */
-    uint32_t *token;/* [T * B] the token of each merged row */
-    int32_t *slot;  /* [V] */
-    int32_t *row;   /* [T][B] merged row of each position */
-    float *sums;    /* [rows][slots_stride] */
-    float *x;       /* [rows][in_stride] */
+    int *group_row;  /* [groups + 1] first merged row of each group */
+    uint32_t *token; /* [T * B] the token of each merged row */
+    int32_t *slot;   /* [V] */
+    int32_t *row;    /* [T][B] merged row of each position */
+    float *sums;     /* [rows][slots_stride] */
+    float *x;        /* [rows][in_stride] */
 };
 
 struct model {
@@ -93,39 +95,39 @@ struct model {
     const float *values;
     struct blas_tile tile;
     const struct cell_kind *cell;
-    int lanes, lane0, groups;     /* of this rank */
-    int *group_lane;              /* [groups + 1] local lane at which each group starts */
+    int lanes, lane0, groups; /* of this rank */
+    int *group_lane;          /* [groups + 1] local lane at which each group starts */
     int H, h_stride, slot_stride, slots_stride, E, V, v_stride, blocks;
-    int in_stride_max;            /* the larger of the row strides of E and H */
+    int in_stride_max; /* the larger of the row strides of E and H */
     struct layer layer[MODEL_LAYERS_MAX];
     struct distinct distinct;
-    bool use_distinct;            /* in this window */
+    bool use_distinct; /* in this window */
     struct token_rows token_rows;
     struct merged merged;
     bool merge;
-    float *dx;                    /* [T][B][max stride] gradient of a layer's input or output */
-    float *carry;                 /* [B][h_stride] */
-    float *recurrent;             /* [threads][G][B][GEMM_WIDE] */
-    float *mask;                  /* [threads][in_stride_max] */
-    float *gemm_scratch;          /* [threads] */
+    float *dx;           /* [T][B][max stride] gradient of a layer's input or output */
+    float *carry;        /* [B][h_stride] */
+    float *recurrent;    /* [threads][G][B][GEMM_WIDE] */
+    float *mask;         /* [threads][in_stride_max] */
+    float *gemm_scratch; /* [threads] */
     float *packed_b, *gradient_scratch;
-    float *tree_scratch;          /* [threads][tree_depth][E rounded] */
+    float *tree_scratch; /* [threads][tree_depth][E rounded] */
     int tree_depth;
-    uint32_t dropout;             /* threshold; 0: none */
-    int64_t step;                 /* of the current window; < 0: evaluation */
+    uint32_t dropout; /* threshold; 0: none */
+    int64_t step;     /* of the current window; < 0: evaluation */
 
     /* output layer */
-    int chunk_rows;               /* most rows whose logits exist at once */
-    float *y;                     /* [T * B][h_stride] top outputs, dropped, in lane-group order */
-    float *logits;                /* [chunk_rows][v_stride] */
-    float *dy;                    /* [chunk_rows][h_stride] */
-    uint32_t *target;             /* [T * B] in the same order */
-    float *row_loss;              /* [T][B] */
-    float *ordered_loss;          /* [T * B] in lane-group order */
-    int *ordered_row;             /* [groups + 1] first ordered row of each group */
-    float *decoder_bias;          /* [v_stride] */
-    float *decoder_packed;        /* resident */
-    float *decoder_sum;           /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
+    int chunk_rows;        /* most rows whose logits exist at once */
+    float *y;              /* [T * B][h_stride] top outputs, dropped, in lane-group order */
+    float *logits;         /* [chunk_rows][v_stride] */
+    float *dy;             /* [chunk_rows][h_stride] */
+    uint32_t *target;      /* [T * B] in the same order */
+    float *row_loss;       /* [T][B] */
+    float *ordered_loss;   /* [T * B] in lane-group order */
+    int *ordered_row;      /* [groups + 1] first ordered row of each group */
+    float *decoder_bias;   /* [v_stride] */
+    float *decoder_packed; /* resident */
+    float *decoder_sum;    /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
     size_t decoder_sum_size;
     double *group_loss;
     int64_t *group_targets;
@@ -133,9 +135,9 @@ struct model {
 
     struct model_phases phases;
     double clock;
-    void **owned;                 /* every allocation, for model_free */
+    void **owned; /* every allocation, for model_free */
     int owned_count;
-    size_t bytes;                 /* allocated; with `dry` only counted */
+    size_t bytes; /* allocated; with `dry` only counted */
     bool dry;
 };
 

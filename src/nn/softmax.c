@@ -32,8 +32,8 @@ int softmax_chunk_rows(const struct model_config *config, const struct model_sha
     struct lane_node nodes[LANE_NODES_MAX];
     int count = lane_nodes(shape->groups, shape->group_begin, shape->group_end, nodes), most = 0, deepest = 0;
     for (int i = 0; i < count; i++) {
-        int rows = chunk_rows(nodes[i], shape->group_begin, group_lane, shape->bptt, gemm_stride(config->vocab), 0,
-                              &deepest);
+        int rows =
+            chunk_rows(nodes[i], shape->group_begin, group_lane, shape->bptt, gemm_stride(config->vocab), 0, &deepest);
         most = rows > most ? rows : most;
     }
     *partial_sums = deepest > 0 ? deepest - 1 : 0;
@@ -87,8 +87,12 @@ void softmax_logits(struct model *model, const float *y, int rows)
 {
     const struct param *weight = &model->table.param[model->table.count - 2];
     const float *w = model->decoder_packed ? model->decoder_packed : model->values + weight->offset;
-    struct gemm_operand operand = {.segments = 1, .segment = {{y, w, model->H}}, .lda = model->h_stride,
-                                   .ldw = model->H, .transposed = true, .packed = model->decoder_packed != NULL};
+    struct gemm_operand operand = {.segments = 1,
+                                   .segment = {{y, w, model->H}},
+                                   .lda = model->h_stride,
+                                   .ldw = model->H,
+                                   .transposed = true,
+                                   .packed = model->decoder_packed != NULL};
     gemm_rows(&operand, rows, model->V, model->logits, model->v_stride, model->gemm_scratch, model->shape.threads);
 }
 
@@ -129,7 +133,9 @@ static void backward_chunk(struct model *model, struct chunk chunk, bool add, fl
     int threads = model->shape.threads, H = model->H;
     struct gemm_operand operand = {.segments = 1,
                                    .segment = {{model->logits, model->values + weight->offset, model->V}},
-                                   .lda = model->v_stride, .ldw = H, .transposed = false};
+                                   .lda = model->v_stride,
+                                   .ldw = H,
+                                   .transposed = false};
     gemm_rows(&operand, chunk.rows, H, model->dy, model->h_stride, model->gemm_scratch, threads);
     scatter_outputs(model, chunk.sum.node, chunk.sum.T);
 

@@ -68,8 +68,8 @@ void blas_sgemm(int m, int n, int k, const float *a, const float *b, float *c, i
     rntm_t runtime;
     bli_rntm_init_from_global(&runtime);
     bli_rntm_set_num_threads(threads, &runtime);
-    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, (float *)a, k, 1, (float *)b, n, 1, &zero, c, n, 1,
-                 NULL, &runtime);
+    bli_sgemm_ex(BLIS_NO_TRANSPOSE, BLIS_NO_TRANSPOSE, m, n, k, &one, (float *)a, k, 1, (float *)b, n, 1, &zero, c, n,
+                 1, NULL, &runtime);
 }
 
 const char *blas_version(void)

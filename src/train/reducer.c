@@ -29,14 +29,14 @@ struct reducer {
     enum reduction reduction;
     int groups;
     bool butterfly;
-    int nodes;                                 /* of this rank */
-    float *grad[LANE_NODES_MAX];               /* [grad_total] each */
-    struct lane_node *all;                     /* nodes of all ranks, in order */
-    int *first;                                /* [ranks + 1] where each rank's begin in `all` */
-    float *received;                           /* slices from other ranks */
-    size_t *bytes[4];                          /* [ranks]: send bytes and offsets, receive bytes and offsets */
-    float *send;                               /* slices of this rank's nodes, destination after destination */
-    double *block;                             /* [blocks] sums of squares */
+    int nodes;                   /* of this rank */
+    float *grad[LANE_NODES_MAX]; /* [grad_total] each */
+    struct lane_node *all;       /* nodes of all ranks, in order */
+    int *first;                  /* [ranks + 1] where each rank's begin in `all` */
+    float *received;             /* slices from other ranks */
+    size_t *bytes[4];            /* [ranks]: send bytes and offsets, receive bytes and offsets */
+    float *send;                 /* slices of this rank's nodes, destination after destination */
+    double *block;               /* [blocks] sums of squares */
     size_t blocks;
 };
 
@@ -90,8 +90,8 @@ static enum status create(struct reducer *reducer, struct error *e)
     if (ranks == 1 || reducer->reduction == REDUCTION_FAST)
         return STATUS_OK;
     size_t slice = PIECE / ranks + 1;
-    reducer->received = mem_alloc(reducer->butterfly ? PIECE / 2 + 1 : slice * total, sizeof(float),
-                                  "received gradients", e);
+    reducer->received =
+        mem_alloc(reducer->butterfly ? PIECE / 2 + 1 : slice * total, sizeof(float), "received gradients", e);
     if (!reducer->received)
         return STATUS_OS;
     if (reducer->butterfly)
@@ -264,8 +264,8 @@ double reducer_norm2(const struct reducer *reducer, int threads)
         for (size_t i = begin; i < end; i += 8)
             for (int j = 0; j < 8; j++)
                 chain[j] += (double)grad[i + j] * grad[i + j];
-        reducer->block[b] = ((chain[0] + chain[1]) + (chain[2] + chain[3])) +
-                            ((chain[4] + chain[5]) + (chain[6] + chain[7]));
+        reducer->block[b] =
+            ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
     }
     double sum = 0;
     for (size_t b = 0; b < reducer->blocks; b++)

@@ -15,8 +15,8 @@
 #include "unroll/sys/blas.h"
 #include "unroll/use/plan.h"
 
-#define REPETITIONS 7        /* odd: the median is one of them */
-#define REPETITIONS_GIVEN 5  /* at most, with --steps */
+#define REPETITIONS 7       /* odd: the median is one of them */
+#define REPETITIONS_GIVEN 5 /* at most, with --steps */
 #define REPETITION_SECONDS 0.6
 #define WARM_UP_SECONDS 0.4
 #define WARM_UP_MIN 2
@@ -40,16 +40,16 @@ struct bench {
     struct optimizer *optimizer;
     struct reducer *reducer;
     struct model *model;
-    uint32_t *tokens;                   /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
-    double *group_loss;                 /* [groups] of all ranks */
-    size_t *loss_bytes, *loss_offset;   /* [ranks] */
-    float *sgemm;                       /* [3][BENCH_SGEMM][BENCH_SGEMM] */
+    uint32_t *tokens;                 /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
+    double *group_loss;               /* [groups] of all ranks */
+    size_t *loss_bytes, *loss_offset; /* [ranks] */
+    float *sgemm;                     /* [3][BENCH_SGEMM][BENCH_SGEMM] */
     struct sample sample[REPETITIONS];
-    struct sample *all;                 /* [ranks][REPETITIONS] */
-    int64_t step, targets;              /* steps so far; targets of a step, of all ranks */
+    struct sample *all;    /* [ranks][REPETITIONS] */
+    int64_t step, targets; /* steps so far; targets of a step, of all ranks */
     double first_loss, last_loss;
     bool diverged;
-    double reduction, optimizing;       /* seconds since the repetition began */
+    double reduction, optimizing; /* seconds since the repetition began */
 };
 
 const char *bench_phase_name(enum bench_phase phase)
@@ -77,8 +77,8 @@ static void make_tokens(struct bench *bench)
         for (int next = 0; next < 2; next++)
             for (int t = 0; t < T; t++)
                 for (int b = 0; b < lanes; b++)
-                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] = bench_token(
-                        V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->lane0 + b));
+                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] =
+                        bench_token(V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->lane0 + b));
 }
 
 static void place_losses(struct bench *bench)
@@ -332,8 +332,10 @@ static enum status measure(struct bench *bench, struct bench_result *result, str
         bench->sample[i].sgemm_seconds = time_sgemm(bench);
     }
     if (bench->diverged)
-        status = error_set(e, STATUS_DIVERGED, "cannot measure: the loss or the gradient is not finite after '%lld' "
-                           "steps; use a smaller --lr", (long long)bench->step);
+        status = error_set(e, STATUS_DIVERGED,
+                           "cannot measure: the loss or the gradient is not finite after '%lld' "
+                           "steps; use a smaller --lr",
+                           (long long)bench->step);
     return comm_agree(bench->comm, status, e);
 }
 

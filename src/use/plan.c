@@ -55,8 +55,7 @@ static struct layout layout_of(const struct plan_config *config)
 }
 
 /* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
-static size_t wire_bytes(const struct plan_config *config, const struct layout *layout,
-                         const struct param_table *table)
+static size_t wire_bytes(const struct plan_config *config, const struct layout *layout, const struct param_table *table)
 {
     double ranks = config->ranks, gradient = (double)table->grad_total * sizeof(float);
     int nodes = config->reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
@@ -154,11 +153,15 @@ static enum status check(const struct plan_config *config, struct error *e)
         return error_set(e, STATUS_CONFIG, "cannot cut '%d' lanes into '%d' groups; use --lane-groups 1 to %d",
                          config->batch, config->groups, config->batch);
     if (config->ranks > config->batch)
-        return error_set(e, STATUS_CONFIG, "cannot share '%d' lanes among '%d' ranks; use at most %d ranks, or a "
-                         "--batch of %d or more", config->batch, config->ranks, config->groups, config->ranks);
+        return error_set(e, STATUS_CONFIG,
+                         "cannot share '%d' lanes among '%d' ranks; use at most %d ranks, or a "
+                         "--batch of %d or more",
+                         config->batch, config->ranks, config->groups, config->ranks);
     if (config->ranks > config->groups)
-        return error_set(e, STATUS_CONFIG, "cannot share '%d' lane groups among '%d' ranks; use at most %d ranks, or "
-                         "--lane-groups %d or more", config->groups, config->ranks, config->groups, config->ranks);
+        return error_set(e, STATUS_CONFIG,
+                         "cannot share '%d' lane groups among '%d' ranks; use at most %d ranks, or "
+                         "--lane-groups %d or more",
+                         config->groups, config->ranks, config->groups, config->ranks);
     for (int rank = 0; rank < config->ranks; rank++)
         if ((int64_t)lanes_of(config, rank) * config->bptt > INT32_MAX / 2)
             return error_set(e, STATUS_CONFIG, "a window of '%d' steps of '%d' lanes is too large; use more ranks",
@@ -183,8 +186,10 @@ enum status plan_build(const struct plan_config *config, struct plan *plan, stru
         if (rank > 0)
             rank_memory(config, &layout, &plan->table, rank, &memory);
         if (memory.total == SIZE_MAX)
-            return error_set(e, STATUS_OS, "out of memory for rank '%d': its arrays cannot be addressed; use a smaller "
-                             "model, --batch or --bptt", rank);
+            return error_set(e, STATUS_OS,
+                             "out of memory for rank '%d': its arrays cannot be addressed; use a smaller "
+                             "model, --batch or --bptt",
+                             rank);
         if (rank > 0 && memory.total > plan->most.total)
             plan->most = memory;
         if (lanes_of(config, rank) > plan->lanes_max)

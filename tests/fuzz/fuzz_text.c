@@ -9,7 +9,10 @@ static int sequence_length(const unsigned char *s, size_t left)
 {
     if (s[0] < 0x80)
         return 1;
-    int length = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : s[0] >= 0xe0 && s[0] <= 0xef ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+    int length = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
+                 : s[0] >= 0xe0 && s[0] <= 0xef ? 3
+                 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+                                                : 0;
     if (length == 0 || (size_t)length > left)
         return 0;
     for (int i = 1; i < length; i++)

@@ -18,8 +18,13 @@ static enum status run(const struct comm *comm, const struct model_config *confi
                        const float *values, int batch, int groups, int threads, float *sum, double *loss,
                        struct error *e)
 {
-    struct model_shape shape = {.bptt = BPTT, .batch = batch, .groups = groups, .threads = threads, .train = true,
-                                .exact = true, .seed = 5,
+    struct model_shape shape = {.bptt = BPTT,
+                                .batch = batch,
+                                .groups = groups,
+                                .threads = threads,
+                                .train = true,
+                                .exact = true,
+                                .seed = 5,
                                 .group_begin = lane_rank_begin(groups, comm->size, comm->rank),
                                 .group_end = lane_rank_begin(groups, comm->size, comm->rank + 1)};
     struct model *model = NULL;
@@ -40,11 +45,10 @@ static enum status run(const struct comm *comm, const struct model_config *confi
         struct window window = {w == WINDOWS - 1 ? BPTT - 3 : BPTT, lanes, lane0, w == 0, input, target};
         for (int t = 0; t < window.T; t++)
             for (int b = 0; b < lanes; b++) {
-                struct rng_bits bits =
-                    rng_philox(2, RNG_TEST, (uint32_t)w, (uint32_t)(lane0 + b), (uint32_t)t, 0);
+                struct rng_bits bits = rng_philox(2, RNG_TEST, (uint32_t)w, (uint32_t)(lane0 + b), (uint32_t)t, 0);
                 input[t * lanes + b] = bits.word[0] % (uint32_t)config->vocab;
-                target[t * lanes + b] = bits.word[2] % 9 == 0 ? WINDOW_NO_TARGET
-                                                              : bits.word[1] % (uint32_t)config->vocab;
+                target[t * lanes + b] =
+                    bits.word[2] % 9 == 0 ? WINDOW_NO_TARGET : bits.word[1] % (uint32_t)config->vocab;
             }
         model_train(model, &window, w, grads, &window_loss);
         memcpy(sum, reducer_sum(reducer), sizeof *sum * table->total);
@@ -77,7 +81,8 @@ static int check(const struct comm *comm, struct model_config config, int batch,
     int wrong = memcmp(here, there, sizeof *here * table.total) != 0 ||
                 memcmp(loss_here, loss_there, sizeof *loss_here * groups) != 0;
     if (wrong)
-        fprintf(stderr, "%s, %d layers, H %d, V %d, tied %d, dropout %g, %d lanes in %d groups: %d ranks differ from one\n",
+        fprintf(stderr,
+                "%s, %d layers, H %d, V %d, tied %d, dropout %g, %d lanes in %d groups: %d ranks differ from one\n",
                 cell_name(config.cell), config.layers, config.hidden, config.vocab, config.tied, config.dropout, batch,
                 groups, comm->size);
     double size = 0;
@@ -100,8 +105,8 @@ int main(void)
     int failures = 0;
     for (enum cell cell = CELL_RNN_TANH; cell <= CELL_GRU; cell++)
         for (int variant = 0; variant < 8; variant++) {
-            struct model_config config = {cell, 1 + variant % 2, 33, 33, variant & 4 ? 11 : 301, variant / 2 % 2,
-                                          variant % 3 == 2 ? 0.3 : 0};
+            struct model_config config = {
+                cell, 1 + variant % 2, 33, 33, variant & 4 ? 11 : 301, variant / 2 % 2, variant % 3 == 2 ? 0.3 : 0};
             failures += check(&comm, config, 13, 13);
             failures += check(&comm, config, 21, 10);
         }

@@ -20,7 +20,8 @@ static void expect(bool holds, const char *what, double planned, double measured
     if (holds)
         return;
     failures++;
-    fprintf(stderr, "rank %d of %d: %s: planned %.0f, measured %.0f\n", world->rank, world->size, what, planned, measured);
+    fprintf(stderr, "rank %d of %d: %s: planned %.0f, measured %.0f\n", world->rank, world->size, what, planned,
+            measured);
 }
 
 /* Resident bytes that are neither of files nor shared. */
@@ -39,7 +40,8 @@ static void compare(const char *what, double begin, size_t planned)
 {
 #if !defined __SANITIZE_ADDRESS__ /* it pads and keeps blocks */
     double measured = resident() - begin;
-    expect(fabs(measured - (double)planned) <= TOLERANCE * (double)planned + (1 << 19), what, (double)planned, measured);
+    expect(fabs(measured - (double)planned) <= TOLERANCE * (double)planned + (1 << 19), what, (double)planned,
+           measured);
 #else
     (void)what, (void)begin, (void)planned, (void)resident;
 #endif
@@ -49,7 +51,12 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
                                  enum reduction reduction)
 {
     struct plan_config config = {
-        .model = {.cell = cell, .layers = 2, .embedding = hidden, .hidden = hidden, .vocab = 18 * hidden + 1, .tied = tied,
+        .model = {.cell = cell,
+                  .layers = 2,
+                  .embedding = hidden,
+                  .hidden = hidden,
+                  .vocab = 18 * hidden + 1,
+                  .tied = tied,
                   .dropout = 0.1},
         .batch = batch,
         .bptt = 35,

@@ -72,8 +72,8 @@ static void memory_by_hand(void **state)
     assert_int_equal(first->total, first->parameters + first->gradients + first->optimizer + first->workspace +
                                        first->reducer + first->streams + first->evaluator + first->checkpoint +
                                        first->process);
-    struct model_shape shape = {.bptt = 35, .batch = 20, .groups = 10, .group_end = 10, .threads = 1, .train = true,
-                                .exact = true};
+    struct model_shape shape = {
+        .bptt = 35, .batch = 20, .groups = 10, .group_end = 10, .threads = 1, .train = true, .exact = true};
     assert_int_equal(first->workspace, model_bytes(&config.model, &shape));
     shape.train = false;
     assert_int_equal(first->evaluator, model_bytes(&config.model, &shape));
@@ -215,7 +215,8 @@ static void tokens_follow_zipf(void **state)
         below_10 += counts[v];
     double expected = N * log(1 + 10 / 0.1) / all;
     assert_true(fabs(below_10 - expected) < 4 * sqrt(N * 0.25));
-    assert_true(bench_token(V, 7, 0, 3) != bench_token(V, 8, 0, 3) || bench_token(V, 7, 1, 3) != bench_token(V, 8, 1, 3));
+    assert_true(bench_token(V, 7, 0, 3) != bench_token(V, 8, 0, 3) ||
+                bench_token(V, 7, 1, 3) != bench_token(V, 8, 1, 3));
     for (uint32_t position = 0; position < 100; position++)
         assert_int_equal(bench_token(1, 1, position, 0), 0);
 }

@@ -22,14 +22,14 @@
 struct model;
 
 struct model_shape {
-    int bptt;            /* the longest window, T */
-    int batch, groups;   /* global lanes and lane groups; groups 1 .. batch */
+    int bptt;                   /* the longest window, T */
+    int batch, groups;          /* global lanes and lane groups; groups 1 .. batch */
     int group_begin, group_end; /* the groups of this rank: its lanes are those of these groups */
-    int threads;         /* OpenMP threads; >= 1 */
-    bool train;          /* allocate what the backward pass needs */
-    bool resident;       /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
-    bool exact;          /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
-    uint64_t seed;       /* of the dropout masks */
+    int threads;                /* OpenMP threads; >= 1 */
+    bool train;                 /* allocate what the backward pass needs */
+    bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
+    bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
+    uint64_t seed; /* of the dropout masks */
 };
 
 /* `values` [table->total] is the caller's, must outlive the model, and is read at model_pack. STATUS_OS if memory is
@@ -45,9 +45,9 @@ void model_pack(struct model *model);
 
 /* Sums over the window that model_forward has seen. */
 struct model_loss {
-    const double *group;       /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
-    const int64_t *targets;    /* [groups of this rank] how many targets each sum has */
-    const float *row;          /* [T][lanes] -log p(target) of each position, 0 where there is no target */
+    const double *group;    /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
+    const int64_t *targets; /* [groups of this rank] how many targets each sum has */
+    const float *row;       /* [T][lanes] -log p(target) of each position, 0 where there is no target */
 };
 
 /* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are applied
@@ -65,7 +65,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
 const float *model_logits(struct model *model, int *stride);
 
 /* Carried state: `h` (and `c` for lstm) of each layer, [lanes][H] without padding. Zero after model_create. */
-int model_state_count(const struct model_config *config);                             /* L, or 2L for lstm */
+int model_state_count(const struct model_config *config);                                  /* L, or 2L for lstm */
 const char *model_state_name(const struct model_config *config, int index, char name[16]); /* "h_l0", "c_l0", ... */
 void model_state_get(const struct model *model, int index, float *state);
 void model_state_set(struct model *model, int index, const float *state);

@@ -16,11 +16,11 @@
 #define BLAS_WIDE_MAX 64
 
 struct blas_tile {
-    int narrow, wide;  /* rows and columns of a tile */
-    int kc;            /* BLIS's blocking of k for this CPU: panels that long stay in cache */
+    int narrow, wide;   /* rows and columns of a tile */
+    int kc;             /* BLIS's blocking of k for this CPU: panels that long stay in cache */
     const char *kernel; /* name of BLIS's sub-configuration, e.g. "haswell", "skx" */
     void *ukr, *context;
-    int swap;          /* kernel stores columns: its m is our wide dimension */
+    int swap; /* kernel stores columns: its m is our wide dimension */
 };
 
 /* Not thread safe: once, before anything else of BLIS. STATUS_UNAVAILABLE if the kernel's geometry is not usable. */

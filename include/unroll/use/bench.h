@@ -21,14 +21,14 @@
 
 /* What a step spends its time on. */
 enum bench_phase {
-    BENCH_INPUT_PROJECTION,   /* input products of all layers, and their gradients towards the input */
+    BENCH_INPUT_PROJECTION, /* input products of all layers, and their gradients towards the input */
     BENCH_RECURRENT_FORWARD,
-    BENCH_OUTPUT_LAYER,       /* logits, loss and their gradients */
+    BENCH_OUTPUT_LAYER, /* logits, loss and their gradients */
     BENCH_RECURRENT_BACKWARD,
     BENCH_WEIGHT_GRADIENTS,
-    BENCH_REDUCTION,          /* sums of gradients and losses over ranks, waiting for them included */
-    BENCH_OPTIMIZER,          /* norm, clipping and update */
-    BENCH_OTHER,              /* packing, embedding, dropout and all else */
+    BENCH_REDUCTION, /* sums of gradients and losses over ranks, waiting for them included */
+    BENCH_OPTIMIZER, /* norm, clipping and update */
+    BENCH_OTHER,     /* packing, embedding, dropout and all else */
     BENCH_PHASES
 };
 const char *bench_phase_name(enum bench_phase phase); /* "input_projection", ... */
@@ -40,18 +40,19 @@ struct bench_config {
     int batch, bptt, groups; /* global lanes, time steps, lane groups (not 0) */
     int threads;             /* of each rank */
     struct optimizer_config optimizer;
-    double lr, clip;         /* clip 0: none */
+    double lr, clip; /* clip 0: none */
     enum reduction reduction;
-    int64_t steps;           /* timed ones, in all; 0: as many as take a few seconds */
+    int64_t steps; /* timed ones, in all; 0: as many as take a few seconds */
 };
 
 struct bench_result {
     int64_t steps, repetitions, warm_up;
     double step_seconds, step_seconds_min, step_seconds_max; /* median, and the extremes of the repetitions */
-    double phase[BENCH_PHASES];   /* seconds per step in the median repetition, mean over ranks; they sum to step_seconds */
+    double
+        phase[BENCH_PHASES]; /* seconds per step in the median repetition, mean over ranks; they sum to step_seconds */
     double tokens_per_second;
-    double flops;                 /* per second; 6 for each weight and token, see use/plan.h */
-    double sgemm_flops;           /* per second, of all ranks together */
+    double flops;       /* per second; 6 for each weight and token, see use/plan.h */
+    double sgemm_flops; /* per second, of all ranks together */
     double fraction_of_sgemm;
     size_t peak_rss_bytes;        /* of the rank that took most, before the sgemm's operands were allocated */
     size_t planned_bytes;         /* of the rank for which most was planned */

@@ -31,8 +31,8 @@ struct plan_config {
     int ranks, threads;
     enum optimizer_kind optimizer;
     enum reduction reduction;
-    bool run;                /* reads a corpus and validates; else steps alone, as in bench */
-    bool image;              /* rank 0 builds checkpoints in memory */
+    bool run;   /* reads a corpus and validates; else steps alone, as in bench */
+    bool image; /* rank 0 builds checkpoints in memory */
 };
 
 struct plan_memory { /* bytes of one rank */
