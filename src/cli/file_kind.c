@@ -1,4 +1,5 @@
 #include "unroll/cli/file_kind.h"
+#include "unroll/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +47,7 @@ static enum status kind_of_damaged(const char *path, enum file_kind *kind, struc
     char *buffer = mem_alloc(GLANCE, 1, "a look at a file", e);
     if (!buffer)
         return STATUS_OS;
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = file_open(path, O_RDONLY, 0);
     struct stat about;
     bool found = descriptor >= 0 && fstat(descriptor, &about) == 0 &&
                  (glance(descriptor, 0, buffer, kind) ||

@@ -44,7 +44,7 @@ static bool lock_temporary(struct output *output)
 {
     for (int attempt = 0; attempt < 10; attempt++) {
         struct stat open_one, named_one;
-        output->lock = open(output->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        output->lock = file_open(output->temporary, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
         if (output->lock < 0)
             return false;
         /* File systems without locks give another error, and then there is none. */

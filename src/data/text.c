@@ -1,4 +1,5 @@
 #include "unroll/data/text.h"
+#include "unroll/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@ struct text {
 static int open_regular(const char *path, int64_t *size, struct error *e)
 {
     struct stat about;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = file_open(path, O_RDONLY | O_NONBLOCK, 0);
     if (fd < 0 || fstat(fd, &about) != 0) {
         int number = errno;
         if (fd >= 0)

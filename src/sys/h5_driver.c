@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "h5_private.h"
+#include "unroll/base/file.h"
 
 #define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
 
@@ -80,7 +81,7 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
         made->fd = info->file->fd;
         made->eof = (haddr_t)info->file->bytes;
     } else if (!info->file->in_memory) {
-        made->fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        made->fd = file_open(name, O_RDWR | O_CREAT | O_TRUNC, 0666);
         if (made->fd < 0) {
             info->file->failure = errno;
             free(made);

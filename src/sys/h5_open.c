@@ -13,6 +13,7 @@
 
 #include "h5_private.h"
 
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 
 #define DEPTH_MAX 32
@@ -291,7 +292,7 @@ static enum status open_and_walk(struct h5 *file, const char *name, hid_t access
 static enum status open_to_peek(struct h5 *file, struct error *e)
 {
     struct stat about;
-    file->fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    file->fd = file_open(file->name, O_RDONLY | O_NONBLOCK, 0);
     if (file->fd < 0 || fstat(file->fd, &about) != 0) {
         int number = errno;
         return error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions",

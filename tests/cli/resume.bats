@@ -47,10 +47,10 @@ kill_after() {
 }
 
 @test "killed and resumed on other numbers of ranks, a run is the run that was not killed" {
-    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 300 --eval-every 20 --checkpoint-every 7)
+    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 2000 --eval-every 20 --checkpoint-every 7)
     "$UNROLL" train "${options[@]}" --run "$PWD/whole" 2>log
     kill_after 11 mpirun -n 2 "$UNROLL" train "${options[@]}" --run "$PWD/r"
-    [ ! -e r/checkpoints/step-00000300.h5 ]
+    [ ! -e r/checkpoints/step-00002000.h5 ]
     kill_after 30 mpirun -n 3 "$UNROLL" train "${options[@]}" --run "$PWD/r"
     grep -q "resuming" killed.log
     kill_after 20 "$UNROLL" train "${options[@]}" --run "$PWD/r"

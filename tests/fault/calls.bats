@@ -18,14 +18,14 @@ setup() {
 each_call() {
     local writer=$1 what=$2 calls=$3 some=$4 ever=${5:+INJECT_EVER=1} total number
     rm -rf r
-    injected 0 INJECT_CALLS="$calls" INJECT_PATH=r/ INJECT_COUNT=count -- --checkpoint-writer "$writer" \
+    injected 0 INJECT_CALLS="$calls" INJECT_PATH="$PWD/r/" INJECT_COUNT=count -- --checkpoint-writer "$writer" \
         --max-steps 7 2>log
     total=$(cat count)
     [ "$total" -gt 5 ]
     for number in $(numbers_up_to "$total" "$some"); do
         rm -rf r
         status=0
-        injected 0 INJECT_CALLS="$calls" INJECT_PATH=r/ INJECT_WHAT="$what" INJECT_AT="$number" $ever -- \
+        injected 0 INJECT_CALLS="$calls" INJECT_PATH="$PWD/r/" INJECT_WHAT="$what" INJECT_AT="$number" $ever -- \
             --checkpoint-writer "$writer" --max-steps 7 2>log || status=$?
         echo "call $number of $total ($calls, $what): status $status"
         case $what in
@@ -70,7 +70,7 @@ each_call() {
 }
 
 @test "a disk that is full to the end gives 74, and the last whole checkpoint stays" {
-    run injected 0 INJECT_CALLS=pwrite INJECT_PATH=r/checkpoints INJECT_WHAT=ENOSPC INJECT_AT=3 INJECT_EVER=1 --
+    run injected 0 INJECT_CALLS=pwrite INJECT_PATH="$PWD/r/checkpoints" INJECT_WHAT=ENOSPC INJECT_AT=3 INJECT_EVER=1 --
     [ "$status" -eq 74 ]
     [[ "$output" == *"finished"* ]]
     [ "$(readlink r/latest)" = checkpoints/step-00000012.h5 ]
