@@ -87,17 +87,16 @@ class Job:
 
     def pids(self):
         """{rank: process id} of all ranks, once all are there."""
-        if self.ranks == 0:
-            pid = self.launcher()
-            self.known = {0: pid} if pid else {}
         for _ in range(2000):
-            if len(self.known) >= max(self.ranks, 1) or self.process.poll() is not None:
+            if len(self.known) >= max(self.ranks, 1) or self.finished():
                 break
             launcher = self.launcher()
-            for pid, parent in processes():
+            for pid, parent in processes() if self.ranks else ():
                 rank = rank_of(pid) if parent == launcher else None
                 if rank is not None:
                     self.known[rank] = pid
+            if launcher and self.ranks == 0:
+                self.known = {0: launcher}
             time.sleep(0.01)
         return self.known
 
