@@ -7,12 +7,15 @@
 
 /* One register of the target; a panel row is two of them. */
 #define LANES (GEMM_WIDE / 2)
+/* Rows of a panel that are fetched before they are used: weights that no second-level cache holds gain a tenth. */
+#define AHEAD 16
 typedef float reg __attribute__((vector_size(4 * LANES), may_alias));
 
-/* R rows by one panel: 2 R accumulators stay in registers. R is a constant in every instance below. */
-static inline __attribute__((always_inline)) void tile(const int R, int k, const float *restrict a, int64_t lda,
-                                                       const float *restrict panel, bool accumulate, float *restrict c,
-                                                       int64_t ldc)
+/* R rows by one panel: 2 R accumulators stay in registers; by the left `half` of a panel whose right half is padding: R. Both
+ * are constants in every instance below. */
+static inline __attribute__((always_inline)) void tile(const int R, const bool half, int k, const float *restrict a,
+                                                       int64_t lda, const float *restrict panel, bool accumulate,
+                                                       float *restrict c, int64_t ldc)
 {
     reg left[GEMM_ROWS], right[GEMM_ROWS];
 #pragma GCC unroll 12
@@ -21,16 +24,18 @@ static inline __attribute__((always_inline)) void tile(const int R, int k, const
     /* rows in threes share a pointer: an address is base, one or two times lda */
     const float *base0 = a, *base1 = a + 3 * lda, *base2 = a + 6 * lda, *base3 = a + 9 * lda;
     for (int i = 0; i < k; i++) {
-        reg w0 = *(const reg *)panel, w1 = *(const reg *)(panel + LANES);
+        reg w0 = *(const reg *)panel, w1 = half ? w0 : *(const reg *)(panel + LANES);
         panel += GEMM_WIDE;
-        __builtin_prefetch(panel + 8 * GEMM_WIDE);
+        __builtin_prefetch(panel + AHEAD * GEMM_WIDE);
+        __builtin_prefetch(panel + AHEAD * GEMM_WIDE + LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < GEMM_ROWS; r++)
             if (r < R) {
                 const float *base = r < 3 ? base0 : r < 6 ? base1 : r < 9 ? base2 : base3;
                 float x = base[r % 3 * lda];
                 left[r] += x * w0;
-                right[r] += x * w1;
+                if (!half)
+                    right[r] += x * w1;
             }
         base0++, base1++, base2++, base3++;
     }
@@ -47,11 +52,16 @@ static inline __attribute__((always_inline)) void tile(const int R, int k, const
         }
 }
 
-#define TILE(R)                                                                                             \
-    static void tile_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c, \
-                         int64_t ldc)                                                                       \
-    {                                                                                                       \
-        tile(R, k, a, lda, panel, accumulate, c, ldc);                                                      \
+#define TILE(R)                                                                                              \
+    static void whole_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c, \
+                          int64_t ldc)                                                                       \
+    {                                                                                                        \
+        tile(R, false, k, a, lda, panel, accumulate, c, ldc);                                                \
+    }                                                                                                        \
+    static void half_##R(int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,  \
+                         int64_t ldc)                                                                        \
+    {                                                                                                        \
+        tile(R, true, k, a, lda, panel, accumulate, c, ldc);                                                 \
     }
 TILE(1)
 TILE(2)
@@ -69,34 +79,64 @@ TILE(12)
 #endif
 
 typedef void tile_function(int, const float *, int64_t, const float *, bool, float *, int64_t);
-static tile_function *const tiles[GEMM_ROWS + 1] = {
-    NULL,   tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,
+static tile_function *const tiles[2][GEMM_ROWS + 1] = {
+    {
+        NULL,
+        whole_1,
+        whole_2,
+        whole_3,
+        whole_4,
+        whole_5,
+        whole_6,
 #if GEMM_ROWS == 12
-    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12,
+        whole_7,
+        whole_8,
+        whole_9,
+        whole_10,
+        whole_11,
+        whole_12,
 #endif
+    },
+    {
+        NULL,
+        half_1,
+        half_2,
+        half_3,
+        half_4,
+        half_5,
+        half_6,
+#if GEMM_ROWS == 12
+        half_7,
+        half_8,
+        half_9,
+        half_10,
+        half_11,
+        half_12,
+#endif
+    },
 };
 
-/* Rows of A by `count` panels, `panel_size` floats apart, in tiles of nearly equal height: 50 rows are five tiles of ten,
- * not four of twelve and one of two. */
+/* Rows of A by panels, `panel_size` floats apart, that hold n columns, in tiles of nearly equal height: 50 rows are five tiles
+ * of ten, not four of twelve and one of two. */
 static void rows_times_panels(int rows, int k, const float *a, int64_t lda, const float *panels, size_t panel_size,
-                              int count, bool accumulate, float *c, int64_t ldc)
+                              int n, bool accumulate, float *c, int64_t ldc)
 {
     int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int i = 0; i < pieces; i++) {
         int begin = (int)((int64_t)rows * i / pieces), end = (int)((int64_t)rows * (i + 1) / pieces);
-        for (int p = 0; p < count; p++)
-            tiles[end - begin](k, a + begin * lda, lda, panels + p * panel_size, accumulate,
-                               c + begin * ldc + p * GEMM_WIDE, ldc);
+        for (int p = 0; p * GEMM_WIDE < n; p++)
+            tiles[n - p * GEMM_WIDE <= LANES][end - begin](k, a + begin * lda, lda, panels + p * panel_size, accumulate,
+                                                           c + begin * ldc + p * GEMM_WIDE, ldc);
     }
 }
 
-void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,
-                int64_t ldc)
+void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, int columns, bool accumulate,
+                float *c, int64_t ldc)
 {
     for (int begin = 0; begin < k; begin += GEMM_KC) {
         int part = k - begin < GEMM_KC ? k - begin : GEMM_KC;
-        rows_times_panels(rows, part, a + begin, lda, panel + (int64_t)begin * GEMM_WIDE, 0, 1, accumulate || begin, c,
-                          ldc);
+        rows_times_panels(rows, part, a + begin, lda, panel + (int64_t)begin * GEMM_WIDE, 0,
+                          columns < GEMM_WIDE ? columns : GEMM_WIDE, accumulate || begin, c, ldc);
     }
 }
 
@@ -162,11 +202,9 @@ void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float
 
 /* ---- rows times weights, over all threads ---- */
 
-#define GROUP_PANELS 8 /* panels packed at once: 8 * 32 KiB stay in the second-level cache */
-
 size_t gemm_scratch(void)
 {
-    return (size_t)GROUP_PANELS * GEMM_KC * GEMM_WIDE;
+    return (size_t)GEMM_GROUP * GEMM_KC * GEMM_WIDE;
 }
 
 /* The share of a grid of row threads x column threads: as square as balance allows. */
@@ -204,20 +242,21 @@ static void rows_part(const struct gemm_operand *operand, struct share share, in
             int whole = operand->segment[s].k, k = whole - begin < GEMM_KC ? whole - begin : GEMM_KC;
             const float *a = operand->segment[s].a + share.row_begin * operand->lda + begin;
             const float *w = operand->segment[s].w;
-            for (int first = share.panel_begin; first < share.panel_end; first += GROUP_PANELS) {
-                int last = first + GROUP_PANELS < share.panel_end ? first + GROUP_PANELS : share.panel_end;
+            for (int first = share.panel_begin; first < share.panel_end; first += GEMM_GROUP) {
+                int last = first + GEMM_GROUP < share.panel_end ? first + GEMM_GROUP : share.panel_end;
+                int columns = (last * GEMM_WIDE < n ? last * GEMM_WIDE : n) - first * GEMM_WIDE;
                 float *out = c + share.row_begin * ldc + first * GEMM_WIDE;
                 if (operand->packed) {
                     rows_times_panels(rows, k, a, operand->lda, w + ((size_t)first * whole + begin) * GEMM_WIDE,
-                                      (size_t)whole * GEMM_WIDE, last - first, accumulate, out, ldc);
+                                      (size_t)whole * GEMM_WIDE, columns, accumulate, out, ldc);
                     continue;
                 }
                 const float *block = w + (operand->transposed ? begin : begin * operand->ldw);
                 for (int p = first; p < last; p++)
                     gemm_pack_panel(block, operand->ldw, operand->transposed, k, n, p * GEMM_WIDE,
                                     scratch + (size_t)(p - first) * k * GEMM_WIDE);
-                rows_times_panels(rows, k, a, operand->lda, scratch, (size_t)k * GEMM_WIDE, last - first, accumulate,
-                                  out, ldc);
+                rows_times_panels(rows, k, a, operand->lda, scratch, (size_t)k * GEMM_WIDE, columns, accumulate, out,
+                                  ldc);
             }
             accumulate = true;
         }

@@ -9,20 +9,60 @@ int gemm_sum_rows(const struct gemm_sum *sum)
     return (sum->group_lane[sum->node.end - sum->group0] - sum->group_lane[sum->node.begin - sum->group0]) * sum->T;
 }
 
-/* Packs columns [column, column + width) of all rows of the sum, group after group, time step after time step: the order in
- * which they are added. [rows][width], zero beyond `n`. */
-static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, float *packed)
+/* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]. A constant
+ * `width` makes each copy a few registers. */
+static inline __attribute__((always_inline)) float *pack_rows(const float *row, int64_t stride, int rows, int panels,
+                                                              size_t panel_size, const int width, float *to)
 {
-    int columns = n - column < width ? n - column : width;
+    for (int r = 0; r < rows; r++, row += stride, to += width)
+        for (int p = 0; p < panels; p++)
+            memcpy(to + p * panel_size, row + p * width, sizeof *to * width);
+    return to;
+}
+
+static float *pack_whole(const float *row, int64_t stride, int rows, int panels, size_t panel_size, int width,
+                         float *to)
+{
+    switch (width) { /* those of BLIS's micro-kernels */
+    case 6:
+        return pack_rows(row, stride, rows, panels, panel_size, 6, to);
+    case 12:
+        return pack_rows(row, stride, rows, panels, panel_size, 12, to);
+    case 16:
+        return pack_rows(row, stride, rows, panels, panel_size, 16, to);
+    case 32:
+        return pack_rows(row, stride, rows, panels, panel_size, 32, to);
+    default:
+        return pack_rows(row, stride, rows, panels, panel_size, width, to);
+    }
+}
+
+/* The last panel of all, when n does not fill it. */
+static float *pack_narrow(const float *row, int64_t stride, int rows, int columns, int width, float *to)
+{
+    for (int r = 0; r < rows; r++, row += stride, to += width) {
+        memcpy(to, row, sizeof *to * columns);
+        memset(to + columns, 0, sizeof *to * (width - columns));
+    }
+    return to;
+}
+
+/* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step after time
+ * step: the order in which they are added. [panels][rows][width], zero beyond `n`. */
+static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, int panels,
+                 float *packed)
+{
+    size_t panel_size = (size_t)gemm_sum_rows(sum) * width;
+    int whole = column + panels * width <= n ? panels : panels - 1;
+    float *to = packed, *last = packed + whole * panel_size;
     for (int g = sum->node.begin; g < sum->node.end; g++) {
-        int lane_begin = sum->group_lane[g - sum->group0], lane_end = sum->group_lane[g - sum->group0 + 1];
-        for (int t = 0; t < sum->T; t++)
-            for (int lane = lane_begin; lane < lane_end; lane++, packed += width) {
-                const float *row = x.base + t * x.time_stride + lane * x.lane_stride + column;
-                memcpy(packed, row, sizeof *packed * columns);
-                if (columns < width)
-                    memset(packed + columns, 0, sizeof *packed * (width - columns));
-            }
+        int lane_begin = sum->group_lane[g - sum->group0], lanes = sum->group_lane[g - sum->group0 + 1] - lane_begin;
+        for (int t = 0; t < sum->T; t++) {
+            const float *row = x.base + t * x.time_stride + lane_begin * x.lane_stride + column;
+            to = pack_whole(row, x.lane_stride, lanes, whole, panel_size, width, to);
+            if (whole < panels)
+                last = pack_narrow(row + whole * width, x.lane_stride, lanes, n - column - whole * width, width, last);
+        }
     }
 }
 
@@ -37,7 +77,7 @@ void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum
     int panels = (n + tile->wide - 1) / tile->wide, rows = gemm_sum_rows(sum);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int p = 0; p < panels; p++)
-        pack(sum, b, n, p * tile->wide, tile->wide, packed_b + (size_t)p * rows * tile->wide);
+        pack(sum, b, n, p * tile->wide, tile->wide, 1, packed_b + (size_t)p * rows * tile->wide);
 }
 
 #define TREE_DEPTH_MAX 32
@@ -55,32 +95,54 @@ struct tile_sum {
     const float *a, *b; /* packed panels */
 };
 
-static void multiply(const struct tile_sum *work, int row_begin, int row_end, float *c)
+static void multiply(const struct tile_sum *work, int row_begin, int row_end, bool add, float *c)
 {
     const struct blas_tile *tile = work->tile;
     for (int row = row_begin; row < row_end; row += tile->kc) {
         int k = row_end - row < tile->kc ? row_end - row : tile->kc;
         blas_tile_multiply(tile, k, work->a + (int64_t)row * tile->narrow, work->b + (int64_t)row * tile->wide,
-                           row > row_begin, c, tile->wide);
+                           add || row > row_begin, c, tile->wide);
     }
 }
 
-/* level[0] = the sum over `node`; level[1], ... are the deeper partial sums. */
-static void sum_node(const struct tile_sum *work, struct lane_node node, float *level)
+static void add_tile(float *restrict to, const float *restrict from, int size)
+{
+    for (int i = 0; i < size; i++)
+        to[i] += from[i];
+}
+
+/* level[0] = the sum over `node`, or with `add` added to it; level[1], ... are the deeper partial sums. The micro-kernel adds to its result what it has
+ * summed in registers: a right leaf of one call needs no partial sum. */
+static void sum_node(const struct tile_sum *work, struct lane_node node, bool add, float *level)
 {
     const struct gemm_sum *sum = work->sum;
+    int size = work->tile->narrow * work->tile->wide;
     if (node.end - node.begin == 1) {
         const int *lane = sum->group_lane + node.begin - sum->group0;
-        int first = sum->group_lane[sum->node.begin - sum->group0];
-        multiply(work, (lane[0] - first) * sum->T, (lane[1] - first) * sum->T, level);
+        int first = (lane[0] - sum->group_lane[sum->node.begin - sum->group0]) * sum->T;
+        int rows = (lane[1] - lane[0]) * sum->T;
+        if (add && rows > work->tile->kc) {
+            multiply(work, first, first + rows, false, level + size);
+            add_tile(level, level + size, size);
+        } else {
+            multiply(work, first, first + rows, add, level);
+        }
         return;
     }
-    int size = work->tile->narrow * work->tile->wide, middle = lane_node_middle(node.begin, node.end);
-    float *right = level + size;
-    sum_node(work, (struct lane_node){node.begin, middle}, level);
-    sum_node(work, (struct lane_node){middle, node.end}, right);
-    for (int i = 0; i < size; i++)
-        level[i] += right[i];
+    int middle = lane_node_middle(node.begin, node.end);
+    float *to = add ? level + size : level;
+    sum_node(work, (struct lane_node){node.begin, middle}, false, to);
+    sum_node(work, (struct lane_node){middle, node.end}, true, to);
+    if (add)
+        add_tile(level, to, size);
+}
+
+/* The tile's place in the result, fetched while the tile is computed. */
+static void prefetch_tile(int rows, int columns, float *to, int64_t ldc)
+{
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < columns; j += 16)
+            __builtin_prefetch(to + r * ldc + j, 1);
 }
 
 static void store_tile(const float *from, int wide, int rows, int columns, bool add, float *to, int64_t ldc)
@@ -107,20 +169,20 @@ static void gradient_slab(struct gradient work, int first, int last, int panel_b
     const struct blas_tile *tile = work.tile_sum.tile;
     const struct gemm_sum *sum = work.tile_sum.sum;
     size_t panel_size = (size_t)work.rows * tile->narrow;
-    for (int i = first; i < last; i++)
-        pack(sum, work.a, work.m, i * tile->narrow, tile->narrow, packed_a + (i - first) * panel_size);
+    pack(sum, work.a, work.m, first * tile->narrow, tile->narrow, last - first, packed_a);
     for (int p = panel_begin; p < panel_end; p++)
         for (int i = first; i < last; i++) {
             work.tile_sum.a = packed_a + (i - first) * panel_size;
             work.tile_sum.b = work.packed_b + (size_t)p * work.rows * tile->wide;
+            int row = i * tile->narrow, rows = work.m - row < tile->narrow ? work.m - row : tile->narrow;
+            int column = p * tile->wide, columns = work.n - column < tile->wide ? work.n - column : tile->wide;
+            float *c = work.c + row * work.ldc + column;
+            prefetch_tile(rows, columns, c, work.ldc);
             if (sum->exact)
-                sum_node(&work.tile_sum, sum->node, levels);
+                sum_node(&work.tile_sum, sum->node, false, levels);
             else
-                multiply(&work.tile_sum, 0, work.rows, levels);
-            int row = i * tile->narrow, column = p * tile->wide;
-            store_tile(levels, tile->wide, work.m - row < tile->narrow ? work.m - row : tile->narrow,
-                       work.n - column < tile->wide ? work.n - column : tile->wide, work.add,
-                       work.c + row * work.ldc + column, work.ldc);
+                multiply(&work.tile_sum, 0, work.rows, false, levels);
+            store_tile(levels, tile->wide, rows, columns, work.add, c, work.ldc);
         }
 }
 

@@ -106,7 +106,7 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
         int unit = block * GEMM_WIDE;
         for (int g = 0; g < gates; g++)
             gemm_panel(lanes, H, h_previous, model->h_stride,
-                       layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, false,
+                       layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit, false,
                        recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
         float *slots = layer->slots + row * model->slots_stride + unit;
         struct cell_step step = {
@@ -165,8 +165,8 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
         if (!last)
             for (int g = 0; g < gates; g++)
                 gemm_panel(lanes, H, next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride,
-                           layer->w_hh_backward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, g > 0,
-                           recurrent, GEMM_WIDE);
+                           layer->w_hh_backward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit,
+                           g > 0, recurrent, GEMM_WIDE);
         struct cell_step step = {
             .lanes = lanes,
             .recurrent = recurrent,

@@ -109,13 +109,13 @@ static void test_every_rank_count(void **unused)
         }
 }
 
-/* A vocabulary whose logits (80 MB a window) exceed the output layer's chunk: on one rank the decoder's gradient is put
+/* A vocabulary whose logits (160 MB a window) exceed the output layer's chunk: on one rank the decoder's gradient is put
  * together from four chunks, on eight each rank's fits into one. */
 static void test_several_output_chunks(void **unused)
 {
     (void)unused;
     const struct gradcheck_config config = {
-        .model = {.cell = CELL_GRU, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 20000},
+        .model = {.cell = CELL_GRU, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 40000},
         .bptt = 16,
         .batch = 64,
         .groups = 8,
@@ -336,7 +336,7 @@ static void test_evaluation_in_chunks(void **unused)
 {
     (void)unused;
     enum { T = 16, B = 64, GROUP = 8 };
-    const struct model_config config = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 20000};
+    const struct model_config config = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 3, .vocab = 40000};
     struct set_up s = set_up_of(&config, T, B, B / GROUP);
     struct model_shape shape = whole_shape(&s);
     shape.train = false;

@@ -27,13 +27,15 @@
 #include "unroll/sys/blas.h"
 
 #ifdef __AVX512F__
-#define GEMM_WIDE 32 /* columns of a panel: two registers */
-#define GEMM_ROWS 12 /* rows of a tile: 24 of 32 registers accumulate */
-#define GEMM_KC 256  /* a panel's block of k is 32 KiB */
+#define GEMM_WIDE 32  /* columns of a panel: two registers */
+#define GEMM_ROWS 12  /* rows of a tile: 24 of 32 registers accumulate */
+#define GEMM_KC 256   /* a panel's block of k is 32 KiB */
+#define GEMM_GROUP 16 /* panels packed at once: half of a second-level cache of 1 MiB */
 #else
 #define GEMM_WIDE 16
 #define GEMM_ROWS 6
 #define GEMM_KC 512
+#define GEMM_GROUP 8
 #endif
 
 /* n rounded up to whole panels: how wide rows of C, and arrays that take part, must be. */
@@ -53,10 +55,10 @@ static inline int gemm_stride(int n)
  * `transposed`: element (i, j) of W is w[j * ldw + i] (PyTorch's [out][in] times a row of `in`), else w[i * ldw + j]. */
 void gemm_pack_panel(const float *w, int64_t ldw, bool transposed, int k, int n, int column, float *panel);
 
-/* C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] panel. The accumulation over k starts from zero in blocks of
+/* C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] panel, of which `columns` (if fewer) are not padding. The accumulation over k starts from zero in blocks of
  * GEMM_KC and each block is added to C. c and panel 64-byte aligned, ldc a multiple of 16. */
-void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, bool accumulate, float *c,
-                int64_t ldc);
+void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, int columns, bool accumulate,
+                float *c, int64_t ldc);
 
 /* A sum of products over segments of k, so that padded or reordered gate rows need no copy. */
 #define GEMM_SEGMENTS 4

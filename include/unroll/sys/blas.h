@@ -1,7 +1,7 @@
 /* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the yardstick.
  *
- * BLIS 0.9 knows no AMD CPU newer than Zen 3 and falls to plain C code on others (35 instead of 190 GFLOP/s per core on a
- * Zen 5). blas_init therefore names the AVX-512 kernels on such a CPU; a BLIS_ARCH_TYPE in the environment is respected. */
+ * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C or to
+ * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected. */
 #ifndef UNROLL_SYS_BLAS_H
 #define UNROLL_SYS_BLAS_H
 
