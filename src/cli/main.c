@@ -1,5 +1,6 @@
 /* The program: finds the command, reads its options, runs it, and turns an error into text and exit status. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +89,8 @@ static enum status run(int argc, char **argv, bool *alone, struct error *e)
 
 int main(int argc, char **argv)
 {
+    /* glibc else raises the size from which memory goes back to the system when freed, up to 32 MiB */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
     struct error e = {0};
     bool alone = false;
     enum status status = run(argc, argv, &alone, &e);

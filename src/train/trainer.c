@@ -135,6 +135,8 @@ static enum status evaluate_test(struct trainer *trainer, struct error *e)
     double sum = 0;
     int64_t targets = 1;
     trainer_beat(trainer, "test");
+    evaluator_free(trainer->valid); /* the last validation is over: never two at once */
+    trainer->valid = NULL;
     enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &evaluator, e);
     if (status)
         return status;
@@ -170,9 +172,8 @@ static enum status save_final_best(struct trainer *trainer, struct error *e)
     struct progress before = trainer->progress;
     struct progress *progress = &trainer->progress;
     double loss = trainer->final_valid_loss;
-    if (!trainer->valid || progress->valid_step == progress->step || !isfinite(loss) ||
-        loss >= progress->best_valid_loss)
-        return STATUS_OK;
+    if (progress->valid_step == progress->step || !isfinite(loss) || loss >= progress->best_valid_loss)
+        return STATUS_OK; /* NaN without validation text */
     progress->valid_loss = progress->best_valid_loss = loss;
     progress->valid_step = progress->best_step = progress->step;
     enum status status = trainer_save_best(trainer, e);

@@ -34,7 +34,7 @@ struct trainer {
     struct reducer *reducer;
     struct model *model;
     struct stream *stream;
-    struct evaluator *valid; /* NULL without validation text */
+    struct evaluator *valid; /* NULL without validation text, and in the end */
     int64_t windows;         /* of an epoch */
 
     struct progress progress;

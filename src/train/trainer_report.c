@@ -249,7 +249,7 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     json_put_int(&json, "tokens", progress->tokens);
     json_put_string(&json, "why", why);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
-    if (trainer->valid)
+    if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
         json_put_double(&json, "valid_loss", trainer->final_valid_loss);
     if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
         json_put_double(&json, "test_loss", trainer->final_test_loss);
@@ -258,7 +258,7 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     format_duration(progress->seconds, total);
     trainer_tell(trainer, "finished (%s): %lld steps, %lld tokens in %s", why, (long long)progress->step,
                  (long long)progress->tokens, total);
-    if (trainer->valid)
+    if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
         trainer_tell(trainer, "validation loss %.4f  perplexity %.2f", trainer->final_valid_loss,
                      exp(trainer->final_valid_loss));
     if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
