@@ -133,7 +133,7 @@ tests: all $(UNIT_TESTS) $(MPI_TESTS) $(FAULT_TESTS) ## build all test programs
 # A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
 check: deps ## install what is missing, build, run all tests
 	@$(MAKE) --no-print-directory tests
-	@$(RUN_TESTS) floors unit mpi cli fault
+	@$(RUN_TESTS) floors unit mpi cli fault fuzz
 
 check-unit: all $(UNIT_TESTS) ## tests of single rooms
 	@$(RUN_TESTS) unit
