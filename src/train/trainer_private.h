@@ -66,6 +66,7 @@ struct trainer {
     double seconds_before;         /* progress.seconds at the start */
     double step_seconds;           /* spent in steps */
     int64_t step_tokens;           /* targets of those steps */
+    double checkpoint_seconds;     /* spent in checkpoints */
     double log_seconds, log_begun; /* since the last line of the log */
     int64_t log_tokens;
     int64_t first_step;

@@ -227,6 +227,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
 void trainer_report_saved(struct trainer *trainer, double seconds)
 {
     struct json json;
+    trainer->checkpoint_seconds += seconds;
     if (!trainer->timing)
         return;
     begin_line(&json, "checkpoint");
@@ -256,8 +257,11 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     json_put_string(&json, "parameters_digest", hex);
     put_line(trainer->metrics, &json);
     format_duration(progress->seconds, total);
-    trainer_tell(trainer, "finished (%s): %lld steps, %lld tokens in %s", why, (long long)progress->step,
-                 (long long)progress->tokens, total);
+    double elapsed = trainer_clock() - trainer->begun;
+    trainer_tell(trainer,
+                 "finished (%s): %lld steps, %lld tokens in %s; checkpoints took %.1f %% of this start's %.0f s", why,
+                 (long long)progress->step, (long long)progress->tokens, total,
+                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
     if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
         trainer_tell(trainer, "validation loss %.4f  perplexity %.2f", trainer->final_valid_loss,
                      exp(trainer->final_valid_loss));
@@ -286,6 +290,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_int(&json, "tokens", progress->tokens);
     json_put_double(&json, "seconds", progress->seconds);
     json_put_double(&json, "tokens_per_second", rate);
+    json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
     json_put_double(&json, "valid_perplexity", exp(valid));

@@ -51,6 +51,10 @@ refused() {
     [ "$(field steps s.json)" = 30 ]
     [ "$(field tokens s.json)" = 3600 ]
     [ "$(field exit_status s.json)" = 0 ]
+    # the time of all checkpoints, which the end of the log gives as a share
+    awk -v sum="$(lines_of checkpoint r/timing.jsonl | field seconds | awk '{ sum += $1 } END { print sum }')" \
+        -v told="$(field checkpoint_seconds s.json)" 'BEGIN { exit !(sum > 0 && told > 0.99 * sum && told < 1.01 * sum) }'
+    [[ "$stderr" == *"checkpoints took "*" % of this start's "* ]]
     [ "$(lines_of train r/metrics.jsonl | wc -l)" -eq 30 ]
     [ "$(lines_of train r/metrics.jsonl | field step | tr '\n' ' ')" = "$(seq -s ' ' 30) " ]
     [ "$(lines_of valid r/metrics.jsonl | field step | tr '\n' ' ')" = "10 20 30 " ]
