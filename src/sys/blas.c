@@ -8,23 +8,28 @@
  * ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's name, which
  * virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172 on a Xeon of 2024.
  * VBMI2 is the mark of the generations, Ice Lake and Zen 4 and later, whose servers gain by them. */
-static void choose_kernels(void)
+static enum status choose_kernels(struct error *e)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (getenv("BLIS_ARCH_TYPE") || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
         !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
         !__builtin_cpu_supports("avx512vbmi2"))
-        return;
+        return STATUS_OK;
     char number[16];
     snprintf(number, sizeof number, "%d", BLIS_ARCH_SKX);
-    setenv("BLIS_ARCH_TYPE", number, 1);
+    if (setenv("BLIS_ARCH_TYPE", number, 1) != 0)
+        return error_set(e, STATUS_OS, "out of memory for BLIS's choice of kernels; use more memory per rank");
 #endif
+    (void)e;
+    return STATUS_OK;
 }
 
 enum status blas_init(struct blas_tile *tile, struct error *e)
 {
-    choose_kernels();
+    enum status status = choose_kernels(e);
+    if (status)
+        return status;
     bli_init();
     cntx_t *context = bli_gks_query_cntx();
     int mr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_MR, context);
