@@ -45,10 +45,10 @@ static enum status digest_program(const struct checkpoint_build *build, char hex
     digest_add(digest, build->revision, sizeof build->revision);
     digest_add(digest, build->flags, sizeof build->flags);
     digest_add(digest, build->instructions, sizeof build->instructions);
-    (void)digest_file("/proc/self/exe", digest, NULL);
+    enum status status = digest_file("/proc/self/exe", digest, e);
     digest_text(digest, hex);
     digest_free(digest);
-    return STATUS_OK;
+    return status == STATUS_OS ? status : STATUS_OK;
 }
 
 /* Collective. The lowest rank whose text differs from rank 0's, -1 if none does. */
