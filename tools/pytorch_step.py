@@ -1,8 +1,12 @@
 """The training step of `unroll bench` in PyTorch: nn.Embedding, nn.LSTM / GRU / RNN, nn.Linear, cross entropy, clipping
 by global norm, update. Started by tools/compare-pytorch, which sets libraries and allocator by the environment; options
-come as one JSON object, the result goes to a JSON file.
+come as one JSON object.
 
-With WORLD_SIZE in the environment it is one of several ranks of DistributedDataParallel over gloo.
+It lives as long as its standard input: each line there is a number of steps to run, answered by one line of JSON. So
+importing, allocating and warming up are paid once for many measurements.
+
+With WORLD_SIZE in the environment it is one of several ranks of DistributedDataParallel over gloo; all must be given
+the same lines, and the first answers.
 """
 
 import json
@@ -13,6 +17,7 @@ import time
 
 WINDOWS = 8  # different windows of tokens, used in turn, as bench does
 ZIPF_OFFSET = 0.1  # bench_token in src/use/bench.c
+REPETITIONS = 5  # REPETITIONS_GIVEN there
 
 
 def build(torch, o):
@@ -78,7 +83,7 @@ def peak_rss():
 
 
 def main():
-    o, path = json.loads(sys.argv[1]), sys.argv[2]
+    o = json.loads(sys.argv[1])
     import torch
 
     torch.set_num_threads(o["threads"])
@@ -110,50 +115,36 @@ def main():
         optimizer.step()
         losses.append(loss.item())
 
-    def agreed(value):
-        """Rank 0's number on all ranks."""
-        if ranks == 1:
-            return value
-        box = torch.tensor([value], dtype=torch.float64)
-        torch.distributed.broadcast(box, 0)
-        return box.item()
+    def timed(steps):
+        """Seconds a step: the median over repetitions, as many as `unroll bench` makes of them."""
+        repetitions = (steps - 1) // 2 * 2 + 1 if steps < REPETITIONS else REPETITIONS
+        times = []
+        for i in range(repetitions):
+            share = steps * (i + 1) // repetitions - steps * i // repetitions
+            if ranks > 1:
+                torch.distributed.barrier()
+            begin = time.perf_counter()
+            for _ in range(share):
+                step()
+            times.append((time.perf_counter() - begin) / share)
+        return statistics.median(times)
 
-    begin = time.perf_counter()
-    step()
-    step()
-    once = agreed((time.perf_counter() - begin) / 2)
-    for _ in range(int(min(0.4, o["seconds"] / 4) / once)):
-        step()
-    repetitions = 5
-    steps = max(1, round(agreed(o["seconds"] / repetitions / once)))
-    times = []
-    for _ in range(repetitions):
+    for line in sys.stdin:
+        steps = int(line)
+        seconds, peak = timed(steps), peak_rss()
         if ranks > 1:
-            torch.distributed.barrier()
-        begin = time.perf_counter()
-        for _ in range(steps):
-            step()
-        times.append((time.perf_counter() - begin) / steps)
-    seconds, peak = statistics.median(times), peak_rss()
-    if ranks > 1:
-        box = torch.tensor([seconds, float(peak)], dtype=torch.float64)
-        torch.distributed.all_reduce(box, torch.distributed.ReduceOp.MAX)
-        seconds, peak = box[0].item(), int(box[1].item())
-    if rank == 0:
-        result = {
-            "tokens_per_second": lanes * ranks * o["bptt"] / seconds,
-            "ms_per_step": 1000 * seconds,
-            "peak_rss_bytes": peak,
-            "steps": steps * repetitions,
-            "loss_first": losses[0],
-            "loss_last": losses[-1],
-            "torch": torch.__version__,
-        }
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(result, file)
-    if ranks > 1:
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+            box = torch.tensor([seconds, float(peak)], dtype=torch.float64)
+            torch.distributed.all_reduce(box, torch.distributed.ReduceOp.MAX)
+            seconds, peak = box[0].item(), int(box[1].item())
+        if rank == 0:
+            print(json.dumps({
+                "tokens_per_second": lanes * ranks * o["bptt"] / seconds,
+                "ms_per_step": 1000 * seconds,
+                "peak_rss_bytes": peak,
+                "steps": steps,
+                "loss_first": losses[0],
+                "loss_last": losses[-1],
+            }), flush=True)
 
 
 if __name__ == "__main__":

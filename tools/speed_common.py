@@ -43,6 +43,12 @@ def find_unroll(path):
     return os.path.abspath(path)
 
 
+def version_of(unroll):
+    """Its first line of --version."""
+    done = subprocess.run([unroll, "--version"], env=environment(1), stdout=subprocess.PIPE, universal_newlines=True)
+    return done.stdout.split("\n")[0]
+
+
 def arguments(options):
     """The options as the program takes them."""
     words = []
@@ -115,10 +121,18 @@ def host():
     return {"processor": name, "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
 
 
+def table_head(header):
+    """The first column to the left, numbers to the right."""
+    return table_row(header) + "\n|---|" + "---:|" * (len(header) - 1)
+
+
+def table_row(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
 def table(header, rows):
-    """A Markdown table: the first column to the left, numbers to the right."""
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+    """A Markdown table."""
+    return "\n".join([table_head(header)] + [table_row(row) for row in rows])
 
 
 def write_json(path, value):
@@ -126,6 +140,15 @@ def write_json(path, value):
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+    except OSError as error:
+        fail(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
+
+
+def append_json(path, value):
+    """One line of JSON Lines: what is there stays."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(value) + "\n")
     except OSError as error:
         fail(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
 
