@@ -43,7 +43,7 @@ MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
 FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty damage)
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault fuzz libs demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll ## build the program (the default)
@@ -146,6 +146,9 @@ check-cli: all ## the command line
 
 check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (up to half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
+
+check-slurm: all ## job scripts on a Slurm cluster of its own (needs root; tools/install-deps --cluster)
+	@$(RUN_TESTS) slurm
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan: ## unit, MPI and a part of the command line's tests under AddressSanitizer and UBSan
