@@ -56,6 +56,13 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Compares back-propagation through time with central differences of a plain reference in "
                        "double precision, and the fast code with that reference, on small random models.",
         .example = "unroll gradcheck --cell gru --layers 2"},
+    [COMMAND_GRADFLOW] = {
+        .name = "gradflow", .summary = "the vanishing gradient: its norm by time lag",
+        .description = "For each lag k the norm of the derivative of the loss at a step t with respect to a layer's "
+                       "output k steps before (and to lstm's cell), averaged over lanes and over many t. Of "
+                       "checkpoints, or of fresh models of every cell side by side. The digits are the same on any "
+                       "number of ranks and threads.",
+        .example = "unroll gradflow --corpus book.h5 --layers 1 --csv flow.csv"},
     [COMMAND_BENCH] = {
         .name = "bench", .summary = "speed of training, as a share of this machine's GEMM",
         .description = "Times whole training steps on made-up tokens, with the model options of 'train', and BLIS's "
@@ -83,6 +90,11 @@ CHOICE(reduction_name, reduction)
 CHOICE(schedule_name, schedule_kind)
 CHOICE(split_name, split)
 
+static const char *cell_or_all_choice(int value)
+{
+    return value == OPTION_CELL_ALL ? "all" : cell_name((enum cell)value);
+}
+
 #define CHOICE_OF(function, ...)                                    \
     static const char *function(int value)                          \
     {                                                               \
@@ -102,6 +114,7 @@ CHOICE_OF(format_choice, "tsv", "json")
 #define INSPECT (1u << COMMAND_INSPECT)
 #define VERIFY (1u << COMMAND_VERIFY)
 #define GRADCHECK (1u << COMMAND_GRADCHECK)
+#define GRADFLOW (1u << COMMAND_GRADFLOW)
 #define BENCH (1u << COMMAND_BENCH)
 #define PLAN (1u << COMMAND_PLAN)
 #define STEP (TRAIN | BENCH)
@@ -116,7 +129,8 @@ CHOICE_OF(format_choice, "tsv", "json")
 #define MANY 1e15 /* more steps or tokens than any run has; exact in a double */
 
 const struct option option_table[] = {
-    {"corpus", .type = OPTION_TEXT, .commands = TRAIN | EVAL, .required = TRAIN | EVAL, FIELD(corpus),
+    {"corpus", .type = OPTION_TEXT, .commands = TRAIN | EVAL | GRADFLOW, .required = TRAIN | EVAL | GRADFLOW,
+     FIELD(corpus),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file, made by 'unroll prepare'"},
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
@@ -125,8 +139,11 @@ const struct option option_table[] = {
      FIELD(model_file),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
-    {"config", .type = OPTION_TEXT, .commands = PREPARE | TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | BENCH | PLAN,
-     FIELD(config),
+    {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
+     .help = "checkpoints, at most one of each cell; without any, models are made anew"},
+    {"config", .type = OPTION_TEXT,
+     .commands = PREPARE | TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, .required = PREPARE, FIELD(train_file), COUNT(train_files),
@@ -140,6 +157,12 @@ const struct option option_table[] = {
      .help = "instead of --valid and --test: cut the training text into A, B and C percent, in this order"},
     {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(output),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file to write"},
+
+    {"output", 'o', .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(output),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "HDF5 file to write"},
+    {"csv", .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(csv),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "table to write: cell,layer,quantity,lag,norm"},
 
     {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
@@ -157,14 +180,14 @@ const struct option option_table[] = {
 
     {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = RUN, FIELD(model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
-    {"layers", .type = OPTION_INT, .commands = RUN, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
+    {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
-    {"hidden", .type = OPTION_INT, .commands = RUN, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256",
+    {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
-    {"embedding", .type = OPTION_INT, .commands = RUN, FIELD(model.embedding), FROM(1, MODEL_WIDTH_MAX),
+    {"embedding", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.embedding), FROM(1, MODEL_WIDTH_MAX),
      WORD("hidden", 0), .initial = "hidden", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "width of a token's vector; 'hidden': as --hidden"},
-    {"tied", .type = OPTION_BOOL, .commands = RUN, FIELD(model.tied),
+    {"tied", .type = OPTION_BOOL, .commands = RUN | GRADFLOW, FIELD(model.tied),
      .class = OPTION_MATHEMATICS, .section = "Model",
      .help = "input and output layer share their weights; needs --embedding equal to --hidden"},
     {"dropout", .type = OPTION_DOUBLE, .commands = RUN, FIELD(model.dropout), FROM(0, 1), .below_max = true,
@@ -173,9 +196,9 @@ const struct option option_table[] = {
     {"vocab-size", .type = OPTION_INT64, .commands = BENCH | PLAN, FIELD(vocab_size), FROM(1, MODEL_VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "entries of the vocabulary, which otherwise comes from the corpus"},
-    {"init", CHOICES(INIT_ORTHOGONAL, init_name_choice), .commands = STEP, FIELD(init), .initial = "auto",
+    {"init", CHOICES(INIT_ORTHOGONAL, init_name_choice), .commands = STEP | GRADFLOW, FIELD(init), .initial = "auto",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW", .help = "how weights start"},
-    {"seed", .type = OPTION_UINT64, .commands = TRAIN | SAMPLE | GRADCHECK | BENCH, FIELD(seed), .initial = "1",
+    {"seed", .type = OPTION_UINT64, .commands = TRAIN | SAMPLE | GRADCHECK | GRADFLOW | BENCH, FIELD(seed), .initial = "1",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "everything random is a function of it; ranks and threads change nothing"},
 
@@ -284,6 +307,19 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "P",
      .help = "only with this probability, not with and without dropout"},
 
+    {"cell", CHOICES(OPTION_CELL_ALL, cell_or_all_choice), .commands = GRADFLOW, FIELD(flow_cell), .initial = "all",
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "recurrent cell of new models"},
+    {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = GRADFLOW, FIELD(split), .initial = "valid",
+     .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "SPLIT", .help = "part of the corpus"},
+    {"lags", .type = OPTION_INT, .commands = GRADFLOW, FIELD(lags), FROM(1, 65534), .initial = "64",
+     .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "K", .help = "steps to follow gradients back"},
+    {"batch", .type = OPTION_INT, .commands = GRADFLOW, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
+     .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "N",
+     .help = "lanes of text side by side; fewer if the split is short"},
+    {"windows", .type = OPTION_INT64, .commands = GRADFLOW, FIELD(flow_windows), FROM(1, MANY), .initial = "16",
+     .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "N",
+     .help = "windows of K + 1 steps in each lane, one t at the end of each"},
+
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
      .help = "part of the corpus; if there is no test split and none is named, valid"},
@@ -315,7 +351,7 @@ const struct option option_table[] = {
     {"ranks", .type = OPTION_INT, .commands = PLAN, FIELD(plan_ranks), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "MPI ranks of the run; 'auto': those that run this command"},
-    {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | BENCH | PLAN,
+    {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
      FIELD(threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},

@@ -364,6 +364,21 @@ static enum status check_prepare(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+/* A checkpoint says itself what it is; a configuration file of its run may say it, too. */
+static enum status check_gradflow(const struct options *options, struct error *e)
+{
+    static const char *const of_new_models[] = {"cell", "layers", "hidden", "embedding", "tied", "init", "seed"};
+    for (size_t i = 0; options->flow_models && i < sizeof of_new_models / sizeof *of_new_models; i++) {
+        const struct option *option = option_find(COMMAND_GRADFLOW, of_new_models[i]);
+        if (options->memory->origin[number_of(option)] == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' together with '--model': the checkpoint says what the model is; leave "
+                             "one out",
+                             of_new_models[i]);
+    }
+    return STATUS_OK;
+}
+
 enum status options_parse(int argc, char **argv, struct options *options, struct error *e)
 {
     *options = (struct options){0};
@@ -391,6 +406,8 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     derive(options, command);
     if (command == COMMAND_TRAIN || command == COMMAND_BENCH || command == COMMAND_PLAN)
         return check_train(options, e);
+    if (command == COMMAND_GRADFLOW)
+        return check_gradflow(options, e);
     return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
 }
 

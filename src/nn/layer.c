@@ -182,6 +182,8 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
             .carry = model->carry + first + unit,
             .last = last,
         };
+        if (model->flow)
+            flow_note(model, &step, t, part.lane_begin, block);
         model->cell->backward(&step);
     }
 }

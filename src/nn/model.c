@@ -307,8 +307,7 @@ void model_pack(struct model *model)
     memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->V);
 }
 
-/* Embedding and layers: after it the top layer's h holds the window's outputs. */
-static void forward(struct model *model, const struct window *window, int64_t step)
+void model_forward_layers(struct model *model, const struct window *window, int64_t step)
 {
     CHECK(window->T >= 1 && window->T <= model->shape.bptt && window->lanes == model->lanes);
     model->clock = wall_seconds();
@@ -344,7 +343,7 @@ static void report_loss(const struct model *model, struct model_loss *loss)
 
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss)
 {
-    forward(model, window, model->shape.train ? step : -1);
+    model_forward_layers(model, window, model->shape.train ? step : -1);
     softmax_window(model, window, NULL);
     model_clock(model, &model->phases.output_layer);
     report_loss(model, loss);
@@ -356,7 +355,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
     CHECK(model->shape.train && step >= 0);
     struct lane_node nodes[LANE_NODES_MAX];
     int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
-    forward(model, window, step);
+    model_forward_layers(model, window, step);
     softmax_window(model, window, node_grads);
     model_clock(model, &model->phases.output_layer);
     for (int l = model->config.layers - 1; l >= 0; l--) {

@@ -133,6 +133,8 @@ struct model {
     int64_t *group_targets;
     int last_T;
 
+    void *flow; /* flow.c: where the backward loop notes its derivatives, NULL in training */
+
     struct model_phases phases;
     double clock;
     void **owned; /* every allocation, for model_free */
@@ -143,6 +145,9 @@ struct model {
 
 /* Adds the wall time since the last call to *phase. */
 void model_clock(struct model *model, double *phase);
+
+/* Embedding and layers: after it the top layer's h holds the window's outputs. */
+void model_forward_layers(struct model *model, const struct window *window, int64_t step);
 
 /* embedding.c */
 bool embedding_merges_tokens(const struct model_config *config, const struct model_shape *shape);
@@ -162,6 +167,9 @@ void layer_input_gradient(struct model *model, int l, const struct window *windo
 void dropout_rows(struct model *model, const struct window *window, int site, const float *from, int64_t from_stride,
                   float *to, int64_t to_stride, int units);
 
+/* flow.c: one step of the backward loop before the cell's part, lanes from `lane0` on and one block of units */
+void flow_note(const struct model *model, const struct cell_step *step, int t, int lane0, int block);
+
 /* softmax.c */
 /* logits[rows] = y[rows] W_dec^T, without the bias. */
 void softmax_logits(struct model *model, const float *y, int rows);
@@ -169,5 +177,7 @@ void softmax_logits(struct model *model, const float *y, int rows);
 int softmax_chunk_rows(const struct model_config *config, const struct model_shape *shape, const int *group_lane,
                        int *partial_sums);
 void softmax_window(struct model *model, const struct window *window, float *const *node_grads);
+/* dx becomes the gradient of the last step's losses alone with respect to the top layer's outputs, no dropout. */
+void softmax_last(struct model *model, const struct window *window);
 
 #endif

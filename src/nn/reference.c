@@ -168,6 +168,20 @@ static void fill_mask(const struct reference *r, struct tape *t, int64_t step, i
         mask[u] = step >= 0 && threshold > 0 ? t->mask_float[u] : 1;
 }
 
+static void apply_nudge(const struct reference *r, int layer, int time, const struct reference_step *s)
+{
+    const struct reference_nudge *nudge = &r->nudge;
+    const int H = r->config.hidden, u = nudge->unit;
+    if (nudge->amount == 0 || layer != nudge->layer || time != nudge->time)
+        return;
+    if (nudge->cell) {
+        s->c[u] += nudge->amount;
+        s->h[u] = s->gate[3 * H + u] * tanh(s->c[u]); /* o tanh(c) */
+    } else {
+        s->h[u] += nudge->amount;
+    }
+}
+
 static void lane_forward(struct reference *r, const struct tensors *w, struct tape *t, const struct window *window,
                          int b, int64_t step)
 {
@@ -185,6 +199,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             affine(t->GH, l ? H : E, w->layer[l].weight_ih, input_at(t, l, time), w->layer[l].bias_ih, s.from_input);
             affine(t->GH, H, w->layer[l].weight_hh, s.h_prev, w->layer[l].bias_hh, s.from_state);
             reference_cell_forward(r->config.cell, H, &s);
+            apply_nudge(r, l, time, &s);
             fill_mask(r, t, step, l + 1, lane, time, H);
             for (int u = 0; u < H; u++)
                 input_at(t, l + 1, time)[u] = s.h[u] * mask_at(t, l + 1, time)[u];

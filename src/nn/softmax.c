@@ -247,3 +247,26 @@ void softmax_window(struct model *model, const struct window *window, float *con
         dropout_rows(model, window, model->config.layers, model->dx, model->h_stride, model->dx, model->h_stride,
                      model->H);
 }
+
+void softmax_last(struct model *model, const struct window *window)
+{
+    const struct param *weight = &model->table.param[model->table.count - 2];
+    int64_t time = (int64_t)model->lanes * model->h_stride;
+    const uint32_t *target = window->target + (int64_t)(window->T - 1) * model->lanes;
+    softmax_logits(model, model->layer[model->config.layers - 1].h + window->T * time, model->lanes);
+    for (int lane = 0; lane < model->lanes; lane++) {
+        float *logits = model->logits + (int64_t)lane * model->v_stride;
+        if (target[lane] == WINDOW_NO_TARGET)
+            memset(logits, 0, sizeof *logits * model->v_stride);
+        else
+            (void)row_loss(logits, model->decoder_bias, model->V, model->v_stride, target[lane], true);
+    }
+    memset(model->dx, 0, sizeof *model->dx * window->T * time);
+    struct gemm_operand operand = {.segments = 1,
+                                   .segment = {{model->logits, model->values + weight->offset, model->V}},
+                                   .lda = model->v_stride,
+                                   .ldw = model->H,
+                                   .transposed = false};
+    gemm_rows(&operand, model->lanes, model->H, model->dx + (window->T - 1) * time, model->h_stride,
+              model->gemm_scratch, model->shape.threads);
+}

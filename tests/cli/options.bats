@@ -3,7 +3,7 @@
 
 bats_require_minimum_version 1.5.0
 
-commands="prepare train eval score sample inspect verify gradcheck bench plan"
+commands="prepare train eval score sample inspect verify gradcheck gradflow bench plan"
 
 setup() {
     cd "$BATS_TEST_TMPDIR"

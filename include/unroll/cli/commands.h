@@ -14,6 +14,7 @@ enum status cmd_sample(const struct options *options, struct error *e);
 enum status cmd_inspect(const struct options *options, struct error *e);
 enum status cmd_verify(const struct options *options, struct error *e);
 enum status cmd_gradcheck(const struct options *options, struct error *e);
+enum status cmd_gradflow(const struct options *options, struct error *e);
 enum status cmd_bench(const struct options *options, struct error *e);
 enum status cmd_plan(const struct options *options, struct error *e);
 

@@ -16,6 +16,7 @@ enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 
 #define OPTION_FILES_MAX 64
 #define OPTION_EPOCHS_MAX 1000000
+#define OPTION_CELL_ALL (CELL_GRU + 1)
 
 struct options {
     const char *command; /* name of the command */
@@ -73,6 +74,14 @@ struct options {
     /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
     int64_t bench_steps; /* timed steps, 0: as many as take a few seconds */
     int plan_ranks;      /* 0: those of this process */
+
+    /* gradflow; takes output too */
+    int flow_models;
+    const char *flow_model[OPTION_FILES_MAX];
+    int flow_cell; /* an enum cell, or OPTION_CELL_ALL */
+    int lags;
+    int64_t flow_windows;
+    const char *csv;
 
     /* eval, score, sample */
     enum split split;

@@ -4,19 +4,28 @@
 #ifndef UNROLL_NN_REFERENCE_H
 #define UNROLL_NN_REFERENCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/param.h"
 
+/* A number added to one unit of a state in the middle of a window, in all lanes: what finite differences need. */
+struct reference_nudge {
+    double amount; /* 0: none */
+    bool cell;     /* of c, before h follows from it (lstm only); else of h */
+    int layer, time, unit;
+};
+
 struct reference {
     struct model_config config;
     struct param_table table;
     uint64_t seed; /* of the dropout masks */
     int lanes;
-    double *values;      /* [table.total] */
-    double *state;       /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+    double *values; /* [table.total] */
+    double *state;  /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+    struct reference_nudge nudge;
     double nearest_kink; /* rnn-relu: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
 };
 

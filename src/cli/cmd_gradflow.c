@@ -1,0 +1,194 @@
+/* unroll gradflow: how the gradient of a loss fades, or grows, on its way back through time, cell by cell. */
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/nn/model.h"
+#include "unroll/use/gradflow.h"
+
+#define RESULTS 4 /* one of each cell */
+#define COLUMNS 10
+
+struct flow {
+    const struct options *options;
+    struct gradflow_config config;
+    struct corpus *corpus;
+    int results;
+    struct gradflow_result result[RESULTS];
+};
+
+/* ---- the models ---- */
+
+/* Not collective. */
+static enum status check_checkpoint(const struct flow *flow, const char *path, const struct checkpoint *checkpoint,
+                                    struct error *e)
+{
+    char of_model[33], of_corpus[33];
+    vocab_digest(checkpoint->vocab, of_model);
+    vocab_digest(flow->corpus->vocab, of_corpus);
+    if (strcmp(of_model, of_corpus) != 0)
+        return error_set(e, STATUS_DATA,
+                         "cannot follow gradients of '%s': its vocabulary is not that of '%s'; use the corpus that the "
+                         "model was trained on",
+                         path, flow->options->corpus);
+    for (int i = 0; i < flow->results; i++)
+        if (flow->result[i].model.cell == checkpoint->model.cell)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot show '%s' beside another model: both are of cell '%s'; name one of each", path,
+                             cell_name(checkpoint->model.cell));
+    return STATUS_OK;
+}
+
+static enum status follow_checkpoint(const struct comm *comm, struct flow *flow, const char *path, struct error *e)
+{
+    struct checkpoint checkpoint = {0};
+    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &checkpoint, e);
+    if (!status)
+        status = check_checkpoint(flow, path, &checkpoint, e);
+    status = comm_agree(comm, status, e);
+    if (!status)
+        status = gradflow_run(comm, flow->corpus, &flow->config, &checkpoint.model, checkpoint.values,
+                              &flow->result[flow->results++], e);
+    checkpoint_release(&checkpoint);
+    return status;
+}
+
+static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum cell cell, struct error *e)
+{
+    const struct options *options = flow->options;
+    struct model_config model = options->model;
+    struct param_table table;
+    model.cell = cell;
+    model.vocab = flow->corpus->vocab->size;
+    model.dropout = 0;
+    enum status status = model_config_check(&model, e); /* the same on all ranks */
+    if (status)
+        return status;
+    param_table_build(&model, &table);
+    float *values = mem_alloc(table.total, sizeof *values, "the parameters", e);
+    status = values ? param_init(&model, &table, options->init, options->seed, values, e) : STATUS_OS;
+    status = comm_agree(comm, status, e);
+    if (!status)
+        status = gradflow_run(comm, flow->corpus, &flow->config, &model, values, &flow->result[flow->results++], e);
+    mem_free(values);
+    return status;
+}
+
+static enum status follow_all(const struct comm *comm, struct flow *flow, struct error *e)
+{
+    static const enum cell order[RESULTS] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_GRU, CELL_LSTM};
+    const struct options *options = flow->options;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < options->flow_models && !status; i++)
+        status = follow_checkpoint(comm, flow, options->flow_model[i], e);
+    for (int i = 0; i < RESULTS && options->flow_models == 0 && !status; i++)
+        if (options->flow_cell == OPTION_CELL_ALL || options->flow_cell == (int)order[i])
+            status = follow_fresh(comm, flow, order[i], e);
+    return status;
+}
+
+/* ---- the table ---- */
+
+struct column {
+    const struct gradflow_result *result;
+    int state;
+};
+
+static double norm_at(struct column column, int lag)
+{
+    return column.result->norm[(int64_t)column.state * (column.result->lags + 1) + lag];
+}
+
+/* Lags shown: all up to 4, then powers of two and the middles between them, and the last. */
+static int next_lag(int lag, int last)
+{
+    int step = 1;
+    while (4 * step <= lag)
+        step *= 2;
+    return lag + step < last || lag == last ? lag + step : last;
+}
+
+static void print_columns(const struct flow *flow, const struct column *column, int columns)
+{
+    char name[16];
+    printf("\n   lag");
+    for (int i = 0; i < columns; i++)
+        printf(" %9s", cell_name(column[i].result->model.cell));
+    printf("\n      ");
+    for (int i = 0; i < columns; i++)
+        printf(" %9s", model_state_name(&column[i].result->model, column[i].state, name));
+    printf("\n");
+    for (int lag = 0; lag <= flow->config.lags; lag = next_lag(lag, flow->config.lags)) {
+        printf("%6d", lag);
+        for (int i = 0; i < columns; i++)
+            printf(" %9.2e", norm_at(column[i], lag));
+        printf("\n");
+    }
+    printf(" ratio");
+    for (int i = 0; i < columns; i++)
+        printf(" %9.2e", norm_at(column[i], flow->config.lags) / norm_at(column[i], 1));
+    printf("\n");
+}
+
+static void print_table(const struct flow *flow)
+{
+    struct column column[COLUMNS];
+    int columns = 0;
+    const struct gradflow_result *first = &flow->result[0];
+    printf("mean norm of dL_t/dh_(t-k) and dL_t/dc_(t-k), L_t the loss at step t, by layer and lag k\n");
+    printf("%s split of '%s': %d lanes, %lld pairs of lane and t; %s\n", split_name(flow->config.split),
+           flow->options->corpus, first->lanes, (long long)first->samples,
+           flow->options->flow_models ? "checkpoints" : "models at their initialisation");
+    for (int i = 0; i < flow->results; i++)
+        for (int state = 0; state < model_state_count(&flow->result[i].model); state++) {
+            column[columns++] = (struct column){&flow->result[i], state};
+            if (columns == COLUMNS) {
+                print_columns(flow, column, columns);
+                columns = 0;
+            }
+        }
+    if (columns > 0)
+        print_columns(flow, column, columns);
+    printf("\nratio: of lag %d to lag 1\n", flow->config.lags);
+}
+
+/* ---- the command ---- */
+
+/* Rank 0 alone. */
+static enum status tell(const struct flow *flow, struct error *e)
+{
+    enum status status = STATUS_OK;
+    print_table(flow);
+    status = finish_output(e);
+    if (!status && flow->options->output)
+        status = gradflow_write_h5(flow->options->output, flow->result, flow->results, e);
+    if (!status && flow->options->csv)
+        status = gradflow_write_csv(flow->options->csv, flow->result, flow->results, e);
+    return status;
+}
+
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct flow flow = {
+        .options = options,
+        .config = {
+            .split = options->split, .lags = options->lags, .batch = options->batch, .windows = options->flow_windows}};
+    enum status status = comm_agree(comm, corpus_open(options->corpus, &flow.corpus, e), e);
+    if (!status)
+        status = load_threads(comm, options, &flow.config.threads, e);
+    if (!status)
+        status = follow_all(comm, &flow, e);
+    if (!status)
+        status = comm_agree(comm, comm->rank == 0 ? tell(&flow, e) : STATUS_OK, e);
+    for (int i = 0; i < flow.results; i++)
+        gradflow_release(&flow.result[i]);
+    corpus_close(flow.corpus);
+    return status;
+}
+
+enum status cmd_gradflow(const struct options *options, struct error *e)
+{
+    return with_comm(run, options, e);
+}
