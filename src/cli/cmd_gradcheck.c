@@ -1,4 +1,5 @@
-/* unroll gradcheck: every cell, 1 and 2 layers, tied and not, with and without dropout; options narrow it down. */
+/* unroll gradcheck: every cell, 1 and 2 layers, tied and not, with and without dropout and resets at sentence ends;
+ * options narrow it down. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,8 @@
 #include "unroll/cli/load.h"
 #include "unroll/use/gradcheck.h"
 
-#define DROPOUT 0.3 /* where dropout is on and none was named */
+#define DROPOUT 0.3   /* where dropout is on and none was named */
+#define RESET_TOKEN 1 /* the sentence end of the made-up tokens */
 
 /* The models that differ only in size. Differences cost some evaluations of the loss for each parameter and are taken
  * on the first; the fast path runs on all others: no full vector, just below and just above one, and more than one
@@ -25,11 +27,12 @@ static const enum cell all_cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, C
 
 /* Which values each choice takes. */
 struct choices {
-    int cells, layers, ties, dropouts;
+    int cells, layers, ties, dropouts, resets;
     enum cell cell[4];
     int layer[2];
     bool tied[2];
     double dropout[2];
+    bool reset[2];
 };
 
 static struct choices choose(const struct options *options)
@@ -40,7 +43,9 @@ static struct choices choose(const struct options *options)
                         .ties = 2,
                         .tied = {false, true},
                         .dropouts = 2,
-                        .dropout = {0, DROPOUT}};
+                        .dropout = {0, DROPOUT},
+                        .resets = 2,
+                        .reset = {false, true}};
     memcpy(c.cell, all_cells, sizeof c.cell);
     if (options_given(options, "cell")) {
         c.cells = 1;
@@ -57,6 +62,10 @@ static struct choices choose(const struct options *options)
     if (options_given(options, "dropout")) {
         c.dropouts = 1;
         c.dropout[0] = options->model.dropout;
+    }
+    if (options_given(options, "reset-at")) {
+        c.resets = 1;
+        c.reset[0] = options->reset_at_eos;
     }
     return c;
 }
@@ -79,8 +88,9 @@ static struct gradcheck_config config_of(const struct options *options, const st
 
 static const char *describe(const struct model_config *model, char text[96])
 {
-    snprintf(text, 96, "%s, %d %s%s, dropout %g", cell_name(model->cell), model->layers,
-             model->layers == 1 ? "layer" : "layers", model->tied ? ", tied" : "", model->dropout);
+    snprintf(text, 96, "%s, %d %s%s%s, dropout %g", cell_name(model->cell), model->layers,
+             model->layers == 1 ? "layer" : "layers", model->tied ? ", tied" : "",
+             model->reset_token ? ", reset at eos" : "", model->dropout);
     return text;
 }
 
@@ -140,9 +150,9 @@ static enum status check_model(const struct options *options, const struct model
                       "build, and report it",
                       describe(model, text), config.model.hidden, config.ranks, config.threads);
     }
-    printf("%-9s %6d  %-4s %7g  %11.1e  %8.3f %8.3f %8.3f  %s\n", cell_name(model->cell), model->layers,
-           model->tied ? "yes" : "no", model->dropout, differences.error, loss, state, gradient,
-           same_bits ? "same" : "DIFFER");
+    printf("%-9s %6d  %-4s %7g  %-5s  %11.1e  %8.3f %8.3f %8.3f  %s\n", cell_name(model->cell), model->layers,
+           model->tied ? "yes" : "no", model->dropout, model->reset_token ? "eos" : "none", differences.error, loss,
+           state, gradient, same_bits ? "same" : "DIFFER");
     fflush(stdout);
     return STATUS_OK;
 }
@@ -155,18 +165,22 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
     printf("differences: largest relative error of the reference's gradients against central differences (< 1e-6)\n"
            "loss, state, gradient: largest error of the fast path against the reference, as a share of the tolerance\n"
            "bits: whether several ranks and threads give those of one\n\n"
-           "cell      layers  tied dropout  differences      loss    state gradient  bits\n");
+           "cell      layers  tied dropout  reset  differences      loss    state gradient  bits\n");
     for (int i = 0; i < c.cells; i++)
         for (int l = 0; l < c.layers; l++)
             for (int t = 0; t < c.ties; t++)
-                for (int d = 0; d < c.dropouts; d++) {
-                    const struct model_config model = {
-                        .cell = c.cell[i], .layers = c.layer[l], .tied = c.tied[t], .dropout = c.dropout[d]};
-                    enum status status = check_model(options, &model, &wrong, e);
-                    if (status != STATUS_OK)
-                        return status;
-                    models++;
-                }
+                for (int d = 0; d < c.dropouts; d++)
+                    for (int r = 0; r < c.resets; r++) {
+                        const struct model_config model = {.cell = c.cell[i],
+                                                           .layers = c.layer[l],
+                                                           .tied = c.tied[t],
+                                                           .dropout = c.dropout[d],
+                                                           .reset_token = c.reset[r] ? RESET_TOKEN : 0};
+                        enum status status = check_model(options, &model, &wrong, e);
+                        if (status != STATUS_OK)
+                            return status;
+                        models++;
+                    }
     if (wrong.status != STATUS_OK) {
         *e = wrong;
         return e->status;

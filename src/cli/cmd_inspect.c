@@ -85,6 +85,8 @@ static void tell_model(struct report *report, const struct checkpoint *checkpoin
     tell_int(report, "hidden", model->hidden);
     tell_bool(report, "tied", model->tied);
     tell_double(report, "dropout", model->dropout);
+    if (model->reset_token)
+        tell(report, "reset_at", "eos");
     end(report);
 }
 

@@ -176,7 +176,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
         status = score_lines(comm, &scoring, e);
     if (!status && comm->rank == 0) {
         if (!scoring.failure || scoring.output.lines > 0)
-            score_output_summary(&scoring.output, stderr);
+            score_output_summary(&scoring.output, checkpoint.model.reset_token != 0, stderr);
         if (scoring.failure)
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);
     }

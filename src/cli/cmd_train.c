@@ -36,6 +36,7 @@ static void assemble(const struct options *options, const struct option_list *li
         .options = list->count,
         .option = list->option,
         .model = options->model,
+        .reset_at_eos = options->reset_at_eos,
         .init = options->init,
         .seed = options->seed,
         .batch = options->batch,

@@ -30,7 +30,7 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
                        "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
                        "line end, and predicts every token of the line and its line end. Unknown tokens count as "
-                       "<unk>. If the model's vocabulary has no capitals, the text is turned into lower case.",
+                       "<unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's vocabulary has no capitals, the text is turned into lower case.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
     [COMMAND_SAMPLE] = {
@@ -105,6 +105,7 @@ CHOICE_OF(invalid_choice, "refuse", "replace")
 CHOICE_OF(resume_choice, "auto", "never", "must")
 CHOICE_OF(writer_choice, "auto", "single", "parallel")
 CHOICE_OF(format_choice, "tsv", "json")
+CHOICE_OF(reset_choice, "none", "eos")
 
 #define PREPARE (1u << COMMAND_PREPARE)
 #define TRAIN (1u << COMMAND_TRAIN)
@@ -211,6 +212,9 @@ const struct option option_table[] = {
     {"lane-groups", .type = OPTION_INT, .commands = RUN, FIELD(lane_groups), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "units of exact summation: at most this many ranks can take part"},
+    {"reset-at", CHOICES(1, reset_choice), .commands = TRAIN, FIELD(reset_at_eos), .initial = "none",
+     .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "WHERE",
+     .help = "'eos': the state is empty behind every sentence end, so that sentences are independent"},
     {"reduction", CHOICES(REDUCTION_FAST, reduction_name_choice), .commands = RUN, FIELD(reduction),
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
      .help = "gradient sums: the same bits on any number of ranks, or a plain allreduce"},
@@ -306,6 +310,9 @@ const struct option option_table[] = {
     {"dropout", .type = OPTION_DOUBLE, .commands = GRADCHECK, FIELD(model.dropout), FROM(0, 1), .below_max = true,
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "P",
      .help = "only with this probability, not with and without dropout"},
+    {"reset-at", CHOICES(1, reset_choice), .commands = GRADCHECK, FIELD(reset_at_eos),
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "WHERE",
+     .help = "only with the state reset there, or only without; not both"},
 
     {"cell", CHOICES(OPTION_CELL_ALL, cell_or_all_choice), .commands = GRADFLOW, FIELD(flow_cell), .initial = "all",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "recurrent cell of new models"},

@@ -144,7 +144,7 @@ static void put_perplexity(FILE *stream, const char *name, struct score_sum all,
         fprintf(stream, "%sundefined", name);
 }
 
-void score_output_summary(const struct score_output *output, FILE *stream)
+void score_output_summary(const struct score_output *output, bool reset_at_eos, FILE *stream)
 {
     struct score_sum none = {0};
     if (output->vocab->eos < 0)
@@ -156,5 +156,7 @@ void score_output_summary(const struct score_output *output, FILE *stream)
     put_perplexity(stream, "perplexity ", output->all, none);
     put_perplexity(stream, ", without end tokens ", output->all, output->end);
     put_perplexity(stream, ", without unknown tokens ", output->all, output->unknown);
-    fprintf(stream, "\n");
+    fprintf(stream, "\n%s\n",
+            reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"
+                         : "each line alone; the model was trained on running text (--reset-at none)");
 }

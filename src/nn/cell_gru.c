@@ -14,6 +14,7 @@ static void forward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
+        const float *before = cell_state_before(s, s->h_previous, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             const float *recurrent = s->recurrent + b * GEMM_WIDE + u, *p = projection + u, *bias = s->bias + u;
@@ -23,7 +24,7 @@ static void forward(const struct cell_step *s)
                                 vload(bias + BIAS_Z * s->slot_stride));
             vfloat m = vload(recurrent + 2 * next_gate) + vload(bias + BIAS_HN * s->slot_stride);
             vfloat n = vtanh(vload(p + 2 * s->slot_stride) + vload(bias + BIAS_IN * s->slot_stride) + r * m);
-            vfloat h_previous = vload(s->h_previous + b * s->h_stride + u);
+            vfloat h_previous = vload(before + u);
             vstore(slots + SLOT_R * s->slot_stride + u, r);
             vstore(slots + SLOT_Z * s->slot_stride + u, z);
             vstore(slots + SLOT_N * s->slot_stride + u, n);
@@ -36,6 +37,7 @@ static void forward(const struct cell_step *s)
 static void backward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
+        const float *before = cell_state_before(s, s->h_previous, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat r = vload(slots + SLOT_R * s->slot_stride + u), z = vload(slots + SLOT_Z * s->slot_stride + u);
@@ -43,7 +45,7 @@ static void backward(const struct cell_step *s)
             vfloat dh = vload(s->dout + b * s->h_stride + u);
             if (!s->last)
                 dh += vload(s->recurrent + b * GEMM_WIDE + u) + vload(s->carry + b * s->h_stride + u);
-            vfloat h_previous = vload(s->h_previous + b * s->h_stride + u);
+            vfloat h_previous = vload(before + u);
             vfloat dn = dh * (1.0f - z) * (1.0f - n * n);
             vstore(slots + SLOT_Z * s->slot_stride + u, dh * (h_previous - n) * z * (1.0f - z));
             vstore(slots + SLOT_R * s->slot_stride + u, dn * m * r * (1.0f - r));

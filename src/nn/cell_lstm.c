@@ -8,6 +8,7 @@ static void forward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
+        const float *c_previous = cell_state_before(s, s->c_previous, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat gate[GATES];
@@ -16,7 +17,7 @@ static void forward(const struct cell_step *s)
                           vload(projection + g * s->slot_stride + u) + vload(s->bias + g * s->slot_stride + u);
             vfloat i = vsigmoid(gate[GATE_I]), f = vsigmoid(gate[GATE_F]), o = vsigmoid(gate[GATE_O]);
             vfloat g = vtanh(gate[GATE_G]);
-            vfloat c = f * vload(s->c_previous + b * s->h_stride + u) + i * g;
+            vfloat c = f * vload(c_previous + u) + i * g;
             vstore(slots + GATE_I * s->slot_stride + u, i);
             vstore(slots + GATE_F * s->slot_stride + u, f);
             vstore(slots + GATE_G * s->slot_stride + u, g);
@@ -30,6 +31,7 @@ static void forward(const struct cell_step *s)
 static void backward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
+        const float *c_previous = cell_state_before(s, s->c_previous, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat i = vload(slots + GATE_I * s->slot_stride + u), f = vload(slots + GATE_F * s->slot_stride + u);
@@ -41,10 +43,9 @@ static void backward(const struct cell_step *s)
                 dc = vload(s->carry + b * s->h_stride + u);
             }
             dc += dh * o * (1.0f - tanh_c * tanh_c);
-            vfloat c_previous = vload(s->c_previous + b * s->h_stride + u);
             vstore(slots + GATE_O * s->slot_stride + u, dh * tanh_c * o * (1.0f - o));
             vstore(slots + GATE_I * s->slot_stride + u, dc * g * i * (1.0f - i));
-            vstore(slots + GATE_F * s->slot_stride + u, dc * c_previous * f * (1.0f - f));
+            vstore(slots + GATE_F * s->slot_stride + u, dc * vload(c_previous + u) * f * (1.0f - f));
             vstore(slots + GATE_G * s->slot_stride + u, dc * i * (1.0f - g * g));
             vstore(s->carry + b * s->h_stride + u, dc * f);
         }

@@ -80,6 +80,18 @@ void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum
         pack(sum, b, n, p * tile->wide, tile->wide, 1, packed_b + (size_t)p * rows * tile->wide);
 }
 
+void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
+                         int n, float *packed_b)
+{
+    int panels = (n + tile->wide - 1) / tile->wide, row = 0;
+    size_t panel_size = (size_t)gemm_sum_rows(sum) * tile->wide;
+    for (int g = sum->node.begin - sum->group0; g < sum->node.end - sum->group0; g++)
+        for (int t = 0; t < sum->T; t++)
+            for (int lane = sum->group_lane[g]; lane < sum->group_lane[g + 1]; lane++, row++)
+                for (int p = 0; marks[t * lanes + lane] && p < panels; p++)
+                    memset(packed_b + p * panel_size + (size_t)row * tile->wide, 0, sizeof *packed_b * tile->wide);
+}
+
 #define TREE_DEPTH_MAX 32
 #define SLAB_PANELS 4 /* narrow panels packed at once by a thread */
 

@@ -94,6 +94,20 @@ static struct part part_of(const struct model *model, int thread, int threads)
                          (int)((int64_t)model->lanes * row / rows), (int)((int64_t)model->lanes * (row + 1) / rows)};
 }
 
+/* Which of the part's lanes have an empty state before step t: [lanes], or NULL if resets are off. */
+static const uint8_t *fresh_lanes(const struct model *model, int t, struct part part)
+{
+    return model->fresh ? model->fresh + (int64_t)t * model->lanes + part.lane_begin : NULL;
+}
+
+/* Nothing flows over such a boundary: zeroes a block of hidden units of those lanes. */
+static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t stride)
+{
+    for (int b = 0; b < lanes; b++)
+        if (fresh[b])
+            memset(block + b * stride, 0, sizeof *block * GEMM_WIDE);
+}
+
 static void forward_part(struct model *model, int l, int t, struct part part, float *recurrent)
 {
     struct layer *layer = &model->layer[l];
@@ -102,12 +116,15 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
     bool gathered = l == 0 && model->use_distinct;
     int64_t row = (int64_t)t * model->lanes + part.lane_begin;
     const float *h_previous = layer->h + t * time + first;
+    const uint8_t *fresh = fresh_lanes(model, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
         for (int g = 0; g < gates; g++)
             gemm_panel(lanes, H, h_previous, model->h_stride,
                        layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit, false,
                        recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
+        for (int g = 0; fresh && g < gates; g++)
+            clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
         float *slots = layer->slots + row * model->slots_stride + unit;
         struct cell_step step = {
             .lanes = lanes,
@@ -124,6 +141,7 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
             .h_previous = h_previous + unit,
             .c_previous = layer->c ? layer->c + t * time + first + unit : NULL,
             .h_stride = model->h_stride,
+            .fresh = fresh,
         };
         model->cell->forward(&step);
     }
@@ -167,6 +185,11 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
                 gemm_panel(lanes, H, next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride,
                            layer->w_hh_backward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit,
                            g > 0, recurrent, GEMM_WIDE);
+        if (!last && model->fresh) {
+            const uint8_t *fresh = fresh_lanes(model, t + 1, part);
+            clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
+            clear_fresh(fresh, lanes, model->carry + first + unit, model->h_stride);
+        }
         struct cell_step step = {
             .lanes = lanes,
             .recurrent = recurrent,
@@ -181,6 +204,7 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
             .dout = model->dx + t * time + first + unit,
             .carry = model->carry + first + unit,
             .last = last,
+            .fresh = fresh_lanes(model, t, part),
         };
         if (model->flow)
             flow_note(model, &step, t, part.lane_begin, block);
@@ -242,6 +266,8 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
 
     gemm_gradient_pack(&model->tile, &sum, h, H, model->packed_b, threads);
+    if (model->fresh)
+        gemm_gradient_clear(&model->tile, &sum, model->fresh, model->lanes, H, model->packed_b);
     for (int g = 0; g < cell->gates; g++) {
         struct gemm_lanes d = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time,
                                model->slots_stride};

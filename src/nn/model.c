@@ -239,6 +239,9 @@ static enum status build(struct model *model, struct error *e)
     create_output(model, e);
     if (shape->train)
         create_training(model, e);
+    if (config->reset_token)
+        model->fresh =
+            own(model, (size_t)shape->bptt * model->lanes, sizeof *model->fresh, "marks of sentence ends", e);
     size_t threads = shape->threads;
     model->recurrent =
         own_floats(model, threads * model->cell->gates * model->lanes * GEMM_WIDE, "recurrent products", e);
@@ -316,6 +319,8 @@ void model_forward_layers(struct model *model, const struct window *window, int6
     if (window->reset)
         for (int lane = 0; lane < model->lanes; lane++)
             model_state_zero_lane(model, lane);
+    for (int row = 0; model->fresh && row < window->T * model->lanes; row++)
+        model->fresh[row] = window->input[row] == model->config.reset_token;
     embedding_forward(model, window);
     for (int l = 0; l < model->config.layers; l++) {
         struct layer *layer = &model->layer[l];

@@ -21,10 +21,18 @@ struct cell_step {
     float *h, *c;      /* [lanes] rows of stride h_stride: at time t */
     const float *h_previous, *c_previous;
     int64_t h_stride;
-    const float *dout; /* backward: dL/dh_t from above, rows of stride h_stride */
-    float *carry;      /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
-    bool last;         /* backward: t is the window's last step: recurrent and carry hold nothing yet */
+    const float *dout;    /* backward: dL/dh_t from above, rows of stride h_stride */
+    float *carry;         /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
+    bool last;            /* backward: t is the window's last step: recurrent and carry hold nothing yet */
+    const uint8_t *fresh; /* [lanes] 1: the state before this step is zero, whatever *_previous hold; NULL: nowhere */
 };
+
+/* The block of `state` (h_previous or c_previous) that lane b starts the step from. */
+static inline const float *cell_state_before(const struct cell_step *s, const float *state, int b)
+{
+    static const float zeros[GEMM_WIDE] __attribute__((aligned(64)));
+    return s->fresh && s->fresh[b] ? zeros : state + b * s->h_stride;
+}
 
 /* How a cell uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to backward; after
  * backward, slot input_slot[g] holds the gradient of gate g's input projection and hidden_slot[g] that of its recurrent
@@ -115,6 +123,7 @@ struct model {
     int tree_depth;
     uint32_t dropout; /* threshold; 0: none */
     int64_t step;     /* of the current window; < 0: evaluation */
+    uint8_t *fresh;   /* [T][B] 1: the lane's state is zero before this step; NULL without a reset token */
 
     /* output layer */
     int chunk_rows;        /* most rows whose logits exist at once */

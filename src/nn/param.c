@@ -62,6 +62,9 @@ enum status model_config_check(const struct model_config *config, struct error *
     if (status == STATUS_OK && !(config->dropout >= 0 && config->dropout < 1)) /* a NaN fails too */
         status = error_set(e, STATUS_CONFIG, "value out of range for '--dropout': %g; use 0 or more, below 1",
                            config->dropout);
+    if (status == STATUS_OK && config->reset_token >= (uint32_t)config->vocab)
+        status = error_set(e, STATUS_CONFIG, "value out of range for 'token of --reset-at': %u; use 0 to %d",
+                           config->reset_token, config->vocab - 1);
     if (status == STATUS_OK && config->tied && config->embedding != config->hidden)
         status = error_set(e, STATUS_CONFIG,
                            "widths differ under '--tied': --embedding %d, --hidden %d; make them equal or drop --tied",

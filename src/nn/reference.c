@@ -28,12 +28,14 @@ struct tape {
     double *mask;  /* like input: what dropout multiplied it with */
     double *from_input, *from_state, *gate; /* [L][T][GH] */
     double *h, *c;                          /* [L][T+1][H], the first of each layer being the carried state */
+    double *zero;                           /* [H] */
+    bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *logits;                         /* [V] of one step */
     double *d_input;           /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *dh, *dh_prev, *dc; /* [H] of one step */
     double *d_from_input, *d_from_state; /* [GH] of one step */
     float *mask_float;                   /* [max(E,H)] */
-    void *block, *float_block;
+    void *block, *float_block, *fresh_block;
 };
 
 static double *tensor(const struct param_table *table, double *array, bool gradient, const char *kind, int layer)
@@ -79,10 +81,11 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
     t->GH = cell_gates(config->cell) * t->H;
     const size_t L = (size_t)t->L, H = (size_t)t->H, GH = (size_t)t->GH, V = (size_t)t->V, W = width(t);
     const size_t steps = (size_t)T;
-    const size_t per_step = 2 * (L + 1) * W + 3 * L * GH + 2 * L * H + W, once = 2 * L * H + V + 3 * H + 2 * GH;
+    const size_t per_step = 2 * (L + 1) * W + 3 * L * GH + 2 * L * H + W, once = 2 * L * H + V + 4 * H + 2 * GH;
     t->block = mem_alloc(steps * per_step + once, sizeof(double), "the reference's window", e);
     t->float_block = mem_alloc(W, sizeof(float), "the reference's window", e);
-    if (!t->block || !t->float_block)
+    t->fresh_block = mem_alloc(steps, sizeof *t->fresh, "the reference's window", e);
+    if (!t->block || !t->float_block || !t->fresh_block)
         return STATUS_OS;
     double *next = t->block;
     t->input = take(&next, (L + 1) * steps * W);
@@ -99,6 +102,8 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
     t->dc = take(&next, H);
     t->d_from_input = take(&next, GH);
     t->d_from_state = take(&next, GH);
+    t->zero = take(&next, H);
+    t->fresh = t->fresh_block;
     t->mask_float = t->float_block;
     return STATUS_OK;
 }
@@ -107,6 +112,7 @@ static void tape_release(struct tape *t)
 {
     mem_free(t->block);
     mem_free(t->float_block);
+    mem_free(t->fresh_block);
 }
 
 static double *input_at(const struct tape *t, int layer, int time)
@@ -131,6 +137,15 @@ static struct reference_step step_at(const struct tape *t, int layer, int time)
                                    .h = t->h + after,
                                    .c_prev = t->c + before,
                                    .c = t->c + after};
+}
+
+/* The same as the cell sees it: with an empty state where a sentence begins. */
+static struct reference_step cell_step_at(const struct tape *t, int layer, int time)
+{
+    struct reference_step step = step_at(t, layer, time);
+    if (t->fresh[time])
+        step.h_prev = step.c_prev = t->zero;
+    return step;
 }
 
 /* y = W x + b, W [rows][columns] */
@@ -188,14 +203,16 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
     const int E = t->E, H = t->H;
     const int64_t lane = (int64_t)window->lane0 + b;
     for (int time = 0; time < t->T; time++) {
-        const double *row = w->encoder + (size_t)window->input[time * window->lanes + b] * (size_t)E;
+        const uint32_t token = window->input[time * window->lanes + b];
+        const double *row = w->encoder + (size_t)token * (size_t)E;
+        t->fresh[time] = r->config.reset_token && token == r->config.reset_token;
         fill_mask(r, t, step, 0, lane, time, E);
         for (int u = 0; u < E; u++)
             input_at(t, 0, time)[u] = row[u] * mask_at(t, 0, time)[u];
     }
     for (int l = 0; l < t->L; l++)
         for (int time = 0; time < t->T; time++) {
-            struct reference_step s = step_at(t, l, time);
+            struct reference_step s = cell_step_at(t, l, time);
             affine(t->GH, l ? H : E, w->layer[l].weight_ih, input_at(t, l, time), w->layer[l].bias_ih, s.from_input);
             affine(t->GH, H, w->layer[l].weight_hh, s.h_prev, w->layer[l].bias_hh, s.from_state);
             reference_cell_forward(r->config.cell, H, &s);
@@ -251,13 +268,17 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
     memset(t->dh_prev, 0, sizeof *t->dh_prev * (size_t)H);
     memset(t->dc, 0, sizeof *t->dc * (size_t)H);
     for (int time = t->T - 1; time >= 0; time--) {
-        struct reference_step s = step_at(t, l, time);
+        struct reference_step s = cell_step_at(t, l, time);
         double *d_input = t->d_input + (size_t)time * width(t);
         for (int u = 0; u < H; u++)
             t->dh[u] = d_input[u] * mask_at(t, l + 1, time)[u] + t->dh_prev[u];
         reference_cell_backward(r->config.cell, H, &s, t->dh, t->dc, t->d_from_input, t->d_from_state, t->dh_prev);
         affine_backward(t->GH, H, w->layer[l].weight_hh, s.h_prev, t->d_from_state, d->layer[l].weight_hh,
                         d->layer[l].bias_hh, t->dh_prev);
+        if (t->fresh[time]) { /* the step before belongs to another sentence */
+            memset(t->dh_prev, 0, sizeof *t->dh_prev * (size_t)H);
+            memset(t->dc, 0, sizeof *t->dc * (size_t)H);
+        }
         memset(d_input, 0, sizeof *d_input * width(t));
         affine_backward(t->GH, inputs, w->layer[l].weight_ih, input_at(t, l, time), t->d_from_input,
                         d->layer[l].weight_ih, d->layer[l].bias_ih, d_input);

@@ -149,6 +149,14 @@ enum status attrs_read(struct attrs *attrs, struct h5 *file, struct error *e)
     return status;
 }
 
+bool attrs_has(const struct attrs *attrs, const char *name)
+{
+    for (int i = 0; i < attrs->count; i++)
+        if (strcmp(attrs->item[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 /* NULL and STATUS_CHECKPOINT if it is missing. */
 static const struct attr *take(struct attrs *attrs, const char *name, enum h5_attr type, struct error *e)
 {

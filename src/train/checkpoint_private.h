@@ -41,6 +41,7 @@ enum status attrs_write(struct attrs *attrs, struct h5 *file, struct error *e);
 
 /* Reads all attributes of the object and compares their digest. */
 enum status attrs_read(struct attrs *attrs, struct h5 *file, struct error *e);
+bool attrs_has(const struct attrs *attrs, const char *name);
 /* One that must be there; STATUS_CHECKPOINT otherwise, or if it does not fit. */
 enum status attrs_string(struct attrs *attrs, const char *name, char *text, size_t size, struct error *e);
 enum status attrs_i64(struct attrs *attrs, const char *name, int64_t least, int64_t most, int64_t *value,

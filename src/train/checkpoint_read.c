@@ -69,7 +69,7 @@ static enum status read_model(struct reading *in)
     struct model_config *model = &in->checkpoint->model;
     struct attrs *attrs = in->attrs;
     char cell[32];
-    int tied = 0;
+    int tied = 0, reset_token = 0;
     attrs->object = "/model";
     enum status status = attrs_read(attrs, in->file, in->e);
     if (!status)
@@ -88,7 +88,10 @@ static enum status read_model(struct reading *in)
         status = attrs_int(attrs, "tied", 0, 1, &tied, in->e);
     if (!status)
         status = attrs_f64(attrs, "dropout", &model->dropout, in->e);
+    if (!status && attrs_has(attrs, "reset_token"))
+        status = attrs_int(attrs, "reset_token", 1, model->vocab - 1, &reset_token, in->e);
     model->tied = tied;
+    model->reset_token = (uint32_t)reset_token;
     if (!status)
         status = attrs_all_taken(attrs, in->e);
     return status ? status : model_config_check(model, in->e);

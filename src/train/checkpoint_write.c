@@ -60,6 +60,8 @@ static void describe_model(struct attrs *attrs, const struct checkpoint *checkpo
     attrs_add_i64(attrs, "vocab", model->vocab);
     attrs_add_i64(attrs, "tied", model->tied);
     attrs_add_f64(attrs, "dropout", model->dropout);
+    if (model->reset_token)
+        attrs_add_i64(attrs, "reset_token", model->reset_token);
 }
 
 static void describe_optimizer(struct attrs *attrs, const struct optimizer *optimizer)

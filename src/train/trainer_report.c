@@ -83,6 +83,8 @@ void trainer_report_run(struct trainer *trainer)
     json_put_int(&json, "vocab", trainer->shape.vocab);
     json_put_bool(&json, "tied", trainer->shape.tied);
     json_put_double(&json, "dropout", trainer->shape.dropout);
+    if (trainer->shape.reset_token)
+        json_put_string(&json, "reset_at", "eos");
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
     json_put_int(&json, "bptt", config->bptt);

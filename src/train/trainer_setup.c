@@ -151,7 +151,16 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
     if (status)
         return status;
     trainer->shape = trainer->config->model;
-    trainer->shape.vocab = trainer->corpus->vocab->size;
+    const struct vocab *vocab = trainer->corpus->vocab;
+    trainer->shape.vocab = vocab->size;
+    if (trainer->config->reset_at_eos && vocab->eos < 0)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--reset-at eos': the vocabulary of '%.200s' has no sentence end; prepare it from a "
+            "text with line ends, or leave the option out",
+            trainer->config->corpus);
+    if (trainer->config->reset_at_eos)
+        trainer->shape.reset_token = (uint32_t)vocab->eos;
     return comm_agree(trainer->comm, model_config_check(&trainer->shape, e), e);
 }
 

@@ -8,31 +8,31 @@ rows() {
     grep -cE '^(rnn-tanh|rnn-relu|lstm|gru) .* same$' <<< "$output"
 }
 
-@test "every cell, 1 and 2 layers, tied and not, with and without dropout" {
+@test "every cell, 1 and 2 layers, tied and not, with and without dropout and resets" {
     run -0 --separate-stderr "$UNROLL" gradcheck
     [ -z "$stderr" ]
-    [ "$(rows)" -eq 32 ]
+    [ "$(rows)" -eq 64 ]
     for cell in rnn-tanh rnn-relu lstm gru; do
-        [ "$(grep -c "^$cell " <<< "$output")" -eq 8 ]
+        [ "$(grep -c "^$cell " <<< "$output")" -eq 16 ]
     done
-    [[ "${lines[-1]}" == "32 models: all gradients hold" ]]
+    [[ "${lines[-1]}" == "64 models: all gradients hold" ]]
     ! grep -qiE 'nan|inf' <<< "$output"
 }
 
 @test "options narrow the table down" {
-    run -0 "$UNROLL" gradcheck --cell gru --layers 3 --no-tied --dropout 0.5 --threads 2 --seed 7
+    run -0 "$UNROLL" gradcheck --cell gru --layers 3 --no-tied --dropout 0.5 --reset-at eos --threads 2 --seed 7
     [ "$(rows)" -eq 1 ]
-    [[ "$output" == *"gru            3  no       0.5 "* ]]
+    [[ "$output" == *"gru            3  no       0.5  eos "* ]]
     run -0 "$UNROLL" gradcheck --cell lstm --tied --layers 1
-    [ "$(rows)" -eq 2 ]
+    [ "$(rows)" -eq 4 ]
 }
 
 @test "another seed checks other numbers, the same seed the same" {
-    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 1
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --reset-at none --seed 1
     first=$output
-    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 1
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --reset-at none --seed 1
     [ "$output" = "$first" ]
-    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --seed 2
+    run -0 "$UNROLL" gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 --reset-at none --seed 2
     [ "$output" != "$first" ]
 }
 

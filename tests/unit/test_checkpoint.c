@@ -28,7 +28,14 @@ static char folder[64];
 
 static struct model_config model_of(bool tied)
 {
-    return (struct model_config){CELL_LSTM, 2, 8, 8, V, tied, 0.25};
+    return (struct model_config){.cell = CELL_LSTM,
+                                 .layers = 2,
+                                 .embedding = 8,
+                                 .hidden = 8,
+                                 .vocab = V,
+                                 .tied = tied,
+                                 .dropout = 0.25,
+                                 .reset_token = tied ? 0 : 4};
 }
 
 static void fill(float *array, size_t count, uint32_t what)
@@ -141,7 +148,7 @@ static void round_trip(bool tied, enum optimizer_kind kind, enum checkpoint_writ
     assert_true(c.model.cell == back.model.cell && c.model.layers == back.model.layers &&
                 c.model.embedding == back.model.embedding && c.model.hidden == back.model.hidden &&
                 c.model.vocab == back.model.vocab && c.model.tied == back.model.tied &&
-                c.model.dropout == back.model.dropout);
+                c.model.dropout == back.model.dropout && c.model.reset_token == back.model.reset_token);
     assert_int_equal(back.optimizer->updates, 1234);
     const struct optimizer_config *was = &c.optimizer->config, *is = &back.optimizer->config;
     assert_true(was->kind == is->kind && was->momentum == is->momentum && was->beta1 == is->beta1 &&

@@ -76,7 +76,8 @@ static void test_odd_sizes(void **unused)
                                                               .embedding = tied ? sizes[s].H : sizes[s].E,
                                                               .hidden = sizes[s].H,
                                                               .vocab = sizes[s].V,
-                                                              .dropout = variant % 2 ? 0.3 : 0},
+                                                              .dropout = variant % 2 ? 0.3 : 0,
+                                                              .reset_token = variant / 4 % 2},
                                                     .bptt = sizes[s].T,
                                                     .batch = sizes[s].B,
                                                     .groups = sizes[s].groups,
@@ -98,7 +99,8 @@ static void test_every_rank_count(void **unused)
                                                               .embedding = 10,
                                                               .hidden = 37,
                                                               .vocab = 23,
-                                                              .dropout = ranks % 2 ? 0 : 0.2},
+                                                              .dropout = ranks % 2 ? 0 : 0.2,
+                                                              .reset_token = ranks / 2 % 2 ? 5 : 0},
                                                     .bptt = 6,
                                                     .batch = 11,
                                                     .groups = 7,
@@ -284,6 +286,59 @@ static void test_other_lanes_do_not_matter(void **unused)
         mem_free(grad);
         model_free(model);
         tear_down(&s);
+    }
+}
+
+static void run_window(struct model *model, const uint32_t *tokens, int T, bool reset, float *row)
+{
+    struct model_loss loss;
+    const struct window window = {.T = T, .lanes = 1, .reset = reset, .input = tokens, .target = tokens + 1};
+    model_forward(model, &window, -1, &loss);
+    memcpy(row, loss.row, sizeof *row * (size_t)T);
+}
+
+/* With a reset token the sentences of a lane are those on their own, bit for bit, wherever windows cut them. (That no gradient
+ * passes between them is the reference's to say, which the tests above compare with.) */
+static void test_sentences_are_independent(void **unused)
+{
+    (void)unused;
+    enum { TOKENS = 40, EOS = 3, V = 9 };
+    uint32_t tokens[TOKENS + 1];
+    for (int i = 0; i <= TOKENS; i++) {
+        uint32_t drawn = rng_philox(4, RNG_TEST, (uint32_t)i, 0, 0, 0).word[0] % (V - 1);
+        tokens[i] = i % 9 == 0 || i == 20 ? EOS : drawn + (drawn >= EOS);
+    }
+    for (int c = 0; c < 4; c++) {
+        const struct model_config config = {
+            .cell = every_cell[c], .layers = 2, .embedding = 7, .hidden = 35, .vocab = V, .reset_token = EOS};
+        struct param_table table;
+        param_table_build(&config, &table);
+        float *values = take(table.total, sizeof *values), running[TOKENS], alone[TOKENS], without[TOKENS];
+        assert_int_equal(param_init(&config, &table, INIT_UNIFORM, 2, values, NULL), STATUS_OK);
+        for (size_t k = 0; k < table.total; k++)
+            values[k] *= 3;
+        const struct model_shape shape = {.bptt = TOKENS, .batch = 1, .groups = 1, .group_end = 1, .threads = 1};
+        struct model_config plain = config;
+        struct model *model, *carrying;
+        plain.reset_token = 0;
+        assert_int_equal(model_create(&config, values, &shape, &model, NULL), STATUS_OK);
+        assert_int_equal(model_create(&plain, values, &shape, &carrying, NULL), STATUS_OK);
+        model_pack(model);
+        model_pack(carrying);
+        run_window(model, tokens, 13, true, running); /* windows end inside sentences and at their ends */
+        run_window(model, tokens + 13, 7, false, running + 13);
+        run_window(model, tokens + 20, 20, false, running + 20);
+        for (int i = 0, next; i < TOKENS; i = next) {
+            for (next = i + 1; next < TOKENS && tokens[next] != EOS; next++)
+                continue;
+            run_window(carrying, tokens + i, next - i, true, alone + i);
+        }
+        run_window(carrying, tokens, TOKENS, true, without);
+        assert_memory_equal(running, alone, sizeof running);
+        assert_memory_not_equal(running, without, sizeof running);
+        model_free(model);
+        model_free(carrying);
+        mem_free(values);
     }
 }
 
@@ -584,6 +639,7 @@ int main(void)
         cmocka_unit_test(test_several_output_chunks),
         cmocka_unit_test(test_a_group_alone_is_the_same),
         cmocka_unit_test(test_other_lanes_do_not_matter),
+        cmocka_unit_test(test_sentences_are_independent),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_evaluation_in_chunks),
         cmocka_unit_test(test_logits),

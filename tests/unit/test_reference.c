@@ -44,16 +44,17 @@ static double run(struct reference *reference, const struct window *window, int6
     return loss;
 }
 
-/* Every cell, 1 to 3 layers, tied and not, with and without dropout, over windows with carried state. */
+/* Every cell, 1 to 3 layers, tied and not, with and without dropout and resets, over windows with carried state. */
 static void test_central_differences(void **unused)
 {
     (void)unused;
     static const enum cell cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-    for (int i = 0; i < 4 * 3 * 2 * 2; i++) {
+    for (int i = 0; i < 4 * 3 * 2 * 2 * 2; i++) {
         const struct gradcheck_config config = {.model = {.cell = cells[i % 4],
                                                           .layers = 1 + i / 4 % 3,
                                                           .tied = i / 12 % 2,
-                                                          .dropout = i / 24 ? 0.4 : 0,
+                                                          .dropout = i / 24 % 2 ? 0.4 : 0,
+                                                          .reset_token = i / 48,
                                                           .embedding = i / 12 % 2 ? 3 : 4,
                                                           .hidden = 3,
                                                           .vocab = 6},
@@ -65,9 +66,12 @@ static void test_central_differences(void **unused)
         if (gradcheck_reference(&config, &worst, &e) != STATUS_OK)
             fail_msg("%s", e.text);
         if (!gradcheck_holds(&worst))
-            fail_msg("%s, %d layers, tied %d, dropout %g: '%s'[%lld] of window %d is %.12g, differences give %.12g",
-                     cell_name(config.model.cell), config.model.layers, config.model.tied, config.model.dropout,
-                     worst.tensor, (long long)worst.element, worst.window, worst.got, worst.expected);
+            fail_msg(
+                "%s, %d layers, tied %d, dropout %g, reset token %u: '%s'[%lld] of window %d is %.12g, differences "
+                "give %.12g",
+                cell_name(config.model.cell), config.model.layers, config.model.tied, config.model.dropout,
+                config.model.reset_token, worst.tensor, (long long)worst.element, worst.window, worst.got,
+                worst.expected);
     }
 }
 

@@ -43,6 +43,7 @@ struct options {
     /* model */
     struct model_config model; /* vocab is filled from the corpus */
     enum init init;
+    bool reset_at_eos; /* --reset-at eos */
 
     /* training */
     int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default */

@@ -44,7 +44,7 @@ void score_output_tokens(struct score_output *output, const uint32_t *tokens, co
 /* The line is complete. STATUS_CHECKPOINT if its log-probability is not finite; STATUS_OS. */
 enum status score_output_end(struct score_output *output, struct error *e);
 
-/* Counts and perplexities of all lines. */
-void score_output_summary(const struct score_output *output, FILE *stream);
+/* Counts and perplexities of all lines, and whether the model met its sentences alone in training, too. */
+void score_output_summary(const struct score_output *output, bool reset_at_eos, FILE *stream);
 
 #endif

@@ -107,6 +107,9 @@ size_t gemm_gradient_scratch(const struct blas_tile *tile, int rows);
 /* Packs B once for several products with it. */
 void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int n,
                         float *packed_b, int threads);
+/* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
+void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
+                         int n, float *packed_b);
 void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
                    const float *packed_b, int n, bool add, float *c, int64_t ldc, float *scratch, int threads);
 

@@ -34,6 +34,8 @@ struct model_config {
     int vocab;                     /* V, including <unk> */
     bool tied;                     /* decoder.weight is encoder.weight; needs E == H */
     double dropout;                /* probability of dropping, 0 <= p < 1 */
+    uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
+                             stands between are independent; 0, which is <unk>: never */
 };
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);

@@ -9,8 +9,8 @@
  *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
  *                                           kernel, ranks, threads
- * /model carries the attributes that shape it (cell, layers, ...), /optimizer its constants, / also `resumable`: files
- * made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
+ * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token), /optimizer its
+ * constants, / also `resumable`: files made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
  * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
  * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so that no byte goes unnoticed.
  * Nothing else may be in the file. */

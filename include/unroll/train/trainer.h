@@ -45,7 +45,8 @@ struct trainer_config {
     int options;
     const struct trainer_option *option; /* the effective options, for checkpoints and for comparison on resume */
 
-    struct model_config model; /* `vocab` comes from the corpus */
+    struct model_config model; /* `vocab` and `reset_token` come from the corpus */
+    bool reset_at_eos;
     enum init init;
     uint64_t seed;
     int batch, bptt, groups; /* groups 0: lane_groups_default */
