@@ -105,8 +105,14 @@ int main(void)
     int failures = 0;
     for (enum cell cell = CELL_RNN_TANH; cell <= CELL_GRU; cell++)
         for (int variant = 0; variant < 8; variant++) {
-            struct model_config config = {
-                cell, 1 + variant % 2, 33, 33, variant & 4 ? 11 : 301, variant / 2 % 2, variant % 3 == 2 ? 0.3 : 0};
+            struct model_config config = {.cell = cell,
+                                          .layers = 1 + variant % 2,
+                                          .embedding = 33,
+                                          .hidden = 33,
+                                          .vocab = variant & 4 ? 11 : 301,
+                                          .tied = variant / 2 % 2,
+                                          .dropout = variant % 3 == 2 ? 0.3 : 0,
+                                          .reset_token = variant % 4 == 1 ? 2 : 0};
             failures += check(&comm, config, 13, 13);
             failures += check(&comm, config, 21, 10);
         }
