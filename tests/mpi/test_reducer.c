@@ -73,7 +73,8 @@ int main(void)
         return fprintf(stderr, "%s\n", e.text), 1;
     int failures = 0;
     for (int tied = 0; tied < 2; tied++) {
-        struct model_config config = {CELL_GRU, 1, 9, 9, 31, tied, 0};
+        struct model_config config = {
+            .cell = CELL_GRU, .layers = 1, .embedding = 9, .hidden = 9, .vocab = 31, .tied = tied};
         struct param_table table;
         param_table_build(&config, &table);
         for (int groups = 1; groups <= 13; groups++)
