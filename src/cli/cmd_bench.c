@@ -5,6 +5,7 @@
 #include "unroll/base/lane_tree.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/network_output.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/bench.h"
 
@@ -82,6 +83,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     for (int phase = 0; phase < BENCH_PHASES; phase++)
         json_put_double(&json, bench_phase_name(phase), result->phase[phase]);
     json_object_end(&json);
+    json_put_double(&json, "added_floats_per_second", result->add_rate);
     json_put_int(&json, "allocations", result->allocations);
     json_put_int(&json, "page_faults", result->page_faults);
     json_put_int(&json, "steps", result->steps);
@@ -93,6 +95,8 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     json_put_string(&json, "version", build_version());
     json_put_string(&json, "revision", build_revision());
     json_put_string(&json, "kernel", result->kernel);
+    if (config->network)
+        network_put(&json, "network", config->network);
     json_object_end(&json);
     enum status status = write_report(path, &json, e);
     json_release(&json);
@@ -116,15 +120,20 @@ static enum status run(const struct comm *comm, const struct options *options, s
     };
     config.model.vocab = (int)options->vocab_size;
     struct bench_result result;
+    struct network_report network = {0};
+    config.network = options->bench_network ? &network : NULL;
     enum status status = load_threads(comm, options, &config.threads, e);
     if (!status)
         status = bench_run(comm, &config, &result, e);
     if (!status && comm->rank == 0) {
         print_result(comm, &config, &result);
+        if (config.network)
+            network_print(config.network);
         status = finish_output(e);
         if (!status && options->json_summary)
             status = write_json(options->json_summary, comm, &config, &result, e);
     }
+    network_release(&network);
     return comm_agree(comm, status, e);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
@@ -157,6 +158,21 @@ void comm_barrier(const struct comm *comm)
 {
     if (comm->handle)
         MPI_Barrier(mpi_of(comm));
+}
+
+void comm_barrier_asleep(const struct comm *comm)
+{
+    if (!comm->handle)
+        return;
+    MPI_Request request;
+    int done = 0;
+    MPI_Ibarrier(mpi_of(comm), &request);
+    for (long nap = 10000;; nap = nap < 500000 ? 2 * nap : 1000000) { /* nanoseconds */
+        MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+        if (done)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = nap}, NULL);
+    }
 }
 
 void comm_broadcast(const struct comm *comm, void *data, size_t bytes, int root)

@@ -21,9 +21,10 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/train/reducer_traffic.h"
 
-#define PIECE ((size_t)1 << 20) /* floats reduced at a time: bounds the receive buffer */
-#define NORM_BLOCK 4096         /* floats whose squares are summed in one chain */
+#define PIECE REDUCER_PIECE
+#define NORM_BLOCK 4096 /* floats whose squares are summed in one chain */
 
 struct reducer {
     struct comm comm;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
@@ -331,6 +332,7 @@ static enum status measure(struct bench *bench, struct bench_result *result, str
         time_steps(bench, end - begin, &bench->sample[i], result);
         bench->sample[i].sgemm_seconds = time_sgemm(bench);
     }
+    result->add_rate = network_add_rate(bench->comm, bench->sgemm);
     if (bench->diverged)
         status = error_set(e, STATUS_DIVERGED,
                            "cannot measure: the loss or the gradient is not finite after '%lld' "
@@ -393,6 +395,27 @@ static void evaluate(struct bench *bench, const struct plan *plan, struct bench_
     result->loss_last = bench->last_loss;
 }
 
+/* Collective. After evaluate. */
+static enum status measure_network(struct bench *bench, const struct bench_result *result, struct error *e)
+{
+    const struct bench_config *config = &bench->config;
+    struct network_subject subject = {
+        .mine = {.lanes = bench->lanes},
+        .reducer = bench->reducer,
+        .traffic = {bench->comm->size, config->groups, config->reduction, bench->table.grad_total},
+        .add_rate = result->add_rate,
+    };
+    double computing[REPETITIONS], sgemm = INFINITY, n = BENCH_SGEMM;
+    for (int64_t i = 0; i < result->repetitions; i++) {
+        computing[i] = bench->sample[i].seconds - bench->sample[i].phase[BENCH_REDUCTION];
+        sgemm = fmin(sgemm, bench->sample[i].sgemm_seconds);
+    }
+    subject.mine.compute_seconds = median(computing, result->repetitions);
+    subject.mine.sgemm_flops = 2 * n * n * n / sgemm;
+    (void)gethostname(subject.mine.host, sizeof subject.mine.host - 1);
+    return network_measure(bench->comm, &subject, config->network, e);
+}
+
 enum status bench_run(const struct comm *comm, const struct bench_config *config, struct bench_result *result,
                       struct error *e)
 {
@@ -412,6 +435,8 @@ enum status bench_run(const struct comm *comm, const struct bench_config *config
         status = measure(bench, result, e);
     if (!status)
         evaluate(bench, plan, result);
+    if (!status && config->network)
+        status = measure_network(bench, result, e);
     if (bench)
         release(bench);
     mem_free(bench);

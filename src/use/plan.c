@@ -4,6 +4,7 @@
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
+#include "unroll/train/reducer_traffic.h"
 
 /* The resident set before anything is computed: program and libraries, the heap they fill while they start, and with
  * more than one rank what MPI maps to talk to the others. Measured with Open MPI 4.1, HDF5 1.10 and BLIS 0.9. */
@@ -11,8 +12,7 @@
 #define PROCESS_MPI ((size_t)25 << 20)
 #define PROCESS_THREAD ((size_t)64 << 10) /* the part of a thread's stack that is used */
 
-/* How the reducer cuts its work (train/reducer.c); a test holds this and its allocations together. */
-#define REDUCER_PIECE ((size_t)1 << 20)
+/* Floats whose squares the reducer sums in one chain (train/reducer.c); a test holds this and its allocations together. */
 #define REDUCER_NORM_BLOCK 4096
 
 #define NEARLY_EQUAL 0.02 /* of two splits' busy shares */
@@ -44,13 +44,8 @@ struct layout {
 
 static struct layout layout_of(const struct plan_config *config)
 {
-    struct layout layout = {0};
-    for (int rank = 0; rank < config->ranks; rank++) {
-        int nodes = node_count(config, rank);
-        layout.nodes += nodes;
-        layout.nodes_max = nodes > layout.nodes_max ? nodes : layout.nodes_max;
-    }
-    layout.butterfly = layout.nodes_max == 1 && (config->ranks & (config->ranks - 1)) == 0;
+    struct layout layout;
+    layout.butterfly = reducer_traffic_nodes(config->groups, config->ranks, &layout.nodes, &layout.nodes_max);
     return layout;
 }
 

@@ -51,6 +51,34 @@ EOF
     consistent fast.json 2
 }
 
+@test "the network: pairs, hosts and the sum of gradients" {
+    run -0 --separate-stderr "$UNROLL" bench $small --network --json one.json
+    [[ "$output" == *"network of 1 rank on 1 host"* ]]
+    run -0 --separate-stderr mpirun -n 3 "$UNROLL" bench $small --network --json three.json
+    [ "$(grep -c "network of 3 ranks on 1 host" <<<"$output")" -eq 1 ]
+    [[ "$output" == *"slowest pair   ranks "*"($(hostname))"* ]]
+    [[ "$output" == *"gradient sum"*"no sum takes less than"* ]]
+    consistent three.json 3
+    /usr/bin/python3 - <<'EOF'
+import json, socket
+one, three = (json.load(open(f"{name}.json"))["network"] for name in ("one", "three"))
+assert one["pairs"] == [] and one["between_hosts"] is one["inside_hosts"] is one["slowest_pair"] is None, one
+assert one["imbalance"] == 1 and one["hosts"][0]["ranks"] == 1, one
+assert sorted(pair["ranks"] for pair in three["pairs"]) == [[0, 1], [0, 2], [1, 2]], three
+for pair in three["pairs"]:
+    assert pair["latency"] >= pair["latency_min"] > 0 and pair["start_up"] >= pair["latency"], pair
+    assert pair["bandwidth"] > 0 and pair["throughput"] > 0 and not pair["slow"], pair
+    assert pair["hosts"] == [socket.gethostname()] * 2, pair
+assert three["between_hosts"] is None and three["inside_hosts"]["pairs"] == 3, three
+assert three["slow_links"] == three["slow_hosts"] == [], three
+assert [rank["lanes"] for rank in three["by_rank"]] == [2, 2, 2] and three["ranks_per_host"] == 3, three
+assert all(rank["compute_seconds"] > 0 and rank["sgemm_gflops"] > 0 for rank in three["by_rank"]), three
+sums = three["sum"]
+assert sums["seconds"] >= sums["seconds_min"] > 0 and sums["model_seconds"] > sums["bound_seconds"] > 0, sums
+assert sums["bytes"] == 4 * (2 * 101 * 48 + 112 + 2 * 4 * 48 * (2 * 48 + 2)), sums  # 112: 101 biases, padded
+EOF
+}
+
 @test "the plan holds: peak memory of a larger model" {
     if [ -n "${UNROLL_TEST_SHORT:-}" ]; then skip "AddressSanitizer takes memory of its own"; fi
     run -0 "$UNROLL" bench --hidden 650 --batch 20 --bptt 35 --optimizer momentum --steps 1 --threads 1 --json b.json

@@ -74,6 +74,7 @@ struct options {
 
     /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
     int64_t bench_steps; /* timed steps, 0: as many as take a few seconds */
+    bool bench_network;  /* --network */
     int plan_ranks;      /* 0: those of this process */
 
     /* gradflow; takes output too */

@@ -36,6 +36,8 @@ enum status comm_agree(const struct comm *comm, enum status mine, struct error *
 
 /* All collective. */
 void comm_barrier(const struct comm *comm);
+/* A barrier whose waiting ranks sleep, up to a millisecond at a time: those that share a core leave it to others. */
+void comm_barrier_asleep(const struct comm *comm);
 void comm_broadcast(const struct comm *comm, void *data, size_t bytes, int root);
 int64_t comm_sum(const struct comm *comm, int64_t value);
 int64_t comm_max(const struct comm *comm, int64_t value);

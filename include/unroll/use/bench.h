@@ -15,6 +15,7 @@
 #include "unroll/sys/comm.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
+#include "unroll/use/network.h"
 
 #define BENCH_SGEMM 2048 /* m, n and k of the yardstick */
 #define BENCH_WINDOWS 8  /* different windows of tokens, used in turn */
@@ -42,7 +43,8 @@ struct bench_config {
     struct optimizer_config optimizer;
     double lr, clip; /* clip 0: none */
     enum reduction reduction;
-    int64_t steps; /* timed ones, in all; 0: as many as take a few seconds */
+    int64_t steps;                  /* timed ones, in all; 0: as many as take a few seconds */
+    struct network_report *network; /* filled where it is not NULL; the caller's (network_release) */
 };
 
 struct bench_result {
@@ -59,6 +61,7 @@ struct bench_result {
     int64_t allocations;          /* made by all ranks in timed steps */
     int64_t page_faults;          /* minor ones, of all ranks in timed steps */
     double loss_first, loss_last; /* mean over the tokens of the first and of the last step */
+    double add_rate;              /* floats per second that a rank adds to others; see use/network.h */
     const char *kernel;           /* BLIS's */
 };
 
