@@ -39,6 +39,21 @@ const struct command_info command_table[COMMANDS] = {
                        "goes on from there; <unk> is never drawn. The same seed gives the same text on any machine "
                        "of one kind, and text K of --count is the same whatever the count.",
         .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
+    [COMMAND_EXPORT] = {
+        .name = "export", .summary = "weights for other programs",
+        .description = "Writes a model's weights, with PyTorch's names and shapes, as a safetensors file, whose "
+                       "metadata hold options and vocabulary, or as text. 'unroll import' reads the former back to "
+                       "the same bits. A checkpoint itself opens in h5py and needs no export for that.",
+        .example = "unroll export --model runs/book/best.h5 --to safetensors -o book.safetensors"},
+    [COMMAND_IMPORT] = {
+        .name = "import", .summary = "a model from other programs' weights",
+        .description = "Makes a model for 'eval', 'score' and 'sample' of weights under PyTorch's names: "
+                       "encoder.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, ..., "
+                       "decoder.weight, decoder.bias, in float32. Cell, layers and sizes follow from names and "
+                       "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
+                       "was not made by 'unroll export'.",
+        .operand = "FILE", .files_min = 1, .files_max = 1,
+        .example = "unroll import --from safetensors book.safetensors -o again.h5"},
     [COMMAND_INSPECT] = {
         .name = "inspect", .summary = "what a corpus or checkpoint holds",
         .description = "Describes corpus files and checkpoints: sizes, options, progress, digests.",
@@ -104,6 +119,8 @@ static const char *cell_or_all_choice(int value)
 CHOICE_OF(invalid_choice, "refuse", "replace")
 CHOICE_OF(resume_choice, "auto", "never", "must")
 CHOICE_OF(writer_choice, "auto", "single", "parallel")
+CHOICE_OF(to_choice, "safetensors", "text")
+CHOICE_OF(from_choice, "safetensors", "hdf5")
 CHOICE_OF(format_choice, "tsv", "json")
 CHOICE_OF(reset_choice, "none", "eos")
 
@@ -112,6 +129,8 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define EVAL (1u << COMMAND_EVAL)
 #define SCORE (1u << COMMAND_SCORE)
 #define SAMPLE (1u << COMMAND_SAMPLE)
+#define EXPORT (1u << COMMAND_EXPORT)
+#define IMPORT (1u << COMMAND_IMPORT)
 #define INSPECT (1u << COMMAND_INSPECT)
 #define VERIFY (1u << COMMAND_VERIFY)
 #define GRADCHECK (1u << COMMAND_GRADCHECK)
@@ -136,8 +155,8 @@ const struct option option_table[] = {
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
      .help = "run directory, made if it does not exist; training resumes if it holds a run"},
-    {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | SAMPLE, .required = EVAL | SCORE | SAMPLE,
-     FIELD(model_file),
+    {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | SAMPLE | EXPORT,
+     .required = EVAL | SCORE | SAMPLE | EXPORT, FIELD(model_file),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
     {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models),
@@ -158,6 +177,15 @@ const struct option option_table[] = {
      .help = "instead of --valid and --test: cut the training text into A, B and C percent, in this order"},
     {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(output),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file to write"},
+    {"to", CHOICES(WEIGHTS_TEXT, to_choice), .commands = EXPORT, FIELD(to), .initial = "safetensors",
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of the output"},
+    {"from", CHOICES(WEIGHTS_FROM_HDF5, from_choice), .commands = IMPORT, FIELD(from), .initial = "safetensors",
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of FILE"},
+    {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "corpus or model whose vocabulary it is, or a text with a token a line, '<unk>' first"},
+    {"output", 'o', .type = OPTION_TEXT, .commands = EXPORT | IMPORT, .required = EXPORT | IMPORT, FIELD(output),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "file to write"},
 
     {"output", 'o', .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(output),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "HDF5 file to write"},
@@ -326,6 +354,24 @@ const struct option option_table[] = {
     {"windows", .type = OPTION_INT64, .commands = GRADFLOW, FIELD(flow_windows), FROM(1, MANY), .initial = "16",
      .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "N",
      .help = "windows of K + 1 steps in each lane, one t at the end of each"},
+
+    /* the fields of `train`; without them import goes by the file */
+    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = IMPORT, FIELD(model.cell),
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "CELL", .help = "where the weights fit several"},
+    {"tied", .type = OPTION_BOOL, .commands = IMPORT, FIELD(model.tied), .class = OPTION_CONDUCT, .section = "Model",
+     .help = "whether input and output layer share their weights; else tied if they are the same"},
+    {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = IMPORT, FIELD(level),
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "LEVEL",
+     .help = "what a token is, if --vocab-from is a text"},
+    {"dropout", .type = OPTION_DOUBLE, .commands = IMPORT, FIELD(model.dropout), FROM(0, 1), .below_max = true,
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "P",
+     .help = "that the model was trained with; only told by 'inspect'"},
+    {"batch", .type = OPTION_INT, .commands = IMPORT, FIELD(batch), FROM(1, 1 << 20),
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
+     .help = "lanes that 'eval' cuts a split into; 32 if neither this nor the file tells"},
+    {"bptt", .type = OPTION_INT, .commands = IMPORT, FIELD(bptt), FROM(1, 65535),
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
+     .help = "time steps that 'eval' computes at once; 64 if neither this nor the file tells"},
 
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",

@@ -3,10 +3,10 @@
 
 bats_require_minimum_version 1.5.0
 
-commands="prepare train eval score sample inspect verify gradcheck gradflow bench plan"
-
 setup() {
     cd "$BATS_TEST_TMPDIR"
+    commands=$("$UNROLL" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]\{1,\}\) .*/\1/p') # walks the table
+    [ "$(wc -w <<<"$commands")" -ge 10 ]
 }
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.

@@ -11,6 +11,8 @@ enum status cmd_train(const struct options *options, struct error *e);
 enum status cmd_eval(const struct options *options, struct error *e);
 enum status cmd_score(const struct options *options, struct error *e);
 enum status cmd_sample(const struct options *options, struct error *e);
+enum status cmd_export(const struct options *options, struct error *e);
+enum status cmd_import(const struct options *options, struct error *e);
 enum status cmd_inspect(const struct options *options, struct error *e);
 enum status cmd_verify(const struct options *options, struct error *e);
 enum status cmd_gradcheck(const struct options *options, struct error *e);

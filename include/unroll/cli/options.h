@@ -11,6 +11,7 @@
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/train/trainer.h"
+#include "unroll/use/weights.h"
 
 enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 
@@ -93,6 +94,11 @@ struct options {
     const char *prime;
     double temperature, top_p;
     int64_t top_k;
+
+    /* export, import */
+    enum weights_format to;
+    enum weights_source from;
+    const char *vocab_from; /* --vocab-from FILE */
 
     struct option_memory *memory; /* which options were given, and strings of the INI file; owned, see options_free */
 };

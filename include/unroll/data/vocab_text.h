@@ -1,0 +1,23 @@
+/* A vocabulary as text, for files that hold nothing else: a line for each entry in order, the entry, a tab and its count
+ * in the training text. In an entry \t, \n, \r and \\ stand for a tab, line end, carriage return and backslash, and \xHH
+ * for another byte that does not print or is not part of UTF-8. */
+#ifndef UNROLL_DATA_VOCAB_TEXT_H
+#define UNROLL_DATA_VOCAB_TEXT_H
+
+#include <stddef.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+
+/* Ends with a null byte; belongs to the caller (mem_free). STATUS_OS if memory is short. */
+enum status vocab_text_write(const struct vocab *vocab, char **text, size_t *length, struct error *e);
+
+/* Reads such a text, which may lack the counts (all 0 then) and, in front of them, the first entry "<unk>". What is wrong
+ * with it is STATUS_DATA, with `name` and the number of the line. */
+enum status vocab_text_read(const char *text, size_t length, enum level level, const char *name, struct vocab **out,
+                            struct error *e);
+
+/* The same from a file: missing STATUS_NOINPUT, larger than any vocabulary STATUS_DATA. */
+enum status vocab_text_load(const char *path, enum level level, struct vocab **out, struct error *e);
+
+#endif

@@ -1,0 +1,47 @@
+/* Weights that travel: a model's parameters, with PyTorch's names and shapes, in files of others, and back.
+ *
+ * Safetensors: the tensors of the parameter table (tied weights under both names), and in the metadata what shapes the
+ * model (format "pt", cell, layers, tied, dropout, batch, bptt, lane_groups, step, corpus_digest), its options as
+ * "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level.
+ *
+ * Text, for people and scripts: lines `# NAME VALUE` for the same facts; then blocks, each of a line with its name and
+ * sizes and of one line for each row: `vocabulary V LEVEL` with the lines of data/vocab_text.h, and `NAME ROWS COLUMNS`
+ * (or `NAME COLUMNS`: one row) with numbers that read back as the same float32.
+ *
+ * Import takes safetensors, and HDF5 files with float32 datasets of those names, in "/" or in "/model". What names and
+ * shapes tell is not asked for; what they leave open comes from the file's own facts, or from the caller's hints, which
+ * come first. */
+#ifndef UNROLL_USE_WEIGHTS_H
+#define UNROLL_USE_WEIGHTS_H
+
+#include <stdbool.h>
+
+#include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
+#include "unroll/nn/param.h"
+#include "unroll/train/checkpoint.h"
+
+enum weights_format { WEIGHTS_SAFETENSORS, WEIGHTS_TEXT };
+enum weights_source { WEIGHTS_FROM_SAFETENSORS, WEIGHTS_FROM_HDF5 };
+
+/* Writes `path` whole or not at all (data/output.h). `checkpoint` needs its parameters and vocabulary only. */
+enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
+                           struct error *e);
+
+struct weights_hints {
+    bool has_cell, has_tied, has_dropout, has_batch, has_bptt;
+    enum cell cell;
+    bool tied;
+    double dropout;
+    int batch, bptt;           /* what `eval` cuts a split by */
+    const struct vocab *vocab; /* NULL: the file's own; stays the caller's */
+};
+
+/* Reads `path` into a checkpoint for use (neither optimizer nor states), ready for checkpoint_write. Missing:
+ * STATUS_NOINPUT; damaged, or no parameters of such a model: STATUS_DATA; what neither file nor hints tell (a cell, a
+ * vocabulary): STATUS_USAGE with the name of the option that would. On failure nothing needs releasing; else
+ * checkpoint_release. */
+enum status weights_import(const char *path, enum weights_source source, const struct weights_hints *hints,
+                           struct checkpoint *checkpoint, struct error *e);
+
+#endif

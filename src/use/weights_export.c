@@ -1,0 +1,165 @@
+#include "weights_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/base/number.h"
+#include "unroll/data/output.h"
+#include "unroll/data/vocab_text.h"
+
+#define FACTS_OWN 16 /* beside the options */
+#define FACTS_MAX (CHECKPOINT_OPTIONS_MAX + FACTS_OWN)
+
+/* What both formats tell beside the numbers. */
+struct facts {
+    int count;
+    struct safetensors_note note[FACTS_MAX];
+    char number[FACTS_OWN][NUMBER_TEXT]; /* the texts of those that are numbers */
+    int numbers;
+    char option[CHECKPOINT_OPTIONS_MAX][sizeof(((struct checkpoint_option *)0)->name) + sizeof WEIGHTS_OPTION];
+};
+
+static void add_text(struct facts *facts, const char *key, const char *value)
+{
+    CHECK(facts->count < FACTS_MAX);
+    facts->note[facts->count++] = (struct safetensors_note){key, value};
+}
+
+static void add_number(struct facts *facts, const char *key, double value)
+{
+    CHECK(facts->numbers < FACTS_OWN);
+    add_text(facts, key, number_format(value, facts->number[facts->numbers++]));
+}
+
+static void collect_facts(struct facts *facts, const struct checkpoint *checkpoint)
+{
+    const struct model_config *model = &checkpoint->model;
+    add_text(facts, "cell", cell_name(model->cell));
+    add_number(facts, "layers", model->layers);
+    add_number(facts, "embedding", model->embedding);
+    add_number(facts, "hidden", model->hidden);
+    add_text(facts, "tied", model->tied ? "true" : "false");
+    add_number(facts, "dropout", model->dropout);
+    add_number(facts, "batch", checkpoint->batch);
+    add_number(facts, "bptt", checkpoint->bptt);
+    add_number(facts, "lane_groups", checkpoint->groups);
+    add_number(facts, "step", (double)checkpoint->progress.step);
+    add_text(facts, "corpus_digest", checkpoint->corpus_digest);
+    for (int i = 0; i < checkpoint->options; i++) {
+        snprintf(facts->option[i], sizeof facts->option[i], WEIGHTS_OPTION "%s", checkpoint->option[i].name);
+        add_text(facts, facts->option[i], checkpoint->option[i].value);
+    }
+}
+
+/* ---- safetensors ---- */
+
+static enum status write_safetensors(int fd, const char *path, const struct checkpoint *checkpoint, struct facts *facts,
+                                     struct error *e)
+{
+    struct safetensors_tensor tensors[PARAM_MAX];
+    char *vocabulary;
+    size_t length;
+    enum status status = vocab_text_write(checkpoint->vocab, &vocabulary, &length, e);
+    if (status)
+        return status;
+    add_text(facts, "format", "pt"); /* what other readers look for */
+    add_text(facts, "level", level_name(checkpoint->vocab->level));
+    add_text(facts, "vocabulary", vocabulary);
+    for (int i = 0; i < checkpoint->table.count; i++) {
+        const struct param *param = &checkpoint->table.param[i];
+        tensors[i] = (struct safetensors_tensor){.rank = param->rank,
+                                                 .shape = {param->shape[0], param->shape[1]},
+                                                 .count = (int64_t)param->count,
+                                                 .data = checkpoint->values + param->offset};
+        snprintf(tensors[i].name, sizeof tensors[i].name, "%s", param->name);
+    }
+    status = safetensors_write(fd, path, tensors, checkpoint->table.count, facts->note, facts->count, e);
+    mem_free(vocabulary);
+    return status;
+}
+
+/* ---- text ---- */
+
+static void print_param(FILE *stream, const struct param *param, const float *values)
+{
+    int64_t rows = param->rank == 2 ? param->shape[0] : 1, columns = (int64_t)param->count / (rows ? rows : 1);
+    if (param->rank == 2)
+        fprintf(stream, "%s %lld %lld\n", param->name, (long long)rows, (long long)columns);
+    else
+        fprintf(stream, "%s %lld\n", param->name, (long long)columns);
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t column = 0; column < columns; column++)
+            fprintf(stream, "%.9g%c", (double)values[row * columns + column], column + 1 < columns ? ' ' : '\n');
+}
+
+static void print_text(FILE *stream, const struct checkpoint *checkpoint, const struct facts *facts,
+                       const char *vocabulary)
+{
+    fputs("# unroll-weights 1\n", stream);
+    for (int i = 0; i < facts->count; i++)
+        fprintf(stream, "# %s %s\n", facts->note[i].key, facts->note[i].value);
+    fprintf(stream, "vocabulary %d %s\n%s", checkpoint->vocab->size, level_name(checkpoint->vocab->level), vocabulary);
+    for (int i = 0; i < checkpoint->table.count && !ferror(stream); i++)
+        print_param(stream, &checkpoint->table.param[i], checkpoint->values + checkpoint->table.param[i].offset);
+}
+
+/* `fd` stays the caller's. */
+static enum status write_text(int fd, const char *path, const struct checkpoint *checkpoint, const struct facts *facts,
+                              struct error *e)
+{
+    char *vocabulary;
+    size_t length;
+    enum status status = vocab_text_write(checkpoint->vocab, &vocabulary, &length, e);
+    if (status)
+        return status;
+    int copy = dup(fd);
+    FILE *stream = copy >= 0 ? fdopen(copy, "w") : NULL;
+    if (!stream) {
+        status = error_set(e, STATUS_OS, "cannot open '%s' as a stream: %s; free some memory", path, strerror(errno));
+        if (copy >= 0)
+            (void)close(copy);
+    } else {
+        errno = 0;
+        print_text(stream, checkpoint, facts, vocabulary);
+        bool failed = ferror(stream);
+        int number = errno;
+        if (fclose(stream) != 0 && !failed) {
+            failed = true;
+            number = errno;
+        }
+        if (failed)
+            status = error_set(e, STATUS_IO, "cannot write '%s': %s; make room or choose another place", path,
+                               strerror(number));
+    }
+    mem_free(vocabulary);
+    return status;
+}
+
+enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
+                           struct error *e)
+{
+    struct output output;
+    enum status status = output_begin(path, &output, e);
+    if (status)
+        return status;
+    struct facts *facts = mem_alloc(1, sizeof *facts, "facts about a model", e);
+    if (!facts) {
+        output_abandon(&output);
+        return STATUS_OS;
+    }
+    collect_facts(facts, checkpoint);
+    if (ftruncate(output.lock, 0) != 0) /* what an earlier export that was killed left behind */
+        status = error_set(e, STATUS_IO, "cannot empty '%s': %s; remove it", output.temporary, strerror(errno));
+    else if (format == WEIGHTS_TEXT)
+        status = write_text(output.lock, output.temporary, checkpoint, facts, e);
+    else
+        status = write_safetensors(output.lock, output.temporary, checkpoint, facts, e);
+    mem_free(facts);
+    if (!status)
+        return output_commit(&output, e);
+    output_abandon(&output);
+    return status;
+}

@@ -1,0 +1,340 @@
+#include "weights_private.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/lane_tree.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/number.h"
+#include "unroll/data/vocab_text.h"
+
+/* As many lanes and steps as `train` takes by itself. */
+#define BATCH_DEFAULT 32
+#define BPTT_DEFAULT 64
+#define BATCH_MAX (1 << 20)
+#define BPTT_MAX 65535
+
+#define PIECE (1 << 18) /* numbers compared at once */
+
+struct importing {
+    struct source source;
+    const struct weights_hints *hints;
+    struct checkpoint *checkpoint;
+    struct error *e;
+};
+
+static enum status refuse(const struct importing *in, const char *name, const char *reason)
+{
+    return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s' %s", in->source.path, name, reason);
+}
+
+/* ---- what the model is ---- */
+
+static const struct source_tensor *tensor_of_layer(const struct source *source, const char *kind, int layer)
+{
+    char name[SAFETENSORS_NAME];
+    snprintf(name, sizeof name, "rnn.%s_l%d", kind, layer);
+    return source_find(source, name);
+}
+
+/* Of an integer between `least` and `most`; false if the file does not tell one. */
+static bool fact_int(const struct source *source, const char *name, int least, int most, int *value)
+{
+    char text[SOURCE_FACT_TEXT];
+    int64_t wide;
+    if (!source_fact(source, name, text) || number_parse_i64(text, &wide) != 0 || wide < least || wide > most)
+        return false;
+    *value = (int)wide;
+    return true;
+}
+
+static enum status choose_cell(const struct importing *in, int gates, enum cell *cell)
+{
+    char text[SOURCE_FACT_TEXT];
+    bool told = in->hints->has_cell;
+    if (told)
+        *cell = in->hints->cell;
+    else if (source_fact(&in->source, "cell", text))
+        told = cell_parse(text, cell, NULL) == STATUS_OK;
+    if (told && cell_gates(*cell) != gates)
+        return error_set(in->e, STATUS_DATA,
+                         "cannot import '%.200s' as %s: 'rnn.weight_hh_l0' has %d gates of a unit, %s has %d; leave "
+                         "--cell out, or use another file",
+                         in->source.path, cell_name(*cell), gates, cell_name(*cell), cell_gates(*cell));
+    if (told)
+        return STATUS_OK;
+    if (gates == 1)
+        return error_set(in->e, STATUS_USAGE,
+                         "missing option '--cell': the weights in '%.200s' fit rnn-tanh and rnn-relu alike; write "
+                         "'--cell rnn-tanh' (PyTorch's default) or '--cell rnn-relu'",
+                         in->source.path);
+    *cell = gates == cell_gates(CELL_LSTM) ? CELL_LSTM : CELL_GRU;
+    return STATUS_OK;
+}
+
+/* Cell, layers and widths, by the shapes of the tensors that every model has. */
+static enum status infer_model(struct importing *in, struct model_config *model)
+{
+    const struct source *source = &in->source;
+    const struct source_tensor *embedding = source_find(source, "encoder.weight");
+    const struct source_tensor *recurrent = tensor_of_layer(source, "weight_hh", 0);
+    if (!embedding || embedding->rank != 2)
+        return refuse(in, "encoder.weight",
+                      "is not there as a matrix; name the tensors as 'unroll export' does: "
+                      "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+    if (!recurrent || recurrent->rank != 2 || recurrent->shape[1] < 1)
+        return refuse(in, "rnn.weight_hh_l0",
+                      "is not there as a matrix; name the tensors as 'unroll export' does: "
+                      "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+    int64_t H = recurrent->shape[1], gates = recurrent->shape[0] / H;
+    if (recurrent->shape[0] % H != 0 || (gates != 1 && gates != 3 && gates != 4))
+        return refuse(in, "rnn.weight_hh_l0", "has not 1, 3 or 4 times as many rows as columns");
+    if (embedding->shape[0] > MODEL_VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || H > MODEL_WIDTH_MAX)
+        return refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
+    model->vocab = (int)embedding->shape[0];
+    model->embedding = (int)embedding->shape[1];
+    model->hidden = (int)H;
+    while (model->layers < MODEL_LAYERS_MAX && tensor_of_layer(source, "weight_hh", model->layers))
+        model->layers++;
+    return choose_cell(in, (int)gates, &model->cell);
+}
+
+/* Tied if the caller or the file says so, if the second name is missing, or if both hold the same numbers, which
+ * `same` tells. */
+static enum status choose_tied(const struct importing *in, bool same, bool *tied)
+{
+    char text[SOURCE_FACT_TEXT];
+    bool missing = !source_find(&in->source, "decoder.weight");
+    if (in->hints->has_tied)
+        *tied = in->hints->tied;
+    else if (missing)
+        *tied = true;
+    else if (source_fact(&in->source, "tied", text))
+        *tied = strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    else
+        *tied = same;
+    if (!*tied && missing)
+        return refuse(in, "decoder.weight", "is missing, but an untied model has one; leave --no-tied out");
+    return STATUS_OK;
+}
+
+/* Whether both matrices are the same bits; piece by piece, for they may be large. */
+static enum status compare_tied(const struct importing *in, bool *same)
+{
+    const struct source_tensor *one = source_find(&in->source, "encoder.weight");
+    const struct source_tensor *two = source_find(&in->source, "decoder.weight");
+    *same = two && two->rank == 2 && one->shape[0] == two->shape[0] && one->shape[1] == two->shape[1];
+    if (!*same)
+        return STATUS_OK;
+    float *pieces = mem_alloc(2 * PIECE, sizeof *pieces, "weights to compare", in->e);
+    enum status status = pieces ? STATUS_OK : STATUS_OS;
+    int64_t elements = one->shape[0] * one->shape[1];
+    for (int64_t done = 0; done < elements && *same && !status; done += PIECE) {
+        int64_t count = elements - done < PIECE ? elements - done : PIECE;
+        status = source_read(&in->source, one, done, count, pieces, in->e);
+        if (!status)
+            status = source_read(&in->source, two, done, count, pieces + PIECE, in->e);
+        *same = !status && memcmp(pieces, pieces + PIECE, (size_t)count * sizeof *pieces) == 0;
+    }
+    mem_free(pieces);
+    return status;
+}
+
+/* Every parameter of the table is there with its shape, and nothing else. */
+static enum status check_names(const struct importing *in, const struct param_table *table)
+{
+    for (int i = 0; i < in->source.count; i++) {
+        if (param_find(table, in->source.tensor[i].name) < 0)
+            return refuse(in, in->source.tensor[i].name, "is no parameter of such a model; leave it out");
+    }
+    for (int i = 0; i < table->count; i++) {
+        const struct param *param = &table->param[i];
+        const struct source_tensor *tensor = source_find(&in->source, param->name);
+        if (!tensor && param->alias >= 0)
+            continue;
+        if (!tensor)
+            return refuse(in, param->name,
+                          strstr(param->name, "bias") ? "is missing; add it, as zeros if there is none" : "is missing");
+        if (tensor->rank != param->rank || tensor->shape[0] != param->shape[0] || tensor->shape[1] != param->shape[1]) {
+            char reason[160];
+            snprintf(reason, sizeof reason, "is [%lld][%lld] where such a model has [%lld][%lld]",
+                     (long long)tensor->shape[0], (long long)tensor->shape[1], (long long)param->shape[0],
+                     (long long)param->shape[1]);
+            return refuse(in, param->name, reason);
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status choose_model(struct importing *in)
+{
+    struct model_config *model = &in->checkpoint->model;
+    char text[SOURCE_FACT_TEXT];
+    bool same = false;
+    struct error reason = {0};
+    enum status status = infer_model(in, model);
+    if (!status)
+        status = compare_tied(in, &same);
+    if (!status)
+        status = choose_tied(in, same, &model->tied);
+    if (status)
+        return status;
+    if (in->hints->has_dropout)
+        model->dropout = in->hints->dropout;
+    else if (!source_fact(&in->source, "dropout", text) || number_parse_double(text, &model->dropout) != 0)
+        model->dropout = 0;
+    if (model_config_check(model, &reason) != STATUS_OK)
+        return error_set(in->e, STATUS_DATA, "cannot import '%.200s': %.300s", in->source.path, reason.text);
+    if (model->tied && source_find(&in->source, "decoder.weight") && !same)
+        return refuse(in, "decoder.weight",
+                      "differs from 'encoder.weight', to which it is said to be tied; write "
+                      "--no-tied");
+    param_table_build(model, &in->checkpoint->table);
+    return check_names(in, &in->checkpoint->table);
+}
+
+/* ---- numbers ---- */
+
+static enum status read_values(struct importing *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    checkpoint->values = mem_alloc(checkpoint->table.total, sizeof(float), "the parameters of a model", in->e);
+    if (!checkpoint->values)
+        return STATUS_OS;
+    for (int i = 0; i < checkpoint->table.count; i++) {
+        const struct param *param = &checkpoint->table.param[i];
+        float *values = checkpoint->values + param->offset;
+        if (param->alias >= 0)
+            continue;
+        enum status status =
+            source_read(&in->source, source_find(&in->source, param->name), 0, (int64_t)param->count, values, in->e);
+        if (status)
+            return status;
+        for (size_t k = 0; k < param->count; k++)
+            if (!isfinite(values[k]))
+                return refuse(in, param->name, "holds a number that is not finite; use weights of another step");
+    }
+    return STATUS_OK;
+}
+
+/* ---- vocabulary ---- */
+
+static enum status copy_vocab(const struct vocab *from, struct vocab **out, struct error *e)
+{
+    size_t V = (size_t)from->size, bytes = (size_t)from->offsets[V];
+    char *text = mem_alloc(bytes, 1, "a vocabulary", e);
+    uint64_t *offsets = mem_alloc(V + 1, sizeof *offsets, "a vocabulary", e);
+    uint64_t *counts = mem_alloc(V, sizeof *counts, "a vocabulary", e);
+    *out = NULL;
+    if (!text || !offsets || !counts) {
+        mem_free(text);
+        mem_free(offsets);
+        mem_free(counts);
+        return STATUS_OS;
+    }
+    memcpy(text, from->bytes, bytes);
+    memcpy(offsets, from->offsets, (V + 1) * sizeof *offsets);
+    memcpy(counts, from->counts, V * sizeof *counts);
+    return vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
+}
+
+static enum status own_vocab(const struct importing *in, struct vocab **vocab)
+{
+    const char *text = in->source.safetensors ? safetensors_metadata(in->source.safetensors, "vocabulary") : NULL;
+    char level_text[SOURCE_FACT_TEXT];
+    enum level level;
+    *vocab = NULL;
+    if (!text || !source_fact(&in->source, "level", level_text) || level_parse(level_text, &level, NULL) != STATUS_OK)
+        return error_set(
+            in->e, STATUS_USAGE,
+            "missing option '--vocab-from': '%.200s' does not tell what its tokens are; name the corpus or the model "
+            "whose vocabulary it is, or a text with a token a line",
+            in->source.path);
+    return vocab_text_read(text, strlen(text), level, in->source.path, vocab, in->e);
+}
+
+static enum status choose_vocab(struct importing *in)
+{
+    struct vocab *vocab = NULL;
+    enum status status = in->hints->vocab ? copy_vocab(in->hints->vocab, &vocab, in->e) : own_vocab(in, &vocab);
+    in->checkpoint->vocab = vocab;
+    if (!status && vocab->size != in->checkpoint->model.vocab)
+        status = error_set(in->e, STATUS_DATA,
+                           "cannot import '%.200s': 'encoder.weight' has %d rows but the vocabulary %d entries; name "
+                           "the vocabulary that the model was trained with",
+                           in->source.path, in->checkpoint->model.vocab, vocab->size);
+    return status;
+}
+
+/* ---- the rest of a checkpoint ---- */
+
+/* Takes what has the form of an option; the name is a name in the checkpoint, where others are not allowed. */
+static void take_option(void *context, const char *key, const char *value)
+{
+    struct checkpoint *checkpoint = context;
+    size_t prefix = strlen(WEIGHTS_OPTION), length = strlen(key);
+    struct checkpoint_option *option = &checkpoint->option[checkpoint->options];
+    if (checkpoint->options == CHECKPOINT_OPTIONS_MAX || length <= prefix || length - prefix >= sizeof option->name ||
+        strncmp(key, WEIGHTS_OPTION, prefix) != 0 || strlen(value) >= sizeof option->value)
+        return;
+    const char *name = key + prefix;
+    if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != length - prefix)
+        return;
+    strcpy(option->name, name);
+    strcpy(option->value, value);
+    checkpoint->options++;
+}
+
+static void fill_rest(struct importing *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    const struct weights_hints *hints = in->hints;
+    int step = 0;
+    checkpoint->batch = BATCH_DEFAULT;
+    checkpoint->bptt = BPTT_DEFAULT;
+    (void)fact_int(&in->source, "batch", 1, BATCH_MAX, &checkpoint->batch);
+    (void)fact_int(&in->source, "bptt", 1, BPTT_MAX, &checkpoint->bptt);
+    if (hints->has_batch)
+        checkpoint->batch = hints->batch;
+    if (hints->has_bptt)
+        checkpoint->bptt = hints->bptt;
+    if (hints->has_batch || !fact_int(&in->source, "lane_groups", 1, checkpoint->batch, &checkpoint->groups))
+        checkpoint->groups = lane_groups_default(checkpoint->batch, checkpoint->bptt);
+    (void)fact_int(&in->source, "step", 0, INT_MAX, &step);
+    checkpoint->progress =
+        (struct progress){.step = step, .valid_loss = NAN, .best_valid_loss = NAN, .lr_factor = 1, .valid_step = -1};
+    char digest[SOURCE_FACT_TEXT];
+    if (source_fact(&in->source, "corpus_digest", digest) && strlen(digest) < sizeof checkpoint->corpus_digest)
+        strcpy(checkpoint->corpus_digest, digest);
+    checkpoint_build_here(&checkpoint->build);
+    if (in->source.safetensors)
+        safetensors_each_metadata(in->source.safetensors, take_option, checkpoint);
+}
+
+enum status weights_import(const char *path, enum weights_source source, const struct weights_hints *hints,
+                           struct checkpoint *checkpoint, struct error *e)
+{
+    *checkpoint = (struct checkpoint){.owned = true};
+    struct importing *in = mem_alloc(1, sizeof *in, "weights to import", e);
+    if (!in)
+        return STATUS_OS;
+    in->hints = hints;
+    in->checkpoint = checkpoint;
+    in->e = e;
+    enum status status = source_open(&in->source, path, source, e);
+    if (!status)
+        status = choose_model(in);
+    if (!status)
+        status = choose_vocab(in);
+    if (!status)
+        status = read_values(in);
+    if (!status)
+        fill_rest(in);
+    source_close(&in->source);
+    mem_free(in);
+    if (status)
+        checkpoint_release(checkpoint);
+    return status;
+}

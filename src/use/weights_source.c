@@ -1,0 +1,129 @@
+#include "weights_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum status list_safetensors(struct source *source, struct error *e)
+{
+    enum status status = safetensors_open(source->path, &source->safetensors, e);
+    if (status)
+        return status;
+    source->count = safetensors_count(source->safetensors);
+    for (int i = 0; i < source->count; i++) {
+        const struct safetensors_tensor *from = safetensors_tensor(source->safetensors, i);
+        struct source_tensor *to = &source->tensor[i];
+        *to = (struct source_tensor){.rank = from->rank, .shape = {from->shape[0], from->shape[1]}, .index = i};
+        memcpy(to->name, from->name, sizeof to->name);
+    }
+    return STATUS_OK;
+}
+
+struct listing {
+    struct source *source;
+    struct error *e;
+};
+
+static int add_dataset(void *context, const char *path, const struct h5_shape *shape)
+{
+    struct listing *listing = context;
+    struct source *source = listing->source;
+    size_t above = strlen(source->group);
+    if (strncmp(path, source->group, above) != 0 || path[above] != '/')
+        return STATUS_OK; /* of a checkpoint: not a parameter */
+    const char *name = path + above + 1;
+    if (source->count == SOURCE_TENSORS_MAX || strlen(name) >= sizeof source->tensor[0].name)
+        return (int)error_set(listing->e, STATUS_DATA, "cannot import '%.200s': '%.100s' is no parameter of a model",
+                              source->path, path);
+    if (shape->type != H5_F32)
+        return (int)error_set(listing->e, STATUS_DATA,
+                              "cannot import '%.200s': '%.100s' is %s, not float32; store it as float32", source->path,
+                              path, h5_type_name(shape->type));
+    struct source_tensor *tensor = &source->tensor[source->count++];
+    *tensor = (struct source_tensor){.rank = shape->rank, .shape = {shape->dims[0], shape->dims[1]}};
+    strcpy(tensor->name, name);
+    return STATUS_OK;
+}
+
+static enum status list_hdf5(struct source *source, struct error *e)
+{
+    struct listing listing = {source, e};
+    enum status status = h5_open_plain(source->path, STATUS_DATA, &source->h5, e);
+    if (status)
+        return status;
+    source->group = h5_exists(source->h5, "/model") ? "/model" : "";
+    return (enum status)h5_each_dataset(source->h5, add_dataset, &listing);
+}
+
+enum status source_open(struct source *source, const char *path, enum weights_source kind, struct error *e)
+{
+    *source = (struct source){.path = path};
+    return kind == WEIGHTS_FROM_HDF5 ? list_hdf5(source, e) : list_safetensors(source, e);
+}
+
+void source_close(struct source *source)
+{
+    safetensors_close(source->safetensors);
+    h5_close_read(source->h5);
+    source->safetensors = NULL;
+    source->h5 = NULL;
+}
+
+const struct source_tensor *source_find(const struct source *source, const char *name)
+{
+    for (int i = 0; i < source->count; i++)
+        if (strcmp(source->tensor[i].name, name) == 0)
+            return &source->tensor[i];
+    return NULL;
+}
+
+enum status source_read(const struct source *source, const struct source_tensor *tensor, int64_t start, int64_t count,
+                        float *data, struct error *e)
+{
+    if (source->safetensors)
+        return safetensors_read(source->safetensors, safetensors_tensor(source->safetensors, tensor->index), start,
+                                count, data, e);
+    char path[SAFETENSORS_NAME + 8];
+    snprintf(path, sizeof path, "%s/%s", source->group, tensor->name);
+    return h5_read(source->h5, path, H5_F32, start, count, data, e);
+}
+
+/* The type of an attribute that was looked for. */
+struct attr_search {
+    const char *name;
+    enum h5_attr type;
+};
+
+static int match_attr(void *context, const char *name, enum h5_attr type)
+{
+    struct attr_search *search = context;
+    search->type = type;
+    return strcmp(name, search->name) == 0;
+}
+
+static bool hdf5_fact(const struct source *source, const char *name, char *text)
+{
+    const char *object = *source->group ? source->group : "/";
+    struct attr_search search = {name, H5_ATTR_OTHER};
+    int64_t integer;
+    double real;
+    if (h5_each_attr(source->h5, object, match_attr, &search) != 1)
+        return false;
+    if (search.type == H5_ATTR_STRING)
+        return h5_attr_string(source->h5, object, name, text, SOURCE_FACT_TEXT, NULL) == STATUS_OK;
+    if (search.type == H5_ATTR_I64 && h5_attr_i64(source->h5, object, name, &integer, NULL) == STATUS_OK)
+        return snprintf(text, SOURCE_FACT_TEXT, "%lld", (long long)integer) > 0;
+    if (search.type == H5_ATTR_F64 && h5_attr_f64(source->h5, object, name, &real, NULL) == STATUS_OK)
+        return snprintf(text, SOURCE_FACT_TEXT, "%.17g", real) > 0;
+    return false;
+}
+
+bool source_fact(const struct source *source, const char *name, char *text)
+{
+    if (source->h5)
+        return hdf5_fact(source, name, text);
+    const char *value = safetensors_metadata(source->safetensors, name);
+    if (!value || strlen(value) >= SOURCE_FACT_TEXT)
+        return false;
+    strcpy(text, value);
+    return true;
+}
