@@ -7,6 +7,7 @@
 #include "unroll/base/lane_tree.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/plan_prediction.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/plan.h"
 
@@ -94,8 +95,10 @@ static void put_memory(struct json *json, const char *key, const struct plan_mem
     json_object_end(json);
 }
 
+/* `prediction` may be NULL. */
 static enum status write_json(const char *path, const struct plan_config *config, const struct plan *plan,
-                              const struct plan_split *splits, int count, int best, struct error *e)
+                              const struct plan_split *splits, int count, int best,
+                              const struct predict_config *prediction, struct error *e)
 {
     struct json json;
     json_init(&json);
@@ -124,6 +127,8 @@ static enum status write_json(const char *path, const struct plan_config *config
         json_object_end(&json);
     }
     json_array_end(&json);
+    if (prediction)
+        prediction_put(&json, "prediction", prediction);
     json_object_end(&json);
     enum status status = write_report(path, &json, e);
     json_release(&json);
@@ -132,11 +137,16 @@ static enum status write_json(const char *path, const struct plan_config *config
 
 /* ---- the command ---- */
 
-static enum status plan_alone(const struct options *options, const struct plan_config *config, struct error *e)
+static enum status plan_alone(const struct options *options, struct plan_config *config, struct error *e)
 {
     struct plan plan;
+    struct predict_config prediction, *predicted = options->plan_nodes ? &prediction : NULL;
     struct plan_split splits[PLAN_SPLITS_MAX];
-    enum status status = plan_build(config, &plan, e);
+    enum status status = predicted ? prediction_read(options, predicted, e) : STATUS_OK;
+    if (!status && predicted)
+        prediction_adopt(options, predicted, config);
+    if (!status)
+        status = plan_build(config, &plan, e);
     if (status)
         return status;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -144,9 +154,11 @@ static enum status plan_alone(const struct options *options, const struct plan_c
     int count = plan_splits(config, config->ranks * config->threads, threads_max, splits, &best);
     print_plan(config, &plan);
     print_splits(config, splits, count, best);
+    if (predicted)
+        prediction_print(predicted);
     status = finish_output(e);
     if (!status && options->json_summary)
-        status = write_json(options->json_summary, config, &plan, splits, count, best, e);
+        status = write_json(options->json_summary, config, &plan, splits, count, best, predicted, e);
     return status;
 }
 

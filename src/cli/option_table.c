@@ -87,8 +87,9 @@ const struct command_info command_table[COMMANDS] = {
     [COMMAND_PLAN] = {
         .name = "plan", .summary = "memory, flops and bytes on the wire of a run",
         .description = "Says beforehand what a run with these options of 'train' needs on each rank, and which ranks "
-                       "and threads would suit it. Takes the config.ini of a run, too.",
-        .example = "unroll plan --hidden 1500 --vocab-size 10000 --ranks 8 --threads 4"},
+                       "and threads would suit it. Takes the config.ini of a run, too. With --nodes predicts time, "
+                       "speed and efficiency of steps on many ranks from those measured on one.",
+        .example = "unroll plan --nodes 1024 --network 1.5us,12GB --from bench.json --batch 4096"},
 };
 
 /* The names of choices come from the rooms that own the enums. */
@@ -398,6 +399,22 @@ const struct option option_table[] = {
     {"count", .type = OPTION_INT64, .commands = SAMPLE, FIELD(count), FROM(1, 1e9), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N", .help = "texts to write"},
 
+    {"nodes", .type = OPTION_INT, .commands = PLAN, FIELD(plan_nodes), FROM(1, 1 << 20), WORD("none", 0),
+     .initial = "none", .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "N",
+     .help = "predict steps on 1, 2, 4 ... N nodes, of --batch lanes in all and of the first measurement's for each rank"},
+    {"ranks-per-node", .type = OPTION_INT, .commands = PLAN, FIELD(ranks_per_node), FROM(1, 4096), .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "N", .help = "neighbours that share a node and its link"},
+    {"network", .type = OPTION_TEXT, .commands = PLAN, FIELD(plan_network),
+     .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "LATENCY,BANDWIDTH",
+     .help = "of the link of a node, such as 30us,1Gbit or 1.5us,12GB; without it, as --from has measured between hosts"},
+    {"node-network", .type = OPTION_TEXT, .commands = PLAN, FIELD(node_network),
+     .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "LATENCY,BANDWIDTH",
+     .help = "between ranks of a node; without it, as --from has measured inside hosts, else 1us,5GB"},
+    {"from", .type = OPTION_FILES, .commands = PLAN, FIELD(from_file), COUNT(from_files),
+     .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "FILE...",
+     .help = "what 'bench --json' wrote: on one rank for the phases of a step, best with several --batch, and with "
+             "--network on several ranks for links; the model is theirs"},
+
     {"steps", .type = OPTION_INT64, .commands = BENCH, FIELD(bench_steps), FROM(1, MANY), WORD("auto", 0),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "steps to time; 'auto': as many as take a few seconds"},
@@ -406,7 +423,7 @@ const struct option option_table[] = {
      .help = "measure latency and bandwidth between ranks, the sum of gradients and the speed of hosts, too"},
     {"ranks", .type = OPTION_INT, .commands = PLAN, FIELD(plan_ranks), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
-     .help = "MPI ranks of the run; 'auto': those that run this command"},
+     .help = "MPI ranks of the run; 'auto': those that run this command, or of --nodes as many as lane groups allow"},
     {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
      FIELD(threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",

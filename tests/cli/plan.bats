@@ -89,3 +89,53 @@ refused() {
     tail -n 1 both | /usr/bin/python3 -m json.tool >/dev/null
     [ "$(ls)" = $'both\nlink' ]
 }
+
+@test "many ranks are predicted from steps of one" {
+    small="--cell gru --layers 1 --hidden 32 --vocab-size 50 --bptt 8 --steps 1 --threads 1"
+    "$UNROLL" bench $small --batch 8 --json 8.json >/dev/null
+    "$UNROLL" bench $small --batch 2 --json 2.json >/dev/null
+    run -0 --separate-stderr "$UNROLL" plan --nodes 1000 --network 30us,1Gbit --batch 1024 --lane-groups 1024 \
+        --from 8.json 2.json --json p.json
+    [ -z "$stderr" ]
+    [[ "$output" == *"steps of 2 and 8 lanes on one rank of 1 thread"* ]]
+    [[ "$output" == *"strong scaling: 1024 lanes in all, on at most 1024 ranks"* ]]
+    [[ "$output" == *"weak scaling: 8 lanes for each rank"* ]]
+    [ "$(grep -c "on 1000 ranks a step is" <<<"$output")" -eq 2 ]
+    [[ "$output" == *"model        gru, 1 layer, embedding 32, hidden 32, vocabulary 50"* ]]
+    /usr/bin/python3 - <<'EOF'
+import json, math
+plan, bench = json.load(open("p.json")), json.load(open("8.json"))
+p = plan["prediction"]
+assert plan["ranks"] == 1000 and plan["ranks_max"] == p["strong_ranks_max"] == 1024, plan
+link = p["between_nodes"]
+assert math.isclose(link["latency"], 30e-6) and math.isclose(link["start_up"], 90e-6) and link["bandwidth"] == 125e6, p
+assert p["measured_lanes"] == [2, 8] and p["ranks_per_node"] == p["threads"] == 1, p
+for rows in p["strong"], p["weak"]:
+    assert [row["ranks"] for row in rows] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000], rows
+    assert rows[0]["efficiency"] == 1 and rows[0]["sum_seconds"] == 0, rows[0]
+    for row in rows:
+        parts = sum(row[name + "_seconds"] for name in ("computing", "update", "losses", "sum"))
+        assert math.isclose(row["step_seconds"], parts, rel_tol=1e-9), row
+        assert math.isclose(row["tokens_per_second"], row["batch"] * 8 / parts, rel_tol=1e-9), row
+        assert row["bound_seconds"] <= row["sum_seconds"], row
+first = p["weak"][0]  # what bench measured itself
+assert math.isclose(first["step_seconds"], bench["ms_per_step"] / 1000, rel_tol=1e-9), first
+EOF
+    # the wire of two hosts, as bench --network tells it
+    mpirun -n 2 "$UNROLL" bench $small --network --json two.json >/dev/null
+    run -0 "$UNROLL" plan --nodes 2 --ranks-per-node 2 --network 1us,1GB --from 8.json two.json --json q.json
+    [ "$(value q.json 'p["prediction"]["inside_nodes"] == {k: json.load(open("two.json"))["network"]["inside_hosts"][k] for k in ("latency", "start_up", "bandwidth")}')" = True ]
+}
+
+@test "predictions that cannot be made are refused" {
+    refused 78 "without a measured step; run 'unroll bench' on one rank" --nodes 4
+    refused 66 "no/such.json" --nodes 4 --from no/such.json
+    "$UNROLL" bench --layers 1 --hidden 16 --vocab-size 20 --batch 4 --bptt 3 --steps 1 --threads 1 --json b.json >/dev/null
+    refused 78 "add --network LATENCY,BANDWIDTH" --nodes 4 --from b.json
+    refused 64 "no LATENCY,BANDWIDTH with units" --nodes 4 --from b.json --network 30us
+    refused 78 "'--hidden' as given" --nodes 4 --from b.json --network 1us,1GB --hidden 17
+    refused 78 "at most 1048576 ranks in all" --nodes 1000000 --ranks-per-node 2 --from b.json --network 1us,1GB
+    refused 78 "--lane-groups 1 to 4" --nodes 2 --lane-groups 5 --from b.json --network 1us,1GB
+    echo '{"ranks": 1}' >x.json
+    refused 65 "added_floats_per_second" --nodes 2 --from x.json --network 1us,1GB
+}

@@ -74,9 +74,13 @@ struct options {
     double stall_timeout; /* seconds; 0: no watchdog */
 
     /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
-    int64_t bench_steps; /* timed steps, 0: as many as take a few seconds */
-    bool bench_network;  /* --network */
-    int plan_ranks;      /* 0: those of this process */
+    int64_t bench_steps;                     /* timed steps, 0: as many as take a few seconds */
+    bool bench_network;                      /* --network */
+    int plan_ranks;                          /* 0: those of this process */
+    int plan_nodes, ranks_per_node;          /* nodes 0: predict nothing */
+    const char *plan_network, *node_network; /* --network LATENCY,BANDWIDTH; NULL if not given */
+    int from_files;
+    const char *from_file[OPTION_FILES_MAX];
 
     /* gradflow; takes output too */
     int flow_models;

@@ -1,5 +1,5 @@
 /* A writer of JSON (RFC 8259) for metrics.jsonl, --json-summary and inspect --json: one value grown in memory, no line
- * breaks inside, so that a line is an object. Reading is for jansson: no function here may bear the name of one of its.
+ * breaks inside, so that a line is an object. sys/json_read.h reads. No function here may bear the name of one of jansson.
  *
  * Doubles are written with the fewest digits that read back as the same bits; NaN and infinities, which JSON lacks, become
  * null. Text is UTF-8: quotes, backslashes and control characters are escaped, and each byte that is not part of valid
