@@ -383,6 +383,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
 const float *model_logits(struct model *model, int *stride)
 {
     softmax_logits(model, model->layer[model->config.layers - 1].state_h, model->lanes);
+#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
     for (int b = 0; b < model->lanes; b++)
         for (int v = 0; v < model->V; v++)
             model->logits[(int64_t)b * model->v_stride + v] += model->decoder_bias[v];

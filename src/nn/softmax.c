@@ -102,8 +102,21 @@ void softmax_logits(struct model *model, const float *y, int rows)
     gemm_rows(&operand, rows, model->V, model->logits, model->v_stride, model->gemm_scratch, model->shape.threads);
 }
 
+static bool has_targets(const struct model *model, struct chunk chunk)
+{
+    for (int row = 0; row < chunk.rows; row++)
+        if (model->target[chunk.first + row] != WINDOW_NO_TARGET)
+            return true;
+    return false;
+}
+
 static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
 {
+    if (!gradient &&
+        !has_targets(model, chunk)) { /* as when sampling: what follows wants logits of the last step only */
+        memset(model->ordered_loss + chunk.first, 0, sizeof *model->ordered_loss * (size_t)chunk.rows);
+        return;
+    }
     softmax_logits(model, model->y + (int64_t)chunk.first * model->h_stride, chunk.rows);
 #pragma omp parallel for num_threads(model->shape.threads) schedule(static)
     for (int row = 0; row < chunk.rows; row++) {

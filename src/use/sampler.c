@@ -92,38 +92,101 @@ static int keep_nucleus(struct sampler_candidate *items, int n, double share)
     return heavy;
 }
 
+/* Eight doubles. exp for x <= 0 by Cody-Waite reduction and a Taylor polynomial of degree 13 on [-ln2/2, ln2/2] (remainder
+ * below 1e-17); results below 2^-1022 are zero. */
+#define WEIGHTS 8
+typedef double weights __attribute__((vector_size(8 * WEIGHTS)));
+typedef int64_t exponents __attribute__((vector_size(8 * WEIGHTS)));
+
+static inline weights exp_of(weights x)
+{
+    const double round_magic = 6755399441055744.0; /* 1.5 * 2^52: adding it rounds to an integer */
+    exponents underflow = x < -708.0;
+    x = (weights)(~underflow & (exponents)x);
+    weights shifted = x * 1.4426950408889634074 + round_magic;
+    weights n = shifted - round_magic;
+    weights r = x - n * 6.93147180369123816490e-01;
+    r = r - n * 1.90821492927058770002e-10;
+    weights p = r * (1.0 / 6227020800) + 1.0 / 479001600;
+    p = p * r + 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1.0;
+    p = p * r + 1.0;
+    exponents scale = ((exponents)shifted - (exponents)((weights){0} + round_magic) + 1023) << 52;
+    return (weights)(~underflow & (exponents)(p * (weights)scale));
+}
+
+/* Tokens 1 .. V-1 as candidates, the weight of the `largest` logit being 1. Returns the sum of the weights. */
+static double weigh(const float *logits, int V, float largest, double temperature, struct sampler_candidate *items)
+{
+    typedef float part __attribute__((vector_size(4 * WEIGHTS)));
+    weights sums = {0};
+    for (int begin = VOCAB_UNK + 1; begin < V; begin += WEIGHTS) {
+        int count = V - begin < WEIGHTS ? V - begin : WEIGHTS;
+        part z = (part){0} - INFINITY; /* behind the last token: weight zero */
+        if (count == WEIGHTS)
+            memcpy(&z, logits + begin, sizeof z);
+        else
+            memcpy(&z, logits + begin, sizeof *logits * (size_t)count);
+        weights x = exp_of((__builtin_convertvector(z, weights) - (double)largest) / temperature);
+        sums += x;
+        for (int i = 0; i < count; i++)
+            items[i] = (struct sampler_candidate){x[i], (uint32_t)(begin + i)};
+        items += count;
+    }
+    double sum = 0;
+    for (int i = 0; i < WEIGHTS; i++)
+        sum += sums[i];
+    return sum;
+}
+
+/* The first of the tokens 1 .. V-1 with the largest logit, or SAMPLER_NONE. */
+static uint32_t likeliest(const float *logits, int V)
+{
+    float largest = -INFINITY;
+    int nans = 0;
+#pragma omp simd reduction(max : largest) reduction(| : nans)
+    for (int token = VOCAB_UNK + 1; token < V; token++) {
+        nans |= logits[token] != logits[token];
+        largest = logits[token] > largest ? logits[token] : largest;
+    }
+    if (nans || !isfinite(largest))
+        return SAMPLER_NONE;
+    uint32_t token = VOCAB_UNK + 1;
+    while (logits[token] != largest)
+        token++;
+    return token;
+}
+
 uint32_t sampler_choose(const float *logits, int V, const struct sampler_rule *rule, double u,
                         struct sampler_candidate *scratch)
 {
-    float largest = -INFINITY;
-    uint32_t best = SAMPLER_NONE;
-    for (int token = VOCAB_UNK + 1; token < V; token++) {
-        if (isnan(logits[token]))
-            return SAMPLER_NONE;
-        if (logits[token] > largest) {
-            largest = logits[token];
-            best = (uint32_t)token;
-        }
-    }
-    if (!isfinite(largest))
-        return SAMPLER_NONE;
-    if (rule->temperature == 0)
+    uint32_t best = likeliest(logits, V);
+    if (best == SAMPLER_NONE || rule->temperature == 0)
         return best;
 
-    int n = 0;
-    for (int token = VOCAB_UNK + 1; token < V; token++)
-        scratch[n++] = (struct sampler_candidate){exp(((double)logits[token] - (double)largest) / rule->temperature),
-                                                  (uint32_t)token};
+    int n = V - (VOCAB_UNK + 1);
+    double total = weigh(logits, V, logits[best], rule->temperature, scratch);
     if (rule->top_k > 0 && rule->top_k < n) {
         select_first(scratch, n, (int)rule->top_k);
         n = (int)rule->top_k;
         qsort(scratch, (size_t)n, sizeof *scratch, compare_candidates);
+        total = sum_weights(scratch, n);
     }
-    if (rule->top_p < 1)
+    if (rule->top_p < 1) {
         n = keep_nucleus(scratch, n, rule->top_p);
+        total = sum_weights(scratch, n);
+    }
 
-    double target = u * sum_weights(scratch, n);
-    double sum = 0;
+    double target = u * total, sum = 0;
     for (int i = 0; i < n; i++) {
         sum += scratch[i].weight;
         if (sum > target)

@@ -12,6 +12,7 @@
 
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+#include "unroll/nn/gemm.h"
 #include "unroll/nn/reference.h"
 #include "unroll/use/sampler.h"
 
@@ -28,6 +29,18 @@ static void make_logits(uint32_t number, float logits[V])
 {
     for (int v = 0; v < V; v++)
         logits[v] = (float)floor(16 * uniform(1000 * number + (uint32_t)v + 1)) / 4 - 2;
+}
+
+/* Products of the output layer: linked in front of gemm_rows (-Wl,--wrap). */
+static int output_products;
+
+void __real_gemm_rows(const struct gemm_operand *, int, int, float *, int64_t, float *, int);
+void __wrap_gemm_rows(const struct gemm_operand *, int, int, float *, int64_t, float *, int);
+void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
+                      int threads)
+{
+    output_products += n == V;
+    __real_gemm_rows(operand, rows, n, c, ldc, scratch, threads);
 }
 
 /* ---- brute force ---- */
@@ -323,6 +336,17 @@ static void greedy_text_is_that_of_the_reference(void **state)
     }
 }
 
+/* The output layer is most of a step's work: it is computed once for each token drawn, and not for the prime's. */
+static void logits_are_computed_once_a_token(void **state)
+{
+    const struct fixture *f = *state;
+    static const uint32_t prime[] = {7, 2, 12};
+    uint32_t text[LENGTH];
+    output_products = 0;
+    write_texts(f, (struct sampler_rule){1, 0, 1}, 1, 0, 1, prime, 3, text);
+    assert_int_equal(output_products, LENGTH);
+}
+
 static void restart_gives_the_same_texts(void **state)
 {
     const struct fixture *f = *state;
@@ -400,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(text_k_is_the_same_however_many_are_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_step_draws_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(greedy_text_is_that_of_the_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(logits_are_computed_once_a_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(restart_gives_the_same_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(first_token_without_a_line_end_follows_the_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_diverged_model_is_refused, set_up, tear_down),
