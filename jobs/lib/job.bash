@@ -1,0 +1,194 @@
+# What the job scripts share: where ranks and threads go, how long there is, signals, and what follows the end of a start.
+# Sourced by them; they set script (the file that sbatch was given), UNROLL, CORPUS, RUN, RANKS_PER_NODE, THREADS, BIND, MARGIN, CHAIN, RETRIES and SCRATCH.
+#
+# shellcheck disable=SC2154 # script
+#
+# A *start* is one run of the script; Slurm counts the restarts of a job in SLURM_RESTART_COUNT. Every event of a start is
+# one line of the log that begins with `job:`.
+
+start=${SLURM_RESTART_COUNT:-0}
+summary=unroll-$SLURM_JOB_ID.$start.json # of this start; that of the last one is kept as unroll-JOB.json
+
+say() {
+    printf 'job: %(%F %T)T %s.%s: %s\n' -1 "$SLURM_JOB_ID" "$start" "$*"
+}
+
+# give_up STATUS WORDS...: cause, object, fix.
+give_up() {
+    say "${*:2}"
+    exit "$1"
+}
+
+# ---- before the start ----
+
+# What Slurm knows of an object: `detail job ID Key`, `detail node NAME Key`.
+detail() {
+    scontrol show "$1" "$2" -o 2>/dev/null | tr ' ' '\n' | sed -n "s/^$3=//p" | head -n 1
+}
+
+# How many CPUs each node gives us at the least: SLURM_JOB_CPUS_PER_NODE is like 8(x3),4.
+cpus_per_node() {
+    tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-1}" | sed 's/(.*//' | sort -n | head -n 1
+}
+
+# Nodes, ranks, threads: $nodes, $RANKS_PER_NODE, $ranks, $THREADS and $cpus, the CPUs of a rank as Slurm counts them.
+arrange() {
+    local node cpus_given cores per_core
+    nodes=${SLURM_JOB_NUM_NODES:-1}
+    node=${SLURMD_NODENAME:-$(hostname -s)}
+    cpus_given=$(cpus_per_node)
+    cores=$(($(detail node "$node" Sockets) * $(detail node "$node" CoresPerSocket)))
+    per_core=$(($(detail node "$node" CPUTot) / (cores > 0 ? cores : 1))) # 2 where Slurm counts hardware threads
+    [ $per_core -ge 1 ] || per_core=1
+    RANKS_PER_NODE=${RANKS_PER_NODE:-${SLURM_NTASKS_PER_NODE:-numa}}
+    case $RANKS_PER_NODE in
+    numa) RANKS_PER_NODE=$(lscpu -p=NODE | grep -v '^#' | sort -u | wc -l) ;;
+    socket) RANKS_PER_NODE=$(detail node "$node" Sockets) ;;
+    esac
+    [ "$RANKS_PER_NODE" -le "$cpus_given" ] || RANKS_PER_NODE=$cpus_given
+    cpus=${SLURM_CPUS_PER_TASK:-$((cpus_given / RANKS_PER_NODE))}
+    THREADS=${THREADS:-$((cpus / per_core > 0 ? cpus / per_core : 1))}
+    ranks=$((nodes * RANKS_PER_NODE))
+    # Without a task plugin Slurm binds nothing, and OpenMP's places would be the same cores for all ranks of a node.
+    if [ "$BIND" = auto ] && scontrol show config | grep -q '^TaskPlugin *= *\(task/none\|(null)\)'; then
+        BIND=no
+    fi
+    export OMP_NUM_THREADS=$THREADS
+    if [ "$BIND" != no ]; then
+        export OMP_PLACES=cores OMP_PROC_BIND=close
+    fi
+}
+
+# seconds_of [D-][HH:]MM:SS
+seconds_of() {
+    local days=0 clock=$1 seconds=0 part
+    [[ $clock != *-* ]] || { days=${clock%%-*} && clock=${clock#*-}; }
+    for part in ${clock//:/ }; do
+        seconds=$((seconds * 60 + 10#$part))
+    done
+    echo $((days * 86400 + seconds))
+}
+
+# The time that this start has for training, in $max_time: the job's limit less the margin. None: no limit.
+budget() {
+    local left
+    max_time=()
+    left=$(squeue -h -j "$SLURM_JOB_ID" -o %L)
+    [[ $left == *[0-9]:[0-9]* ]] || return 0 # UNLIMITED, INVALID
+    left=$(($(seconds_of "$left") - MARGIN))
+    [ $left -gt 0 ] || give_up 78 "the time limit is not longer than MARGIN, $MARGIN s; raise --time or lower MARGIN"
+    max_time=(--max-time "$left")
+}
+
+# With SCRATCH: every node gets a copy of the corpus, by Slurm's tree of copies, and reads that. Its name is in $corpus.
+stage() {
+    corpus=$CORPUS
+    [ -n "$SCRATCH" ] || return 0
+    corpus=$SCRATCH/unroll-$SLURM_JOB_ID-$(basename "$CORPUS")
+    sbcast --force "$CORPUS" "$corpus" || give_up 74 "cannot copy '$CORPUS' to '$SCRATCH' of all nodes; is it there?"
+}
+
+unstage() {
+    [ -z "$SCRATCH" ] || srun --mpi=none --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 rm -f "$corpus"
+}
+
+# A line that says what starts where.
+announce() {
+    say "start $start on $nodes nodes ($SLURM_JOB_NODELIST), $ranks ranks x $THREADS threads, ${max_time[1]:-no limit of} s"
+    newest_before=$(readlink "$RUN/latest" || true)
+}
+
+# ---- while it runs ----
+
+# launch COMMAND...: runs srun or mpirun and hands it USR1, on which all ranks end with a checkpoint. Sets $status. TERM
+# comes from Slurm together with KILL for everything: nothing is to be handed on, but to be known afterwards.
+launcher=
+asked=
+ended_by_slurm=
+hand_on() {
+    [ -n "$asked" ] || say "Slurm asks for the end: USR1 goes to the ranks"
+    asked=yes
+    [ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null
+}
+trap hand_on USR1
+trap 'ended_by_slurm=yes' TERM
+
+launch() {
+    "$@" &
+    launcher=$!
+    [ -z "$asked" ] || kill -USR1 $launcher
+    while :; do
+        wait $launcher # a signal ends the waiting, not the launcher
+        status=$?
+        kill -0 $launcher 2>/dev/null || break
+    done
+    launcher=
+}
+
+# ---- after it ----
+
+# This start still is the job: it was neither cancelled nor, while this node was cut off, started elsewhere.
+still_ours() {
+    [ -z "$ended_by_slurm" ] && [ "$(detail job "$SLURM_JOB_ID" JobState)" = RUNNING ] &&
+        [ "$(detail job "$SLURM_JOB_ID" Restarts)" = "$start" ]
+}
+
+# follow_up: the same script as another job that waits for this one, with this job's shape, log and options.
+follow_up() {
+    local option options=(--dependency="afterany:$SLURM_JOB_ID" --open-mode=append --nodes="$SLURM_JOB_NUM_NODES"
+        --partition="$SLURM_JOB_PARTITION" --job-name="$SLURM_JOB_NAME" --output="$(detail job "$SLURM_JOB_ID" StdOut)"
+        --time="$(squeue -h -j "$SLURM_JOB_ID" -o %l)")
+    for option in account:SLURM_JOB_ACCOUNT qos:SLURM_JOB_QOS ntasks-per-node:SLURM_NTASKS_PER_NODE \
+        cpus-per-task:SLURM_CPUS_PER_TASK; do
+        local value=${option#*:}
+        [ -z "${!value:-}" ] || options+=(--"${option%%:*}=${!value}")
+    done
+    # Slurm's variables of this job must not become options of the next.
+    env -u SLURM_NTASKS -u SLURM_NPROCS -u SLURM_MEM_PER_NODE sbatch --parsable "${options[@]}" "$script" "$@"
+}
+
+# again WHY OPTIONS...: the job goes back to the queue, or another follows it. Ends this start.
+again() {
+    local why=$1 next
+    shift
+    still_ours || give_up "$status" "$why; Slurm has ended this start itself: nothing to do"
+    if [ "$CHAIN" = 1 ]; then
+        next=$(follow_up "$@") || give_up "$status" "$why; the follow-up job was refused; submit it by hand"
+        say "$why; job $next goes on"
+        exit "$status"
+    fi
+    say "$why; requeued"
+    scontrol requeue "$SLURM_JOB_ID" || give_up "$status" "requeueing was refused; submit the job again, with CHAIN=1"
+    sleep 60 # Slurm ends this shell
+    exit "$status"
+}
+
+# What the run itself says of its end, in $verdict; empty if it came to none.
+read_verdict() {
+    verdict=$(sed -n 's/.*"exit_status": *\([0-9]*\).*/\1/p' "$summary" 2>/dev/null | tail -n 1)
+    [ -z "$verdict" ] || mv -f "$summary" "unroll-$SLURM_JOB_ID.json"
+}
+
+# conclude OPTIONS...: what follows from $status.
+conclude() {
+    unstage
+    case $status in
+    0) say "finished" ;;
+    75) again "stopped with a checkpoint" "$@" ;;
+    *) say "failed with status $status" ;;
+    esac
+    exit "$status"
+}
+
+# crashed OPTIONS...: the launcher ended and the run did not say why: a node or a rank is lost, or the network. The job goes
+# back to the queue, but not for ever without a new checkpoint.
+crashed() {
+    local counter=unroll-$SLURM_JOB_ID.crashes count=0
+    unstage
+    if [ "$(readlink "$RUN/latest")" = "$newest_before" ]; then
+        count=$(cat "$counter" 2>/dev/null || echo 0)
+    fi
+    echo $((++count)) >"$counter"
+    [ $count -le "$RETRIES" ] || give_up 70 "crashed $count times without a new checkpoint; see the log above"
+    again "crashed: mpirun ended with status $status and the run did not" "$@"
+}
