@@ -2,6 +2,7 @@
 # `make help` lists the targets and variables; `make info` shows what would be built with what.
 
 BUILD   ?= build
+OBJCOPY ?= objcopy
 CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 ARCH    ?= native
 PREFIX  ?= /usr/local
@@ -24,19 +25,24 @@ BLIS_CFLAGS ?= $(shell pkg-config --cflags blis 2>/dev/null)
 BLIS_LIBS   ?= $(shell pkg-config --libs blis 2>/dev/null || echo -lblis)
 endif
 
+# --- instruction sets ----------------------------------------------------------------------------------------------
+# ARCH=portable: the program once for each of these, all in one file, whose start takes the best that the host has.
+LEVELS := x86-64-v3 x86-64-v4
+MARCH  := $(if $(filter portable,$(ARCH)),$(firstword $(LEVELS)),$(ARCH))
+
 # --- flags ---------------------------------------------------------------------------------------------------------
 OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
 WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wwrite-strings -Wvla
 WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
 # Hidden: no name of ours may stand in for one of the same name inside a library.
-CODE     := -std=gnu11 $(OPT) -march=$(ARCH) -fopenmp -fno-math-errno -fvisibility=hidden $(SANITIZE)
+CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -fvisibility=hidden $(SANITIZE)
 CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
               $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
 LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm
 
 # --- sources -------------------------------------------------------------------------------------------------------
-LIB_SRC    := $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
+LIB_SRC    := $(filter-out src/cli/main.c src/cli/start.c,$(wildcard src/*/*.c))
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
@@ -53,7 +59,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s%s\n", $$1, $$2 }'
 	@echo "Variables:"
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
-	@echo "  ARCH=native    -march=, x86-64-v3 and the like for mixed clusters"
+	@echo "  ARCH=native    -march=; portable: one program for $(LEVELS)"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
 	@echo "  V=1            show the commands"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
@@ -66,19 +72,39 @@ SAY := @printf '  %-5s %s\n'
 # With sanitizers one more object is linked in.
 KEEP := $(if $(SANITIZE),$(BUILD)/tests/support/keep_modules.o)
 
-$(BUILD)/unroll: $(BUILD)/src/cli/main.o $(KEEP) $(BUILD)/libunroll.a
+ifeq ($(ARCH),portable)
+PROGRAM := $(BUILD)/src/cli/start.o $(LEVELS:%=$(BUILD)/levels/%/level.o)
+else
+PROGRAM := $(BUILD)/src/cli/main.o $(KEEP) $(BUILD)/libunroll.a
+endif
+
+$(BUILD)/unroll: $(PROGRAM) $(BUILD)/program
 	$(SAY) LINK $@
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $(PROGRAM) $(LIBS)
+
+# Each level is built by a make of its own, as if it were all, but for the last step: one object that shows nothing but its
+# main, under a name of its own, such as main_x86_64_v3.
+$(BUILD)/levels/%/level.o: FORCE
+	@$(MAKE) --no-print-directory ARCH=$* BUILD=$(BUILD)/levels/$* $@
+
+MAIN := main_$(subst -,_,$(ARCH))
+$(BUILD)/level.o: $(BUILD)/src/cli/main.o $(KEEP) $(LIB_OBJ) $(BUILD)/sources
+	$(SAY) LINK $@
+	$(Q)$(LD) -r -o $@ $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --redefine-sym main=$(MAIN) --keep-global-symbol=$(MAIN) $@
 
 $(BUILD)/libunroll.a: $(LIB_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
 	$(Q)$(AR) rcs $@ $(LIB_OBJ)
 
+# It runs on any host, to say what it lacks.
+$(BUILD)/src/cli/start.o: OWN_FLAGS = -march=x86-64
+
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) $(BUILD_FACTS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(OWN_FLAGS) -MMD -MP -c -o $@ $<
 
 # Facts about the build go into one file, so that a new revision recompiles that one alone.
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
@@ -87,14 +113,15 @@ version_of     = $(shell pkg-config --modversion $(1) 2>/dev/null)
 LIBRARIES     := Open MPI $(call version_of,ompi-c), HDF5 $(call version_of,hdf5-openmpi), \
                  jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)
 $(BUILD)/src/base/build_info.o: $(BUILD)/revision
-$(BUILD)/src/base/build_info.o: BUILD_FACTS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \
+$(BUILD)/src/base/build_info.o: OWN_FLAGS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \
 	-DBUILD_COMPILER='"$(COMPILER)"' -DBUILD_FLAGS='"$(strip $(CODE) $(CFLAGS))"' -DBUILD_LIBRARIES='"$(strip $(LIBRARIES))"'
 
 # Each of these files changes only when its text does; what depends on it is made anew then.
 $(BUILD)/flags: TEXT = $(CC) $(CFLAGS_ALL)
 $(BUILD)/revision: TEXT = $(VERSION) $(REVISION) $(COMPILER) $(LIBRARIES)
 $(BUILD)/sources: TEXT = $(LIB_OBJ)
-$(BUILD)/flags $(BUILD)/revision $(BUILD)/sources: FORCE
+$(BUILD)/program: TEXT = $(PROGRAM)
+$(BUILD)/flags $(BUILD)/revision $(BUILD)/sources $(BUILD)/program: FORCE
 	@mkdir -p $(@D)
 	@$(if $(PKG_LIBS),,echo "unroll: libraries are missing: pkg-config does not find all of '$(PKGS)'; run tools/install-deps" >&2; exit 69)
 	@echo '$(TEXT)' | cmp -s - $@ || echo '$(TEXT)' >$@
@@ -126,6 +153,9 @@ $(BUILD)/tests/fault/%: tests/fault/%.c $(KEEP) $(BUILD)/libunroll.a
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 RUN_TESTS = BUILD=$(BUILD) tools/run-tests
+ifeq ($(ARCH),portable) # test programs hold the library for the first level; what runs beside them shall compute alike
+RUN_TESTS := UNROLL_ARCH=$(MARCH) $(RUN_TESTS)
+endif
 
 deps: ## install what is missing (tools/install-deps)
 	@tools/install-deps --quiet
@@ -190,4 +220,4 @@ info: ## what would be built with what
 	@echo 'link       $(LIBS)'
 	@echo 'build in   $(BUILD)'
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/levels/*' 2>/dev/null)

@@ -1,5 +1,8 @@
 #include "unroll/base/build_info.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* The Makefile defines these for this file alone. */
 #ifndef BUILD_VERSION
 #error "compile with make: it passes -DBUILD_VERSION and the like to this file"
@@ -28,4 +31,41 @@ const char *build_flags(void)
 const char *build_libraries(void)
 {
     return BUILD_LIBRARIES;
+}
+
+#if defined __AVX512F__
+#define INSTRUCTIONS "avx512f"
+#define LEVEL "x86-64-v4"
+#elif defined __AVX2__
+#define INSTRUCTIONS "avx2"
+#define LEVEL "x86-64-v3"
+#elif defined __x86_64__
+#define INSTRUCTIONS "sse2"
+#define LEVEL "x86-64"
+#else
+#define INSTRUCTIONS "portable"
+#define LEVEL "none"
+#endif
+
+const char *build_instructions(void)
+{
+    return INSTRUCTIONS;
+}
+
+enum status build_check_arch(struct error *e)
+{
+    const char *wanted = getenv("UNROLL_ARCH");
+    if (!wanted || !*wanted || strcmp(wanted, LEVEL) == 0)
+        return STATUS_OK;
+    return error_set(
+        e, STATUS_CONFIG,
+        "cannot compute as UNROLL_ARCH says, for '%.50s': this program was built for %s; build it with 'make "
+        "ARCH=portable', or unset the variable",
+        wanted, LEVEL);
+}
+
+bool build_is_lowered(void)
+{
+    const char *wanted = getenv("UNROLL_ARCH");
+    return wanted && strcmp(wanted, "x86-64-v3") == 0;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/build_info.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/train/placement.h"
@@ -56,6 +57,22 @@ enum status write_report(const char *path, const struct json *json, struct error
     return status;
 }
 
+/* Collective. Ranks of a program built with ARCH=portable may have chosen differently on hosts of several kinds. */
+static enum status check_instructions(const struct comm *comm, struct error *e)
+{
+    char of_first[32] = "", here[32] = "";
+    snprintf(here, sizeof here, "%s", build_instructions());
+    memcpy(of_first, here, sizeof here);
+    comm_broadcast(comm, of_first, sizeof of_first, 0);
+    int64_t odd = comm_max(comm, strcmp(here, of_first) != 0 ? comm->rank : 0);
+    if (!odd)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "mixed processors: rank 0 computes with '%s' instructions, rank %d with others; start all with "
+                     "UNROLL_ARCH=x86-64-v3 in the environment ('mpirun -x UNROLL_ARCH=x86-64-v3')",
+                     of_first, (int)odd);
+}
+
 enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
                       const struct options *options, struct error *e)
 {
@@ -63,7 +80,9 @@ enum status with_comm(enum status (*command)(const struct comm *comm, const stru
     enum status status = comm_init(&comm, e);
     if (status)
         return status;
-    status = command(&comm, options, e);
+    status = check_instructions(&comm, e);
+    if (!status)
+        status = command(&comm, options, e);
     /* Told before the ranks end together: mpirun kills the others when the first has ended with a failure. */
     if (status && comm.rank == 0 && e->text[0])
         fprintf(stderr, "unroll: %s\n", e->text);

@@ -4,24 +4,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/build_info.h"
+
 /* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's families
  * ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's name, which
  * virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172 on a Xeon of 2024.
  * VBMI2 is the mark of the generations, Ice Lake and Zen 4 and later, whose servers gain by them. */
 static enum status choose_kernels(struct error *e)
 {
+    enum status status = build_check_arch(e);
+    if (status)
+        return status;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (getenv("BLIS_ARCH_TYPE") || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
-        !__builtin_cpu_supports("avx512vbmi2"))
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512vbmi2");
+    bool lowered = build_is_lowered(); /* hosts without AVX-512 and with it shall take the same */
+    if (getenv("BLIS_ARCH_TYPE") || !(lowered || avx512))
         return STATUS_OK;
     char number[16];
-    snprintf(number, sizeof number, "%d", BLIS_ARCH_SKX);
+    snprintf(number, sizeof number, "%d", lowered ? BLIS_ARCH_HASWELL : BLIS_ARCH_SKX);
     if (setenv("BLIS_ARCH_TYPE", number, 1) != 0)
         return error_set(e, STATUS_OS, "out of memory for BLIS's choice of kernels; use more memory per rank");
 #endif
-    (void)e;
     return STATUS_OK;
 }
 

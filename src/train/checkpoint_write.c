@@ -19,16 +19,7 @@ void checkpoint_build_here(struct checkpoint_build *build)
     snprintf(build->compiler, sizeof build->compiler, "%s", build_compiler());
     snprintf(build->flags, sizeof build->flags, "%s", build_flags());
     snprintf(build->libraries, sizeof build->libraries, "%s", build_libraries());
-#if defined __AVX512F__
-    const char *instructions = "avx512f";
-#elif defined __AVX2__
-    const char *instructions = "avx2";
-#elif defined __x86_64__
-    const char *instructions = "sse2";
-#else
-    const char *instructions = "portable";
-#endif
-    snprintf(build->instructions, sizeof build->instructions, "%s", instructions);
+    snprintf(build->instructions, sizeof build->instructions, "%s", build_instructions());
 }
 
 static bool is_resumable(const struct checkpoint *checkpoint)

@@ -1,7 +1,8 @@
 /* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the yardstick.
  *
  * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C or to
- * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected. */
+ * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected.
+ * With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2, everywhere the same. */
 #ifndef UNROLL_SYS_BLAS_H
 #define UNROLL_SYS_BLAS_H
 
@@ -23,7 +24,8 @@ struct blas_tile {
     int swap; /* kernel stores columns: its m is our wide dimension */
 };
 
-/* Not thread safe: once, before anything else of BLIS. STATUS_UNAVAILABLE if the kernel's geometry is not usable. */
+/* Not thread safe: once, before anything else of BLIS. STATUS_UNAVAILABLE if the kernel's geometry is not usable;
+ * STATUS_CONFIG if UNROLL_ARCH asks for what this build does not have. */
 enum status blas_init(struct blas_tile *tile, struct error *e);
 
 /* c[narrow][ldc] = (accumulate ? c : 0) + a b. ldc in floats, c 64-byte aligned when ldc % 16 == 0. Thread safe. */

@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# ARCH=portable: one program with the code for AVX2 and that for AVX-512, chosen at its start. Builds it, for about a
+# minute, and beside it the AVX2 program alone, from the same objects.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+setup_file() {
+    export BUILD="$BATS_FILE_TMPDIR/build"
+    if [ -n "${UNROLL_TEST_SHORT:-}" ]; then return; fi
+    cd "$BATS_TEST_DIRNAME/../.."
+    unset MAKEFLAGS MAKELEVEL
+    make -j2 ARCH=portable BUILD="$BUILD" >/dev/null
+    make -j2 ARCH=x86-64-v3 BUILD="$BUILD/levels/x86-64-v3" >/dev/null
+    cd "$BATS_FILE_TMPDIR"
+    make_corpus c
+}
+
+setup() {
+    if [ -n "${UNROLL_TEST_SHORT:-}" ]; then skip "the code of either set of instructions is tested elsewhere"; fi
+    small="--hidden 16 --vocab-size 50 --batch 4 --bptt 5 --steps 1 --threads 1"
+    portable="$BUILD/unroll"
+    only_v3="$BUILD/levels/x86-64-v3/unroll"
+    cd "$BATS_TEST_TMPDIR"
+    ln -s "$BATS_FILE_TMPDIR/c.h5" .
+}
+
+has_avx512() {
+    grep -q 'avx512f.* avx512vl' /proc/cpuinfo
+}
+
+# train PROGRAM RUN OPTION...: wide enough that the two sets of instructions do not give the same bits.
+train() {
+    "$1" train --corpus c.h5 --run "$2" --hidden 300 --layers 1 --batch 10 --bptt 12 --max-steps 10 --threads 1 "${@:3}"
+}
+
+# of RUN NAME: a member of what its last checkpoint says.
+of() {
+    "$portable" inspect --json "$1/latest" | field "$2"
+}
+
+@test "without a word the best set of instructions computes, and log and checkpoint name it" {
+    unset UNROLL_ARCH
+    best=avx2
+    if has_avx512; then best=avx512f; fi
+    run -0 --separate-stderr train "$portable" r
+    [[ "$stderr" == *"BLIS 0.9.0 kernel "*", $best"* ]]
+    [ "$(of r instructions)" = $best ]
+}
+
+@test "the lower one, forced, gives the bits of a program built for it alone" {
+    export UNROLL_ARCH=x86-64-v3
+    for cell in lstm gru rnn-tanh; do
+        run -0 --separate-stderr train "$portable" portable-$cell --cell $cell
+        [[ "$stderr" == *"kernel haswell, avx2"* ]]
+        train "$only_v3" v3-$cell --cell $cell
+        cmp portable-$cell/metrics.jsonl v3-$cell/metrics.jsonl
+        [ "$(of portable-$cell parameters_digest)" = "$(of v3-$cell parameters_digest)" ]
+        has_avx512 || continue
+        UNROLL_ARCH=x86-64-v4 train "$portable" v4-$cell --cell $cell
+        [ "$(of v4-$cell instructions)" = avx512f ]
+        [ "$(of v4-$cell parameters_digest)" != "$(of v3-$cell parameters_digest)" ]
+    done
+}
+
+@test "the gradients of each hold" {
+    for arch in x86-64-v3 x86-64-v4; do
+        if [ $arch = x86-64-v4 ] && ! has_avx512; then continue; fi
+        UNROLL_ARCH=$arch run -0 "$portable" gradcheck --layers 2 --no-tied
+        [[ "${lines[-1]}" == *": all gradients hold" ]]
+    done
+}
+
+@test "ranks that compute with different instructions are refused, and told how to agree" {
+    has_avx512 || skip "no AVX-512"
+    run -78 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" bench $small : -n 1 env \
+        UNROLL_ARCH=x86-64-v3 "$portable" bench $small
+    [[ "$stderr" == *"mixed processors: rank 0 computes with 'avx512f' instructions, rank 1 with others; start all "* ]]
+    UNROLL_ARCH=x86-64-v3 run -0 on 2 "$portable" bench $small
+    [[ "$output" == *"BLIS kernel 'haswell'"* ]]
+}
+
+@test "what cannot be had is refused" {
+    UNROLL_ARCH=avx9 run -78 --separate-stderr "$portable" --version
+    [[ "$stderr" == "unroll: bad value 'avx9' of the environment's UNROLL_ARCH;"* ]]
+    UNROLL_ARCH=x86-64-v4 run -78 --separate-stderr "$only_v3" bench
+    [[ "$stderr" == *"'x86-64-v4': this program was built for x86-64-v3; build it with 'make ARCH=portable'"* ]]
+    UNROLL_ARCH= run -0 "$portable" --version
+}
