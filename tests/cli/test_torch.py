@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""tools/unroll_torch.py against Unroll itself: the same logits after every token for all cells, tied and not, and weights that
+PyTorch changed on the way back. Needs Debian's python3-torch; without it the test is passed over (69)."""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = ["/usr/lib/python3/dist-packages", str(ROOT / "tools")]  # Debian's modules, whichever python3 this is
+try:
+    import torch
+except ImportError as reason:
+    print(f"PyTorch is missing ({reason}); tools/install-deps --compare installs Debian's")
+    sys.exit(69)
+import unroll_torch  # noqa: E402
+
+UNROLL = os.path.abspath(os.environ.get("UNROLL", "build/unroll"))
+BUILD = pathlib.Path(UNROLL).parent
+TOLERANCE = 1e-5  # of float32: logits of size one, sums of some hundred terms
+TEXT = "the rank carries a window.\nsome state follows that lane.\nthis gate sums the step.\n"
+
+
+def run(*command, **options):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, **options)
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def build_logits():
+    # As the Makefile links a program; the sanitizers' flags are those of this build.
+    flags = ["-fsanitize=address,undefined"] if "UNROLL_TEST_SHORT" in os.environ else []
+    libs = run("make", "-s", "libs", cwd=ROOT).split()
+    run("gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-fopenmp", *flags, f"-I{ROOT}/include", "-o", "logits",
+        ROOT / "tests/cli/logits.c", BUILD / "libunroll.a", *libs)
+
+
+def prepare(level):
+    pathlib.Path("text.txt").write_text(TEXT * 30)
+    run(UNROLL, "prepare", "--level", level, "--train", "text.txt", "--split", "80,10,10", "-o", f"{level}.h5")
+
+
+def train(name, level, *options):
+    run(UNROLL, "train", "--corpus", f"{level}.h5", "--run", name, "--batch", "4", "--bptt", "12", "--max-steps", "30",
+        "--lr", "0.02", "--threads", "1", *options)
+    return f"{name}/best.h5"
+
+
+def largest_difference(path):
+    """Between the logits of both sides after each of 40 random tokens."""
+    model = unroll_torch.load(path)
+    tokens = [random.Random(7).randrange(len(model.tokens)) for _ in range(40)]
+    ours = torch.tensor([[float(x) for x in line.split()] for line in run("./logits", path, *tokens).splitlines()])
+    with torch.no_grad():
+        theirs, _ = model(torch.tensor(tokens).unsqueeze(1))
+    assert ours.shape == theirs[:, 0].shape, (ours.shape, theirs.shape)
+    assert ours.std() > 0.1, "an untrained model would agree with anything"
+    return (ours - theirs[:, 0]).abs().max().item()
+
+
+def check_scores(path, level):
+    """`score` of a line, and the README's way to it in PyTorch."""
+    model = unroll_torch.load(path)
+    line = TEXT.splitlines()[0]
+    printed = run(UNROLL, "score", "--model", path, "--per-token", "--format", "json", input=line + "\n")
+    ours = [token["log_probability"] for token in json.loads(printed)["per_token"]]
+    tokens = torch.tensor(model.encode("\n" + line + "\n")).unsqueeze(1)
+    with torch.no_grad():
+        logits, _ = model(tokens[:-1])
+    theirs = logits.log_softmax(-1).gather(-1, tokens[1:].unsqueeze(-1)).flatten().tolist()
+    assert len(ours) == len(theirs), (level, ours, theirs)
+    assert max(abs(a - b) for a, b in zip(ours, theirs)) < TOLERANCE, (level, ours, theirs)
+
+
+def check_way_back(path):
+    """A step of PyTorch's optimizer, and the changed weights in Unroll."""
+    model = unroll_torch.load(path)
+    tokens = torch.tensor(model.encode(TEXT)).unsqueeze(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    logits, _ = model(tokens[:-1])
+    torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[1:].flatten()).backward()
+    optimizer.step()
+    unroll_torch.save(model, "torch.h5")
+    told = run(UNROLL, "import", "--from", "hdf5", "torch.h5", "--vocab-from", path, "-o", "back.h5")
+    assert model.cell in told, told
+    assert largest_difference("back.h5") < TOLERANCE
+    again = unroll_torch.load("back.h5").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+
+
+def check_readme():
+    """The lines that the README shows run as they stand."""
+    readme = (ROOT / "README.md").read_text()
+    lines = next(block for block in readme.split("```")[1::2] if "unroll_torch.load" in block)
+    assert lines.startswith("python\n") and lines.count("\n") == 6, lines  # five
+    os.makedirs("runs/book")
+    os.rename("char/best.h5", "runs/book/best.h5")
+    program = lines.removeprefix("python\n").replace("And God said", "the rank carr")
+    told = run(sys.executable, "-c", program,
+               env=dict(os.environ, PYTHONPATH=f"{ROOT}/tools:/usr/lib/python3/dist-packages"))
+    assert len(told) == 2 and told[0] in TEXT, told
+
+
+def main():
+    build_logits()
+    for level in ("char", "word", "byte"):
+        prepare(level)
+    for cell in unroll_torch.CELLS:
+        for tied in (False, True):
+            widths = ["--embedding", "20"] if tied else ["--embedding", "13"]
+            path = train(f"{cell}-{tied}", "char", "--cell", cell, "--hidden", "20", *widths, *(["--tied"] if tied else []))
+            difference = largest_difference(path)
+            print(f"{cell}, {'tied' if tied else 'untied'}: logits differ by {difference:.1e}")
+            assert difference < TOLERANCE, path  # a NaN is not below it
+            check_way_back(path)
+    for level in ("char", "word", "byte"):
+        check_scores(train(level, level, "--hidden", "16", "--layers", "1"), level)
+    check_readme()
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        main()

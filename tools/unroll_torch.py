@@ -1,0 +1,83 @@
+"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN) and nn.Linear, and back.
+
+    import torch, unroll_torch
+    model = unroll_torch.load("runs/book/best.h5")
+    tokens = torch.tensor(model.encode("And God said")).unsqueeze(1)  # [T][lanes]
+    logits, state = model(tokens)                                      # [T][lanes][V]
+    print(model.tokens[logits[-1, 0].argmax()])
+
+`unroll_torch.save(model, "weights.h5")` writes what `unroll import --from hdf5 weights.h5 --vocab-from ...` reads. Needs
+h5py and torch; nothing of Unroll.
+"""
+import h5py
+import torch
+from torch import nn
+
+CELLS = {
+    "lstm": (nn.LSTM, {}),
+    "gru": (nn.GRU, {}),
+    "rnn-tanh": (nn.RNN, {"nonlinearity": "tanh"}),
+    "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
+}
+
+
+def text_of(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class Model(nn.Module):
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU or nn.RNN) and decoder (nn.Linear), under these names."""
+
+    def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0):
+        super().__init__()
+        module, extra = CELLS[cell]
+        self.cell = cell
+        self.drop = nn.Dropout(dropout)
+        self.encoder = nn.Embedding(vocab, embedding)
+        self.rnn = module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra)
+        self.decoder = nn.Linear(hidden, vocab)
+        if tied:
+            self.decoder.weight = self.encoder.weight
+        self.level, self.tokens, self.options = "word", [], {}
+
+    def forward(self, tokens, state=None):
+        """Logits [T][lanes][V] after each of `tokens` [T][lanes], and the state to go on from."""
+        outputs, state = self.rnn(self.drop(self.encoder(tokens)), state)
+        return self.decoder(self.drop(outputs)), state
+
+    def encode(self, text):
+        """The tokens of a text; what the vocabulary lacks is 0, "<unk>"."""
+        number = {token: i for i, token in enumerate(self.tokens)}
+        if self.level == "word":
+            pieces = text.replace("\n", " </s> ").split()
+        elif self.level == "byte":
+            pieces = [bytes([byte]) for byte in text.encode()]
+        else:
+            pieces = list(text)
+        return [number.get(piece, 0) for piece in pieces]
+
+
+def load(path):
+    """The model of a checkpoint, ready to compute (model.train() turns dropout on). Its `tokens` are the vocabulary: texts,
+    or bytes at byte level; its `options` those of the training, as text."""
+    with h5py.File(path, "r") as file:
+        about = file["model"].attrs
+        model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
+                      int(about["layers"]), bool(about["tied"]), float(about["dropout"]))
+        weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
+        offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
+        model.level = text_of(file["vocab"].attrs["level"])
+        model.options = {name: text_of(value) for name, value in file["config"].attrs.items() if name != "xxh3_128"}
+    model.load_state_dict(weights)
+    tokens = [text[begin:end] for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist())]
+    model.tokens = tokens if model.level == "byte" else [token.decode() for token in tokens]
+    return model.eval()
+
+
+def save(model, path):
+    """Weights for `unroll import --from hdf5`. HDF5's format of 1.8 and later, whose metadata carry checksums."""
+    with h5py.File(path, "w", libver="v108") as file:
+        for name, value in model.state_dict().items():
+            file[name] = value.detach().to("cpu", torch.float32).numpy()
+        if getattr(model, "cell", None):
+            file.attrs.create("cell", model.cell, dtype=h5py.string_dtype("utf-8", len(model.cell)))
