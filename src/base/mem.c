@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "unroll/base/tuning.h"
+
 #define HUGE_PAGE ((size_t)2 << 20)
 
 static atomic_llong allocation_count; /* instrumentation only: nothing depends on it */
@@ -17,6 +19,18 @@ int mem_mul_overflows(size_t a, size_t b, size_t *product)
 int64_t mem_allocation_count(void)
 {
     return atomic_load(&allocation_count);
+}
+
+/* By all threads, in the shares of schedule(static): a page lies in the memory of the core that writes it first, and so
+ * the optimizer and the norm later find theirs nearby, and all memory controllers of a host have work. */
+static void zero(char *block, size_t bytes)
+{
+    int64_t pages = (int64_t)((bytes + HUGE_PAGE - 1) / HUGE_PAGE);
+#pragma omp parallel for schedule(static) if (pages > 4)
+    for (int64_t page = 0; page < pages; page++) {
+        size_t begin = (size_t)page * HUGE_PAGE;
+        memset(block + begin, 0, bytes - begin < HUGE_PAGE ? bytes - begin : HUGE_PAGE);
+    }
 }
 
 void *mem_alloc(size_t count, size_t size, const char *what, struct error *e)
@@ -34,9 +48,9 @@ void *mem_alloc(size_t count, size_t size, const char *what, struct error *e)
                   bytes);
         return NULL;
     }
-    if (alignment == HUGE_PAGE)
+    if (alignment == HUGE_PAGE && TUNE_HUGE_PAGES)
         (void)madvise(block, rounded, MADV_HUGEPAGE); /* only advice: small pages work too */
-    memset(block, 0, rounded);
+    zero(block, rounded);
     atomic_fetch_add(&allocation_count, 1);
     return block;
 }

@@ -6,13 +6,20 @@
 #include <string.h>
 
 #include "model_private.h"
+#include "unroll/base/tuning.h"
 
 /* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in which
  * order numbers are added. */
 bool embedding_merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
     int lanes_least = shape->batch / shape->groups;
-    return config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
+    return TUNE_MERGE_TOKENS && config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
+}
+
+int model_sparse_rows(const struct model_config *config, int batch, int bptt)
+{
+    int64_t positions = (int64_t)batch * bptt;
+    return TUNE_SPARSE_ROWS && !config->tied && 2 * positions <= config->vocab ? (int)positions : 0;
 }
 
 static void look_up(const struct model *model, const uint32_t *token, int rows, float *x)
@@ -48,7 +55,7 @@ void embedding_forward(struct model *model, const struct window *window)
 {
     int rows = window->T * model->lanes, stride = model->layer[0].in_stride;
     bool dropped = model->dropout && model->step >= 0;
-    model->use_distinct = !dropped && find_distinct(&model->distinct, window->input, rows);
+    model->use_distinct = TUNE_DISTINCT_TOKENS && !dropped && find_distinct(&model->distinct, window->input, rows);
     if (model->use_distinct) {
         look_up(model, model->distinct.token, model->distinct.count, model->distinct.x);
         if (model->merge || !model->shape.train)
@@ -184,10 +191,12 @@ void embedding_backward(struct model *model, const struct window *window, struct
 #pragma omp parallel num_threads(model->shape.threads)
     {
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        size_t begin = (size_t)V * thread / threads * E, end = (size_t)V * (thread + 1) / threads * E;
-        memset(encoder + begin, 0, sizeof *encoder * (end - begin));
         float *level = model->tree_scratch + (size_t)thread * model->tree_depth * width;
+        if (!model->shape.sparse) {
+            size_t begin = (size_t)V * thread / threads * E, end = (size_t)V * (thread + 1) / threads * E;
+            memset(encoder + begin, 0, sizeof *encoder * (end - begin));
 #pragma omp barrier
+        }
 #pragma omp for schedule(dynamic, 16)
         for (int i = 0; i < sorted->distinct; i++) {
             uint32_t token = sorted->token[i];

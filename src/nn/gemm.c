@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "unroll/base/status.h"
+#include "unroll/base/tuning.h"
 
 /* One register of the target; a panel row is two of them. */
 #define LANES (GEMM_WIDE / 2)
@@ -26,8 +27,10 @@ static inline __attribute__((always_inline)) void tile(const int R, const bool h
     for (int i = 0; i < k; i++) {
         reg w0 = *(const reg *)panel, w1 = half ? w0 : *(const reg *)(panel + LANES);
         panel += GEMM_WIDE;
-        __builtin_prefetch(panel + AHEAD * GEMM_WIDE);
-        __builtin_prefetch(panel + AHEAD * GEMM_WIDE + LANES);
+        if (TUNE_PREFETCH) {
+            __builtin_prefetch(panel + AHEAD * GEMM_WIDE);
+            __builtin_prefetch(panel + AHEAD * GEMM_WIDE + LANES);
+        }
 #pragma GCC unroll 12
         for (int r = 0; r < GEMM_ROWS; r++)
             if (r < R) {

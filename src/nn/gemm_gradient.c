@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "unroll/base/status.h"
+#include "unroll/base/tuning.h"
 #include "unroll/nn/gemm.h"
 
 int gemm_sum_rows(const struct gemm_sum *sum)
@@ -152,7 +153,7 @@ static void sum_node(const struct tile_sum *work, struct lane_node node, bool ad
 /* The tile's place in the result, fetched while the tile is computed. */
 static void prefetch_tile(int rows, int columns, float *to, int64_t ldc)
 {
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; TUNE_PREFETCH && r < rows; r++)
         for (int j = 0; j < columns; j += 16)
             __builtin_prefetch(to + r * ldc + j, 1);
 }

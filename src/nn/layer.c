@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model_private.h"
+#include "unroll/base/tuning.h"
 #include "unroll/nn/dropout.h"
 
 static size_t forward_panel(const struct model *model)
@@ -26,22 +27,35 @@ static void pack_projection(struct model *model, struct layer *layer)
                   layer->w_ih_packed + part * gemm_packed(layer->in, n), model->shape.threads);
 }
 
+/* W_hh for a block of hidden units: the panels of its gates forward, and of its columns backward. */
+static void pack_forward(struct model *model, int l, int block)
+{
+    const struct layer *layer = &model->layer[l];
+    int H = model->H;
+    for (int g = 0; g < model->cell->gates; g++)
+        gemm_pack_panel(model->values + layer->offset.w_hh + (int64_t)g * H * H, H, true, H, H, block * GEMM_WIDE,
+                        layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE);
+}
+
+static void pack_backward(struct model *model, int l, int block)
+{
+    const struct layer *layer = &model->layer[l];
+    int H = model->H;
+    gemm_pack_panel(model->values + layer->offset.w_hh, H, false, model->cell->gates * H, H, block * GEMM_WIDE,
+                    layer->w_hh_backward + block * forward_panel(model));
+}
+
 void layer_pack(struct model *model, int l)
 {
     struct layer *layer = &model->layer[l];
-    int H = model->H, gates = model->cell->gates;
-    const float *w = model->values + layer->offset.w_hh;
 #pragma omp parallel for num_threads(model->shape.threads) schedule(static)
     for (int block = 0; block < model->blocks; block++) {
-        for (int g = 0; g < gates; g++)
-            gemm_pack_panel(w + (int64_t)g * H * H, H, true, H, H, block * GEMM_WIDE,
-                            layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE);
+        pack_forward(model, l, block);
         if (layer->w_hh_backward)
-            gemm_pack_panel(w, H, false, gates * H, H, block * GEMM_WIDE,
-                            layer->w_hh_backward + block * forward_panel(model));
+            pack_backward(model, l, block);
     }
-    model->cell->bias(H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh, model->slot_stride,
-                      layer->bias);
+    model->cell->bias(model->H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh,
+                      model->slot_stride, layer->bias);
     if (layer->w_ih_packed)
         pack_projection(model, layer);
 }
@@ -119,6 +133,8 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
     const uint8_t *fresh = fresh_lanes(model, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
+        if (!TUNE_PACK_ONCE)
+            pack_forward(model, l, block);
         for (int g = 0; g < gates; g++)
             gemm_panel(lanes, H, h_previous, model->h_stride,
                        layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit, false,
@@ -180,6 +196,8 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
     const float *next = layer->slots + (row + model->lanes) * model->slots_stride; /* gradients at t + 1 */
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
+        if (!TUNE_PACK_ONCE)
+            pack_backward(model, l, block);
         if (!last)
             for (int g = 0; g < gates; g++)
                 gemm_panel(lanes, H, next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride,

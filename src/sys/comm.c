@@ -199,6 +199,14 @@ int64_t comm_max(const struct comm *comm, int64_t value)
     return value;
 }
 
+void comm_unite_bits(const struct comm *comm, uint64_t *words, size_t count)
+{
+    const size_t most = COMM_PIECE / sizeof *words;
+    for (size_t done = 0; comm->handle && done < count; done += most)
+        MPI_Allreduce(MPI_IN_PLACE, words + done, (int)(count - done < most ? count - done : most), MPI_UINT64_T,
+                      MPI_BOR, mpi_of(comm));
+}
+
 /* Sends to `destination` and receives from `source` (either may be MPI_PROC_NULL), piece by piece. Ranks that walk the
  * same sequence of calls cannot block each other: piece i of a call waits for nothing later. */
 static void exchange(const struct comm *comm, int destination, const char *send, size_t send_bytes, int source,

@@ -18,8 +18,7 @@
  * All arrays are walked in blocks of whole vectors, so that no element is ever computed by a remainder loop, which the
  * compiler may round differently: a parameter's bits do not depend on how threads share the blocks. */
 
-#define BLOCK 16   /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
-#define PIECE 4096 /* floats that a thread takes at once */
+#define BLOCK 16 /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
 
 static const struct {
     const char *name;
@@ -168,7 +167,7 @@ static void adam(const struct update *u, size_t begin, size_t end)
     }
 }
 
-void optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads)
 {
     static void (*const rules[])(const struct update *, size_t, size_t) = {
@@ -184,7 +183,7 @@ void optimizer_update(struct optimizer *optimizer, float *values, const float *g
         .p = values,
         .a = optimizer->slot[0],
         .b = optimizer->slot[1],
-        .grad = grad,
+        .grad = grad.values,
         .scale = scale,
         .lr = (float)(adaptive ? lr / (1 - pow(config->beta1, t)) : lr),
         .decay = decoupled ? 0 : (float)config->weight_decay,
@@ -197,11 +196,14 @@ void optimizer_update(struct optimizer *optimizer, float *values, const float *g
         .root2 = adaptive ? (float)(1 / sqrt(1 - pow(config->beta2, t))) : 1,
         .shrink = decoupled ? (float)(1 - lr * config->weight_decay) : 1,
     };
+    bool rests = (config->kind == OPT_SGD || config->kind == OPT_ADAGRAD) && config->weight_decay == 0;
+    const unsigned char *active = rests ? grad.active : NULL;
     size_t total = optimizer->table->total;
-    int64_t pieces = (int64_t)((total + PIECE - 1) / PIECE);
+    int64_t blocks = (int64_t)param_blocks(optimizer->table);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t piece = 0; piece < pieces; piece++) {
-        size_t begin = (size_t)piece * PIECE;
-        rule(&update, begin, total - begin < PIECE ? total : begin + PIECE);
+    for (int64_t block = 0; block < blocks; block++) {
+        size_t begin = (size_t)block * PARAM_BLOCK;
+        if (!active || active[block])
+            rule(&update, begin, total - begin < PARAM_BLOCK ? total : begin + PARAM_BLOCK);
     }
 }

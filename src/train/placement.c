@@ -1,5 +1,6 @@
 #include "unroll/train/placement.h"
 
+#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,7 @@ enum status placement_choose(const struct comm *comm, int threads, struct placem
         out->threads = out->shared ? out->cores / out->host_ranks : out->cores;
     if (out->threads < 1)
         out->threads = 1;
+    omp_set_num_threads(out->threads); /* also for regions that name no number: base/mem.c */
     if (comm->rank == 0)
         placement_advice(out, advice);
     comm_broadcast(comm, advice, ERROR_TEXT, 0);

@@ -15,7 +15,11 @@
  * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the same
  * bytes as a plain allreduce where ranks are a power of two. On a Xeon with AVX-512 it costs
  * 1 to 7 % of a step on one rank, all of it in the weight gradients' many short products, and less than Open MPI's float
- * allreduce on two (2 x 128, 2 x 650 and 1 x 1024 units: the table in README, "Speed", by tools/benchmark). */
+ * allreduce on two (2 x 128, 2 x 650 and 1 x 1024 units: the table in README, "Speed", by tools/benchmark).
+ *
+ * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight, copied
+ * side by side, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a half of the
+ * bytes on the wire and of what norm and optimizer read. */
 #include "unroll/train/reducer.h"
 
 #include <string.h>
@@ -24,7 +28,6 @@
 #include "unroll/train/reducer_traffic.h"
 
 #define PIECE REDUCER_PIECE
-#define NORM_BLOCK 4096 /* floats whose squares are summed in one chain */
 
 struct reducer {
     struct comm comm;
@@ -39,8 +42,14 @@ struct reducer {
     float *received;             /* slices from other ranks */
     size_t *bytes[4];            /* [ranks]: send bytes and offsets, receive bytes and offsets */
     float *send;                 /* slices of this rank's nodes, destination after destination */
-    double *block;               /* [blocks] sums of squares */
-    size_t blocks;
+    double *block;               /* [param_blocks] sums of squares */
+
+    int sparse_rows;                /* most rows of encoder.weight that a step touches; 0: no sparse rows */
+    uint64_t *touched;              /* [words] bit v: row v of some array may be other than zero */
+    size_t words;                   /* of 64 rows */
+    unsigned char *active;          /* [param_blocks] those with touched rows, and all of other tensors */
+    float *compact[LANE_NODES_MAX]; /* [sparse_rows][E] touched rows of each node; NULL on one rank */
+    size_t summed;                  /* floats of each array, in the last sum */
 };
 
 const char *reduction_name(enum reduction reduction)
@@ -62,6 +71,23 @@ enum status reduction_parse(const char *name, enum reduction *reduction, struct 
 static size_t slice_begin(size_t count, int ranks, int rank)
 {
     return count * rank / ranks;
+}
+
+static enum status create_sparse(struct reducer *reducer, struct error *e)
+{
+    const struct param *encoder = &reducer->table->param[0];
+    reducer->words = ((size_t)encoder->shape[0] + 63) / 64;
+    reducer->touched = mem_alloc(reducer->words, sizeof *reducer->touched, "touched rows", e);
+    reducer->active = mem_alloc(param_blocks(reducer->table), 1, "touched rows", e);
+    if (!reducer->touched || !reducer->active)
+        return STATUS_OS;
+    for (int i = 0; reducer->comm.size > 1 && i < reducer->nodes; i++) {
+        reducer->compact[i] =
+            mem_alloc((size_t)reducer->sparse_rows * (size_t)encoder->shape[1], sizeof(float), "touched rows", e);
+        if (!reducer->compact[i])
+            return STATUS_OS;
+    }
+    return STATUS_OK;
 }
 
 static enum status create(struct reducer *reducer, struct error *e)
@@ -86,9 +112,8 @@ static enum status create(struct reducer *reducer, struct error *e)
         if (!reducer->grad[i])
             return STATUS_OS;
     }
-    reducer->blocks = (reducer->table->total + NORM_BLOCK - 1) / NORM_BLOCK;
-    reducer->block = mem_alloc(reducer->blocks, sizeof *reducer->block, "gradient norm", e);
-    if (!reducer->block)
+    reducer->block = mem_alloc(param_blocks(reducer->table), sizeof *reducer->block, "gradient norm", e);
+    if (!reducer->block || (reducer->sparse_rows && create_sparse(reducer, e)))
         return STATUS_OS;
     if (ranks == 1 || reducer->reduction == REDUCTION_FAST)
         return STATUS_OK;
@@ -111,7 +136,7 @@ static enum status create(struct reducer *reducer, struct error *e)
 }
 
 enum status reducer_create(const struct comm *comm, const struct param_table *table, int groups,
-                           enum reduction reduction, struct reducer **out, struct error *e)
+                           enum reduction reduction, int sparse_rows, struct reducer **out, struct error *e)
 {
     *out = NULL;
     if (comm->size > groups)
@@ -126,6 +151,7 @@ enum status reducer_create(const struct comm *comm, const struct param_table *ta
         reducer->table = table;
         reducer->reduction = reduction;
         reducer->groups = groups;
+        reducer->sparse_rows = sparse_rows;
         status = create(reducer, e);
     }
     status = comm_agree(comm, status, e);
@@ -141,8 +167,10 @@ void reducer_free(struct reducer *reducer)
 {
     if (!reducer)
         return;
-    for (int i = 0; i < reducer->nodes; i++)
+    for (int i = 0; i < reducer->nodes; i++) {
         mem_free(reducer->grad[i]);
+        mem_free(reducer->compact[i]);
+    }
     for (int i = 0; i < 4; i++)
         mem_free(reducer->bytes[i]);
     mem_free(reducer->all);
@@ -150,14 +178,72 @@ void reducer_free(struct reducer *reducer)
     mem_free(reducer->received);
     mem_free(reducer->send);
     mem_free(reducer->block);
+    mem_free(reducer->touched);
+    mem_free(reducer->active);
     mem_free(reducer);
 }
 
-int reducer_nodes(const struct reducer *reducer, float *const **node_grads)
+/* ---- rows of encoder.weight ---- */
+
+/* The touched row from `row` on, -1 after the last. */
+static int64_t next_touched(const struct reducer *reducer, int64_t row)
 {
+    size_t word = (size_t)row / 64;
+    if (word >= reducer->words)
+        return -1;
+    uint64_t bits = reducer->touched[word] & (UINT64_MAX << row % 64);
+    while (!bits) {
+        if (++word == reducer->words)
+            return -1;
+        bits = reducer->touched[word];
+    }
+    return (int64_t)word * 64 + __builtin_ctzll(bits);
+}
+
+int reducer_nodes(struct reducer *reducer, float *const **node_grads)
+{
+    if (reducer->sparse_rows) {
+        size_t E = (size_t)reducer->table->param[0].shape[1];
+        for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1))
+            for (int i = 0; i < reducer->nodes; i++)
+                memset(reducer->grad[i] + (size_t)row * E, 0, E * sizeof(float));
+        memset(reducer->touched, 0, reducer->words * sizeof *reducer->touched);
+    }
     *node_grads = reducer->grad;
     return reducer->nodes;
 }
+
+void reducer_mark(struct reducer *reducer, const uint32_t *tokens, size_t count)
+{
+    for (size_t i = 0; reducer->sparse_rows && i < count; i++)
+        reducer->touched[tokens[i] / 64] |= (uint64_t)1 << tokens[i] % 64;
+}
+
+/* Blocks that hold touched rows, or something else than encoder.weight. */
+static void find_active(struct reducer *reducer)
+{
+    const struct param *encoder = &reducer->table->param[0];
+    size_t E = (size_t)encoder->shape[1], sparse = encoder->count / PARAM_BLOCK;
+    memset(reducer->active, 0, sparse);
+    memset(reducer->active + sparse, 1, param_blocks(reducer->table) - sparse);
+    for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1)) {
+        size_t begin = (size_t)row * E, last = begin + E - 1;
+        memset(reducer->active + begin / PARAM_BLOCK, 1, last / PARAM_BLOCK - begin / PARAM_BLOCK + 1);
+    }
+}
+
+/* Copies touched rows side by side, or (`back`) to their places. Returns how many. */
+static size_t move_touched(const struct reducer *reducer, float *grad, float *compact, bool back)
+{
+    size_t E = (size_t)reducer->table->param[0].shape[1], count = 0;
+    for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1), count++) {
+        float *place = grad + (size_t)row * E, *side = compact + count * E;
+        memcpy(back ? place : side, back ? side : place, E * sizeof(float));
+    }
+    return count;
+}
+
+/* ---- sums ---- */
 
 static void add(float *restrict to, const float *restrict from, size_t count)
 {
@@ -207,8 +293,9 @@ static float *add_up(struct reducer *reducer, struct lane_node node, size_t slic
     return left;
 }
 
-/* Any number of ranks and nodes: slices to their owners, sums there, results back to all. */
-static void exchange_slices(struct reducer *reducer, size_t offset, size_t count)
+/* Any number of ranks and nodes: slices to their owners, sums there, results back to all. `data` holds an array for each
+ * node of this rank; the sum goes into the first. */
+static void exchange_slices(struct reducer *reducer, float *const *data, size_t offset, size_t count)
 {
     int rank = reducer->comm.rank, ranks = reducer->comm.size;
     size_t *send_bytes = reducer->bytes[0], *send_offset = reducer->bytes[1];
@@ -220,7 +307,7 @@ static void exchange_slices(struct reducer *reducer, size_t offset, size_t count
         send_offset[r] = position * sizeof(float);
         send_bytes[r] = slice * reducer->nodes * sizeof(float);
         for (int i = 0; i < reducer->nodes; i++, position += slice)
-            memcpy(reducer->send + position, reducer->grad[i] + offset + begin, slice * sizeof(float));
+            memcpy(reducer->send + position, data[i] + offset + begin, slice * sizeof(float));
         receive_offset[r] = own * reducer->first[r] * sizeof(float);
         receive_bytes[r] = own * (reducer->first[r + 1] - reducer->first[r]) * sizeof(float);
     }
@@ -233,36 +320,72 @@ static void exchange_slices(struct reducer *reducer, size_t offset, size_t count
         receive_offset[r] = begin * sizeof(float);
         receive_bytes[r] = (slice_begin(count, ranks, r + 1) - begin) * sizeof(float);
     }
-    comm_allgatherv(&reducer->comm, sum, reducer->grad[0] + offset, receive_bytes, receive_offset);
+    comm_allgatherv(&reducer->comm, sum, data[0] + offset, receive_bytes, receive_offset);
 }
 
-const float *reducer_sum(struct reducer *reducer)
+/* The sum over all nodes of all ranks of [begin, end) of their arrays, into that of data[0]. */
+static void sum_range(struct reducer *reducer, float *const *data, size_t begin, size_t end)
 {
-    size_t total = reducer->table->grad_total;
     if (reducer->reduction == REDUCTION_FAST) {
         for (int i = 1; i < reducer->nodes; i++)
-            add(reducer->grad[0], reducer->grad[i], total);
-        comm_allreduce_float(&reducer->comm, reducer->grad[0], total);
-    } else if (reducer->comm.size > 1) {
-        for (size_t offset = 0; offset < total; offset += PIECE) {
-            size_t count = total - offset < PIECE ? total - offset : PIECE;
-            if (reducer->butterfly)
-                butterfly(reducer, reducer->grad[0] + offset, count);
-            else
-                exchange_slices(reducer, offset, count);
-        }
+            add(data[0] + begin, data[i] + begin, end - begin);
+        comm_allreduce_float(&reducer->comm, data[0] + begin, end - begin);
+        return;
     }
+    for (size_t offset = begin; offset < end; offset += PIECE) {
+        size_t count = end - offset < PIECE ? end - offset : PIECE;
+        if (reducer->butterfly)
+            butterfly(reducer, data[0] + offset, count);
+        else
+            exchange_slices(reducer, data, offset, count);
+    }
+}
+
+/* Touched rows first, then all behind encoder.weight. */
+static void sum_sparse(struct reducer *reducer)
+{
+    const struct param *encoder = &reducer->table->param[0];
+    size_t count = 0;
+    comm_unite_bits(&reducer->comm, reducer->touched, reducer->words);
+    for (int i = 0; i < reducer->nodes; i++)
+        count = move_touched(reducer, reducer->grad[i], reducer->compact[i], false);
+    sum_range(reducer, reducer->compact, 0, count * (size_t)encoder->shape[1]);
+    (void)move_touched(reducer, reducer->grad[0], reducer->compact[0], true);
+    sum_range(reducer, reducer->grad, reducer->table->param[1].grad_offset, reducer->table->grad_total);
+    reducer->summed =
+        count * (size_t)encoder->shape[1] + reducer->table->grad_total - reducer->table->param[1].grad_offset;
+}
+
+struct param_gradient reducer_sum(struct reducer *reducer)
+{
+    bool alone = reducer->comm.size == 1;
+    reducer->summed = reducer->table->grad_total;
+    if (!alone && reducer->sparse_rows)
+        sum_sparse(reducer);
+    else if (!alone)
+        sum_range(reducer, reducer->grad, 0, reducer->table->grad_total);
+    if (reducer->sparse_rows)
+        find_active(reducer);
     param_fold_aliases(reducer->table, reducer->grad[0]);
-    return reducer->grad[0];
+    return (struct param_gradient){reducer->grad[0], reducer->active};
+}
+
+size_t reducer_summed(const struct reducer *reducer)
+{
+    return reducer->summed;
 }
 
 double reducer_norm2(const struct reducer *reducer, int threads)
 {
     const float *grad = reducer->grad[0];
     size_t total = reducer->table->total;
+    size_t blocks = param_blocks(reducer->table);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t b = 0; b < reducer->blocks; b++) {
-        size_t begin = b * NORM_BLOCK, end = begin + NORM_BLOCK < total ? begin + NORM_BLOCK : total;
+    for (size_t b = 0; b < blocks; b++) {
+        reducer->block[b] = 0;
+        if (reducer->active && !reducer->active[b])
+            continue;
+        size_t begin = b * PARAM_BLOCK, end = begin + PARAM_BLOCK < total ? begin + PARAM_BLOCK : total;
         double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
         for (size_t i = begin; i < end; i += 8)
             for (int j = 0; j < 8; j++)
@@ -271,7 +394,7 @@ double reducer_norm2(const struct reducer *reducer, int threads)
             ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
     }
     double sum = 0;
-    for (size_t b = 0; b < reducer->blocks; b++)
+    for (size_t b = 0; b < blocks; b++)
         sum += reducer->block[b];
     return sum;
 }

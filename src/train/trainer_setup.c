@@ -257,6 +257,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         .threads = trainer->placement.threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
+        .sparse = model_sparse_rows(&trainer->shape, config->batch, config->bptt) > 0,
         .seed = config->seed,
     };
     if (!status)
@@ -273,8 +274,9 @@ enum status trainer_build(struct trainer *trainer, struct error *e)
     const struct trainer_config *config = trainer->config;
     int rank = trainer->comm->rank, ranks = trainer->comm->size;
     param_table_build(&trainer->shape, &trainer->table);
-    enum status status =
-        reducer_create(trainer->comm, &trainer->table, trainer->groups, config->reduction, &trainer->reducer, e);
+    int sparse_rows = model_sparse_rows(&trainer->shape, config->batch, config->bptt);
+    enum status status = reducer_create(trainer->comm, &trainer->table, trainer->groups, config->reduction, sparse_rows,
+                                        &trainer->reducer, e);
     if (status)
         return status;
     trainer->group_begin = lane_rank_begin(trainer->groups, ranks, rank);

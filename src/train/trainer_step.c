@@ -68,7 +68,7 @@ static bool update(struct trainer *trainer, int64_t tokens)
 {
     const struct trainer_config *config = trainer->config;
     trainer_beat(trainer, "reduction");
-    const float *grad = reducer_sum(trainer->reducer);
+    struct param_gradient grad = reducer_sum(trainer->reducer);
     double norm2 = reducer_norm2(trainer->reducer, trainer->placement.threads);
     if (config->reduction == REDUCTION_FAST) /* MPI does not promise the same bits everywhere */
         comm_broadcast(trainer->comm, &norm2, sizeof norm2, 0);
@@ -124,6 +124,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         float *const *node_grads;
         (void)reducer_nodes(trainer->reducer, &node_grads);
         model_train(trainer->model, &window, progress->step, node_grads, &loss);
+        reducer_mark(trainer->reducer, window.input, (size_t)window.T * (size_t)window.lanes);
     }
     trainer_beat(trainer, "exchange of losses");
     double sum = exchange_losses(trainer, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);

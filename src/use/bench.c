@@ -22,8 +22,6 @@
 #define WARM_UP_SECONDS 0.4
 #define WARM_UP_MIN 2
 
-#define ZIPF_OFFSET 0.1
-
 /* What one rank measured in one repetition. */
 struct sample {
     double seconds; /* per step */
@@ -65,7 +63,8 @@ const char *bench_phase_name(enum bench_phase phase)
 uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane)
 {
     double u = rng_uniform_float(rng_philox(seed, RNG_BENCH, position, lane, 0, 0).word[0]);
-    double token = ZIPF_OFFSET * (pow(1 + V / ZIPF_OFFSET, u) - 1); /* inverse of the sum of 1 / (v + offset) */
+    double token =
+        BENCH_ZIPF_OFFSET * (pow(1 + V / BENCH_ZIPF_OFFSET, u) - 1); /* inverse of the sum of 1 / (v + offset) */
     return token < V - 1 ? (uint32_t)token : (uint32_t)(V - 1);
 }
 
@@ -106,6 +105,7 @@ static enum status create_own(struct bench *bench, struct error *e)
         .threads = config->threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
+        .sparse = model_sparse_rows(&config->model, config->batch, config->bptt) > 0,
         .seed = config->seed,
     };
     bench->values = mem_alloc(bench->table.total, sizeof(float), "parameters", e);
@@ -153,7 +153,8 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
     bench->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
     bench->lane0 = lane_group_begin(config->batch, config->groups, bench->group_begin);
     bench->lanes = lane_group_begin(config->batch, config->groups, bench->group_end) - bench->lane0;
-    status = reducer_create(bench->comm, &bench->table, config->groups, config->reduction, &bench->reducer, e);
+    status = reducer_create(bench->comm, &bench->table, config->groups, config->reduction,
+                            model_sparse_rows(&config->model, config->batch, config->bptt), &bench->reducer, e);
     if (status)
         return status;
     return comm_agree(bench->comm, create_own(bench, e), e);
@@ -176,7 +177,7 @@ static void release(struct bench *bench)
 /* ---- the step ---- */
 
 /* Gradient and mean loss over all ranks. Collective. */
-static const float *reduce(struct bench *bench, const struct model_loss *loss)
+static struct param_gradient reduce(struct bench *bench, const struct model_loss *loss)
 {
     comm_allgatherv(bench->comm, loss->group, bench->group_loss, bench->loss_bytes, bench->loss_offset);
     bench->last_loss = lane_tree_sum(bench->group_loss, bench->config.groups) / (double)bench->targets;
@@ -185,7 +186,7 @@ static const float *reduce(struct bench *bench, const struct model_loss *loss)
     return reducer_sum(bench->reducer);
 }
 
-static void update(struct bench *bench, const float *grad)
+static void update(struct bench *bench, struct param_gradient grad)
 {
     const struct bench_config *config = &bench->config;
     double scale = 1 / (double)bench->targets, norm = sqrt(reducer_norm2(bench->reducer, config->threads)) * scale;
@@ -216,8 +217,9 @@ static void run_step(struct bench *bench)
     (void)reducer_nodes(bench->reducer, &grads);
     model_pack(bench->model);
     model_train(bench->model, &window, bench->step, grads, &loss);
+    reducer_mark(bench->reducer, input, window_tokens);
     double trained = omp_get_wtime();
-    const float *grad = reduce(bench, &loss);
+    struct param_gradient grad = reduce(bench, &loss);
     double reduced = omp_get_wtime();
     update(bench, grad);
     bench->reduction += reduced - trained;
@@ -402,7 +404,11 @@ static enum status measure_network(struct bench *bench, const struct bench_resul
     struct network_subject subject = {
         .mine = {.lanes = bench->lanes},
         .reducer = bench->reducer,
-        .traffic = {bench->comm->size, config->groups, config->reduction, bench->table.grad_total},
+        .groups = config->groups,
+        .reduction = config->reduction,
+        .grad_total = bench->table.grad_total,
+        .tokens = bench->tokens,
+        .token_count = (size_t)config->bptt * (size_t)bench->lanes,
         .add_rate = result->add_rate,
     };
     double computing[REPETITIONS], sgemm = INFINITY, n = BENCH_SGEMM;

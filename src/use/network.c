@@ -149,18 +149,20 @@ static double time_sum(const struct comm *comm, struct reducer *reducer)
 }
 
 /* Collective. */
-static void measure_sum(const struct comm *comm, struct reducer *reducer, size_t floats, struct network_sum *sum)
+static void measure_sum(const struct comm *comm, const struct network_subject *subject, struct network_sum *sum)
 {
+    struct reducer *reducer = subject->reducer;
     float *const *grads;
     int nodes = reducer_nodes(reducer, &grads);
     for (int i = 0; i < nodes; i++)
-        memset(grads[i], 0, floats * sizeof(float)); /* sums of sums of gradients would overflow */
+        memset(grads[i], 0, subject->grad_total * sizeof(float)); /* sums of sums of gradients would overflow */
+    reducer_mark(reducer, subject->tokens, subject->token_count);
     double seconds[MOST];
     (void)time_sum(comm, reducer);
     int count = repetitions(SUM_SECONDS, time_sum(comm, reducer), LEAST); /* the same on all ranks */
     for (int i = 0; i < count; i++)
         seconds[i] = time_sum(comm, reducer);
-    sum->bytes = floats * sizeof(float);
+    sum->bytes = reducer_summed(reducer) * sizeof(float);
     sum->seconds = median(seconds, count);
     sum->seconds_min = seconds[0];
 }
@@ -194,13 +196,15 @@ enum status network_measure(const struct comm *comm, const struct network_subjec
         (void)network_list_pairs(comm->size, report->pair, round);
         measure_pairs(comm, report, round, buffer);
         report->add_rate = subject->add_rate;
-        measure_sum(comm, subject->reducer, subject->traffic.floats, &report->sum);
+        measure_sum(comm, subject, &report->sum);
         status = comm_agree(comm, network_judge(report, e), e);
     }
     if (!status) {
         struct network network = network_of_report(report);
-        report->sum.model_seconds = network_sum_seconds(&network, &subject->traffic);
-        report->sum.bound_seconds = network_bound_seconds(&network, &subject->traffic);
+        struct reducer_traffic traffic = {comm->size, subject->groups, subject->reduction,
+                                          reducer_summed(subject->reducer)};
+        report->sum.model_seconds = network_sum_seconds(&network, &traffic);
+        report->sum.bound_seconds = network_bound_seconds(&network, &traffic);
     }
     mem_free(round);
     mem_free(buffer);

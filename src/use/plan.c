@@ -1,19 +1,19 @@
 #include "unroll/use/plan.h"
 
+#include <math.h>
+
 #include "unroll/base/lane_tree.h"
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 #include "unroll/train/reducer_traffic.h"
+#include "unroll/use/bench.h"
 
 /* The resident set before anything is computed: program and libraries, the heap they fill while they start, and with
  * more than one rank what MPI maps to talk to the others. Measured with Open MPI 4.1, HDF5 1.10 and BLIS 0.9. */
 #define PROCESS_ALONE ((size_t)14 << 20)
 #define PROCESS_MPI ((size_t)25 << 20)
 #define PROCESS_THREAD ((size_t)64 << 10) /* the part of a thread's stack that is used */
-
-/* Floats whose squares the reducer sums in one chain (train/reducer.c); a test holds this and its allocations together. */
-#define REDUCER_NORM_BLOCK 4096
 
 #define NEARLY_EQUAL 0.02 /* of two splits' busy shares */
 
@@ -49,10 +49,38 @@ static struct layout layout_of(const struct plan_config *config)
     return layout;
 }
 
-/* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
-static size_t wire_bytes(const struct plan_config *config, const struct layout *layout, const struct param_table *table)
+/* Distinct tokens among `draws` of bench_token. */
+static double distinct_tokens(int V, int draws)
 {
-    double ranks = config->ranks, gradient = (double)table->grad_total * sizeof(float);
+    double sum = 0;
+    for (int v = 0; v < V; v++) {
+        double p = log1p(1 / (v + BENCH_ZIPF_OFFSET)) / log1p(V / BENCH_ZIPF_OFFSET);
+        sum += -expm1(draws * log1p(-p));
+    }
+    return sum;
+}
+
+size_t plan_summed_floats(const struct model_config *model, int batch, int bptt)
+{
+    struct param_table table;
+    param_table_build(model, &table);
+    int rows = model_sparse_rows(model, batch, bptt);
+    if (!rows)
+        return table.grad_total;
+    size_t touched = (size_t)ceil(distinct_tokens(model->vocab, rows)) * (size_t)model->embedding;
+    return table.grad_total - table.param[1].grad_offset + touched;
+}
+
+static int sparse_rows(const struct plan_config *config)
+{
+    return model_sparse_rows(&config->model, config->batch, config->bptt);
+}
+
+/* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
+static size_t wire_bytes(const struct plan_config *config, const struct layout *layout)
+{
+    double ranks = config->ranks;
+    double gradient = (double)plan_summed_floats(&config->model, config->batch, config->bptt) * sizeof(float);
     int nodes = config->reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
     return (size_t)((nodes + 1) * gradient * (ranks - 1) / ranks);
 }
@@ -64,7 +92,13 @@ static size_t reducer_bytes(const struct plan_config *config, const struct layou
 {
     size_t ranks = (size_t)config->ranks;
     size_t bytes = ranks * LANE_NODES_MAX * sizeof(struct lane_node) + (ranks + 1) * sizeof(int) +
-                   (table->total + REDUCER_NORM_BLOCK - 1) / REDUCER_NORM_BLOCK * sizeof(double);
+                   param_blocks(table) * sizeof(double);
+    if (sparse_rows(config)) {
+        size_t row = (size_t)table->param[0].shape[1] * sizeof(float),
+               compact = ranks > 1 ? node_count(config, rank) : 0;
+        bytes += param_blocks(table) + ((size_t)config->model.vocab + 63) / 64 * sizeof(uint64_t) +
+                 compact * (size_t)sparse_rows(config) * row;
+    }
     if (ranks == 1 || config->reduction == REDUCTION_FAST)
         return bytes;
     if (layout->butterfly)
@@ -174,7 +208,7 @@ enum status plan_build(const struct plan_config *config, struct plan *plan, stru
     plan->tokens_per_step = (int64_t)config->batch * config->bptt;
     plan->flops_per_token = plan_flops_per_token(&plan->table);
     struct layout layout = layout_of(config);
-    plan->wire_bytes = wire_bytes(config, &layout, &plan->table);
+    plan->wire_bytes = wire_bytes(config, &layout);
     rank_memory(config, &layout, &plan->table, 0, &plan->first);
     for (int rank = 0; rank < config->ranks; rank++) {
         struct plan_memory memory = plan->first;

@@ -74,8 +74,6 @@ static int next_ranks(int ranks, int per_node, int nodes)
 int predict_rows(const struct predict_config *config, bool strong, struct predict_row rows[PREDICT_ROWS_MAX])
 {
     const struct predict_setting *setting = &config->setting;
-    struct param_table table;
-    param_table_build(&setting->model, &table);
     int count = 0, per_node = config->network.ranks_per_node;
     int batch = strong ? config->batch : config->first_lanes;
     int groups = config->groups && strong ? config->groups : lane_groups_default(batch, setting->bptt);
@@ -85,7 +83,7 @@ int predict_rows(const struct predict_config *config, bool strong, struct predic
         int times = strong ? 1 : ranks;
         struct predict_row *row = &rows[count++];
         *row = (struct predict_row){.ranks = ranks, .nodes = ceil_share(ranks, per_node), .batch = times * batch};
-        predict(config, table.grad_total, times * groups, row);
+        predict(config, plan_summed_floats(&setting->model, row->batch, setting->bptt), times * groups, row);
         row->efficiency = row->tokens_per_second / (rows[0].tokens_per_second * ranks);
     }
     return count;

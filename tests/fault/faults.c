@@ -118,12 +118,12 @@ void __wrap_comm_alltoallv(const struct comm *comm, const void *send, const size
     __real_comm_alltoallv(comm, send, send_bytes, send_offset, receive, receive_bytes, receive_offset);
 }
 
-void __real_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
-                             int threads);
-void __wrap_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
-                             int threads);
-void __wrap_optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
-                             int threads)
+void __real_optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale,
+                             double lr, int threads);
+void __wrap_optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale,
+                             double lr, int threads);
+void __wrap_optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale,
+                             double lr, int threads)
 {
     strike("update");
     __real_optimizer_update(optimizer, values, grad, scale, lr, threads);

@@ -87,7 +87,9 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
         .exact = reduction == REDUCTION_EXACT,
     };
     double begin = resident();
-    expect(reducer_create(world, &table, groups, reduction, &reducer, &e) == STATUS_OK, e.text, 0, 0);
+    expect(reducer_create(world, &table, groups, reduction, model_sparse_rows(&config.model, batch, config.bptt),
+                          &reducer, &e) == STATUS_OK,
+           e.text, 0, 0);
     compare("gradients and reducer", begin, plan.gradients + plan.reducer);
     begin = resident();
     expect(optimizer_create(&update, &table, &optimizer, &e) == STATUS_OK, e.text, 0, 0);

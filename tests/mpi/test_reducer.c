@@ -27,7 +27,7 @@ static int check(const struct comm *comm, const struct param_table *table, int g
 {
     struct error e = {0};
     struct reducer *reducer;
-    enum status status = reducer_create(comm, table, groups, REDUCTION_EXACT, &reducer, &e);
+    enum status status = reducer_create(comm, table, groups, REDUCTION_EXACT, 0, &reducer, &e);
     if (comm->size > groups) {
         if (status != STATUS_CONFIG || !strstr(e.text, "use at most"))
             return fprintf(stderr, "%d ranks on %d groups: status %d '%s'\n", comm->size, groups, status, e.text), 1;
@@ -45,7 +45,7 @@ static int check(const struct comm *comm, const struct param_table *table, int g
     for (int n = 0; n < count; n++)
         for (size_t i = 0; i < table->grad_total; i++)
             grads[n][i] = tree_sum(nodes[n], i);
-    const float *sum = reducer_sum(reducer);
+    const float *sum = reducer_sum(reducer).values;
     int wrong = 0;
     double norm2 = 0;
     for (size_t i = 0; i < table->total; i++) {

@@ -77,7 +77,7 @@ static int check(const struct comm *comm, const struct param_table *table, int g
     struct reducer *reducer;
     struct reducer_traffic traffic = {comm->size, groups, REDUCTION_EXACT, table->grad_total};
     struct told told = {0};
-    if (reducer_create(comm, table, groups, REDUCTION_EXACT, &reducer, &e))
+    if (reducer_create(comm, table, groups, REDUCTION_EXACT, 0, &reducer, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
     sent = gathered = (struct count){0};
     (void)reducer_sum(reducer);
@@ -103,7 +103,8 @@ static int check_plan(const struct comm *comm, int ranks, int groups)
     struct plan plan;
     if (plan_build(&config, &plan, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
-    struct reducer_traffic traffic = {ranks, groups, REDUCTION_EXACT, plan.table.grad_total};
+    struct reducer_traffic traffic = {ranks, groups, REDUCTION_EXACT,
+                                      plan_summed_floats(&config.model, groups, config.bptt)};
     struct told told = {0};
     reducer_traffic_each(&traffic, hear, &told);
     double bytes = (double)(told.sent.bytes + told.gathered.bytes), planned = (double)plan.wire_bytes;

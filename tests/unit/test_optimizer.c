@@ -103,7 +103,7 @@ static void end(struct fixture *f)
 static void update(struct fixture *f, uint32_t t, int threads)
 {
     fill(&f->table, t, 3, f->grad);
-    optimizer_update(f->optimizer, f->values, f->grad, SCALE, LR, threads);
+    optimizer_update(f->optimizer, f->values, (struct param_gradient){f->grad, NULL}, SCALE, LR, threads);
 }
 
 static void test_formulas(void **state)
@@ -155,6 +155,39 @@ static void test_threads_do_not_matter(void **state)
     }
 }
 
+/* Blocks that are known to hold no gradient: passed over or not, the result is the same bits. */
+static void test_zero_blocks_change_nothing(void **state)
+{
+    (void)state;
+    for (int kind = OPT_SGD; kind <= OPT_ADAMW; kind++)
+        for (int decay = 0; decay < 2; decay++) {
+            struct optimizer_config config = config_of((enum optimizer_kind)kind, 0.1 * decay);
+            struct fixture all, some;
+            begin(&all, &config);
+            begin(&some, &config);
+            size_t blocks = param_blocks(&all.table);
+            assert_true(blocks > 2);
+            for (uint32_t t = 1; t <= 4; t++) {
+                unsigned char active[64] = {0};
+                fill(&all.table, t, 3, all.grad);
+                for (size_t block = 0; block < blocks; block++) {
+                    active[block] = (block + t) % 3 == 0;
+                    size_t begin = block * PARAM_BLOCK, rest = all.table.total - begin;
+                    if (!active[block])
+                        memset(all.grad + begin, 0, sizeof(float) * (rest < PARAM_BLOCK ? rest : PARAM_BLOCK));
+                }
+                optimizer_update(all.optimizer, all.values, (struct param_gradient){all.grad, NULL}, SCALE, LR, 1);
+                optimizer_update(some.optimizer, some.values, (struct param_gradient){all.grad, active}, SCALE, LR, 2);
+            }
+            assert_memory_equal(all.values, some.values, all.table.total * sizeof(float));
+            for (int slot = 0; slot < all.optimizer->slots; slot++)
+                assert_memory_equal(all.optimizer->slot[slot], some.optimizer->slot[slot],
+                                    all.table.total * sizeof(float));
+            end(&all);
+            end(&some);
+        }
+}
+
 static void test_padding_stays_zero(void **state)
 {
     (void)state;
@@ -189,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formulas),
         cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_zero_blocks_change_nothing),
         cmocka_unit_test(test_padding_stays_zero),
         cmocka_unit_test(test_names),
     };

@@ -396,7 +396,7 @@ static void training_matches(const char *name, const char *optimizer_kind, bool 
         struct window window = window_of(&f, &tokens, step, step == 0);
         losses[step] = source_gradient(&f, &source, &window, step, grad);
         double factor = clip_factor(&f.table, grad, clip, &norms[step]);
-        optimizer_update(optimizer, f.values, grad, (float)factor, lr, 1);
+        optimizer_update(optimizer, f.values, (struct param_gradient){grad, NULL}, (float)factor, lr, 1);
     }
     double *expected = take((size_t)steps, sizeof *expected);
     read_doubles(&f, optimizer_kind, "loss", steps, expected);

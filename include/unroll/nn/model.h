@@ -29,6 +29,7 @@ struct model_shape {
     bool train;                 /* allocate what the backward pass needs */
     bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
+    bool sparse;   /* of encoder.weight's gradient only the rows of the window's tokens are written (see below) */
     uint64_t seed; /* of the dropout masks */
 };
 
@@ -50,13 +51,19 @@ struct model_loss {
     const float *row;       /* [T][lanes] -log p(target) of each position, 0 where there is no target */
 };
 
+/* The most rows of encoder.weight that a window of all lanes can touch, where they are so few that it is worth summing
+ * and updating those rows alone (shape.sparse, train/reducer.h); else 0. Never with tied weights, whose gradients have
+ * no rows of zeros. */
+int model_sparse_rows(const struct model_config *config, int batch, int bptt);
+
 /* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are applied
  * and everything the backward pass needs is kept (only for shape.train); with step < 0 no dropout: evaluation. */
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss);
 
 /* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every parameter,
  * one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_nodes(groups, group_begin, group_end)),
- * overwritten. The carried state advances. The caller divides by the global token count. */
+ * overwritten; with shape.sparse the caller keeps those rows of encoder.weight zero whose tokens the window does not
+ * have. The carried state advances. The caller divides by the global token count. */
 void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
                  struct model_loss *loss);
 

@@ -60,6 +60,19 @@ struct param_table {
     size_t elements;   /* trainable numbers: the sum of counts without aliases */
 };
 
+/* What is walked at once by the gradient's norm and by the optimizer. */
+#define PARAM_BLOCK 4096 /* floats */
+static inline size_t param_blocks(const struct param_table *table)
+{
+    return (table->total + PARAM_BLOCK - 1) / PARAM_BLOCK;
+}
+
+/* The gradient of all parameters, [total], and which of its blocks need to be looked at. */
+struct param_gradient {
+    const float *values;
+    const unsigned char *active; /* [param_blocks] 0: all zeros; NULL: no block is known to be */
+};
+
 /* The table of a checked configuration. */
 void param_table_build(const struct model_config *config, struct param_table *table);
 int param_find(const struct param_table *table, const char *name); /* index, -1 if unknown */

@@ -41,6 +41,8 @@ void comm_barrier_asleep(const struct comm *comm);
 void comm_broadcast(const struct comm *comm, void *data, size_t bytes, int root);
 int64_t comm_sum(const struct comm *comm, int64_t value);
 int64_t comm_max(const struct comm *comm, int64_t value);
+/* In place: bits set on any rank are set on all. */
+void comm_unite_bits(const struct comm *comm, uint64_t *words, size_t count);
 /* Every rank's `bytes` (equal on all) one after another in rank order into `all`, on every rank. */
 void comm_allgather(const struct comm *comm, const void *mine, size_t bytes, void *all);
 /* Rank r's bytes[r] bytes at `all + offset[r]`; on every rank, or on `root` only (`all` may be NULL elsewhere). */

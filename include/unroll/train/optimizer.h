@@ -39,8 +39,9 @@ enum status optimizer_create(const struct optimizer_config *config, const struct
                              struct optimizer **out, struct error *e);
 void optimizer_free(struct optimizer *optimizer);
 
-/* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. */
-void optimizer_update(struct optimizer *optimizer, float *values, const float *grad, float scale, double lr,
+/* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. Blocks whose
+ * gradient is zero are passed over by the rules that then change nothing: sgd and adagrad without weight decay. */
+void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads);
 
 #endif

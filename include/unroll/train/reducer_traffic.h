@@ -29,7 +29,7 @@ struct traffic_round {
 struct reducer_traffic {
     int ranks, groups;
     enum reduction reduction;
-    size_t floats; /* of the gradient: param_table.grad_total */
+    size_t floats; /* that are summed: param_table.grad_total, or fewer with sparse rows (reducer_summed) */
 };
 
 /* Visits all rounds, in no particular order. Nothing to do for one rank. */

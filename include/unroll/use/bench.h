@@ -68,6 +68,7 @@ struct bench_result {
 /* The token at a position of a lane: a function of (seed, position, lane) alone, in [0, V). Token v is drawn with a
  * probability that falls as 1 / (v + 0.1), after Zipf's law: with V = 10,000 a window then has as many distinct tokens as
  * one of War and Peace has (340 of 700, 1,350 of 4,096; the book: 338 and 1,290). */
+#define BENCH_ZIPF_OFFSET 0.1
 uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane);
 
 /* Collective. All ranks get the same result. STATUS_CONFIG for what `train` would refuse, STATUS_OS if memory is short,

@@ -87,10 +87,14 @@ struct network_report {
 
 /* What to measure with. */
 struct network_subject {
-    struct network_rank mine;       /* what this rank says of itself */
-    struct reducer *reducer;        /* its gradients are cleared */
-    struct reducer_traffic traffic; /* of that reducer */
-    double add_rate;                /* by network_add_rate; the same on all ranks */
+    struct network_rank mine; /* what this rank says of itself */
+    struct reducer *reducer;  /* its gradients are cleared */
+    int groups;               /* of the reducer, as are the next two */
+    enum reduction reduction;
+    size_t grad_total;
+    const uint32_t *tokens; /* [token_count] of one window of this rank: its sparse rows are summed */
+    size_t token_count;
+    double add_rate; /* by network_add_rate; the same on all ranks */
 };
 
 /* Collective. Fills `report` on all ranks. Release with network_release, also after a failure. */

@@ -53,6 +53,11 @@ struct plan {
 /* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
 double plan_flops_per_token(const struct param_table *table);
 
+/* Floats that are summed over ranks in a step: the gradient's, without the rows of encoder.weight that a window of all lanes
+ * is not expected to touch where those are passed over (nn/model.h, model_sparse_rows): its tokens are taken to occur as
+ * bench draws them. */
+size_t plan_summed_floats(const struct model_config *model, int batch, int bptt);
+
 /* STATUS_CONFIG, saying what would do, for what `train` would refuse: a wrong model, more lane groups than lanes, more
  * ranks than groups, a window too large. STATUS_OS if it could not be addressed. */
 enum status plan_build(const struct plan_config *config, struct plan *plan, struct error *e);
