@@ -4,7 +4,7 @@
  *
  *     onednn_lstm H BATCH BPTT SECONDS        threads by OMP_NUM_THREADS
  *
- * Prints milliseconds for each window: the median of five repetitions. */
+ * Prints milliseconds for each window: the median of repetitions. */
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -111,8 +111,9 @@ int main(int argc, char **argv)
         stream.wait();
         return (seconds_now() - begin) / windows;
     };
-    time(2);
-    const int repetitions = 5, windows = std::max(1, static_cast<int>(wanted / repetitions / time(2)));
+    time(1);
+    const double once = time(1);
+    const int repetitions = once > wanted ? 3 : 5, windows = std::max(1, static_cast<int>(wanted / repetitions / once));
     std::vector<double> times;
     for (int i = 0; i < repetitions; i++)
         times.push_back(time(windows));
