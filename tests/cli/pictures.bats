@@ -1,0 +1,204 @@
+#!/usr/bin/env bats
+# tools/report and tools/plot: what they make of real runs, of runs that still go on or were damaged, and what they refuse.
+# How the page looks in a browser is tested in test_page.py.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    make_corpus c
+    common=(--corpus c.h5 --hidden 12 --batch 8 --bptt 10 --threads 1 --log-every 5 --eval-every 20 --checkpoint-every 20 --keep 9)
+    on 2 "$UNROLL" train "${common[@]}" --run one --cell gru --max-steps 60 2>/dev/null
+    on 1 "$UNROLL" train "${common[@]}" --run two --cell rnn-tanh --lr 0.01 --max-steps 80 2>/dev/null
+    printf 'cell,layer,quantity,lag,norm\n' >flow.csv
+    for lag in 0 1 2 3 4 5 6 7; do
+        printf 'gru,0,h,%d,%s\nlstm,0,h,%d,%s\nlstm,0,c,%d,%s\n' $lag 1e-$lag $lag 0.$((9 - lag)) $lag 0.$((9 - lag))
+    done >>flow.csv
+}
+
+setup() {
+    tools="$BATS_TEST_DIRNAME/../../tools"
+    command -v gnuplot >/dev/null || skip "no gnuplot"
+    cd "$BATS_TEST_TMPDIR"
+    cp -r "$BATS_FILE_TMPDIR"/{one,two,c.h5,flow.csv} .
+}
+
+# refused STATUS TEXT COMMAND...: one line says why, and there is no output file.
+refused() {
+    local wanted=$1 text=$2
+    shift 2
+    run --separate-stderr "$@"
+    echo "$* -> $status: $stderr"
+    [ "$status" -eq "$wanted" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "$stderr" == "unroll: "*"$text"* ]]
+    [ ! -e out.html ] && [ ! -e out.svg ]
+}
+
+@test "the report shows every run, its curves, samples and options, and needs nothing else" {
+    cp flow.csv two/
+    run -0 --separate-stderr "$tools/report" one two -o out.html --samples 2 --length 60
+    echo "$stderr"
+    [ -z "$output$stderr" ]
+    for title in Loss Perplexity "Validation perplexity over time" "Learning rate" "Gradient norm" Speed "Time of a step" \
+        "Gradient by time lag of two" "Weights of one" "Weights of two"; do
+        grep -q "<h3>$title <small>" out.html
+    done
+    [ "$(grep -c '<summary>Step ' out.html)" -eq 4 ]
+    grep -q '<summary>Step 20<small>validation perplexity' out.html
+    grep -q '<summary>Step 80<small>validation perplexity' out.html
+    text=$("$UNROLL" sample --model two/checkpoints/step-00000080.h5 --length 60 --temperature 0.8 --seed 1 --threads 1 | head -n 1)
+    grep -qF "$(/usr/bin/python3 -c 'import html, sys; print(html.escape(sys.argv[1]))' "$text")" out.html
+    grep -q '<tr class="differs"><th>cell</th><td>gru</td><td>rnn-tanh</td></tr>' out.html
+    grep -q '<th>ranks × threads</th><td>2 × 1</td><td>1 × 1</td>' out.html
+    run grep -cE 'https?:|src=|url\(|<link|@import' out.html
+    [ "$output" -eq 0 ]
+}
+
+@test "the numbers in the report are those of the run" {
+    run -0 "$tools/report" one -o out.html --samples 0
+    /usr/bin/python3 - <<'EOF'
+import json, math, re
+page = open("out.html").read()
+valid = [l for l in map(json.loads, open("one/metrics.jsonl")) if l["type"] == "valid"]
+best = min(l["loss"] for l in valid)
+assert "<th>best validation perplexity</th><td>%.4g</td>" % math.exp(best) in page, best
+# The loss picture's dots stand where the axes say: back from the places to the numbers.
+svg = re.search(r'aria-label="Loss, nats per token, against step" data-x="0 (\S+) (\S+)" data-y="0 (\S+) (\S+)" data-box="(\d+) '
+                r'(\d+) (\d+) (\d+)">(.*?)</svg>', page, re.S)
+x0, x1, y0, y1, left, right, top, bottom = map(float, svg.groups()[:8])
+dots = re.findall(r'class="dot s0" cx="(\S+)" cy="(\S+)"', svg.group(9))
+assert len(dots) == len(valid), dots
+for (cx, cy), line in zip(dots, valid):
+    x = x0 + (float(cx) - left) / (right - left) * (x1 - x0)
+    y = y0 + (bottom - float(cy)) / (bottom - top) * (y1 - y0)
+    assert abs(x - line["step"]) < 0.005 * (x1 - x0) and abs(y - line["loss"]) < 0.005 * (y1 - y0), (x, y, line)
+EOF
+}
+
+@test "every picture comes as SVG and as PNG" {
+    for what in loss perplexity lr gradnorm speed time phases; do
+        "$tools/plot" $what one two -o $what.svg
+        /usr/bin/python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' $what.svg
+        grep -q '>one<' $what.svg
+        grep -q '>two<' $what.svg
+        run grep -ci gnuplot\< $what.svg
+        [ "$output" -eq 0 ]
+    done
+    "$tools/plot" gradflow flow.csv -o flow.svg
+    for name in gru 'lstm h' 'lstm c'; do
+        grep -q ">$name<" flow.svg
+    done
+    "$tools/plot" loss one -o loss.png
+    [ "$(head -c 4 loss.png | tail -c 3)" = PNG ]
+    [ "$(echo ./*.tmp)" = './*.tmp' ]
+}
+
+@test "gradient norms of the same cell in two files are told apart, and come from HDF5 too" {
+    grep -v ,c, flow.csv >other.csv
+    "$tools/plot" gradflow flow.csv other.csv -o out.svg
+    grep -q '(flow.csv)<' out.svg
+    grep -q '(other.csv)<' out.svg
+    /usr/bin/python3 -c 'import h5py' 2>/dev/null || skip "no h5py"
+    /usr/bin/python3 - <<'EOF'
+import h5py
+with h5py.File("flow.h5", "w") as f:
+    f.attrs["format"] = "unroll-gradflow"
+    f["gru/h_l0"] = [10.0 ** -k for k in range(8)]
+    f["gru/h_l1"] = [9.0 ** -k for k in range(8)]
+EOF
+    "$tools/plot" gradflow flow.h5 -o flow.svg
+    grep -q '>gru, layer 1<' flow.svg
+    mv flow.h5 one/
+    run -0 "$tools/report" one -o page.html --samples 0
+    grep -q 'Gradient by time lag' page.html
+}
+
+@test "a run that still goes on, was damaged, or lacks files is shown as far as it goes" {
+    head -c 1000 one/metrics.jsonl >cut && mv cut one/metrics.jsonl # ends inside a line, as while it is written
+    rm one/timing.jsonl one/config.ini
+    run -0 --separate-stderr "$tools/report" one -o page.html --samples 1 --length 10
+    echo "$stderr"
+    [ -z "$stderr" ]
+    grep -q 'not finished' page.html
+    run grep -c 'Time of a step' page.html
+    [ "$output" -eq 0 ]
+
+    sed -i '3s/.*/{"type": "train", "loss/; 5s/.*/[1]/' two/metrics.jsonl
+    printf 'no checkpoint' >two/checkpoints/step-00000040.h5
+    run -0 --separate-stderr "$tools/report" two -o page.html --samples 9 --length 10
+    echo "$stderr"
+    [[ "$stderr" == *"line 3 of 'two/metrics.jsonl' is no line of a run, nor are 1 others; left out"* ]]
+    [[ "$stderr" == *"no sample of 'two/checkpoints/step-00000040.h5'"* ]]
+    [ "$(grep -c '<summary>Step ' page.html)" -eq 3 ]
+
+    run -0 --separate-stderr "$tools/report" two -o page.html --unroll no/such/program
+    [[ "$stderr" == *"cannot run 'no/such/program'"*"run 'make'"* ]]
+}
+
+@test "numbers that are none leave gaps, and spikes stay visible in long runs" {
+    /usr/bin/python3 - <<'EOF'
+import json, os
+os.mkdir("long")
+with open("long/metrics.jsonl", "w") as f:
+    for step in range(1, 20001):
+        line = {"type": "train", "step": step, "loss": 3.0, "grad_norm": 77.0 if step == 12345 else 1.0, "lr": 0.1}
+        if step % 100 == 0:
+            line["loss"] = None
+            line["lr"] = "high"
+        f.write(json.dumps(line) + "\n")
+        if step % 5000 == 0:
+            f.write(json.dumps({"type": "skip", "step": step, "not_finite": "loss"}) + "\n")
+EOF
+    "$tools/report" long -o page.html
+    grep -q 'Not finite, nothing updated: long: 4 steps skipped' page.html
+    [ "$(wc -c <page.html)" -lt 60000 ]
+    /usr/bin/python3 - <<'EOF'
+import re
+page = open("page.html").read()
+svg = re.search(r'aria-label="Gradient norm.*?</svg>', page, re.S).group(0)
+box = list(map(float, re.search(r'data-box="(\S+) (\S+) (\S+) (\S+)"', svg).groups()))
+heights = [float(pair.split(",")[1]) for pair in re.search(r'points="(.*?)"', svg).group(1).split()]
+assert min(heights) < box[2] + 0.1 * (box[3] - box[2]), (min(heights), box)
+EOF
+}
+
+@test "a run killed and resumed: what was done twice counts as time, not as steps" {
+    mkdir killed
+    cp one/metrics.jsonl killed/
+    cat >killed/timing.jsonl <<'EOF'
+{"type": "start", "step": 0, "ranks": 2, "threads": 1}
+{"type": "train", "step": 20, "seconds": 10, "tokens_per_second": 100, "phases": {"input_projection": 6}}
+{"type": "train", "step": 40, "seconds": 10, "tokens_per_second": 100, "phases": {"input_projection": 6}}
+{"type": "start", "step": 20, "ranks": 1, "threads": 1}
+{"type": "train", "step": 40, "seconds": 20, "tokens_per_second": 50, "phases": {"input_projection": 12}}
+{"type": "train", "step": 60, "seconds": 20, "tokens_per_second": 50, "phases": {"input_projection": 12}}
+EOF
+    "$tools/report" killed -o page.html
+    grep -q '<th>time in steps</th><td>0:01:00 (0:00:10 of them twice)</td>' page.html
+    grep -q '<th>ranks × threads</th><td>2 × 1, 1 × 1</td>' page.html
+    grep -q '<title>input projection: 500, 60 %</title>' page.html # 30 s in 60 steps
+}
+
+@test "mistakes are told with their fix" {
+    refused 66 "'none/metrics.jsonl'" "$tools/report" none -o out.html
+    mkdir empty && : >empty/metrics.jsonl
+    refused 65 "holds no steps yet" "$tools/report" empty -o out.html
+    refused 64 "named twice" "$tools/report" one ./one -o out.html
+    refused 64 "required: -o" "$tools/report" one
+    refused 73 "cannot write 'no/such/out.html'" "$tools/report" one -o no/such/out.html --samples 0
+    refused 64 "invalid choice: 'gain'" "$tools/plot" gain one -o out.svg
+    refused 64 "choose one of these" "$tools/plot" loss one -o out.pdf
+    refused 73 "cannot write 'no/such/out.svg'" "$tools/plot" loss one -o no/such/out.svg
+    refused 66 "cannot open 'none.csv'" "$tools/plot" gradflow none.csv -o out.svg
+    printf 'a,b\n1,2\n' >bad.csv
+    refused 65 "cell,layer,quantity,lag,norm" "$tools/plot" gradflow bad.csv -o out.svg
+    head -n 1 flow.csv >bad.csv
+    refused 65 "holds no gradient norms" "$tools/plot" gradflow bad.csv -o out.svg
+    rm two/timing.jsonl
+    refused 65 "nothing to draw" "$tools/plot" speed two -o out.svg
+    mkdir bin && ln -s /usr/bin/python3 /usr/bin/env bin/
+    refused 69 "install gnuplot-nox" env PATH="$PWD/bin" "$tools/plot" loss two -o out.svg
+}

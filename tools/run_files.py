@@ -1,0 +1,383 @@
+"""Reads what runs leave behind: run directories (metrics.jsonl, timing.jsonl, config.ini, checkpoints) and gradflow's files.
+
+Files may be those of a run that still goes on, was killed, or was damaged: a last line without its end is left out, a line
+that is no JSON object is left out with a warning, and a folder without any usable line is a Mistake.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import re
+import sys
+
+# The phases of a step in the order in which they are drawn, with their names for people.
+PHASES = [("input_projection", "input projection"), ("recurrent_forward", "recurrent forward"),
+          ("output_layer", "output layer"), ("recurrent_backward", "recurrent backward"),
+          ("weight_gradients", "weight gradients"), ("reduction", "reduction"), ("optimizer", "optimizer"),
+          ("other", "other")]
+
+
+class Arguments(argparse.ArgumentParser):
+    """A command line whose mistakes end with 64, as the program's do, and whose help keeps its lines."""
+
+    def __init__(self, description, example):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         epilog="example: " + example)
+
+    def error(self, message):
+        raise Mistake(64, "%s; see '%s --help'" % (message, self.prog))
+
+
+class Mistake(Exception):
+    """What the user can mend: an exit status and a message that names cause, object and fix."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def warn(message):
+    print("unroll: warning: " + message, file=sys.stderr)
+
+
+def run_main(main):
+    """The frame of every tool: a Mistake becomes a message and an exit status."""
+    try:
+        main()
+    except Mistake as mistake:
+        print("unroll: %s" % mistake, file=sys.stderr)
+        sys.exit(mistake.status)
+    except BrokenPipeError:
+        sys.exit(74)
+
+
+def write_text(path, text):
+    """The whole file or none: a temporary name, then a rename."""
+    temporary = path + ".tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Mistake(73, "cannot write '%s': %s; name another file with -o" % (path, error.strerror))
+
+
+def read_json(path):
+    """The JSON object of a file, or None after a warning: what one broken file holds is a gap, no failure."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except OSError as error:
+        warn("cannot read '%s': %s; left out" % (path, error.strerror))
+        return None
+    except ValueError:
+        warn("'%s' is not JSON; left out" % path)
+        return None
+    if not isinstance(value, dict):
+        warn("'%s' holds no JSON object; left out" % path)
+        return None
+    return value
+
+
+def read_lines(path):
+    """The JSON objects of a .jsonl file with a "type", in order."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().split(b"\n")
+    except OSError as error:
+        raise Mistake(66, "cannot open '%s': %s; name a run directory of 'unroll train'" % (path, error.strerror))
+    found, bad = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line.decode("utf-8"))
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and isinstance(value.get("type"), str):
+            found.append(value)
+        elif line.strip() and number < len(lines):  # the last one may be half written
+            bad.append(number)
+    if bad:
+        warn("line %d of '%s' is no line of a run%s; left out"
+             % (bad[0], path, "" if len(bad) == 1 else ", nor are %d others" % (len(bad) - 1)))
+    return found
+
+
+def number(value):
+    """A float, or None for whatever is not a finite number."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def points(lines, x, y):
+    """The pairs of two members, where both are numbers."""
+    pairs = [(number(line.get(x)), number(line.get(y))) for line in lines]
+    return [pair for pair in pairs if None not in pair]
+
+
+class Run:
+    """A run directory.
+
+    facts    the line that says what is trained      starts   lines of timing.jsonl, one for each job
+    train, valid, skips, gradflow, end               lines of metrics.jsonl; end is None while the run is not finished
+    timing   lines of timing.jsonl of the steps that count, each with "clock": seconds of all steps done until then, those
+             included that a crash undid and that were done again
+    redone   seconds of steps done twice             saved    lines about checkpoints written
+    config   [(section, [(name, value)])]
+    """
+
+    def __init__(self, path):
+        self.path = os.path.normpath(path)
+        self.name = os.path.basename(os.path.abspath(path))
+        lines = read_lines(os.path.join(path, "metrics.jsonl"))
+        by_type = {kind: [line for line in lines if line["type"] == kind]
+                   for kind in ("run", "train", "valid", "skip", "gradflow", "end")}
+        if not by_type["train"] and not by_type["valid"]:
+            raise Mistake(65, "'%s' holds no steps yet; wait for the first line of --log-every steps"
+                          % os.path.join(path, "metrics.jsonl"))
+        self.facts = (by_type["run"] or [{}])[0]
+        self.train, self.valid, self.skips = by_type["train"], by_type["valid"], by_type["skip"]
+        self.gradflow = by_type["gradflow"]
+        self.end = (by_type["end"] or [None])[-1]
+        self.config = read_config(os.path.join(path, "config.ini"))
+        self._read_timing()
+
+    def _read_timing(self):
+        path = os.path.join(self.path, "timing.jsonl")
+        self.starts, self.timing, self.saved, self.redone, clock = [], [], [], 0.0, 0.0
+        for line in read_lines(path) if os.path.exists(path) else []:
+            step, seconds = number(line.get("step")), number(line.get("seconds"))
+            if step is None:
+                continue
+            if line["type"] == "start":
+                undone = [old for old in self.timing if old["step"] > step]
+                self.redone += sum(old["seconds"] for old in undone)
+                self.timing = self.timing[:len(self.timing) - len(undone)]
+                self.saved = [old for old in self.saved if old["step"] <= step]
+                self.starts.append(line)
+            elif line["type"] == "train" and seconds is not None:
+                clock += seconds
+                self.timing.append(dict(line, clock=clock))
+            elif line["type"] == "checkpoint" and seconds is not None:
+                self.saved.append(line)
+
+    def clock_at(self, step):
+        """Seconds of training until a step, between two lines in proportion; None before and after what was timed."""
+        before = (0.0, 0.0)
+        for line in self.timing:
+            here = (float(line["step"]), line["clock"])
+            if here[0] >= step:
+                share = (step - before[0]) / (here[0] - before[0]) if here[0] > before[0] else 1.0
+                return before[1] + share * (here[1] - before[1])
+            before = here
+        return None
+
+    def time_to(self, perplexity):
+        """(seconds, step) at which validation first was at or below a perplexity, or None."""
+        for line in self.valid:
+            loss, step = number(line.get("loss")), number(line.get("step"))
+            if loss is not None and step is not None and loss <= math.log(perplexity):
+                seconds = self.clock_at(step)
+                return None if seconds is None else (seconds, int(step))
+        return None
+
+    def model(self):
+        """What is trained, in a few words."""
+        facts = self.facts
+        if not all(key in facts for key in ("cell", "layers", "hidden")):
+            return "?"
+        return "%s %s \N{MULTIPLICATION SIGN} %s" % (facts["cell"], facts["layers"], facts["hidden"])
+
+    def phase_seconds(self):
+        """Seconds of a step by phase over the whole run; what the phases of the model leave of a step is the reduction, the
+        optimizer and the wait for other ranks."""
+        steps, last = 0, 0
+        sums = {}
+        for line in self.timing:
+            phases = line.get("phases")
+            if isinstance(phases, dict):
+                known = 0.0
+                for name, value in phases.items():
+                    value = number(value) or 0.0
+                    sums[name] = sums.get(name, 0.0) + value
+                    known += value
+                sums["rest"] = sums.get("rest", 0.0) + max(0.0, line["seconds"] - known)
+                steps += int(line["step"]) - last
+            last = int(line["step"])
+        return {name: value / steps for name, value in sums.items()} if steps > 0 else {}
+
+    def checkpoints(self):
+        """[(step, path)] of what is there, oldest first."""
+        folder = os.path.join(self.path, "checkpoints")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        found = [(int(match.group(1)), os.path.join(folder, match.group(0)))
+                 for match in (re.match(r"step-(\d+)\.h5$", name) for name in names) if match]
+        return sorted(found)
+
+
+def distinct_names(runs):
+    """Names runs so that no two are called the same: the end of the path where the last part does not tell them apart."""
+    for run in runs:
+        parts = os.path.abspath(run.path).split(os.sep)
+        for length in range(1, len(parts)):
+            run.name = "/".join(parts[-length:])
+            if all(other is run or os.path.abspath(other.path).split(os.sep)[-length:] != parts[-length:]
+                   for other in runs):
+                break
+    return runs
+
+
+def read_runs(paths):
+    """Runs with names that tell them apart. A path twice is a Mistake: its line would hide itself."""
+    seen = set()
+    for path in paths:
+        if os.path.realpath(path) in seen:
+            raise Mistake(64, "'%s' is named twice; name each run once" % path)
+        seen.add(os.path.realpath(path))
+    return distinct_names([Run(path) for path in paths])
+
+
+def read_config(path):
+    """[(section, [(name, value)])] of a config.ini; nothing if there is none."""
+    sections = []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                option = re.match(r"\s*([\w-]+)\s*=\s*(.*?)\s*$", line)
+                if line.startswith("# "):
+                    sections.append((line[2:].strip(), []))
+                elif option:
+                    if not sections:
+                        sections.append(("Options", []))
+                    value = option.group(2)
+                    quoted = re.match(r'"(.*)"$', value)
+                    sections[-1][1].append((option.group(1), quoted.group(1) if quoted else value))
+    except OSError:
+        pass
+    return [section for section in sections if section[1]]
+
+
+def import_h5py():
+    """h5py, also Debian's where another python3 comes first; None where there is none."""
+    try:
+        import h5py
+        return h5py
+    except ImportError:
+        pass
+    sys.path.append("/usr/lib/python3/dist-packages")
+    try:
+        import h5py
+        return h5py
+    except ImportError:
+        return None
+    finally:
+        sys.path.pop()
+
+
+def as_text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def read_checkpoint(path):
+    """What the report tells of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean square}}; None
+    if it cannot be read, or without h5py."""
+    h5py = import_h5py()
+    if h5py is None:
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            model = file["model"]
+            rms = {}
+            for name in model:
+                values = model[name][()].astype("f8")
+                rms[name] = math.sqrt(float((values * values).mean())) if values.size else 0.0
+            return {"step": int(file.attrs["step"]), "level": as_text(file["vocab"].attrs["level"]),
+                    "build": {name: as_text(value) for name, value in file["build"].attrs.items() if name != "xxh3_128"},
+                    "valid_loss": number(float(file["progress"].attrs.get("valid_loss", math.nan))), "rms": rms}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        warn("cannot read checkpoint '%s': %s; left out" % (path, error))
+        return None
+
+
+# --- the gradient by lag ---
+
+def read_gradflow(path):
+    """{(cell, layer, quantity): [(lag, norm)]} of a file of `unroll gradflow`, CSV or HDF5."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise Mistake(66, "cannot open '%s': %s; make it with 'unroll gradflow'" % (path, error.strerror))
+    curves = _gradflow_hdf5(path) if start == b"\x89HDF\r\n\x1a\n" else _gradflow_csv(path)
+    if not curves:
+        raise Mistake(65, "'%s' holds no gradient norms; it must be a file of 'unroll gradflow'" % path)
+    return curves
+
+
+def _gradflow_csv(path):
+    curves, bad = {}, 0
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        rows = csv.reader(file)
+        if next(rows, None) != ["cell", "layer", "quantity", "lag", "norm"]:
+            raise Mistake(65, "'%s' is no table of 'unroll gradflow': its first line must be 'cell,layer,quantity,lag,norm'"
+                          % path)
+        for row in rows:
+            try:
+                cell, layer, quantity, lag, norm = row
+                curves.setdefault((cell, int(layer), quantity), []).append((int(lag), float(norm)))
+            except ValueError:
+                bad += 1
+    if bad:
+        warn("%d lines of '%s' are no gradient norms; left out" % (bad, path))
+    return curves
+
+
+def _gradflow_hdf5(path):
+    h5py = import_h5py()
+    if h5py is None:
+        raise Mistake(69, "cannot read '%s' without h5py; install python3-h5py, or use --csv of 'unroll gradflow'" % path)
+    curves = {}
+    try:
+        with h5py.File(path, "r") as file:
+            if as_text(file.attrs.get("format", "")) != "unroll-gradflow":
+                raise Mistake(65, "'%s' is no file of 'unroll gradflow'; use its --csv or --hdf5 output" % path)
+            for cell in file:
+                for name in file[cell]:
+                    match = re.match(r"([hc])_l(\d+)$", name)
+                    if match:
+                        curves[(cell, int(match.group(2)), match.group(1))] = list(enumerate(map(float, file[cell][name])))
+    except (OSError, ValueError, TypeError) as error:
+        raise Mistake(65, "cannot read '%s': %s" % (path, error))
+    return curves
+
+
+def is_gradflow(path):
+    """Whether a file is one of `unroll gradflow`, by its head."""
+    if path.endswith(".csv"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                return file.readline().strip() == "cell,layer,quantity,lag,norm"
+        except OSError:
+            return False
+    h5py = import_h5py()
+    if h5py is None:
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return as_text(file.attrs.get("format", "")) == "unroll-gradflow"
+    except OSError:
+        return False
+
+
+def gradflow_files(run):
+    """Files of `unroll gradflow` in a run's folder: CSV, and HDF5 where there is no CSV of the same name."""
+    found = []
+    for name in sorted(os.listdir(run.path)):
+        path = os.path.join(run.path, name)
+        stem, kind = os.path.splitext(path)
+        twice = kind == ".h5" and stem + ".csv" in found
+        if kind in (".csv", ".h5") and name not in ("best.h5", "latest") and not twice and is_gradflow(path):
+            found.append(path)
+    return found
