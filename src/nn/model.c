@@ -147,7 +147,21 @@ static void create_embedding(struct model *model, struct error *e)
         memset(merged->slot, -1, sizeof *merged->slot * V);
 }
 
-static void create_output(struct model *model, struct error *e)
+static void create_classifier(struct model *model, struct error *e)
+{
+    size_t B = model->lanes, rows = model->shape.bptt * B;
+    model->y = own_floats(model, B * model->h_stride, "pooled outputs", e);
+    model->logits = own_floats(model, B * model->v_stride, "logits", e);
+    model->row_loss = own_floats(model, rows, "losses", e);
+    model->text_end = own(model, B, sizeof *model->text_end, "ends of texts", e);
+    if (model->config.pool == POOL_MAX)
+        model->text_peak = own(model, B * model->h_stride, sizeof *model->text_peak, "places of maxima", e);
+    model->group_correct = own(model, model->groups, sizeof *model->group_correct, "losses", e);
+    if (model->shape.train)
+        model->dy = own_floats(model, B * model->h_stride, "output gradients", e);
+}
+
+static void create_softmax(struct model *model, struct error *e)
 {
     size_t rows = (size_t)model->shape.bptt * model->lanes;
     int partial_sums;
@@ -159,16 +173,24 @@ static void create_output(struct model *model, struct error *e)
     model->row_loss = own_floats(model, rows, "losses", e);
     model->ordered_loss = own_floats(model, rows, "losses", e);
     model->ordered_row = own(model, model->groups + 1, sizeof *model->ordered_row, "lane groups", e);
-    model->decoder_bias = own_floats(model, model->v_stride, "decoder bias", e);
-    if (model->shape.resident)
-        model->decoder_packed = own_floats(model, gemm_packed(model->H, model->V), "packed weights", e);
-    model->group_loss = own(model, model->groups, sizeof *model->group_loss, "losses", e);
-    model->group_targets = own(model, model->groups, sizeof *model->group_targets, "losses", e);
     if (!model->shape.train)
         return;
     model->dy = own_floats(model, (size_t)model->chunk_rows * model->h_stride, "output gradients", e);
     model->decoder_sum_size = VROUND((size_t)model->V * model->H + model->V);
     model->decoder_sum = own_floats(model, partial_sums * model->decoder_sum_size, "partial decoder gradients", e);
+}
+
+static void create_output(struct model *model, struct error *e)
+{
+    if (model->config.task == TASK_CLASSIFY)
+        create_classifier(model, e);
+    else
+        create_softmax(model, e);
+    model->decoder_bias = own_floats(model, model->v_stride, "decoder bias", e);
+    if (model->shape.resident)
+        model->decoder_packed = own_floats(model, gemm_packed(model->H, model->outputs), "packed weights", e);
+    model->group_loss = own(model, model->groups, sizeof *model->group_loss, "losses", e);
+    model->group_targets = own(model, model->groups, sizeof *model->group_targets, "losses", e);
 }
 
 static void create_training(struct model *model, struct error *e)
@@ -220,7 +242,8 @@ static enum status build(struct model *model, struct error *e)
     model->h_stride = gemm_stride(model->H);
     model->slot_stride = gemm_round(model->H);
     model->slots_stride = gemm_stride(model->cell->slots * model->slot_stride);
-    model->v_stride = gemm_stride(model->V);
+    model->outputs = model_outputs(config);
+    model->v_stride = gemm_stride(model->outputs);
     model->blocks = gemm_round(model->H) / GEMM_WIDE;
     int embedding_stride = gemm_stride(model->E);
     model->in_stride_max = embedding_stride > model->h_stride ? embedding_stride : model->h_stride;
@@ -305,9 +328,9 @@ void model_pack(struct model *model)
     const struct param *weight = &model->table.param[model->table.count - 2];
     const struct param *bias = &model->table.param[model->table.count - 1];
     if (model->decoder_packed)
-        gemm_pack(model->values + weight->offset, model->H, true, model->H, model->V, model->decoder_packed,
+        gemm_pack(model->values + weight->offset, model->H, true, model->H, model->outputs, model->decoder_packed,
                   model->shape.threads);
-    memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->V);
+    memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->outputs);
 }
 
 void model_forward_layers(struct model *model, const struct window *window, int64_t step)
@@ -339,18 +362,27 @@ void model_forward_layers(struct model *model, const struct window *window, int6
     }
 }
 
+static void output(struct model *model, const struct window *window, float *const *node_grads)
+{
+    if (model->config.task == TASK_CLASSIFY)
+        classifier_window(model, window, node_grads);
+    else
+        softmax_window(model, window, node_grads);
+    model_clock(model, &model->phases.output_layer);
+}
+
 static void report_loss(const struct model *model, struct model_loss *loss)
 {
     loss->group = model->group_loss;
     loss->targets = model->group_targets;
     loss->row = model->row_loss;
+    loss->correct = model->group_correct;
 }
 
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss)
 {
     model_forward_layers(model, window, model->shape.train ? step : -1);
-    softmax_window(model, window, NULL);
-    model_clock(model, &model->phases.output_layer);
+    output(model, window, NULL);
     report_loss(model, loss);
 }
 
@@ -361,8 +393,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
     struct lane_node nodes[LANE_NODES_MAX];
     int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
     model_forward_layers(model, window, step);
-    softmax_window(model, window, node_grads);
-    model_clock(model, &model->phases.output_layer);
+    output(model, window, node_grads);
     for (int l = model->config.layers - 1; l >= 0; l--) {
         layer_backward(model, l, window);
         model_clock(model, &model->phases.recurrent_backward);
@@ -380,8 +411,16 @@ void model_train(struct model *model, const struct window *window, int64_t step,
     report_loss(model, loss);
 }
 
+const float *model_probabilities(const struct model *model, int *stride)
+{
+    CHECK(model->config.task == TASK_CLASSIFY);
+    *stride = model->v_stride;
+    return model->logits;
+}
+
 const float *model_logits(struct model *model, int *stride)
 {
+    CHECK(model->config.task == TASK_LM);
     softmax_logits(model, model->layer[model->config.layers - 1].state_h, model->lanes);
 #pragma omp parallel for num_threads(model->shape.threads) schedule(static)
     for (int b = 0; b < model->lanes; b++)
@@ -393,9 +432,15 @@ const float *model_logits(struct model *model, int *stride)
 
 /* ---- carried state ---- */
 
-int model_state_count(const struct model_config *config)
+/* States that layers hand on from window to window; also where nothing is carried, since texts do not share them. */
+static int state_arrays(const struct model_config *config)
 {
     return config->layers * (cell_kinds[config->cell]->has_c ? 2 : 1);
+}
+
+int model_state_count(const struct model_config *config)
+{
+    return config->task == TASK_CLASSIFY ? 0 : state_arrays(config);
 }
 
 const char *model_state_name(const struct model_config *config, int index, char name[16])
@@ -430,6 +475,6 @@ void model_state_set(struct model *model, int index, const float *state)
 
 void model_state_zero_lane(struct model *model, int lane)
 {
-    for (int i = 0; i < model_state_count(&model->config); i++)
+    for (int i = 0; i < state_arrays(&model->config); i++)
         memset(state_of(model, i) + (int64_t)lane * model->h_stride, 0, sizeof(float) * model->h_stride);
 }

@@ -1,5 +1,5 @@
 /* What the files of the fast model share: model.c (creation, carried state, the order of a step), embedding.c, layer.c with
- * the cells, softmax.c (the output layer). */
+ * the cells, softmax.c (the output layer), classifier.c (that of TASK_CLASSIFY). */
 #ifndef UNROLL_NN_MODEL_PRIVATE_H
 #define UNROLL_NN_MODEL_PRIVATE_H
 
@@ -106,6 +106,7 @@ struct model {
     int lanes, lane0, groups; /* of this rank */
     int *group_lane;          /* [groups + 1] local lane at which each group starts */
     int H, h_stride, slot_stride, slots_stride, E, V, v_stride, blocks;
+    int outputs;       /* rows of the decoder, V or labels; v_stride is the stride of rows of so many logits */
     int in_stride_max; /* the larger of the row strides of E and H */
     struct layer layer[MODEL_LAYERS_MAX];
     struct distinct distinct;
@@ -138,6 +139,9 @@ struct model {
     float *decoder_packed; /* resident */
     float *decoder_sum;    /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
     size_t decoder_sum_size;
+    int *text_end;      /* [B] classifier: step of the text's last token, -1 without a text */
+    int32_t *text_peak; /* [B][h_stride] with POOL_MAX: the step of each unit's maximum */
+    int64_t *group_correct;
     double *group_loss;
     int64_t *group_targets;
     int last_T;
@@ -186,6 +190,9 @@ void softmax_logits(struct model *model, const float *y, int rows);
 int softmax_chunk_rows(const struct model_config *config, const struct model_shape *shape, const int *group_lane,
                        int *partial_sums);
 void softmax_window(struct model *model, const struct window *window, float *const *node_grads);
+
+/* classifier.c: what softmax_window does, for TASK_CLASSIFY. */
+void classifier_window(struct model *model, const struct window *window, float *const *node_grads);
 /* dx becomes the gradient of the last step's losses alone with respect to the top layer's outputs, no dropout. */
 void softmax_last(struct model *model, const struct window *window);
 

@@ -39,6 +39,35 @@ enum status cell_parse(const char *name, enum cell *cell, struct error *e)
     return error_set(e, STATUS_CONFIG, "unknown cell '%s'; use rnn-tanh, rnn-relu, lstm or gru", name);
 }
 
+static const char *const tasks[] = {[TASK_LM] = "lm", [TASK_CLASSIFY] = "classify"};
+static const char *const pools[] = {[POOL_LAST] = "last", [POOL_MEAN] = "mean", [POOL_MAX] = "max"};
+#define POOLS ((int)(sizeof pools / sizeof pools[0]))
+
+const char *task_name(enum task task)
+{
+    return tasks[task];
+}
+
+const char *pool_name(enum pool pool)
+{
+    return pools[pool];
+}
+
+enum status pool_parse(const char *name, enum pool *pool, struct error *e)
+{
+    for (int i = 0; i < POOLS; i++)
+        if (strcmp(name, pools[i]) == 0) {
+            *pool = (enum pool)i;
+            return STATUS_OK;
+        }
+    return error_set(e, STATUS_CONFIG, "unknown pool '%s'; use last, mean or max", name);
+}
+
+int model_outputs(const struct model_config *config)
+{
+    return config->task == TASK_CLASSIFY ? config->labels : config->vocab;
+}
+
 static enum status check_range(const char *what, int value, int least, int most, struct error *e)
 {
     if (value >= least && value <= most)
@@ -65,6 +94,13 @@ enum status model_config_check(const struct model_config *config, struct error *
     if (status == STATUS_OK && config->reset_token >= (uint32_t)config->vocab)
         status = error_set(e, STATUS_CONFIG, "value out of range for 'token of --reset-at': %u; use 0 to %d",
                            config->reset_token, config->vocab - 1);
+    if (status == STATUS_OK && config->task == TASK_CLASSIFY)
+        status = check_range("number of labels", config->labels, 2, MODEL_LABELS_MAX, e);
+    if (status == STATUS_OK && config->task == TASK_CLASSIFY && config->tied)
+        status = error_set(e, STATUS_CONFIG, "cannot use '--tied' with --task classify: labels are no words; drop it");
+    if (status == STATUS_OK && config->task == TASK_CLASSIFY && config->reset_token)
+        status = error_set(e, STATUS_CONFIG,
+                           "cannot use '--reset-at eos' with --task classify: each text stands alone anyway; drop it");
     if (status == STATUS_OK && config->tied && config->embedding != config->hidden)
         status = error_set(e, STATUS_CONFIG,
                            "widths differ under '--tied': --embedding %d, --hidden %d; make them equal or drop --tied",
@@ -125,8 +161,8 @@ void param_table_build(const struct model_config *config, struct param_table *ta
     if (config->tied)
         alias(table, "decoder.weight", param_find(table, "encoder.weight"));
     else
-        own(table, "decoder.weight", 2, V, H);
-    own(table, "decoder.bias", 1, V, 1);
+        own(table, "decoder.weight", 2, model_outputs(config), H);
+    own(table, "decoder.bias", 1, model_outputs(config), 1);
 
     table->grad_total = table->total;
     for (int i = 0; i < table->count; i++)

@@ -23,14 +23,15 @@ struct tensors {
 
 /* Everything a window of one lane leaves for the backward pass. */
 struct tape {
-    int T, L, E, H, GH, V;
-    double *input; /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
-    double *mask;  /* like input: what dropout multiplied it with */
+    int T, L, E, H, GH, V; /* V: rows of the decoder */
+    double *input;         /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
+    double *mask;          /* like input: what dropout multiplied it with */
     double *from_input, *from_state, *gate; /* [L][T][GH] */
     double *h, *c;                          /* [L][T+1][H], the first of each layer being the carried state */
     double *zero;                           /* [H] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *logits;                         /* [V] of one step */
+    double *pooled, *pool_mask;             /* [H] to classify: the text's row, and what dropout multiplied it with */
     double *d_input;           /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *dh, *dh_prev, *dc; /* [H] of one step */
     double *d_from_input, *d_from_state; /* [GH] of one step */
@@ -77,11 +78,12 @@ static double *take(double **next, size_t count)
 static enum status tape_create(const struct reference *r, int T, struct tape *t, struct error *e)
 {
     const struct model_config *config = &r->config;
-    *t = (struct tape){.T = T, .L = config->layers, .E = config->embedding, .H = config->hidden, .V = config->vocab};
+    *t = (struct tape){
+        .T = T, .L = config->layers, .E = config->embedding, .H = config->hidden, .V = model_outputs(config)};
     t->GH = cell_gates(config->cell) * t->H;
     const size_t L = (size_t)t->L, H = (size_t)t->H, GH = (size_t)t->GH, V = (size_t)t->V, W = width(t);
     const size_t steps = (size_t)T;
-    const size_t per_step = 2 * (L + 1) * W + 3 * L * GH + 2 * L * H + W, once = 2 * L * H + V + 4 * H + 2 * GH;
+    const size_t per_step = 2 * (L + 1) * W + 3 * L * GH + 2 * L * H + W, once = 2 * L * H + V + 6 * H + 2 * GH;
     t->block = mem_alloc(steps * per_step + once, sizeof(double), "the reference's window", e);
     t->float_block = mem_alloc(W, sizeof(float), "the reference's window", e);
     t->fresh_block = mem_alloc(steps, sizeof *t->fresh, "the reference's window", e);
@@ -103,6 +105,8 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
     t->d_from_input = take(&next, GH);
     t->d_from_state = take(&next, GH);
     t->zero = take(&next, H);
+    t->pooled = take(&next, H);
+    t->pool_mask = take(&next, H);
     t->fresh = t->fresh_block;
     t->mask_float = t->float_block;
     return STATUS_OK;
@@ -217,16 +221,17 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             affine(t->GH, H, w->layer[l].weight_hh, s.h_prev, w->layer[l].bias_hh, s.from_state);
             reference_cell_forward(r->config.cell, H, &s);
             apply_nudge(r, l, time, &s);
-            fill_mask(r, t, step, l + 1, lane, time, H);
+            /* a classifier's last mask belongs to the text, not to its steps */
+            fill_mask(r, t, l + 1 == t->L && r->config.task == TASK_CLASSIFY ? -1 : step, l + 1, lane, time, H);
             for (int u = 0; u < H; u++)
                 input_at(t, l + 1, time)[u] = s.h[u] * mask_at(t, l + 1, time)[u];
         }
 }
 
-/* -log softmax(W_dec y + b)[target] of one step; logits become its gradient, softmax - onehot(target). */
-static double output_loss(const struct tensors *w, struct tape *t, int time, uint32_t target)
+/* -log softmax(W_dec y + b)[target]; logits become its gradient, softmax - onehot(target). */
+static double output_loss(const struct tensors *w, struct tape *t, const double *y, uint32_t target)
 {
-    affine(t->V, t->H, w->decoder, input_at(t, t->L, time), w->decoder_bias, t->logits);
+    affine(t->V, t->H, w->decoder, y, w->decoder_bias, t->logits);
     double largest = t->logits[0], sum = 0;
     for (int v = 1; v < t->V; v++)
         if (t->logits[v] > largest)
@@ -248,7 +253,7 @@ static double lane_output(const struct tensors *w, const struct tensors *d, stru
     memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * width(t));
     for (int time = 0; time < t->T; time++) {
         const uint32_t target = window->target[time * window->lanes + b];
-        double loss = target == WINDOW_NO_TARGET ? 0 : output_loss(w, t, time, target);
+        double loss = target == WINDOW_NO_TARGET ? 0 : output_loss(w, t, input_at(t, t->L, time), target);
         if (row)
             row[time * window->lanes + b] = loss;
         sum += loss;
@@ -257,6 +262,76 @@ static double lane_output(const struct tensors *w, const struct tensors *d, stru
                             t->d_input + (size_t)time * width(t));
     }
     return sum;
+}
+
+/* The same for a text: its label stands at its last step, -1 if there is none. */
+static int text_end(const struct window *window, int b)
+{
+    for (int time = 0; time < window->T; time++)
+        if (window->target[time * window->lanes + b] != WINDOW_NO_TARGET)
+            return time;
+    return -1;
+}
+
+/* The first step of those up to `end` at which unit u of the top layer is largest. */
+static int peak_of(const struct tape *t, int end, int u)
+{
+    int peak = 0;
+    for (int time = 1; time <= end; time++)
+        if (step_at(t, t->L - 1, time).h[u] > step_at(t, t->L - 1, peak).h[u])
+            peak = time;
+    return peak;
+}
+
+static void pool_text(enum pool pool, struct tape *t, int end)
+{
+    for (int u = 0; u < t->H; u++) {
+        double sum = 0;
+        for (int time = 0; time <= end; time++)
+            sum += step_at(t, t->L - 1, time).h[u];
+        t->pooled[u] = pool == POOL_LAST   ? step_at(t, t->L - 1, end).h[u]
+                       : pool == POOL_MEAN ? sum / (end + 1)
+                                           : step_at(t, t->L - 1, peak_of(t, end, u)).h[u];
+        t->pooled[u] *= t->pool_mask[u];
+    }
+}
+
+/* dL/dpooled [H], into that of the top layer's outputs. */
+static void pool_text_backward(enum pool pool, struct tape *t, int end, const double *d_pooled)
+{
+    for (int u = 0; u < t->H; u++) {
+        double d = d_pooled[u] * t->pool_mask[u];
+        for (int time = 0; time <= end; time++) {
+            bool chosen = time == (pool == POOL_LAST ? end : peak_of(t, end, u));
+            t->d_input[(size_t)time * width(t) + (size_t)u] = pool == POOL_MEAN ? d / (end + 1) : chosen ? d : 0;
+        }
+    }
+}
+
+static double lane_class(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
+                         const struct window *window, int b, int64_t step, double *row)
+{
+    const int end = text_end(window, b);
+    memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * width(t));
+    for (int time = 0; row && time < t->T; time++)
+        row[time * window->lanes + b] = 0;
+    if (end < 0)
+        return 0;
+    const uint32_t threshold = dropout_threshold(r->config.dropout);
+    if (step >= 0 && threshold > 0)
+        dropout_mask(r->seed, t->L, (uint32_t)step, (uint32_t)(window->lane0 + b), 0, t->H, threshold, t->mask_float);
+    for (int u = 0; u < t->H; u++)
+        t->pool_mask[u] = step >= 0 && threshold > 0 ? t->mask_float[u] : 1;
+    pool_text(r->config.pool, t, end);
+    double loss = output_loss(w, t, t->pooled, window->target[end * window->lanes + b]);
+    if (row)
+        row[end * window->lanes + b] = loss;
+    if (d) {
+        memset(t->dh, 0, sizeof *t->dh * (size_t)t->H);
+        affine_backward(t->V, t->H, w->decoder, t->pooled, t->logits, d->decoder, d->decoder_bias, t->dh);
+        pool_text_backward(r->config.pool, t, end, t->dh);
+    }
+    return loss;
 }
 
 /* Back through time: from the last step, behind which nothing is known, to the first, before which the state counts as
@@ -352,7 +427,10 @@ enum status reference_window(struct reference *r, const struct window *window, i
         for (int b = 0; b < r->lanes; b++) {
             exchange_state(r, &tape, b, true, window->reset);
             lane_forward(r, &values, &tape, window, b, step);
-            *loss += lane_output(&values, grad ? &gradients : NULL, &tape, window, b, row);
+            if (r->config.task == TASK_CLASSIFY)
+                *loss += lane_class(r, &values, grad ? &gradients : NULL, &tape, window, b, step, row);
+            else
+                *loss += lane_output(&values, grad ? &gradients : NULL, &tape, window, b, row);
             if (grad)
                 lane_backward(r, &values, &gradients, &tape, window, b);
             exchange_state(r, &tape, b, false, false);

@@ -110,7 +110,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     struct progress *progress = &trainer->progress;
     double begun = trainer_clock();
     struct window window;
-    struct model_loss loss = {NULL, NULL, NULL};
+    struct model_loss loss = {.group = NULL};
     if (progress->window == 0) {
         stream_seek(trainer->stream, 0);
         progress->epoch_loss = 0;

@@ -55,9 +55,24 @@ struct window gradcheck_window(const struct gradcheck_problem *problem, int inde
     const struct gradcheck_config *config = &problem->config;
     return (struct window){.T = window_steps(config, index),
                            .lanes = config->batch,
-                           .reset = index == 0 || index == GRADCHECK_WINDOWS - 1,
+                           .reset = index == 0 || index == GRADCHECK_WINDOWS - 1 || config->model.task == TASK_CLASSIFY,
                            .input = problem->input + window_start(config, index),
                            .target = problem->target + window_start(config, index)};
+}
+
+/* One label for each lane, at the end of a text of any length; lanes from the third on may be without. */
+static void draw_texts(struct gradcheck_problem *problem)
+{
+    const struct gradcheck_config *config = &problem->config;
+    for (int index = 0; index < GRADCHECK_WINDOWS; index++)
+        for (int b = 0; b < config->batch; b++) {
+            struct rng_bits bits = rng_philox(config->seed, RNG_TEST, UINT32_MAX - 1, (uint32_t)b, 0, (uint32_t)index);
+            const int end = (int)(bits.word[0] % (uint32_t)window_steps(config, index));
+            const bool none = b > 1 && bits.word[1] % 8 == 0;
+            for (int t = 0; t < config->bptt; t++)
+                problem->target[window_start(config, index) + (size_t)t * (size_t)config->batch + (size_t)b] =
+                    t == end && !none ? bits.word[2] % (uint32_t)config->model.labels : WINDOW_NO_TARGET;
+        }
 }
 
 /* Every eighth position, and the last of odd lanes, has no target; a window keeps at least one. */
@@ -97,6 +112,8 @@ enum status gradcheck_problem_create(const struct gradcheck_config *config, stru
     }
     draw_values(problem, 0);
     draw_tokens(problem);
+    if (config->model.task == TASK_CLASSIFY)
+        draw_texts(problem);
     return STATUS_OK;
 }
 

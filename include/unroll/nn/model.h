@@ -49,6 +49,8 @@ struct model_loss {
     const double *group;    /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
     const int64_t *targets; /* [groups of this rank] how many targets each sum has */
     const float *row;       /* [T][lanes] -log p(target) of each position, 0 where there is no target */
+    const int64_t
+        *correct; /* [groups of this rank] of TASK_CLASSIFY: targets that were the likeliest label; else NULL */
 };
 
 /* The most rows of encoder.weight that a window of all lanes can touch, where they are so few that it is worth summing
@@ -71,8 +73,12 @@ void model_train(struct model *model, const struct window *window, int64_t step,
  * call. For sampling; computed on demand. */
 const float *model_logits(struct model *model, int *stride);
 
+/* TASK_CLASSIFY: probabilities of the labels after model_forward, [lanes][labels], rows `*stride` floats apart; all zero
+ * for a lane without a text. Valid until the next call. */
+const float *model_probabilities(const struct model *model, int *stride);
+
 /* Carried state: `h` (and `c` for lstm) of each layer, [lanes][H] without padding. Zero after model_create. */
-int model_state_count(const struct model_config *config);                                  /* L, or 2L for lstm */
+int model_state_count(const struct model_config *config); /* L, or 2L for lstm; 0 to classify */
 const char *model_state_name(const struct model_config *config, int index, char name[16]); /* "h_l0", "c_l0", ... */
 void model_state_get(const struct model *model, int index, float *state);
 void model_state_set(struct model *model, int index, const float *state);

@@ -3,7 +3,7 @@
  *
  * Names and shapes are those of PyTorch's word_language_model example: encoder.weight [V][E], rnn.weight_ih_l0
  * [G*H][E], rnn.weight_hh_l0 [G*H][H], rnn.bias_ih_l0 [G*H], rnn.bias_hh_l0 [G*H], ..., decoder.weight [V][H],
- * decoder.bias [V].
+ * decoder.bias [V]. A classifier's decoder has a row for each label instead of each token.
  * All values lie in one array, each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
  *
  * Gradients have the same layout at the same offsets, `grad_total` floats. With tied weights decoder.weight shares the
@@ -24,9 +24,20 @@ const char *cell_name(enum cell cell); /* "rnn-tanh", "rnn-relu", "lstm", "gru" 
 enum status cell_parse(const char *name, enum cell *cell, struct error *e);
 int cell_gates(enum cell cell); /* G: 1, 1, 4, 3 */
 
+/* What is predicted: the next token at every step, or one label for each text, from its last step on. */
+enum task { TASK_LM, TASK_CLASSIFY };
+const char *task_name(enum task task); /* "lm", "classify" */
+
+/* What a label is predicted from: the top layer's output at the text's last token, or the mean or maximum, unit by unit,
+ * over all its tokens. */
+enum pool { POOL_LAST, POOL_MEAN, POOL_MAX };
+const char *pool_name(enum pool pool); /* "last", "mean", "max" */
+enum status pool_parse(const char *name, enum pool *pool, struct error *e);
+
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
 #define MODEL_VOCAB_MAX (1 << 24)
+#define MODEL_LABELS_MAX 65535
 
 struct model_config {
     enum cell cell;
@@ -36,7 +47,12 @@ struct model_config {
     double dropout;                /* probability of dropping, 0 <= p < 1 */
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
+    enum task task;
+    int labels;     /* of TASK_CLASSIFY, 2 or more; else 0 */
+    enum pool pool; /* of TASK_CLASSIFY */
 };
+/* Rows of the decoder: V, or the number of labels. */
+int model_outputs(const struct model_config *config);
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
 
