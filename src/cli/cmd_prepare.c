@@ -4,16 +4,27 @@
 #include "unroll/data/prepare.h"
 #include "unroll/sys/comm.h"
 
+static void print_split(const struct prepare_report *report, enum split split)
+{
+    printf("%-5s  %14lld  %14lld  %14lld  %7.3f %%", split_name(split), (long long)report->bytes[split],
+           (long long)report->tokens[split], (long long)report->unknowns[split],
+           100.0 * (double)report->unknowns[split] / (double)report->tokens[split]);
+    if (report->labels > 0)
+        printf("  %14lld", (long long)report->texts[split]);
+    printf("\n");
+}
+
 static void print_report(const struct prepare_config *config, const struct prepare_report *report)
 {
     printf("wrote '%s': level %s, vocabulary of %d tokens (%lld distinct in the training text), digest %s\n",
            config->output, level_name(config->level), report->vocab, (long long)report->distinct, report->digest);
-    printf("%-5s  %14s  %14s  %14s  %9s\n", "split", "bytes", "tokens", "unknown", "share");
+    if (report->labels > 0)
+        printf("%d labels\n", report->labels);
+    printf("%-5s  %14s  %14s  %14s  %9s%s\n", "split", "bytes", "tokens", "unknown", "share",
+           report->labels > 0 ? "           texts" : "");
     for (int i = 0; i < SPLITS; i++)
         if (report->tokens[i] > 0)
-            printf("%-5s  %14lld  %14lld  %14lld  %7.3f %%\n", split_name((enum split)i), (long long)report->bytes[i],
-                   (long long)report->tokens[i], (long long)report->unknowns[i],
-                   100.0 * (double)report->unknowns[i] / (double)report->tokens[i]);
+            print_split(report, (enum split)i);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);
     if (report->replaced > 0)
@@ -37,6 +48,9 @@ enum status cmd_prepare(const struct options *options, struct error *e)
             .files = {options->train_files, options->valid_files, options->test_files},
             .file = {options->train_file, options->valid_file, options->test_file},
             .percent = {options->split_percent[0], options->split_percent[1], options->split_percent[2]},
+            .labelled = options->labelled,
+            .classes = options->classes,
+            .class = options->class_file,
             .output = options->output,
         };
         struct prepare_report report;

@@ -331,6 +331,11 @@ static void derive(struct options *options, enum command command)
         options->lr = default_lr(options->optimizer.kind);
     if (options->optimizer.epsilon < 0)
         options->optimizer.epsilon = options->optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
+    if (command == COMMAND_PREPARE) {
+        options->labelled = options->labelled || options->classes > 0;
+        if (options->labelled && !options_given(options, "level"))
+            options->level = LEVEL_WORD;
+    }
     if (command == COMMAND_TRAIN && options->max_steps > 0 && !options_given(options, "epochs"))
         options->epochs = OPTION_EPOCHS_MAX;
 }
@@ -356,6 +361,10 @@ static enum status check_train(const struct options *options, struct error *e)
 
 static enum status check_prepare(const struct options *options, struct error *e)
 {
+    if (options->train_files == 0 && options->classes == 0)
+        return error_set(e, STATUS_USAGE,
+                         "missing option '--train': 'prepare' needs it; add '--train FILE...', for example: %s",
+                         command_table[COMMAND_PREPARE].example);
     if (options->split_percent[0] > 0 && (options->valid_files || options->test_files))
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--split' together with '--%s': both say where a split comes "

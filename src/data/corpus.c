@@ -2,11 +2,15 @@
  *
  *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
  *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
- *                     split that is there, "SPLIT TOKENS DIGEST\n"
+ *                     split that is there, "SPLIT TOKENS DIGEST\n"; of a labelled corpus, then "labels DIGEST\n" and
+ *                     "SPLIT TEXTS DIGEST DIGEST\n" (of offsets and labels) for each of those splits
  *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
  *   /vocab/offsets    uint64 [V + 1]: where each begins
  *   /vocab/counts     uint64 [V]: occurrences in the training text
  *   /SPLIT/tokens     uint16 [tokens] if V < 65536, else uint32; SPLIT is train, valid, test, and may be absent
+ *   /SPLIT/offsets    uint64 [texts + 1], only if the corpus is labelled: where each text begins in the tokens
+ *   /SPLIT/labels     uint16 [texts]: the number of each text's label
+ *   /labels/bytes, /labels/offsets, /labels/counts: the labels, as the vocabulary's entries; counts are training texts
  *   /SPLIT            attributes: unknowns (uint64); source_bytes (uint64) and source_xxh3_128 of the text it was
  *                     made from
  *
@@ -18,16 +22,6 @@
 #include "corpus_private.h"
 
 #include "unroll/base/mem.h"
-
-#define SCRATCH ((int64_t)1 << 16) /* tokens read at once */
-
-struct corpus_file {
-    struct h5 *h5;
-    char *name;
-    enum h5_type type;                /* of tokens */
-    char digest[SPLITS][DIGEST_TEXT]; /* as the file gives them */
-    uint16_t *scratch;                /* [SCRATCH] */
-};
 
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
 
@@ -47,7 +41,7 @@ enum status split_parse(const char *name, enum split *split, struct error *e)
     return error_set(e, STATUS_CONFIG, "unknown split '%s'; use train, valid or test", name);
 }
 
-static enum status damaged(const struct corpus_file *file, const char *part, const char *reason, struct error *e)
+enum status corpus_damaged(const struct corpus_file *file, const char *part, const char *reason, struct error *e)
 {
     return error_set(e, STATUS_DATA, "cannot use corpus '%s': '%s' %s; make it again with 'unroll prepare'", file->name,
                      part, reason);
@@ -74,11 +68,11 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     if (status == STATUS_OK)
         status = h5_attr_string(file->h5, "/", "level", level_text, sizeof level_text, e);
     if (status == STATUS_OK && level_parse(level_text, level, NULL) != STATUS_OK)
-        status = damaged(file, "level", "is none that Unroll knows", e);
+        status = corpus_damaged(file, "level", "is none that Unroll knows", e);
     if (status == STATUS_OK)
         status = h5_attr_u64(file->h5, "/", "lowercase", &lower, e);
     if (status == STATUS_OK && lower > 1)
-        status = damaged(file, "lowercase", "is neither 0 nor 1", e);
+        status = corpus_damaged(file, "lowercase", "is neither 0 nor 1", e);
     if (status == STATUS_OK)
         status = h5_attr_string(file->h5, "/", "digest", digest, DIGEST_TEXT, e);
     if (status == STATUS_OK)
@@ -86,8 +80,7 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     return status;
 }
 
-/* A one-dimensional dataset of this type; its length is checked before anything is allocated for it. */
-static enum status check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
+enum status corpus_check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
                               int64_t most, int64_t *count, struct error *e)
 {
     struct h5_shape shape;
@@ -95,28 +88,27 @@ static enum status check_part(const struct corpus_file *file, const char *path, 
     if (status != STATUS_OK)
         return status;
     if (shape.rank != 1 || shape.type != type)
-        return damaged(file, path, "has another type or shape than it should", e);
+        return corpus_damaged(file, path, "has another type or shape than it should", e);
     if (shape.dims[0] < least || shape.dims[0] > most)
-        return damaged(file, path, "has a length out of range", e);
+        return corpus_damaged(file, path, "has a length out of range", e);
     *count = shape.dims[0];
     return STATUS_OK;
 }
 
-/* A whole dataset, compared with its digest. NULL on failure. */
-static void *read_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t count,
+void *corpus_read_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t count,
                        struct error *e)
 {
     char stored[DIGEST_TEXT], found[DIGEST_TEXT];
     if (h5_attr_string(file->h5, path, CORPUS_DIGEST, stored, sizeof stored, e) != STATUS_OK)
         return NULL;
-    void *data = mem_alloc((size_t)count, h5_type_size(type), "a vocabulary", e);
+    void *data = mem_alloc((size_t)count, h5_type_size(type), "a part of a corpus", e);
     if (!data)
         return NULL;
     if (h5_read(file->h5, path, type, 0, count, data, e) == STATUS_OK) {
         digest_of(data, (size_t)count * h5_type_size(type), found);
         if (strcmp(found, stored) == 0)
             return data;
-        (void)damaged(file, path, "does not match its digest", e);
+        (void)corpus_damaged(file, path, "does not match its digest", e);
     }
     mem_free(data);
     return NULL;
@@ -125,19 +117,19 @@ static void *read_part(const struct corpus_file *file, const char *path, enum h5
 static enum status read_vocab(const struct corpus_file *file, enum level level, struct vocab **out, struct error *e)
 {
     int64_t bytes_count = 0, offsets_count = 0, size = 0;
-    enum status status = check_part(file, "/vocab/bytes", H5_U8, 1, VOCAB_BYTES_MAX, &bytes_count, e);
+    enum status status = corpus_check_part(file, "/vocab/bytes", H5_U8, 1, VOCAB_BYTES_MAX, &bytes_count, e);
     if (status == STATUS_OK)
-        status = check_part(file, "/vocab/counts", H5_U64, 1, VOCAB_MAX, &size, e);
+        status = corpus_check_part(file, "/vocab/counts", H5_U64, 1, VOCAB_MAX, &size, e);
     if (status == STATUS_OK)
-        status = check_part(file, "/vocab/offsets", H5_U64, size + 1, size + 1, &offsets_count, e);
+        status = corpus_check_part(file, "/vocab/offsets", H5_U64, size + 1, size + 1, &offsets_count, e);
     if (status != STATUS_OK)
         return status;
     struct error error = {0};
-    char *bytes = read_part(file, "/vocab/bytes", H5_U8, bytes_count, &error);
-    uint64_t *offsets = bytes ? read_part(file, "/vocab/offsets", H5_U64, offsets_count, &error) : NULL;
-    uint64_t *counts = offsets ? read_part(file, "/vocab/counts", H5_U64, size, &error) : NULL;
+    char *bytes = corpus_read_part(file, "/vocab/bytes", H5_U8, bytes_count, &error);
+    uint64_t *offsets = bytes ? corpus_read_part(file, "/vocab/offsets", H5_U64, offsets_count, &error) : NULL;
+    uint64_t *counts = offsets ? corpus_read_part(file, "/vocab/counts", H5_U64, size, &error) : NULL;
     if (counts && offsets[size] != (uint64_t)bytes_count)
-        (void)damaged(file, "/vocab/offsets", "does not end where the texts end", &error);
+        (void)corpus_damaged(file, "/vocab/offsets", "does not end where the texts end", &error);
     if (error.status != STATUS_OK) {
         mem_free(bytes);
         mem_free(offsets);
@@ -161,11 +153,11 @@ static enum status read_split(struct corpus *corpus, enum split split, struct er
     if (status != STATUS_OK)
         return status;
     corpus_path(path, split, "/tokens");
-    status = check_part(file, path, file->type, 1, INT64_MAX / 8, &corpus->tokens[split], e);
+    status = corpus_check_part(file, path, file->type, 1, INT64_MAX / 8, &corpus->tokens[split], e);
     if (status == STATUS_OK)
         status = h5_attr_string(file->h5, path, CORPUS_DIGEST, file->digest[split], DIGEST_TEXT, e);
     if (status == STATUS_OK && unknowns > (uint64_t)corpus->tokens[split])
-        status = damaged(file, path, "has fewer tokens than unknown ones", e);
+        status = corpus_damaged(file, path, "has fewer tokens than unknown ones", e);
     corpus->unknowns[split] = (int64_t)unknowns;
     return status;
 }
@@ -183,10 +175,19 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
     file->type = corpus_token_type(corpus->vocab->size);
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
         status = read_split(corpus, (enum split)i, e);
+    if (status == STATUS_OK && h5_exists(file->h5, "/labels"))
+        status = corpus_read_labels(corpus, e);
     if (status != STATUS_OK)
         return status;
-    corpus_digest(corpus->vocab, corpus->tokens, file->digest, found);
-    return strcmp(found, corpus->digest) == 0 ? STATUS_OK : damaged(file, "digest", "does not fit the parts", e);
+    struct corpus_parts parts = {.vocab = corpus->vocab,
+                                 .tokens = corpus->tokens,
+                                 .digest = file->digest,
+                                 .labels = corpus->labels,
+                                 .texts = corpus->texts,
+                                 .offsets_digest = file->offsets_digest,
+                                 .labels_digest = file->labels_digest};
+    corpus_digest(&parts, found);
+    return strcmp(found, corpus->digest) == 0 ? STATUS_OK : corpus_damaged(file, "digest", "does not fit the parts", e);
 }
 
 enum status corpus_open(const char *path, struct corpus **out, struct error *e)
@@ -215,7 +216,7 @@ enum status corpus_adopt(struct h5 *h5, const char *name, struct corpus **out, s
     corpus->file = file;
     file->h5 = h5;
     file->name = mem_strdup(name, e);
-    file->scratch = file->name ? mem_alloc(SCRATCH, sizeof *file->scratch, "a corpus", e) : NULL;
+    file->scratch = file->name ? mem_alloc(CORPUS_SCRATCH, sizeof *file->scratch, "a corpus", e) : NULL;
     enum status status = file->scratch ? read_corpus(corpus, e) : STATUS_OS;
     if (status == STATUS_OK)
         *out = corpus;
@@ -234,6 +235,7 @@ void corpus_close(struct corpus *corpus)
     mem_free(file->scratch);
     mem_free(file);
     vocab_free(corpus->vocab);
+    labels_free(corpus->labels);
     mem_free(corpus);
 }
 
@@ -265,7 +267,7 @@ enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, 
         status = h5_read(file->h5, path, H5_U32, start, count, tokens, e);
     } else {
         for (int64_t done = 0, step; done < count && status == STATUS_OK; done += step) {
-            step = count - done < SCRATCH ? count - done : SCRATCH;
+            step = count - done < CORPUS_SCRATCH ? count - done : CORPUS_SCRATCH;
             status = h5_read(file->h5, path, H5_U16, start + done, step, file->scratch, e);
             for (int64_t i = 0; i < step && status == STATUS_OK; i++)
                 tokens[done + i] = file->scratch[i];
@@ -282,7 +284,7 @@ static enum status verify_split(struct corpus *corpus, enum split split, struct 
     int64_t unknowns = 0;
     corpus_path(path, split, "/tokens");
     for (int64_t done = 0, step; done < corpus->tokens[split]; done += step) {
-        step = corpus->tokens[split] - done < SCRATCH ? corpus->tokens[split] - done : SCRATCH;
+        step = corpus->tokens[split] - done < CORPUS_SCRATCH ? corpus->tokens[split] - done : CORPUS_SCRATCH;
         enum status status = corpus_read(corpus, split, done, step, tokens, e);
         if (status != STATUS_OK)
             return status;
@@ -295,14 +297,15 @@ static enum status verify_split(struct corpus *corpus, enum split split, struct 
     }
     digest_text(digest, found);
     if (strcmp(found, file->digest[split]) != 0)
-        return damaged(file, path, "does not match its digest", e);
-    return unknowns == corpus->unknowns[split] ? STATUS_OK : damaged(file, path, "has another number of unknowns", e);
+        return corpus_damaged(file, path, "does not match its digest", e);
+    return unknowns == corpus->unknowns[split] ? STATUS_OK
+                                               : corpus_damaged(file, path, "has another number of unknowns", e);
 }
 
 enum status corpus_verify(struct corpus *corpus, struct error *e)
 {
     enum status status = STATUS_OK;
-    uint32_t *tokens = mem_alloc(SCRATCH, sizeof *tokens, "tokens", e);
+    uint32_t *tokens = mem_alloc(CORPUS_SCRATCH, sizeof *tokens, "tokens", e);
     if (!tokens)
         return STATUS_OS;
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
@@ -311,6 +314,8 @@ enum status corpus_verify(struct corpus *corpus, struct error *e)
         struct digest *digest = digest_new(e);
         status = digest ? verify_split(corpus, (enum split)i, digest, tokens, e) : STATUS_OS;
         digest_free(digest);
+        if (status == STATUS_OK && corpus->labels)
+            status = corpus_verify_texts(corpus, (enum split)i, e);
     }
     mem_free(tokens);
     return status;

@@ -12,13 +12,13 @@ struct corpus_writer {
     enum h5_type type;
     int64_t written[SPLITS], unknowns[SPLITS];
     struct digest *digest[SPLITS];
+    char offsets_digest[SPLITS][DIGEST_TEXT], labels_digest[SPLITS][DIGEST_TEXT];
     uint16_t *narrow; /* [PIECE] */
 };
 
-static enum status write_vocab_part(struct h5 *h5, const char *path, enum h5_type type, int64_t count, const void *data,
-                                    struct error *e)
+static enum status write_part(struct h5 *h5, const char *path, enum h5_type type, int64_t count, const void *data,
+                              char *hex, struct error *e)
 {
-    char hex[DIGEST_TEXT];
     struct h5_shape shape = {type, 1, {count, 1}};
     enum status status = h5_make_dataset(h5, path, &shape, e);
     if (status == STATUS_OK)
@@ -30,6 +30,7 @@ static enum status write_vocab_part(struct h5 *h5, const char *path, enum h5_typ
 static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, struct error *e)
 {
     const struct vocab *vocab = plan->vocab;
+    char hex[DIGEST_TEXT];
     enum status status = h5_set_string(h5, "/", "format", CORPUS_FORMAT, e);
     if (status == STATUS_OK)
         status = h5_set_u64(h5, "/", "version", CORPUS_VERSION, e);
@@ -40,11 +41,20 @@ static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, str
     if (status == STATUS_OK)
         status = h5_make_group(h5, "/vocab", e);
     if (status == STATUS_OK)
-        status = write_vocab_part(h5, "/vocab/bytes", H5_U8, (int64_t)vocab->offsets[vocab->size], vocab->bytes, e);
+        status = write_part(h5, "/vocab/bytes", H5_U8, (int64_t)vocab->offsets[vocab->size], vocab->bytes, hex, e);
     if (status == STATUS_OK)
-        status = write_vocab_part(h5, "/vocab/offsets", H5_U64, (int64_t)vocab->size + 1, vocab->offsets, e);
+        status = write_part(h5, "/vocab/offsets", H5_U64, (int64_t)vocab->size + 1, vocab->offsets, hex, e);
     if (status == STATUS_OK)
-        status = write_vocab_part(h5, "/vocab/counts", H5_U64, vocab->size, vocab->counts, e);
+        status = write_part(h5, "/vocab/counts", H5_U64, vocab->size, vocab->counts, hex, e);
+    const struct labels *labels = plan->labels;
+    if (status == STATUS_OK && labels)
+        status = h5_make_group(h5, "/labels", e);
+    if (status == STATUS_OK && labels)
+        status = write_part(h5, "/labels/bytes", H5_U8, (int64_t)labels->offsets[labels->count], labels->bytes, hex, e);
+    if (status == STATUS_OK && labels)
+        status = write_part(h5, "/labels/offsets", H5_U64, (int64_t)labels->count + 1, labels->offsets, hex, e);
+    if (status == STATUS_OK && labels)
+        status = write_part(h5, "/labels/counts", H5_U64, labels->count, labels->counts, hex, e);
     return status;
 }
 
@@ -57,6 +67,16 @@ static enum status make_split(struct corpus_writer *writer, enum split split, st
         status = h5_make_dataset(writer->h5, corpus_path(path, split, "/tokens"), &shape, e);
     if (status != STATUS_OK)
         return status;
+    if (writer->plan->labels) {
+        const struct corpus_plan *plan = writer->plan;
+        status = write_part(writer->h5, corpus_path(path, split, "/offsets"), H5_U64, plan->texts[split] + 1,
+                            plan->offsets[split], writer->offsets_digest[split], e);
+        if (status == STATUS_OK)
+            status = write_part(writer->h5, corpus_path(path, split, "/labels"), H5_U16, plan->texts[split],
+                                plan->text_label[split], writer->labels_digest[split], e);
+        if (status != STATUS_OK)
+            return status;
+    }
     writer->digest[split] = digest_new(e);
     return writer->digest[split] ? STATUS_OK : STATUS_OS;
 }
@@ -156,7 +176,14 @@ enum status corpus_writer_close(struct corpus_writer *writer, int64_t *unknowns,
             unknowns[i] = writer->unknowns[i];
     }
     if (status == STATUS_OK) {
-        corpus_digest(writer->plan->vocab, writer->plan->tokens, splits, whole);
+        struct corpus_parts parts = {.vocab = writer->plan->vocab,
+                                     .tokens = writer->plan->tokens,
+                                     .digest = splits,
+                                     .labels = writer->plan->labels,
+                                     .texts = writer->plan->texts,
+                                     .offsets_digest = writer->offsets_digest,
+                                     .labels_digest = writer->labels_digest};
+        corpus_digest(&parts, whole);
         if (digest)
             snprintf(digest, DIGEST_TEXT, "%s", whole);
         status = h5_set_string(writer->h5, "/", "digest", whole, e);

@@ -1,4 +1,4 @@
-#include "unroll/data/prepare.h"
+#include "prepare_private.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,7 +27,7 @@ struct job {
 
 /* ---- what to read ---- */
 
-static bool has_percents(const struct prepare_config *config)
+bool prepare_has_percents(const struct prepare_config *config)
 {
     return config->percent[SPLIT_TRAIN] != 0 || config->percent[SPLIT_VALID] != 0 || config->percent[SPLIT_TEST] != 0;
 }
@@ -35,11 +35,17 @@ static bool has_percents(const struct prepare_config *config)
 static enum status check_config(const struct prepare_config *config, struct error *e)
 {
     const double *percent = config->percent;
-    if (config->files[SPLIT_TRAIN] < 1)
-        return error_set(e, STATUS_CONFIG, "no training text; name it with '--train FILE'");
+    if (config->files[SPLIT_TRAIN] < 1 && config->classes < 1)
+        return error_set(e, STATUS_CONFIG, "no training text; name it with '--train FILE'%s",
+                         config->labelled ? ", or a class's with '--class NAME=FILE'" : "");
+    for (int i = 0; i < config->classes; i++) {
+        size_t name = strcspn(config->class[i], "=");
+        if (name == 0 || name > LABEL_BYTES_MAX || !config->class[i][name] || !config->class[i][name + 1])
+            return error_set(e, STATUS_CONFIG, "bad value '%.200s' for '--class': write NAME=FILE", config->class[i]);
+    }
     if (config->lowercase && config->level == LEVEL_BYTE)
         return error_set(e, STATUS_CONFIG, "'--lowercase' has no meaning for bytes; use --level char or word");
-    if (!has_percents(config))
+    if (!prepare_has_percents(config))
         return STATUS_OK;
     if (config->files[SPLIT_VALID] || config->files[SPLIT_TEST])
         return error_set(e, STATUS_CONFIG, "'--split' and files for validation or test exclude each other; use either");
@@ -115,7 +121,7 @@ static enum status find_sources(struct job *job, struct error *e)
     enum status status = STATUS_OK;
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
         status = whole_files(job, (enum split)i, e);
-    if (status != STATUS_OK || !has_percents(job->config))
+    if (status != STATUS_OK || !prepare_has_percents(job->config))
         return status;
     struct source all = job->source[SPLIT_TRAIN];
     for (int i = 0; i < SPLITS; i++) {
@@ -128,20 +134,26 @@ static enum status find_sources(struct job *job, struct error *e)
     return status;
 }
 
-/* The output must not take the place of a text. */
-static enum status check_output(const struct job *job, struct error *e)
+enum status prepare_check_output(const struct prepare_config *config, const char *path, struct error *e)
 {
     struct stat output, input;
-    if (stat(job->config->output, &output) != 0)
+    if (stat(config->output, &output) != 0 || stat(path, &input) != 0 || input.st_ino != output.st_ino ||
+        input.st_dev != output.st_dev)
         return STATUS_OK;
+    return error_set(e, STATUS_CANTCREATE, "cannot create '%s': it is one of the texts; choose another name",
+                     config->output);
+}
+
+/* The output must not take the place of a text. */
+static enum status check_output(const struct prepare_config *config, struct error *e)
+{
+    enum status status = STATUS_OK;
     for (int split = 0; split < SPLITS; split++)
-        for (int i = 0; i < job->source[split].parts; i++)
-            if (stat(job->source[split].part[i].path, &input) == 0 && input.st_ino == output.st_ino &&
-                input.st_dev == output.st_dev)
-                return error_set(e, STATUS_CANTCREATE,
-                                 "cannot create '%s': it is one of the texts; choose another name",
-                                 job->config->output);
-    return STATUS_OK;
+        for (int i = 0; i < config->files[split] && status == STATUS_OK; i++)
+            status = prepare_check_output(config, config->file[split][i], e);
+    for (int i = 0; i < config->classes && status == STATUS_OK; i++)
+        status = prepare_check_output(config, strchr(config->class[i], '=') + 1, e);
+    return status;
 }
 
 /* ---- passes over the text ---- */
@@ -252,8 +264,8 @@ static enum status count_split(struct job *job, enum split split, struct tokeniz
     return error_set(e, STATUS_DATA,
                      "cannot use '%s': its split '%s' has %lld tokens, too few for a single prediction; "
                      "use a longer text%s",
-                     job->config->file[has_percents(job->config) ? SPLIT_TRAIN : split][0], split_name(split),
-                     (long long)counting.tokens, has_percents(job->config) ? " or another --split" : "");
+                     job->config->file[prepare_has_percents(job->config) ? SPLIT_TRAIN : split][0], split_name(split),
+                     (long long)counting.tokens, prepare_has_percents(job->config) ? " or another --split" : "");
 }
 
 /* First pass over the training text: the vocabulary. */
@@ -277,7 +289,13 @@ static enum status make_vocab(struct job *job, struct error *e)
 
 static bool is_wanted(const struct job *job, enum split split)
 {
-    return has_percents(job->config) ? job->config->percent[split] > 0 : job->config->files[split] > 0;
+    return prepare_has_percents(job->config) ? job->config->percent[split] > 0 : job->config->files[split] > 0;
+}
+
+enum status prepare_text_changed(enum split split, struct error *e)
+{
+    return error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is complete",
+                     split_name(split));
 }
 
 static enum status write_split(struct job *job, struct corpus_writer *writer, enum split split, struct error *e)
@@ -288,9 +306,7 @@ static enum status write_split(struct job *job, struct corpus_writer *writer, en
     struct sink sink = {take_writing, &writing};
     enum status status = pass_source(job, split, job->tokenizer, &sink, hex, &met, e);
     if (status == STATUS_OK && strcmp(hex, job->source[split].digest) != 0)
-        status =
-            error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is complete",
-                      split_name(split));
+        status = prepare_text_changed(split, e);
     return status;
 }
 
@@ -336,14 +352,15 @@ enum status prepare(const struct prepare_config *config, struct prepare_report *
     struct output output;
     *report = (struct prepare_report){0};
     enum status status = check_config(config, e);
-    if (status == STATUS_OK)
+    bool labelled = config->labelled || config->classes > 0;
+    if (status == STATUS_OK && !labelled)
         status = find_sources(&job, e);
     if (status == STATUS_OK)
-        status = check_output(&job, e);
+        status = check_output(config, e);
     if (status == STATUS_OK)
         status = output_begin(config->output, &output, e);
     if (status == STATUS_OK) {
-        status = run(&job, output.temporary, e);
+        status = labelled ? prepare_labelled(config, output.temporary, report, e) : run(&job, output.temporary, e);
         if (status == STATUS_OK)
             status = output_commit(&output, e);
         else

@@ -7,11 +7,13 @@
 
 /* What a number is for: keeps the streams apart. Values are part of the bit-identity promise: never renumber. */
 enum rng_what {
-    RNG_INIT = 1,    /* initial weights: step = index of the tensor, unit = element / 4 */
-    RNG_DROPOUT = 2, /* step, lane, time, unit; `site` adds to `what` (see nn/dropout.h) */
-    RNG_SAMPLE = 64, /* text generation: lane = index of the text, step = token */
-    RNG_BENCH = 65,  /* made-up tokens */
-    RNG_TEST = 66    /* tests */
+    RNG_INIT = 1,     /* initial weights: step = index of the tensor, unit = element / 4 */
+    RNG_DROPOUT = 2,  /* step, lane, time, unit; `site` adds to `what` (see nn/dropout.h) */
+    RNG_SAMPLE = 64,  /* text generation: lane = index of the text, step = token */
+    RNG_BENCH = 65,   /* made-up tokens */
+    RNG_TEST = 66,    /* tests */
+    RNG_SHUFFLE = 67, /* order of labelled texts: step = epoch, lane = text; of their batches: lane = batch, time = 1 */
+    RNG_WORDS = 68    /* words read as <unk>: step = epoch, lane = text, unit = position / 4 */
 };
 
 struct rng_bits {

@@ -39,6 +39,9 @@ struct options {
     double split_percent[3];       /* --split 90,5,5; all 0 if not given */
     int64_t vocab_size, min_count; /* vocab_size 0: no limit */
     bool lowercase;
+    bool labelled; /* --class says it, too */
+    int classes;
+    const char *class_file[OPTION_FILES_MAX];
     enum invalid_utf8 invalid;
 
     /* model */

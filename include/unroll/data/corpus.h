@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/labels.h"
 #include "unroll/data/vocab.h"
 #include "unroll/sys/h5.h"
 
@@ -18,8 +19,11 @@ struct corpus {
     struct vocab *vocab;
     int64_t tokens[SPLITS];   /* tokens in each split, 0 if absent */
     int64_t unknowns[SPLITS]; /* how many of them are <unk> */
-    bool lowercase;           /* the text was turned into lower case, and so must be what is compared with it */
-    char digest[33];          /* of the vocabulary and all splits, hexadecimal XXH3-128 */
+    struct labels
+        *labels; /* NULL unless the corpus is labelled: then every split is a run of texts, each with a label */
+    int64_t texts[SPLITS]; /* texts in each split of a labelled corpus, else 0 */
+    bool lowercase;        /* the text was turned into lower case, and so must be what is compared with it */
+    char digest[33];       /* of the vocabulary and all splits, hexadecimal XXH3-128 */
     void *file;
 };
 
@@ -33,6 +37,11 @@ void corpus_close(struct corpus *corpus); /* NULL is allowed */
 /* Reads tokens [start, start + count) of a split into `tokens`; ids outside the vocabulary are STATUS_DATA. */
 enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,
                         struct error *e);
+/* Where the texts of a split of a labelled corpus begin, and their labels: text i is tokens [offsets[i], offsets[i + 1]), the
+ * line end that closed it among them. The arrays, [texts + 1] and [texts], are the caller's (mem_free). Checked against
+ * their digests; what contradicts itself is STATUS_DATA. */
+enum status corpus_read_texts(struct corpus *corpus, enum split split, uint64_t **offsets, uint16_t **labels,
+                              struct error *e);
 /* Reads everything and compares with the stored digests: for `verify`. */
 enum status corpus_verify(struct corpus *corpus, struct error *e);
 

@@ -3,7 +3,10 @@
  *
  * Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
  * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
- * (word), or not at all (byte). The vocabulary comes from the training text alone. */
+ * (word), or not at all (byte). The vocabulary comes from the training text alone.
+ *
+ * With labels every line is a text: `label<TAB>text`, or the whole line in the file of a class. `percent` then deals the
+ * texts out one by one: text k (from 0) of each label goes where the fraction of (k + 1) times the golden ratio falls. */
 #ifndef UNROLL_DATA_PREPARE_H
 #define UNROLL_DATA_PREPARE_H
 
@@ -24,6 +27,9 @@ struct prepare_config {
     int files[SPLITS];
     const char *const *file[SPLITS]; /* [files[split]] */
     double percent[SPLITS];          /* all 0: each split has its own files */
+    bool labelled;                   /* the files hold lines of label, tab and text */
+    int classes;
+    const char *const *class; /* [classes] "NAME=FILE": more training texts, those of one label */
     const char *output;
 };
 
@@ -31,6 +37,8 @@ struct prepare_report {
     int vocab;        /* V, with <unk> */
     int64_t distinct; /* entries of the training text before any was dropped */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
+    int labels;               /* 0: the corpus is not labelled */
+    int64_t texts[SPLITS];    /* of a labelled corpus */
     int64_t replaced, crlf;   /* over all splits */
     char digest[DIGEST_TEXT]; /* of the corpus */
 };

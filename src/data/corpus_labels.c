@@ -1,0 +1,106 @@
+/* Reading what a labelled corpus has besides tokens (format in corpus.c's head comment). */
+#include <string.h>
+
+#include "corpus_private.h"
+
+#include "unroll/base/mem.h"
+
+static enum status read_table(struct corpus *corpus, struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    int64_t bytes_count = 0, offsets_count = 0, count = 0;
+    enum status status =
+        corpus_check_part(file, "/labels/bytes", H5_U8, 1, (int64_t)LABELS_MAX * LABEL_BYTES_MAX, &bytes_count, e);
+    if (!status)
+        status = corpus_check_part(file, "/labels/counts", H5_U64, 2, LABELS_MAX, &count, e);
+    if (!status)
+        status = corpus_check_part(file, "/labels/offsets", H5_U64, count + 1, count + 1, &offsets_count, e);
+    if (status)
+        return status;
+    struct error error = {0};
+    char *bytes = corpus_read_part(file, "/labels/bytes", H5_U8, bytes_count, &error);
+    uint64_t *offsets = bytes ? corpus_read_part(file, "/labels/offsets", H5_U64, offsets_count, &error) : NULL;
+    uint64_t *counts = offsets ? corpus_read_part(file, "/labels/counts", H5_U64, count, &error) : NULL;
+    if (counts && offsets[count] != (uint64_t)bytes_count)
+        (void)corpus_damaged(file, "/labels/offsets", "does not end where the texts end", &error);
+    if (error.status) {
+        mem_free(bytes);
+        mem_free(offsets);
+        mem_free(counts);
+        return error_set(e, error.status, "%s", error.text);
+    }
+    status = labels_adopt((int)count, bytes, offsets, counts, STATUS_DATA, &corpus->labels, &error);
+    return status ? error_set(e, status, "cannot use corpus '%s': %.400s", file->name, error.text) : STATUS_OK;
+}
+
+enum status corpus_read_labels(struct corpus *corpus, struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    enum status status = read_table(corpus, e);
+    for (int i = 0; i < SPLITS && !status; i++) {
+        char path[CORPUS_PATH];
+        int64_t offsets = 0, *texts = &corpus->texts[i];
+        if (corpus->tokens[i] == 0)
+            continue;
+        status = corpus_check_part(file, corpus_path(path, (enum split)i, "/labels"), H5_U16, 1, corpus->tokens[i],
+                                   texts, e);
+        if (!status)
+            status = h5_attr_string(file->h5, path, CORPUS_DIGEST, file->labels_digest[i], DIGEST_TEXT, e);
+        corpus_path(path, (enum split)i, "/offsets");
+        if (!status)
+            status = corpus_check_part(file, path, H5_U64, *texts + 1, *texts + 1, &offsets, e);
+        if (!status)
+            status = h5_attr_string(file->h5, path, CORPUS_DIGEST, file->offsets_digest[i], DIGEST_TEXT, e);
+    }
+    return status;
+}
+
+static enum status check_texts(const struct corpus *corpus, enum split split, const uint64_t *offsets,
+                               const uint16_t *labels, struct error *e)
+{
+    const struct corpus_file *file = corpus->file;
+    char path[CORPUS_PATH];
+    int64_t texts = corpus->texts[split];
+    corpus_path(path, split, "/offsets");
+    if (offsets[0] != 0 || offsets[texts] != (uint64_t)corpus->tokens[split])
+        return corpus_damaged(file, path, "does not begin and end where the tokens do", e);
+    for (int64_t i = 0; i < texts; i++)
+        if (offsets[i + 1] <= offsets[i] || offsets[i + 1] > offsets[texts])
+            return corpus_damaged(file, path, "does not rise", e);
+    corpus_path(path, split, "/labels");
+    for (int64_t i = 0; i < texts; i++)
+        if (labels[i] >= corpus->labels->count)
+            return corpus_damaged(file, path, "holds a label that there is not", e);
+    return STATUS_OK;
+}
+
+enum status corpus_read_texts(struct corpus *corpus, enum split split, uint64_t **offsets, uint16_t **labels,
+                              struct error *e)
+{
+    struct corpus_file *file = corpus->file;
+    char path[CORPUS_PATH];
+    struct error error = {0};
+    CHECK(corpus->labels && corpus->texts[split] > 0);
+    *labels = NULL;
+    *offsets = corpus_read_part(file, corpus_path(path, split, "/offsets"), H5_U64, corpus->texts[split] + 1, &error);
+    if (*offsets)
+        *labels = corpus_read_part(file, corpus_path(path, split, "/labels"), H5_U16, corpus->texts[split], &error);
+    enum status status = *labels ? check_texts(corpus, split, *offsets, *labels, &error) : error.status;
+    if (!status)
+        return STATUS_OK;
+    mem_free(*offsets);
+    mem_free(*labels);
+    *offsets = NULL;
+    *labels = NULL;
+    return error_set(e, status, "%s", error.text);
+}
+
+enum status corpus_verify_texts(struct corpus *corpus, enum split split, struct error *e)
+{
+    uint64_t *offsets;
+    uint16_t *labels;
+    enum status status = corpus_read_texts(corpus, split, &offsets, &labels, e);
+    mem_free(offsets);
+    mem_free(labels);
+    return status;
+}
