@@ -20,6 +20,8 @@ static void print_result(const struct comm *comm, const struct bench_config *con
     printf("model          %s, %d %s, embedding %d, hidden %d, vocabulary %d%s, dropout %g\n", cell_name(model->cell),
            model->layers, model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
            model->tied ? ", tied" : "", model->dropout);
+    if (model->task == TASK_CLASSIFY)
+        printf("task           classify, %d labels, pool %s\n", model->labels, pool_name(model->pool));
     printf("training       batch %d, bptt %d, %s, %s reduction over %d lane groups\n", config->batch, config->bptt,
            optimizer_name(config->optimizer.kind), reduction_name(config->reduction), config->groups);
     printf("here           %d %s of %d %s, BLIS kernel '%s'\n", comm->size, comm->size == 1 ? "rank" : "ranks",

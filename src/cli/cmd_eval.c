@@ -1,8 +1,10 @@
-/* unroll eval: loss, perplexity and bits per token of a model on a split of a corpus. */
+/* unroll eval: loss, perplexity and bits per token of a model on a split of a corpus; of a classifier how often it is right. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/mem.h"
+#include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/sys/json.h"
@@ -29,6 +31,28 @@ static enum status choose_split(const struct options *options, const struct corp
                      options->corpus);
 }
 
+/* So do labels. */
+static enum status check_labels(const struct options *options, const struct labels *of_model,
+                                const struct labels *of_corpus, struct error *e)
+{
+    char digest_of_model[33], digest_of_corpus[33];
+    if (!of_corpus)
+        return error_set(
+            e, STATUS_DATA,
+            "cannot evaluate on '%s': it has no labels, and '%s' is a classifier; prepare it with --labelled "
+            "or --class",
+            options->corpus, options->model_file);
+    labels_digest(of_model, digest_of_model);
+    labels_digest(of_corpus, digest_of_corpus);
+    if (strcmp(digest_of_model, digest_of_corpus) == 0)
+        return STATUS_OK;
+    return error_set(
+        e, STATUS_DATA,
+        "cannot evaluate on '%s': its labels (%d) are not those of '%s' (%d), or in another order; use the "
+        "corpus that the model was trained on",
+        options->corpus, of_corpus->count, options->model_file, of_model->count);
+}
+
 /* Token ids mean the same in both only if the vocabularies are the same. */
 static enum status check_vocabulary(const struct options *options, const struct checkpoint *checkpoint,
                                     const struct corpus *corpus, struct error *e)
@@ -44,7 +68,7 @@ static enum status check_vocabulary(const struct options *options, const struct 
     vocab_digest(of_model, digest_of_model);
     vocab_digest(of_corpus, digest_of_corpus);
     if (strcmp(digest_of_model, digest_of_corpus) == 0)
-        return STATUS_OK;
+        return checkpoint->labels ? check_labels(options, checkpoint->labels, corpus->labels, e) : STATUS_OK;
     return error_set(e, STATUS_DATA,
                      "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
                      "entries); use the corpus that the model was trained on, or one prepared from the same training "
@@ -98,6 +122,45 @@ static enum status print_result(const struct options *options, const struct corp
     return status;
 }
 
+/* ---- classifiers ---- */
+
+/* `confusion` is NULL if there are too many labels. */
+static enum status print_classes(const struct options *options, const struct corpus *corpus, enum split split,
+                                 double loss, int64_t texts, int64_t correct, const int64_t *confusion, struct error *e)
+{
+    if (!options->json) {
+        printf("split           %s\n", split_name(split));
+        printf("texts           %lld\n", (long long)texts);
+        printf("loss            %.6f nats per text\n", loss);
+        printf("accuracy        %.6f\n", (double)correct / (double)texts);
+        if (confusion) {
+            printf("macro-F1        %.6f\n", class_macro_f1(corpus->labels, confusion));
+            class_output_print(corpus->labels, confusion);
+        }
+        return finish_output(e);
+    }
+    struct json json;
+    json_init(&json);
+    json_object_begin(&json, NULL);
+    json_put_string(&json, "model", options->model_file);
+    json_put_string(&json, "corpus", options->corpus);
+    json_put_string(&json, "split", split_name(split));
+    json_put_int(&json, "texts", texts);
+    json_put_double(&json, "loss", loss);
+    json_put_double(&json, "accuracy", (double)correct / (double)texts);
+    if (confusion)
+        class_output_json(corpus->labels, confusion, &json);
+    json_object_end(&json);
+    const char *text;
+    enum status status = json_text(&json, &text, e);
+    if (!status) {
+        printf("%s\n", text);
+        status = finish_output(e);
+    }
+    json_release(&json);
+    return status;
+}
+
 static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
                             struct corpus *corpus, enum split split, struct error *e)
 {
@@ -108,15 +171,22 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
         .bptt = checkpoint->bptt,
         .groups = checkpoint->groups,
     };
-    struct evaluator *evaluator;
+    struct evaluator *evaluator = NULL;
+    bool classify = checkpoint->model.task == TASK_CLASSIFY;
+    size_t labels = (size_t)checkpoint->model.labels;
     enum status status = load_threads(comm, options, &config.threads, e);
+    if (!status && classify && labels <= CLASS_OUTPUT_LABELS_MAX) {
+        config.confusion = mem_alloc(labels * labels, sizeof *config.confusion, "a confusion matrix", e);
+        status = comm_agree(comm, config.confusion ? STATUS_OK : STATUS_OS, e);
+    }
     if (!status)
         status = evaluator_create(comm, corpus, &config, checkpoint->values, &evaluator, e);
-    if (status)
-        return status;
     double loss_sum = 0;
-    int64_t targets = 0;
-    status = evaluator_run(evaluator, &loss_sum, &targets, e);
+    int64_t targets = 1, correct = 0;
+    if (!status) {
+        status = evaluator_run(evaluator, &loss_sum, &targets, e);
+        correct = evaluator_correct(evaluator);
+    }
     evaluator_free(evaluator);
     double loss = loss_sum / (double)targets;
     if (!status && !isfinite(loss))
@@ -125,7 +195,9 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
                            "diverged: use an earlier checkpoint",
                            options->model_file);
     if (!status && comm->rank == 0)
-        status = print_result(options, corpus, split, loss, targets, e);
+        status = classify ? print_classes(options, corpus, split, loss, targets, correct, config.confusion, e)
+                          : print_result(options, corpus, split, loss, targets, e);
+    mem_free(config.confusion);
     return comm_agree(comm, status, e);
 }
 
@@ -134,7 +206,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     struct checkpoint checkpoint;
     struct corpus *corpus = NULL;
     enum split split = SPLIT_TEST;
-    enum status status = load_model(comm, options, &checkpoint, e);
+    enum status status = load_model(comm, options, LOAD_ANY, &checkpoint, e);
     if (!status)
         status = comm_agree(comm, open_corpus(options, &checkpoint, &corpus, &split, e), e);
     if (!status)

@@ -15,11 +15,11 @@
  * on the first; the fast path runs on all others: no full vector, just below and just above one, and more than one
  * panel of a product; one lane, one group, uneven groups and ranges. With tied weights `embedding` becomes `hidden`. */
 struct size {
-    int embedding, hidden, vocab, bptt, batch, groups, ranks, threads;
+    int embedding, hidden, vocab, bptt, batch, groups, ranks, threads, labels;
 };
 static const struct size sizes[] = {
-    {3, 4, 7, 4, 2, 1, 1, 1},     {2, 1, 2, 3, 1, 1, 1, 1},      {9, 7, 11, 5, 3, 3, 2, 2},
-    {20, 33, 101, 6, 5, 4, 3, 3}, {70, 130, 101, 7, 3, 2, 2, 2}, {130, 40, 37, 9, 17, 7, 4, 1},
+    {3, 4, 7, 4, 2, 1, 1, 1, 3},      {2, 1, 2, 3, 1, 1, 1, 1, 2},      {9, 7, 11, 5, 3, 3, 2, 2, 3},
+    {20, 33, 101, 6, 5, 4, 3, 3, 45}, {70, 130, 101, 7, 3, 2, 2, 2, 4}, {130, 40, 37, 9, 17, 7, 4, 1, 70},
 };
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 
@@ -27,12 +27,13 @@ static const enum cell all_cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, C
 
 /* Which values each choice takes. */
 struct choices {
-    int cells, layers, ties, dropouts, resets;
+    int cells, layers, ties, dropouts, resets, pools;
     enum cell cell[4];
     int layer[2];
     bool tied[2];
     double dropout[2];
     bool reset[2];
+    enum pool pool[3];
 };
 
 static struct choices choose(const struct options *options)
@@ -45,7 +46,8 @@ static struct choices choose(const struct options *options)
                         .dropouts = 2,
                         .dropout = {0, DROPOUT},
                         .resets = 2,
-                        .reset = {false, true}};
+                        .reset = {false, true},
+                        .pools = 1};
     memcpy(c.cell, all_cells, sizeof c.cell);
     if (options_given(options, "cell")) {
         c.cells = 1;
@@ -67,6 +69,13 @@ static struct choices choose(const struct options *options)
         c.resets = 1;
         c.reset[0] = options->reset_at_eos;
     }
+    if (options->model.task == TASK_CLASSIFY) { /* labels are tied to no words, and no text goes on behind another */
+        c.ties = c.resets = 1;
+        c.tied[0] = c.reset[0] = false;
+        c.pools = 3;
+        c.pool[1] = POOL_MEAN;
+        c.pool[2] = POOL_MAX;
+    }
     return c;
 }
 
@@ -83,14 +92,19 @@ static struct gradcheck_config config_of(const struct options *options, const st
     config.model.embedding = model->tied ? size->hidden : size->embedding;
     config.model.hidden = size->hidden;
     config.model.vocab = size->vocab;
+    config.model.labels = model->task == TASK_CLASSIFY ? size->labels : 0;
     return config;
 }
 
 static const char *describe(const struct model_config *model, char text[96])
 {
-    snprintf(text, 96, "%s, %d %s%s%s, dropout %g", cell_name(model->cell), model->layers,
-             model->layers == 1 ? "layer" : "layers", model->tied ? ", tied" : "",
-             model->reset_token ? ", reset at eos" : "", model->dropout);
+    if (model->task == TASK_CLASSIFY)
+        snprintf(text, 96, "classifier, %s, %d %s, pool %s, dropout %g", cell_name(model->cell), model->layers,
+                 model->layers == 1 ? "layer" : "layers", pool_name(model->pool), model->dropout);
+    else
+        snprintf(text, 96, "%s, %d %s%s%s, dropout %g", cell_name(model->cell), model->layers,
+                 model->layers == 1 ? "layer" : "layers", model->tied ? ", tied" : "",
+                 model->reset_token ? ", reset at eos" : "", model->dropout);
     return text;
 }
 
@@ -140,7 +154,8 @@ static enum status check_model(const struct options *options, const struct model
         judge(&config, &fast.state, "carried state", "the reference", wrong);
         judge(&config, &fast.gradient, "gradient", "the reference", wrong);
         loss = worse(loss, fast.loss.error / fast.loss.tolerance);
-        state = worse(state, fast.state.error / fast.state.tolerance);
+        if (fast.state.tolerance > 0) /* a classifier carries none */
+            state = worse(state, fast.state.error / fast.state.tolerance);
         gradient = worse(gradient, fast.gradient.error / fast.gradient.tolerance);
         same_bits = same_bits && fast.same_bits;
         char text[96];
@@ -150,9 +165,10 @@ static enum status check_model(const struct options *options, const struct model
                       "build, and report it",
                       describe(model, text), config.model.hidden, config.ranks, config.threads);
     }
-    printf("%-9s %6d  %-4s %7g  %-5s  %11.1e  %8.3f %8.3f %8.3f  %s\n", cell_name(model->cell), model->layers,
-           model->tied ? "yes" : "no", model->dropout, model->reset_token ? "eos" : "none", differences.error, loss,
-           state, gradient, same_bits ? "same" : "DIFFER");
+    const char *variant = model->task == TASK_CLASSIFY ? pool_name(model->pool) : model->tied ? "yes" : "no";
+    printf("%-9s %6d  %-4s %7g  %-5s  %11.1e  %8.3f %8.3f %8.3f  %s\n", cell_name(model->cell), model->layers, variant,
+           model->dropout, model->reset_token ? "eos" : "none", differences.error, loss, state, gradient,
+           same_bits ? "same" : "DIFFER");
     fflush(stdout);
     return STATUS_OK;
 }
@@ -165,17 +181,20 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
     printf("differences: largest relative error of the reference's gradients against central differences (< 1e-6)\n"
            "loss, state, gradient: largest error of the fast path against the reference, as a share of the tolerance\n"
            "bits: whether several ranks and threads give those of one\n\n"
-           "cell      layers  tied dropout  reset  differences      loss    state gradient  bits\n");
+           "cell      layers  %s dropout  reset  differences      loss    state gradient  bits\n",
+           options->model.task == TASK_CLASSIFY ? "pool" : "tied");
     for (int i = 0; i < c.cells; i++)
         for (int l = 0; l < c.layers; l++)
             for (int t = 0; t < c.ties; t++)
                 for (int d = 0; d < c.dropouts; d++)
-                    for (int r = 0; r < c.resets; r++) {
+                    for (int r = 0; r < c.resets * c.pools; r++) {
                         const struct model_config model = {.cell = c.cell[i],
                                                            .layers = c.layer[l],
                                                            .tied = c.tied[t],
                                                            .dropout = c.dropout[d],
-                                                           .reset_token = c.reset[r] ? RESET_TOKEN : 0};
+                                                           .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
+                                                           .task = options->model.task,
+                                                           .pool = c.pool[r / c.resets]};
                         enum status status = check_model(options, &model, &wrong, e);
                         if (status != STATUS_OK)
                             return status;

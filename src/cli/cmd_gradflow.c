@@ -46,6 +46,8 @@ static enum status follow_checkpoint(const struct comm *comm, struct flow *flow,
     struct checkpoint checkpoint = {0};
     enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &checkpoint, e);
     if (!status)
+        status = load_check_task(path, &checkpoint, TASK_LM, e);
+    if (!status)
         status = check_checkpoint(flow, path, &checkpoint, e);
     status = comm_agree(comm, status, e);
     if (!status)

@@ -73,6 +73,21 @@ static void tell_vocabulary(struct report *report, const struct vocab *vocab)
     end(report);
 }
 
+/* Each label with its training texts. */
+static void tell_labels(struct report *report, const struct labels *labels)
+{
+    begin(report, "labels", "labels: training texts");
+    for (int label = 0; label < labels->count; label++) {
+        char name[LABEL_BYTES_MAX + 1];
+        size_t length;
+        const char *text = labels_text(labels, label, &length);
+        memcpy(name, text, length);
+        name[length] = '\0';
+        tell_int(report, name, (int64_t)labels->counts[label]);
+    }
+    end(report);
+}
+
 /* ---- checkpoints ---- */
 
 static void tell_model(struct report *report, const struct checkpoint *checkpoint)
@@ -87,6 +102,10 @@ static void tell_model(struct report *report, const struct checkpoint *checkpoin
     tell_double(report, "dropout", model->dropout);
     if (model->reset_token)
         tell(report, "reset_at", "eos");
+    if (model->task == TASK_CLASSIFY) {
+        tell(report, "task", task_name(model->task));
+        tell(report, "pool", pool_name(model->pool));
+    }
     end(report);
 }
 
@@ -180,6 +199,8 @@ static enum status inspect_checkpoint(struct report *report, const char *path, s
     tell_int(report, "epoch", checkpoint.progress.epoch);
     tell_model(report, &checkpoint);
     tell_vocabulary(report, checkpoint.vocab);
+    if (checkpoint.labels)
+        tell_labels(report, checkpoint.labels);
     tell_parameters(report, &checkpoint);
     begin(report, "training", "training");
     tell_int(report, "batch", checkpoint.batch);
@@ -207,12 +228,16 @@ static enum status inspect_corpus(struct report *report, const char *path, struc
     tell(report, "digest", corpus->digest);
     tell_bool(report, "lowercase", corpus->lowercase);
     tell_vocabulary(report, corpus->vocab);
+    if (corpus->labels)
+        tell_labels(report, corpus->labels);
     for (int split = 0; split < SPLITS; split++) {
         if (corpus->tokens[split] == 0)
             continue;
         begin(report, split_name(split), split_name(split));
         tell_int(report, "tokens", corpus->tokens[split]);
         tell_int(report, "unknown", corpus->unknowns[split]);
+        if (corpus->labels)
+            tell_int(report, "texts", corpus->texts[split]);
         end(report);
     }
     corpus_close(corpus);

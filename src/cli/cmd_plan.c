@@ -47,6 +47,8 @@ static void print_memory(const struct plan_config *config, const struct plan *pl
             printf(" %9.1f", mib(part_of(&plan->most, part)));
         printf("\n");
     }
+    if (config->model.task == TASK_CLASSIFY)
+        printf("  and %d bytes on each rank for every text\n", PLAN_TEXT_BYTES);
     size_t host = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     if (plan->first.total > host)
         printf("  more than the %.1f MiB of this host\n", mib(host));
@@ -74,6 +76,9 @@ static void print_plan(const struct plan_config *config, const struct plan *plan
     printf("model        %s, %d %s, embedding %d, hidden %d, vocabulary %d%s\n", cell_name(model->cell), model->layers,
            model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
            model->tied ? ", tied" : "");
+    if (model->task == TASK_CLASSIFY)
+        printf("task         classify, %d labels, pool %s, texts of up to %d tokens\n", model->labels,
+               pool_name(model->pool), config->bptt);
     printf("parameters   %zu\n", plan->table.elements);
     printf("step         %d lanes x %d = %lld tokens, %.3g GFLOP (6 for each weight and token)\n", config->batch,
            config->bptt, (long long)plan->tokens_per_step,

@@ -220,7 +220,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     struct checkpoint checkpoint;
     struct prime prime = {options->prime ? options->prime : "", NULL, 0};
     int threads = 1;
-    enum status status = load_model(comm, options, &checkpoint, e);
+    enum status status = load_model(comm, options, TASK_LM, &checkpoint, e);
     if (!status)
         status = load_threads(comm, options, &threads, e);
     if (!status && comm->rank == 0) {

@@ -167,7 +167,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     struct checkpoint checkpoint;
     struct scoring scoring = {0};
     int threads = 1;
-    enum status status = load_model(comm, options, &checkpoint, e);
+    enum status status = load_model(comm, options, TASK_LM, &checkpoint, e);
     if (!status)
         status = load_threads(comm, options, &threads, e);
     if (!status)

@@ -86,6 +86,9 @@ static void option_explanation(const struct option *option, bool required, char 
     const char *joint = *choices && (required || option->initial) ? "; " : "";
     if (required)
         snprintf(room, size, "%s (%s%srequired)", option->help, choices, joint);
+    else if (option->initial && option->classify)
+        snprintf(room, size, "%s (%s%sdefault: %s, to classify %s)", option->help, choices, joint, option->initial,
+                 option->classify);
     else if (option->initial)
         snprintf(room, size, "%s (%s%sdefault: %s)", option->help, choices, joint, option->initial);
     else

@@ -9,11 +9,25 @@
 #include "unroll/base/mem.h"
 #include "unroll/train/placement.h"
 
-enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
+enum status load_check_task(const char *path, const struct checkpoint *checkpoint, enum task task, struct error *e)
+{
+    if (checkpoint->model.task == task)
+        return STATUS_OK;
+    if (task == TASK_LM)
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot use '%s' as a language model: it is a classifier; use 'unroll classify'", path);
+    return error_set(e, STATUS_CHECKPOINT,
+                     "cannot classify with '%s': it is a language model; train one with --task classify", path);
+}
+
+enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e)
 {
     memset(checkpoint, 0, sizeof *checkpoint);
-    return comm_agree(comm, checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, checkpoint, e), e);
+    enum status status = checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, checkpoint, e);
+    if (!status && task != LOAD_ANY)
+        status = load_check_task(options->model_file, checkpoint, (enum task)task, e);
+    return comm_agree(comm, status, e);
 }
 
 enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e)

@@ -33,6 +33,14 @@ const struct command_info command_table[COMMANDS] = {
                        "<unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's vocabulary has no capitals, the text is turned into lower case.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
+    [COMMAND_CLASSIFY] = {
+        .name = "classify", .summary = "label of each line of a text",
+        .description = "Prints label, tab and probability for each line of FILE, or of standard input. The model is one "
+                       "trained with --task classify. Unknown tokens count as <unk>. If the model's vocabulary has no "
+                       "capitals, the text is turned into lower case. Output order and digits are the same on any "
+                       "number of ranks and threads.",
+        .operand = "[FILE]", .files_max = 1,
+        .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest"},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
         .description = "Draws text from a model. The model starts from zero, reads a line end and the prime, and "
@@ -105,6 +113,8 @@ CHOICE(optimizer_name, optimizer_kind)
 CHOICE(reduction_name, reduction)
 CHOICE(schedule_name, schedule_kind)
 CHOICE(split_name, split)
+CHOICE(task_name, task)
+CHOICE(pool_name, pool)
 
 static const char *cell_or_all_choice(int value)
 {
@@ -129,6 +139,7 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define TRAIN (1u << COMMAND_TRAIN)
 #define EVAL (1u << COMMAND_EVAL)
 #define SCORE (1u << COMMAND_SCORE)
+#define CLASSIFY (1u << COMMAND_CLASSIFY)
 #define SAMPLE (1u << COMMAND_SAMPLE)
 #define EXPORT (1u << COMMAND_EXPORT)
 #define IMPORT (1u << COMMAND_IMPORT)
@@ -156,15 +167,15 @@ const struct option option_table[] = {
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
      .help = "run directory, made if it does not exist; training resumes if it holds a run"},
-    {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | SAMPLE | EXPORT,
-     .required = EVAL | SCORE | SAMPLE | EXPORT, FIELD(model_file),
+    {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT,
+     .required = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT, FIELD(model_file),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
     {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
      .help = "checkpoints, at most one of each cell; without any, models are made anew"},
     {"config", .type = OPTION_TEXT,
-     .commands = PREPARE | TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config),
+     .commands = PREPARE | TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files),
@@ -214,11 +225,20 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
      .help = "bytes that are not UTF-8: refuse the text, or put U+FFFD for them and count"},
 
+    {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = RUN, FIELD(model.task), .initial = "lm",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",
+     .help = "predict the next token at every step, or a label for each text of a labelled corpus"},
+    {"pool", CHOICES(POOL_MAX, pool_name_choice), .commands = RUN, FIELD(model.pool), .initial = "mean",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
+     .help = "to classify: from the output at a text's last token, or their mean or maximum over all its tokens"},
+    {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(model.labels), FROM(2, MODEL_LABELS_MAX),
+     .initial = "2", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
+     .help = "to classify: labels, which otherwise come from the corpus"},
     {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = RUN, FIELD(model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
-     .initial = "2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
-    {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256",
+     .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
+    {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256", .classify = "128",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
     {"embedding", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.embedding), FROM(1, MODEL_WIDTH_MAX),
      WORD("hidden", 0), .initial = "hidden", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
@@ -227,8 +247,14 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Model",
      .help = "input and output layer share their weights; needs --embedding equal to --hidden"},
     {"dropout", .type = OPTION_DOUBLE, .commands = RUN, FIELD(model.dropout), FROM(0, 1), .below_max = true,
-     .initial = "0.2", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
+     .initial = "0.2", .classify = "0.5", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "probability of dropping a unit before, between and after the layers"},
+    {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(word_dropout), FROM(0, 1), .below_max = true,
+     .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
+     .help = "to classify: probability of reading a training text's word as <unk>"},
+    {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from),
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
+     .help = "checkpoint whose embedding (word by word) and layers a new run starts from"},
     {"vocab-size", .type = OPTION_INT64, .commands = BENCH | PLAN, FIELD(vocab_size), FROM(1, MODEL_VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "entries of the vocabulary, which otherwise comes from the corpus"},
@@ -240,10 +266,10 @@ const struct option option_table[] = {
 
     {"batch", .type = OPTION_INT, .commands = RUN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "lanes of text trained side by side, over all ranks together"},
-    {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(bptt), FROM(1, 65535), .initial = "64",
+     .help = "lanes of text trained side by side, over all ranks together; to classify, texts of a step"},
+    {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(bptt), FROM(1, 65535), .initial = "64", .classify = "256",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "time steps that a window unrolls and gradients flow back"},
+     .help = "time steps that a window unrolls and gradients flow back; to classify, the most tokens of a text"},
     {"lane-groups", .type = OPTION_INT, .commands = RUN, FIELD(lane_groups), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "units of exact summation: at most this many ranks can take part"},
@@ -282,7 +308,7 @@ const struct option option_table[] = {
      .help = "scale the gradient down to this global norm; 'none': never"},
 
     {"schedule", CHOICES(SCHEDULE_COSINE, schedule_name_choice), .commands = TRAIN, FIELD(schedule),
-     .initial = "plateau",
+     .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
      .help = "of the learning rate"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .above_min = true,
@@ -299,7 +325,7 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
      .help = "let the learning rate rise linearly over the first steps"},
 
-    {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX), .initial = "10",
+    {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX), .initial = "10", .classify = "8",
      .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "passes over the training text; without limit if --max-steps alone is given"},
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(max_steps), FROM(1, MANY), WORD("none", 0),
@@ -338,6 +364,9 @@ const struct option option_table[] = {
     /* the fields of `train`; without them gradcheck goes through all */
     {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = GRADCHECK, FIELD(model.cell),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "only this cell, not all"},
+    {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = GRADCHECK, FIELD(model.task), .initial = "lm",
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "TASK",
+     .help = "language models, or classifiers with each way to pool"},
     {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "N", .help = "so many layers, not 1 and 2"},
     {"tied", .type = OPTION_BOOL, .commands = GRADCHECK, FIELD(model.tied),
@@ -386,6 +415,10 @@ const struct option option_table[] = {
 
     {"per-token", .type = OPTION_BOOL, .commands = SCORE, FIELD(per_token),
      .class = OPTION_CONDUCT, .section = "Scoring", .help = "print every token with its log-probability"},
+    {"all", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(all_labels),
+     .class = OPTION_CONDUCT, .section = "Classifying", .help = "print every label, the likeliest first"},
+    {"format", CHOICES(1, format_choice), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",
+     .class = OPTION_CONDUCT, .section = "Classifying", .metavar = "FORMAT", .help = "of the output"},
     {"format", CHOICES(1, format_choice), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
 
@@ -430,7 +463,7 @@ const struct option option_table[] = {
     {"ranks", .type = OPTION_INT, .commands = PLAN, FIELD(plan_ranks), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "MPI ranks of the run; 'auto': those that run this command, or of --nodes as many as lane groups allow"},
-    {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
+    {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
      FIELD(threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},

@@ -322,9 +322,22 @@ static double default_lr(enum optimizer_kind kind)
     return 0.002;
 }
 
+/* What was not given has another default where texts are classified. */
+static void set_classify_defaults(struct options *options, enum command command)
+{
+    struct error e;
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        if (option->classify && option->commands >> command & 1 && options->memory->origin[i] == ORIGIN_DEFAULT)
+            CHECK(option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
+    }
+}
+
 /* Defaults that follow from other options. */
 static void derive(struct options *options, enum command command)
 {
+    if (options->model.task == TASK_CLASSIFY)
+        set_classify_defaults(options, command);
     if (options->model.embedding == 0)
         options->model.embedding = options->model.hidden;
     if (options->lr < 0)
@@ -343,6 +356,14 @@ static void derive(struct options *options, enum command command)
 static enum status check_train(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
+    if (options->model.task == TASK_CLASSIFY && (options->model.tied || options->reset_at_eos))
+        return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
+                         options->model.tied ? "--tied" : "--reset-at eos",
+                         options->model.tied ? "labels are no words" : "each text stands alone anyway");
+    if (options->model.task == TASK_LM && options->word_dropout > 0)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
+                         "classify");
     if (options->model.tied && options->model.embedding != options->model.hidden)
         return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
                          options->model.embedding, options->model.hidden);

@@ -65,6 +65,13 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
              "/vocab/offsets");
     snprintf(add(parts, PART_VOCAB_COUNTS, 0, H5_U64, 1, model->vocab, 1)->path, sizeof parts->item->path,
              "/vocab/counts");
+    if (model->task != TASK_CLASSIFY)
+        return;
+    snprintf(add(parts, PART_LABELS_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/labels/bytes");
+    snprintf(add(parts, PART_LABELS_OFFSETS, 0, H5_U64, 1, (int64_t)model->labels + 1, 1)->path,
+             sizeof parts->item->path, "/labels/offsets");
+    snprintf(add(parts, PART_LABELS_COUNTS, 0, H5_U64, 1, model->labels, 1)->path, sizeof parts->item->path,
+             "/labels/counts");
 }
 
 int64_t part_elements(const struct part *part)

@@ -65,16 +65,26 @@ extern const int progress_field_count;
 
 /* ---- datasets ---- */
 
-enum part_kind { PART_PARAM, PART_SLOT, PART_STATE, PART_VOCAB_BYTES, PART_VOCAB_OFFSETS, PART_VOCAB_COUNTS };
+enum part_kind {
+    PART_PARAM,
+    PART_SLOT,
+    PART_STATE,
+    PART_VOCAB_BYTES,
+    PART_VOCAB_OFFSETS,
+    PART_VOCAB_COUNTS,
+    PART_LABELS_BYTES,
+    PART_LABELS_OFFSETS,
+    PART_LABELS_COUNTS
+};
 
 struct part {
     enum part_kind kind;
     int index, slot; /* parameter or state; slot of the optimizer */
     char path[112];
-    struct h5_shape shape; /* dims[0] of the vocabulary's bytes is 0 while it is not known */
+    struct h5_shape shape; /* dims[0] of the bytes of vocabulary and labels is 0 while it is not known */
 };
 
-#define PARTS_MAX (PARAM_MAX * (1 + OPTIMIZER_SLOTS_MAX) + 2 * MODEL_LAYERS_MAX + 3)
+#define PARTS_MAX (PARAM_MAX * (1 + OPTIMIZER_SLOTS_MAX) + 2 * MODEL_LAYERS_MAX + 6)
 
 struct parts {
     int count;

@@ -64,6 +64,23 @@ static enum status read_root(struct reading *in)
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
+static enum status read_task(struct reading *in)
+{
+    struct model_config *model = &in->checkpoint->model;
+    char task[32], pool[32];
+    enum status status = attrs_string(in->attrs, "task", task, sizeof task, in->e);
+    if (!status && strcmp(task, task_name(TASK_CLASSIFY)) != 0)
+        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute 'task' of '/model' is '%s'", task);
+    if (!status)
+        status = attrs_int(in->attrs, "labels", 2, MODEL_LABELS_MAX, &model->labels, in->e);
+    if (!status)
+        status = attrs_string(in->attrs, "pool", pool, sizeof pool, in->e);
+    if (!status)
+        status = pool_parse(pool, &model->pool, in->e);
+    model->task = TASK_CLASSIFY;
+    return status;
+}
+
 static enum status read_model(struct reading *in)
 {
     struct model_config *model = &in->checkpoint->model;
@@ -90,6 +107,8 @@ static enum status read_model(struct reading *in)
         status = attrs_f64(attrs, "dropout", &model->dropout, in->e);
     if (!status && attrs_has(attrs, "reset_token"))
         status = attrs_int(attrs, "reset_token", 1, model->vocab - 1, &reset_token, in->e);
+    if (!status && attrs_has(attrs, "task"))
+        status = read_task(in);
     model->tied = tied;
     model->reset_token = (uint32_t)reset_token;
     if (!status)
@@ -230,7 +249,7 @@ static int check_known(void *context, const char *path, const struct h5_shape *s
         struct part *part = &in->parts->item[i];
         if (strcmp(part->path, path) != 0)
             continue;
-        if (part->kind == PART_VOCAB_BYTES)
+        if (part->kind == PART_VOCAB_BYTES || part->kind == PART_LABELS_BYTES)
             part->shape.dims[0] = shape->dims[0];
         const struct h5_shape *want = &part->shape;
         if (shape->type == want->type && shape->rank == want->rank && shape->dims[0] == want->dims[0] &&
@@ -329,30 +348,55 @@ static enum status read_values(struct reading *in)
     return STATUS_OK;
 }
 
-static enum status read_vocab(struct reading *in)
+/* The three datasets of a table of texts, `first` being its bytes, `size` entries: bytes, offsets, counts, which are the
+ * caller's if all went well. */
+static enum status read_table(struct reading *in, enum part_kind first, int size, void *data[3])
 {
     const struct part *found[3] = {NULL, NULL, NULL};
-    void *data[3] = {NULL, NULL, NULL};
     char hex[DIGEST_TEXT];
     enum status status = STATUS_OK;
-    for (int i = 0; i < in->parts->count; i++)
-        if (in->parts->item[i].kind >= PART_VOCAB_BYTES)
-            found[in->parts->item[i].kind - PART_VOCAB_BYTES] = &in->parts->item[i];
+    for (int i = 0; i < in->parts->count; i++) {
+        enum part_kind kind = in->parts->item[i].kind;
+        if (kind >= first && kind < first + 3)
+            found[kind - first] = &in->parts->item[i];
+    }
+    for (int i = 0; i < 3; i++)
+        data[i] = NULL;
     for (int i = 0; i < 3 && !status; i++) {
         data[i] = mem_alloc((size_t)part_elements(found[i]), h5_type_size(found[i]->shape.type), "a vocabulary", in->e);
         status = data[i] ? read_part(in, found[i], data[i], hex) : STATUS_OS;
     }
-    struct vocab *vocab = NULL;
     const uint64_t *offsets = data[1];
+    if (!status && offsets[size] != (uint64_t)part_elements(found[0]))
+        status = error_set(in->e, STATUS_CHECKPOINT, "'%s' end at %llu but '%s' has %lld bytes", found[1]->path,
+                           (unsigned long long)offsets[size], found[0]->path, (long long)part_elements(found[0]));
+    for (int i = 0; i < 3 && status; i++)
+        mem_free(data[i]);
+    return status;
+}
+
+static enum status read_labels(struct reading *in)
+{
+    void *data[3];
+    struct labels *labels = NULL;
+    int count = in->checkpoint->model.labels;
+    if (in->checkpoint->model.task != TASK_CLASSIFY)
+        return STATUS_OK;
+    enum status status = read_table(in, PART_LABELS_BYTES, count, data);
+    if (!status)
+        status = labels_adopt(count, data[0], data[1], data[2], STATUS_CHECKPOINT, &labels, in->e);
+    in->checkpoint->labels = labels;
+    return status;
+}
+
+static enum status read_vocab(struct reading *in)
+{
+    void *data[3];
+    struct vocab *vocab = NULL;
     int V = in->checkpoint->model.vocab;
-    if (!status && offsets[V] != (uint64_t)part_elements(found[0]))
-        status = error_set(in->e, STATUS_CHECKPOINT, "'/vocab/offsets' end at %llu but '/vocab/bytes' has %lld bytes",
-                           (unsigned long long)offsets[V], (long long)part_elements(found[0]));
-    if (status) {
-        for (int i = 0; i < 3; i++)
-            mem_free(data[i]);
+    enum status status = read_table(in, PART_VOCAB_BYTES, V, data);
+    if (status)
         return status;
-    }
     status = vocab_adopt(in->level, V, data[0], data[1], data[2], STATUS_CHECKPOINT, &vocab, in->e);
     in->checkpoint->vocab = vocab;
     return status;
@@ -391,6 +435,8 @@ static enum status read_all(struct reading *in, enum checkpoint_part part)
         status = read_values(in);
     if (!status)
         status = read_vocab(in);
+    if (!status)
+        status = read_labels(in);
     if (!status && part == CHECKPOINT_ALL && in->resumable)
         status = read_run_state(in);
     return status;
@@ -432,7 +478,10 @@ static enum status verify_all(struct reading *in)
     in->all = NULL;
     if (!status)
         status = read_vocab(in);
+    if (!status)
+        status = read_labels(in);
     vocab_free((struct vocab *)in->checkpoint->vocab);
+    labels_free((struct labels *)in->checkpoint->labels);
     for (int i = 0; i < in->parts->count && !status; i++) {
         enum part_kind kind = in->parts->item[i].kind;
         if (kind == PART_SLOT || kind == PART_STATE)
@@ -503,6 +552,7 @@ void checkpoint_release(struct checkpoint *checkpoint)
         optimizer_free(checkpoint->optimizer);
         mem_free(checkpoint->states);
         vocab_free((struct vocab *)checkpoint->vocab);
+        labels_free((struct labels *)checkpoint->labels);
     }
     *checkpoint = (struct checkpoint){.options = 0};
 }

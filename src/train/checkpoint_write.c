@@ -53,6 +53,11 @@ static void describe_model(struct attrs *attrs, const struct checkpoint *checkpo
     attrs_add_f64(attrs, "dropout", model->dropout);
     if (model->reset_token)
         attrs_add_i64(attrs, "reset_token", model->reset_token);
+    if (model->task != TASK_CLASSIFY)
+        return;
+    attrs_add_string(attrs, "task", task_name(model->task));
+    attrs_add_i64(attrs, "labels", model->labels);
+    attrs_add_string(attrs, "pool", pool_name(model->pool));
 }
 
 static void describe_optimizer(struct attrs *attrs, const struct optimizer *optimizer)
@@ -155,6 +160,12 @@ static const void *part_data(const struct part *part, const struct checkpoint *c
         return checkpoint->vocab->offsets;
     case PART_VOCAB_COUNTS:
         return checkpoint->vocab->counts;
+    case PART_LABELS_BYTES:
+        return checkpoint->labels->bytes;
+    case PART_LABELS_OFFSETS:
+        return checkpoint->labels->offsets;
+    case PART_LABELS_COUNTS:
+        return checkpoint->labels->counts;
     }
     return NULL;
 }
@@ -194,7 +205,9 @@ static enum status make_groups(struct h5 *file, const struct checkpoint *checkpo
     enum status status = STATUS_OK;
     for (int i = 0; i < count && !status; i++)
         status = h5_make_group(file, names[i], e);
-    if (!resumable || optimizer_slots(checkpoint->optimizer->config.kind) == 0)
+    if (!status && checkpoint->model.task == TASK_CLASSIFY)
+        status = h5_make_group(file, "/labels", e);
+    if (status || !resumable || optimizer_slots(checkpoint->optimizer->config.kind) == 0)
         return status;
     for (int i = 0; i < checkpoint->table.count && !status; i++) {
         char path[112];
@@ -392,9 +405,13 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
         share_facts(comm, facts, checkpoint, all);
         parts_list(parts, &all->model, &all->table, all->batch, facts->resumable,
                    facts->resumable ? all->optimizer->config.kind : OPT_SGD);
-        for (int i = 0; i < parts->count; i++)
-            if (parts->item[i].kind == PART_VOCAB_BYTES)
-                parts->item[i].shape.dims[0] = (int64_t)all->vocab->offsets[all->vocab->size];
+        for (int i = 0; i < parts->count; i++) {
+            struct part *part = &parts->item[i];
+            if (part->kind == PART_VOCAB_BYTES)
+                part->shape.dims[0] = (int64_t)all->vocab->offsets[all->vocab->size];
+            if (part->kind == PART_LABELS_BYTES)
+                part->shape.dims[0] = (int64_t)all->labels->offsets[all->labels->count];
+        }
         int64_t bytes = bytes_of(parts);
         enum checkpoint_writer writer = choose(target->writer, bytes);
         comm_broadcast(comm, &writer, sizeof writer, 0);

@@ -4,19 +4,21 @@
 
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
-#include "unroll/data/stream.h"
+#include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
 
 struct evaluator {
     const struct comm *comm;
     struct evaluator_config config;
     int lanes, groups;          /* of all ranks */
+    int bptt;                   /* the longest window */
     int group_begin, group_end; /* of this rank; empty if there are more ranks than groups */
     struct model *model;        /* NULL without groups */
-    struct stream *stream;      /* NULL without groups */
-    double *mine;               /* [group_end - group_begin] loss of each of this rank's groups */
-    double *all;                /* [groups] */
-    size_t *bytes, *offset;     /* [ranks] where each rank's groups lie in `all` */
+    struct feed feed;           /* empty without groups */
+    int64_t correct;
+    double *mine;           /* [group_end - group_begin] loss of each of this rank's groups */
+    double *all;            /* [groups] */
+    size_t *bytes, *offset; /* [ranks] where each rank's groups lie in `all` */
 };
 
 int evaluator_lanes(int64_t tokens, int batch)
@@ -30,6 +32,11 @@ int evaluator_lanes(int64_t tokens, int batch)
 int evaluator_groups(int lanes, int groups)
 {
     return groups < lanes ? groups : lanes;
+}
+
+static bool classifies(const struct evaluator *evaluator)
+{
+    return evaluator->config.model.task == TASK_CLASSIFY;
 }
 
 /* The arrays of the gathering: all ranks know who owns which groups. */
@@ -58,12 +65,16 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
     const struct evaluator_config *config = &evaluator->config;
     int lane0 = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_begin);
     int lane_end = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_end);
-    struct stream_config slice = {config->split, evaluator->lanes, lane0, lane_end - lane0, config->bptt};
-    enum status status = stream_open(corpus, &slice, &evaluator->stream, e);
+    struct examples_config slice = {.split = config->split,
+                                    .batch = evaluator->lanes,
+                                    .lane0 = lane0,
+                                    .lanes = lane_end - lane0,
+                                    .longest = evaluator->bptt};
+    enum status status = feed_open(corpus, classifies(evaluator), &slice, &evaluator->feed, e);
     if (status)
         return status;
     struct model_shape shape = {
-        .bptt = config->bptt,
+        .bptt = evaluator->bptt,
         .batch = evaluator->lanes,
         .groups = evaluator->groups,
         .group_begin = evaluator->group_begin,
@@ -88,7 +99,22 @@ static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, c
                          "cannot evaluate on the %s split: the corpus has %d vocabulary entries and the model %d; use "
                          "the corpus that the model was trained on",
                          split_name(config->split), corpus->vocab->size, config->model.vocab);
+    if (classifies(evaluator) && (!corpus->labels || corpus->labels->count != config->model.labels))
+        return error_set(
+            e, STATUS_DATA,
+            "cannot evaluate on the %s split: the corpus has %d labels and the model %d; use the corpus that "
+            "the model was trained on",
+            split_name(config->split), corpus->labels ? corpus->labels->count : 0, config->model.labels);
     evaluator->lanes = evaluator_lanes(tokens, config->batch);
+    evaluator->bptt = config->bptt;
+    if (classifies(evaluator)) {
+        int64_t texts = corpus->texts[config->split], cut;
+        double mean;
+        evaluator->lanes = texts < config->batch ? (int)texts : config->batch;
+        enum status found = examples_lengths(corpus, config->split, config->bptt, &evaluator->bptt, &cut, &mean, e);
+        if (found)
+            return found;
+    }
     evaluator->groups = evaluator_groups(evaluator->lanes, config->groups);
     evaluator->group_begin = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank);
     evaluator->group_end = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank + 1);
@@ -123,12 +149,43 @@ void evaluator_free(struct evaluator *evaluator)
     if (!evaluator)
         return;
     model_free(evaluator->model);
-    stream_close(evaluator->stream);
+    feed_close(&evaluator->feed);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
     mem_free(evaluator->bytes);
     mem_free(evaluator->offset);
     mem_free(evaluator);
+}
+
+/* Adds the texts of a window to the confusion matrix. */
+static void count_labels(struct evaluator *evaluator, const struct window *window)
+{
+    int labels = evaluator->config.model.labels, stride;
+    const float *p = model_probabilities(evaluator->model, &stride);
+    for (int k = 0; k < window->T * window->lanes; k++) {
+        const float *row = p + (int64_t)(k % window->lanes) * stride;
+        int likeliest = 0;
+        if (window->target[k] == WINDOW_NO_TARGET)
+            continue;
+        for (int j = 1; j < labels; j++)
+            if (row[j] > row[likeliest])
+                likeliest = j;
+        evaluator->config.confusion[(int64_t)window->target[k] * labels + likeliest]++;
+    }
+}
+
+/* Collective. The sum over ranks, row by row. */
+static void add_confusion(struct evaluator *evaluator, int64_t *row_of_all)
+{
+    int labels = evaluator->config.model.labels;
+    for (int i = 0; i < labels; i++) {
+        int64_t *row = evaluator->config.confusion + (int64_t)i * labels;
+        comm_allgather(evaluator->comm, row, (size_t)labels * sizeof *row, row_of_all);
+        memset(row, 0, (size_t)labels * sizeof *row);
+        for (int rank = 0; rank < evaluator->comm->size; rank++)
+            for (int j = 0; j < labels; j++)
+                row[j] += row_of_all[(int64_t)rank * labels + j];
+    }
 }
 
 /* Runs all windows over this rank's lanes and adds up its groups. Not collective. */
@@ -139,10 +196,10 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
     if (groups == 0)
         return STATUS_OK;
     model_pack(evaluator->model);
-    stream_seek(evaluator->stream, 0);
+    feed_seek(&evaluator->feed, 0, 0);
     for (;;) {
         struct window window;
-        enum status status = stream_next(evaluator->stream, &window, e);
+        enum status status = feed_next(&evaluator->feed, &window, e);
         if (status)
             return status;
         if (window.T == 0)
@@ -152,7 +209,10 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
         for (int group = 0; group < groups; group++) {
             evaluator->mine[group] += loss.group[group];
             *targets += loss.targets[group];
+            evaluator->correct += loss.correct ? loss.correct[group] : 0;
         }
+        if (evaluator->config.confusion)
+            count_labels(evaluator, &window);
         if (evaluator->config.beat)
             evaluator->config.beat(evaluator->config.beat_context);
     }
@@ -160,12 +220,31 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e)
 {
-    int64_t seen = 0;
-    enum status status = comm_agree(evaluator->comm, run_lanes(evaluator, &seen, e), e);
+    int64_t seen = 0, *confusion = evaluator->config.confusion, *row = NULL;
+    size_t labels = (size_t)evaluator->config.model.labels;
+    enum status status = STATUS_OK;
+    evaluator->correct = 0;
+    if (confusion) {
+        memset(confusion, 0, labels * labels * sizeof *confusion);
+        row = mem_alloc((size_t)evaluator->comm->size * labels, sizeof *row, "a row of the confusion matrix", e);
+        status = row ? STATUS_OK : STATUS_OS;
+    }
+    if (!status)
+        status = run_lanes(evaluator, &seen, e);
+    status = comm_agree(evaluator->comm, status, e);
+    if (!status && confusion)
+        add_confusion(evaluator, row);
+    mem_free(row);
     if (status)
         return status;
+    evaluator->correct = comm_sum(evaluator->comm, evaluator->correct);
     comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->bytes, evaluator->offset);
     *loss_sum = lane_tree_sum(evaluator->all, evaluator->groups);
     *targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
+}
+
+int64_t evaluator_correct(const struct evaluator *evaluator)
+{
+    return evaluator->correct;
 }

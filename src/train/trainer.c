@@ -68,6 +68,13 @@ static const char *end_reached(const struct trainer *trainer)
     return NULL;
 }
 
+static void note_accuracy(const struct trainer *trainer, const struct evaluator *evaluator, int64_t targets,
+                          double *accuracy)
+{
+    if (trainer->shape.task == TASK_CLASSIFY)
+        *accuracy = (double)evaluator_correct(evaluator) / (double)targets;
+}
+
 static enum status validate(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
@@ -78,6 +85,7 @@ static enum status validate(struct trainer *trainer, struct error *e)
     if (status)
         return status;
     double loss = sum / (double)targets;
+    note_accuracy(trainer, trainer->valid, targets, &trainer->valid_accuracy);
     bool improved = isfinite(loss) && !(loss >= progress->best_valid_loss); /* any is better than none, NaN */
     progress->valid_loss = loss;
     progress->valid_step = progress->step;
@@ -141,6 +149,8 @@ static enum status evaluate_test(struct trainer *trainer, struct error *e)
     if (status)
         return status;
     status = evaluator_run(evaluator, &sum, &targets, e);
+    if (!status)
+        note_accuracy(trainer, evaluator, targets, &trainer->test_accuracy);
     evaluator_free(evaluator);
     trainer->final_test_loss = sum / (double)targets;
     return status;
@@ -152,7 +162,9 @@ static enum status evaluate_end(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
     enum status status = STATUS_OK;
-    if (trainer->valid && progress->valid_step == progress->step) {
+    /* a resumed run knows the loss of its last validation, but no accuracy */
+    bool known = trainer->shape.task != TASK_CLASSIFY || !isnan(trainer->valid_accuracy);
+    if (trainer->valid && progress->valid_step == progress->step && known) {
         trainer->final_valid_loss = progress->valid_loss;
     } else if (trainer->valid) {
         double sum = 0;
@@ -160,6 +172,8 @@ static enum status evaluate_end(struct trainer *trainer, struct error *e)
         trainer_beat(trainer, "validation");
         status = evaluator_run(trainer->valid, &sum, &targets, e);
         trainer->final_valid_loss = sum / (double)targets;
+        if (!status)
+            note_accuracy(trainer, trainer->valid, targets, &trainer->valid_accuracy);
     }
     if (!status && trainer->corpus->tokens[SPLIT_TEST] >= 2)
         status = evaluate_test(trainer, e);
@@ -297,6 +311,8 @@ static enum status begin(struct trainer *trainer, struct error *e)
         begin_fresh(trainer);
         if (found)
             status = trainer_restore(trainer, checkpoint, e);
+        else
+            status = trainer_init_from(trainer, e);
     }
     const char *why = status ? NULL : end_reached(trainer);
     if (!status && found && why && trainer->progress.finished)
@@ -334,6 +350,7 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     trainer->saved_step = -1;
     trainer->begun = trainer->log_begun = trainer_clock();
     trainer->final_valid_loss = trainer->final_test_loss = NAN;
+    trainer->valid_accuracy = trainer->test_accuracy = NAN;
     signals_catch(); /* to the end of the process: a late signal must not spoil the exit status */
     status = trainer_check(trainer, e);
     if (!status)

@@ -3,7 +3,7 @@
 #define UNROLL_TRAIN_TRAINER_PRIVATE_H
 
 #include "unroll/data/corpus.h"
-#include "unroll/data/stream.h"
+#include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
 #include "unroll/train/evaluator.h"
 #include "unroll/train/metrics.h"
@@ -33,9 +33,11 @@ struct trainer {
     struct optimizer *optimizer;
     struct reducer *reducer;
     struct model *model;
-    struct stream *stream;
+    struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
     int64_t windows;         /* of an epoch */
+    int bptt;                /* the longest window: --bptt, or the longest text if that is shorter */
+    int typical;             /* about how long windows are */
 
     struct progress progress;
 
@@ -72,6 +74,7 @@ struct trainer {
     int64_t first_step;
     double grad_norm, lr;                     /* of the last step */
     double final_valid_loss, final_test_loss; /* NaN unless the run has ended */
+    double valid_accuracy, test_accuracy;     /* to classify: of the last evaluations; NaN before */
 };
 
 double trainer_clock(void);
@@ -87,6 +90,10 @@ enum status trainer_build(struct trainer *trainer, struct error *e);
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
+
+/* ---- trainer_init.c: collective ---- */
+/* Parameters of a new run from --init-from, if there is one. */
+enum status trainer_init_from(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_resume.c: collective ---- */
 /* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets

@@ -85,6 +85,12 @@ void trainer_report_run(struct trainer *trainer)
     json_put_double(&json, "dropout", trainer->shape.dropout);
     if (trainer->shape.reset_token)
         json_put_string(&json, "reset_at", "eos");
+    if (trainer->shape.task == TASK_CLASSIFY) {
+        json_put_string(&json, "task", task_name(trainer->shape.task));
+        json_put_int(&json, "labels", trainer->shape.labels);
+        json_put_string(&json, "pool", pool_name(trainer->shape.pool));
+        json_put_double(&json, "word_dropout", config->word_dropout);
+    }
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
     json_put_int(&json, "bptt", config->bptt);
@@ -94,7 +100,10 @@ void trainer_report_run(struct trainer *trainer)
     json_put_uint(&json, "seed", config->seed);
     json_put_string(&json, "corpus_digest", trainer->corpus->digest);
     json_put_int(&json, "steps_per_epoch", trainer->windows);
-    json_put_int(&json, "tokens_per_epoch", trainer->corpus->tokens[SPLIT_TRAIN] - 1);
+    if (trainer->shape.task == TASK_CLASSIFY)
+        json_put_int(&json, "texts_per_epoch", trainer->corpus->texts[SPLIT_TRAIN]);
+    else
+        json_put_int(&json, "tokens_per_epoch", trainer->corpus->tokens[SPLIT_TRAIN] - 1);
     if (trainer->branched_from >= 0)
         json_put_int(&json, "branched_from", trainer->branched_from);
     put_line(trainer->metrics, &json);
@@ -109,6 +118,10 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     trainer_tell(trainer, "corpus '%s': %lld tokens to train on, vocabulary %d (%s)", config->corpus,
                  (long long)trainer->corpus->tokens[SPLIT_TRAIN], trainer->shape.vocab,
                  level_name(trainer->corpus->vocab->level));
+    if (trainer->shape.task == TASK_CLASSIFY)
+        trainer_tell(trainer, "classifying: %lld texts to train on, %d labels, at most %d tokens of each, pool %s",
+                     (long long)trainer->corpus->texts[SPLIT_TRAIN], trainer->shape.labels, trainer->bptt,
+                     pool_name(trainer->shape.pool));
     trainer_tell(trainer,
                  "model: %s, %d x %d, embedding %d, %zu parameters; %d rank%s x %d thread%s, %d lanes in %d groups",
                  cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden, trainer->shape.embedding,
@@ -152,6 +165,17 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     put_line(trainer->timing, &json);
 }
 
+/* What a loss means to people: "  perplexity 4.20"; "  accuracy 0.7700" if it is known. */
+static const char *quality(const struct trainer *trainer, double loss, double accuracy, char room[32])
+{
+    room[0] = '\0';
+    if (trainer->shape.task == TASK_LM)
+        snprintf(room, 32, "  perplexity %.2f", exp(loss));
+    else if (!isnan(accuracy))
+        snprintf(room, 32, "  accuracy %.4f", accuracy);
+    return room;
+}
+
 void trainer_report_step(struct trainer *trainer, int64_t epoch)
 {
     const struct progress *progress = &trainer->progress;
@@ -175,16 +199,16 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     trainer->log_tokens = trainer->step_tokens;
     put_timing(trainer, seconds, rate);
     int64_t total = trainer_total_steps(trainer), done = progress->step - trainer->first_step;
-    char left[32], epochs[64];
+    char left[32], epochs[64], room[32];
     format_duration((trainer_clock() - trainer->log_begun) / (double)done * (double)(total - progress->step), left);
     if (total == trainer->config->epochs * trainer->windows)
         snprintf(epochs, sizeof epochs, "epoch %lld/%lld  ", (long long)epoch + 1, (long long)trainer->config->epochs);
     else
         snprintf(epochs, sizeof epochs, "epoch %lld  ", (long long)epoch + 1);
-    terminal_progress(trainer->log,
-                      "%sstep %lld/%lld  loss %.4f  perplexity %.2f  norm %.2f  lr %.3g  %.0f tokens/s  %s left",
-                      epochs, (long long)progress->step, (long long)total, loss, exp(loss), trainer->grad_norm,
-                      trainer->lr, rate, left);
+    terminal_progress(trainer->log, "%sstep %lld/%lld  loss %.4f%s  norm %.2f  lr %.3g  %.0f %s/s  %s left", epochs,
+                      (long long)progress->step, (long long)total, loss, quality(trainer, loss, NAN, room),
+                      trainer->grad_norm, trainer->lr, rate, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
+                      left);
 }
 
 void trainer_report_skip(struct trainer *trainer, const char *what)
@@ -213,17 +237,20 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     json_put_int(&json, "epoch", epoch);
     json_put_int(&json, "tokens", progress->tokens);
     json_put_double(&json, "loss", progress->valid_loss);
-    json_put_double(&json, "perplexity", exp(progress->valid_loss));
+    if (trainer->shape.task == TASK_CLASSIFY)
+        json_put_double(&json, "accuracy", trainer->valid_accuracy);
+    else
+        json_put_double(&json, "perplexity", exp(progress->valid_loss));
     json_put_bool(&json, "best", best);
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
     put_line(trainer->metrics, &json);
-    char change[64] = "";
+    char change[64] = "", room[32];
     if (lr_changed)
         snprintf(change, sizeof change, "; learning rate is now x %.4g", progress->lr_factor);
-    trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f  perplexity %.2f%s%s", (long long)epoch,
-                 (long long)progress->step, progress->valid_loss, exp(progress->valid_loss), best ? "  (best)" : "",
-                 change);
+    trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f%s%s%s", (long long)epoch,
+                 (long long)progress->step, progress->valid_loss,
+                 quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "", change);
 }
 
 void trainer_report_saved(struct trainer *trainer, double seconds)
@@ -238,10 +265,18 @@ void trainer_report_saved(struct trainer *trainer, double seconds)
     put_line(trainer->timing, &json);
 }
 
+static void put_accuracies(const struct trainer *trainer, struct json *json)
+{
+    if (!isnan(trainer->valid_accuracy))
+        json_put_double(json, "valid_accuracy", trainer->valid_accuracy);
+    if (!isnan(trainer->test_accuracy))
+        json_put_double(json, "test_accuracy", trainer->test_accuracy);
+}
+
 void trainer_report_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
-    char hex[33], total[32];
+    char hex[33], total[32], room[32];
     struct json json;
     if (!trainer->metrics)
         return;
@@ -256,20 +291,21 @@ void trainer_report_end(struct trainer *trainer, const char *why)
         json_put_double(&json, "valid_loss", trainer->final_valid_loss);
     if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
         json_put_double(&json, "test_loss", trainer->final_test_loss);
+    put_accuracies(trainer, &json);
     json_put_string(&json, "parameters_digest", hex);
     put_line(trainer->metrics, &json);
     format_duration(progress->seconds, total);
     double elapsed = trainer_clock() - trainer->begun;
-    trainer_tell(trainer,
-                 "finished (%s): %lld steps, %lld tokens in %s; checkpoints took %.1f %% of this start's %.0f s", why,
-                 (long long)progress->step, (long long)progress->tokens, total,
+    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s; checkpoints took %.1f %% of this start's %.0f s",
+                 why, (long long)progress->step, (long long)progress->tokens,
+                 trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total,
                  elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
     if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
-        trainer_tell(trainer, "validation loss %.4f  perplexity %.2f", trainer->final_valid_loss,
-                     exp(trainer->final_valid_loss));
+        trainer_tell(trainer, "validation loss %.4f%s", trainer->final_valid_loss,
+                     quality(trainer, trainer->final_valid_loss, trainer->valid_accuracy, room));
     if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
-        trainer_tell(trainer, "test loss %.4f  perplexity %.2f", trainer->final_test_loss,
-                     exp(trainer->final_test_loss));
+        trainer_tell(trainer, "test loss %.4f%s", trainer->final_test_loss,
+                     quality(trainer, trainer->final_test_loss, trainer->test_accuracy, room));
 }
 
 enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
@@ -295,7 +331,9 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
-    json_put_double(&json, "valid_perplexity", exp(valid));
+    if (trainer->shape.task == TASK_LM)
+        json_put_double(&json, "valid_perplexity", exp(valid));
+    put_accuracies(trainer, &json);
     json_put_double(&json, "best_valid_loss", progress->best_valid_loss);
     json_put_int(&json, "best_step", progress->best_step);
     if (trainer->corpus->tokens[SPLIT_TEST] >= 2)

@@ -202,7 +202,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
     status = comm_agree(trainer->comm, status, e);
     if (status)
         return status;
-    trainer->groups = config->groups > 0 ? config->groups : lane_groups_default(config->batch, config->bptt);
+    trainer->groups = config->groups > 0 ? config->groups : lane_groups_default(config->batch, trainer->typical);
     if (*found) {
         /* Another version may choose another default; a run keeps what it began with. */
         if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->bptt)
@@ -263,7 +263,7 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
                          " windows; use the corpus that "
                          "the run began with",
                          trainer->progress.window, trainer->windows);
-    stream_seek(trainer->stream, trainer->progress.window);
+    feed_seek(&trainer->feed, trainer->progress.epoch, trainer->progress.window);
     if (trainer->branched_from < 0) {
         trainer->saved_step = trainer->progress.step;
         trainer->saved_valid_step = trainer->progress.valid_step;

@@ -104,6 +104,11 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
                          "corpora differ: rank %d finds another file under '%.200s' than rank 0; put the corpus on a "
                          "file system that all hosts share",
                          odd, config->corpus);
+    if (config->model.task == TASK_CLASSIFY && (!trainer->corpus->labels || trainer->corpus->texts[SPLIT_TRAIN] == 0))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--task classify': corpus '%.200s' has no labels; prepare it with --labelled or "
+                         "--class",
+                         config->corpus);
     bool valid = trainer->corpus->tokens[SPLIT_VALID] >= 2;
     if (!valid && config->patience > 0)
         return error_set(e, STATUS_CONFIG,
@@ -113,6 +118,20 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
     if (!valid && config->schedule.kind == SCHEDULE_PLATEAU)
         trainer_warn(trainer, "the corpus has no validation text: the plateau schedule keeps --lr as it is");
     return STATUS_OK;
+}
+
+/* How long the windows of labelled texts are. Not collective. */
+static enum status measure_texts(struct trainer *trainer, struct error *e)
+{
+    int64_t cut = 0, texts = trainer->corpus->texts[SPLIT_TRAIN];
+    double mean = 1;
+    enum status status =
+        examples_lengths(trainer->corpus, SPLIT_TRAIN, trainer->config->bptt, &trainer->bptt, &cut, &mean, e);
+    trainer->typical = (int)ceil(mean);
+    if (!status && cut > 0)
+        trainer_warn(trainer, "%lld of %lld training texts are longer than --bptt %d tokens: only so many are read",
+                     (long long)cut, (long long)texts, trainer->config->bptt);
+    return status;
 }
 
 /* That the summary can be written is better known before hours of training than after. */
@@ -161,7 +180,13 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
             trainer->config->corpus);
     if (trainer->config->reset_at_eos)
         trainer->shape.reset_token = (uint32_t)vocab->eos;
-    return comm_agree(trainer->comm, model_config_check(&trainer->shape, e), e);
+    if (trainer->shape.task == TASK_CLASSIFY)
+        trainer->shape.labels = trainer->corpus->labels->count;
+    status = model_config_check(&trainer->shape, e);
+    trainer->bptt = trainer->typical = trainer->config->bptt;
+    if (!status && trainer->shape.task == TASK_CLASSIFY)
+        status = measure_texts(trainer, e);
+    return comm_agree(trainer->comm, status, e);
 }
 
 /* ---- the model and its arrays ---- */
@@ -219,6 +244,7 @@ static void prepare_snapshot(struct trainer *trainer)
     snapshot->table = trainer->table;
     snapshot->values = trainer->values;
     snapshot->vocab = trainer->corpus->vocab;
+    snapshot->labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels : NULL;
     snapshot->options = config->options;
     for (int i = 0; i < config->options; i++)
         snapshot->option[i] = config->option[i].text;
@@ -244,12 +270,18 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->seed, trainer->values, e);
     if (!status)
         status = optimizer_create(&config->optimizer, &trainer->table, &trainer->optimizer, e);
-    struct stream_config slice = {SPLIT_TRAIN, config->batch, trainer->lane_begin,
-                                  trainer->lane_end - trainer->lane_begin, config->bptt};
+    struct examples_config slice = {.split = SPLIT_TRAIN,
+                                    .batch = config->batch,
+                                    .lane0 = trainer->lane_begin,
+                                    .lanes = trainer->lane_end - trainer->lane_begin,
+                                    .longest = trainer->bptt,
+                                    .shuffle = true,
+                                    .seed = config->seed,
+                                    .word_dropout = config->word_dropout};
     if (!status)
-        status = stream_open(trainer->corpus, &slice, &trainer->stream, e);
+        status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
     struct model_shape shape = {
-        .bptt = config->bptt,
+        .bptt = trainer->bptt,
         .batch = config->batch,
         .groups = trainer->groups,
         .group_begin = trainer->group_begin,
@@ -264,7 +296,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         status = model_create(&trainer->shape, trainer->values, &shape, &trainer->model, e);
     if (status)
         return status;
-    trainer->windows = stream_windows(trainer->stream);
+    trainer->windows = feed_windows(&trainer->feed);
     prepare_snapshot(trainer);
     return watchdog_start(config->stall_timeout, trainer->comm->rank, &trainer->watchdog, e);
 }
@@ -343,7 +375,7 @@ void trainer_release(struct trainer *trainer)
 {
     watchdog_stop(trainer->watchdog);
     evaluator_free(trainer->valid);
-    stream_close(trainer->stream);
+    feed_close(&trainer->feed);
     model_free(trainer->model);
     reducer_free(trainer->reducer);
     optimizer_free(trainer->optimizer);

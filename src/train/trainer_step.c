@@ -112,12 +112,12 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     struct window window;
     struct model_loss loss = {.group = NULL};
     if (progress->window == 0) {
-        stream_seek(trainer->stream, 0);
+        feed_seek(&trainer->feed, progress->epoch, 0);
         progress->epoch_loss = 0;
         progress->epoch_tokens = 0;
     }
     trainer_beat(trainer, "reading");
-    enum status status = stream_next(trainer->stream, &window, e);
+    enum status status = feed_next(&trainer->feed, &window, e);
     if (!status) {
         CHECK(window.T > 0);
         trainer_beat(trainer, "forward and backward");
@@ -131,7 +131,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     if (trainer->request == REQUEST_ERROR)
         return comm_agree(trainer->comm, status, e);
 
-    int64_t tokens = stream_targets(trainer->stream, progress->window, 0, trainer->config->batch);
+    int64_t tokens = feed_targets(&trainer->feed, progress->window, 0, trainer->config->batch);
     int64_t epoch = progress->epoch;
     bool finite = isfinite(sum), updated = finite && update(trainer, tokens);
     if (!finite)

@@ -81,6 +81,18 @@ static void make_tokens(struct bench *bench)
                         bench_token(V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->lane0 + b));
 }
 
+/* To classify: texts as long as a window, and a label at the end of each. */
+static void make_labels(struct bench *bench)
+{
+    int T = bench->config.bptt, lanes = bench->lanes, labels = bench->config.model.labels;
+    for (int w = 0; w < BENCH_WINDOWS; w++)
+        for (int t = 0; t < T; t++)
+            for (int b = 0; b < lanes; b++)
+                bench->tokens[(((size_t)w * 2 + 1) * T + t) * lanes + b] =
+                    t < T - 1 ? WINDOW_NO_TARGET
+                              : bench_token(labels, bench->config.seed, (uint32_t)w, (uint32_t)(bench->lane0 + b));
+}
+
 static void place_losses(struct bench *bench)
 {
     int groups = bench->config.groups, ranks = bench->comm->size;
@@ -124,6 +136,8 @@ static enum status create_own(struct bench *bench, struct error *e)
         status = model_create(&config->model, bench->values, &shape, &bench->model, e);
     if (!status) {
         make_tokens(bench);
+        if (bench->config.model.task == TASK_CLASSIFY)
+            make_labels(bench);
         place_losses(bench);
     }
     return status;
@@ -148,7 +162,7 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
     if (status)
         return status;
     bench->table = plan->table;
-    bench->targets = plan->tokens_per_step;
+    bench->targets = config->model.task == TASK_CLASSIFY ? config->batch : plan->tokens_per_step;
     bench->group_begin = lane_rank_begin(config->groups, ranks, rank);
     bench->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
     bench->lane0 = lane_group_begin(config->batch, config->groups, bench->group_begin);
@@ -208,7 +222,7 @@ static void run_step(struct bench *bench)
         .T = bench->config.bptt,
         .lanes = bench->lanes,
         .lane0 = bench->lane0,
-        .reset = w == 0,
+        .reset = w == 0 || bench->config.model.task == TASK_CLASSIFY,
         .input = input,
         .target = input + window_tokens,
     };

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "unroll/base/lane_tree.h"
+#include "unroll/data/examples.h"
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
@@ -144,13 +145,16 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
 {
     struct model_shape train = shape_of(config, rank, true), evaluate = shape_of(config, rank, false);
     const struct stream_config stream = {.batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->bptt};
+    const struct examples_config examples = {
+        .batch = config->batch, .lanes = lanes_of(config, rank), .longest = config->bptt};
+    bool classify = config->model.task == TASK_CLASSIFY;
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
         .gradients = (size_t)node_count(config, rank) * table->grad_total * sizeof(float),
         .optimizer = (size_t)optimizer_slots(config->optimizer) * table->total * sizeof(float),
         .workspace = model_bytes(&config->model, &train),
         .reducer = reducer_bytes(config, layout, table, rank),
-        .streams = config->run ? 2 * stream_bytes(&stream) : 0,
+        .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
         .evaluator = config->run ? model_bytes(&config->model, &evaluate) : 0,
         .checkpoint = config->image && rank == 0 ? checkpoint_bytes(config, table) : 0,
         .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + (size_t)config->threads * PROCESS_THREAD,

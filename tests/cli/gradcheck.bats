@@ -51,3 +51,11 @@ rows() {
     run -74 --separate-stderr sh -c "'$UNROLL' gradcheck --cell rnn-tanh --layers 1 --tied --dropout 0 > /dev/full"
     [ -n "$stderr" ]
 }
+
+@test "classifiers with every way to pool" {
+    run -0 "$UNROLL" gradcheck --task classify --layers 2
+    [ "$(rows)" -eq 24 ]
+    for pool in last mean max; do
+        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 8 ]
+    done
+}

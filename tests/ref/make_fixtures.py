@@ -20,6 +20,13 @@ Everything is computed in double precision from weights that float32 holds exact
         norm                  float64 [steps], the gradient's norm before clipping
         final/NAME            float64, the parameters after the last update
 
+    /classify-CELL-POOL       a classifier of texts: attributes cell, pool, layers, embedding, hidden, vocab, labels, lanes, bptt
+        weights/NAME          float32
+        input, target         uint32 [T][B]; each lane begins with its text, whose last token has the label as target
+        loss                  float64 [1], the mean over the texts
+        probability           float64 [B][labels]
+        grad/NAME             float64, of that mean
+
 Names with a tied second copy (decoder.weight) are stored once, as encoder.weight.
 """
 import sys
@@ -39,6 +46,7 @@ CASES = {  # name: (cell, layers, embedding, hidden, tied)
     "lstm-tied": ("lstm", 2, 10, 10, True),
 }
 V, B, T = 20, 3, 7
+LABELS, TEXTS = 4, (5, 7, 1)  # of the classifiers; tokens of each lane's text
 
 ADAM = ("adam", 10, dict(lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0), torch.optim.Adam)
 OTHERS = [
@@ -165,6 +173,59 @@ def put_training(group, model, generator, name, steps, settings, kind):
     model.load_state_dict(weights)
 
 
+class Classifier(torch.nn.Module):
+    """Embedding, recurrent layers, and a linear layer on what is pooled from the outputs of each text."""
+
+    def __init__(self, cell, pool):
+        super().__init__()
+        self.lm = Model(cell, 2, 9, 11, False)
+        self.decoder = torch.nn.Linear(11, LABELS).double()
+        with torch.no_grad():
+            for parameter in self.decoder.parameters():
+                parameter.copy_(parameter.normal_(0, 0.5).float().double())
+        self.pool = pool
+
+    def named(self):
+        """Parameters under the names of a checkpoint."""
+        yield "encoder.weight", self.lm.encoder.weight
+        for name, parameter in self.lm.rnn.named_parameters():
+            yield f"rnn.{name}", parameter
+        yield "decoder.weight", self.decoder.weight
+        yield "decoder.bias", self.decoder.bias
+
+    def forward(self, tokens, lengths):
+        output = self.lm.rnn(self.lm.encoder(tokens))[0]
+        texts = [output[:length, lane] for lane, length in enumerate(lengths)]
+        pooled = {"last": lambda h: h[-1], "mean": lambda h: h.mean(0), "max": lambda h: h.max(0).values}[self.pool]
+        return self.decoder(torch.stack([pooled(text) for text in texts]))
+
+
+def put_classifier(out, cell, pool, seed):
+    torch.manual_seed(300 + seed)
+    generator = torch.Generator().manual_seed(400 + seed)
+    model = Classifier(cell, pool)
+    group = out.create_group(f"classify-{cell}-{pool}")
+    put_text(group, "cell", cell)
+    put_text(group, "pool", pool)
+    for key, value in dict(layers=2, embedding=9, hidden=11, vocab=V, labels=LABELS, lanes=B, bptt=T).items():
+        group.attrs[key] = np.int64(value)
+    for name, parameter in model.named():
+        put(group, f"weights/{name}", parameter.detach().numpy().astype(np.float32))
+    inputs = torch.randint(0, V, (T, B), generator=generator)
+    labels = torch.randint(0, LABELS, (B,), generator=generator)
+    targets = torch.full((T, B), IGNORE)
+    for lane, length in enumerate(TEXTS):
+        targets[length - 1, lane] = labels[lane]
+    logits = model(inputs, TEXTS)
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    loss.backward()
+    put_tokens(group, inputs, targets)
+    put(group, "loss", np.array([loss.item()]))
+    put(group, "probability", torch.softmax(logits, 1).detach().numpy())
+    for name, parameter in model.named():
+        put(group, f"grad/{name}", parameter.grad.numpy())
+
+
 def main(path):
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.double)
@@ -185,6 +246,8 @@ def main(path):
             put_windows(group, model, generator)
             for training in [ADAM] + (OTHERS if name == "lstm" else []):
                 put_training(group, model, generator, *training)
+        for number, (cell, pool) in enumerate((cell, pool) for cell in ("lstm", "gru") for pool in ("last", "mean", "max")):
+            put_classifier(out, cell, pool, number)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-/* The head of --task classify: reference against differences, fast code against the reference and the same bits on any
+/* The head of --task classify: reference against differences and PyTorch, fast code against both and the same bits on any
  * ranges and threads; and that padding means nothing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -12,6 +13,8 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/reference.h"
+#include "unroll/sys/h5.h"
 #include "unroll/use/gradcheck.h"
 
 static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
@@ -176,6 +179,98 @@ static void test_padding_means_nothing(void **unused)
         }
 }
 
+/* ---- PyTorch, from tests/ref/fixtures.h5 (layout and origin: tests/ref/make_fixtures.py) ---- */
+
+enum { T_LANES = 3, T_STEPS = 7, T_LABELS = 4 };
+
+static void read_part(struct h5 *file, const char *name, const char *part, enum h5_type type, size_t count, void *data)
+{
+    char path[160];
+    struct error e;
+    snprintf(path, sizeof path, "/%s/%s", name, part);
+    if (h5_read(file, path, type, 0, (int64_t)count, data, &e) != STATUS_OK)
+        fail_msg("%s", e.text);
+}
+
+/* Loss, probabilities and gradients; double precision must agree to rounding, and float to what float leaves. */
+static void expect_pytorch(struct h5 *file, enum cell cell, enum pool pool)
+{
+    char name[64], part[80];
+    snprintf(name, sizeof name, "classify-%s-%s", cell_name(cell), pool_name(pool));
+    const struct model_config config = {.cell = cell,
+                                        .pool = pool,
+                                        .layers = 2,
+                                        .embedding = 9,
+                                        .hidden = 11,
+                                        .vocab = 20,
+                                        .task = TASK_CLASSIFY,
+                                        .labels = T_LABELS};
+    struct param_table table;
+    struct reference *reference;
+    struct model *model;
+    uint32_t input[T_STEPS * T_LANES], target[T_STEPS * T_LANES];
+    double loss, found, expected[T_LANES * T_LABELS];
+    param_table_build(&config, &table);
+    float *values = mem_alloc(table.total, sizeof *values, "test", NULL);
+    float *grad = mem_alloc(table.grad_total, sizeof *grad, "test", NULL);
+    double *exact = mem_alloc(2 * table.grad_total, sizeof *exact, "test", NULL), *theirs = exact + table.grad_total;
+    for (int i = 0; i < table.count; i++) {
+        const struct param *p = &table.param[i];
+        snprintf(part, sizeof part, "weights/%s", p->name);
+        read_part(file, name, part, H5_F32, p->count, values + p->offset);
+        snprintf(part, sizeof part, "grad/%s", p->name);
+        read_part(file, name, part, H5_F64, p->count, theirs + p->grad_offset);
+    }
+    read_part(file, name, "input", H5_U32, T_STEPS * T_LANES, input);
+    read_part(file, name, "target", H5_U32, T_STEPS * T_LANES, target);
+    read_part(file, name, "loss", H5_F64, 1, &loss);
+    read_part(file, name, "probability", H5_F64, T_LANES * T_LABELS, expected);
+
+    const struct window window = {.T = T_STEPS, .lanes = T_LANES, .reset = true, .input = input, .target = target};
+    assert_int_equal(reference_create(&config, 1, T_LANES, &reference, NULL), STATUS_OK);
+    for (size_t k = 0; k < table.total; k++)
+        reference->values[k] = values[k];
+    assert_int_equal(reference_window(reference, &window, 0, &found, NULL, exact, NULL), STATUS_OK);
+    assert_true(fabs(found / T_LANES - loss) < 1e-9);
+
+    const struct model_shape shape = {
+        .bptt = T_STEPS, .batch = T_LANES, .groups = 1, .group_end = 1, .threads = 1, .exact = true, .train = true};
+    struct model_loss losses;
+    int stride;
+    assert_int_equal(model_create(&config, values, &shape, &model, NULL), STATUS_OK);
+    model_pack(model);
+    model_train(model, &window, 0, &grad, &losses);
+    assert_true(fabs(losses.group[0] / T_LANES - loss) < 1e-5);
+    for (int i = 0; i < table.count; i++) /* padding between tensors is nobody's */
+        for (size_t k = table.param[i].grad_offset; k < table.param[i].grad_offset + table.param[i].count; k++) {
+            assert_true(fabs(exact[k] / T_LANES - theirs[k]) < 1e-9);
+            assert_true(fabs(grad[k] / T_LANES - theirs[k]) < 1e-5);
+        }
+    model_forward(model, &window, -1, &losses);
+    const float *p = model_probabilities(model, &stride);
+    for (int k = 0; k < T_LANES * T_LABELS; k++)
+        assert_true(fabs(p[k / T_LABELS * stride + k % T_LABELS] - expected[k]) < 1e-5);
+    model_free(model);
+    reference_free(reference);
+    mem_free(values);
+    mem_free(grad);
+    mem_free(exact);
+}
+
+static void test_pytorch(void **unused)
+{
+    (void)unused;
+    struct h5 *file;
+    struct error e;
+    if (h5_open_plain("tests/ref/fixtures.h5", STATUS_DATA, &file, &e) != STATUS_OK)
+        fail_msg("%s", e.text);
+    for (int p = 0; p < 3; p++) {
+        expect_pytorch(file, CELL_LSTM, every_pool[p]);
+        expect_pytorch(file, CELL_GRU, every_pool[p]);
+    }
+    h5_close_read(file);
+}
+
 static void test_refusals(void **unused)
 {
     (void)unused;
@@ -201,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_central_differences),
         cmocka_unit_test(test_fast_path),
         cmocka_unit_test(test_padding_means_nothing),
+        cmocka_unit_test(test_pytorch),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

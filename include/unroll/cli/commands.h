@@ -10,6 +10,7 @@ enum status cmd_prepare(const struct options *options, struct error *e);
 enum status cmd_train(const struct options *options, struct error *e);
 enum status cmd_eval(const struct options *options, struct error *e);
 enum status cmd_score(const struct options *options, struct error *e);
+enum status cmd_classify(const struct options *options, struct error *e);
 enum status cmd_sample(const struct options *options, struct error *e);
 enum status cmd_export(const struct options *options, struct error *e);
 enum status cmd_import(const struct options *options, struct error *e);

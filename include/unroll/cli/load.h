@@ -8,10 +8,13 @@
 #include "unroll/sys/json.h"
 #include "unroll/train/checkpoint.h"
 
-/* Collective. Reads the checkpoint of --model for use on every rank. Release with checkpoint_release, also after a
- * failure. */
-enum status load_model(const struct comm *comm, const struct options *options, struct checkpoint *checkpoint,
+/* Collective. Reads the checkpoint of --model for use on every rank; one of another task is STATUS_CHECKPOINT, unless any
+ * will do (LOAD_ANY). Release with checkpoint_release, also after a failure. */
+#define LOAD_ANY (-1)
+enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e);
+/* Not collective. STATUS_CHECKPOINT, naming the command that does, if the checkpoint `path` is of another task. */
+enum status load_check_task(const char *path, const struct checkpoint *checkpoint, enum task task, struct error *e);
 
 /* Collective. The threads of this rank, by --threads and train/placement.h; rank 0 says on standard error if the ranks'
  * cores are too few for them. */

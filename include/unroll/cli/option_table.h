@@ -13,6 +13,7 @@ enum command {
     COMMAND_TRAIN,
     COMMAND_EVAL,
     COMMAND_SCORE,
+    COMMAND_CLASSIFY,
     COMMAND_SAMPLE,
     COMMAND_EXPORT,
     COMMAND_IMPORT,
@@ -60,6 +61,7 @@ struct option {
     unsigned required;                 /* the same for each that cannot do without */
     size_t offset, size, count_offset; /* of the field in struct options */
     const char *initial;               /* the default, as text that parses; NULL: zero bytes */
+    const char *classify;              /* the default with --task classify, if it is another */
     double min, max;                   /* numbers: the allowed range */
     bool above_min, below_max;         /* the range leaves its end out */
     const char *word;                  /* numbers: a word allowed instead, and the value it means */

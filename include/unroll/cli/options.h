@@ -48,6 +48,8 @@ struct options {
     struct model_config model; /* vocab is filled from the corpus */
     enum init init;
     bool reset_at_eos; /* --reset-at eos */
+    double word_dropout;
+    const char *init_from; /* --init-from LM.h5 */
 
     /* training */
     int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default */
@@ -96,6 +98,7 @@ struct options {
     /* eval, score, sample */
     enum split split;
     bool per_token;
+    bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
     int64_t length, count;
     const char *prime;

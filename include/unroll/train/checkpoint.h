@@ -6,11 +6,12 @@
  *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
  *   /progress                               attributes: see struct progress
  *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level
+ *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
  *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
  *                                           kernel, ranks, threads
- * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token), /optimizer its
- * constants, / also `resumable`: files made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
+ * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token, of a classifier
+ * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
  * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
  * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so that no byte goes unnoticed.
  * Nothing else may be in the file. */
@@ -22,6 +23,7 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
+#include "unroll/data/labels.h"
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
@@ -78,6 +80,7 @@ struct checkpoint {
     struct optimizer *optimizer; /* NULL: not resumable, or loaded for use only; its table is `table` */
     float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
     const struct vocab *vocab;
+    const struct labels *labels; /* of a classifier, else NULL */
     int options;
     struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];
     char corpus_digest[33];

@@ -6,7 +6,9 @@
  *
  * A lane's first predictions come from an empty state and are worse than the rest, so a short split is cut into fewer
  * lanes than the training batch: into as many as keep EVALUATOR_LANE_MIN positions in each, and at least one. The rule
- * looks at the split and the batch alone. Ranks that are left without a lane group only take part in the sums. */
+ * looks at the split and the batch alone. Ranks that are left without a lane group only take part in the sums.
+ *
+ * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target. */
 #ifndef UNROLL_TRAIN_EVALUATOR_H
 #define UNROLL_TRAIN_EVALUATOR_H
 
@@ -28,6 +30,9 @@ struct evaluator_config {
     int threads;
     void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
     void *beat_context;
+    int64_t
+        *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which (column);
+                           the caller's, filled on every rank by evaluator_run; NULL: not wanted */
 };
 
 /* Lanes and lane groups that a split of `tokens` tokens is evaluated in. */
@@ -45,5 +50,7 @@ void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is all
  * of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values are. STATUS_IO
  * or STATUS_DATA if the corpus cannot be read, on all ranks. */
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
+/* Not collective. To classify: for how many targets of the last run the label was the likeliest, over all ranks. */
+int64_t evaluator_correct(const struct evaluator *evaluator);
 
 #endif

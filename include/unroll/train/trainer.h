@@ -45,9 +45,11 @@ struct trainer_config {
     int options;
     const struct trainer_option *option; /* the effective options, for checkpoints and for comparison on resume */
 
-    struct model_config model; /* `vocab` and `reset_token` come from the corpus */
+    struct model_config model; /* `vocab`, `labels` and `reset_token` come from the corpus */
     bool reset_at_eos;
+    double word_dropout; /* to classify: see data/examples.h */
     enum init init;
+    const char *init_from; /* NULL, or a checkpoint whose embedding and layers a new run starts from */
     uint64_t seed;
     int batch, bptt, groups; /* groups 0: lane_groups_default */
     struct optimizer_config optimizer;

@@ -12,7 +12,7 @@
  *   evaluator   a second workspace for validation, which has no way back
  *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
  *   process     code and data of the program and its libraries before anything is computed: measured once, see plan.c
- * Nothing of it grows with the corpus. */
+ * Nothing of it grows with the corpus, but that to classify every text takes PLAN_TEXT_BYTES more in `streams`. */
 #ifndef UNROLL_USE_PLAN_H
 #define UNROLL_USE_PLAN_H
 
@@ -24,6 +24,8 @@
 #include "unroll/nn/param.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
+
+#define PLAN_TEXT_BYTES 26 /* where it begins, its label, its place in the order */
 
 struct plan_config {
     struct model_config model;
