@@ -289,7 +289,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         .threads = trainer->placement.threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
-        .sparse = model_sparse_rows(&trainer->shape, config->batch, config->bptt) > 0,
+        .sparse = model_sparse_rows(&trainer->shape, config->batch, trainer->bptt) > 0,
         .seed = config->seed,
     };
     if (!status)
@@ -306,7 +306,7 @@ enum status trainer_build(struct trainer *trainer, struct error *e)
     const struct trainer_config *config = trainer->config;
     int rank = trainer->comm->rank, ranks = trainer->comm->size;
     param_table_build(&trainer->shape, &trainer->table);
-    int sparse_rows = model_sparse_rows(&trainer->shape, config->batch, config->bptt);
+    int sparse_rows = model_sparse_rows(&trainer->shape, config->batch, trainer->bptt);
     enum status status = reducer_create(trainer->comm, &trainer->table, trainer->groups, config->reduction, sparse_rows,
                                         &trainer->reducer, e);
     if (status)
