@@ -37,6 +37,14 @@ def describe(options):
                                           options["batch"], options["bptt"])
 
 
+def step_flops(options, bptt):
+    """6 for each weight and token, as `unroll bench` counts them."""
+    gates = {"lstm": 4, "gru": 3}.get(options["cell"], 1)
+    H, below = options["hidden"], options["embedding"] + (options["layers"] - 1) * options["hidden"]
+    weights = gates * H * (below + options["layers"] * H) + options["vocab_size"] * H
+    return 6.0 * weights * options["batch"] * bptt
+
+
 def find_unroll(path):
     if not os.access(path, os.X_OK):
         fail(66, "cannot run '%s': no such program; run 'make' first, or name it with --unroll" % path)
