@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/cli/suggest.h"
+#include "unroll/use/beam.h"
 
 /* clang-format off */
 const struct command_info command_table[COMMANDS] = {
@@ -43,9 +44,10 @@ const struct command_info command_table[COMMANDS] = {
         .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest"},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
-        .description = "Draws text from a model. The model starts from zero, reads a line end and the prime, and "
-                       "goes on from there; <unk> is never drawn. The same seed gives the same text on any machine "
-                       "of one kind, and text K of --count is the same whatever the count.",
+        .description = "Draws text from a model, or with --beam searches the likeliest. The model starts from zero, reads a "
+                       "line end and the prime, and goes on from there; <unk> is never written. The same seed gives "
+                       "the same text on any machine of one kind, and text K of --count is the same whatever the "
+                       "count and the threads. Text is printed as it is made.",
         .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
     [COMMAND_EXPORT] = {
         .name = "export", .summary = "weights for other programs",
@@ -423,7 +425,16 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
 
     {"length", .type = OPTION_INT64, .commands = SAMPLE, FIELD(length), FROM(1, MANY), .initial = "500",
-     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N", .help = "tokens in each text"},
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
+     .help = "tokens in each text; the most, if it can stop before"},
+    {"min-length", .type = OPTION_INT64, .commands = SAMPLE, FIELD(min_length), FROM(1, MANY), .initial = "1",
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
+     .help = "no text ends with fewer tokens: no </s> is drawn before, no --stop heeded"},
+    {"stop-at-eos", .type = OPTION_BOOL, .commands = SAMPLE, FIELD(stop_at_eos),
+     .class = OPTION_CONDUCT, .section = "Sampling", .help = "a text ends with its first line end, </s>"},
+    {"stop", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(stop),
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
+     .help = "a text ends with the token that completes TEXT in it, the prime not counted"},
     {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT", .help = "text to go on from"},
     {"temperature", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(temperature), FROM(0, 1000), .initial = "1",
@@ -436,7 +447,17 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "P",
      .help = "draw from the likeliest tokens that together have this probability"},
     {"count", .type = OPTION_INT64, .commands = SAMPLE, FIELD(count), FROM(1, 1e9), .initial = "1",
-     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N", .help = "texts to write"},
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
+     .help = "texts to write; with --beam the N best of the search"},
+    {"per-token", .type = OPTION_BOOL, .commands = SAMPLE, FIELD(per_token),
+     .class = OPTION_CONDUCT, .section = "Sampling",
+     .help = "print text number, token and its natural log-probability in the model, a token a line"},
+    {"beam", .type = OPTION_INT, .commands = SAMPLE, FIELD(beam), FROM(1, BEAM_WIDTH_MAX), WORD("none", 0),
+     .initial = "none", .class = OPTION_CONDUCT, .section = "Beam search", .metavar = "N",
+     .help = "draw nothing: search the likeliest text, keeping the N best beginnings of each length"},
+    {"length-norm", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(length_norm), FROM(0, 10), .initial = "0",
+     .class = OPTION_CONDUCT, .section = "Beam search", .metavar = "A",
+     .help = "order texts by log-probability / length^A: 0 favours short ones, 1 the best mean token"},
 
     {"nodes", .type = OPTION_INT, .commands = PLAN, FIELD(plan_nodes), FROM(1, 1 << 20), WORD("none", 0),
      .initial = "none", .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "N",

@@ -394,6 +394,27 @@ static enum status check_prepare(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+static enum status check_sample(const struct options *options, struct error *e)
+{
+    static const char *const of_drawing[] = {"temperature", "top-k", "top-p", "seed"};
+    if (options->min_length > options->length)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot write texts of at least '--min-length %lld' and at most '--length %lld' tokens; "
+                         "raise one or lower the other",
+                         (long long)options->min_length, (long long)options->length);
+    for (size_t i = 0; options->beam && i < sizeof of_drawing / sizeof *of_drawing; i++)
+        if (options->memory->origin[number_of(option_find(COMMAND_SAMPLE, of_drawing[i]))] == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' together with '--beam': a search draws nothing; leave one out",
+                             of_drawing[i]);
+    if (options->beam && options->count > options->beam)
+        return error_set(e, STATUS_CONFIG, "cannot write '%lld' texts of a beam of %d; use a larger --beam",
+                         (long long)options->count, options->beam);
+    if (!options->beam && options_given(options, "length-norm"))
+        return error_set(e, STATUS_CONFIG, "cannot use '--length-norm' without '--beam': only a search compares texts");
+    return STATUS_OK;
+}
+
 /* A checkpoint says itself what it is; a configuration file of its run may say it, too. */
 static enum status check_gradflow(const struct options *options, struct error *e)
 {
@@ -438,6 +459,8 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
         return check_train(options, e);
     if (command == COMMAND_GRADFLOW)
         return check_gradflow(options, e);
+    if (command == COMMAND_SAMPLE)
+        return check_sample(options, e);
     return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
 }
 

@@ -1,10 +1,8 @@
 #include "unroll/cli/score_output.h"
 
-#include <ctype.h>
 #include <math.h>
-#include <string.h>
 
-#include "unroll/data/utf8.h"
+#include "unroll/cli/escape.h"
 
 void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json)
 {
@@ -25,30 +23,13 @@ static void add(struct score_sum *sum, float logp)
 
 /* ---- one token ---- */
 
-static void put_escaped(const char *text, size_t length)
-{
-    static const char named[] = "\t\n\r\\", letters[] = "tnr\\";
-    for (size_t i = 0; i < length;) {
-        int bad, step = utf8_sequence(text + i, length - i, &bad);
-        unsigned char byte = (unsigned char)text[i];
-        const char *name = byte ? strchr(named, byte) : NULL;
-        if (name)
-            printf("\\%c", letters[name - named]);
-        else if (step <= 0 || iscntrl(byte))
-            printf("\\x%02x", byte);
-        else
-            fwrite(text + i, 1, (size_t)step, stdout);
-        i += step > 0 ? (size_t)step : 1;
-    }
-}
-
 static void put_token(struct score_output *output, uint32_t token, float logp, bool first)
 {
     size_t length;
     const char *text = vocab_text(output->vocab, token, &length);
     if (!output->json) {
         printf("%lld\t", (long long)output->lines + 1);
-        put_escaped(text, length);
+        escape_put(stdout, text, length);
         printf("\t%.6f\n", (double)logp);
         return;
     }

@@ -32,8 +32,7 @@ struct line_reader {
 
 /* ---- opening ---- */
 
-/* True if no entry holds a character that has another lower case. */
-static bool is_lowercase(const struct vocab *vocab)
+bool line_reader_lowers(const struct vocab *vocab)
 {
     if (vocab->level == LEVEL_BYTE)
         return false;
@@ -58,7 +57,7 @@ static enum status make_reader(const char *name, size_t room, const struct vocab
     reader->block = mem_alloc(room, 1, "a block of text", e);
     enum status status = STATUS_OS;
     if (reader->block)
-        status = tokenizer_open(vocab, is_lowercase(vocab), &reader->tokenizer, e);
+        status = tokenizer_open(vocab, line_reader_lowers(vocab), &reader->tokenizer, e);
     if (status) {
         line_reader_close(reader);
         return status;

@@ -100,9 +100,82 @@ refused() {
 @test "what the model does not know of a prime is said" {
     run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime 'Zeile ☃☃' --length 5
     [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "$stderr" == "unroll: 2 of the 8 tokens of --prime are unknown to the model"* ]]
+    [ "$stderr" = "unroll: 2 of the 8 tokens of --prime are unknown to the model and enter it as <unk>: '☃'" ]
     [[ "$output" == 'Zeile ☃☃'* ]]
     refused 65 "--prime" --model char-model.h5 --prime $'a\xffb'
+    run -0 --separate-stderr "$UNROLL" sample --model word-model.h5 --prime $'Zeile\nxyzzy schöne\tplugh xyzzy' --length 5
+    [[ "$stderr" == "unroll: 3 of the 6 tokens "*": 'xyzzy' 'plugh'" ]]
+    run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime 'ABCDEFGHIJKLMNOP' --length 5
+    [[ "$stderr" == *": 'A' 'B' 'C' "*" ..." ]]
+    run -0 --separate-stderr "$UNROLL" sample --model byte-model.h5 --prime $'\x01\x01' --length 5
+    [[ "$stderr" == *": '\x01'" ]]
+}
+
+@test "a text ends at a line end, at a string, and not too early" {
+    "$UNROLL" sample --model word-model.h5 --count 40 --stop-at-eos --seed 3 >lines
+    [ "$(grep -c '^==> text [0-9]* <==$' lines)" -eq 40 ]
+    [ "$(wc -l <lines)" -eq 119 ] # a heading, a line, and an empty line but after the last
+    "$UNROLL" sample --model word-model.h5 --count 40 --stop-at-eos --min-length 12 --length 14 --seed 3 |
+        grep -v -e '^==>' -e '^$' | awk 'NF < 11 || NF > 14 { exit 1 } { n[NF] = 1 } END { exit NR != 40 || !n[14] }'
+    "$UNROLL" sample --model char-model.h5 --count 20 --stop 'e' --prime 'Zeile 3: s' --seed 3 |
+        grep -v -e '^==>' -e '^$' | tr -d '\n' | sed 's/Zeile 3: s/\n/g' | sed 1d | grep -c '^[^e]*e$' >count
+    [ "$(cat count)" -eq 20 ]
+    "$UNROLL" sample --model char-model.h5 --stop 'e' --min-length 30 --seed 3 | tr -d '\n' >text
+    [ "$(wc -m <text)" -ge 28 ] && [ "$(tail -c 1 text)" = e ]
+    # the first text is the same as without an end, as far as it goes
+    "$UNROLL" sample --model word-model.h5 --stop-at-eos --seed 3 >first
+    "$UNROLL" sample --model word-model.h5 --length 100 --seed 3 | cmp -n "$(wc -c <first)" first -
+    # a model that knows no line end
+    tr -d '\n' <book.txt >endless.txt
+    "$UNROLL" prepare --level char --train endless.txt --split 80,10,10 -o endless.h5
+    "$UNROLL" train --corpus endless.h5 --run endless --max-steps 1 --hidden 4 --layers 1 --batch 4 --bptt 16 --threads 1
+    refused 78 "has none" --model endless/best.h5 --stop-at-eos
+}
+
+@test "per token: what score says of the same text" {
+    "$UNROLL" sample --model word-model.h5 --count 3 --stop-at-eos --seed 4 --temperature 2 --per-token >tokens
+    awk -F'\t' 'NF != 3 { exit 1 } { n = $1 } END { exit n != 3 }' tokens
+    "$UNROLL" sample --model word-model.h5 --count 3 --stop-at-eos --seed 4 --temperature 2 | grep -v '^==>' |
+        awk 'NR % 2' >lines
+    "$UNROLL" score --model word-model.h5 --per-token lines 2>notes >expected
+    paste tokens expected |
+        awk -F'\t' '$1 != $4 || $2 != $5 || ($3 - $6) ^ 2 > 1e-10 { exit 1 } END { exit NR < 6 }'
+    "$UNROLL" sample --model char-model.h5 --length 40 --seed 4 --per-token --prime 'Zeile' >tokens
+    [ "$(wc -l <tokens)" -eq 40 ]
+    "$UNROLL" sample --model char-model.h5 --length 40 --seed 4 --per-token --prime 'Zeile' --threads 2 2>notes |
+        cmp - tokens
+}
+
+@test "a search finds what score likes, the better the wider, and the same on any number of threads" {
+    for width in 1 4 30; do
+        "$UNROLL" sample --model word-model.h5 --beam $width --stop-at-eos --prime 'Zeile' --threads 1 >best-$width
+        "$UNROLL" score --model word-model.h5 best-$width 2>notes >score-$width
+        "$UNROLL" sample --model word-model.h5 --beam $width --stop-at-eos --prime 'Zeile' --threads 2 2>notes |
+            cmp - best-$width
+    done
+    paste score-1 score-4 score-30 | awk '{ exit !($1 <= $2 && $2 <= $3) }'
+    "$UNROLL" sample --model char-model.h5 --beam 1 --length 50 >found
+    "$UNROLL" sample --model char-model.h5 --temperature 0 --length 50 >expected
+    cmp expected found
+    # several: best first, with what the model says of them
+    "$UNROLL" sample --model word-model.h5 --beam 8 --count 5 --stop-at-eos >many
+    sed -n 's/^==> text [0-9]*, log-probability \(.*\) <==$/\1/p' many >totals
+    sort -g -r -c totals
+    grep -v '^==>' many | awk 'NR % 2' | "$UNROLL" score --model word-model.h5 2>notes | paste - totals |
+        awk '($1 - $2) ^ 2 > 1e-9 { exit 1 } END { exit NR != 5 }'
+    "$UNROLL" sample --model word-model.h5 --beam 8 --length-norm 1 --stop-at-eos >long
+    [ "$(wc -w <long)" -ge "$(sed -n 2p many | wc -w)" ]
+}
+
+@test "text is seen as it is made, through a pipe too" {
+    mkfifo pipe
+    for attempt in 1 2 3 4 5; do # a reader that comes late finds more
+        "$UNROLL" sample --model byte-model.h5 --length 3000 --threads 1 >pipe &
+        dd if=pipe bs=4096 count=1 2>notes | wc -c >first
+        wait $! || true
+        [ "$(cat first)" -ge 3000 ] || break
+    done
+    [ "$(cat first)" -lt 3000 ]
 }
 
 @test "output comes while it is written, and a reader may leave" {
@@ -117,6 +190,13 @@ refused() {
     refused 78 "--temperature" --model char-model.h5 --temperature -1
     refused 78 "--top-p" --model char-model.h5 --top-p 0
     refused 78 "--count" --model char-model.h5 --count 0
+    refused 78 "--min-length" --model char-model.h5 --min-length 9 --length 8
+    refused 64 "--stop" --model char-model.h5 --stop ''
+    refused 78 "--beam" --model char-model.h5 --beam 1025
+    refused 78 "--beam" --model char-model.h5 --beam 2 --count 3
+    refused 78 "--temperature" --model char-model.h5 --beam 2 --temperature 0.5
+    refused 78 "--length-norm" --model char-model.h5 --length-norm 1
+    refused 78 "--length-norm" --model char-model.h5 --beam 2 --length-norm -1
     if [ -w /dev/full ]; then
         for count in 1 2; do
             run -74 --separate-stderr bash -c "'$UNROLL' sample --model char-model.h5 --count $count >/dev/full"

@@ -107,7 +107,7 @@ static void draws_follow_the_softmax(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         make_logits(i, logits);
         logits[VOCAB_UNK] = 100; /* would win every draw */
-        struct sampler_rule rule = {temperatures[i], 0, 1};
+        struct sampler_rule rule = {temperatures[i], 0, 1, 0};
         check_distribution(logits, &rule, 100000 * (i + 1));
     }
 }
@@ -115,8 +115,8 @@ static void draws_follow_the_softmax(void **state)
 static void top_k_and_top_p_cut_the_tail(void **state)
 {
     (void)state;
-    static const struct sampler_rule rules[] = {{1, 1, 1},   {1, 5, 1},       {0.7, 9, 1},   {1, 0, 0.3},
-                                                {1, 0, 0.9}, {1.5, 0, 0.999}, {0.8, 6, 0.7}, {1, V + 5, 1}};
+    static const struct sampler_rule rules[] = {{1, 1, 1, 0},   {1, 5, 1, 0},       {0.7, 9, 1, 0},   {1, 0, 0.3, 0},
+                                                {1, 0, 0.9, 0}, {1.5, 0, 0.999, 0}, {0.8, 6, 0.7, 0}, {1, V + 5, 1, 0}};
     float logits[V];
     for (uint32_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         make_logits(i + 10, logits);
@@ -133,7 +133,7 @@ static void every_cut_keeps_the_right_tokens(void **state)
     for (uint32_t number = 100; number < 160; number++) {
         make_logits(number, logits);
         for (int k = 0; k < V; k++) {
-            struct sampler_rule rule = {1, k, k % 2 ? 1 : uniform(number * 100 + (uint32_t)k) * 0.98 + 0.01};
+            struct sampler_rule rule = {1, k, k % 2 ? 1 : uniform(number * 100 + (uint32_t)k) * 0.98 + 0.01, 0};
             double p[V];
             bool seen[V] = {false};
             expected_probabilities(logits, &rule, p);
@@ -153,7 +153,7 @@ static void temperature_zero_takes_the_largest(void **state)
 {
     (void)state;
     struct sampler_candidate scratch[V];
-    struct sampler_rule rule = {0, 0, 1};
+    struct sampler_rule rule = {0, 0, 1, 0};
     float logits[V] = {9, 1, 3, 2, 3};
     assert_int_equal(sampler_choose(logits, V, &rule, 0.99, scratch), 2);
     logits[13] = 3.5f;
@@ -162,11 +162,31 @@ static void temperature_zero_takes_the_largest(void **state)
     assert_int_equal(sampler_choose(logits, V, &rule, 0.5, scratch), 13);
 }
 
+/* The forbidden token is as if it were not there, whatever the rule. */
+static void the_forbidden_token_is_not_drawn(void **state)
+{
+    (void)state;
+    static const struct sampler_rule rules[] = {{0, 0, 1, 4}, {1, 0, 1, 4}, {0.5, 3, 1, 4}, {1, 0, 0.8, 4}};
+    struct sampler_candidate scratch[V];
+    for (uint32_t number = 0; number < 40; number++)
+        for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+            float logits[V], without[V];
+            make_logits(number, logits);
+            memcpy(without, logits, sizeof logits);
+            without[4] = -INFINITY;
+            struct sampler_rule plain = rules[i];
+            plain.forbidden = VOCAB_UNK;
+            for (int k = 0; k < 50; k++)
+                assert_int_equal(sampler_choose(logits, V, &rules[i], (k + 0.5) / 50, scratch),
+                                 sampler_choose(without, V, &plain, (k + 0.5) / 50, scratch));
+        }
+}
+
 static void extreme_logits(void **state)
 {
     (void)state;
     struct sampler_candidate scratch[V];
-    struct sampler_rule rule = {1, 0, 1};
+    struct sampler_rule rule = {1, 0, 1, 0};
     float logits[V];
     for (int v = 0; v < V; v++)
         logits[v] = -INFINITY;
@@ -238,7 +258,8 @@ static int tear_down(void **state)
 static void write_texts(const struct fixture *f, struct sampler_rule rule, int texts, uint32_t first_text, int threads,
                         const uint32_t *prime, int64_t count, uint32_t *tokens)
 {
-    struct sampler_config config = {rule, 11, texts, first_text, threads};
+    struct sampler_config config = {
+        .rule = rule, .seed = 11, .texts = texts, .first_text = first_text, .threads = threads};
     struct sampler *sampler;
     struct error e = {0};
     uint32_t next[16];
@@ -256,7 +277,7 @@ static void text_k_is_the_same_however_many_are_written(void **state)
 {
     const struct fixture *f = *state;
     static const uint32_t prime[] = {3, 0, 5};
-    struct sampler_rule rule = {1, 10, 0.95};
+    struct sampler_rule rule = {1, 10, 0.95, 0};
     uint32_t all[7 * LENGTH], some[7 * LENGTH];
     write_texts(f, rule, 7, 0, 1, prime, 3, all);
     assert_memory_not_equal(all, all + LENGTH, LENGTH * sizeof *all);
@@ -273,7 +294,7 @@ static void every_step_draws_anew(void **state)
 {
     const struct fixture *f = *state;
     enum { STEPS = 4000 };
-    struct sampler_config config = {{1, 0, 1}, 5, 1, 0, 1};
+    struct sampler_config config = {.rule = {1, 0, 1, 0}, .seed = 5, .texts = 1, .threads = 1};
     struct sampler *sampler;
     struct error e = {0};
     int drawn[V] = {0};
@@ -323,7 +344,7 @@ static void greedy_text_is_that_of_the_reference(void **state)
 {
     const struct fixture *f = *state;
     static const uint32_t prime[] = {7, 2, 12, 0};
-    struct sampler_rule greedy = {0, 0, 1};
+    struct sampler_rule greedy = {0, 0, 1, 0};
     uint32_t history[LENGTH + 8], text[LENGTH];
     int length = 0;
     history[length++] = (uint32_t)f->vocab->eos; /* a text begins where a line begins */
@@ -336,6 +357,42 @@ static void greedy_text_is_that_of_the_reference(void **state)
     }
 }
 
+/* What the sampler says of its tokens is what the reference computes for them, and no line end comes too early. */
+static void log_probabilities_are_those_of_the_reference(void **state)
+{
+    const struct fixture *f = *state;
+    struct sampler_config config = {
+        .rule = {4, 0, 1, 0}, .seed = 4, .texts = 2, .threads = 2, .no_end_before = 15, .logp = true};
+    struct sampler *sampler;
+    struct reference *reference;
+    uint32_t tokens[LENGTH + 1][2];
+    float logp[LENGTH][2];
+    double loss, row[LENGTH * 2];
+    struct error e = {0};
+    int ends = 0;
+    assert_int_equal(sampler_create(&f->config, f->values, f->vocab, &config, &sampler, &e), STATUS_OK);
+    tokens[0][0] = tokens[0][1] = (uint32_t)f->vocab->eos;
+    for (int n = 0; n < LENGTH; n++) {
+        assert_int_equal(sampler_next(sampler, tokens[n + 1], &e), STATUS_OK);
+        memcpy(logp[n], sampler_logp(sampler), sizeof logp[n]);
+        for (int text = 0; text < 2; text++) {
+            bool end = (int)tokens[n + 1][text] == f->vocab->eos;
+            assert_false(n < 15 && end);
+            ends += end;
+        }
+    }
+    assert_true(ends > 0); /* later it may */
+    assert_int_equal(reference_create(&f->config, 0, 2, &reference, &e), STATUS_OK);
+    for (size_t i = 0; i < f->table.total; i++)
+        reference->values[i] = f->values[i];
+    struct window window = {LENGTH, 2, 0, true, tokens[0], tokens[1]};
+    assert_int_equal(reference_window(reference, &window, -1, &loss, row, NULL, &e), STATUS_OK);
+    for (int i = 0; i < LENGTH * 2; i++)
+        assert_true(fabs(logp[i / 2][i % 2] + row[i]) <= 1e-5 * (1 + row[i]));
+    reference_free(reference);
+    sampler_free(sampler);
+}
+
 /* The output layer is most of a step's work: it is computed once for each token drawn, and not for the prime's. */
 static void logits_are_computed_once_a_token(void **state)
 {
@@ -343,14 +400,14 @@ static void logits_are_computed_once_a_token(void **state)
     static const uint32_t prime[] = {7, 2, 12};
     uint32_t text[LENGTH];
     output_products = 0;
-    write_texts(f, (struct sampler_rule){1, 0, 1}, 1, 0, 1, prime, 3, text);
+    write_texts(f, (struct sampler_rule){1, 0, 1, 0}, 1, 0, 1, prime, 3, text);
     assert_int_equal(output_products, LENGTH);
 }
 
 static void restart_gives_the_same_texts(void **state)
 {
     const struct fixture *f = *state;
-    struct sampler_config config = {{1, 0, 1}, 11, 2, 0, 1};
+    struct sampler_config config = {.rule = {1, 0, 1, 0}, .seed = 11, .texts = 2, .threads = 1};
     struct sampler *sampler;
     uint32_t first[LENGTH][2], again[LENGTH][2];
     struct error e = {0};
@@ -376,7 +433,7 @@ static void first_token_without_a_line_end_follows_the_counts(void **state)
     f->vocab = make_vocab(false);
     assert_int_equal(f->vocab->eos, -1);
     enum { TEXTS = 4000 };
-    struct sampler_config config = {{1, 0, 1}, 5, TEXTS, 0, 1};
+    struct sampler_config config = {.rule = {1, 0, 1, 0}, .seed = 5, .texts = TEXTS, .threads = 1};
     struct sampler *sampler;
     struct error e = {0};
     uint32_t *tokens = calloc(TEXTS, sizeof *tokens);
@@ -403,7 +460,7 @@ static void a_diverged_model_is_refused(void **state)
     const struct fixture *f = *state;
     int bias = param_find(&f->table, "decoder.bias");
     f->values[f->table.param[bias].offset + 3] = NAN;
-    struct sampler_config config = {{1, 0, 1}, 5, 1, 0, 1};
+    struct sampler_config config = {.rule = {1, 0, 1, 0}, .seed = 5, .texts = 1, .threads = 1};
     struct sampler *sampler;
     struct error e = {0};
     uint32_t token;
@@ -420,10 +477,12 @@ int main(void)
         cmocka_unit_test(top_k_and_top_p_cut_the_tail),
         cmocka_unit_test(every_cut_keeps_the_right_tokens),
         cmocka_unit_test(temperature_zero_takes_the_largest),
+        cmocka_unit_test(the_forbidden_token_is_not_drawn),
         cmocka_unit_test(extreme_logits),
         cmocka_unit_test_setup_teardown(text_k_is_the_same_however_many_are_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_step_draws_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(greedy_text_is_that_of_the_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(log_probabilities_are_those_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(logits_are_computed_once_a_token, set_up, tear_down),
         cmocka_unit_test_setup_teardown(restart_gives_the_same_texts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(first_token_without_a_line_end_follows_the_counts, set_up, tear_down),

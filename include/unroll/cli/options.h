@@ -100,8 +100,11 @@ struct options {
     bool per_token;
     bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
-    int64_t length, count;
-    const char *prime;
+    int64_t length, min_length, count;
+    const char *prime, *stop; /* NULL if not given */
+    bool stop_at_eos;
+    int beam; /* 0: draw */
+    double length_norm;
     double temperature, top_p;
     int64_t top_k;
 

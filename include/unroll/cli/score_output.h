@@ -1,8 +1,7 @@
 /* What `score` prints. All logarithms are natural.
  *
  *   tsv               a line's log-probability
- *   tsv, per token    line number, token and log-probability, separated by tabs; \t, \n, \r, \\ and \xHH in a token stand
- *                     for a tab, line end, carriage return, backslash and another byte that does not print
+ *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs
  *   json              {"line", "log_probability", "tokens", "unknown"}
  *   json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens", "unknown"}
  */

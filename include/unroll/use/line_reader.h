@@ -42,4 +42,7 @@ enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64
 /* False if the rest of the line is not there yet: the next call may wait for a pipe or a terminal. */
 bool line_reader_ready(const struct line_reader *reader);
 
+/* True if lines are turned into lower case for this vocabulary: no entry holds a character that has another lower case. */
+bool line_reader_lowers(const struct vocab *vocab);
+
 #endif

@@ -9,6 +9,7 @@
 #ifndef UNROLL_USE_SAMPLER_H
 #define UNROLL_USE_SAMPLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
@@ -19,6 +20,7 @@ struct sampler_rule {
     double temperature; /* >= 0 */
     int64_t top_k;      /* 0: all */
     double top_p;       /* in (0, 1]; 1: all */
+    uint32_t forbidden; /* a token that is not drawn, besides "<unk>"; VOCAB_UNK: none */
 };
 
 struct sampler_candidate {
@@ -41,6 +43,8 @@ struct sampler_config {
     int texts;           /* written at once, >= 1 */
     uint32_t first_text; /* number k of the first of them */
     int threads;
+    int64_t no_end_before; /* the line end is none of a text's first tokens, so many */
+    bool logp;             /* sampler_logp is wanted */
 };
 
 /* `values` and `vocab` stay the caller's and must outlive the sampler. STATUS_CHECKPOINT if the vocabulary has nothing but
@@ -49,12 +53,15 @@ enum status sampler_create(const struct model_config *model, const float *values
                            const struct sampler_config *config, struct sampler **out, struct error *e);
 void sampler_free(struct sampler *sampler); /* NULL is allowed */
 
-/* Starts all texts anew, as texts first_text, first_text + 1, ...: state zero, then the line end (vocab->eos: a text
- * begins where a line begins), then the prime's tokens. Without a line end in the vocabulary and without a prime the
- * first token is drawn by the counts of the training text instead of by the model. */
+/* Starts all texts anew, as texts first_text, first_text + 1, ..., by feeder_start. Without a line end in the vocabulary and
+ * without a prime the first token is drawn by the counts of the training text instead of by the model. */
 void sampler_start(struct sampler *sampler, uint32_t first_text, const uint32_t *prime, int64_t count);
 
 /* The next token of every text into tokens [texts]. STATUS_CHECKPOINT if the model gives no finite probabilities. */
 enum status sampler_next(struct sampler *sampler, uint32_t *tokens, struct error *e);
+
+/* With config.logp: ln p of the tokens that the last sampler_next drew, [texts], as the model has it: over the whole
+ * vocabulary and whatever the rule. For a first token that the counts gave, that of the counts. */
+const float *sampler_logp(const struct sampler *sampler);
 
 #endif

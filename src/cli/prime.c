@@ -1,0 +1,142 @@
+#include "unroll/cli/prime.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/cli/escape.h"
+#include "unroll/data/tokenizer.h"
+#include "unroll/data/utf8.h"
+#include "unroll/use/line_reader.h"
+
+#define NAMED_MAX 10 /* unknown characters or words that a warning names */
+
+/* ---- tokens ---- */
+
+/* Puts the token of a line's end behind the line that has just been read, if the text has one there. */
+static void add_line_end(struct prime *prime, const struct vocab *vocab, bool last)
+{
+    size_t length = strlen(prime->text);
+    if (!last || (length > 0 && prime->text[length - 1] == '\n'))
+        prime->tokens[prime->count++] = vocab->eos >= 0 ? (uint32_t)vocab->eos : VOCAB_UNK;
+}
+
+static enum status read_lines(struct line_reader *reader, const struct vocab *vocab, int64_t capacity,
+                              struct prime *prime, struct error *e)
+{
+    bool line_before = false;
+    for (;;) {
+        uint32_t *tokens = prime->tokens + prime->count + line_before; /* room for the end of the line before */
+        struct line_part part;
+        enum status status = line_reader_next(reader, tokens, capacity - prime->count - line_before, &part, e);
+        if (status)
+            return status;
+        if (line_before)
+            add_line_end(prime, vocab, part.input_ended);
+        if (part.input_ended)
+            return STATUS_OK;
+        prime->count += part.count;
+        line_before = part.line_ended;
+    }
+}
+
+enum status prime_read(const char *text, const struct vocab *vocab, struct prime *prime, struct error *e)
+{
+    size_t length = strlen(text);
+    size_t capacity = 2 * length + 2 * LINE_READER_CAPACITY_MIN; /* no more tokens than bytes, and no more line ends */
+    struct line_reader *reader = NULL;
+    *prime = (struct prime){.text = text};
+    prime->tokens = mem_alloc(capacity, sizeof *prime->tokens, "the prime", e);
+    enum status status = STATUS_OS;
+    if (prime->tokens)
+        status = line_reader_open_text(text, length, "--prime", vocab, &reader, e);
+    if (!status)
+        status = read_lines(reader, vocab, (int64_t)capacity, prime, e);
+    line_reader_close(reader);
+    return status;
+}
+
+/* ---- what is unknown ---- */
+
+struct piece {
+    const char *text;
+    size_t length;
+};
+
+/* The next piece that can be unknown: a character, a byte, or a word. */
+static bool next_piece(enum level level, const char **at, struct piece *piece)
+{
+    int bad;
+    if (level == LEVEL_WORD)
+        *at += strspn(*at, " \t\n\v\f\r");
+    else if (level == LEVEL_CHAR && strncmp(*at, "\r\n", 2) == 0)
+        ++*at; /* read as a line end alone */
+    piece->text = *at;
+    piece->length = level == LEVEL_WORD ? strcspn(*at, " \t\n\v\f\r") : **at != '\0';
+    if (level == LEVEL_CHAR && piece->length > 0)
+        piece->length = (size_t)utf8_sequence(*at, strlen(*at), &bad);
+    *at += piece->length;
+    return piece->length > 0;
+}
+
+static enum status is_unknown(struct tokenizer *tokenizer, struct piece piece, bool *unknown, struct error *e)
+{
+    const uint32_t *ids;
+    size_t count;
+    *unknown = false;
+    enum status status = tokenizer_feed(tokenizer, piece.text, piece.length, "--prime", 0, &ids, &count, e);
+    for (size_t i = 0; i < count && !status; i++)
+        *unknown = *unknown || ids[i] == VOCAB_UNK;
+    if (!status)
+        status = tokenizer_end(tokenizer, &ids, &count, e);
+    for (size_t i = 0; i < count && !status; i++) /* of a word the line end behind it is no part */
+        *unknown = *unknown || (i == 0 && ids[i] == VOCAB_UNK);
+    return status;
+}
+
+/* Unknown pieces, each once, at most NAMED_MAX; returns in *count how many there are, one more if not all are there. */
+static enum status find_unknowns(const char *text, const struct vocab *vocab, struct piece *pieces, int *count,
+                                 struct error *e)
+{
+    struct tokenizer *tokenizer;
+    struct piece piece;
+    enum status status = tokenizer_open(vocab, line_reader_lowers(vocab), &tokenizer, e);
+    *count = 0;
+    while (!status && *count <= NAMED_MAX && next_piece(vocab->level, &text, &piece)) {
+        bool unknown, told = false;
+        status = is_unknown(tokenizer, piece, &unknown, e);
+        for (int i = 0; i < *count && i < NAMED_MAX; i++)
+            told = told || (pieces[i].length == piece.length && memcmp(pieces[i].text, piece.text, piece.length) == 0);
+        if (status || !unknown || told)
+            continue;
+        if (*count < NAMED_MAX)
+            pieces[*count] = piece;
+        (*count)++;
+    }
+    tokenizer_free(tokenizer);
+    return status;
+}
+
+enum status prime_warn(const struct prime *prime, const struct vocab *vocab, struct error *e)
+{
+    struct piece pieces[NAMED_MAX];
+    int count;
+    int64_t unknown = 0;
+    for (int64_t i = 0; i < prime->count; i++)
+        unknown += prime->tokens[i] == VOCAB_UNK;
+    if (unknown == 0)
+        return STATUS_OK;
+    enum status status = find_unknowns(prime->text, vocab, pieces, &count, e);
+    if (status)
+        return status;
+    fprintf(stderr, "unroll: %lld of the %lld tokens of --prime are unknown to the model and enter it as <unk>:",
+            (long long)unknown, (long long)prime->count);
+    for (int i = 0; i < count && i < NAMED_MAX; i++) {
+        fputs(" '", stderr);
+        escape_put(stderr, pieces[i].text, pieces[i].length);
+        fputc('\'', stderr);
+    }
+    fputs(count > NAMED_MAX ? " ...\n" : "\n", stderr);
+    return STATUS_OK;
+}

@@ -1,0 +1,66 @@
+#include "unroll/cli/sample_output.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unroll/cli/escape.h"
+#include "unroll/use/spelling.h"
+
+void sample_output_init(struct sample_output *output, const struct vocab *vocab, const char *prime, bool per_token,
+                        bool several)
+{
+    struct stat about;
+    *output = (struct sample_output){.vocab = vocab, .prime = prime, .per_token = per_token, .several = several};
+    output->at_once = fstat(STDOUT_FILENO, &about) != 0 || !S_ISREG(about.st_mode);
+}
+
+bool sample_output_ends_with_word(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && !strchr(" \t\n", text[length - 1]);
+}
+
+void sample_output_begin(struct sample_output *output, const char *note)
+{
+    output->text++;
+    if (output->per_token)
+        return;
+    if (output->several)
+        printf("%s==> text %lld%s <==\n", output->text > 1 ? "\n" : "", (long long)output->text, note);
+    size_t length = strlen(output->prime); /* as it was given, so that what is unknown to the model can be read */
+    fwrite(output->prime, 1, length, stdout);
+    output->line_open = length > 0 && output->prime[length - 1] != '\n';
+    output->word_before = sample_output_ends_with_word(output->prime);
+}
+
+void sample_output_token(struct sample_output *output, uint32_t token, float logp)
+{
+    if (output->per_token) {
+        size_t length;
+        const char *text = vocab_text(output->vocab, token, &length);
+        printf("%lld\t", (long long)output->text);
+        escape_put(stdout, text, length);
+        printf("\t%.6f\n", (double)logp);
+        return;
+    }
+    struct spelling spelling = spelling_of(output->vocab, token, &output->word_before);
+    if (spelling.blank)
+        putchar(' ');
+    fwrite(spelling.bytes, 1, spelling.length, stdout);
+    output->line_open = spelling.length == 0 || spelling.bytes[spelling.length - 1] != '\n';
+}
+
+void sample_output_end(struct sample_output *output)
+{
+    if (output->line_open && output->vocab->level != LEVEL_BYTE)
+        putchar('\n');
+    output->line_open = false;
+}
+
+void sample_output_flush(const struct sample_output *output)
+{
+    if (output->at_once)
+        fflush(stdout);
+}
