@@ -39,11 +39,24 @@ class Model(nn.Module):
         if tied:
             self.decoder.weight = self.encoder.weight
         self.level, self.tokens, self.options = "word", [], {}
+        self.reset_token = 0
 
     def forward(self, tokens, state=None):
         """Logits [T][lanes][V] after each of `tokens` [T][lanes], and the state to go on from."""
-        outputs, state = self.rnn(self.drop(self.encoder(tokens)), state)
+        inputs = self.drop(self.encoder(tokens))
+        outputs, state = self.unroll(tokens, inputs, state) if self.reset_token else self.rnn(inputs, state)
         return self.decoder(self.drop(outputs)), state
+
+    def unroll(self, tokens, inputs, state):
+        """Step by step: a model trained with --reset-at eos begins anew before each such token."""
+        outputs = []
+        for token, step in zip(tokens, inputs.unsqueeze(1)):
+            if state is not None:
+                keep = (token != self.reset_token).to(step.dtype).unsqueeze(-1)
+                state = tuple(part * keep for part in state) if isinstance(state, tuple) else state * keep
+            output, state = self.rnn(step, state)
+            outputs.append(output)
+        return torch.cat(outputs), state
 
     def encode(self, text):
         """The tokens of a text; what the vocabulary lacks is 0, "<unk>"."""
@@ -64,6 +77,7 @@ def load(path):
         about = file["model"].attrs
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
                       int(about["layers"]), bool(about["tied"]), float(about["dropout"]))
+        model.reset_token = int(about.get("reset_token", 0))
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
         offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
         model.level = text_of(file["vocab"].attrs["level"])
@@ -79,5 +93,7 @@ def save(model, path):
     with h5py.File(path, "w", libver="v108") as file:
         for name, value in model.state_dict().items():
             file[name] = value.detach().to("cpu", torch.float32).numpy()
-        if getattr(model, "cell", None):
-            file.attrs.create("cell", model.cell, dtype=h5py.string_dtype("utf-8", len(model.cell)))
+        if isinstance(model, Model):
+            facts = {"cell": model.cell, "reset_at": "eos" if model.reset_token else "none"}
+            for name, value in facts.items():
+                file.attrs.create(name, value, dtype=h5py.string_dtype("utf-8", len(value)))

@@ -43,6 +43,7 @@ static void collect_facts(struct facts *facts, const struct checkpoint *checkpoi
     add_number(facts, "hidden", model->hidden);
     add_text(facts, "tied", model->tied ? "true" : "false");
     add_number(facts, "dropout", model->dropout);
+    add_text(facts, "reset_at", model->reset_token ? "eos" : "none");
     add_number(facts, "batch", checkpoint->batch);
     add_number(facts, "bptt", checkpoint->bptt);
     add_number(facts, "lane_groups", checkpoint->groups);

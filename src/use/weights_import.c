@@ -268,6 +268,24 @@ static enum status choose_vocab(struct importing *in)
     return status;
 }
 
+/* Whether sentences are independent. */
+static enum status choose_reset(const struct importing *in)
+{
+    char text[SOURCE_FACT_TEXT];
+    bool at_eos = in->hints->reset_at_eos;
+    const struct vocab *vocab = in->checkpoint->vocab;
+    if (!in->hints->has_reset)
+        at_eos = (source_fact(&in->source, "reset_at", text) && strcmp(text, "eos") == 0) ||
+                 source_fact(&in->source, "reset_token", text);
+    if (at_eos && vocab->eos < 0)
+        return error_set(in->e, STATUS_DATA,
+                         "cannot import '%.200s' with --reset-at eos: the vocabulary has no line end; write "
+                         "'--reset-at none'",
+                         in->source.path);
+    in->checkpoint->model.reset_token = at_eos ? (uint32_t)vocab->eos : 0;
+    return STATUS_OK;
+}
+
 /* ---- the rest of a checkpoint ---- */
 
 /* Takes what has the form of an option; the name is a name in the checkpoint, where others are not allowed. */
@@ -328,6 +346,8 @@ enum status weights_import(const char *path, enum weights_source source, const s
         status = choose_model(in);
     if (!status)
         status = choose_vocab(in);
+    if (!status)
+        status = choose_reset(in);
     if (!status)
         status = read_values(in);
     if (!status)

@@ -50,9 +50,11 @@ def train(name, level, *options):
 
 
 def largest_difference(path):
-    """Between the logits of both sides after each of 40 random tokens."""
+    """Between the logits of both sides after each of 60 random tokens, two line ends among them."""
     model = unroll_torch.load(path)
-    tokens = [random.Random(7).randrange(len(model.tokens)) for _ in range(40)]
+    draw = random.Random(7)
+    tokens = [draw.randrange(len(model.tokens)) for _ in range(60)]
+    tokens[20] = tokens[40] = model.tokens.index("\n")
     ours = torch.tensor([[float(x) for x in line.split()] for line in run("./logits", path, *tokens).splitlines()])
     with torch.no_grad():
         theirs, _ = model(torch.tensor(tokens).unsqueeze(1))
@@ -116,6 +118,11 @@ def main():
             print(f"{cell}, {'tied' if tied else 'untied'}: logits differ by {difference:.1e}")
             assert difference < TOLERANCE, path  # a NaN is not below it
             check_way_back(path)
+    for cell in ("lstm", "gru"):
+        path = train(f"{cell}-reset", "char", "--cell", cell, "--hidden", "20", "--reset-at", "eos")
+        assert unroll_torch.load(path).reset_token > 0
+        assert largest_difference(path) < TOLERANCE, path
+        check_way_back(path)
     for level in ("char", "word", "byte"):
         check_scores(train(level, level, "--hidden", "16", "--layers", "1"), level)
     check_readme()

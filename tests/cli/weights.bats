@@ -21,6 +21,8 @@ setup_file() {
             --bptt 9 --max-steps 3
         cp "run-$cell/best.h5" "$cell.h5"
     done
+    "$UNROLL" train --corpus char.h5 --run run-reset --reset-at eos --layers 1 --hidden 10 --batch 6 --bptt 9 --max-steps 3
+    cp run-reset/best.h5 reset.h5
     for level in word byte; do
         "$UNROLL" train --corpus $level.h5 --run run-$level --layers 1 --hidden 10 --tied --batch 6 --bptt 9 --max-steps 3
         cp run-$level/best.h5 $level-tied.h5
@@ -64,7 +66,7 @@ same_model() {
 }
 
 @test "safetensors: every tensor leaves as the same bits, and a model comes back as itself" {
-    for cell in rnn-tanh rnn-relu gru lstm; do
+    for cell in rnn-tanh rnn-relu gru lstm reset; do
         "$UNROLL" export --model $cell.h5 --to safetensors -o $cell.safetensors
         weights same $cell.h5 $cell.safetensors
         "$UNROLL" import --from safetensors $cell.safetensors -o $cell-again.h5
@@ -160,6 +162,21 @@ same_model() {
     refused 64 "missing option '--vocab-from'" import plain.safetensors
     printf '<unk>\na\n' >tokens
     refused 64 "missing option '--level'" import plain.safetensors --vocab-from tokens
+}
+
+@test "a model that takes each sentence alone goes on doing so" {
+    weights make plain.safetensors reset.h5
+    "$UNROLL" import plain.safetensors --vocab-from char.h5 --batch 6 --bptt 9 -o without.h5
+    "$UNROLL" import plain.safetensors --vocab-from char.h5 --batch 6 --bptt 9 --reset-at eos -o with.h5
+    "$UNROLL" eval --model reset.h5 --corpus char.h5 >expected
+    "$UNROLL" eval --model with.h5 --corpus char.h5 | cmp expected -
+    run ! cmp -s expected <("$UNROLL" eval --model without.h5 --corpus char.h5)
+    "$UNROLL" import --from hdf5 reset.h5 --vocab-from char.h5 --batch 6 --bptt 9 -o with.h5 # a checkpoint tells it
+    "$UNROLL" eval --model with.h5 --corpus char.h5 | cmp expected -
+    "$UNROLL" export --model reset.h5 --to text -o reset.txt
+    grep -qx '# reset_at eos' reset.txt
+    { echo '<unk>' && printf '%s\n' a b c d e f g h i j k l m n o p q r s t u v; } >letters # as many, without a line end
+    refused 65 "--reset-at" import plain.safetensors --vocab-from letters --level char --reset-at eos
 }
 
 @test "what does not fit is refused with the tensor's name" {

@@ -1,7 +1,7 @@
 /* Weights that travel: a model's parameters, with PyTorch's names and shapes, in files of others, and back.
  *
  * Safetensors: the tensors of the parameter table (tied weights under both names), and in the metadata what shapes the
- * model (format "pt", cell, layers, tied, dropout, batch, bptt, lane_groups, step, corpus_digest), its options as
+ * model (format "pt", cell, layers, tied, dropout, reset_at, batch, bptt, lane_groups, step, corpus_digest), its options as
  * "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level.
  *
  * Text, for people and scripts: lines `# NAME VALUE` for the same facts; then blocks, each of a line with its name and
@@ -29,10 +29,11 @@ enum status weights_export(const struct checkpoint *checkpoint, enum weights_for
                            struct error *e);
 
 struct weights_hints {
-    bool has_cell, has_tied, has_dropout, has_batch, has_bptt;
+    bool has_cell, has_tied, has_dropout, has_reset, has_batch, has_bptt;
     enum cell cell;
     bool tied;
     double dropout;
+    bool reset_at_eos;
     int batch, bptt;           /* what `eval` cuts a split by */
     const struct vocab *vocab; /* NULL: the file's own; stays the caller's */
 };
