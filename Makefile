@@ -9,6 +9,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 
 VERSION := 0.1.0
+ABI     := 0# of libunroll.so: grows when a program linked against the last one could not use the new one
 
 # --- libraries -----------------------------------------------------------------------------------------------------
 # BLIS_CFLAGS and BLIS_LIBS may be given for a BLIS elsewhere; the others come from pkg-config (PKG_CONFIG_PATH).
@@ -36,7 +37,7 @@ WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototyp
 WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
 # Hidden: no name of ours may stand in for one of the same name inside a library.
-CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -fvisibility=hidden $(SANITIZE)
+CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -fvisibility=hidden -fPIC $(SANITIZE)
 CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
               $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
 LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm
@@ -48,11 +49,15 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
 FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty damage)
 
+# libunroll shows the functions of <unroll.h> and nothing else. Not with sanitizers, whose library must come first.
+SHARED  := $(BUILD)/lib/libunroll.so.$(VERSION)
+LIBRARY := $(if $(SANITIZE),,$(SHARED) $(BUILD)/lib/libunroll.a)
+
 .DEFAULT_GOAL := all
 .PHONY: all help tests deps check check-unit check-mpi check-cli check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/unroll ## build the program (the default)
+all: $(BUILD)/unroll $(LIBRARY) ## build the program and libunroll (the default)
 
 help: ## this list
 	@echo "Targets:"
@@ -97,6 +102,21 @@ $(BUILD)/libunroll.a: $(LIB_OBJ) $(BUILD)/sources
 	@rm -f $@
 	$(SAY) AR $@
 	$(Q)$(AR) rcs $@ $(LIB_OBJ)
+
+# What the functions of <unroll.h> need, taken out of the archive of everything.
+$(SHARED): $(BUILD)/src/use/library.o $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	$(SAY) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,libunroll.so.$(ABI) -Wl,-z,defs -Wl,--as-needed -o $@ $^ $(LIBS)
+
+# One object, whose inner names are no longer global: they cannot clash with those of a program.
+$(BUILD)/lib/libunroll.a: $(BUILD)/src/use/library.o $(BUILD)/libunroll.a
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(SAY) AR $@
+	$(Q)$(LD) -r -o $(@:.a=.o) $^
+	$(Q)$(OBJCOPY) --localize-hidden $(@:.a=.o)
+	$(Q)$(AR) rcs $@ $(@:.a=.o)
 
 # It runs on any host, to say what it lacks.
 $(BUILD)/src/cli/start.o: OWN_FLAGS = -march=x86-64
@@ -204,10 +224,26 @@ lint: ## clang-tidy, shellcheck and the include rules, where installed
 format: ## lay out the C code anew (clang-format 14); `tools/format --check` only looks
 	@tools/format
 
-install: all ## program, README and license under $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/unroll
-	install -m 755 $(BUILD)/unroll $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/unroll/
+# Every @NAME@ becomes the value of the variable.
+FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS@|$(strip $(LIBS))|g'
+PLACE := $(DESTDIR)$(PREFIX)
+install: all ## program, libunroll, man page and the like under $(DESTDIR)$(PREFIX)
+	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll \
+	    $(PLACE)/share/doc/unroll/examples $(PLACE)/share/modulefiles/unroll $(PLACE)/share/man/man1 \
+	    $(PLACE)/share/bash-completion/completions
+	install -m 755 $(BUILD)/unroll $(PLACE)/bin/
+	install -m 644 include/unroll.h $(PLACE)/include/
+	install -m 644 $(BUILD)/lib/libunroll.a $(PLACE)/lib/
+	install -m 755 $(SHARED) $(PLACE)/lib/
+	ln -sf libunroll.so.$(VERSION) $(PLACE)/lib/libunroll.so.$(ABI)
+	ln -sf libunroll.so.$(ABI) $(PLACE)/lib/libunroll.so
+	$(FILL) tools/unroll.pc.in >$(PLACE)/lib/pkgconfig/unroll.pc
+	$(FILL) tools/modulefile.in >$(PLACE)/share/modulefiles/unroll/$(VERSION)
+	$(BUILD)/unroll help --man >$(PLACE)/share/man/man1/unroll.1
+	$(BUILD)/unroll help --completion >$(PLACE)/share/bash-completion/completions/unroll
+	install -m 644 tools/unroll_torch.py $(PLACE)/share/unroll/
+	install -m 644 README.md LICENSE $(PLACE)/share/doc/unroll/
+	install -m 644 tools/examples/score_lines.c $(PLACE)/share/doc/unroll/examples/
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

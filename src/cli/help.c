@@ -3,6 +3,15 @@
 #include <stdbool.h>
 #include <string.h>
 
+const char help_purpose[] =
+    "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 files. The same "
+    "run gives the same parameters, bit for bit, on any number of ranks and threads.";
+
+const char help_statuses[] =
+    "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of memory; 73 cannot "
+    "create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint unusable; 78 bad "
+    "configuration; 79 diverged";
+
 #define WIDTH 79
 #define COLUMN 28 /* where the explanations start */
 
@@ -39,22 +48,17 @@ static void list_item(FILE *stream, const char *left, const char *text)
 void help_program(FILE *stream)
 {
     fputs("Usage: unroll COMMAND [options]\n\n", stream);
-    wrap(stream,
-         "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 "
-         "files. The same run gives the same parameters, bit for bit, on any number of ranks and threads.",
-         0, 0);
+    wrap(stream, help_purpose, 0, 0);
     fputs("\nCommands:\n", stream);
     for (int command = 0; command < COMMANDS; command++)
         list_item(stream, command_table[command].name, command_table[command].summary);
     fputs("\nOptions:\n", stream);
     list_item(stream, "--help", "this text; 'unroll COMMAND --help' for a command");
     list_item(stream, "--version", "version, compiler, flags and libraries");
+    list_item(stream, "help --man", "the manual page, for 'man -l -'");
+    list_item(stream, "help --completion", "what makes bash complete commands and options");
     fputs("\nExit status:\n  ", stream);
-    wrap(stream,
-         "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of "
-         "memory; 73 cannot create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint "
-         "unusable; 78 bad configuration; 79 diverged",
-         2, 2);
+    wrap(stream, help_statuses, 2, 2);
     fputs("\nExample:\n"
           "  unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5\n"
           "  mpirun -n 2 unroll train --corpus book.h5 --run runs/book\n"
@@ -62,8 +66,7 @@ void help_program(FILE *stream)
           stream);
 }
 
-/* "-o, --output FILE"; "--[no-]tied" */
-static void option_heading(const struct option *option, char *room, size_t size)
+void help_option_heading(const struct option *option, char *room, size_t size)
 {
     char letter[8] = "";
     if (option->letter)
@@ -75,7 +78,7 @@ static void option_heading(const struct option *option, char *room, size_t size)
 }
 
 /* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, rnn-relu, lstm or gru; default: lstm)" */
-static void option_explanation(const struct option *option, bool required, char *room, size_t size)
+void help_option_explanation(const struct option *option, bool required, char *room, size_t size)
 {
     char choices[200] = "";
     for (int i = 0, last = option->choices - 1; i <= last; i++) {
@@ -113,8 +116,8 @@ void help_command(FILE *stream, enum command command)
         if (strcmp(section, option->section) != 0)
             fprintf(stream, "\n%s:\n", option->section);
         section = option->section;
-        option_heading(option, heading, sizeof heading);
-        option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
+        help_option_heading(option, heading, sizeof heading);
+        help_option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
         list_item(stream, heading, explanation);
     }
     fprintf(stream, "\nExample:\n  %s\n", info->example);

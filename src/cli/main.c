@@ -79,6 +79,12 @@ static enum status run(int argc, char **argv, bool *alone, struct error *e)
         help_command(stdout, command_find(argv[2]));
         return STATUS_OK;
     }
+    bool manual = help && argc > 2 && strcmp(argv[2], "--man") == 0;
+    bool completion = help && argc > 2 && strcmp(argv[2], "--completion") == 0;
+    if (manual || completion) {
+        (manual ? help_manual : help_completion)(stdout);
+        return STATUS_OK;
+    }
     if (help) {
         help_program(stdout);
         return STATUS_OK;

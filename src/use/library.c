@@ -1,0 +1,418 @@
+/* The public face of libunroll, <unroll.h>: arguments checked, one call at a time, errors as the caller's structure. */
+#include <unroll.h>
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unroll/base/build_info.h"
+#include "unroll/base/mem.h"
+#include "unroll/train/checkpoint.h"
+#include "unroll/use/line_reader.h"
+#include "unroll/use/sampler.h"
+#include "unroll/use/scorer.h"
+
+struct unroll_model {
+    struct checkpoint checkpoint;
+    int threads;
+    struct scorer *scorer; /* both made when first needed */
+    struct score_pool *pool;
+};
+
+static const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+
+/* HDF5 and BLIS keep state of the process that is not thread safe: the one thing that calls share. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+
+static int finish(enum status status, const struct error *e, struct unroll_error *error)
+{
+    if (error) {
+        error->status = (int)status;
+        snprintf(error->text, sizeof error->text, "%s", status ? e->text : "");
+    }
+    return (int)status;
+}
+
+const char *unroll_version(void)
+{
+    return build_version();
+}
+
+/* ---- the model ---- */
+
+int unroll_open(const char *path, int threads, struct unroll_model **model, struct unroll_error *error)
+{
+    struct error e = {0};
+    if (!model)
+        return finish(error_set(&e, STATUS_USAGE, "bad argument 'model': NULL; give the address of a pointer"), &e,
+                      error);
+    *model = NULL;
+    if (!path || threads < 1 || threads > 4096)
+        return finish(error_set(&e, STATUS_USAGE, "bad argument '%s' of unroll_open: give a path and 1 to 4096 threads",
+                                path ? "threads" : "path"),
+                      &e, error);
+    struct unroll_model *made = mem_alloc(1, sizeof *made, "a model", &e);
+    if (!made)
+        return finish(STATUS_OS, &e, error);
+    made->threads = threads;
+    pthread_mutex_lock(&turn);
+    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &made->checkpoint, &e);
+    pthread_mutex_unlock(&turn);
+    if (status)
+        mem_free(made);
+    else
+        *model = made;
+    return finish(status, &e, error);
+}
+
+void unroll_free(struct unroll_model *model)
+{
+    if (!model)
+        return;
+    scorer_free(model->scorer);
+    score_pool_free(model->pool);
+    checkpoint_release(&model->checkpoint);
+    mem_free(model);
+}
+
+int unroll_vocabulary_size(const struct unroll_model *model)
+{
+    return model ? model->checkpoint.vocab->size : 0;
+}
+
+/* ---- lines ---- */
+
+/* The lines of a call on their way through the pool: whole ones, and behind them a part of the next. */
+struct scoring {
+    struct unroll_model *model;
+    struct line_reader *reader;
+    struct unroll_score *scores;
+    size_t first;  /* the line that stands first in the pool */
+    int64_t begun; /* tokens of the next line that are there already */
+    bool pieces;   /* it is longer than the pool: what is there goes on from a piece that is scored */
+};
+
+static void add_scores(const uint32_t *tokens, const float *logp, int64_t count, struct unroll_score *score)
+{
+    for (int64_t i = 1; i < count; i++) {
+        score->log_probability += (double)logp[i];
+        score->tokens++;
+        score->unknown += tokens[i] == VOCAB_UNK;
+    }
+}
+
+static enum status end_line(struct scoring *scoring, struct error *e)
+{
+    if (!isfinite(scoring->scores[scoring->first++].log_probability))
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot score line %zu: its log-probability is not finite; the model's training diverged: use "
+                         "an earlier checkpoint",
+                         scoring->first);
+    return STATUS_OK;
+}
+
+/* Scores the whole lines in the pool and brings what is there of the next one to its front. */
+static enum status score_pooled(struct scoring *scoring, struct error *e)
+{
+    struct score_pool *pool = scoring->model->pool;
+    enum status status = pool->texts > 0 ? scorer_run(scoring->model->scorer, &alone, pool, e) : STATUS_OK;
+    for (int text = 0; text < pool->texts && !status; text++) {
+        int64_t begin = pool->offset[text];
+        add_scores(pool->tokens + begin, pool->logp + begin, pool->offset[text + 1] - begin,
+                   &scoring->scores[scoring->first]);
+        status = end_line(scoring, e);
+    }
+    memmove(pool->tokens, pool->tokens + pool->offset[pool->texts], (size_t)scoring->begun * sizeof *pool->tokens);
+    pool->texts = 0;
+    return status;
+}
+
+/* Scores a piece of a line that has the pool for itself; its last token is the context of the next. */
+static enum status score_piece(struct scoring *scoring, struct error *e)
+{
+    struct score_pool *pool = scoring->model->pool;
+    int64_t count = scoring->begun;
+    if (count < 2)
+        return STATUS_OK;
+    enum status status = scorer_continue(scoring->model->scorer, !scoring->pieces, pool->tokens, count, pool->logp, e);
+    if (status)
+        return status;
+    add_scores(pool->tokens, pool->logp, count, &scoring->scores[scoring->first]);
+    pool->tokens[0] = pool->tokens[count - 1];
+    scoring->begun = 1;
+    scoring->pieces = true;
+    return STATUS_OK;
+}
+
+static enum status make_room(struct scoring *scoring, struct error *e)
+{
+    return scoring->model->pool->texts > 0 ? score_pooled(scoring, e) : score_piece(scoring, e);
+}
+
+/* Reads the next line behind the pool's; as in training it stands behind a line end and has one as its last token. */
+static enum status read_line(struct scoring *scoring, struct error *e)
+{
+    struct score_pool *pool = scoring->model->pool;
+    int eos = scoring->model->checkpoint.vocab->eos;
+    struct line_part part = {.line_ended = false};
+    if (eos >= 0)
+        pool->tokens[pool->offset[pool->texts] + scoring->begun++] = (uint32_t)eos;
+    while (!part.line_ended) {
+        int64_t at = pool->offset[pool->texts] + scoring->begun, room = SCORER_POOL_TOKENS - at - 1; /* 1: its end */
+        enum status status;
+        if (room < LINE_READER_CAPACITY_MIN)
+            status = make_room(scoring, e);
+        else
+            status = line_reader_next(scoring->reader, pool->tokens + at, room, &part, e);
+        if (status)
+            return status;
+        if (room >= LINE_READER_CAPACITY_MIN)
+            scoring->begun += part.count;
+        CHECK(!part.input_ended);
+    }
+    if (eos >= 0)
+        pool->tokens[pool->offset[pool->texts] + scoring->begun++] = (uint32_t)eos;
+    if (scoring->pieces) {
+        enum status status = score_piece(scoring, e);
+        scoring->begun = 0;
+        scoring->pieces = false;
+        return status ? status : end_line(scoring, e);
+    }
+    int64_t end = pool->offset[pool->texts] + scoring->begun;
+    pool->offset[++pool->texts] = end;
+    scoring->begun = 0;
+    return STATUS_OK;
+}
+
+static enum status need_scorer(struct unroll_model *model, struct error *e)
+{
+    enum status status = STATUS_OK;
+    if (!model->scorer)
+        status = scorer_create(&model->checkpoint.model, model->checkpoint.values, SCORER_LANES, model->threads,
+                               &model->scorer, e);
+    if (!status && !model->pool)
+        status = score_pool_create(&model->pool, e);
+    return status;
+}
+
+/* The lines as one text, each with its end. */
+static enum status join_lines(const char *const *lines, const size_t *lengths, size_t count, char **text,
+                              size_t *length, struct error *e)
+{
+    *length = 0;
+    *text = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!lines[i])
+            return error_set(e, STATUS_USAGE, "bad line %zu: NULL; give an empty text", i + 1);
+        if (memchr(lines[i], '\n', lengths[i]))
+            return error_set(e, STATUS_DATA, "bad line %zu: it holds a line end; give line by line", i + 1);
+        *length += lengths[i] + 1;
+    }
+    char *to = *text = mem_alloc(*length, 1, "lines to score", e);
+    if (!to)
+        return STATUS_OS;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(to, lines[i], lengths[i]);
+        to += lengths[i];
+        *to++ = '\n';
+    }
+    return STATUS_OK;
+}
+
+static enum status score_all(struct scoring *scoring, const char *text, size_t length, size_t count, struct error *e)
+{
+    struct unroll_model *model = scoring->model;
+    enum status status = need_scorer(model, e);
+    if (!status)
+        status = line_reader_open_text(text, length, "lines", model->checkpoint.vocab, &scoring->reader, e);
+    if (!status)
+        model->pool->texts = 0;
+    for (size_t line = 0; line < count && !status; line++) {
+        scoring->scores[line] = (struct unroll_score){0, 0, 0};
+        if (model->pool->texts == SCORER_POOL_TEXTS)
+            status = score_pooled(scoring, e);
+        if (!status)
+            status = read_line(scoring, e);
+    }
+    if (!status)
+        status = score_pooled(scoring, e);
+    line_reader_close(scoring->reader);
+    return status;
+}
+
+int unroll_score_lines(struct unroll_model *model, const char *const *lines, const size_t *lengths, size_t count,
+                       struct unroll_score *scores, struct unroll_error *error)
+{
+    struct error e = {0};
+    if (!model || (count > 0 && (!lines || !lengths || !scores)))
+        return finish(error_set(&e, STATUS_USAGE,
+                                "bad argument 'NULL' of unroll_score_lines: give a model, lines, their "
+                                "lengths and room for scores"),
+                      &e, error);
+    char *text;
+    size_t length;
+    enum status status = join_lines(lines, lengths, count, &text, &length, &e);
+    if (!status && count > 0) {
+        struct scoring scoring = {.model = model, .scores = scores};
+        pthread_mutex_lock(&turn);
+        status = score_all(&scoring, text, length, count, &e);
+        pthread_mutex_unlock(&turn);
+    }
+    mem_free(text);
+    return finish(status, &e, error);
+}
+
+int unroll_score(struct unroll_model *model, const char *line, size_t length, struct unroll_score *score,
+                 struct unroll_error *error)
+{
+    return unroll_score_lines(model, &line, &length, 1, score, error);
+}
+
+/* ---- text ---- */
+
+struct text {
+    char *bytes; /* owned, by malloc: the caller frees it */
+    size_t length, capacity;
+    bool word_before; /* on this line */
+};
+
+static enum status append(struct text *text, const char *bytes, size_t length, struct error *e)
+{
+    if (text->length + length + 1 > text->capacity) {
+        size_t capacity = 2 * (text->length + length + 64);
+        char *grown = realloc(text->bytes, capacity);
+        if (!grown)
+            return error_set(e, STATUS_OS, "out of memory for a text of '%zu' bytes; ask for a shorter one", capacity);
+        text->bytes = grown;
+        text->capacity = capacity;
+    }
+    memcpy(text->bytes + text->length, bytes, length);
+    text->length += length;
+    text->bytes[text->length] = '\0';
+    return STATUS_OK;
+}
+
+/* Words get a blank between them and "</s>" is a line's end; characters and bytes are as they are. */
+static enum status append_token(struct text *text, const struct vocab *vocab, uint32_t token, struct error *e)
+{
+    size_t length;
+    const char *bytes = vocab_text(vocab, token, &length);
+    if (vocab->level != LEVEL_WORD)
+        return append(text, bytes, length, e);
+    if ((int)token == vocab->eos) {
+        text->word_before = false;
+        return append(text, "\n", 1, e);
+    }
+    enum status status = text->word_before ? append(text, " ", 1, e) : STATUS_OK;
+    text->word_before = true;
+    return status ? status : append(text, bytes, length, e);
+}
+
+/* The prime's tokens into `tokens`, which has room for two for each byte and as many as the reader asks for more. Lines
+ * have their ends between them, and behind the last if the prime has one there. */
+static enum status read_prime(const char *prime, const struct vocab *vocab, uint32_t *tokens, int64_t *count,
+                              struct error *e)
+{
+    struct line_reader *reader = NULL;
+    size_t length = strlen(prime);
+    uint32_t end = vocab->eos >= 0 ? (uint32_t)vocab->eos : VOCAB_UNK;
+    bool between = false;
+    *count = 0;
+    enum status status = line_reader_open_text(prime, length, "the prime", vocab, &reader, e);
+    while (!status) {
+        struct line_part part;
+        status = line_reader_next(reader, tokens + *count + between,
+                                  (int64_t)(2 * length + 2 * LINE_READER_CAPACITY_MIN) - *count - between, &part, e);
+        if (status)
+            break;
+        if (between && (!part.input_ended || prime[length - 1] == '\n'))
+            tokens[(*count)++] = end;
+        if (part.input_ended)
+            break;
+        *count += part.count;
+        between = part.line_ended;
+    }
+    line_reader_close(reader);
+    return status;
+}
+
+static enum status check_sampling(const struct unroll_sampling *how, struct error *e)
+{
+    const char *bad = NULL;
+    if (!how->prime)
+        bad = "prime: NULL; give an empty text";
+    else if (how->length < 1)
+        bad = "length: write 1 or more";
+    else if (!(how->temperature >= 0 && how->temperature <= 1000))
+        bad = "temperature: write 0 to 1000";
+    else if (how->top_k < 0)
+        bad = "top_k: write 0 or more";
+    else if (!(how->top_p > 0 && how->top_p <= 1))
+        bad = "top_p: write more than 0 and at most 1";
+    return bad ? error_set(e, STATUS_USAGE, "bad value for %s", bad) : STATUS_OK;
+}
+
+static enum status draw(struct unroll_model *model, const struct unroll_sampling *how, struct text *text,
+                        struct error *e)
+{
+    const struct checkpoint *checkpoint = &model->checkpoint;
+    const struct sampler_config config = {
+        .rule = {.temperature = how->temperature, .top_k = how->top_k, .top_p = how->top_p},
+        .seed = how->seed,
+        .texts = 1,
+        .threads = model->threads,
+    };
+    struct sampler *sampler = NULL;
+    int64_t count = 0;
+    uint32_t *prime = mem_alloc(2 * strlen(how->prime) + 2 * LINE_READER_CAPACITY_MIN, sizeof *prime, "the prime", e);
+    enum status status = prime ? read_prime(how->prime, checkpoint->vocab, prime, &count, e) : STATUS_OS;
+    if (!status)
+        status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
+    if (!status) {
+        sampler_start(sampler, 0, prime, count);
+        status = append(text, "", 0, e);
+    }
+    for (int64_t n = 0; n < how->length && !status; n++) {
+        uint32_t token;
+        status = sampler_next(sampler, &token, e);
+        if (!status)
+            status = append_token(text, checkpoint->vocab, token, e);
+    }
+    sampler_free(sampler);
+    mem_free(prime);
+    return status;
+}
+
+int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
+                  struct unroll_error *error)
+{
+    struct error e = {0};
+    struct unroll_sampling all = UNROLL_SAMPLING;
+    struct text made = {NULL, 0, 0, false};
+    enum status status = STATUS_OK;
+    if (text)
+        *text = NULL;
+    if (!model || !text || (how && (how->size < sizeof how->size || how->size > sizeof all)))
+        status = error_set(&e, STATUS_USAGE,
+                           "bad argument of unroll_sample: give a model, the address of a pointer and "
+                           "UNROLL_SAMPLING of this library's header");
+    if (!status && how)
+        memcpy(&all, how, how->size);
+    if (!status)
+        status = check_sampling(&all, &e);
+    if (!status) {
+        pthread_mutex_lock(&turn);
+        status = draw(model, &all, &made, &e);
+        pthread_mutex_unlock(&turn);
+    }
+    if (status) {
+        free(made.bytes);
+        return finish(status, &e, error);
+    }
+    *text = made.bytes;
+    if (length)
+        *length = made.length;
+    return finish(STATUS_OK, &e, error);
+}

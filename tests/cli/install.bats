@@ -1,0 +1,142 @@
+#!/usr/bin/env bats
+# 'make install' into a folder of its own, and programs built against what lies there: libunroll, shared and static.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+# As built: the same flags, so that nothing is compiled anew.
+install_into() {
+    make -s -C "$BATS_TEST_DIRNAME/../.." -o all install BUILD="${UNROLL%/unroll}" "$@"
+}
+
+setup_file() {
+    load training
+    [ -z "${UNROLL_TEST_SHORT:-}" ] || skip "no library in a build with sanitizers"
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
+    install_into PREFIX="$BATS_FILE_TMPDIR/prefix"
+    make_corpus char 300
+    "$UNROLL" train --corpus char.h5 --run run --layers 2 --hidden 20 --batch 6 --bptt 9 --max-steps 20
+    cp run/best.h5 model.h5
+    head -n 100 char.txt >lines
+    echo >>lines # an empty one
+    echo 'Ä line with unknown characters ☃' >>lines
+    head -c 300000 char.txt | tr '\n' ' ' >>lines # longer than a pool of the scorer
+    echo >>lines
+    echo 'and one behind it' >>lines
+    echo nothing >not-a-model
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1 PKG_CONFIG_PATH=$BATS_FILE_TMPDIR/prefix/lib/pkgconfig
+    flags="-std=c99 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror"
+    tests=$BATS_TEST_DIRNAME
+}
+
+# same_scores COMMAND...: prints what 'unroll score' prints.
+same_scores() {
+    "$@" >found
+    "$UNROLL" score --model model.h5 lines 2>/dev/null | cmp - found
+}
+
+@test "what is installed stands where it should, and knows nothing of DESTDIR" {
+    install_into DESTDIR="$BATS_TEST_TMPDIR/stage" PREFIX=/opt/unroll
+    cd "$BATS_TEST_TMPDIR/stage"
+    for file in bin/unroll include/unroll.h lib/libunroll.a lib/libunroll.so lib/pkgconfig/unroll.pc share/man/man1/unroll.1 \
+        share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/examples/score_lines.c; do
+        [ -s "opt/unroll/$file" ]
+    done
+    run -0 opt/unroll/bin/unroll --version
+    version=$(sed -n 's/^unroll \([0-9.]*\).*/\1/p' <<<"$output")
+    [ -s "opt/unroll/share/modulefiles/unroll/$version" ]
+    [ "$(find . -type f -o -type l | wc -l)" -eq "$(find opt/unroll -type f -o -type l | wc -l)" ]
+    run ! grep -rIl "$BATS_TEST_TMPDIR" .
+    grep -qx 'prefix=/opt/unroll' opt/unroll/lib/pkgconfig/unroll.pc
+    run ! grep -rI '@[A-Z]*@' opt/unroll/lib/pkgconfig opt/unroll/share/modulefiles
+}
+
+@test "the library shows its interface and nothing else" {
+    run -0 bash -c "nm -D --defined-only prefix/lib/libunroll.so | awk '{ print \$3 }' | sort"
+    shared=$output
+    [ "$(grep -c '^unroll_' <<<"$shared")" -ge 7 ]
+    run ! grep -v '^unroll_' <<<"$shared"
+    run -0 bash -c "nm -g --defined-only prefix/lib/libunroll.a | awk 'NF == 3 { print \$3 }' | sort"
+    [ "$output" = "$shared" ]
+    [ "$(grep -c '^UNROLL_API' prefix/include/unroll.h)" -eq "$(wc -l <<<"$shared")" ]
+    readelf -d prefix/lib/libunroll.so | grep -q 'SONAME.*\[libunroll.so.[0-9]*\]'
+    # no name of ours is left open, and none is taken from a library beside those of the program
+    run ! bash -c "readelf -d prefix/lib/libunroll.so | grep TEXTREL"
+}
+
+@test "the example, against the shared library: scores and text of the program" {
+    # shellcheck disable=SC2046
+    gcc $flags prefix/share/doc/unroll/examples/score_lines.c $(pkg-config --cflags --libs unroll) -o shared
+    run ! ./shared model.h5
+    export LD_LIBRARY_PATH=$PWD/prefix/lib
+    same_scores ./shared model.h5 <lines
+    "$UNROLL" sample --model model.h5 --prime 'the rank ' --length 80 >expected
+    ./shared model.h5 --write 'the rank ' 80 | cmp expected -
+    run -66 ./shared none.h5
+    [[ "$output" == "score_lines: "*"'none.h5'"* ]]
+}
+
+@test "the example, against the static library" {
+    # shellcheck disable=SC2046
+    gcc $flags prefix/share/doc/unroll/examples/score_lines.c \
+        $(pkg-config --static --cflags --libs unroll | sed 's/-lunroll/-l:libunroll.a/') -o static
+    run ! bash -c "ldd static | grep libunroll"
+    same_scores ./static model.h5 <lines
+}
+
+@test "every function and every mistake; many lines at once, two threads, names of the library's own" {
+    # shellcheck disable=SC2046
+    gcc $flags "$tests/library.c" $(pkg-config --static --cflags --libs unroll | sed 's/-lunroll/-l:libunroll.a/') \
+        -lpthread -o static-all
+    same_scores ./static-all model.h5 lines
+    # shellcheck disable=SC2046
+    gcc $flags "$tests/library.c" $(pkg-config --cflags --libs unroll) -lpthread -o shared-all
+    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores ./shared-all model.h5 lines
+}
+
+@test "inside an MPI program every rank computes for itself" {
+    # shellcheck disable=SC2046
+    mpicc -DWITH_MPI $flags "$tests/library.c" $(pkg-config --cflags --libs unroll) -lpthread -o with-mpi
+    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores on 2 ./with-mpi model.h5 lines
+}
+
+@test "models at word and byte level" {
+    for level in word byte; do
+        "$UNROLL" prepare --level $level --train char.txt --split 80,10,10 -o $level.h5
+        "$UNROLL" train --corpus $level.h5 --run run-$level --layers 1 --hidden 10 --batch 6 --bptt 9 --max-steps 3
+        # shellcheck disable=SC2046
+        gcc $flags prefix/share/doc/unroll/examples/score_lines.c $(pkg-config --cflags --libs unroll) -o shared
+        LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-$level/best.h5 <lines >found
+        "$UNROLL" score --model run-$level/best.h5 lines 2>/dev/null | cmp - found
+    done
+    "$UNROLL" sample --model run-byte/best.h5 --prime 'the rank' --length 80 >expected
+    LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-byte/best.h5 --write 'the rank' 80 | head -c -1 | cmp expected -
+    "$UNROLL" sample --model run-word/best.h5 --prime 'the rank ' --length 80 | tr -d '\n' >expected
+    LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-word/best.h5 --write 'the rank ' 80 | tr -d '\n' | cmp expected -
+}
+
+@test "the module file sets the environment" {
+    modulecmd=$(find /usr/lib /usr/share -name modulecmd.tcl 2>/dev/null | head -n 1)
+    [ -n "$modulecmd" ] || skip "no Environment Modules; apt-get install environment-modules"
+    run -0 env MODULEPATH="$PWD/prefix/share/modulefiles" "$modulecmd" bash load unroll
+    eval "$output"
+    [ "$(command -v unroll)" = "$PWD/prefix/bin/unroll" ]
+    [[ ":$LD_LIBRARY_PATH:" == *":$PWD/prefix/lib:"* ]]
+    [ "$(pkg-config --variable=prefix unroll)" = "$PWD/prefix" ]
+}
+
+@test "the program that the README shows" {
+    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$BATS_TEST_DIRNAME/../../README.md" >program.c
+    mkdir -p runs/book
+    cp model.h5 runs/book/best.h5
+    # shellcheck disable=SC2046
+    gcc $flags program.c $(pkg-config --cflags --libs unroll) -o program
+    LD_LIBRARY_PATH=$PWD/prefix/lib ./program >found
+    echo 'To be, or not to be' | "$UNROLL" score --model model.h5 2>/dev/null | cmp - found
+}
