@@ -93,7 +93,7 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Times whole training steps on made-up tokens, with the model options of 'train', and BLIS's "
                        "sgemm on the same cores. Says what the time goes into, and whether the memory is what "
                        "'unroll plan' says.",
-        .example = "mpirun -n 2 unroll bench --hidden 512 --vocab-size 65 --threads 1"},
+        .example = "unroll bench --hidden 512 --vocab-size 65 --json bench.json"},
     [COMMAND_PLAN] = {
         .name = "plan", .summary = "memory, flops and bytes on the wire of a run",
         .description = "Says beforehand what a run with these options of 'train' needs on each rank, and which ranks "
