@@ -41,7 +41,7 @@ options_of() {
     command -v groff >/dev/null || skip "no groff"
     groff -man -Tascii -ww -P -cbou unroll.1 >page 2>complaints
     [ ! -s complaints ]
-    grep -q 'recurrent layers (default: 2)' page
+    grep -q 'recurrent layers' page
     grep -q '^UNROLL(1)' page
 }
 
