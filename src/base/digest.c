@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <stdio.h>
+#include <string.h>
 
 #include "unroll/base/mem.h"
 
@@ -41,6 +42,23 @@ void digest_text(const struct digest *digest, char hex[DIGEST_TEXT])
 void digest_free(struct digest *digest)
 {
     mem_free(digest);
+}
+
+size_t digest_state_bytes(void)
+{
+    return sizeof(XXH3_state_t);
+}
+
+void digest_get_state(const struct digest *digest, void *state)
+{
+    memcpy(state, &digest->state, sizeof digest->state);
+}
+
+void digest_set_state(struct digest *digest, const void *state)
+{
+    const unsigned char *secret = digest->state.extSecret; /* a place in this process */
+    memcpy(&digest->state, state, sizeof digest->state);
+    digest->state.extSecret = secret;
 }
 
 void digest_of(const void *data, size_t bytes, char hex[DIGEST_TEXT])

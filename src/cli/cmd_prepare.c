@@ -1,8 +1,8 @@
 #include <stdio.h>
 
 #include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
 #include "unroll/data/prepare.h"
-#include "unroll/sys/comm.h"
 
 static void print_split(const struct prepare_report *report, enum split split)
 {
@@ -31,34 +31,30 @@ static void print_report(const struct prepare_config *config, const struct prepa
         printf("note: %lld invalid bytes or sequences were replaced by U+FFFD\n", (long long)report->replaced);
 }
 
-/* Rank 0 does the work; the others wait for what became of it. */
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct prepare_config config = {
+        .level = options->level,
+        .lowercase = options->lowercase,
+        .replace = options->invalid == INVALID_REPLACE,
+        .vocab_size = options->vocab_size,
+        .min_count = options->min_count,
+        .files = {options->train_files, options->valid_files, options->test_files},
+        .file = {options->train_file, options->valid_file, options->test_file},
+        .percent = {options->split_percent[0], options->split_percent[1], options->split_percent[2]},
+        .labelled = options->labelled,
+        .classes = options->classes,
+        .class = options->class_file,
+        .output = options->output,
+    };
+    struct prepare_report report;
+    enum status status = prepare(comm, &config, &report, e);
+    if (status == STATUS_OK && comm->rank == 0)
+        print_report(&config, &report);
+    return status;
+}
+
 enum status cmd_prepare(const struct options *options, struct error *e)
 {
-    struct comm comm;
-    enum status status = comm_init(&comm, e);
-    if (status != STATUS_OK)
-        return status;
-    if (comm.rank == 0) {
-        struct prepare_config config = {
-            .level = options->level,
-            .lowercase = options->lowercase,
-            .replace = options->invalid == INVALID_REPLACE,
-            .vocab_size = options->vocab_size,
-            .min_count = options->min_count,
-            .files = {options->train_files, options->valid_files, options->test_files},
-            .file = {options->train_file, options->valid_file, options->test_file},
-            .percent = {options->split_percent[0], options->split_percent[1], options->split_percent[2]},
-            .labelled = options->labelled,
-            .classes = options->classes,
-            .class = options->class_file,
-            .output = options->output,
-        };
-        struct prepare_report report;
-        status = prepare(&config, &report, e);
-        if (status == STATUS_OK)
-            print_report(&config, &report);
-    }
-    status = comm_agree(&comm, status, e);
-    comm_finalize(&comm);
-    return status;
+    return with_comm(run, options, e);
 }

@@ -1,17 +1,30 @@
 #include "unroll/data/corpus_writer.h"
 
-#include "corpus_private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "corpus_private.h"
+#include "relay.h"
+
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 
 #define PIECE ((size_t)1 << 18) /* tokens written at once */
 
 struct corpus_writer {
-    struct h5 *h5;
+    const struct comm *comm;
+    const char *path;
     const struct corpus_plan *plan;
+    struct corpus_share share;
+    struct h5 *h5; /* rank 0 */
+    int fd;        /* for tokens */
     enum h5_type type;
-    int64_t written[SPLITS], unknowns[SPLITS];
-    struct digest *digest[SPLITS];
+    int64_t place[SPLITS];   /* of the tokens in the file, in bytes */
+    int64_t written[SPLITS]; /* up to here, from share.begin on */
+    int64_t unknowns[SPLITS];
+    struct digest *digest[SPLITS]; /* rank 0: of the tokens it wrote */
     char offsets_digest[SPLITS][DIGEST_TEXT], labels_digest[SPLITS][DIGEST_TEXT];
     uint16_t *narrow; /* [PIECE] */
 };
@@ -61,47 +74,85 @@ static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, str
 static enum status make_split(struct corpus_writer *writer, enum split split, struct error *e)
 {
     char path[CORPUS_PATH];
-    struct h5_shape shape = {writer->type, 1, {writer->plan->tokens[split], 1}};
+    const struct corpus_plan *plan = writer->plan;
+    struct h5_shape shape = {writer->type, 1, {plan->tokens[split], 1}};
     enum status status = h5_make_group(writer->h5, corpus_path(path, split, ""), e);
     if (status == STATUS_OK)
-        status = h5_make_dataset(writer->h5, corpus_path(path, split, "/tokens"), &shape, e);
-    if (status != STATUS_OK)
-        return status;
-    if (writer->plan->labels) {
-        const struct corpus_plan *plan = writer->plan;
+        status = h5_reserve_dataset(writer->h5, corpus_path(path, split, "/tokens"), &shape, &writer->place[split], e);
+    if (status == STATUS_OK && plan->labels)
         status = write_part(writer->h5, corpus_path(path, split, "/offsets"), H5_U64, plan->texts[split] + 1,
                             plan->offsets[split], writer->offsets_digest[split], e);
-        if (status == STATUS_OK)
-            status = write_part(writer->h5, corpus_path(path, split, "/labels"), H5_U16, plan->texts[split],
-                                plan->text_label[split], writer->labels_digest[split], e);
-        if (status != STATUS_OK)
-            return status;
-    }
-    writer->digest[split] = digest_new(e);
-    return writer->digest[split] ? STATUS_OK : STATUS_OS;
+    if (status == STATUS_OK && plan->labels)
+        status = write_part(writer->h5, corpus_path(path, split, "/labels"), H5_U16, plan->texts[split],
+                            plan->text_label[split], writer->labels_digest[split], e);
+    return status;
 }
 
-enum status corpus_writer_open(const char *path, const struct corpus_plan *plan, struct corpus_writer **out,
-                               struct error *e)
+static enum status make_file(struct corpus_writer *writer, struct error *e)
+{
+    enum status status = h5_create_serial(writer->path, &writer->h5, e);
+    if (status == STATUS_OK)
+        status = write_head(writer->h5, writer->plan, e);
+    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+        if (writer->plan->tokens[i] > 0)
+            status = make_split(writer, (enum split)i, e);
+    return status;
+}
+
+/* Not collective. */
+static enum status make_writer(struct corpus_writer *writer, struct error *e)
+{
+    for (int i = 0; i < SPLITS; i++) {
+        writer->digest[i] = digest_new(e);
+        if (!writer->digest[i])
+            return STATUS_OS;
+    }
+    writer->narrow = mem_alloc(PIECE, sizeof *writer->narrow, "tokens", e);
+    if (!writer->narrow)
+        return STATUS_OS;
+    return writer->comm->rank == 0 ? make_file(writer, e) : STATUS_OK;
+}
+
+/* Not collective; the file is there. */
+static enum status open_for_tokens(struct corpus_writer *writer, struct error *e)
+{
+    writer->fd = file_open(writer->path, O_RDWR | O_NOFOLLOW, 0);
+    if (writer->fd >= 0)
+        return STATUS_OK;
+    return error_set(
+        e, STATUS_CANTCREATE,
+        "cannot open '%s' on rank %d: %s; write to a folder that all hosts share, and check its permissions",
+        writer->path, writer->comm->rank, strerror(errno));
+}
+
+enum status corpus_writer_open_shared(const struct comm *comm, const char *path, const struct corpus_plan *plan,
+                                      const struct corpus_share *share, struct corpus_writer **out, struct error *e)
 {
     *out = NULL;
     struct corpus_writer *writer = mem_alloc(1, sizeof *writer, "a corpus", e);
-    if (!writer)
-        return STATUS_OS;
-    writer->plan = plan;
-    writer->type = corpus_token_type(plan->vocab->size);
-    writer->narrow = mem_alloc(PIECE, sizeof *writer->narrow, "tokens", e);
-    enum status status = writer->narrow ? h5_create_serial(path, &writer->h5, e) : STATUS_OS;
-    if (status == STATUS_OK)
-        status = write_head(writer->h5, plan, e);
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
-        if (plan->tokens[i] > 0)
-            status = make_split(writer, (enum split)i, e);
+    if (writer) {
+        *writer = (struct corpus_writer){.comm = comm, .path = path, .plan = plan, .share = *share, .fd = -1};
+        writer->type = corpus_token_type(plan->vocab->size);
+    }
+    enum status status = comm_agree(comm, writer ? make_writer(writer, e) : STATUS_OS, e);
+    if (status == STATUS_OK) {
+        comm_broadcast(comm, writer->place, sizeof writer->place, 0);
+        status = comm_agree(comm, open_for_tokens(writer, e), e);
+    }
     if (status == STATUS_OK)
         *out = writer;
     else
         corpus_writer_discard(writer);
     return status;
+}
+
+enum status corpus_writer_open(const char *path, const struct corpus_plan *plan, struct corpus_writer **out,
+                               struct error *e)
+{
+    static const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+    struct corpus_share whole = {{0}, {0}};
+    memcpy(whole.end, plan->tokens, sizeof whole.end);
+    return corpus_writer_open_shared(&alone, path, plan, &whole, out, e);
 }
 
 void corpus_writer_discard(struct corpus_writer *writer)
@@ -110,6 +161,8 @@ void corpus_writer_discard(struct corpus_writer *writer)
         return;
     if (writer->h5)
         (void)h5_close_write(writer->h5, NULL);
+    if (writer->fd >= 0)
+        (void)close(writer->fd);
     for (int i = 0; i < SPLITS; i++)
         digest_free(writer->digest[i]);
     mem_free(writer->narrow);
@@ -122,12 +175,16 @@ static enum status source_changed(enum split split, struct error *e)
                      split_name(split));
 }
 
+/* Byte position in the file of token `index` of a split. */
+static int64_t place_of(const struct corpus_writer *writer, enum split split, int64_t index)
+{
+    return writer->place[split] + index * (int64_t)h5_type_size(writer->type);
+}
+
 enum status corpus_writer_add(struct corpus_writer *writer, enum split split, const uint32_t *tokens, size_t count,
                               struct error *e)
 {
-    char path[CORPUS_PATH];
-    corpus_path(path, split, "/tokens");
-    if ((int64_t)count > writer->plan->tokens[split] - writer->written[split])
+    if ((int64_t)count > writer->share.end[split] - writer->share.begin[split] - writer->written[split])
         return source_changed(split, e);
     for (size_t done = 0, step; done < count; done += step) {
         step = count - done < PIECE ? count - done : PIECE;
@@ -138,8 +195,10 @@ enum status corpus_writer_add(struct corpus_writer *writer, enum split split, co
         }
         if (writer->type == H5_U16)
             data = writer->narrow;
-        digest_add(writer->digest[split], data, step * h5_type_size(writer->type));
-        enum status status = h5_write(writer->h5, path, writer->type, writer->written[split], (int64_t)step, data, e);
+        if (writer->comm->rank == 0)
+            digest_add(writer->digest[split], data, step * h5_type_size(writer->type));
+        int64_t place = place_of(writer, split, writer->share.begin[split] + writer->written[split]);
+        enum status status = file_write_at(writer->fd, writer->path, data, step * h5_type_size(writer->type), place, e);
         if (status != STATUS_OK)
             return status;
         writer->written[split] += (int64_t)step;
@@ -147,12 +206,38 @@ enum status corpus_writer_add(struct corpus_writer *writer, enum split split, co
     return STATUS_OK;
 }
 
-static enum status finish_split(struct corpus_writer *writer, enum split split, char hex[DIGEST_TEXT], struct error *e)
+/* Of a rank behind the first: the digest takes in what this one has written, read back. */
+static enum status add_written(void *context, int split, struct digest *digest, struct error *e)
+{
+    struct corpus_writer *writer = context;
+    size_t room = PIECE * sizeof *writer->narrow;
+    int64_t at = place_of(writer, (enum split)split, writer->share.begin[split]);
+    int64_t end = place_of(writer, (enum split)split, writer->share.end[split]);
+    while (at < end) {
+        ssize_t have = pread(writer->fd, writer->narrow, end - at < (int64_t)room ? (size_t)(end - at) : room, at);
+        if (have < 0 && errno == EINTR)
+            continue;
+        if (have <= 0)
+            return error_set(e, STATUS_IO, "cannot read back '%s': %s; check the disk", writer->path,
+                             have < 0 ? strerror(errno) : "it is shorter than what was written");
+        digest_add(digest, writer->narrow, (size_t)have);
+        at += have;
+    }
+    return STATUS_OK;
+}
+
+static enum status check_written(const struct corpus_writer *writer, struct error *e)
+{
+    for (int i = 0; i < SPLITS; i++)
+        if (writer->written[i] != writer->share.end[i] - writer->share.begin[i])
+            return source_changed((enum split)i, e);
+    /* rank 0 is on the host of the caller, who syncs the whole */
+    return writer->comm->rank == 0 ? STATUS_OK : file_sync(writer->fd, writer->path, e);
+}
+
+static enum status finish_split(struct corpus_writer *writer, enum split split, const char *hex, struct error *e)
 {
     char path[CORPUS_PATH];
-    if (writer->written[split] != writer->plan->tokens[split])
-        return source_changed(split, e);
-    digest_text(writer->digest[split], hex);
     enum status status = h5_set_string(writer->h5, corpus_path(path, split, "/tokens"), CORPUS_DIGEST, hex, e);
     corpus_path(path, split, "");
     if (status == STATUS_OK)
@@ -164,18 +249,36 @@ static enum status finish_split(struct corpus_writer *writer, enum split split, 
     return status;
 }
 
+/* Rank 0. */
+static enum status finish_file(struct corpus_writer *writer, char splits[SPLITS][DIGEST_TEXT], const char *whole,
+                               struct error *e)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+        if (writer->plan->tokens[i] > 0)
+            status = finish_split(writer, (enum split)i, splits[i], e);
+    if (status == STATUS_OK)
+        status = h5_set_string(writer->h5, "/", "digest", whole, e);
+    if (status == STATUS_OK) {
+        status = h5_close_write(writer->h5, e);
+        writer->h5 = NULL;
+    }
+    return status;
+}
+
 enum status corpus_writer_close(struct corpus_writer *writer, int64_t *unknowns, char digest[DIGEST_TEXT],
                                 struct error *e)
 {
-    char splits[SPLITS][DIGEST_TEXT], whole[DIGEST_TEXT];
-    enum status status = STATUS_OK;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
-        if (writer->plan->tokens[i] > 0)
-            status = finish_split(writer, (enum split)i, splits[i], e);
-        if (unknowns)
-            unknowns[i] = writer->unknowns[i];
-    }
+    char splits[SPLITS][DIGEST_TEXT], whole[DIGEST_TEXT] = "";
+    const struct comm *comm = writer->comm;
+    enum status status = comm_agree(comm, check_written(writer, e), e);
+    if (status == STATUS_OK)
+        status = digest_relay(comm, SPLITS, writer->digest, add_written, writer, splits, e);
     if (status == STATUS_OK) {
+        for (int i = 0; i < SPLITS; i++)
+            writer->unknowns[i] = comm_sum(comm, writer->unknowns[i]);
+        if (unknowns)
+            memcpy(unknowns, writer->unknowns, sizeof writer->unknowns);
         struct corpus_parts parts = {.vocab = writer->plan->vocab,
                                      .tokens = writer->plan->tokens,
                                      .digest = splits,
@@ -185,12 +288,8 @@ enum status corpus_writer_close(struct corpus_writer *writer, int64_t *unknowns,
                                      .labels_digest = writer->labels_digest};
         corpus_digest(&parts, whole);
         if (digest)
-            snprintf(digest, DIGEST_TEXT, "%s", whole);
-        status = h5_set_string(writer->h5, "/", "digest", whole, e);
-    }
-    if (status == STATUS_OK) {
-        status = h5_close_write(writer->h5, e);
-        writer->h5 = NULL;
+            memcpy(digest, whole, DIGEST_TEXT);
+        status = comm_agree(comm, comm->rank == 0 ? finish_file(writer, splits, whole, e) : STATUS_OK, e);
     }
     corpus_writer_discard(writer);
     return status;

@@ -62,20 +62,27 @@ static bool lock_temporary(struct output *output)
     return false;
 }
 
+char *output_temporary(const char *path, struct error *e)
+{
+    size_t room = strlen(path) + sizeof ".tmp";
+    char *name = mem_alloc(room, 1, "a file name", e);
+    if (name)
+        snprintf(name, room, "%s.tmp", path);
+    return name;
+}
+
 enum status output_begin(const char *path, struct output *output, struct error *e)
 {
     *output = (struct output){.lock = -1};
     enum status status = check_target(path, e);
     if (status != STATUS_OK)
         return status;
-    size_t room = strlen(path) + sizeof ".tmp";
     output->path = mem_strdup(path, e);
-    output->temporary = output->path ? mem_alloc(room, 1, "a file name", e) : NULL;
+    output->temporary = output->path ? output_temporary(path, e) : NULL;
     if (!output->temporary) {
         release(output);
         return STATUS_OS;
     }
-    snprintf(output->temporary, room, "%s.tmp", path);
     if (!lock_temporary(output)) {
         int number = errno;
         release(output);

@@ -4,6 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "prepare_sources.h"
+#include "relay.h"
+
 #include "unroll/base/mem.h"
 #include "unroll/data/corpus_writer.h"
 #include "unroll/data/output.h"
@@ -11,26 +14,21 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
-struct source {             /* the text of one split */
-    struct text_part *part; /* [parts]; owned */
-    int parts;
-    char digest[DIGEST_TEXT]; /* found by the first pass over it */
-};
-
 struct job {
+    const struct comm *comm;
     const struct prepare_config *config;
-    struct prepare_report *report;
-    struct source source[SPLITS];
+    struct prepare_report *report; /* of all ranks */
+    struct source source[SPLITS];  /* this rank's share ... */
+    struct text_counts met[SPLITS];
+    int64_t tokens[SPLITS]; /* ... and what the first pass found in it: of rank 0, the relay begins with it */
+    struct digest *digest[SPLITS];
+    char share_digest[SPLITS][DIGEST_TEXT];
+    char source_digest[SPLITS][DIGEST_TEXT]; /* of all ranks' */
     struct vocab *vocab;
     struct tokenizer *tokenizer; /* of the vocabulary */
 };
 
 /* ---- what to read ---- */
-
-bool prepare_has_percents(const struct prepare_config *config)
-{
-    return config->percent[SPLIT_TRAIN] != 0 || config->percent[SPLIT_VALID] != 0 || config->percent[SPLIT_TEST] != 0;
-}
 
 static enum status check_config(const struct prepare_config *config, struct error *e)
 {
@@ -56,82 +54,6 @@ static enum status check_config(const struct prepare_config *config, struct erro
                          "'--split %g,%g,%g' is not three shares of 100 percent; use for example 90,5,5",
                          percent[SPLIT_TRAIN], percent[SPLIT_VALID], percent[SPLIT_TEST]);
     return STATUS_OK;
-}
-
-/* The files of the splits are given: each is one part. Leaves their sizes in the parts. */
-static enum status whole_files(struct job *job, enum split split, struct error *e)
-{
-    const struct prepare_config *config = job->config;
-    struct source *source = &job->source[split];
-    size_t files = (size_t)config->files[split];
-    source->part = mem_alloc(files, sizeof *source->part, "names of text files", e);
-    if (!source->part)
-        return STATUS_OS;
-    for (size_t i = 0; i < files; i++) {
-        struct text_part *part = &source->part[source->parts++];
-        *part = (struct text_part){.path = config->file[split][i]};
-        enum status status = text_size(part->path, &part->end, e);
-        if (status != STATUS_OK)
-            return status;
-    }
-    return STATUS_OK;
-}
-
-/* Where in the run of all training files a split begins (SPLITS: the end of the run), and the parts up to there. */
-static enum status cut_files(struct job *job, const struct source *all, struct error *e)
-{
-    const struct prepare_config *config = job->config;
-    int64_t total = 0;
-    double share = 0;
-    for (int i = 0; i < all->parts; i++)
-        total += all->part[i].end;
-    int file = 0;
-    int64_t begin = 0, base = 0; /* the file that is being cut: from `begin`; where it lies in the run */
-    for (int split = 0; split < SPLITS; split++) {
-        struct source *source = &job->source[split];
-        source->part = mem_alloc((size_t)all->parts, sizeof *source->part, "names of text files", e);
-        if (!source->part)
-            return STATUS_OS;
-        share += config->percent[split];
-        int64_t end = split == SPLITS - 1 || share > 100 - 1e-6 ? total : (int64_t)((double)total * share / 100);
-        while (file < all->parts) {
-            const struct text_part *whole = &all->part[file];
-            int64_t cut = whole->end;
-            enum status status = STATUS_OK;
-            if (end - base < whole->end)
-                status =
-                    text_cut(whole->path, config->level, whole->end, end - base > begin ? end - base : begin, &cut, e);
-            if (status != STATUS_OK)
-                return status;
-            if (cut > begin)
-                source->part[source->parts++] = (struct text_part){whole->path, begin, cut};
-            begin = cut;
-            if (cut < whole->end)
-                break;
-            base += whole->end;
-            begin = 0;
-            file++;
-        }
-    }
-    return STATUS_OK;
-}
-
-static enum status find_sources(struct job *job, struct error *e)
-{
-    enum status status = STATUS_OK;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
-        status = whole_files(job, (enum split)i, e);
-    if (status != STATUS_OK || !prepare_has_percents(job->config))
-        return status;
-    struct source all = job->source[SPLIT_TRAIN];
-    for (int i = 0; i < SPLITS; i++) {
-        if (i != SPLIT_TRAIN)
-            mem_free(job->source[i].part);
-        job->source[i] = (struct source){0};
-    }
-    status = cut_files(job, &all, e);
-    mem_free(all.part);
-    return status;
 }
 
 enum status prepare_check_output(const struct prepare_config *config, const char *path, struct error *e)
@@ -183,7 +105,6 @@ static enum status pass_blocks(struct tokenizer *tokenizer, struct text *text, c
     return status == STATUS_OK ? sink->take(sink->context, ids, count, e) : status;
 }
 
-/* One part of a text through the tokenizer: what a rank would do with its share. */
 static enum status pass_part(const struct prepare_config *config, const struct text_part *part,
                              struct tokenizer *tokenizer, struct digest *digest, const struct sink *sink,
                              struct text_counts *met, struct error *e)
@@ -198,14 +119,13 @@ static enum status pass_part(const struct prepare_config *config, const struct t
     return status;
 }
 
-/* All parts of a split; `hex` receives the digest of its bytes. */
-static enum status pass_source(const struct job *job, enum split split, struct tokenizer *tokenizer,
-                               const struct sink *sink, char hex[DIGEST_TEXT], struct text_counts *met, struct error *e)
+/* This rank's share of a split; `digest` takes in its bytes. */
+static enum status pass_share(const struct job *job, enum split split, struct tokenizer *tokenizer,
+                              const struct sink *sink, struct digest *digest, struct text_counts *met, struct error *e)
 {
     const struct source *source = &job->source[split];
+    enum status status = STATUS_OK;
     *met = (struct text_counts){0};
-    struct digest *digest = digest_new(e);
-    enum status status = digest ? STATUS_OK : STATUS_OS;
     for (int i = 0; i < source->parts && status == STATUS_OK; i++) {
         struct text_counts part = {0};
         status = pass_part(job->config, &source->part[i], tokenizer, digest, sink, &part, e);
@@ -213,9 +133,6 @@ static enum status pass_source(const struct job *job, enum split split, struct t
         met->replaced += part.replaced;
         met->crlf += part.crlf;
     }
-    if (status == STATUS_OK)
-        digest_text(digest, hex);
-    digest_free(digest);
     return status;
 }
 
@@ -245,44 +162,70 @@ static enum status take_writing(void *context, const uint32_t *ids, size_t count
     return corpus_writer_add(writing->writer, writing->split, ids, count, e);
 }
 
-static enum status count_split(struct job *job, enum split split, struct tokenizer *tokenizer, struct tally *tally,
+/* ---- first pass: counting ---- */
+
+static enum status count_share(struct job *job, enum split split, struct tokenizer *tokenizer, struct tally *tally,
                                struct error *e)
 {
-    struct prepare_report *report = job->report;
     struct counting counting = {tally, 0};
     struct sink sink = {take_counting, &counting};
-    struct text_counts met;
-    enum status status = pass_source(job, split, tokenizer, &sink, job->source[split].digest, &met, e);
+    enum status status = pass_share(job, split, tokenizer, &sink, job->digest[split], &job->met[split], e);
+    digest_text(job->digest[split], job->share_digest[split]);
+    job->tokens[split] = counting.tokens;
+    return status;
+}
+
+/* Collective: what the ranks found in a split, or the failure `mine` of one of them. */
+static enum status sum_split(struct job *job, enum split split, enum status mine, struct error *e)
+{
+    struct prepare_report *report = job->report;
+    const struct prepare_config *config = job->config;
+    bool percents = prepare_has_percents(config);
+    enum status status = comm_agree(job->comm, mine, e);
     if (status != STATUS_OK)
         return status;
-    report->tokens[split] = counting.tokens;
-    report->bytes[split] = met.bytes;
-    report->replaced += met.replaced;
-    report->crlf += met.crlf;
-    if (counting.tokens >= 2)
+    report->tokens[split] = comm_sum(job->comm, job->tokens[split]);
+    report->bytes[split] = comm_sum(job->comm, job->met[split].bytes);
+    report->replaced += comm_sum(job->comm, job->met[split].replaced);
+    report->crlf += comm_sum(job->comm, job->met[split].crlf);
+    if (report->tokens[split] >= 2)
         return STATUS_OK;
     return error_set(e, STATUS_DATA,
                      "cannot use '%s': its split '%s' has %lld tokens, too few for a single prediction; "
                      "use a longer text%s",
-                     job->config->file[prepare_has_percents(job->config) ? SPLIT_TRAIN : split][0], split_name(split),
-                     (long long)counting.tokens, prepare_has_percents(job->config) ? " or another --split" : "");
+                     config->file[percents ? SPLIT_TRAIN : split][0], split_name(split),
+                     (long long)report->tokens[split], percents ? " or another --split" : "");
 }
 
-/* First pass over the training text: the vocabulary. */
+/* Collective: the vocabulary of the training text, on all ranks. */
+static enum status choose_vocab(struct job *job, struct tally *tally, struct error *e)
+{
+    const struct prepare_config *config = job->config;
+    enum status status = tally_gather(job->comm, tally, e);
+    if (status == STATUS_OK && job->comm->rank == 0)
+        status = tally_vocab(tally, config->level, config->vocab_size, config->min_count, &job->vocab, e);
+    status = comm_agree(job->comm, status, e);
+    if (status == STATUS_OK && job->comm->size > 1)
+        status = vocab_broadcast(job->comm, &job->vocab, e);
+    job->report->distinct = tally_entries(tally);
+    comm_broadcast(job->comm, &job->report->distinct, sizeof job->report->distinct, 0);
+    return status;
+}
+
 static enum status make_vocab(struct job *job, struct error *e)
 {
     const struct prepare_config *config = job->config;
     struct tokenizer *tokenizer = NULL;
     struct tally *tally = tally_new(e);
-    if (!tally)
-        return STATUS_OS;
-    enum status status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
+    enum status status = tally ? STATUS_OK : STATUS_OS;
     if (status == STATUS_OK)
-        status = count_split(job, SPLIT_TRAIN, tokenizer, tally, e);
+        status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
     if (status == STATUS_OK)
-        status = tally_vocab(tally, config->level, config->vocab_size, config->min_count, &job->vocab, e);
-    job->report->distinct = tally_entries(tally);
+        status = count_share(job, SPLIT_TRAIN, tokenizer, tally, e);
+    status = sum_split(job, SPLIT_TRAIN, status, e);
     tokenizer_free(tokenizer);
+    if (status == STATUS_OK)
+        status = choose_vocab(job, tally, e);
     tally_free(tally);
     return status;
 }
@@ -292,83 +235,175 @@ static bool is_wanted(const struct job *job, enum split split)
     return prepare_has_percents(job->config) ? job->config->percent[split] > 0 : job->config->files[split] > 0;
 }
 
+static enum status add_source(void *context, int split, struct digest *digest, struct error *e)
+{
+    const struct job *job = context;
+    const struct source *source = &job->source[split];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < source->parts && status == STATUS_OK; i++)
+        status = text_digest(&source->part[i], digest, e);
+    return status;
+}
+
+static enum status count_all(struct job *job, struct error *e)
+{
+    enum status status = make_vocab(job, e);
+    if (status == STATUS_OK)
+        status = comm_agree(job->comm, tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e), e);
+    for (int i = SPLIT_TRAIN + 1; i < SPLITS && status == STATUS_OK; i++)
+        if (is_wanted(job, (enum split)i))
+            status = sum_split(job, (enum split)i, count_share(job, (enum split)i, job->tokenizer, NULL, e), e);
+    if (status != STATUS_OK)
+        return status;
+    job->report->vocab = job->vocab->size;
+    return digest_relay(job->comm, SPLITS, job->digest, add_source, job, job->source_digest, e);
+}
+
+/* ---- second pass: the tokens ---- */
+
 enum status prepare_text_changed(enum split split, struct error *e)
 {
     return error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is complete",
                      split_name(split));
 }
 
-static enum status write_split(struct job *job, struct corpus_writer *writer, enum split split, struct error *e)
+static enum status write_share(struct job *job, struct corpus_writer *writer, enum split split, struct error *e)
 {
     char hex[DIGEST_TEXT];
     struct text_counts met;
     struct writing writing = {writer, split};
     struct sink sink = {take_writing, &writing};
-    enum status status = pass_source(job, split, job->tokenizer, &sink, hex, &met, e);
-    if (status == STATUS_OK && strcmp(hex, job->source[split].digest) != 0)
+    struct digest *digest = digest_new(e);
+    if (!digest)
+        return STATUS_OS;
+    enum status status = pass_share(job, split, job->tokenizer, &sink, digest, &met, e);
+    digest_text(digest, hex);
+    digest_free(digest);
+    if (status == STATUS_OK && strcmp(hex, job->share_digest[split]) != 0)
         status = prepare_text_changed(split, e);
     return status;
 }
 
-/* Second pass: the tokens. */
+/* Collective: which tokens of each split this rank writes. */
+static enum status place_tokens(const struct job *job, struct corpus_share *share, struct error *e)
+{
+    const struct comm *comm = job->comm;
+    int64_t *all = mem_alloc((size_t)comm->size, sizeof job->tokens, "numbers of tokens", e);
+    enum status status = comm_agree(comm, all ? STATUS_OK : STATUS_OS, e);
+    if (status == STATUS_OK) {
+        comm_allgather(comm, job->tokens, sizeof job->tokens, all);
+        for (int i = 0; i < SPLITS; i++) {
+            share->begin[i] = 0;
+            for (int rank = 0; rank < comm->rank; rank++)
+                share->begin[i] += all[rank * SPLITS + i];
+            share->end[i] = share->begin[i] + job->tokens[i];
+        }
+    }
+    mem_free(all);
+    return status;
+}
+
 static enum status write_corpus(struct job *job, const char *path, struct error *e)
 {
     struct prepare_report *report = job->report;
     struct corpus_plan plan = {.vocab = job->vocab, .lowercase = job->config->lowercase};
+    struct corpus_share share;
+    struct corpus_writer *writer = NULL;
     for (int i = 0; i < SPLITS; i++) {
         plan.tokens[i] = report->tokens[i];
         plan.source_bytes[i] = report->bytes[i];
-        memcpy(plan.source_digest[i], job->source[i].digest, DIGEST_TEXT);
+        memcpy(plan.source_digest[i], job->source_digest[i], DIGEST_TEXT);
     }
-    struct corpus_writer *writer = NULL;
-    enum status status = corpus_writer_open(path, &plan, &writer, e);
+    enum status status = place_tokens(job, &share, e);
+    if (status == STATUS_OK)
+        status = corpus_writer_open_shared(job->comm, path, &plan, &share, &writer, e);
     if (status != STATUS_OK)
         return status;
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
         if (is_wanted(job, (enum split)i))
-            status = write_split(job, writer, (enum split)i, e);
+            status = write_share(job, writer, (enum split)i, e);
+    status = comm_agree(job->comm, status, e);
     if (status == STATUS_OK)
         return corpus_writer_close(writer, report->unknowns, report->digest, e);
     corpus_writer_discard(writer);
     return status;
 }
 
+/* ---- all together ---- */
+
+static bool is_labelled(const struct prepare_config *config)
+{
+    return config->labelled || config->classes > 0;
+}
+
+/* Not collective. */
+static enum status begin(struct job *job, char **temporary, struct error *e)
+{
+    const struct prepare_config *config = job->config;
+    *temporary = output_temporary(config->output, e);
+    enum status status = *temporary ? STATUS_OK : STATUS_OS;
+    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
+        job->digest[i] = digest_new(e);
+        status = job->digest[i] ? STATUS_OK : STATUS_OS;
+    }
+    if (status == STATUS_OK && job->comm->rank == 0 && !is_labelled(config))
+        status = sources_find(config, job->source, e);
+    if (status == STATUS_OK && job->comm->rank == 0)
+        status = check_output(config, e);
+    return status;
+}
+
+/* Collective. Labelled texts are few and short: rank 0 does the work. */
+static enum status run_labelled(struct job *job, const char *path, struct error *e)
+{
+    enum status status = STATUS_OK;
+    if (job->comm->rank == 0)
+        status = prepare_labelled(job->config, path, job->report, e);
+    status = comm_agree(job->comm, status, e);
+    comm_broadcast(job->comm, job->report, sizeof *job->report, 0);
+    return status;
+}
+
+/* Collective. */
 static enum status run(struct job *job, const char *path, struct error *e)
 {
-    enum status status = make_vocab(job, e);
-    if (status == STATUS_OK) {
-        job->report->vocab = job->vocab->size;
-        status = tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e);
-    }
-    for (int i = SPLIT_TRAIN + 1; i < SPLITS && status == STATUS_OK; i++)
-        if (is_wanted(job, (enum split)i))
-            status = count_split(job, (enum split)i, job->tokenizer, NULL, e);
+    if (is_labelled(job->config))
+        return run_labelled(job, path, e);
+    enum status status = sources_share(job->comm, job->config, job->source, e);
+    if (status == STATUS_OK)
+        status = count_all(job, e);
     return status == STATUS_OK ? write_corpus(job, path, e) : status;
 }
 
-enum status prepare(const struct prepare_config *config, struct prepare_report *report, struct error *e)
+enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
+                    struct error *e)
 {
-    struct job job = {.config = config, .report = report};
+    struct job job = {.comm = comm, .config = config, .report = report};
     struct output output;
+    char *temporary = NULL;
+    bool begun = false;
     *report = (struct prepare_report){0};
-    enum status status = check_config(config, e);
-    bool labelled = config->labelled || config->classes > 0;
-    if (status == STATUS_OK && !labelled)
-        status = find_sources(&job, e);
-    if (status == STATUS_OK)
-        status = check_output(config, e);
-    if (status == STATUS_OK)
+    enum status status = check_config(config, e); /* the same on all ranks */
+    if (status != STATUS_OK)
+        return status;
+    status = begin(&job, &temporary, e);
+    if (status == STATUS_OK && comm->rank == 0) {
         status = output_begin(config->output, &output, e);
-    if (status == STATUS_OK) {
-        status = labelled ? prepare_labelled(config, output.temporary, report, e) : run(&job, output.temporary, e);
-        if (status == STATUS_OK)
-            status = output_commit(&output, e);
-        else
-            output_abandon(&output);
+        begun = status == STATUS_OK;
     }
+    status = comm_agree(comm, status, e);
+    if (status == STATUS_OK)
+        status = run(&job, temporary, e);
+    if (begun && status == STATUS_OK)
+        status = output_commit(&output, e);
+    else if (begun)
+        output_abandon(&output);
+    status = comm_agree(comm, status, e);
     tokenizer_free(job.tokenizer);
     vocab_free(job.vocab);
+    sources_release(job.source);
     for (int i = 0; i < SPLITS; i++)
-        mem_free(job.source[i].part);
+        digest_free(job.digest[i]);
+    mem_free(temporary);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "unroll/data/tally.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,6 +99,71 @@ enum status tally_merge(struct tally *tally, const struct tally *next, struct er
         tally->counts[number] += next->counts[i];
     }
     return STATUS_OK;
+}
+
+/* ---- over ranks ---- */
+
+/* A message: the sizes first, and the receiver's word that it has room for them. */
+struct parcel {
+    uint64_t entries, bytes;
+};
+
+static void send_tally(const struct comm *comm, int to, const struct tally *tally)
+{
+    struct parcel parcel = {tally->entries, tally->offsets[tally->entries]};
+    bool wanted = false;
+    comm_exchange(comm, to, &parcel, sizeof parcel, &wanted, sizeof wanted);
+    if (!wanted)
+        return;
+    comm_exchange(comm, to, tally->bytes, (size_t)parcel.bytes, NULL, 0);
+    comm_exchange(comm, to, tally->offsets, (tally->entries + 1) * sizeof *tally->offsets, NULL, 0);
+    comm_exchange(comm, to, tally->counts, tally->entries * sizeof *tally->counts, NULL, 0);
+}
+
+static enum status receive_tally(const struct comm *comm, int from, bool wanted, struct tally *tally, struct error *e)
+{
+    struct parcel parcel;
+    struct tally next = {.bytes = NULL};
+    comm_exchange(comm, from, NULL, 0, &parcel, sizeof parcel);
+    if (wanted) {
+        next.entries = (size_t)parcel.entries;
+        next.bytes = mem_alloc((size_t)parcel.bytes, 1, "the words of another rank", e);
+        next.offsets =
+            next.bytes ? mem_alloc(next.entries + 1, sizeof *next.offsets, "the words of another rank", e) : NULL;
+        next.counts =
+            next.offsets ? mem_alloc(next.entries, sizeof *next.counts, "the words of another rank", e) : NULL;
+        wanted = next.counts != NULL;
+    }
+    comm_exchange(comm, from, &wanted, sizeof wanted, NULL, 0);
+    enum status status = STATUS_OS;
+    if (wanted) {
+        comm_exchange(comm, from, NULL, 0, next.bytes, (size_t)parcel.bytes);
+        comm_exchange(comm, from, NULL, 0, next.offsets, (next.entries + 1) * sizeof *next.offsets);
+        comm_exchange(comm, from, NULL, 0, next.counts, next.entries * sizeof *next.counts);
+        status = tally_merge(tally, &next, e);
+    }
+    mem_free(next.bytes);
+    mem_free(next.offsets);
+    mem_free(next.counts);
+    return status;
+}
+
+/* Neighbours first, then neighbouring pairs: the order of the parts is kept. */
+enum status tally_gather(const struct comm *comm, struct tally *tally, struct error *e)
+{
+    enum status status = STATUS_OK;
+    for (int step = 1; step < comm->size; step *= 2) {
+        if (comm->rank % (2 * step) == step) {
+            send_tally(comm, comm->rank - step, tally);
+            break;
+        }
+        if (comm->rank + step < comm->size) {
+            enum status received = receive_tally(comm, comm->rank + step, status == STATUS_OK, tally, e);
+            if (status == STATUS_OK)
+                status = received;
+        }
+    }
+    return comm_agree(comm, status, e);
 }
 
 int64_t tally_entries(const struct tally *tally)

@@ -76,6 +76,12 @@ static enum status read_failed(const char *path, int number, struct error *e)
                      strerror(number));
 }
 
+static enum status became_shorter(const char *path, struct error *e)
+{
+    return error_set(e, STATUS_IO,
+                     "cannot read '%s': it became shorter while it was read; try again when it is complete", path);
+}
+
 /* Reads `want` bytes at `offset`, fewer only at the end of the file; -1 on failure. */
 static ssize_t read_at(int fd, char *bytes, size_t want, int64_t offset)
 {
@@ -274,9 +280,7 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         if (have < 0)
             return read_failed(text->part.path, errno, e);
         if ((size_t)have < want)
-            return error_set(e, STATUS_IO,
-                             "cannot read '%s': it became shorter while it was read; try again when it is complete",
-                             text->part.path);
+            return became_shorter(text->part.path, e);
         if (text->digest)
             digest_add(text->digest, text->raw + carry, want);
         text->at += have;
@@ -306,4 +310,28 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         }
     } while (*length == 0); /* a block of which nothing stays, such as a lone byte order mark */
     return STATUS_OK;
+}
+
+enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e)
+{
+    int64_t size;
+    int fd = open_regular(part->path, &size, e);
+    if (fd < 0)
+        return e ? e->status : STATUS_NOINPUT;
+    char *block = mem_alloc(BLOCK, 1, "a block of text", e);
+    enum status status = block ? STATUS_OK : STATUS_OS;
+    for (int64_t at = part->begin; at < part->end && status == STATUS_OK;) {
+        size_t want = part->end - at < (int64_t)BLOCK ? (size_t)(part->end - at) : BLOCK;
+        ssize_t have = read_at(fd, block, want, at);
+        if (have < 0)
+            status = read_failed(part->path, errno, e);
+        else if ((size_t)have < want)
+            status = became_shorter(part->path, e);
+        else
+            digest_add(digest, block, want);
+        at += have;
+    }
+    mem_free(block);
+    (void)close(fd);
+    return status;
 }

@@ -1,5 +1,6 @@
 #include "unroll/data/vocab.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "unroll/base/digest.h"
@@ -90,6 +91,44 @@ enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offse
         vocab->eos = (int)eos;
     *out = vocab;
     return STATUS_OK;
+}
+
+enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struct error *e)
+{
+    struct {
+        uint64_t level, size, bytes;
+    } head = {0, 0, 0};
+    bool first = comm->rank == 0;
+    if (first) {
+        head.level = (uint64_t)(*vocab)->level;
+        head.size = (uint64_t)(*vocab)->size;
+        head.bytes = (*vocab)->offsets[(*vocab)->size];
+    }
+    comm_broadcast(comm, &head, sizeof head, 0);
+    char *bytes = first ? (*vocab)->bytes : mem_alloc((size_t)head.bytes, 1, "a vocabulary", e);
+    uint64_t *offsets =
+        first ? (*vocab)->offsets : mem_alloc((size_t)head.size + 1, sizeof *offsets, "a vocabulary", e);
+    uint64_t *counts = first ? (*vocab)->counts : mem_alloc((size_t)head.size, sizeof *counts, "a vocabulary", e);
+    enum status status = comm_agree(comm, bytes && offsets && counts ? STATUS_OK : STATUS_OS, e);
+    if (status == STATUS_OK) {
+        comm_broadcast(comm, bytes, (size_t)head.bytes, 0);
+        comm_broadcast(comm, offsets, ((size_t)head.size + 1) * sizeof *offsets, 0);
+        comm_broadcast(comm, counts, (size_t)head.size * sizeof *counts, 0);
+    } else if (!first) {
+        mem_free(bytes);
+        mem_free(offsets);
+        mem_free(counts);
+    }
+    if (status != STATUS_OK)
+        return status;
+    if (!first)
+        status = vocab_adopt((enum level)head.level, (int)head.size, bytes, offsets, counts, STATUS_INTERNAL, vocab, e);
+    status = comm_agree(comm, status, e);
+    if (status != STATUS_OK && !first) {
+        vocab_free(*vocab);
+        *vocab = NULL;
+    }
+    return status;
 }
 
 void vocab_free(struct vocab *vocab)

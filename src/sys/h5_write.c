@@ -210,14 +210,14 @@ enum status h5_make_group(struct h5 *file, const char *path, struct error *e)
     return finish(file, status, "make the group", path, e);
 }
 
-static hid_t create_dataset(struct h5 *file, const char *path, const struct h5_shape *shape)
+static hid_t create_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, bool early)
 {
     hsize_t dims[H5_RANK_MAX] = {(hsize_t)shape->dims[0], (hsize_t)shape->dims[1]};
     hid_t space = H5Screate_simple(shape->rank, dims, NULL);
     hid_t properties = object_properties(H5P_DATASET_CREATE), id = H5I_INVALID_HID;
     if (space >= 0 && properties >= 0 && H5Pset_layout(properties, H5D_CONTIGUOUS) >= 0 &&
         H5Pset_fill_time(properties, H5D_FILL_TIME_NEVER) >= 0 &&
-        H5Pset_alloc_time(properties, file->parallel ? H5D_ALLOC_TIME_EARLY : H5D_ALLOC_TIME_LATE) >= 0)
+        H5Pset_alloc_time(properties, early ? H5D_ALLOC_TIME_EARLY : H5D_ALLOC_TIME_LATE) >= 0)
         id = H5Dcreate2(file->id, path, h5_file_type(shape->type), space, H5P_DEFAULT, properties, H5P_DEFAULT);
     if (properties >= 0)
         (void)H5Pclose(properties);
@@ -226,7 +226,8 @@ static hid_t create_dataset(struct h5 *file, const char *path, const struct h5_s
     return id;
 }
 
-enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, struct error *e)
+static enum status make_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, bool early,
+                                struct error *e)
 {
     enum status status = check_new(file, path, e);
     if (status == STATUS_OK && (shape->rank < 1 || shape->rank > H5_RANK_MAX || h5_shape_count(shape) < 0))
@@ -241,10 +242,27 @@ enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_s
     object->shape = *shape;
     if (shape->rank == 1)
         object->shape.dims[1] = 1;
-    object->id = create_dataset(file, path, &object->shape);
+    object->id = create_dataset(file, path, &object->shape, early || file->parallel);
     if (object->id < 0)
         status = failed(file, "make the dataset", path, e);
     return finish(file, status, "make the dataset", path, e);
+}
+
+enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, struct error *e)
+{
+    return make_dataset(file, path, shape, false, e);
+}
+
+enum status h5_reserve_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, int64_t *offset,
+                               struct error *e)
+{
+    CHECK(!file->parallel);
+    enum status status = make_dataset(file, path, shape, true, e);
+    haddr_t address = status == STATUS_OK ? H5Dget_offset(h5_find_object(file, path)->id) : HADDR_UNDEF;
+    if (status == STATUS_OK && address == HADDR_UNDEF)
+        status = failed(file, "make the dataset", path, e);
+    *offset = (int64_t)address;
+    return status;
 }
 
 enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,

@@ -17,6 +17,11 @@ void digest_add(struct digest *digest, const void *data, size_t bytes);
 void digest_text(const struct digest *digest, char hex[DIGEST_TEXT]);
 void digest_free(struct digest *digest); /* NULL is allowed */
 
+/* What has been added so far, so that another process of this program may add what follows. */
+size_t digest_state_bytes(void);
+void digest_get_state(const struct digest *digest, void *state);
+void digest_set_state(struct digest *digest, const void *state);
+
 /* Of one piece of memory. */
 void digest_of(const void *data, size_t bytes, char hex[DIGEST_TEXT]);
 

@@ -10,6 +10,9 @@ struct output {
     int lock;        /* holds the temporary file against another process that makes the same output */
 };
 
+/* The name under which `path` is written; the caller's (mem_free), NULL on exhaustion. */
+char *output_temporary(const char *path, struct error *e);
+
 /* Creates the empty temporary file `path`.tmp, so that a folder that cannot be written to is found before the work. A
  * file that another process is making, a name that is a folder or a device: STATUS_CANTCREATE. */
 enum status output_begin(const char *path, struct output *output, struct error *e);

@@ -5,6 +5,10 @@
  * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
  * (word), or not at all (byte). The vocabulary comes from the training text alone.
  *
+ * The bytes of each split are dealt to the ranks in the same way. Each rank counts and encodes its share and writes its
+ * tokens to their place in the file; the counts are merged in the order of the text, and only rank 0 looks at files before
+ * they are dealt. Texts shorter than 64 KiB for each rank are dealt to fewer; labelled ones are rank 0's.
+ *
  * With labels every line is a text: `label<TAB>text`, or the whole line in the file of a class. `percent` then deals the
  * texts out one by one: text k (from 0) of each label goes where the fraction of (k + 1) times the golden ratio falls. */
 #ifndef UNROLL_DATA_PREPARE_H
@@ -17,6 +21,7 @@
 #include "unroll/base/status.h"
 #include "unroll/data/corpus.h"
 #include "unroll/data/vocab.h"
+#include "unroll/sys/comm.h"
 
 struct prepare_config {
     enum level level;
@@ -43,8 +48,9 @@ struct prepare_report {
     char digest[DIGEST_TEXT]; /* of the corpus */
 };
 
-/* Not collective. Writes config->output, whole or not at all. STATUS_NOINPUT, STATUS_DATA, STATUS_CONFIG,
- * STATUS_CANTCREATE, STATUS_IO, STATUS_OS. */
-enum status prepare(const struct prepare_config *config, struct prepare_report *report, struct error *e);
+/* Collective. Writes config->output, whole or not at all; the bytes are the same for any number of ranks. STATUS_NOINPUT,
+ * STATUS_DATA, STATUS_CONFIG, STATUS_CANTCREATE, STATUS_IO, STATUS_OS. Report and error are the same on all ranks. */
+enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
+                    struct error *e);
 
 #endif

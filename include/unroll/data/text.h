@@ -49,6 +49,9 @@ void text_close(struct text *text); /* NULL is allowed */
  * in the file. *length is 0 at the end only. STATUS_DATA for what is not UTF-8; STATUS_IO. */
 enum status text_next(struct text *text, const char **bytes, size_t *length, int64_t *offset, struct error *e);
 
+/* Adds the bytes of a part, as they are in the file. STATUS_IO if they cannot be read. */
+enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e);
+
 void text_get_counts(const struct text *text, struct text_counts *counts);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/sys/comm.h"
 
 #define VOCAB_UNK 0
 #define VOCAB_MAX (1 << 22)       /* entries; with their texts and the index this bounds a vocabulary to 256 MiB */
@@ -34,6 +35,10 @@ struct vocab {
 enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
                         enum status damaged, struct vocab **out, struct error *e);
 void vocab_free(struct vocab *vocab); /* NULL is allowed */
+
+/* Collective. Gives every rank a copy of rank 0's vocabulary; the others' *vocab is set. The error is the same on all
+ * ranks, and then only rank 0 has one. */
+enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struct error *e);
 
 /* Token of a text of `length` bytes, or VOCAB_UNK. */
 uint32_t vocab_find(const struct vocab *vocab, const char *text, size_t length);

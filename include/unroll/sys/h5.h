@@ -86,6 +86,10 @@ enum status h5_create_parallel(const char *path, const struct comm *comm, struct
 enum status h5_make_group(struct h5 *file, const char *path, struct error *e);
 /* Declares a contiguous dataset (space allocated late, never filled); parent groups must exist. */
 enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, struct error *e);
+/* The same for a dataset that others will write: its place in a serial file is fixed at once, *offset in bytes. Nothing may
+ * be written to it by h5_write. */
+enum status h5_reserve_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, int64_t *offset,
+                               struct error *e);
 /* Writes elements [start, start + count) of the row-major run. On a parallel file collective: ranks pass their own
  * ranges, and count 0 takes part without writing. */
 enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
