@@ -14,6 +14,7 @@ TEXT, SOFT, GRID = "#21201c", "#6d6a62", "#e3e0d8"
 FONT = "DejaVu Sans"  # measured with this one; the files name others, too
 WEB_FONTS = "system-ui, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 WIDTH, HEIGHT = 640, 380
+MOST_INSIDE = 4  # entries of a legend inside the picture; more stand below it
 
 
 def quoted(text):
@@ -30,11 +31,12 @@ def _data(number, rows):
     return ["$data%d << END" % number] + lines + ["END"]
 
 
-def _frame(chart):
+def _frame(chart, height):
     title = chart.title + (", " + chart.unit if chart.unit else "")
     return ["set encoding utf8", "set border 1 linecolor '%s' linewidth 1" % SOFT, "set tics nomirror scale 0.5",
             "set tics textcolor '%s'" % SOFT, "set tmargin 3.2", "set rmargin 3",
-            "set label 1 %s at graph 0, screen 0.955 left font '%s,16' textcolor '%s' noenhanced" % (quoted(title), FONT, TEXT)]
+            "set label 1 %s at screen 0.018, screen %.3f left font '%s,16' textcolor '%s' noenhanced" % (
+                quoted(title), 1 - 18 / height, FONT, TEXT)]
 
 
 def _axis(name, axis_range, axis_ticks, log):
@@ -43,7 +45,7 @@ def _axis(name, axis_range, axis_ticks, log):
         + (["set logscale %s" % name] if log else [])
 
 
-def _lines_script(chart):
+def _lines_script(chart, height):
     x_ticks, y_ticks = chart.ticks()
     script, plots = [], []
     firm = chart.entries()
@@ -56,16 +58,16 @@ def _lines_script(chart):
         plots.append("$data%d using 1:2 with %s linewidth %s %s %s" % (
             number, "linespoints pointtype 7 pointsize 0.45" if dots else "lines",
             "1.3" if line.style == charts.THIN else "2", style, title))
-    return script + _frame(chart) + [
+    return script + _frame(chart, height) + [
         "set grid ytics linecolor '%s' linetype 1 linewidth 1" % GRID, "set border 1", "set ytics scale 0",
-        "set key %s reverse Left samplen 2 spacing 1.15 textcolor '%s' opaque" % (chart.key, TEXT) if len(firm) > 1
-        or firm[0].name else "unset key",
+        "set key %s reverse Left samplen 2 spacing 1.15 textcolor '%s' opaque" % (
+            chart.key if len(firm) <= MOST_INSIDE else "below left width 1 maxcols 2", TEXT),
         "set xlabel %s textcolor '%s' noenhanced" % (quoted(chart.x), SOFT)] \
         + _axis("x", chart.x_range(), x_ticks, chart.x_log) + _axis("y", chart.y_range(), y_ticks, chart.y_log) \
         + ["plot " + ", \\\n     ".join(plots)]
 
 
-def _bars_script(bars):
+def _bars_script(bars, height):
     """Lying bars, the first row on top."""
     script, plots = [], []
     count = len(bars.rows)
@@ -81,7 +83,7 @@ def _bars_script(bars):
         plots.append("$data%d using 1:2:3:4:5:6 with boxxyerror fillstyle solid 1 border linecolor rgb '#ffffff' "
                      "fillcolor rgb '%s' title %s noenhanced" % (number, _colour(number), quoted(name)))
     rows = [(count - row, name) for row, (name, _) in enumerate(bars.rows)]
-    return script + _frame(bars) + [
+    return script + _frame(bars, height) + [
         "set grid xtics linecolor '%s' linetype 1 linewidth 1" % GRID, "set border 0", "set ytics scale 0",
         "set ytics noenhanced textcolor '%s'" % TEXT,
         "set key below center horizontal reverse Left samplen 0.8 spacing 1.2 textcolor '%s'" % TEXT] \
@@ -97,7 +99,8 @@ def draw(chart, path):
     if chart.empty():
         raise Mistake(65, "nothing to draw for '%s': no such numbers there" % chart.title)
     bars = isinstance(chart, charts.Bars)
-    height = 130 + 44 * len(chart.rows) if bars else HEIGHT
+    entries = 0 if bars else len(chart.entries())
+    height = 130 + 36 * len(chart.rows) if bars else HEIGHT + (12 * entries if entries > MOST_INSIDE else 0)
     scale = 2 if kind == ".png" else 1
     size = "size %d,%d" % (scale * WIDTH, scale * height)
     if kind == ".svg":
@@ -107,7 +110,7 @@ def draw(chart, path):
             size, FONT, scale, scale)
     with tempfile.TemporaryDirectory() as folder:
         target = os.path.join(folder, "picture" + kind)
-        script = [terminal, "set output %s" % quoted(target)] + (_bars_script(chart) if bars else _lines_script(chart))
+        script = [terminal, "set output %s" % quoted(target)] + (_bars_script if bars else _lines_script)(chart, height)
         try:
             done = subprocess.run(["gnuplot", "-"], input="\n".join(script + ["unset output", ""]).encode(),
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)

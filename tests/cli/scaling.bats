@@ -1,0 +1,148 @@
+#!/usr/bin/env bats
+# Scaling experiments: tools/scaling-local runs real points, gaps included; tools/scaling-report finds the laws that made-up
+# points follow, names slow hosts and links, and bears malformed files.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    make_corpus c
+    /usr/bin/python3 "$BATS_TEST_DIRNAME/../support/make_points.py" laws 0.04 0.07
+}
+
+setup() {
+    tools="$BATS_TEST_DIRNAME/../../tools"
+    command -v gnuplot >/dev/null || skip "no gnuplot"
+    cd "$BATS_TEST_TMPDIR"
+    cp -r "$BATS_FILE_TMPDIR"/{laws,c.h5} .
+    tiny=(--corpus c.h5 --batch 8 --bench-steps 2 --train-steps 20 --evaluations 4)
+    model=(--hidden 8 --layers 1 --bptt 8 --lr 0.01)
+}
+
+# point FILE EXPRESSION: the value of an expression over a point `p`.
+point() {
+    /usr/bin/python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+}
+
+@test "a grid on this machine: bench with network and a real training a point, a gap where one fails, a report of all" {
+    run -0 --separate-stderr "$tools/scaling-local" "${tiny[@]}" --ranks 1,2,9 --mode strong -o s -- "${model[@]}"
+    echo "$stderr"
+    [[ "$stderr" == *"3 of 3: strong, 9 ranks x 1 thread, exact"*"gap: bench ended with 78: unroll: cannot share"* ]]
+    [[ "${stderr_lines[-1]}" == "3 points in 's', 1 with gaps"* ]]
+    [ "$(echo s/.*json)" = 's/.*json' ]
+    two=s/strong-r002-t01-exact.json
+    [ "$(point $two 'p["bench"]["ranks"], p["train"]["ranks"], p["train"]["steps"], p["failures"], p["batch"]')" = "(2, 2, 20, [], 8)" ]
+    [ "$(point $two 'len(p["bench"]["network"]["by_rank"]), p["bench"]["model"]["hidden"], p["run"]')" = \
+        "(2, 8, 'runs/strong-r002-t01-exact')" ]
+    [ "$(lines_of valid s/runs/strong-r002-t01-exact/metrics.jsonl | wc -l)" -eq 4 ]
+    cmp s/runs/strong-r00{1,2}-t01-exact/metrics.jsonl
+    [ "$(point s/strong-r009-t01-exact.json '[f["status"] for f in p["failures"]], p["bench"], p["run"]')" = "([78, 78], None, None)" ]
+
+    # Points that are there are not run again, and a wider grid adds to them.
+    before=$(stat -c %Y.%i $two)
+    run -0 --separate-stderr "$tools/scaling-local" "${tiny[@]}" --ranks 1,2 --mode strong,weak -o s -- "${model[@]}"
+    [ "$(stat -c %Y.%i $two)" = "$before" ]
+    [ "$(point s/weak-r002-t01-exact.json 'p["batch"], p["bench"]["model"]["batch"]')" = "(16, 16)" ]
+
+    run -0 --separate-stderr "$tools/scaling-report" s
+    echo "$output$stderr"
+    [[ "$output" == *"| strong, 2 ranks x 1, exact | 8 | "* ]]
+    [[ "$output" == *"| strong, 9 ranks x 1, exact | 8 | - | - |"* ]]
+    [[ "$output" == *"| strong | Amdahl | "*"| weak | Gustafson | "* ]]
+    [[ "$output" == *"- Gap: strong, 9 ranks x 1, exact: train ended with 78: unroll: cannot share"* ]]
+    [[ "$stderr" == "written: s/report/report.html" ]]
+    for picture in scaling speedup efficiency time-to reduction imbalance strong-phases weak-phases; do
+        [ -s s/report/$picture.svg ]
+        [ -s s/report/$picture.png ]
+    done
+}
+
+@test "a program that hangs is stopped, with all it started, and its point is a gap" {
+    cat >slow <<'END'
+#!/bin/sh
+case $1 in bench) sleep 1000 & sleep 1000 ;; inspect) exec "$REAL" "$@" ;; *) exec "$REAL" "$@" ;; esac
+END
+    chmod +x slow
+    run -0 --separate-stderr env REAL="$UNROLL" "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow "${tiny[@]}" --limit 2 \
+        -o s -- "${model[@]}"
+    echo "$stderr"
+    [[ "$stderr" == *"gap: bench ended with 124: stopped after 2 s"* ]]
+    [ "$(point s/strong-r001-t01-exact.json 'p["bench"], p["train"]["steps"]')" = "(None, 20)" ]
+    for process in /proc/[0-9]*; do
+        [[ "$(tr '\0' ' ' <"$process/environ" 2>/dev/null)" != *"BATS_TEST_TMPDIR=$BATS_TEST_TMPDIR "*REAL=* ]]
+    done
+}
+
+@test "the report finds the laws that points follow, and what lies beside them" {
+    run -0 --separate-stderr "$tools/scaling-report" laws -o out
+    echo "$output"
+    [[ "$output" == *"| strong, exact | Amdahl | 0.0400 | 0.0000 | 2: +0.000  4: +0.000"* ]]
+    [[ "$output" == *"| weak, exact | Gustafson | 0.0700 | 0.0000 |"* ]]
+    [[ "$output" == *"| strong, fast | Amdahl | 0.0718 | 0.6708 |"*"16: +1.298"* ]]
+    [[ "$output" == *"| strong, 16 ranks x 1, exact | 32 | 100000 | 10.00 | 0.62 | 16.00 | 5.120 | 3.072 | 1.536 | 1.32 |"* ]]
+    [[ "$output" == *"- Slow host: n3 computes at 0.40 of the fastest host's speed, in 8 of 16 points on several hosts."* ]]
+    [[ "$output" == *"- Slow link: n1 - n2, in 12 of 16 points on several hosts."* ]]
+    [[ "$output" == *"- Strong, exact: fastest on 16 ranks, 100k tokens/s, 10.00 times those on 1, efficiency 0.62."* ]]
+    grep -q '<h3>Time to validation perplexity 32.3 ' out/report.html
+    run grep -cE 'https?:|src=|url\(' out/report.html
+    [ "$output" -eq 0 ]
+}
+
+@test "time to a perplexity: the validation that first reaches it, on the clock of the steps" {
+    run -0 --separate-stderr "$tools/scaling-report" laws -o out --no-files --perplexity 50
+    # loss 4.605 - 0.02 sqrt(batch) k, a step of 160 ms on one rank: ln 50 is reached at k = 7 (strong), at k = 2 for 16 ranks (weak)
+    [[ "$output" == *"| strong, 1 rank x 1, exact | 32 |"*" | 11.20 | 70 |"* ]]
+    [[ "$output" == *"| weak, 16 ranks x 1, exact | 512 |"*" | 3.42 | 20 |"* ]]
+    [ ! -e out/scaling.svg ]
+    run -0 --separate-stderr "$tools/scaling-report" laws -o out --no-files --perplexity 2
+    [[ "$output" == *"| strong, 1 rank x 1, exact | 32 |"*" | - | - |"* ]]
+}
+
+@test "malformed, foreign and half-written files are gaps" {
+    echo '{"half' >laws/strong-r002-t01-exact.json
+    echo '{"format": "unroll-scaling-point", "mode": "strong", "ranks": "two", "threads": 1, "reduction": "exact", "batch": 1}' \
+        >laws/strong-r002-t01-fast.json
+    echo '{"other": 1}' >laws/network.json
+    /usr/bin/python3 - <<'END'
+import json
+path = "laws/weak-r002-t01-exact.json"
+p = json.load(open(path))
+p["bench"] = {"tokens_per_second": None, "phases": 3, "network": [1]}
+p["run"] = "runs/gone"
+json.dump(p, open(path, "w"))
+END
+    printf 'x\n' >laws/runs/weak-r004-t01-exact/metrics.jsonl
+    run -0 --separate-stderr "$tools/scaling-report" laws -o out --no-files
+    echo "$output$stderr"
+    [[ "$stderr" == *"'laws/strong-r002-t01-exact.json' is not JSON; left out"* ]]
+    [[ "$stderr" == *"'laws/strong-r002-t01-fast.json' is no point of a scaling experiment"* ]]
+    [[ "$stderr" == *"cannot open 'laws/runs/gone/metrics.jsonl'"* ]]
+    [[ "$output" == *"- Gap: 2 files could not be read."* ]]
+    [[ "$output" == *"| weak, 2 ranks x 1, exact | 64 | - |"* ]]
+    [[ "$output" == *"| strong, exact | Amdahl | 0.0400 | 0.0000 | 4: +0.000  8:"* ]]
+}
+
+@test "each picture alone, and mistakes are told with their fix" {
+    for what in scaling speedup efficiency time-to reduction imbalance strong-phases weak-phases; do
+        "$tools/plot" $what laws -o $what.svg
+    done
+    grep -q '>weak, exact<' speedup.svg
+    run -66 "$tools/scaling-report" nowhere
+    [[ "$output" == "unroll: cannot open 'nowhere'"* ]]
+    mkdir empty
+    run -65 "$tools/scaling-report" empty
+    [[ "$output" == *"holds no points"* ]]
+    run -64 "$tools/scaling-report" laws --perplexity 0.5
+    run -64 "$tools/scaling-local" -o s --ranks 1,x --unroll "$UNROLL"
+    [[ "$output" == *"'1,x' of --ranks"* ]]
+    run -64 "$tools/scaling-local" -o s --reduction slow --unroll "$UNROLL"
+    [[ "$output" == *"'slow'"*"exact or fast"* ]]
+    run -66 "$tools/scaling-local" -o s --unroll no/such/program
+    run -66 "$tools/scaling-local" -o s --unroll "$UNROLL" --corpus none.h5
+    run -73 "$tools/scaling-local" -o c.h5/s --unroll "$UNROLL"
+    echo "not a corpus" >bad.h5
+    run -65 "$tools/scaling-local" -o s --unroll "$UNROLL" --corpus bad.h5
+    run -64 "$tools/plot" scaling laws laws -o x.svg
+}
