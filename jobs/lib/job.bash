@@ -7,6 +7,9 @@
 # one line of the log that begins with `job:`.
 
 start=${SLURM_RESTART_COUNT:-0}
+# The job as Slurm's commands take it: the number of an array's last task would also be that of the whole array.
+job=$SLURM_JOB_ID
+[ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 summary=unroll-$SLURM_JOB_ID.$start.json # of this start; that of the last one is kept as unroll-JOB.json
 
 say() {
@@ -73,7 +76,7 @@ seconds_of() {
 budget() {
     local left
     max_time=()
-    left=$(squeue -h -j "$SLURM_JOB_ID" -o %L)
+    left=$(squeue -h -j "$job" -o %L)
     [[ $left == *[0-9]:[0-9]* ]] || return 0 # UNLIMITED, INVALID
     left=$(($(seconds_of "$left") - MARGIN))
     [ $left -gt 0 ] || give_up 78 "the time limit is not longer than MARGIN, $MARGIN s; raise --time or lower MARGIN"
@@ -129,22 +132,23 @@ launch() {
 
 # This start still is the job: it was neither cancelled nor, while this node was cut off, started elsewhere.
 still_ours() {
-    [ -z "$ended_by_slurm" ] && [ "$(detail job "$SLURM_JOB_ID" JobState)" = RUNNING ] &&
-        [ "$(detail job "$SLURM_JOB_ID" Restarts)" = "$start" ]
+    [ -z "$ended_by_slurm" ] && [ "$(detail job "$job" JobState)" = RUNNING ] &&
+        [ "$(detail job "$job" Restarts)" = "$start" ]
 }
 
 # follow_up: the same script as another job that waits for this one, with this job's shape, log and options.
 follow_up() {
     local option options=(--dependency="afterany:$SLURM_JOB_ID" --open-mode=append --nodes="$SLURM_JOB_NUM_NODES"
-        --partition="$SLURM_JOB_PARTITION" --job-name="$SLURM_JOB_NAME" --output="$(detail job "$SLURM_JOB_ID" StdOut)"
-        --time="$(squeue -h -j "$SLURM_JOB_ID" -o %l)")
+        --partition="$SLURM_JOB_PARTITION" --job-name="$SLURM_JOB_NAME" --output="$(detail job "$job" StdOut)"
+        --time="$(squeue -h -j "$job" -o %l)")
     for option in account:SLURM_JOB_ACCOUNT qos:SLURM_JOB_QOS ntasks-per-node:SLURM_NTASKS_PER_NODE \
         cpus-per-task:SLURM_CPUS_PER_TASK; do
         local value=${option#*:}
         [ -z "${!value:-}" ] || options+=(--"${option%%:*}=${!value}")
     done
     # Slurm's variables of this job must not become options of the next.
-    env -u SLURM_NTASKS -u SLURM_NPROCS -u SLURM_MEM_PER_NODE sbatch --parsable "${options[@]}" "$script" "$@"
+    env -u SLURM_NTASKS -u SLURM_NPROCS -u SLURM_MEM_PER_NODE -u SLURM_ARRAY_JOB_ID -u SLURM_ARRAY_TASK_ID \
+        sbatch --parsable "${options[@]}" "$script" "$@"
 }
 
 # again WHY OPTIONS...: the job goes back to the queue, or another follows it. Ends this start.
@@ -158,7 +162,7 @@ again() {
         exit "$status"
     fi
     say "$why; requeued"
-    scontrol requeue "$SLURM_JOB_ID" || give_up "$status" "requeueing was refused; submit the job again, with CHAIN=1"
+    scontrol requeue "$job" || give_up "$status" "requeueing was refused; submit the job again, with CHAIN=1"
     sleep 60 # Slurm ends this shell
     exit "$status"
 }

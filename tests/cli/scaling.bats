@@ -146,3 +146,29 @@ END
     run -65 "$tools/scaling-local" -o s --unroll "$UNROLL" --corpus bad.h5
     run -64 "$tools/plot" scaling laws laws -o x.svg
 }
+
+@test "a sweep's table: its lines as options, results in its order, mistakes" {
+    printf 'lr seed\n# a comment\n0.01 1\n\n0.01 2\n0.02 1\n' >table
+    run -0 "$tools/sweep-table" table --line 2
+    [ "$output" = "lr-0.01_seed-2 --lr 0.01 --seed 2" ]
+    "$UNROLL" train --corpus c.h5 --run sweep/lr-0.01_seed-2 --lr 0.01 --seed 2 "${model[@]:0:6}" --batch 8 --max-steps 20 \
+        --log-every 5 --eval-every 10 --threads 1 2>/dev/null
+    mkdir sweep/lr-0.02_seed-1 && : >sweep/lr-0.02_seed-1/metrics.jsonl
+    run -0 "$tools/sweep-table" table sweep
+    echo "$output"
+    [ "${#lines[@]}" -eq 4 ]
+    [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-')" ]
+    [[ "${lines[2]}" == "$(printf '0.01\t2\tmax steps\t20')"*"$(printf '\t20\t')"* ]]
+    [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-')" ]
+    run -64 "$tools/sweep-table" table --line 4
+    [[ "$output" == *"--array=1-3"* ]]
+    run -64 "$tools/sweep-table" table
+    run -66 "$tools/sweep-table" none sweep
+    printf 'lr seed\n0.01\n' >table
+    run -65 "$tools/sweep-table" table --line 1
+    [[ "$output" == *"line 2 of 'table' has 1 values for 2 options"* ]]
+    printf 'lr\n0.01\n0.01\n' >table
+    run -65 "$tools/sweep-table" table --line 1
+    printf -- '--lr\n0.01\n' >table
+    run -65 "$tools/sweep-table" table --line 1
+}
