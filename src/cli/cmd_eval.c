@@ -170,6 +170,8 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
         .batch = checkpoint->batch,
         .bptt = checkpoint->bptt,
         .groups = checkpoint->groups,
+        .dynamic = options->dynamic,
+        .lr = options->eval_lr,
     };
     struct evaluator *evaluator = NULL;
     bool classify = checkpoint->model.task == TASK_CLASSIFY;
@@ -192,8 +194,8 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
     if (!status && !isfinite(loss))
         status = error_set(e, STATUS_CHECKPOINT,
                            "cannot evaluate with '%s': the loss is not finite; its training "
-                           "diverged: use an earlier checkpoint",
-                           options->model_file);
+                           "diverged: use an earlier checkpoint%s",
+                           options->model_file, options->dynamic ? ", or a lower --lr" : "");
     if (!status && comm->rank == 0)
         status = classify ? print_classes(options, corpus, split, loss, targets, correct, config.confusion, e)
                           : print_result(options, corpus, split, loss, targets, e);

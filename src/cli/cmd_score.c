@@ -2,24 +2,45 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "score_private.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
-#include "unroll/cli/score_output.h"
-#include "unroll/use/line_reader.h"
-#include "unroll/use/scorer.h"
 
-/* Rank 0's part: lines in, scores out. The others only compute. */
-struct scoring {
-    const struct vocab *vocab;
-    struct line_reader *reader;
-    struct score_pool *pool;
-    struct score_output output;
-    struct scorer *scorer;
-    int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */
-    bool input_ended;
-    enum status failure; /* of the input: told when the lines before it are scored */
-    struct error reason;
-};
+/* ---- what both ways share ---- */
+
+enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *logp, int64_t count, struct error *e)
+{
+    enum status status = STATUS_OK;
+    if (scoring->mixture)
+        status = mixture_apply(scoring->mixture, scoring->output.lines + 1, tokens, logp, count, e);
+    if (status)
+        return status;
+    for (int64_t i = 1; i < count; i++)
+        if (tokens[i] == VOCAB_UNK)
+            logp[i] -= scoring->oov_penalty;
+    score_output_tokens(&scoring->output, tokens, logp, count);
+    return STATUS_OK;
+}
+
+enum status scoring_run(const struct comm *comm, struct scoring *scoring,
+                        enum status (*next)(void *context, struct error *e), void *context, struct error *e)
+{
+    for (;;) {
+        enum status status = STATUS_OK;
+        if (comm->rank == 0)
+            status = next(context, e);
+        status = comm_agree(comm, status, e);
+        if (status)
+            return status;
+        if (comm_max(comm, comm->rank == 0 ? scoring->pool->texts : 0) == 0)
+            return STATUS_OK;
+        status = scorer_run(scoring->scorer, comm, scoring->pool, e);
+        if (status)
+            return status;
+    }
+}
+
+/* ---- lines ---- */
 
 /* Reads on with the line that stands behind the whole texts. It is fed behind a line end, as every line but the first was
  * in training, and has one as its last token. False if there is no room or no input. */
@@ -76,8 +97,9 @@ static enum status put_pool(struct scoring *scoring, struct error *e)
     enum status status = STATUS_OK;
     for (int text = 0; text < pool->texts && !status; text++) {
         int64_t begin = pool->offset[text], length = pool->offset[text + 1] - begin;
-        score_output_tokens(&scoring->output, pool->tokens + begin, pool->logp + begin, length);
-        status = score_output_end(&scoring->output, e);
+        status = scoring_put(scoring, pool->tokens + begin, pool->logp + begin, length, e);
+        if (!status)
+            status = score_output_end(&scoring->output, e);
     }
     return status;
 }
@@ -92,9 +114,10 @@ static enum status score_long_line(struct scoring *scoring, struct error *e)
     while (pool->texts == 0 && !scoring->failure && !status) {
         int64_t count = scoring->begun;
         status = scorer_continue(scoring->scorer, first, pool->tokens, count, pool->logp, e);
+        if (!status)
+            status = scoring_put(scoring, pool->tokens, pool->logp, count, e);
         if (status)
             return status;
-        score_output_tokens(&scoring->output, pool->tokens, pool->logp, count);
         first = false;
         pool->tokens[0] = pool->tokens[count - 1];
         scoring->begun = 1;
@@ -106,16 +129,18 @@ static enum status score_long_line(struct scoring *scoring, struct error *e)
     int64_t count = pool->offset[1];
     if (count > 1)
         status = scorer_continue(scoring->scorer, false, pool->tokens, count, pool->logp, e);
+    if (!status)
+        status = scoring_put(scoring, pool->tokens, pool->logp, count, e);
     if (status)
         return status;
-    score_output_tokens(&scoring->output, pool->tokens, pool->logp, count);
     drop_texts(scoring);
     return score_output_end(&scoring->output, e);
 }
 
 /* Rank 0, between two pools: puts out the last one and reads the next. */
-static enum status next_pool(struct scoring *scoring, struct error *e)
+static enum status next_pool(void *context, struct error *e)
 {
+    struct scoring *scoring = context;
     enum status status = put_pool(scoring, e);
     if (!status)
         status = finish_output(e);
@@ -130,34 +155,19 @@ static enum status next_pool(struct scoring *scoring, struct error *e)
     return status;
 }
 
-/* Collective. Pool after pool, until rank 0 has none. */
-static enum status score_lines(const struct comm *comm, struct scoring *scoring, struct error *e)
-{
-    for (;;) {
-        enum status status = STATUS_OK;
-        if (comm->rank == 0)
-            status = next_pool(scoring, e);
-        status = comm_agree(comm, status, e);
-        if (status)
-            return status;
-        if (comm_max(comm, comm->rank == 0 ? scoring->pool->texts : 0) == 0)
-            return STATUS_OK;
-        status = scorer_run(scoring->scorer, comm, scoring->pool, e);
-        if (status)
-            return status;
-    }
-}
-
 static enum status open_scoring(const struct comm *comm, const struct options *options,
                                 const struct checkpoint *checkpoint, int threads, struct scoring *scoring,
                                 struct error *e)
 {
     scoring->vocab = checkpoint->vocab;
+    scoring->oov_penalty = (float)options->oov_penalty;
     score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
     enum status status = score_pool_create(&scoring->pool, e);
     if (!status)
         status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
-    if (!status && comm->rank == 0)
+    if (!status && comm->rank == 0 && options->mix)
+        status = mixture_open(options->mix, options->lambda, scoring->vocab, &scoring->mixture, e);
+    if (!status && comm->rank == 0 && !options->nbest)
         status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader, e);
     return status;
 }
@@ -172,8 +182,12 @@ static enum status run(const struct comm *comm, const struct options *options, s
         status = load_threads(comm, options, &threads, e);
     if (!status)
         status = comm_agree(comm, open_scoring(comm, options, &checkpoint, threads, &scoring, e), e);
-    if (!status)
-        status = score_lines(comm, &scoring, e);
+    if (!status && options->nbest)
+        status = score_nbest(comm, options, &scoring, e);
+    else if (!status)
+        status = scoring_run(comm, &scoring, next_pool, &scoring, e);
+    if (!status && comm->rank == 0 && scoring.mixture && !scoring.failure)
+        status = mixture_end(scoring.mixture, e);
     if (!status && comm->rank == 0) {
         if (!scoring.failure || scoring.output.lines > 0)
             score_output_summary(&scoring.output, checkpoint.model.reset_token != 0, stderr);
@@ -182,6 +196,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     }
     status = comm_agree(comm, status, e);
     line_reader_close(scoring.reader);
+    mixture_close(scoring.mixture);
     scorer_free(scoring.scorer);
     score_pool_free(scoring.pool);
     score_output_release(&scoring.output);

@@ -135,6 +135,7 @@ CHOICE_OF(writer_choice, "auto", "single", "parallel")
 CHOICE_OF(to_choice, "safetensors", "text")
 CHOICE_OF(from_choice, "safetensors", "hdf5")
 CHOICE_OF(format_choice, "tsv", "json")
+CHOICE_OF(nbest_choice, "none", "moses", "kaldi")
 CHOICE_OF(reset_choice, "none", "eos")
 
 #define PREPARE (1u << COMMAND_PREPARE)
@@ -417,6 +418,12 @@ const struct option option_table[] = {
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
      .help = "part of the corpus; if there is no test split and none is named, valid"},
+    {"dynamic", .type = OPTION_BOOL, .commands = EVAL, FIELD(dynamic),
+     .class = OPTION_CONDUCT, .section = "Evaluation",
+     .help = "dynamic evaluation: after each window learn from it by a step of SGD"},
+    {"lr", .type = OPTION_DOUBLE, .commands = EVAL, FIELD(eval_lr), FROM(0, 1e6), .initial = "0.1",
+     .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "X",
+     .help = "learning rate of --dynamic, for the gradient of a window's mean loss"},
 
     {"per-token", .type = OPTION_BOOL, .commands = SCORE, FIELD(per_token),
      .class = OPTION_CONDUCT, .section = "Scoring", .help = "print every token with its log-probability"},
@@ -426,6 +433,23 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Classifying", .metavar = "FORMAT", .help = "of the output"},
     {"format", CHOICES(1, format_choice), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
+    {"oov-penalty", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(oov_penalty), FROM(0, 1e6), .initial = "0",
+     .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
+     .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},
+    {"mix", .type = OPTION_TEXT, .commands = SCORE, FIELD(mix),
+     .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FILE",
+     .help = "interpolate with another model's probabilities: what its 'score --per-token' printed for this text"},
+    {"lambda", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(lambda), FROM(0, 1), .initial = "0.5",
+     .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
+     .help = "share of this model in --mix: p = X own + (1 - X) other"},
+    {"nbest", CHOICES(NBEST_KALDI, nbest_choice), .commands = SCORE, FIELD(nbest), .initial = "none",
+     .class = OPTION_CONDUCT, .section = "N-best lists", .metavar = "FORMAT",
+     .help = "lines are hypotheses: moses 'id ||| text ||| features ||| score', kaldi 'utterance-N text'"},
+    {"weight", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(weight), FROM(-1e6, 1e6), .initial = "0",
+     .class = OPTION_CONDUCT, .section = "N-best lists", .metavar = "X",
+     .help = "moses: add X times the log-probability to the score and put each list's best first"},
+    {"best", .type = OPTION_BOOL, .commands = SCORE, FIELD(nbest_best),
+     .class = OPTION_CONDUCT, .section = "N-best lists", .help = "print only the best of each list"},
 
     {"length", .type = OPTION_INT64, .commands = SAMPLE, FIELD(length), FROM(1, MANY), .initial = "500",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",

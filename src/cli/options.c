@@ -394,6 +394,34 @@ static enum status check_prepare(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+static enum status check_eval(const struct options *options, struct error *e)
+{
+    if (!options->dynamic && options->memory->origin[number_of(option_find(COMMAND_EVAL, "lr"))] == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG, "cannot use '--lr' without '--dynamic': nothing else learns here");
+    return STATUS_OK;
+}
+
+static enum status check_score(const struct options *options, struct error *e)
+{
+    static const char *const of_lists[] = {"weight", "best"}, *const of_lines[] = {"per-token", "format"};
+    for (int i = 0; i < 2; i++) {
+        if (!options->nbest && options_given(options, of_lists[i]))
+            return error_set(e, STATUS_CONFIG, "cannot use '--%s' without '--nbest': it is about lists of hypotheses",
+                             of_lists[i]);
+        if (options->nbest && options_given(options, of_lines[i]))
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' together with '--nbest', which says what is printed; leave one out",
+                             of_lines[i]);
+    }
+    if (options->nbest == NBEST_KALDI && options_given(options, "weight"))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--weight' with '--nbest kaldi': its lines have no score to add to; combine the "
+                         "scores printed with others of the same keys");
+    if (!options->mix && options_given(options, "lambda"))
+        return error_set(e, STATUS_CONFIG, "cannot use '--lambda' without '--mix FILE': there is nothing to mix with");
+    return STATUS_OK;
+}
+
 static enum status check_sample(const struct options *options, struct error *e)
 {
     static const char *const of_drawing[] = {"temperature", "top-k", "top-p", "seed"};
@@ -459,6 +487,10 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
         return check_train(options, e);
     if (command == COMMAND_GRADFLOW)
         return check_gradflow(options, e);
+    if (command == COMMAND_EVAL)
+        return check_eval(options, e);
+    if (command == COMMAND_SCORE)
+        return check_score(options, e);
     if (command == COMMAND_SAMPLE)
         return check_sample(options, e);
     return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;

@@ -39,6 +39,8 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
     json_object_begin(json, NULL);
     json_put_string_n(json, "token", text, length);
     json_put_double(json, "log_probability", (double)logp);
+    if (token == VOCAB_UNK)
+        json_put_bool(json, "unknown", true);
     json_object_end(json);
     output->failed = output->failed || json_text(json, &object, NULL) != STATUS_OK;
     if (!output->failed)
@@ -102,7 +104,9 @@ enum status score_output_end(struct score_output *output, struct error *e)
                          "cannot score line %lld: its log-probability is not finite; the model's "
                          "training diverged: use an earlier checkpoint",
                          (long long)output->lines + 1);
-    if (output->json)
+    if (output->silent)
+        status = STATUS_OK;
+    else if (output->json)
         status = put_line_object(output, e);
     else if (!output->per_token)
         printf("%.6f\n", output->line.logp);

@@ -6,6 +6,8 @@
 #include "unroll/base/mem.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
+#include "unroll/train/optimizer.h"
+#include "unroll/train/reducer.h"
 
 struct evaluator {
     const struct comm *comm;
@@ -16,9 +18,14 @@ struct evaluator {
     struct model *model;        /* NULL without groups */
     struct feed feed;           /* empty without groups */
     int64_t correct;
-    double *mine;           /* [group_end - group_begin] loss of each of this rank's groups */
-    double *all;            /* [groups] */
-    size_t *bytes, *offset; /* [ranks] where each rank's groups lie in `all` */
+    const float *given; /* dynamic: the values that a run starts with */
+    float *values;      /* dynamic: [table.total] those that change */
+    struct param_table table;
+    struct reducer *reducer;     /* dynamic */
+    struct optimizer *optimizer; /* dynamic: plain SGD */
+    double *mine;                /* [group_end - group_begin] loss of each of this rank's groups */
+    double *all;                 /* [groups] */
+    size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
 };
 
 int evaluator_lanes(int64_t tokens, int batch)
@@ -80,12 +87,33 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
         .group_begin = evaluator->group_begin,
         .group_end = evaluator->group_end,
         .threads = config->threads,
+        .train = config->dynamic,
         .exact = true,
     };
-    return model_create(&config->model, values, &shape, &evaluator->model, e);
+    struct model_config model = config->model;
+    if (config->dynamic)
+        model.dropout = 0;
+    return model_create(&model, config->dynamic ? evaluator->values : values, &shape, &evaluator->model, e);
 }
 
-static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, const float *values, struct error *e)
+/* Collective. What learning on the way needs. */
+static enum status open_dynamic(struct evaluator *evaluator, const float *values, struct error *e)
+{
+    const struct optimizer_config sgd = {.kind = OPT_SGD};
+    if (classifies(evaluator))
+        return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
+    evaluator->given = values;
+    param_table_build(&evaluator->config.model, &evaluator->table);
+    enum status status = reducer_create(evaluator->comm, &evaluator->table, evaluator->groups, REDUCTION_EXACT, 0,
+                                        &evaluator->reducer, e);
+    if (status)
+        return status;
+    evaluator->values = mem_alloc(evaluator->table.total, sizeof *evaluator->values, "parameters", e);
+    return evaluator->values ? optimizer_create(&sgd, &evaluator->table, &evaluator->optimizer, e) : STATUS_OS;
+}
+
+/* Who does what. Not collective. */
+static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
     int64_t tokens = corpus->tokens[config->split];
@@ -118,10 +146,7 @@ static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, c
     evaluator->groups = evaluator_groups(evaluator->lanes, config->groups);
     evaluator->group_begin = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank);
     evaluator->group_end = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank + 1);
-    enum status status = place_groups(evaluator, e);
-    if (!status && evaluator->group_begin < evaluator->group_end)
-        status = open_lanes(evaluator, corpus, values, e);
-    return status;
+    return place_groups(evaluator, e);
 }
 
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
@@ -133,8 +158,13 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
     if (evaluator) {
         evaluator->comm = comm;
         evaluator->config = *config;
-        status = prepare(evaluator, corpus, values, e);
+        status = prepare(evaluator, corpus, e);
     }
+    status = comm_agree(comm, status, e);
+    if (!status && config->dynamic)
+        status = comm_agree(comm, open_dynamic(evaluator, values, e), e);
+    if (!status && evaluator->group_begin < evaluator->group_end)
+        status = open_lanes(evaluator, corpus, values, e);
     status = comm_agree(comm, status, e);
     if (status) {
         evaluator_free(evaluator);
@@ -150,6 +180,9 @@ void evaluator_free(struct evaluator *evaluator)
         return;
     model_free(evaluator->model);
     feed_close(&evaluator->feed);
+    reducer_free(evaluator->reducer);
+    optimizer_free(evaluator->optimizer);
+    mem_free(evaluator->values);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
     mem_free(evaluator->bytes);
@@ -218,6 +251,36 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
     }
 }
 
+/* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
+static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
+{
+    int groups = evaluator->group_end - evaluator->group_begin, threads = evaluator->config.threads;
+    memcpy(evaluator->values, evaluator->given, evaluator->table.total * sizeof *evaluator->values);
+    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
+    feed_seek(&evaluator->feed, 0, 0);
+    for (int64_t index = 0; index < feed_windows(&evaluator->feed); index++) {
+        struct window window;
+        struct model_loss loss;
+        enum status status = comm_agree(evaluator->comm, feed_next(&evaluator->feed, &window, e), e);
+        if (status)
+            return status;
+        float *const *node_grads;
+        (void)reducer_nodes(evaluator->reducer, &node_grads);
+        model_pack(evaluator->model);
+        model_train(evaluator->model, &window, index, node_grads, &loss);
+        for (int group = 0; group < groups; group++) {
+            evaluator->mine[group] += loss.group[group];
+            *targets += loss.targets[group];
+        }
+        int64_t tokens = feed_targets(&evaluator->feed, index, 0, evaluator->lanes);
+        optimizer_update(evaluator->optimizer, evaluator->values, reducer_sum(evaluator->reducer), 1.0f / (float)tokens,
+                         evaluator->config.lr, threads);
+        if (evaluator->config.beat)
+            evaluator->config.beat(evaluator->config.beat_context);
+    }
+    return STATUS_OK;
+}
+
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e)
 {
     int64_t seen = 0, *confusion = evaluator->config.confusion, *row = NULL;
@@ -230,7 +293,7 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
         status = row ? STATUS_OK : STATUS_OS;
     }
     if (!status)
-        status = run_lanes(evaluator, &seen, e);
+        status = evaluator->config.dynamic ? run_dynamic(evaluator, &seen, e) : run_lanes(evaluator, &seen, e);
     status = comm_agree(evaluator->comm, status, e);
     if (!status && confusion)
         add_confusion(evaluator, row);

@@ -52,6 +52,23 @@ member() {
     [[ "$output" == *"loss            $(printf %.6f "$loss") nats per token"* ]]
 }
 
+@test "dynamic evaluation: the same digits on any number of ranks and threads; with rate 0 those of plain evaluation" {
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0.5 --threads 1 --json >expected
+    for ranks in 2 3; do
+        mpirun -n $ranks "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0.5 --threads 1 \
+            --json >found 2>notes
+        cmp expected found
+    done
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0.5 --threads 3 --json >found 2>notes
+    cmp expected found
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --json >plain
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0 --json >found
+    cmp plain found
+    awk -v a="$(member expected loss)" -v b="$(member plain loss)" 'BEGIN { exit !(a < b - 0.05) }' # it learns
+    refused 78 "--lr" --model run/best.h5 --corpus book.h5 --lr 0.5
+    refused 78 "--lr" --model run/best.h5 --corpus book.h5 --dynamic --lr -1
+}
+
 @test "without a test split the validation split is the default" {
     "$UNROLL" prepare --level char --train book.txt --split 90,10 -o two.h5
     "$UNROLL" train --corpus two.h5 --run two --max-steps 1 --hidden 4 --layers 1 --batch 4 --bptt 20 --threads 1

@@ -108,6 +108,67 @@ static void loss_is_that_of_the_reference(void **state)
     }
 }
 
+/* Windows of all lanes one after another: loss, then values -= lr * mean gradient, in double precision. */
+static double reference_dynamic_loss(const struct fixture *f, enum split split, int lanes, int bptt, double lr)
+{
+    int64_t positions = lengths[split] - 1, longest = (positions + lanes - 1) / lanes;
+    struct reference *reference;
+    struct error e = {0};
+    double sum = 0, *grad = calloc(f->table.grad_total, sizeof *grad);
+    assert_int_equal(reference_create(&f->model, 0, lanes, &reference, &e), STATUS_OK);
+    for (size_t i = 0; i < f->table.total; i++)
+        reference->values[i] = f->values[i];
+    for (int64_t start = 0; start < longest; start += bptt) {
+        uint32_t input[50 * 10] = {0}, target[50 * 10];
+        int T = longest - start < bptt ? (int)(longest - start) : bptt, targets = 0;
+        for (int t = 0; t < T; t++)
+            for (int lane = 0; lane < lanes; lane++) {
+                int64_t at = lane * positions / lanes + start + t;
+                bool inside = at < (lane + 1) * positions / lanes;
+                input[t * lanes + lane] = inside ? made_token(V, split, at) : 0;
+                target[t * lanes + lane] = inside ? made_token(V, split, at + 1) : WINDOW_NO_TARGET;
+                targets += inside;
+            }
+        struct window window = {T, lanes, 0, start == 0, input, target};
+        double loss;
+        assert_int_equal(reference_window(reference, &window, -1, &loss, NULL, grad, &e), STATUS_OK);
+        sum += loss;
+        for (int i = 0; i < f->table.count; i++) {
+            const struct param *param = &f->table.param[i];
+            for (size_t k = 0; k < param->count; k++)
+                reference->values[param->offset + k] -= lr * grad[param->grad_offset + k] / targets;
+        }
+    }
+    reference_free(reference);
+    free(grad);
+    return sum;
+}
+
+static void dynamic_loss_is_that_of_the_reference(void **state)
+{
+    struct fixture *f = *state;
+    static const int bptts[] = {1, 7, 50};
+    f->model.dropout = 0.5; /* not applied */
+    for (int i = 0; i < 3; i++) {
+        struct evaluator_config config = {
+            .split = SPLIT_TRAIN, .batch = 6, .bptt = bptts[i], .groups = 4, .threads = 1, .dynamic = true, .lr = 0.7};
+        double loss, expected = reference_dynamic_loss(f, SPLIT_TRAIN, 6, bptts[i], config.lr), again, fixed;
+        int64_t targets;
+        evaluate(f, config, &loss, &targets);
+        assert_int_equal(targets, lengths[SPLIT_TRAIN] - 1);
+        assert_true(fabs(loss - expected) <= 1e-5 * expected);
+        config.threads = 3;
+        evaluate(f, config, &again, &targets);
+        assert_memory_equal(&again, &loss, sizeof loss);
+        config.lr = 0;
+        evaluate(f, config, &again, &targets);
+        config.dynamic = false;
+        evaluate(f, config, &fixed, &targets);
+        assert_memory_equal(&again, &fixed, sizeof fixed);
+        assert_true(fabs(loss - fixed) > 1e-3 * fixed); /* it did learn */
+    }
+}
+
 static void short_splits_have_fewer_lanes(void **state)
 {
     const struct fixture *f = *state;
@@ -204,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(loss_is_that_of_the_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(dynamic_loss_is_that_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(short_splits_have_fewer_lanes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_threads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_are_independent, set_up, tear_down),

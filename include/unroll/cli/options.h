@@ -13,6 +13,7 @@
 #include "unroll/train/trainer.h"
 #include "unroll/use/weights.h"
 
+enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
 enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 
 #define OPTION_FILES_MAX 64
@@ -97,9 +98,16 @@ struct options {
 
     /* eval, score, sample */
     enum split split;
+    bool dynamic;
+    double eval_lr; /* of dynamic evaluation */
     bool per_token;
     bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
+    enum nbest nbest;
+    bool nbest_best; /* --best */
+    double weight, oov_penalty;
+    const char *mix; /* --mix FILE; NULL if not given */
+    double lambda;
     int64_t length, min_length, count;
     const char *prime, *stop; /* NULL if not given */
     bool stop_at_eos;

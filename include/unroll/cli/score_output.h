@@ -24,6 +24,7 @@ struct score_sum {
 struct score_output {
     const struct vocab *vocab;
     bool per_token, json;
+    bool silent;                              /* only sums and counts; excludes the other two */
     int64_t lines;                            /* complete ones */
     struct score_sum line, all, end, unknown; /* of the current line; of all tokens, and of two kinds of them */
     int64_t line_unknown;

@@ -8,10 +8,16 @@
  * lanes than the training batch: into as many as keep EVALUATOR_LANE_MIN positions in each, and at least one. The rule
  * looks at the split and the batch alone. Ranks that are left without a lane group only take part in the sums.
  *
- * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target. */
+ * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target.
+ *
+ * Dynamic evaluation (Mikolov et al. 2010, "Recurrent neural network based language model", section 2.2): the model goes on
+ * learning from the text it is tested on. After each window, whose loss has been counted by then, all values make a step of
+ * plain stochastic gradient descent, values -= lr * gradient of the window's mean loss over all lanes. States are carried
+ * on as they are, no dropout. Every token is predicted before it is learnt from, once. */
 #ifndef UNROLL_TRAIN_EVALUATOR_H
 #define UNROLL_TRAIN_EVALUATOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
@@ -28,6 +34,8 @@ struct evaluator_config {
     struct model_config model; /* vocab must be that of the corpus; dropout is not applied */
     int batch, bptt, groups;   /* of the training run: global lanes, longest window, lane groups */
     int threads;
+    bool dynamic;                /* the values change on the way; each run starts with those that were given */
+    double lr;                   /* of dynamic evaluation */
     void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
     void *beat_context;
     int64_t
@@ -39,9 +47,9 @@ struct evaluator_config {
 int evaluator_lanes(int64_t tokens, int batch);
 int evaluator_groups(int lanes, int groups);
 
-/* Collective. Has a model of its own, without the memory of a backward pass. `comm`, `corpus` and `values` (the parameter
+/* Collective. Has a model of its own, without the memory of a backward pass unless `dynamic`. `comm`, `corpus` and `values` (the parameter
  * array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is absent or has fewer than two
- * tokens is STATUS_DATA; STATUS_OS if memory is short. The error is the same on all ranks. */
+ * tokens is STATUS_DATA; with `dynamic` a classifier, or more ranks than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The error is the same on all ranks. */
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
                              const float *values, struct evaluator **out, struct error *e);
 void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is allowed */

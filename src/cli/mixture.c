@@ -1,0 +1,143 @@
+#include "unroll/cli/mixture.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unroll/base/mem.h"
+#include "unroll/cli/escape.h"
+
+struct mixture {
+    const char *path;
+    double lambda;
+    const struct vocab *vocab;
+    FILE *file;
+    char *text; /* the file's current line, by getline */
+    size_t capacity;
+    int64_t number; /* of the file's current line */
+    char *token;    /* the token expected, as it is printed; by open_memstream */
+    size_t token_size;
+    FILE *token_stream;
+};
+
+enum status mixture_open(const char *path, double lambda, const struct vocab *vocab, struct mixture **out,
+                         struct error *e)
+{
+    *out = NULL;
+    struct mixture *mixture = mem_alloc(1, sizeof *mixture, "a mixture of models", e);
+    if (!mixture)
+        return STATUS_OS;
+    *mixture = (struct mixture){.path = path, .lambda = lambda, .vocab = vocab};
+    enum status status = STATUS_OK;
+    mixture->file = fopen(path, "re");
+    if (!mixture->file)
+        status = error_set(e, status_of_errno(errno), "cannot open '%s': %s; check the path and its permissions", path,
+                           strerror(errno));
+    else if (!(mixture->token_stream = open_memstream(&mixture->token, &mixture->token_size)))
+        status = error_set(e, STATUS_OS, "out of memory for a token");
+    if (status) {
+        mixture_close(mixture);
+        return status;
+    }
+    *out = mixture;
+    return STATUS_OK;
+}
+
+void mixture_close(struct mixture *mixture)
+{
+    if (!mixture)
+        return;
+    if (mixture->file)
+        (void)fclose(mixture->file);
+    if (mixture->token_stream)
+        (void)fclose(mixture->token_stream);
+    free(mixture->token);
+    free(mixture->text);
+    mem_free(mixture);
+}
+
+double mixture_logp(double lambda, double own, double other)
+{
+    double a = log(lambda) + own, b = log1p(-lambda) + other;
+    double most = a > b ? a : b;
+    return most == -INFINITY ? most : most + log(exp(a - most) + exp(b - most));
+}
+
+/* The file's next line without its end; NULL at the file's end. */
+static char *next_line(struct mixture *mixture)
+{
+    ssize_t length = getline(&mixture->text, &mixture->capacity, mixture->file);
+    if (length < 0)
+        return NULL;
+    if (length > 0 && mixture->text[length - 1] == '\n')
+        mixture->text[length - 1] = '\0';
+    mixture->number++;
+    return mixture->text;
+}
+
+static enum status refuse(const struct mixture *mixture, const char *what, struct error *e)
+{
+    return error_set(e, STATUS_DATA,
+                     "cannot mix with '%s': line %lld %s; write it with 'unroll score --per-token' from the same text",
+                     mixture->path, (long long)mixture->number, what);
+}
+
+/* The token as `score` prints it; owned by the mixture. NULL if memory is short. */
+static const char *printed(struct mixture *mixture, uint32_t token)
+{
+    size_t length;
+    const char *text = vocab_text(mixture->vocab, token, &length);
+    rewind(mixture->token_stream);
+    escape_put(mixture->token_stream, text, length);
+    fputc('\0', mixture->token_stream);
+    return fflush(mixture->token_stream) == 0 ? mixture->token : NULL;
+}
+
+static enum status read_logp(struct mixture *mixture, int64_t line, uint32_t token, double *logp, struct error *e)
+{
+    char *text = next_line(mixture), *end, *name, *number;
+    if (!text)
+        return error_set(e, STATUS_DATA,
+                         "cannot mix with '%s': it ends after %lld tokens, in line %lld of the text; write it with "
+                         "'unroll score --per-token' from the same text",
+                         mixture->path, (long long)mixture->number, (long long)line);
+    long long found = strtoll(text, &end, 10);
+    name = *end == '\t' ? end + 1 : NULL;
+    number = name ? strchr(name, '\t') : NULL;
+    if (end == text || !number)
+        return refuse(mixture, "is not number, token and log-probability", e);
+    *number++ = '\0';
+    *logp = strtod(number, &end);
+    if (end == number || *end || isnan(*logp) || *logp > 1e-5)
+        return refuse(mixture, "has no log-probability", e);
+    const char *expected = printed(mixture, token);
+    if (!expected)
+        return error_set(e, STATUS_OS, "out of memory for a token");
+    size_t length;
+    const char *unknown = vocab_text(mixture->vocab, VOCAB_UNK, &length);
+    bool same = strcmp(name, expected) == 0 || token == VOCAB_UNK ||
+                (strlen(name) == length && memcmp(name, unknown, length) == 0);
+    if (found != line || !same)
+        return refuse(mixture, "is about another token", e);
+    return STATUS_OK;
+}
+
+enum status mixture_apply(struct mixture *mixture, int64_t line, const uint32_t *tokens, float *logp, int64_t count,
+                          struct error *e)
+{
+    for (int64_t i = 1; i < count; i++) {
+        double other = 0;
+        enum status status = read_logp(mixture, line, tokens[i], &other, e);
+        if (status)
+            return status;
+        logp[i] = (float)mixture_logp(mixture->lambda, (double)logp[i], other);
+    }
+    return STATUS_OK;
+}
+
+enum status mixture_end(struct mixture *mixture, struct error *e)
+{
+    return next_line(mixture) ? refuse(mixture, "is behind the end of the text", e) : STATUS_OK;
+}

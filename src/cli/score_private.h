@@ -1,0 +1,37 @@
+/* What the two ways of `score` share: lines (cmd_score.c), and n-best lists (score_nbest.c). */
+#ifndef UNROLL_CLI_SCORE_PRIVATE_H
+#define UNROLL_CLI_SCORE_PRIVATE_H
+
+#include "unroll/cli/mixture.h"
+#include "unroll/cli/options.h"
+#include "unroll/cli/score_output.h"
+#include "unroll/use/line_reader.h"
+#include "unroll/use/scorer.h"
+
+/* Rank 0's part: texts in, scores out. The others only compute. */
+struct scoring {
+    const struct vocab *vocab;
+    struct line_reader *reader;
+    struct score_pool *pool;
+    struct score_output output;
+    struct mixture *mixture; /* NULL: the model's own probabilities */
+    float oov_penalty;
+    struct scorer *scorer;
+    int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */
+    bool input_ended;
+    enum status failure; /* of the input: told when the lines before it are scored */
+    struct error reason;
+};
+
+/* Puts out tokens of the current line: mixed, and with what unknown ones cost besides; `logp` is changed. */
+enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *logp, int64_t count, struct error *e);
+
+/* Collective. Pool after pool, until `next` on rank 0, which puts out the last pool and fills it anew, leaves none. */
+enum status scoring_run(const struct comm *comm, struct scoring *scoring,
+                        enum status (*next)(void *context, struct error *e), void *context, struct error *e);
+
+/* Collective. `score --nbest`. */
+enum status score_nbest(const struct comm *comm, const struct options *options, struct scoring *scoring,
+                        struct error *e);
+
+#endif
