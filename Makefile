@@ -50,8 +50,11 @@ MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
 FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty damage)
 
 # libunroll shows the functions of <unroll.h> and nothing else. Not with sanitizers, whose library must come first.
-SHARED  := $(BUILD)/lib/libunroll.so.$(VERSION)
-LIBRARY := $(if $(SANITIZE),,$(SHARED) $(BUILD)/lib/libunroll.a)
+# ARCH=portable: one for each level, among which the dynamic linker chooses (ld.so(8), glibc-hwcaps).
+LIB     := $(BUILD)/$(if $(filter portable,$(ARCH)),levels/$(MARCH)/)lib
+SONAME  := libunroll.so.$(VERSION)
+BETTER  := $(if $(filter portable,$(ARCH)),$(filter-out $(MARCH),$(LEVELS)))
+LIBRARY := $(if $(SANITIZE),,$(LIB)/$(SONAME) $(LIB)/libunroll.a $(BETTER:%=$(BUILD)/levels/%/lib/$(SONAME)))
 
 .DEFAULT_GOAL := all
 .PHONY: all help tests deps check check-unit check-mpi check-cli check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
@@ -92,6 +95,11 @@ $(BUILD)/unroll: $(PROGRAM) $(BUILD)/program
 $(BUILD)/levels/%/level.o: FORCE
 	@$(MAKE) --no-print-directory ARCH=$* BUILD=$(BUILD)/levels/$* $@
 
+ifeq ($(ARCH),portable)
+$(LIBRARY): $(BUILD)/levels/%: $(LEVELS:%=$(BUILD)/levels/%/level.o) FORCE
+	@$(MAKE) --no-print-directory ARCH=$(firstword $(subst /, ,$*)) BUILD=$(BUILD)/levels/$(firstword $(subst /, ,$*)) $@
+endif
+
 MAIN := main_$(subst -,_,$(ARCH))
 $(BUILD)/level.o: $(BUILD)/src/cli/main.o $(KEEP) $(LIB_OBJ) $(BUILD)/sources
 	$(SAY) LINK $@
@@ -104,7 +112,7 @@ $(BUILD)/libunroll.a: $(LIB_OBJ) $(BUILD)/sources
 	$(Q)$(AR) rcs $@ $(LIB_OBJ)
 
 # What the functions of <unroll.h> need, taken out of the archive of everything.
-$(SHARED): $(BUILD)/src/use/library.o $(BUILD)/libunroll.a
+$(BUILD)/lib/$(SONAME): $(BUILD)/src/use/library.o $(BUILD)/libunroll.a
 	@mkdir -p $(@D)
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -shared -Wl,-soname,libunroll.so.$(ABI) -Wl,-z,defs -Wl,--as-needed -o $@ $^ $(LIBS)
@@ -233,9 +241,11 @@ install: all ## program, libunroll, man page and the like under $(DESTDIR)$(PREF
 	    $(PLACE)/share/bash-completion/completions
 	install -m 755 $(BUILD)/unroll $(PLACE)/bin/
 	install -m 644 include/unroll.h $(PLACE)/include/
-	install -m 644 $(BUILD)/lib/libunroll.a $(PLACE)/lib/
-	install -m 755 $(SHARED) $(PLACE)/lib/
-	ln -sf libunroll.so.$(VERSION) $(PLACE)/lib/libunroll.so.$(ABI)
+	install -m 644 $(LIB)/libunroll.a $(PLACE)/lib/
+	install -m 755 $(LIB)/$(SONAME) $(PLACE)/lib/
+	ln -sf $(SONAME) $(PLACE)/lib/libunroll.so.$(ABI)
+	$(foreach level,$(BETTER),install -D -m 755 $(BUILD)/levels/$(level)/lib/$(SONAME) \
+	    $(PLACE)/lib/glibc-hwcaps/$(level)/libunroll.so.$(ABI);)
 	ln -sf libunroll.so.$(ABI) $(PLACE)/lib/libunroll.so
 	$(FILL) tools/unroll.pc.in >$(PLACE)/lib/pkgconfig/unroll.pc
 	$(FILL) tools/modulefile.in >$(PLACE)/share/modulefiles/unroll/$(VERSION)

@@ -28,23 +28,26 @@ def text_of(value):
 class Model(nn.Module):
     """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU or nn.RNN) and decoder (nn.Linear), under these names."""
 
-    def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0):
+    def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last"):
         super().__init__()
         module, extra = CELLS[cell]
         self.cell = cell
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.Embedding(vocab, embedding)
         self.rnn = module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra)
-        self.decoder = nn.Linear(hidden, vocab)
+        self.decoder = nn.Linear(hidden, labels or vocab)
         if tied:
             self.decoder.weight = self.encoder.weight
         self.level, self.tokens, self.options = "word", [], {}
-        self.reset_token = 0
+        self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
 
     def forward(self, tokens, state=None):
-        """Logits [T][lanes][V] after each of `tokens` [T][lanes], and the state to go on from."""
+        """Logits [T][lanes][V] after each of `tokens` [T][lanes], and the state to go on from. Of a classifier the logits
+        of whole texts, [lanes][labels]; a text ends with its line end, and those of one batch have the same length."""
         inputs = self.drop(self.encoder(tokens))
         outputs, state = self.unroll(tokens, inputs, state) if self.reset_token else self.rnn(inputs, state)
+        if self.pool:
+            outputs = {"last": outputs[-1], "mean": outputs.mean(0), "max": outputs.max(0).values}[self.pool]
         return self.decoder(self.drop(outputs)), state
 
     def unroll(self, tokens, inputs, state):
@@ -76,11 +79,15 @@ def load(path):
     with h5py.File(path, "r") as file:
         about = file["model"].attrs
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
-                      int(about["layers"]), bool(about["tied"]), float(about["dropout"]))
+                      int(about["layers"]), bool(about["tied"]), float(about["dropout"]), int(about.get("labels", 0)),
+                      text_of(about.get("pool", "last")))
         model.reset_token = int(about.get("reset_token", 0))
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
         offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
         model.level = text_of(file["vocab"].attrs["level"])
+        if model.pool:
+            ends, names = file["labels/offsets"][()].tolist(), file["labels/bytes"][()].tobytes()
+            model.labels = [names[begin:end].decode() for begin, end in zip(ends[:-1], ends[1:])]
         model.options = {name: text_of(value) for name, value in file["config"].attrs.items() if name != "xxh3_128"}
     model.load_state_dict(weights)
     tokens = [text[begin:end] for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist())]

@@ -87,9 +87,12 @@ static struct weights_hints hints_of(const struct options *options, const struct
 static enum status print_report(const struct options *options, const struct checkpoint *checkpoint, struct error *e)
 {
     const struct model_config *model = &checkpoint->model;
-    printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %d, %s weights, vocabulary of %d tokens, level %s\n",
+    printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %d, %s weights, vocabulary of %d tokens, level %s",
            options->output, cell_name(model->cell), model->layers, model->layers == 1 ? "" : "s", model->embedding,
            model->hidden, model->tied ? "tied" : "untied", model->vocab, level_name(checkpoint->vocab->level));
+    if (model->task == TASK_CLASSIFY)
+        printf(", %d labels", model->labels);
+    printf("\n");
     return finish_output(e);
 }
 

@@ -60,6 +60,10 @@ int unroll_open(const char *path, int threads, struct unroll_model **model, stru
     pthread_mutex_lock(&turn);
     enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &made->checkpoint, &e);
     pthread_mutex_unlock(&turn);
+    if (!status && made->checkpoint.model.task != TASK_LM) {
+        checkpoint_release(&made->checkpoint);
+        status = error_set(&e, STATUS_CHECKPOINT, "cannot use '%.400s' as a language model: it is a classifier", path);
+    }
     if (status)
         mem_free(made);
     else

@@ -10,7 +10,7 @@
 #include "unroll/data/output.h"
 #include "unroll/data/vocab_text.h"
 
-#define FACTS_OWN 16 /* beside the options */
+#define FACTS_OWN 24 /* beside the options */
 #define FACTS_MAX (CHECKPOINT_OPTIONS_MAX + FACTS_OWN)
 
 /* What both formats tell beside the numbers. */
@@ -49,26 +49,61 @@ static void collect_facts(struct facts *facts, const struct checkpoint *checkpoi
     add_number(facts, "lane_groups", checkpoint->groups);
     add_number(facts, "step", (double)checkpoint->progress.step);
     add_text(facts, "corpus_digest", checkpoint->corpus_digest);
+    if (model->task == TASK_CLASSIFY) {
+        add_text(facts, "task", task_name(model->task));
+        add_text(facts, "pool", pool_name(model->pool));
+    }
     for (int i = 0; i < checkpoint->options; i++) {
         snprintf(facts->option[i], sizeof facts->option[i], WEIGHTS_OPTION "%s", checkpoint->option[i].name);
         add_text(facts, facts->option[i], checkpoint->option[i].value);
     }
 }
 
+/* The texts that both formats hold. */
+struct tables {
+    char *vocabulary, *labels; /* owned; labels NULL if there are none */
+};
+
+static enum status labels_write(const struct labels *labels, char **text, struct error *e)
+{
+    size_t room = (size_t)labels->offsets[labels->count] + (size_t)labels->count * (NUMBER_TEXT + 2) + 1;
+    char *to = *text = mem_alloc(room, 1, "labels as text", e);
+    for (int i = 0; i < labels->count && to; i++) {
+        size_t length;
+        const char *label = labels_text(labels, i, &length);
+        to += sprintf(to, "%.*s\t%llu\n", (int)length, label, (unsigned long long)labels->counts[i]);
+    }
+    return to ? STATUS_OK : STATUS_OS;
+}
+
+static void tables_release(struct tables *tables)
+{
+    mem_free(tables->vocabulary);
+    mem_free(tables->labels);
+}
+
+/* Release also after a failure. */
+static enum status tables_write(const struct checkpoint *checkpoint, struct tables *tables, struct error *e)
+{
+    size_t length;
+    *tables = (struct tables){NULL, NULL};
+    enum status status = vocab_text_write(checkpoint->vocab, &tables->vocabulary, &length, e);
+    if (!status && checkpoint->labels)
+        status = labels_write(checkpoint->labels, &tables->labels, e);
+    return status;
+}
+
 /* ---- safetensors ---- */
 
 static enum status write_safetensors(int fd, const char *path, const struct checkpoint *checkpoint, struct facts *facts,
-                                     struct error *e)
+                                     const struct tables *tables, struct error *e)
 {
     struct safetensors_tensor tensors[PARAM_MAX];
-    char *vocabulary;
-    size_t length;
-    enum status status = vocab_text_write(checkpoint->vocab, &vocabulary, &length, e);
-    if (status)
-        return status;
     add_text(facts, "format", "pt"); /* what other readers look for */
     add_text(facts, "level", level_name(checkpoint->vocab->level));
-    add_text(facts, "vocabulary", vocabulary);
+    add_text(facts, "vocabulary", tables->vocabulary);
+    if (tables->labels)
+        add_text(facts, "labels", tables->labels);
     for (int i = 0; i < checkpoint->table.count; i++) {
         const struct param *param = &checkpoint->table.param[i];
         tensors[i] = (struct safetensors_tensor){.rank = param->rank,
@@ -77,9 +112,7 @@ static enum status write_safetensors(int fd, const char *path, const struct chec
                                                  .data = checkpoint->values + param->offset};
         snprintf(tensors[i].name, sizeof tensors[i].name, "%s", param->name);
     }
-    status = safetensors_write(fd, path, tensors, checkpoint->table.count, facts->note, facts->count, e);
-    mem_free(vocabulary);
-    return status;
+    return safetensors_write(fd, path, tensors, checkpoint->table.count, facts->note, facts->count, e);
 }
 
 /* ---- text ---- */
@@ -97,25 +130,24 @@ static void print_param(FILE *stream, const struct param *param, const float *va
 }
 
 static void print_text(FILE *stream, const struct checkpoint *checkpoint, const struct facts *facts,
-                       const char *vocabulary)
+                       const struct tables *tables)
 {
     fputs("# unroll-weights 1\n", stream);
     for (int i = 0; i < facts->count; i++)
         fprintf(stream, "# %s %s\n", facts->note[i].key, facts->note[i].value);
-    fprintf(stream, "vocabulary %d %s\n%s", checkpoint->vocab->size, level_name(checkpoint->vocab->level), vocabulary);
+    fprintf(stream, "vocabulary %d %s\n%s", checkpoint->vocab->size, level_name(checkpoint->vocab->level),
+            tables->vocabulary);
+    if (tables->labels)
+        fprintf(stream, "labels %d\n%s", checkpoint->labels->count, tables->labels);
     for (int i = 0; i < checkpoint->table.count && !ferror(stream); i++)
         print_param(stream, &checkpoint->table.param[i], checkpoint->values + checkpoint->table.param[i].offset);
 }
 
 /* `fd` stays the caller's. */
 static enum status write_text(int fd, const char *path, const struct checkpoint *checkpoint, const struct facts *facts,
-                              struct error *e)
+                              const struct tables *tables, struct error *e)
 {
-    char *vocabulary;
-    size_t length;
-    enum status status = vocab_text_write(checkpoint->vocab, &vocabulary, &length, e);
-    if (status)
-        return status;
+    enum status status = STATUS_OK;
     int copy = dup(fd);
     FILE *stream = copy >= 0 ? fdopen(copy, "w") : NULL;
     if (!stream) {
@@ -124,7 +156,7 @@ static enum status write_text(int fd, const char *path, const struct checkpoint 
             (void)close(copy);
     } else {
         errno = 0;
-        print_text(stream, checkpoint, facts, vocabulary);
+        print_text(stream, checkpoint, facts, tables);
         bool failed = ferror(stream);
         int number = errno;
         if (fclose(stream) != 0 && !failed) {
@@ -135,7 +167,6 @@ static enum status write_text(int fd, const char *path, const struct checkpoint 
             status = error_set(e, STATUS_IO, "cannot write '%s': %s; make room or choose another place", path,
                                strerror(number));
     }
-    mem_free(vocabulary);
     return status;
 }
 
@@ -151,13 +182,16 @@ enum status weights_export(const struct checkpoint *checkpoint, enum weights_for
         output_abandon(&output);
         return STATUS_OS;
     }
+    struct tables tables;
     collect_facts(facts, checkpoint);
-    if (ftruncate(output.lock, 0) != 0) /* what an earlier export that was killed left behind */
+    status = tables_write(checkpoint, &tables, e);
+    if (!status && ftruncate(output.lock, 0) != 0) /* what an earlier export that was killed left behind */
         status = error_set(e, STATUS_IO, "cannot empty '%s': %s; remove it", output.temporary, strerror(errno));
-    else if (format == WEIGHTS_TEXT)
-        status = write_text(output.lock, output.temporary, checkpoint, facts, e);
-    else
-        status = write_safetensors(output.lock, output.temporary, checkpoint, facts, e);
+    if (!status && format == WEIGHTS_TEXT)
+        status = write_text(output.lock, output.temporary, checkpoint, facts, &tables, e);
+    else if (!status)
+        status = write_safetensors(output.lock, output.temporary, checkpoint, facts, &tables, e);
+    tables_release(&tables);
     mem_free(facts);
     if (!status)
         return output_commit(&output, e);

@@ -168,6 +168,50 @@ static enum status check_names(const struct importing *in, const struct param_ta
     return STATUS_OK;
 }
 
+/* ---- labels of a classifier ---- */
+
+static enum status read_labels(const struct importing *in, const char *text, struct labels *labels)
+{
+    for (const char *line = text; *line;) {
+        size_t length = strcspn(line, "\n"), label_length = strcspn(line, "\t\n");
+        char count[NUMBER_TEXT] = "";
+        int label;
+        if (labels_find(labels, line, label_length) >= 0)
+            return refuse(in, "labels", "hold a label twice; make the file again");
+        struct error reason = {0};
+        enum status status = labels_add(labels, line, label_length, &label, &reason);
+        if (status)
+            return error_set(in->e, status, "cannot import '%.200s': %.300s", in->source.path, reason.text);
+        if (length > label_length && length - label_length - 1 < sizeof count)
+            memcpy(count, line + label_length + 1, length - label_length - 1);
+        if (number_parse_u64(count, &labels->counts[label]) != 0)
+            return refuse(in, "labels", "hold a line that is not LABEL<tab>COUNT; make the file again");
+        line += length + (line[length] == '\n');
+    }
+    return STATUS_OK;
+}
+
+/* A classifier is known by its labels, which only files of 'unroll export' hold. */
+static enum status choose_task(const struct importing *in, struct model_config *model)
+{
+    const char *text = in->source.safetensors ? safetensors_metadata(in->source.safetensors, "labels") : NULL;
+    char name[SOURCE_FACT_TEXT];
+    if (!text || !source_fact(&in->source, "task", name) || strcmp(name, task_name(TASK_CLASSIFY)) != 0)
+        return STATUS_OK;
+    struct labels *labels = labels_new(in->e);
+    in->checkpoint->labels = labels;
+    if (!labels)
+        return STATUS_OS;
+    enum status status = read_labels(in, text, labels);
+    if (status)
+        return status;
+    if (!source_fact(&in->source, "pool", name) || pool_parse(name, &model->pool, NULL) != STATUS_OK)
+        return refuse(in, "pool", "is none of last, mean and max; make the file again");
+    model->task = TASK_CLASSIFY;
+    model->labels = labels->count;
+    return STATUS_OK;
+}
+
 static enum status choose_model(struct importing *in)
 {
     struct model_config *model = &in->checkpoint->model;
@@ -175,6 +219,8 @@ static enum status choose_model(struct importing *in)
     bool same = false;
     struct error reason = {0};
     enum status status = infer_model(in, model);
+    if (!status)
+        status = choose_task(in, model);
     if (!status)
         status = compare_tied(in, &same);
     if (!status)

@@ -88,3 +88,24 @@ of() {
     [[ "$stderr" == *"'x86-64-v4': this program was built for x86-64-v3; build it with 'make ARCH=portable'"* ]]
     UNROLL_ARCH= run -0 "$portable" --version
 }
+
+@test "libunroll is installed for each set of instructions, and the dynamic linker takes the best" {
+    make -s -C "$BATS_TEST_DIRNAME/../.." -o all install ARCH=portable BUILD="$BUILD" PREFIX="$PWD/prefix"
+    train "$portable" r
+    # shellcheck disable=SC2046
+    gcc prefix/share/doc/unroll/examples/score_lines.c \
+        $(PKG_CONFIG_PATH=$PWD/prefix/lib/pkgconfig pkg-config --cflags --libs unroll) -o score_lines
+    export LD_LIBRARY_PATH=$PWD/prefix/lib
+    chosen=$PWD/prefix/lib/libunroll.so.0
+    if has_avx512; then chosen=$PWD/prefix/lib/glibc-hwcaps/x86-64-v4/libunroll.so.0; fi
+    ldd score_lines | grep -F "$chosen"
+    head -n 20 "$BATS_FILE_TMPDIR/c.txt" >lines
+    ./score_lines r/best.h5 <lines >found
+    "$portable" score --model r/best.h5 lines 2>/dev/null | cmp - found
+    LD_LIBRARY_PATH='' # the first level, in the program itself
+    # shellcheck disable=SC2046
+    gcc prefix/share/doc/unroll/examples/score_lines.c $(PKG_CONFIG_PATH=$PWD/prefix/lib/pkgconfig pkg-config --static \
+        --cflags --libs unroll | sed 's/-lunroll/-l:libunroll.a/') -o static
+    UNROLL_ARCH=x86-64-v3 ./static r/best.h5 <lines >found
+    UNROLL_ARCH=x86-64-v3 "$portable" score --model r/best.h5 lines 2>/dev/null | cmp - found
+}

@@ -93,6 +93,25 @@ def check_way_back(path):
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
 
 
+def check_classifier(pool):
+    """Probabilities of all labels, for one text after the other."""
+    lines = TEXT.splitlines()
+    pathlib.Path("kinds.tsv").write_text("".join(f"{line.split()[0]}\t{line}\n" for line in lines) * 20)
+    run(UNROLL, "prepare", "--labelled", "--level", "word", "--train", "kinds.tsv", "--split", "80,20", "-o", "kinds.h5")
+    run(UNROLL, "train", "--task", "classify", "--pool", pool, "--corpus", "kinds.h5", "--run", f"kinds-{pool}",
+        "--hidden", "12", "--batch", "6", "--max-steps", "20", "--threads", "1")
+    path = f"kinds-{pool}/best.h5"
+    model = unroll_torch.load(path)
+    for line in lines:
+        told = run(UNROLL, "classify", "--all", "--format", "json", "--model", path, input=line + "\n")
+        ours = json.loads(told)["probabilities"]
+        with torch.no_grad():
+            logits, _ = model(torch.tensor(model.encode(line + "\n")).unsqueeze(1))
+        theirs = dict(zip(model.labels, logits[0].softmax(-1).tolist()))
+        assert ours.keys() == theirs.keys(), (ours, theirs)
+        assert all(abs(ours[label] - theirs[label]) < TOLERANCE for label in ours), (pool, line, ours, theirs)
+
+
 def check_readme():
     """The lines that the README shows run as they stand."""
     readme = (ROOT / "README.md").read_text()
@@ -123,6 +142,8 @@ def main():
         assert unroll_torch.load(path).reset_token > 0
         assert largest_difference(path) < TOLERANCE, path
         check_way_back(path)
+    for pool in ("last", "mean", "max"):
+        check_classifier(pool)
     for level in ("char", "word", "byte"):
         check_scores(train(level, level, "--hidden", "16", "--layers", "1"), level)
     check_readme()

@@ -164,6 +164,32 @@ same_model() {
     refused 64 "missing option '--level'" import plain.safetensors --vocab-from tokens
 }
 
+@test "a classifier takes its labels along" {
+    awk '{ print ($1 == "the" ? "one" : $1 == "a" ? "other word" : "third") "\t" $0 }' char.txt >kinds.tsv
+    "$UNROLL" prepare --labelled --level word --train kinds.tsv --split 80,20 -o kinds.h5
+    for pool in last max; do
+        "$UNROLL" train --task classify --pool $pool --corpus kinds.h5 --run run-$pool --hidden 8 --batch 6 --max-steps 20
+        cp run-$pool/best.h5 kinds-model.h5
+        "$UNROLL" export --model kinds-model.h5 -o kinds.safetensors
+        weights same kinds-model.h5 kinds.safetensors
+        "$UNROLL" import kinds.safetensors -o kinds-again.h5
+        "$UNROLL" verify kinds-again.h5
+        for model in kinds-model kinds-again; do
+            { "$UNROLL" eval --model $model.h5 --corpus kinds.h5 --split valid
+              head -n 20 char.txt | "$UNROLL" classify --all --model $model.h5
+              "$UNROLL" inspect $model.h5 | sed -n '/^model/,/^training/p'; } >$model.out
+        done
+        [ "$(wc -l <kinds-model.out)" -gt 20 ]
+        cmp kinds-model.out kinds-again.out
+    done
+    "$UNROLL" export --model kinds-model.h5 --to text -o kinds.txt
+    weights same kinds-model.h5 kinds.txt
+    grep -qx 'labels 3' kinds.txt
+    grep -qxP 'other word\t[0-9]+' kinds.txt
+    weights make plain.safetensors kinds-model.h5
+    refused 65 "'decoder.weight' is" import plain.safetensors --vocab-from kinds-model.h5
+}
+
 @test "a model that takes each sentence alone goes on doing so" {
     weights make plain.safetensors reset.h5
     "$UNROLL" import plain.safetensors --vocab-from char.h5 --batch 6 --bptt 9 -o without.h5

@@ -52,7 +52,7 @@ def read_text(path):
         if line.startswith("#"):
             continue
         name, *sizes = line.split(" ")
-        if name == "vocabulary":
+        if name in ("vocabulary", "labels"):
             for _ in range(int(sizes[0])):
                 next(lines)
             continue
@@ -173,6 +173,8 @@ def hostile_files(tensors):
     for text in ("<unk>\na\na", "<unk>\n\\q", "<unk>\na\tmany", "<unk>\nab", "<unk>\n\n\n", "<unk>\n" * 5, ""):
         metadata = dict(vocabulary, vocabulary=text)
         yield f"vocabulary {text!r}", pack(dict(header, __metadata__=metadata), body)
+    for text in ("one\t1\none\t2", "one", "\t1", "one\t1\ntwo\t1", "", "\n\n"):
+        yield f"labels {text!r}", pack(dict(header, __metadata__={"task": "classify", "pool": "last", "labels": text}), body)
     yield "a huge vocabulary", pack(dict(header, __metadata__=dict(vocabulary, vocabulary="\n" * (4 << 20))), body)
 
 

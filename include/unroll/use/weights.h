@@ -2,11 +2,12 @@
  *
  * Safetensors: the tensors of the parameter table (tied weights under both names), and in the metadata what shapes the
  * model (format "pt", cell, layers, tied, dropout, reset_at, batch, bptt, lane_groups, step, corpus_digest), its options as
- * "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level.
+ * "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level. Of a classifier also task, pool and
+ * its labels, a line each: the label, a tab and its count.
  *
  * Text, for people and scripts: lines `# NAME VALUE` for the same facts; then blocks, each of a line with its name and
- * sizes and of one line for each row: `vocabulary V LEVEL` with the lines of data/vocab_text.h, and `NAME ROWS COLUMNS`
- * (or `NAME COLUMNS`: one row) with numbers that read back as the same float32.
+ * sizes and of one line for each row: `vocabulary V LEVEL` with the lines of data/vocab_text.h, `labels N` of a
+ * classifier, and `NAME ROWS COLUMNS` (or `NAME COLUMNS`: one row) with numbers that read back as the same float32.
  *
  * Import takes safetensors, and HDF5 files with float32 datasets of those names, in "/" or in "/model". What names and
  * shapes tell is not asked for; what they leave open comes from the file's own facts, or from the caller's hints, which
