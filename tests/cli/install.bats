@@ -22,8 +22,9 @@ setup_file() {
     head -n 100 char.txt >lines
     echo >>lines # an empty one
     echo 'Ä line with unknown characters ☃' >>lines
-    head -c 300000 char.txt | tr '\n' ' ' >>lines # longer than a pool of the scorer
+    for _ in {1..40}; do cat char.txt; done | head -c 300000 | tr '\n' ' ' >>lines # longer than a pool of the scorer
     echo >>lines
+    [ "$(wc -c <lines)" -gt 300000 ]
     echo 'and one behind it' >>lines
     echo nothing >not-a-model
 }
