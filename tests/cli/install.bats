@@ -22,10 +22,9 @@ setup_file() {
     head -n 100 char.txt >lines
     echo >>lines # an empty one
     echo 'Ä line with unknown characters ☃' >>lines
-    for _ in {1..40}; do cat char.txt; done | head -c 300000 | tr '\n' ' ' >>lines # longer than a pool of the scorer
-    echo >>lines
-    [ "$(wc -c <lines)" -gt 300000 ]
-    echo 'and one behind it' >>lines
+    { for _ in {1..40}; do cat char.txt; done | head -c 300000 | tr '\n' ' ' # longer than a pool of the scorer
+      printf '\nand one behind it\n'; } >long
+    [ "$(wc -c <long)" -gt 300000 ]
     echo nothing >not-a-model
 }
 
@@ -36,10 +35,10 @@ setup() {
     tests=$BATS_TEST_DIRNAME
 }
 
-# same_scores COMMAND...: prints what 'unroll score' prints.
+# same_scores TEXT COMMAND...: prints what 'unroll score' prints.
 same_scores() {
-    "$@" >found
-    "$UNROLL" score --model model.h5 lines 2>/dev/null | cmp - found
+    "${@:2}" >found
+    "$UNROLL" score --model model.h5 "$1" 2>/dev/null | cmp - found
 }
 
 @test "what is installed stands where it should, and knows nothing of DESTDIR" {
@@ -76,7 +75,8 @@ same_scores() {
     gcc $flags prefix/share/doc/unroll/examples/score_lines.c $(pkg-config --cflags --libs unroll) -o shared
     run ! ./shared model.h5
     export LD_LIBRARY_PATH=$PWD/prefix/lib
-    same_scores ./shared model.h5 <lines
+    same_scores lines ./shared model.h5 <lines
+    same_scores long ./shared model.h5 <long
     "$UNROLL" sample --model model.h5 --prime 'the rank ' --length 80 >expected
     ./shared model.h5 --write 'the rank ' 80 | cmp expected -
     run -66 ./shared none.h5
@@ -88,23 +88,23 @@ same_scores() {
     gcc $flags prefix/share/doc/unroll/examples/score_lines.c \
         $(pkg-config --static --cflags --libs unroll | sed 's/-lunroll/-l:libunroll.a/') -o static
     run ! bash -c "ldd static | grep libunroll"
-    same_scores ./static model.h5 <lines
+    same_scores lines ./static model.h5 <lines
 }
 
 @test "every function and every mistake; many lines at once, two threads, names of the library's own" {
     # shellcheck disable=SC2046
     gcc $flags "$tests/library.c" $(pkg-config --static --cflags --libs unroll | sed 's/-lunroll/-l:libunroll.a/') \
         -lpthread -o static-all
-    same_scores ./static-all model.h5 lines
+    same_scores lines ./static-all model.h5 lines
     # shellcheck disable=SC2046
     gcc $flags "$tests/library.c" $(pkg-config --cflags --libs unroll) -lpthread -o shared-all
-    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores ./shared-all model.h5 lines
+    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores lines ./shared-all model.h5 lines
 }
 
 @test "inside an MPI program every rank computes for itself" {
     # shellcheck disable=SC2046
     mpicc -DWITH_MPI $flags "$tests/library.c" $(pkg-config --cflags --libs unroll) -lpthread -o with-mpi
-    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores on 2 ./with-mpi model.h5 lines
+    LD_LIBRARY_PATH=$PWD/prefix/lib same_scores lines on 2 ./with-mpi model.h5 lines
 }
 
 @test "models at word and byte level" {
