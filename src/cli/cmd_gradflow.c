@@ -26,6 +26,11 @@ static enum status check_checkpoint(const struct flow *flow, const char *path, c
                                     struct error *e)
 {
     char of_model[33], of_corpus[33];
+    if (checkpoint->model.task == TASK_CLASSIFY)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot follow gradients of '%s': it is a classifier, which has a loss at the end of a text "
+                         "only; name a language model",
+                         path);
     vocab_digest(checkpoint->vocab, of_model);
     vocab_digest(flow->corpus->vocab, of_corpus);
     if (strcmp(of_model, of_corpus) != 0)

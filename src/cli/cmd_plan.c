@@ -178,6 +178,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
         .optimizer = options->optimizer.kind,
         .reduction = options->reduction,
         .run = true,
+        .flow = options->gradflow_every > 0,
         .image = options->checkpoint_writer != WRITER_PARALLEL,
     };
     config.model.vocab = (int)options->vocab_size;

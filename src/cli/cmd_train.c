@@ -61,6 +61,7 @@ static void assemble(const struct options *options, const struct option_list *li
         .max_steps = options->max_steps,
         .patience = options->patience,
         .eval_every = options->eval_every,
+        .gradflow_every = options->gradflow_every,
         .checkpoint_every = options->checkpoint_every,
         .keep = options->keep,
         .log_every = options->log_every,

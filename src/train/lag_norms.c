@@ -19,7 +19,7 @@ struct work {
     size_t *bytes, *place; /* [ranks] where each rank's groups lie in `all` */
 };
 
-bool lag_norms_fits(int64_t tokens, int batch, int bptt)
+bool lag_norms_fit(int64_t tokens, int batch, int bptt)
 {
     return (tokens - 1) / batch >= bptt;
 }
@@ -31,7 +31,7 @@ static enum status open_work(struct work *work, struct corpus *corpus, struct er
     size_t H = (size_t)config->model.hidden, lanes = (size_t)work->lanes, ranks = (size_t)work->comm->size;
     size_t sums = (size_t)work->states * (size_t)config->bptt, groups = (size_t)config->groups;
     const char *what = "gradients by time lag";
-    if (!lag_norms_fits(corpus->tokens[config->split], config->batch, config->bptt))
+    if (!lag_norms_fit(corpus->tokens[config->split], config->batch, config->bptt))
         return error_set(e, STATUS_CONFIG,
                          "cannot follow gradients over %d steps: the %s split has %lld tokens, less than a window for "
                          "each of %d lanes; use a longer %s text, or fewer steps or lanes",
@@ -137,4 +137,11 @@ enum status lag_norms_measure(const struct comm *comm, struct corpus *corpus, co
     }
     close_work(&work);
     return status;
+}
+
+size_t lag_norms_bytes(const struct lag_norms_config *config, int lanes, int groups)
+{
+    size_t states = (size_t)model_state_count(&config->model), sums = states * (size_t)config->bptt;
+    return states * (size_t)lanes * (size_t)config->model.hidden * sizeof(float) +
+           (sums * (size_t)(lanes + groups + config->groups + 1) + (size_t)config->groups) * sizeof(double);
 }

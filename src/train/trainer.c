@@ -271,6 +271,8 @@ static enum status loop(struct trainer *trainer, struct error *e)
             /* it failed and will be tried again later: the run goes on */
         }
         status = trainer_step(trainer, e);
+        if (!status && trainer_flow_due(trainer))
+            status = trainer_follow_gradients(trainer, e);
     }
     return status;
 }
@@ -328,6 +330,8 @@ static enum status begin(struct trainer *trainer, struct error *e)
             warn_of_stretched_cosine(trainer, checkpoint);
         if (!why)
             trainer->progress.finished = 0;
+        if (!found && trainer_flow_due(trainer))
+            status = trainer_follow_gradients(trainer, e);
     }
     if (checkpoint)
         checkpoint_release(checkpoint);

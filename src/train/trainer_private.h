@@ -108,6 +108,14 @@ enum status trainer_step(struct trainer *trainer, struct error *e);
 /* This rank's wish to stop. */
 int trainer_wish(const struct trainer *trainer);
 
+/* ---- trainer_flow.c ---- */
+/* Whether --gradflow-every can be had. Not collective; the same on all ranks. */
+enum status trainer_check_flow(const struct trainer *trainer, struct error *e);
+/* After each step, and before the first: what is due is done before anything else at the boundary, so that no checkpoint
+ * comes before it and a resumed run need not know. Neither parameters nor carried states change. */
+bool trainer_flow_due(const struct trainer *trainer);
+enum status trainer_follow_gradients(struct trainer *trainer, struct error *e); /* collective */
+
 /* ---- trainer_save.c: collective ---- */
 /* STATUS_INTERNAL if the ranks' parameters or optimizers differ. */
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
@@ -125,6 +133,8 @@ void trainer_report_start(struct trainer *trainer, bool resumed);
 void trainer_report_step(struct trainer *trainer, int64_t epoch);
 void trainer_report_skip(struct trainer *trainer, const char *what);
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
+/* norms [states][bptt], the mean of `samples` */
+void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);
 void trainer_report_saved(struct trainer *trainer, double seconds);
 void trainer_report_end(struct trainer *trainer, const char *why);
 double trainer_train_loss(const struct trainer *trainer);

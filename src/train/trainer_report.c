@@ -253,6 +253,24 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
                  quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "", change);
 }
 
+void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)
+{
+    struct json json;
+    char name[16];
+    if (!trainer->metrics)
+        return;
+    begin_line(&json, "gradflow");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_int(&json, "samples", samples);
+    for (int state = 0; state < model_state_count(&trainer->shape); state++) {
+        json_array_begin(&json, model_state_name(&trainer->shape, state, name));
+        for (int lag = 0; lag < trainer->config->bptt; lag++)
+            json_put_double(&json, NULL, *norms++);
+        json_array_end(&json);
+    }
+    put_line(trainer->metrics, &json);
+}
+
 void trainer_report_saved(struct trainer *trainer, double seconds)
 {
     struct json json;

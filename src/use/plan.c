@@ -7,6 +7,7 @@
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
+#include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
 
@@ -140,6 +141,14 @@ static size_t checkpoint_bytes(const struct plan_config *config, const struct pa
     return file + 2 * states;
 }
 
+static size_t flow_bytes(const struct plan_config *config, int rank)
+{
+    const struct lag_norms_config flow = {.model = config->model, .bptt = config->bptt, .groups = config->groups};
+    return lag_norms_bytes(&flow, lanes_of(config, rank),
+                           lane_rank_begin(config->groups, config->ranks, rank + 1) -
+                               lane_rank_begin(config->groups, config->ranks, rank));
+}
+
 static void rank_memory(const struct plan_config *config, const struct layout *layout, const struct param_table *table,
                         int rank, struct plan_memory *memory)
 {
@@ -159,6 +168,8 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
         .checkpoint = config->image && rank == 0 ? checkpoint_bytes(config, table) : 0,
         .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + (size_t)config->threads * PROCESS_THREAD,
     };
+    if (config->run && config->flow && !classify)
+        memory->streams += stream_bytes(&stream) + flow_bytes(config, rank);
     if (memory->workspace == SIZE_MAX || memory->evaluator == SIZE_MAX) {
         memory->total = SIZE_MAX;
         return;

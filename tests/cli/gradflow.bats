@@ -75,6 +75,34 @@ CHECK
     run ! grep -q ": 500 lanes" short.txt
 }
 
+@test "train --gradflow-every adds lines to metrics.jsonl and changes nothing else, on any ranks and after a resume" {
+    options="--corpus book.h5 --hidden 8 --layers 2 --batch 6 --bptt 15 --dropout 0.2 --eval-every 5 --threads 1"
+    "$UNROLL" train $options --max-steps 12 --run plain >/dev/null
+    "$UNROLL" train $options --max-steps 12 --run flow --gradflow-every 4 >/dev/null
+    on 3 "$UNROLL" train $options --max-steps 12 --run three --gradflow-every 4 >/dev/null
+    "$UNROLL" train $options --max-steps 8 --run parts --gradflow-every 4 >/dev/null
+    on 2 "$UNROLL" train $options --max-steps 12 --run parts --gradflow-every 4 >/dev/null
+    digest=$(field parameters_digest plain/metrics.jsonl)
+    [ -n "$digest" ]
+    [ "$(field parameters_digest flow/metrics.jsonl)" = "$digest" ]
+    [ "$(lines_of gradflow flow/metrics.jsonl | field step | paste -sd' ')" = "0 4 8 12" ]
+    cmp plain/metrics.jsonl <(grep -v gradflow flow/metrics.jsonl)
+    cmp flow/metrics.jsonl three/metrics.jsonl
+    cmp flow/metrics.jsonl parts/metrics.jsonl
+    # the command finds the same in the checkpoint of the last step
+    "$UNROLL" gradflow --model flow/latest --corpus book.h5 --lags 14 --windows 4 --batch 6 --threads 1 --csv end.csv
+    lines_of gradflow flow/metrics.jsonl | tail -n 1 >end.json
+    /usr/bin/python3 -c '
+import csv, json
+line = json.load(open("end.json"))
+for row in csv.DictReader(open("end.csv")):
+    assert line[row["quantity"] + "_l" + row["layer"]][int(row["lag"])] == float(row["norm"]), row'
+    run --separate-stderr "$UNROLL" train $options --bptt 900 --run long --gradflow-every 4
+    echo "$status $stderr"
+    [ "$status" -eq 78 ]
+    [[ "$stderr" == *"cannot use '--gradflow-every': the validation text has "* ]]
+}
+
 @test "what cannot be followed is refused" {
     refused 78 "'--hidden' together with '--model'" --corpus book.h5 --model lstm/best.h5 --hidden 8
     refused 78 "both are of cell 'lstm'" --corpus book.h5 --model lstm/best.h5 lstm/latest

@@ -67,6 +67,7 @@ struct options {
     int64_t patience;          /* early stopping: validations without improvement; 0: never */
     uint64_t seed;
     int64_t eval_every;       /* steps; 0: at each epoch's end */
+    int64_t gradflow_every;   /* steps; 0: never */
     int64_t checkpoint_every; /* steps; 0: at each epoch's end */
     int64_t keep;             /* checkpoints kept */
     int64_t log_every;        /* steps */

@@ -7,6 +7,7 @@
 #define UNROLL_TRAIN_LAG_NORMS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
@@ -24,7 +25,7 @@ struct lag_norms_config {
 };
 
 /* Whether a split of `tokens` tokens fills a window of every lane. */
-bool lag_norms_fits(int64_t tokens, int batch, int bptt);
+bool lag_norms_fit(int64_t tokens, int batch, int bptt);
 
 /* Collective. `model` is this rank's, made with shape.train for its lane groups and packed; NULL on a rank without groups.
  * Its carried state is the same afterwards as before. norms [states][bptt], states in the order of model_state_get, is
@@ -32,5 +33,8 @@ bool lag_norms_fits(int64_t tokens, int batch, int bptt);
  * fit; STATUS_OS; what reading the corpus gives. The error is the same on all ranks. */
 enum status lag_norms_measure(const struct comm *comm, struct corpus *corpus, const struct lag_norms_config *config,
                               struct model *model, double *norms, int64_t *samples, struct error *e);
+
+/* Bytes that it takes on a rank of so many lanes and lane groups, the stream apart. */
+size_t lag_norms_bytes(const struct lag_norms_config *config, int lanes, int groups);
 
 #endif

@@ -60,6 +60,7 @@ struct trainer_config {
     int64_t patience;                     /* 0: no early stopping */
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */
     int64_t keep, log_every;
+    int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
     int64_t check_replicas; /* steps; 0: only at checkpoints */
     double max_time;        /* seconds; 0: no limit */
     double stall_timeout;   /* seconds; 0: no watchdog */

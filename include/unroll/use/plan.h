@@ -34,6 +34,7 @@ struct plan_config {
     enum optimizer_kind optimizer;
     enum reduction reduction;
     bool run;   /* reads a corpus and validates; else steps alone, as in bench */
+    bool flow;  /* --gradflow-every is on */
     bool image; /* rank 0 builds checkpoints in memory */
 };
 
