@@ -17,6 +17,12 @@
 
 #define TAG 1
 
+/* Parts of a message that are under way at once: bounds what waits for a late receiver. */
+#ifndef COMM_PARTS
+#define COMM_PARTS 64
+#endif
+#define WINDOW (COMM_PARTS * COMM_EAGER)
+
 /* What comm->handle points to. The communicator comes first, so that it is also an MPI_Comm *. */
 struct handle {
     MPI_Comm mpi;
@@ -207,18 +213,36 @@ void comm_unite_bits(const struct comm *comm, uint64_t *words, size_t count)
                       MPI_BOR, mpi_of(comm));
 }
 
-/* Sends to `destination` and receives from `source` (either may be MPI_PROC_NULL), piece by piece. Ranks that walk the
- * same sequence of calls cannot block each other: piece i of a call waits for nothing later. */
+/* Posts all parts of a message at once; returns how many. */
+static int post(const struct comm *comm, int peer, char *receive, const char *send, size_t bytes, MPI_Request *request)
+{
+    int count = 0;
+    for (size_t done = 0; done < bytes; done += COMM_EAGER, count++) {
+        int part = (int)(bytes - done < COMM_EAGER ? bytes - done : COMM_EAGER);
+        if (receive)
+            MPI_Irecv(receive + done, part, MPI_BYTE, peer, TAG, mpi_of(comm), &request[count]);
+        else
+            MPI_Isend(send + done, part, MPI_BYTE, peer, TAG, mpi_of(comm), &request[count]);
+    }
+    return count;
+}
+
+/* Sends to `destination` and receives from `source` (no bytes: from or to nobody), window by window. Ranks that walk the
+ * same sequence of calls cannot block each other: window i of a call waits for nothing later.
+ *
+ * Messages go in parts that MPI sends without asking the receiver first. Larger ones wait for its consent, and over TCP
+ * that consent may queue behind the bytes that the receiver itself is sending: two ranks that meant to exchange at once then
+ * take turns. On a link of 1 Gbit/s 128 KiB each way took 2.7 ms so, and 1.3 ms in parts; in shared memory nothing is
+ * lost. */
 static void exchange(const struct comm *comm, int destination, const char *send, size_t send_bytes, int source,
                      char *receive, size_t receive_bytes)
 {
-    for (size_t done = 0; done < send_bytes || done < receive_bytes; done += COMM_PIECE) {
-        size_t left_out = done < send_bytes ? send_bytes - done : 0;
-        size_t left_in = done < receive_bytes ? receive_bytes - done : 0;
-        MPI_Sendrecv(left_out ? send + done : NULL, (int)(left_out < COMM_PIECE ? left_out : COMM_PIECE), MPI_BYTE,
-                     left_out ? destination : MPI_PROC_NULL, TAG, left_in ? receive + done : NULL,
-                     (int)(left_in < COMM_PIECE ? left_in : COMM_PIECE), MPI_BYTE, left_in ? source : MPI_PROC_NULL,
-                     TAG, mpi_of(comm), MPI_STATUS_IGNORE);
+    MPI_Request request[2 * COMM_PARTS];
+    for (size_t done = 0; done < send_bytes || done < receive_bytes; done += WINDOW) {
+        size_t out = done < send_bytes ? send_bytes - done : 0, in = done < receive_bytes ? receive_bytes - done : 0;
+        int count = post(comm, source, receive + done, NULL, in < WINDOW ? in : WINDOW, request);
+        count += post(comm, destination, NULL, send + done, out < WINDOW ? out : WINDOW, request + count);
+        MPI_Waitall(count, request, MPI_STATUSES_IGNORE);
     }
 }
 
@@ -275,14 +299,21 @@ void comm_allgatherv(const struct comm *comm, const void *mine, void *all, const
         return;
     }
     struct handle *handle = handle_of(comm);
-    if (places_fit(comm, bytes, offset)) {
+    size_t total = 0;
+    for (int rank = 0; rank < comm->size; rank++)
+        total += bytes[rank];
+    if (total <= COMM_EAGER * (size_t)comm->size && places_fit(comm, bytes, offset)) {
         MPI_Allgatherv(mine == place ? MPI_IN_PLACE : mine, handle->count[comm->rank], MPI_BYTE, all, handle->count,
                        handle->displacement, MPI_BYTE, handle->mpi);
         return;
     }
+    /* A ring: in each round everyone hands on what came in the round before. */
     copy(place, mine, bytes[comm->rank]);
-    for (int root = 0; root < comm->size; root++)
-        comm_broadcast(comm, (char *)all + offset[root], bytes[root], root);
+    int size = comm->size, right = (comm->rank + 1) % size, left = (comm->rank + size - 1) % size;
+    for (int round = 0; round < size - 1; round++) {
+        int out = (comm->rank + size - round) % size, in = (left + size - round) % size;
+        exchange(comm, right, (const char *)all + offset[out], bytes[out], left, (char *)all + offset[in], bytes[in]);
+    }
 }
 
 void comm_gatherv(const struct comm *comm, const void *mine, void *all, const size_t *bytes, const size_t *offset,

@@ -76,7 +76,7 @@ enum status network_link_parse(const char *text, const char *where, struct netwo
                          "bad value '%s' for %s: out of range; write a latency of 0s to 60s and a bandwidth of 1B to "
                          "1000TB a second",
                          text, where);
-    *link = (struct network_link){.latency = latency, .start_up = 3 * latency, .bandwidth = bandwidth};
+    *link = (struct network_link){.latency = latency, .start_up = latency, .bandwidth = bandwidth};
     return STATUS_OK;
 }
 
@@ -84,7 +84,7 @@ enum status network_link_parse(const char *text, const char *where, struct netwo
 
 double network_message_seconds(const struct network_link *link, size_t bytes, int sharing)
 {
-    return (bytes > NETWORK_EAGER ? link->start_up : link->latency) + (double)bytes * sharing / link->bandwidth;
+    return (bytes > COMM_EAGER ? link->start_up : link->latency) + (double)bytes * sharing / link->bandwidth;
 }
 
 /* Ranks of a node that send out of it in a round, at most. */

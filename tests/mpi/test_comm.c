@@ -1,7 +1,9 @@
 /* Every call of the communicator at any number of ranks. Expected bytes are a formula in who sent them and where they
- * go. The room itself is compiled in here with pieces of 1000 bytes, so that what stands for messages beyond 2 GiB is
- * walked as well as the plain way. */
+ * go. The room itself is compiled in here with pieces of 1000 bytes and parts of 150, four
+ * at once, so that what stands for long messages is walked as well as the plain way. */
 #define COMM_PIECE ((size_t)1000)
+#define COMM_EAGER ((size_t)150)
+#define COMM_PARTS 4
 #include "../../src/sys/comm.c"
 
 static int failures;

@@ -28,7 +28,7 @@ static void reads(const char *text, double latency, double bandwidth)
     if (network_link_parse(text, "'--network'", &link, &error) != STATUS_OK)
         fail_msg("refused: %s", error.text);
     near(link.latency, latency);
-    near(link.start_up, 3 * latency);
+    near(link.start_up, latency);
     near(link.bandwidth, bandwidth);
 }
 
@@ -76,8 +76,8 @@ static void a_message(void **state)
 {
     (void)state;
     near(network_message_seconds(&plain.between, 1000, 1), 2e-3);
-    near(network_message_seconds(&plain.between, NETWORK_EAGER, 1), 1e-3 + 65536e-6);
-    near(network_message_seconds(&plain.between, NETWORK_EAGER + 4, 1), 4e-3 + 65540e-6);
+    near(network_message_seconds(&plain.between, COMM_EAGER, 1), 1e-3 + 61440e-6);
+    near(network_message_seconds(&plain.between, COMM_EAGER + 4, 1), 4e-3 + 61444e-6);
     near(network_message_seconds(&plain.between, 1000, 3), 4e-3);
 }
 

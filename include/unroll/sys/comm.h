@@ -53,6 +53,12 @@ void comm_gatherv(const struct comm *comm, const void *mine, void *all, const si
 void comm_scatterv(const struct comm *comm, const void *all, const size_t *bytes, const size_t *offset, void *mine,
                    int root);
 
+/* Exchanges, and allgatherv of more than this for each rank, go in parts of so many bytes; see comm.c. Below Open MPI's limit
+ * for messages that it sends over TCP without asking first, 64 KiB with its header. (Tests set a small one.) */
+#ifndef COMM_EAGER
+#define COMM_EAGER ((size_t)60 << 10)
+#endif
+
 /* Point to point, for the reducer; both ranks call it with each other's rank. Byte counts may differ. */
 void comm_exchange(const struct comm *comm, int peer, const void *send, size_t send_bytes, void *receive,
                    size_t receive_bytes);

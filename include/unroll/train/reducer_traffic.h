@@ -16,7 +16,7 @@
 enum traffic_pattern {
     TRAFFIC_SWAP,  /* r and r ^ distance exchange messages */
     TRAFFIC_SHIFT, /* r sends to r + distance and receives from r - distance, around the ends */
-    TRAFFIC_RING   /* the same with distance 1, as MPI's allgatherv and allreduce go for large messages */
+    TRAFFIC_RING   /* the same with distance 1, as comm_allgatherv goes, and MPI's allreduce for large messages */
 };
 
 struct traffic_round {

@@ -2,8 +2,8 @@
  * "Optimization of Collective Communication Operations in MPICH", 2005). All times in seconds, bandwidths in bytes per
  * second.
  *
- * A message of n bytes takes latency + n / bandwidth. Above NETWORK_EAGER the sender asks first and waits for the
- * receiver's consent, so that three messages go before the transfer ends: `start_up` stands for `latency` there.
+ * A message of n bytes takes latency + n / bandwidth. One of several parts (COMM_EAGER in sys/comm.h) may take more to
+ * start, where it was measured so: `start_up` stands for `latency` there.
  *
  * Ranks of one node share its link to the others: where k of them send out of the node in a round, each has a k-th of the
  * bandwidth. A round takes as long as its slowest message. Additions and copies of the sum are counted by memory traffic,
@@ -16,11 +16,9 @@
 #include "unroll/base/status.h"
 #include "unroll/train/reducer_traffic.h"
 
-#define NETWORK_EAGER ((size_t)64 << 10) /* bytes; Open MPI's limit for TCP */
-
 struct network_link {
     double latency;   /* of a small message, one way */
-    double start_up;  /* of a large one */
+    double start_up;  /* of a message of several parts */
     double bandwidth; /* each way, while both ways are busy */
 };
 
@@ -32,7 +30,7 @@ struct network {
 
 /* Reads 'LATENCY,BANDWIDTH': a number with s, ms, us or ns; then one with a factor (none, k, M, G, T: powers of 1000; Ki,
  * Mi, Gi, Ti: of 1024) and 'bit' or 'B', of each second, with or without '/s': 30us,1Gbit or 1.5us,12GB/s. start_up
- * becomes three latencies. STATUS_CONFIG, or STATUS_USAGE where the text has another form; `where` names the option. */
+ * becomes the latency. STATUS_CONFIG, or STATUS_USAGE where the text has another form; `where` names the option. */
 enum status network_link_parse(const char *text, const char *where, struct network_link *link, struct error *e);
 
 /* One message, while `sharing` ranks of its node send (1: it has the link to itself). */
