@@ -167,6 +167,7 @@ static void put_rows(struct json *json, const char *key, const struct predict_ro
         json_put_double(json, "update_seconds", row->update);
         json_put_double(json, "losses_seconds", row->losses);
         json_put_double(json, "sum_seconds", row->sum);
+        json_put_uint(json, "sum_floats", row->sum_floats);
         json_put_double(json, "ring_seconds", row->ring);
         json_put_double(json, "doubling_seconds", row->doubling);
         json_put_double(json, "bound_seconds", row->bound);

@@ -54,6 +54,7 @@ static void predict(const struct predict_config *config, size_t floats, int grou
     /* a rank's request and the losses of its lane groups */
     row->losses =
         network_gather_seconds(network, row->ranks, sizeof(double) * (size_t)(1 + ceil_share(groups, row->ranks)));
+    row->sum_floats = floats;
     row->sum = network_sum_seconds(network, &traffic);
     row->ring = network_ring_seconds(network, &traffic);
     row->doubling = network_doubling_seconds(network, &traffic);

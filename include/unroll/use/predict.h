@@ -57,7 +57,8 @@ struct predict_row {
     double computing; /* seconds: phases that follow the lanes */
     double update;    /* those that do not */
     double losses, sum;
-    double step; /* of all this */
+    size_t sum_floats; /* of the gradient, as far as they are summed */
+    double step;       /* of all this */
     double tokens_per_second, efficiency;
     double ring, doubling, bound; /* the same sum by other algorithms, and the least it can take */
 };
