@@ -95,6 +95,18 @@ unstage() {
     [ -z "$SCRATCH" ] || srun --mpi=none --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 rm -f "$corpus"
 }
 
+# A job that was killed leaves its lock in the run directory. Slurm knows whether it has ended.
+look_at_lock() {
+    local holder
+    holder=$(sed -n 's/^job \([0-9][0-9]*\)$/\1/p' "$RUN/lock" 2>/dev/null)
+    if [ -n "$holder" ] && [ "$holder" != "$SLURM_JOB_ID" ]; then
+        case $(detail job "$holder" JobState) in
+        RUNNING | COMPLETING | SUSPENDED | STOPPED | CONFIGURING | RESIZING) ;;
+        *) export UNROLL_ENDED_JOB=$holder ;;
+        esac
+    fi
+}
+
 # A line that says what starts where.
 announce() {
     say "start $start on $nodes nodes ($SLURM_JOB_NODELIST), $ranks ranks x $THREADS threads, ${max_time[1]:-no limit of} s"

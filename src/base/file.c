@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,6 +108,17 @@ static enum status sync_folder_of(const char *path, struct error *e)
     return status;
 }
 
+enum status file_temporary(char temporary[FILE_PATH_MAX], const char *path, const struct file_guard *guard,
+                           struct error *e)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int length = guard && guard->folder ? snprintf(temporary, FILE_PATH_MAX, "%s/%s.tmp", guard->folder, name)
+                                        : snprintf(temporary, FILE_PATH_MAX, "%s.tmp", path);
+    if (length < 0 || length >= FILE_PATH_MAX)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+    return STATUS_OK;
+}
+
 enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e)
 {
     if (guard) {
@@ -118,8 +130,12 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
     do
         result = rename(temporary, path);
     while (result != 0 && errno == EINTR);
-    if (result != 0)
-        return failed(e, "rename to", path);
+    if (result != 0) {
+        bool gone = errno == ENOENT;
+        enum status status = failed(e, "rename to", path);
+        enum status lost = gone && guard ? guard->check(guard->context, e) : STATUS_OK; /* a better reason */
+        return lost ? lost : status;
+    }
     return sync_folder_of(path, e);
 }
 
@@ -142,10 +158,11 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
                          struct error *e)
 {
     char temporary[FILE_PATH_MAX];
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    if (length < 0 || length >= (int)sizeof temporary)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
-    enum status status = file_write_new(temporary, data, bytes, e);
+    enum status status = guard ? guard->check(guard->context, e) : STATUS_OK;
+    if (!status)
+        status = file_temporary(temporary, path, guard, e);
+    if (!status)
+        status = file_write_new(temporary, data, bytes, e);
     if (status)
         return status;
     status = file_commit(temporary, path, guard, e);

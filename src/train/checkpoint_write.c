@@ -233,14 +233,6 @@ static enum status write_contents(struct h5 *file, const struct comm *comm, cons
 
 /* ---- the two writers ---- */
 
-static enum status temporary_name(char name[FILE_PATH_MAX], const char *path, struct error *e)
-{
-    int length = snprintf(name, FILE_PATH_MAX, "%s.tmp", path);
-    if (length < 0 || length >= FILE_PATH_MAX)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
-    return STATUS_OK;
-}
-
 /* Reads the synced temporary file back and gives it its name. */
 static enum status verify_and_commit(const char *temporary, const struct checkpoint_target *target, struct error *e)
 {
@@ -264,7 +256,7 @@ static enum status write_single(const struct checkpoint *checkpoint, const struc
     struct h5 *file = NULL;
     void *image = NULL;
     size_t bytes = 0;
-    enum status status = temporary_name(temporary, target->path, e);
+    enum status status = file_temporary(temporary, target->path, target->guard, e);
     if (!status)
         status = h5_create_image(&file, e);
     if (status)
@@ -313,12 +305,15 @@ static enum status write_parallel(const struct comm *comm, const struct checkpoi
 {
     char temporary[FILE_PATH_MAX];
     struct h5 *file = NULL;
-    enum status status = temporary_name(temporary, target->path, e);
+    enum status status = STATUS_OK;
+    if (comm->rank == 0)
+        status = file_temporary(temporary, target->path, target->guard, e);
     if (!status && comm->rank == 0)
         status = check_space(target->path, bytes, e);
     status = comm_agree(comm, status, e);
     if (status)
         return status;
+    comm_broadcast(comm, temporary, sizeof temporary, 0); /* rank 0 alone has the guard */
     status = comm->size > 1 ? h5_create_parallel(temporary, comm, &file, e) : h5_create_serial(temporary, &file, e);
     if (!status)
         status = write_contents(file, comm, checkpoint, resumable, parts, e);
@@ -400,7 +395,10 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
     struct parts *parts = mem_alloc(1, sizeof *parts, "a checkpoint", e);
     struct facts *facts = mem_alloc(1, sizeof *facts, "a checkpoint", e);
     struct checkpoint *all = mem_alloc(1, sizeof *all, "a checkpoint", e);
-    enum status status = comm_agree(comm, parts && facts && all ? STATUS_OK : STATUS_OS, e);
+    enum status status = parts && facts && all ? STATUS_OK : STATUS_OS;
+    if (!status && comm->rank == 0 && target->guard)
+        status = target->guard->check(target->guard->context, e);
+    status = comm_agree(comm, status, e);
     if (!status) {
         share_facts(comm, facts, checkpoint, all);
         parts_list(parts, &all->model, &all->table, all->batch, facts->resumable,

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "unroll/base/file.h"
@@ -19,24 +18,78 @@ struct metrics {
     bool lost; /* no memory to keep a line */
 };
 
-enum status metrics_open(const char *path, struct metrics **out, struct error *e)
+/* Copies up to `keep` bytes, to the end of the last whole line: what a kill cut short is no line. */
+static enum status copy_lines(struct metrics *metrics, int from, int64_t keep, struct error *e)
+{
+    char piece[1 << 14];
+    int64_t copied = 0, whole = 0;
+    enum status status = STATUS_OK;
+    while (!status && copied < keep) {
+        size_t room = keep - copied < (int64_t)sizeof piece ? (size_t)(keep - copied) : sizeof piece;
+        ssize_t got = pread(from, piece, room, (off_t)copied);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set(e, STATUS_IO, "cannot read '%s': %s; check the file system", metrics->path,
+                             strerror(errno));
+        if (got == 0)
+            break;
+        status = file_write_at(metrics->fd, metrics->path, piece, (size_t)got, copied, e);
+        const char *end = memrchr(piece, '\n', (size_t)got);
+        if (end)
+            whole = copied + (end - piece) + 1;
+        copied += got;
+    }
+    if (!status && whole < copied && ftruncate(metrics->fd, (off_t)whole) != 0)
+        return error_set(e, STATUS_IO, "cannot shorten '%s': %s; check the file system", metrics->path,
+                         strerror(errno));
+    metrics->written = whole;
+    return status;
+}
+
+/* The file under its temporary name, with what is kept of the old one, and then under its own. */
+static enum status take_over(struct metrics *metrics, const char *temporary, int64_t keep,
+                             const struct file_guard *guard, struct error *e)
+{
+    metrics->fd = file_open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int old = file_open(metrics->path, O_RDWR, 0);
+    enum status status = STATUS_OK;
+    if (metrics->fd < 0 || (old < 0 && access(metrics->path, F_OK) == 0))
+        status = error_set(e, errno == EIO || errno == ENOSPC ? STATUS_IO : STATUS_CANTCREATE,
+                           "cannot open '%s' for writing: %s; check its permissions", metrics->path, strerror(errno));
+    if (!status && old >= 0)
+        status = copy_lines(metrics, old, keep, e);
+    if (old >= 0)
+        (void)close(old);
+    if (!status)
+        status = file_sync(metrics->fd, temporary, e);
+    if (!status)
+        status = file_commit(temporary, metrics->path, guard, e);
+    if (status)
+        (void)unlink(temporary);
+    return status;
+}
+
+enum status metrics_open(const char *path, int64_t keep, const struct file_guard *guard, struct metrics **out,
+                         struct error *e)
 {
     *out = NULL;
+    char temporary[FILE_PATH_MAX];
+    enum status status = guard ? guard->check(guard->context, e) : STATUS_OK;
+    if (!status)
+        status = file_temporary(temporary, path, guard, e);
+    if (status)
+        return status;
     struct metrics *metrics = mem_alloc(1, sizeof *metrics, "a record of metrics", e);
     if (!metrics)
         return STATUS_OS;
     CHECK(strlen(path) < sizeof metrics->path);
     memcpy(metrics->path, path, strlen(path) + 1);
-    metrics->fd = file_open(path, O_WRONLY | O_CREAT, 0666);
-    struct stat entry = {.st_size = 0};
-    if (metrics->fd < 0 || fstat(metrics->fd, &entry) != 0) {
-        enum status status =
-            error_set(e, errno == EIO || errno == ENOSPC ? STATUS_IO : STATUS_CANTCREATE,
-                      "cannot open '%s' for writing: %s; check its permissions", path, strerror(errno));
+    status = take_over(metrics, temporary, keep, guard, e);
+    if (status) {
         metrics_close(metrics);
         return status;
     }
-    metrics->written = entry.st_size;
     *out = metrics;
     return STATUS_OK;
 }
@@ -62,19 +115,6 @@ void metrics_close(struct metrics *metrics)
     }
     mem_free(metrics->waiting);
     mem_free(metrics);
-}
-
-enum status metrics_cut(struct metrics *metrics, int64_t bytes, struct error *e)
-{
-    metrics->length = 0;
-    if (metrics->written < bytes)
-        return error_set(e, STATUS_DATA, "'%s' has %lld bytes where the checkpoint knows %lld: lines are missing",
-                         metrics->path, (long long)metrics->written, (long long)bytes);
-    if (ftruncate(metrics->fd, (off_t)bytes) != 0)
-        return error_set(e, STATUS_IO, "cannot shorten '%s': %s; check the file system", metrics->path,
-                         strerror(errno));
-    metrics->written = bytes;
-    return STATUS_OK;
 }
 
 void metrics_line(struct metrics *metrics, const char *text)

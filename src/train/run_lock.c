@@ -1,5 +1,6 @@
 #include "unroll/train/run_lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -134,6 +135,9 @@ static const char *left_behind(const char *held, const char *self, double age)
     if (strcmp(job, "-") != 0 && same_field(held, self, "job") &&
         strtol(restart_self, NULL, 10) > strtol(restart_held, NULL, 10))
         return "it was an earlier start of this Slurm job";
+    const char *over = getenv("UNROLL_ENDED_JOB"); /* by jobs/, which can ask Slurm */
+    if (over && strcmp(job, "-") != 0 && strcmp(job, over) == 0)
+        return "Slurm says that its job has ended";
     return age > RUN_LOCK_ABANDONED ? "it was not renewed for more than 10 minutes" : NULL;
 }
 
@@ -151,31 +155,103 @@ static void describe_holder(const char *held, char text[400])
         snprintf(text, 400, "process %.30s on host '%.200s'", pid, host);
 }
 
+/* ---- the holders' folders ---- */
+
+#define FOLDER "writing-"
+#define FOLDER_END ".tmp"
+
+static bool name_folder(const struct run_lock *lock, const char *holder, char folder[FILE_PATH_MAX])
+{
+    char token[64];
+    const char *slash = strrchr(lock->path, '/');
+    field(holder, "token", token, sizeof token);
+    if (!*token || strspn(token, "0123456789abcdef") != strlen(token))
+        return false;
+    return snprintf(folder, FILE_PATH_MAX, "%.*s" FOLDER "%s" FOLDER_END, slash ? (int)(slash - lock->path) + 1 : 0,
+                    lock->path, token) < FILE_PATH_MAX;
+}
+
+static void remove_folder(const char *folder)
+{
+    DIR *list = opendir(folder);
+    for (struct dirent *entry; list && (entry = readdir(list)) != NULL;)
+        (void)unlinkat(dirfd(list), entry->d_name, 0); /* not "." and ".." */
+    if (list)
+        (void)closedir(list);
+    (void)rmdir(folder);
+}
+
+/* Takes a holder's folder away: the renaming is the moment from which it changes nothing more. It is emptied before
+ * anything else is done, for hosts that remember folders by more than their names (NFS). */
+static enum status fence(const struct run_lock *lock, const char *folder, struct error *e)
+{
+    char aside[FILE_PATH_MAX];
+    const char *token = strrchr(lock->folder, '/');
+    if (snprintf(aside, sizeof aside, "%s.%s", folder, token ? token + 1 : lock->folder) >= (int)sizeof aside)
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", folder);
+    if (rename(folder, aside) == 0)
+        remove_folder(aside);
+    else if (errno != ENOENT)
+        return error_set(e, STATUS_CANTCREATE, "cannot rename '%.200s': %s; remove that folder of an earlier job",
+                         folder, strerror(errno));
+    return STATUS_OK;
+}
+
+/* All folders but ours: of holders that were killed, or whose lock somebody has removed. */
+static enum status fence_others(const struct run_lock *lock, struct error *e)
+{
+    char parent[FILE_PATH_MAX], folder[FILE_PATH_MAX];
+    snprintf(parent, sizeof parent, "%s", lock->path);
+    *(strrchr(parent, '/') ? strrchr(parent, '/') + 1 : parent) = '\0';
+    DIR *list = opendir(*parent ? parent : ".");
+    if (!list)
+        return error_set(e, STATUS_CANTCREATE, "cannot list '%.200s': %s; check its permissions", parent,
+                         strerror(errno));
+    enum status status = STATUS_OK;
+    for (struct dirent *entry; !status && (entry = readdir(list)) != NULL;)
+        if (strncmp(entry->d_name, FOLDER, strlen(FOLDER)) == 0 &&
+            snprintf(folder, sizeof folder, "%s%s", parent, entry->d_name) < (int)sizeof folder)
+            status = fence(lock, folder, e);
+    (void)closedir(list);
+    return status;
+}
+
+/* ---- taking it ---- */
+
+static enum status cannot_create(const char *path, struct error *e)
+{
+    return error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,
+                     "cannot create '%.200s': %s; choose a run directory that can be written to", path,
+                     strerror(errno));
+}
+
 /* O_EXCL decides between jobs that come at the same time. EEXIST is left in errno. */
-static bool create(const struct run_lock *lock, const char *text, enum status *status, struct error *e)
+static bool create(struct run_lock *lock, const char *text, enum status *status, struct error *e)
 {
     int fd = file_open(lock->path, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {
         if (errno != EEXIST)
-            *status = error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,
-                                "cannot create '%.200s': %s; choose a run directory that can be written to", lock->path,
-                                strerror(errno));
+            *status = cannot_create(lock->path, e);
         return false;
     }
     *status = file_write_at(fd, lock->path, text, strlen(text), 0, e);
     if (!*status)
         *status = file_sync(fd, lock->path, e);
-    (void)close(fd);
-    if (*status)
+    lock->fd = fd;
+    if (*status) {
+        (void)close(fd);
         (void)unlink(lock->path);
+    }
     return !*status;
 }
 
-/* Puts a lock that was left behind aside. Another job may have done so at the same time and have made its own lock by
- * now: what was moved is looked at again, and put back if it is not what was judged. */
+/* Puts a lock that was left behind aside, after its holder's folder. Another job may have done so at the same time and
+ * have made its own lock by now: what was moved is looked at again, and put back if it is not what was judged. */
 static void take_away(const struct run_lock *lock, const char *judged, const char *aside)
 {
-    char moved[RUN_LOCK_TEXT];
+    char moved[RUN_LOCK_TEXT], folder[FILE_PATH_MAX];
+    if (name_folder(lock, judged, folder))
+        (void)fence(lock, folder, NULL); /* so that it cannot take ours for its own and release it; settle tells */
     if (rename(lock->path, aside) != 0)
         return;
     if (!file_read_text(aside, moved, sizeof moved, NULL) && strcmp(moved, judged) != 0)
@@ -214,16 +290,34 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
     return AGAIN;
 }
 
+/* The lock is ours: nobody else may write from now on, and we may. */
+static enum status settle(struct run_lock *lock, const char *self, struct error *e)
+{
+    enum status status = fence_others(lock, e);
+    if (!status && mkdir(lock->folder, 0777) != 0)
+        status = cannot_create(lock->folder, e);
+    if (!status) {
+        memcpy(lock->text, self, RUN_LOCK_TEXT);
+        return STATUS_OK;
+    }
+    (void)close(lock->fd);
+    (void)unlink(lock->path);
+    return status;
+}
+
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e)
 {
     char self[RUN_LOCK_TEXT], aside[FILE_PATH_MAX];
     enum status status = STATUS_OK;
     notice[0] = '\0';
     lock->text[0] = '\0';
-    if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path ||
-        snprintf(aside, sizeof aside, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof aside)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
     describe_self(self);
+    char token[64];
+    field(self, "token", token, sizeof token);
+    if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path ||
+        snprintf(aside, sizeof aside, "%s.%s.tmp", path, token) >= (int)sizeof aside ||
+        !name_folder(lock, self, lock->folder))
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
     for (int attempt = 0, waits = 0; attempt < 10; attempt++) {
         enum attempt outcome = try_take(lock, self, aside, notice, &status, e);
         if (outcome == AGAIN)
@@ -234,9 +328,7 @@ enum status run_lock_take(struct run_lock *lock, const char *path, char *notice,
             attempt--;
             continue;
         }
-        if (!status)
-            memcpy(lock->text, self, sizeof self);
-        return status;
+        return status ? status : settle(lock, self, e);
     }
     return error_set(e, STATUS_CANTCREATE, "cannot take '%.300s': other jobs keep taking it; start one job at a time",
                      path);
@@ -263,12 +355,18 @@ enum status run_lock_check(const struct run_lock *lock, struct error *e)
 void run_lock_renew(const struct run_lock *lock)
 {
     if (lock->text[0])
-        (void)utimensat(AT_FDCWD, lock->path, NULL, 0); /* of no use if it is another's; run_lock_check finds out */
+        (void)futimens(lock->fd, NULL);
 }
 
 void run_lock_release(struct run_lock *lock)
 {
-    if (lock->text[0] && run_lock_check(lock, NULL) == STATUS_OK)
-        (void)unlink(lock->path);
+    char last[FILE_PATH_MAX];
+    if (!lock->text[0])
+        return;
+    /* By a renaming, as everything else: unlink might hit the lock of whoever has just taken ours over. */
+    if (run_lock_check(lock, NULL) == STATUS_OK && !file_join(last, lock->folder, "lock", NULL))
+        (void)rename(lock->path, last);
+    remove_folder(lock->folder);
+    (void)close(lock->fd);
     lock->text[0] = '\0';
 }

@@ -11,7 +11,7 @@
 
 #include "unroll/base/mem.h"
 
-#define LONGEST_NAME 64 /* of a file in it, its folder and ".tmp" included */
+#define LONGEST_NAME 96 /* of a file in it, its folder and ".tmp" included */
 
 static enum status check_lock(void *context, struct error *e)
 {
@@ -45,7 +45,7 @@ enum status rundir_look(const char *path, struct rundir **out, struct error *e)
         return STATUS_OS;
     snprintf(rundir->path, sizeof rundir->path, "%s", path);
     rundir_file(rundir, "checkpoints", rundir->checkpoints);
-    rundir->guard = (struct file_guard){check_lock, &rundir->lock};
+    rundir->guard = (struct file_guard){check_lock, &rundir->lock, rundir->lock.folder};
     *out = rundir;
     return STATUS_OK;
 }
@@ -156,17 +156,38 @@ enum status rundir_set_latest(struct rundir *rundir, int64_t step, struct error 
 {
     char link_path[FILE_PATH_MAX], temporary[FILE_PATH_MAX], name[32], target[64];
     rundir_file(rundir, "latest", link_path);
-    rundir_file(rundir, "latest.tmp", temporary);
     checkpoint_name(step, name);
     snprintf(target, sizeof target, "checkpoints/%s", name);
+    enum status status = run_lock_check(&rundir->lock, e);
+    if (!status)
+        status = file_temporary(temporary, link_path, &rundir->guard, e);
+    if (status)
+        return status;
     (void)unlink(temporary);
     if (symlink(target, temporary) != 0)
         return error_set(e, status_of_errno(errno), "cannot create '%s': %s; check the file system", temporary,
                          strerror(errno));
-    enum status status = file_commit(temporary, link_path, &rundir->guard, e);
+    status = file_commit(temporary, link_path, &rundir->guard, e);
     if (status)
         (void)unlink(temporary);
     return status;
+}
+
+/* Into the folder of the lock first: an unlink might come after somebody else has taken the run over. */
+static enum status remove_by_renaming(const struct rundir *rundir, const char *path, struct error *e)
+{
+    char last[FILE_PATH_MAX];
+    enum status status = file_temporary(last, path, &rundir->guard, e);
+    if (status)
+        return status;
+    if (rename(path, last) == 0)
+        (void)unlink(last);
+    else if (errno == ENOENT)
+        return run_lock_check(&rundir->lock, e); /* it was gone, or we may not touch it any more */
+    else
+        return error_set(e, status_of_errno(errno), "cannot remove '%s': %s; check its permissions", path,
+                         strerror(errno));
+    return STATUS_OK;
 }
 
 enum status rundir_prune(struct rundir *rundir, int64_t newest, int64_t keep, struct error *e)
@@ -184,9 +205,7 @@ enum status rundir_prune(struct rundir *rundir, int64_t newest, int64_t keep, st
         if (steps[i] > newest || ++kept <= keep)
             continue;
         rundir_checkpoint(rundir, steps[i], path);
-        if (unlink(path) != 0 && errno != ENOENT)
-            status = error_set(e, status_of_errno(errno), "cannot remove '%s': %s; check its permissions", path,
-                               strerror(errno));
+        status = remove_by_renaming(rundir, path, e);
     }
     mem_free(steps);
     return status;

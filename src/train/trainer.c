@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "trainer_private.h"
@@ -28,6 +29,7 @@ void trainer_beat(struct trainer *trainer, const char *phase)
     if (now - trainer->renewed >= RENEW_SECONDS) {
         trainer->renewed = now;
         run_lock_renew(&trainer->rundir->lock);
+        trainer->lost = run_lock_check(&trainer->rundir->lock, NULL) == STATUS_CANTCREATE;
     }
 }
 
@@ -109,6 +111,10 @@ static enum status stop(struct trainer *trainer, struct error *e)
     const struct progress *progress = &trainer->progress;
     char why[48], saved[96] = "with a checkpoint";
     enum status status = STATUS_OK;
+    if (trainer->request == REQUEST_LOST)
+        status = comm_agree(trainer->comm, trainer->rundir ? run_lock_check(&trainer->rundir->lock, e) : STATUS_OK, e);
+    if (status)
+        return status;
     if (progress->skipped_in_row > 0)
         snprintf(saved, sizeof saved, "while steps were skipped, its last checkpoint is of step %" PRId64,
                  trainer->saved_step > 0 ? trainer->saved_step : 0);
@@ -122,6 +128,8 @@ static enum status stop(struct trainer *trainer, struct error *e)
         return status;
     if (trainer->request == REQUEST_TIME)
         snprintf(why, sizeof why, "--max-time is over");
+    else if (trainer->request == REQUEST_LOST)
+        snprintf(why, sizeof why, "the run directory was another's for a while");
     else
         snprintf(why, sizeof why, "%s was received", signals_name(trainer->request - REQUEST_SIGNAL));
     return error_set(e, STATUS_STOPPED,
@@ -222,25 +230,24 @@ static enum status finish(struct trainer *trainer, const char *why, struct error
     return status;
 }
 
+static int64_t metrics_length(const struct rundir *rundir)
+{
+    char path[FILE_PATH_MAX];
+    struct stat entry;
+    rundir_file(rundir, "metrics.jsonl", path);
+    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
+}
+
 /* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
  * good. */
 static enum status finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
 {
     int64_t known = trainer->progress.metrics_bytes, there = known;
-    char path[FILE_PATH_MAX];
-    struct metrics *record = NULL;
-    enum status status = STATUS_OK;
-    if (trainer->rundir) {
-        rundir_file(trainer->rundir, "metrics.jsonl", path);
-        status = metrics_open(path, &record, e);
-        if (!status)
-            there = metrics_bytes(record);
-        metrics_close(record);
-    }
-    status = comm_agree(trainer->comm, status, e);
+    if (trainer->rundir)
+        there = metrics_length(trainer->rundir);
     *nothing = comm_max(trainer->comm, there > known);
-    if (status || !*nothing)
-        return status;
+    if (!*nothing)
+        return STATUS_OK;
     trainer_tell(trainer,
                  "'%s' is finished (%s) at step %" PRId64 ": nothing to do; raise --epochs or --max-steps to go on",
                  trainer->config->branch ? trainer->config->branch : trainer->config->run, why, trainer->progress.step);

@@ -16,6 +16,7 @@
 #define REQUEST_NONE 0
 #define REQUEST_TIME 1
 #define REQUEST_SIGNAL 100 /* + the signal's number */
+#define REQUEST_LOST 500   /* another job has taken the run directory over */
 #define REQUEST_ERROR 1000 /* a rank cannot go on: agree on its error */
 
 struct trainer {
@@ -65,6 +66,7 @@ struct trainer {
     /* this start of the program */
     struct watchdog *watchdog;
     double begun, renewed;         /* monotonic clock, seconds */
+    bool lost;                     /* rank 0: another job has taken the run directory over */
     double seconds_before;         /* progress.seconds at the start */
     double step_seconds;           /* spent in steps */
     int64_t step_tokens;           /* targets of those steps */

@@ -357,19 +357,18 @@ enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error
     rundir_file(rundir, "config.ini", path);
     enum status status =
         file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text), &rundir->guard, e);
+    int64_t known = fresh ? 0 : trainer->progress.metrics_bytes;
     rundir_file(rundir, "metrics.jsonl", path);
     if (!status)
-        status = metrics_open(path, &trainer->metrics, e);
+        status = metrics_open(path, known, &rundir->guard, &trainer->metrics, e);
+    if (!status && metrics_bytes(trainer->metrics) < known)
+        trainer_warn(trainer,
+                     "'%.300s' has %lld bytes where the checkpoint knows %lld: lines are missing; the run goes on, its "
+                     "record has a gap",
+                     path, (long long)metrics_bytes(trainer->metrics), (long long)known);
     rundir_file(rundir, "timing.jsonl", path);
     if (!status)
-        status = metrics_open(path, &trainer->timing, e);
-    struct error reason;
-    if (!status && metrics_cut(trainer->metrics, fresh ? 0 : trainer->progress.metrics_bytes, &reason)) {
-        if (reason.status == STATUS_DATA)
-            trainer_warn(trainer, "%s; the run goes on, its record has a gap", reason.text);
-        else
-            status = error_set(e, reason.status, "%s", reason.text);
-    }
+        status = metrics_open(path, INT64_MAX, &rundir->guard, &trainer->timing, e);
     return comm_agree(trainer->comm, status, e);
 }
 

@@ -20,7 +20,7 @@ int trainer_wish(const struct trainer *trainer)
     if (trainer->comm->rank == 0 && trainer->config->max_time > 0 &&
         trainer_clock() - trainer->begun >= trainer->config->max_time)
         return REQUEST_TIME;
-    return REQUEST_NONE;
+    return trainer->lost ? REQUEST_LOST : REQUEST_NONE;
 }
 
 /* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */

@@ -110,7 +110,7 @@ static enum status refuse(void *context, struct error *e)
 
 static void failures_are_shared(const struct comm *comm, const char *folder, struct checkpoint *c)
 {
-    static const struct file_guard guard = {refuse, NULL};
+    static const struct file_guard guard = {refuse, NULL, NULL};
     char path[200];
     for (int writer = WRITER_SINGLE; writer <= WRITER_PARALLEL; writer++) {
         struct error e = {STATUS_OK, ""};

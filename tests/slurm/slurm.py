@@ -57,7 +57,8 @@ def ranks_on(host):
     spaces = {}
     for pid, _ in harness.processes():
         try:
-            if b"/unroll\0train\0" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+            program, _, options = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")
+            if program.endswith(b"/unroll") and options.startswith(b"train\0"):
                 spaces.setdefault(os.readlink(f"/proc/{pid}/ns/net"), []).append(pid)
         except OSError:
             continue
@@ -136,6 +137,26 @@ class Case(harness.Case):
 
     def job(self, template, *options, **how):
         return Job(self.folder, template, self.corpus, *options, **how)
+
+    def endless(self, template, cell="gru", every=2000, sbatch=(), **how):
+        """A job that trains until it is told, through a file of options that each start reads, where to end."""
+        options = harness.small(cell=cell, max_steps=None, epochs=MANY, checkpoint_every=every, eval_every=every,
+                                log_every=500)
+        self.end_at(MANY)
+        job = self.job(template, "--config", self.folder / "run.ini", *options, sbatch=sbatch, **how)
+        job.options = options
+        return job
+
+    def end_at(self, steps):
+        new = self.folder / "run.new"
+        new.write_text(f"max-steps = {steps}\n")
+        new.rename(self.folder / "run.ini")
+
+    def end_soon(self, job):
+        """The next start ends a few steps beyond the newest checkpoint; those are the options for a local run."""
+        last = harness.newest_step(job.run) + 5
+        self.end_at(last)
+        return ["--max-steps", last, *job.options]
 
     def assertEnd(self, job, state="COMPLETED", status=0, seconds=90):
         self.assertEqual(job.wait_end(seconds), (state, status), job.log()[-6000:])

@@ -26,23 +26,11 @@ class Train(slurm.Case):
         self.trains("train-mpirun.sbatch", 4)
 
     def requeues(self, template, restarts, **settings):
-        """The run is far too long for one start: the job queues itself again until, told by the file of options, it has
-        come far enough. One line of the log for each event."""
-        file = self.folder / "run.ini"
-
-        def steps(number):
-            new = file.with_suffix(".new")
-            new.write_text(f"max-steps = {number}\n")
-            new.rename(file)
-
-        steps(slurm.MANY)
-        options = harness.small(cell="gru", max_steps=None, epochs=slurm.MANY, checkpoint_every=5000, eval_every=5000,
-                                log_every=1000)
-        job = self.job(template, "--config", file, *options, sbatch=["--nodes=2", "--time=1", "--signal=B:USR1@1"], MARGIN=53, **settings)
+        """A run that is too long for one start: the job queues itself again until, told so, it has come far enough."""
+        job = self.endless(template, every=5000, sbatch=["--nodes=2", "--time=1", "--signal=B:USR1@1"], MARGIN=53,
+                           **settings)
         job.wait_events("stopped with a checkpoint", restarts)
-        last = harness.newest_step(job.run) + 5
-        steps(last)
-        return job, ["--max-steps", last, *options]
+        return job, self.end_soon(job)
 
     def stops_in_time(self, template, restarts):
         job, options = self.requeues(template, restarts)

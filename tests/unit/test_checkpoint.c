@@ -399,7 +399,7 @@ static void test_guard_keeps_the_old_file(void **state)
     struct error e;
     struct checkpoint c, back;
     int asked = 0;
-    struct file_guard guard = {refuse, &asked};
+    struct file_guard guard = {refuse, &asked, NULL};
     for (int writer = WRITER_SINGLE; writer <= WRITER_PARALLEL; writer++) {
         make(&c, false, OPT_SGD);
         assert_written("kept.h5", &c, WRITER_SINGLE);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -177,6 +178,15 @@ static void test_lock_of_an_earlier_start_of_the_job(void **state)
     setenv("SLURM_JOB_ID", "4711", 1);
     assert_int_equal(open_and_close("job", notice, &e), STATUS_OK);
     assert_non_null(strstr(notice, "this Slurm job"));
+    leave_lock("job");
+    replace_in_lock("job", "host ", "host far-away");
+    setenv("SLURM_JOB_ID", "4713", 1);
+    setenv("UNROLL_ENDED_JOB", "471", 1);
+    assert_int_equal(open_and_close("job", notice, &e), STATUS_CANTCREATE);
+    setenv("UNROLL_ENDED_JOB", "4711", 1);
+    assert_int_equal(open_and_close("job", notice, &e), STATUS_OK);
+    assert_non_null(strstr(notice, "has ended"));
+    unsetenv("UNROLL_ENDED_JOB");
     unsetenv("SLURM_JOB_ID");
     unsetenv("SLURM_RESTART_COUNT");
 }
@@ -201,6 +211,101 @@ static void test_who_lost_the_lock_writes_nothing(void **state)
     read_text("lost/lock", text); /* the thief's lock stays */
     assert_non_null(strstr(text, "token 123"));
     assert_int_equal(unlink(path_of("lost/lock")), 0);
+}
+
+static void assert_text(const char *name, const char *expected)
+{
+    char text[2000];
+    read_text(name, text);
+    assert_string_equal(text, expected);
+}
+
+/* The question whether the lock is still ours may be answered just before another job takes it. Here the earlier holder
+ * always finds its own token: what it does then must fail all the same, and hurt nobody. */
+static void test_earlier_holder_is_fenced_off_whatever_it_believes(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct rundir *earlier, *later;
+    struct metrics *its_metrics, *our_metrics;
+    char notice[ERROR_TEXT], our_lock[2000];
+    assert_int_equal(rundir_open(path_of("fence"), &earlier, notice, &e), STATUS_OK);
+    assert_int_equal(metrics_open(path_of("fence/m"), 0, &earlier->guard, &its_metrics, &e), STATUS_OK);
+    metrics_line(its_metrics, "{1}");
+    for (int step = 1; step <= 3; step++) {
+        char path[FILE_PATH_MAX];
+        rundir_checkpoint(earlier, step, path);
+        assert_int_equal(file_replace(path, "", 0, &earlier->guard, &e), STATUS_OK);
+    }
+    assert_int_equal(rundir_set_latest(earlier, 3, &e), STATUS_OK);
+
+    replace_in_lock("fence", "host ", "host far-away");
+    struct timespec old[2] = {{time(NULL) - RUN_LOCK_ABANDONED - 5, 0}, {time(NULL) - RUN_LOCK_ABANDONED - 5, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, path_of("fence/lock"), old, 0), 0);
+    assert_int_equal(rundir_open(path_of("fence"), &later, notice, &e), STATUS_OK);
+    assert_int_equal(metrics_open(path_of("fence/m"), 4, &later->guard, &our_metrics, &e), STATUS_OK);
+    metrics_line(our_metrics, "{2}");
+
+    read_text("fence/lock", our_lock);
+    write_text("fence/lock", earlier->lock.text);
+    assert_int_equal(run_lock_check(&earlier->lock, &e), STATUS_OK);
+    assert_int_not_equal(file_replace(path_of("fence/best.h5"), "x", 1, &earlier->guard, &e), STATUS_OK);
+    assert_false(exists("fence/best.h5"));
+    assert_int_not_equal(rundir_set_latest(earlier, 2, &e), STATUS_OK);
+    char target[100] = "";
+    assert_true(readlink(path_of("fence/latest"), target, sizeof target - 1) > 0);
+    assert_string_equal(target, "checkpoints/step-00000003.h5");
+    (void)rundir_prune(earlier, 3, 1, &e);
+    assert_true(exists("fence/checkpoints/step-00000001.h5"));
+    assert_true(exists("fence/checkpoints/step-00000002.h5"));
+    metrics_line(its_metrics, "{of the earlier one}");
+    metrics_close(its_metrics);
+    assert_text("fence/m", "{1}\n{2}\n");
+    assert_int_not_equal(metrics_open(path_of("fence/m"), 0, &earlier->guard, &its_metrics, &e), STATUS_OK);
+    assert_text("fence/m", "{1}\n{2}\n");
+    run_lock_renew(&earlier->lock);
+    rundir_close(earlier);
+    assert_true(exists("fence/lock"));
+
+    write_text("fence/lock", our_lock);
+    assert_int_equal(file_replace(path_of("fence/best.h5"), "y", 1, &later->guard, &e), STATUS_OK);
+    assert_int_equal(rundir_prune(later, 3, 1, &e), STATUS_OK);
+    assert_false(exists("fence/checkpoints/step-00000001.h5"));
+    metrics_close(our_metrics);
+    rundir_close(later);
+    assert_false(exists("fence/lock"));
+    struct rundir *next; /* nothing is left of either */
+    assert_int_equal(rundir_open(path_of("fence"), &next, notice, &e), STATUS_OK);
+    assert_string_equal(notice, "");
+    rundir_close(next);
+    char left[200];
+    snprintf(left, sizeof left, "[ -z \"$(ls -d '%s/fence/'*.tmp 2>/dev/null)\" ]", folder);
+    assert_int_equal(system(left), 0);
+}
+
+static enum status never_lost(void *context, struct error *e)
+{
+    (void)context;
+    (void)e;
+    return STATUS_OK;
+}
+
+/* Somebody has removed the lock, as the message advises, but the job was not gone. */
+static void test_removed_lock_fences_too(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct rundir *earlier, *later;
+    char notice[ERROR_TEXT];
+    assert_int_equal(rundir_open(path_of("hand"), &earlier, notice, &e), STATUS_OK);
+    assert_int_equal(unlink(path_of("hand/lock")), 0);
+    assert_int_equal(rundir_open(path_of("hand"), &later, notice, &e), STATUS_OK);
+    struct file_guard guard = {never_lost, NULL, earlier->lock.folder};
+    assert_int_not_equal(file_replace(path_of("hand/best.h5"), "x", 1, &guard, &e), STATUS_OK);
+    rundir_close(earlier);
+    assert_true(exists("hand/lock"));
+    rundir_close(later);
+    assert_false(exists("hand/lock"));
 }
 
 /* ---- its files ---- */
@@ -286,37 +391,71 @@ static void test_lines_are_appended_and_cut(void **state)
     struct error e = {STATUS_OK, ""};
     struct metrics *metrics;
     char text[2000];
-    assert_int_equal(metrics_open(path_of("m.jsonl"), &metrics, &e), STATUS_OK);
+    assert_int_equal(metrics_open(path_of("m.jsonl"), 0, NULL, &metrics, &e), STATUS_OK);
     metrics_line(metrics, "{1}");
     int64_t after_one = metrics_bytes(metrics);
     metrics_line(metrics, "{2}");
     assert_int_equal(after_one, 4);
     assert_int_equal(metrics_sync(metrics, &e), STATUS_OK);
     metrics_close(metrics);
-    assert_int_equal(metrics_open(path_of("m.jsonl"), &metrics, &e), STATUS_OK);
-    assert_int_equal(metrics_bytes(metrics), 8);
-    assert_int_equal(metrics_cut(metrics, 9, &e), STATUS_DATA);
-    assert_non_null(strstr(e.text, "m.jsonl"));
-    assert_int_equal(metrics_cut(metrics, after_one, &e), STATUS_OK);
+    assert_int_equal(metrics_open(path_of("m.jsonl"), 9, NULL, &metrics, &e), STATUS_OK);
+    assert_int_equal(metrics_bytes(metrics), 8); /* less than there should be */
+    metrics_close(metrics);
+    assert_int_equal(metrics_open(path_of("m.jsonl"), after_one, NULL, &metrics, &e), STATUS_OK);
+    assert_int_equal(metrics_bytes(metrics), 4);
     metrics_line(metrics, "{3}");
     metrics_close(metrics);
     read_text("m.jsonl", text);
     assert_string_equal(text, "{1}\n{3}\n");
+    assert_false(exists("m.jsonl.tmp"));
 }
 
-/* A full disk: nothing is lost as long as the process lives, and it is told when asked. */
+/* A kill may leave a part of a line, and a file longer than one piece of the copy. */
+static void test_only_whole_lines_are_kept(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct metrics *metrics;
+    enum { LINES = 5000, LINE = 8 };
+    char *text = mem_alloc(LINES * LINE + 4, 1, "lines", &e);
+    for (int i = 0; i < LINES; i++)
+        snprintf(text + i * LINE, LINE + 1, "{%05d}\n", i);
+    memcpy(text + LINES * LINE, "{50", 4);
+    write_text("long.jsonl", text);
+    assert_int_equal(metrics_open(path_of("long.jsonl"), INT64_MAX, NULL, &metrics, &e), STATUS_OK);
+    assert_int_equal(metrics_bytes(metrics), LINES * LINE);
+    metrics_close(metrics);
+    char *back = mem_alloc(LINES * LINE + 100, 1, "lines", &e);
+    assert_int_equal(file_read_text(path_of("long.jsonl"), back, LINES * LINE + 100, &e), STATUS_OK);
+    text[LINES * LINE] = '\0';
+    assert_string_equal(back, text);
+    mem_free(text);
+    mem_free(back);
+}
+
+/* A full disk, played by a limit of sizes: nothing is lost as long as the process lives, and it is told when asked. */
 static void test_full_disk_is_told(void **state)
 {
     (void)state;
     struct error e = {STATUS_OK, ""};
     struct metrics *metrics;
-    assert_int_equal(metrics_open("/dev/full", &metrics, &e), STATUS_OK);
+    struct rlimit before, none;
+    assert_int_equal(metrics_open(path_of("full.jsonl"), 0, NULL, &metrics, &e), STATUS_OK);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
     metrics_line(metrics, "{1}");
     metrics_line(metrics, "{2}");
     assert_int_equal(metrics_bytes(metrics), 8);
     assert_int_equal(metrics_sync(metrics, &e), STATUS_IO);
-    assert_non_null(strstr(e.text, "/dev/full"));
+    assert_non_null(strstr(e.text, "full.jsonl"));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
+    metrics_line(metrics, "{3}");
     metrics_close(metrics);
+    assert_text("full.jsonl", "{1}\n{2}\n{3}\n");
 }
 
 static void test_folders_and_texts(void **state)
@@ -404,10 +543,13 @@ int main(void)
         cmocka_unit_test(test_lock_of_another_host),
         cmocka_unit_test(test_lock_of_an_earlier_start_of_the_job),
         cmocka_unit_test(test_who_lost_the_lock_writes_nothing),
+        cmocka_unit_test(test_earlier_holder_is_fenced_off_whatever_it_believes),
+        cmocka_unit_test(test_removed_lock_fences_too),
         cmocka_unit_test(test_cannot_be_made),
         cmocka_unit_test(test_list_latest_and_prune),
         cmocka_unit_test(test_leftovers_go_at_the_start),
         cmocka_unit_test(test_lines_are_appended_and_cut),
+        cmocka_unit_test(test_only_whole_lines_are_kept),
         cmocka_unit_test(test_full_disk_is_told),
         cmocka_unit_test(test_folders_and_texts),
         cmocka_unit_test(test_advice_names_the_options),

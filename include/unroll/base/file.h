@@ -13,11 +13,13 @@
 
 #define FILE_PATH_MAX 4096
 
-/* A last question before a file gets its final name, e.g. whether the run's lock is still ours. A status other than OK
- * stops the renaming and becomes its result. */
+/* Who may give files their names, e.g. the holder of a run's lock. `check` is asked beforehand: a status other than OK
+ * stops the renaming and becomes its result. But an answer may be out of date when the renaming comes, so temporary
+ * files lie in `folder`: who is to write no more loses that folder, and every later renaming out of it fails. */
 struct file_guard {
     enum status (*check)(void *context, struct error *e);
     void *context;
+    const char *folder; /* on the same file system; NULL: temporary files lie beside the file itself */
 };
 
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
@@ -34,11 +36,16 @@ enum status file_sync(int fd, const char *path, struct error *e);
 /* Makes (or empties) the file, writes it whole and syncs it. On failure it is removed. */
 enum status file_write_new(const char *path, const void *data, size_t bytes, struct error *e);
 
-/* Renames `temporary`, which must be synced, to `path` in the same folder, and syncs the folder. `guard` may be
- * NULL. */
+/* Where `path` is written before it gets its name: "`path`.tmp", or in the folder of the guard, which may be NULL.
+ * STATUS_CONFIG if that is too long for the system. */
+enum status file_temporary(char temporary[FILE_PATH_MAX], const char *path, const struct file_guard *guard,
+                           struct error *e);
+
+/* Renames `temporary`, which must be synced, to `path` on the same file system, and syncs the folder of `path`. `guard`
+ * may be NULL. */
 enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e);
 
-/* Writes `path` whole, by way of "`path`.tmp", which does not stay behind on failure. `guard` may be NULL. */
+/* Writes `path` whole, by way of a temporary file, which does not stay behind on failure. `guard` may be NULL. */
 enum status file_replace(const char *path, const void *data, size_t bytes, const struct file_guard *guard,
                          struct error *e);
 

@@ -93,13 +93,13 @@ enum checkpoint_writer { WRITER_AUTO, WRITER_SINGLE, WRITER_PARALLEL };
 struct checkpoint_target {
     const char *path;
     enum checkpoint_writer writer;
-    const struct file_guard *guard; /* asked on rank 0 before the renaming; may be NULL */
+    const struct file_guard *guard; /* asked on rank 0 before the work and before the renaming; may be NULL */
     bool broken; /* out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can
                                        neither close such a file nor end cleanly (it crashes or hangs) */
 };
 
-/* Collective. Writes target->path (through `path`.tmp: written, synced, reopened, all digests verified, renamed, folder
- * synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other. WRITER_PARALLEL:
+/* Collective. Writes target->path (through a temporary file: written, synced, reopened, all digests verified, renamed,
+ * folder synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other. WRITER_PARALLEL:
  * all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a quarter of rank 0's
  * memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and vocabulary (all but the
  * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the

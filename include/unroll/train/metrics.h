@@ -1,8 +1,8 @@
 /* Files of one JSON object a line that only grow: metrics.jsonl, the source of truth for every plot, and timing.jsonl.
  *
  * metrics.jsonl holds what the mathematics gives and nothing else: the same run has the same bytes there, for any
- * number of ranks and however often it was killed and resumed, because a resumed run cuts the file to the length that
- * its checkpoint knows. Lines by "type":
+ * number of ranks and however often it was killed and resumed, because a resumed run keeps of the file what its
+ * checkpoint knows. Lines by "type":
  *   run    what is trained: the first line
  *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm (of
  *          this step, before clipping), lr, skipped (steps so far)
@@ -20,16 +20,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/status.h"
 
 struct metrics;
 
-/* Opens the file, making it if needed; lines go behind what it holds. STATUS_CANTCREATE, STATUS_IO, STATUS_OS. */
-enum status metrics_open(const char *path, struct metrics **out, struct error *e);
+/* Puts a copy of the whole lines in the first `keep` bytes of `path`, which need not exist, in its place, and appends
+ * to that: whoever still has the old file open, such as an earlier start of the run on a host that was cut off, writes
+ * to nothing. `guard` may be NULL. STATUS_CANTCREATE, STATUS_IO, STATUS_OS, or the guard's. */
+enum status metrics_open(const char *path, int64_t keep, const struct file_guard *guard, struct metrics **out,
+                         struct error *e);
 void metrics_close(struct metrics *metrics); /* tries once more to write; NULL is allowed */
-
-/* Cuts the file to `bytes`. A shorter file stays as it is: STATUS_DATA. */
-enum status metrics_cut(struct metrics *metrics, int64_t bytes, struct error *e);
 
 /* Appends text and a newline. Never fails visibly: metrics_sync tells. */
 void metrics_line(struct metrics *metrics, const char *text);

@@ -5,7 +5,8 @@
  *   checkpoints/step-00001200.h5
  *   latest                link to the newest checkpoint
  *   best.h5               the parameters with the lowest validation loss
- *   lock                  while a job runs here (train/run_lock.h) */
+ *   lock                  while a job runs here (train/run_lock.h)
+ *   writing-TOKEN.tmp/    of that job: every file is written there and gets its name when it is whole */
 #ifndef UNROLL_TRAIN_RUNDIR_H
 #define UNROLL_TRAIN_RUNDIR_H
 
