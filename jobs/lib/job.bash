@@ -1,7 +1,7 @@
 # What the job scripts share: where ranks and threads go, how long there is, signals, and what follows the end of a start.
-# Sourced by them; they set script (the file that sbatch was given), UNROLL, CORPUS, RUN, RANKS_PER_NODE, THREADS, BIND, MARGIN, CHAIN, RETRIES and SCRATCH.
+# Sourced by them; they set `script`, the file that sbatch was given, and the settings at their top.
 #
-# shellcheck disable=SC2154 # script
+# shellcheck disable=SC2153,SC2154 # script, CORPUS
 #
 # A *start* is one run of the script; Slurm counts the restarts of a job in SLURM_RESTART_COUNT. Every event of a start is
 # one line of the log that begins with `job:`.
@@ -107,9 +107,15 @@ look_at_lock() {
     fi
 }
 
+count() {
+    if [ "$1" -eq 1 ]; then echo "1 $2"; else echo "$1 $2s"; fi
+}
+
 # A line that says what starts where.
 announce() {
-    say "start $start on $nodes nodes ($SLURM_JOB_NODELIST), $ranks ranks x $THREADS threads, ${max_time[1]:-no limit of} s"
+    local time=${max_time[1]:+${max_time[1]} s}
+    say "start $start on $(count "$nodes" node) ($SLURM_JOB_NODELIST), $(count "$ranks" rank) x" \
+        "$(count "$THREADS" thread), ${time:-no time limit}"
     newest_before=$(readlink "$RUN/latest" || true)
 }
 
@@ -167,7 +173,7 @@ follow_up() {
 again() {
     local why=$1 next
     shift
-    still_ours || give_up "$status" "$why; Slurm has ended this start itself: nothing to do"
+    still_ours || give_up "$status" "$why; Slurm has ended this start: nothing to do"
     if [ "$CHAIN" = 1 ]; then
         next=$(follow_up "$@") || give_up "$status" "$why; the follow-up job was refused; submit it by hand"
         say "$why; job $next goes on"
@@ -179,32 +185,40 @@ again() {
     exit "$status"
 }
 
-# What the run itself says of its end, in $verdict; empty if it came to none.
-read_verdict() {
-    verdict=$(sed -n 's/.*"exit_status": *\([0-9]*\).*/\1/p' "$summary" 2>/dev/null | tail -n 1)
-    [ -z "$verdict" ] || mv -f "$summary" "unroll-$SLURM_JOB_ID.json"
+# The run came to no end of its own, and Slurm did not end it: a rank, a node or the network is lost. The job goes back to
+# the queue up to RETRIES times in a row without a new checkpoint.
+crashed() {
+    local counter=unroll-$SLURM_JOB_ID.crashes count=0
+    if [ "$(readlink "$RUN/latest")" = "$newest_before" ]; then
+        count=$(cat "$counter" 2>/dev/null || echo 0)
+    fi
+    echo $((++count)) >"$counter"
+    if [ $count -gt "$RETRIES" ]; then
+        rm -f "$counter"
+        give_up $((status ? status : 70)) "crashed, status $status, and no new checkpoint in $count starts; see above"
+    fi
+    again "crashed, status $status" "$@"
 }
 
-# conclude OPTIONS...: what follows from $status.
+# conclude OPTIONS...: what follows from the end of this start. What srun and mpirun say is not enough: both may end with 0
+# when Slurm or a network that was cut has ended the ranks. The run's own word is its summary; what went wrong before it
+# began, statuses of the program tell.
 conclude() {
-    unstage
+    local verdict
+    verdict=$(sed -n 's/.*"exit_status": *\([0-9]*\).*/\1/p' "$summary" 2>/dev/null | tail -n 1)
+    if [ -n "$verdict" ]; then
+        status=$verdict
+        mv -f "$summary" "unroll-$SLURM_JOB_ID.json"
+        unstage
+    elif ! still_ours; then
+        give_up "$status" "Slurm has ended this start"
+    elif [ "$status" -lt 64 ] || [ "$status" -gt 79 ]; then
+        crashed "$@"
+    fi
     case $status in
     0) say "finished" ;;
     75) again "stopped with a checkpoint" "$@" ;;
     *) say "failed with status $status" ;;
     esac
     exit "$status"
-}
-
-# crashed OPTIONS...: the launcher ended and the run did not say why: a node or a rank is lost, or the network. The job goes
-# back to the queue, but not for ever without a new checkpoint.
-crashed() {
-    local counter=unroll-$SLURM_JOB_ID.crashes count=0
-    unstage
-    if [ "$(readlink "$RUN/latest")" = "$newest_before" ]; then
-        count=$(cat "$counter" 2>/dev/null || echo 0)
-    fi
-    echo $((++count)) >"$counter"
-    [ $count -le "$RETRIES" ] || give_up 70 "crashed $count times without a new checkpoint; see the log above"
-    again "crashed: mpirun ended with status $status and the run did not" "$@"
 }

@@ -60,7 +60,7 @@ class Losses(slurm.Case):
         self.assertEnd(job)
         self.assertRegex(job.log(), r"(?m)^job: .*: start 0 on 4 nodes \(n\[1-4\]\)")
         self.assertRegex(job.log(), r"(?m)^job: .*: start 1 on 3 nodes \(")
-        self.assertEqual(job.events()[-1], ("1", "finished"))
+        self.assertEqual([event for event in job.events() if "finished" in event], [("1", "finished")])
         self.assertLikeLocal(job, options)
         slurm.command(slurm.CLUSTER, "boot", host)
         return job
@@ -72,7 +72,7 @@ class Losses(slurm.Case):
 
     def test_node_crashes_under_mpirun(self):
         job = self.crashes("train-mpirun.sbatch", "n3")
-        self.assertRegex(job.log(), "crashed: mpirun ended with status .*; requeued")
+        self.assertRegex(job.log(), "crashed, status .*; requeued")
 
     # ---- a node is cut off ----
 

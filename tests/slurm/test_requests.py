@@ -15,6 +15,7 @@ class Requests(slurm.Case):
         self.assertIn(f"stopped at step {harness.newest_step(job.run)} ", job.log())
         self.assertIn("SIGTERM was received", job.log())
         self.assertNotIn("requeued", job.log())
+        self.assertNotIn("finished", job.log())
         self.assertWhole(job.run, at_least=1)
         self.assertTidy(job.run)
         self.goes_on(job, "train.sbatch")
@@ -27,6 +28,7 @@ class Requests(slurm.Case):
         self.assertEqual(job.wait_end()[0], "CANCELLED")
         slurm.idle()
         self.assertNotIn("requeued", job.log())
+        self.assertNotIn("finished", job.log())
         self.assertWhole(job.run, at_least=1)
         self.goes_on(job, "train-mpirun.sbatch", "--exclude=" + job.detail("BatchHost"))
 
