@@ -1,0 +1,30 @@
+#!/usr/bin/env bats
+# What ranks open when a run starts: each its own program and the corpus, once; folders and the run directory are rank 0's.
+
+bats_require_minimum_version 1.5.0
+load training
+
+@test "ranks behind the first open nothing but the corpus, and list no folder" {
+    cd "$BATS_TEST_TMPDIR"
+    strace -o probe true 2>/dev/null || skip "no strace, or it may not trace here"
+    make_corpus book 300
+    for round in start resume; do
+        rm -f trace.*
+        on 4 strace -ff -o trace -e trace=openat,getdents64 "$UNROLL" train --corpus book.h5 --run run --hidden 8 \
+            --layers 1 --batch 8 --bptt 10 --epochs 1 --threads 1 >/dev/null 2>&1
+        ranks=0
+        for trace in $(grep -l 'book\.h5' trace.*); do
+            sed '1,/proc\/self\/exe/d' "$trace" >own.txt # behind what the loader and MPI open
+            # files of HDF5's and the system's own that depend on the host are not meant
+            grep -v ENOENT own.txt | grep -o 'openat([^,]*, "[^"]*' | sed 's/.*"//' | grep -v '^/' >opened.txt || true
+            echo "$trace: $(paste -sd' ' opened.txt)"
+            if grep -q run/ opened.txt; then
+                continue
+            fi
+            [ "$(cat opened.txt)" = book.h5 ]
+            run ! grep -q getdents own.txt
+            ranks=$((ranks + 1))
+        done
+        [ $ranks -eq 3 ]
+    done
+}
