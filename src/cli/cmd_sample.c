@@ -206,7 +206,7 @@ static enum status write_texts(const struct options *options, const struct check
     sample_output_init(&output, checkpoint->vocab, text, options->per_token, options->count > 1);
     enum status status = check_end(options, checkpoint->vocab, e);
     if (!status)
-        status = prime_read(text, checkpoint->vocab, &prime, e);
+        status = prime_read(text, "--prime", checkpoint->vocab, &prime, e);
     if (!status)
         status = prime_warn(&prime, checkpoint->vocab, e);
     if (!status)

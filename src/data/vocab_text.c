@@ -1,6 +1,5 @@
 #include "unroll/data/vocab_text.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -12,46 +11,25 @@
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
-#include "unroll/data/utf8.h"
+#include "unroll/data/escape.h"
 
 #define ESCAPED_MAX 4                                        /* bytes that one byte may become */
 #define TEXT_MAX ((size_t)ESCAPED_MAX * VOCAB_BYTES_MAX * 2) /* a text that is longer holds no vocabulary */
 
-static const char named[] = "\t\n\r\\", letters[] = "tnr\\";
-
 /* ---- writing ---- */
-
-/* Returns where the next byte goes. */
-static char *put_escaped(char *to, const char *text, size_t length)
-{
-    for (size_t i = 0; i < length;) {
-        int bad, step = utf8_sequence(text + i, length - i, &bad);
-        unsigned char byte = (unsigned char)text[i];
-        const char *name = byte ? strchr(named, byte) : NULL;
-        if (name) {
-            *to++ = '\\';
-            *to++ = letters[name - named];
-        } else if (step <= 0 || iscntrl(byte)) {
-            to += sprintf(to, "\\x%02x", byte);
-        } else {
-            memcpy(to, text + i, (size_t)step);
-            to += step;
-        }
-        i += step > 0 ? (size_t)step : 1;
-    }
-    return to;
-}
 
 enum status vocab_text_write(const struct vocab *vocab, char **text, size_t *length, struct error *e)
 {
-    size_t room = (size_t)vocab->offsets[vocab->size] * ESCAPED_MAX + (size_t)vocab->size * (NUMBER_TEXT + 2) + 1;
+    size_t room =
+        (size_t)vocab->offsets[vocab->size] * ESCAPED_MAX + (size_t)vocab->size * (NUMBER_TEXT + 2) + ESCAPE_MAX;
     char *to = *text = mem_alloc(room, 1, "a vocabulary as text", e);
     if (!to)
         return STATUS_OS;
     for (int i = 0; i < vocab->size; i++) {
         size_t bytes;
         const char *entry = vocab_text(vocab, (uint32_t)i, &bytes);
-        to = put_escaped(to, entry, bytes);
+        for (size_t at = 0; at < bytes; to += strlen(to))
+            at += escape_next(entry + at, bytes - at, to);
         to += sprintf(to, "\t%llu\n", (unsigned long long)vocab->counts[i]);
     }
     *to = '\0';
@@ -76,42 +54,12 @@ static enum status bad_line(const struct parse *parse, const char *reason)
                      parse->name, parse->line, reason);
 }
 
-static int digit_of(char letter)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *found = letter ? strchr(digits, tolower((unsigned char)letter)) : NULL;
-    return found ? (int)(found - digits) : -1;
-}
-
-/* Undoes put_escaped; the result's length, or -1. */
-static long unescape(const char *text, size_t length, char *to)
-{
-    char *begin = to;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] != '\\') {
-            *to++ = text[i];
-            continue;
-        }
-        const char *letter = i + 1 < length && text[i + 1] ? strchr(letters, text[i + 1]) : NULL;
-        if (letter) {
-            *to++ = named[letter - letters];
-            i++;
-        } else if (i + 3 < length && text[i + 1] == 'x' && digit_of(text[i + 2]) >= 0 && digit_of(text[i + 3]) >= 0) {
-            *to++ = (char)(digit_of(text[i + 2]) * 16 + digit_of(text[i + 3]));
-            i += 3;
-        } else {
-            return -1;
-        }
-    }
-    return to - begin;
-}
-
 static enum status add_entry(struct parse *parse, const char *line, size_t length)
 {
     const char *tab = memchr(line, '\t', length);
     size_t text = tab ? (size_t)(tab - line) : length;
     uint64_t offset = parse->offsets[parse->size];
-    long bytes = unescape(line, text, parse->bytes + offset);
+    long bytes = escape_undo(line, text, parse->bytes + offset);
     if (bytes < 0)
         return bad_line(parse, "a backslash that escapes nothing");
     if (tab) {

@@ -11,8 +11,10 @@
 #include "unroll/base/mem.h"
 #include "unroll/train/checkpoint.h"
 #include "unroll/use/line_reader.h"
+#include "unroll/use/prime.h"
 #include "unroll/use/sampler.h"
 #include "unroll/use/scorer.h"
+#include "unroll/use/spelling.h"
 
 struct unroll_model {
     struct checkpoint checkpoint;
@@ -298,48 +300,11 @@ static enum status append(struct text *text, const char *bytes, size_t length, s
     return STATUS_OK;
 }
 
-/* Words get a blank between them and "</s>" is a line's end; characters and bytes are as they are. */
 static enum status append_token(struct text *text, const struct vocab *vocab, uint32_t token, struct error *e)
 {
-    size_t length;
-    const char *bytes = vocab_text(vocab, token, &length);
-    if (vocab->level != LEVEL_WORD)
-        return append(text, bytes, length, e);
-    if ((int)token == vocab->eos) {
-        text->word_before = false;
-        return append(text, "\n", 1, e);
-    }
-    enum status status = text->word_before ? append(text, " ", 1, e) : STATUS_OK;
-    text->word_before = true;
-    return status ? status : append(text, bytes, length, e);
-}
-
-/* The prime's tokens into `tokens`, which has room for two for each byte and as many as the reader asks for more. Lines
- * have their ends between them, and behind the last if the prime has one there. */
-static enum status read_prime(const char *prime, const struct vocab *vocab, uint32_t *tokens, int64_t *count,
-                              struct error *e)
-{
-    struct line_reader *reader = NULL;
-    size_t length = strlen(prime);
-    uint32_t end = vocab->eos >= 0 ? (uint32_t)vocab->eos : VOCAB_UNK;
-    bool between = false;
-    *count = 0;
-    enum status status = line_reader_open_text(prime, length, "the prime", vocab, &reader, e);
-    while (!status) {
-        struct line_part part;
-        status = line_reader_next(reader, tokens + *count + between,
-                                  (int64_t)(2 * length + 2 * LINE_READER_CAPACITY_MIN) - *count - between, &part, e);
-        if (status)
-            break;
-        if (between && (!part.input_ended || prime[length - 1] == '\n'))
-            tokens[(*count)++] = end;
-        if (part.input_ended)
-            break;
-        *count += part.count;
-        between = part.line_ended;
-    }
-    line_reader_close(reader);
-    return status;
+    struct spelling spelling = spelling_of(vocab, token, &text->word_before);
+    enum status status = spelling.blank ? append(text, " ", 1, e) : STATUS_OK;
+    return status ? status : append(text, spelling.bytes, spelling.length, e);
 }
 
 static enum status check_sampling(const struct unroll_sampling *how, struct error *e)
@@ -369,13 +334,12 @@ static enum status draw(struct unroll_model *model, const struct unroll_sampling
         .threads = model->threads,
     };
     struct sampler *sampler = NULL;
-    int64_t count = 0;
-    uint32_t *prime = mem_alloc(2 * strlen(how->prime) + 2 * LINE_READER_CAPACITY_MIN, sizeof *prime, "the prime", e);
-    enum status status = prime ? read_prime(how->prime, checkpoint->vocab, prime, &count, e) : STATUS_OS;
+    struct prime prime;
+    enum status status = prime_read(how->prime, "the prime", checkpoint->vocab, &prime, e);
     if (!status)
         status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
     if (!status) {
-        sampler_start(sampler, 0, prime, count);
+        sampler_start(sampler, 0, prime.tokens, prime.count);
         status = append(text, "", 0, e);
     }
     for (int64_t n = 0; n < how->length && !status; n++) {
@@ -385,7 +349,7 @@ static enum status draw(struct unroll_model *model, const struct unroll_sampling
             status = append_token(text, checkpoint->vocab, token, e);
     }
     sampler_free(sampler);
-    mem_free(prime);
+    mem_free(prime.tokens);
     return status;
 }
 

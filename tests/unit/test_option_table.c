@@ -336,13 +336,15 @@ static void promised_options_exist(void **state)
     static const struct {
         const char *command, *options;
     } promised[] = {
-        {"prepare", "level train valid test split vocab-size min-count lowercase output"},
-        {"train", "corpus run resume cell layers embedding hidden tied dropout batch bptt optimizer lr schedule warmup "
-                  "clip weight-decay epochs max-steps seed init eval-every checkpoint-every keep max-time threads "
-                  "reduction log-every json-summary config"},
+        {"prepare", "level train valid test split vocab-size min-count lowercase labelled output"},
+        {"train",
+         "corpus run resume task cell layers embedding hidden tied dropout batch bptt optimizer lr schedule warmup "
+         "clip weight-decay epochs max-steps seed init eval-every checkpoint-every keep max-time threads "
+         "reduction log-every json-summary config"},
         {"eval", "model corpus split"},
         {"score", "model per-token format"},
         {"sample", "model length prime temperature top-k top-p count seed"},
+        {"classify", "model"},
         {"inspect", "json"},
         {"export", "model to output"},
         {"import", "from vocab-from output"},

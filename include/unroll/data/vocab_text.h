@@ -1,6 +1,5 @@
-/* A vocabulary as text, for files that hold nothing else: a line for each entry in order, the entry, a tab and its count
- * in the training text. In an entry \t, \n, \r and \\ stand for a tab, line end, carriage return and backslash, and \xHH
- * for another byte that does not print or is not part of UTF-8. */
+/* A vocabulary as text, for files that hold nothing else: a line for each entry in order, the entry (data/escape.h), a tab
+ * and its count in the training text. */
 #ifndef UNROLL_DATA_VOCAB_TEXT_H
 #define UNROLL_DATA_VOCAB_TEXT_H
 
