@@ -89,7 +89,7 @@ struct unroll_sampling {
     const char *prime;  /* text to go on from, UTF-8 */
     int64_t length;     /* tokens to draw, at least 1 */
     uint64_t seed;      /* the same seed gives the same text */
-    double temperature; /* above 0 bolder to wilder; 0: the likeliest token */
+    double temperature; /* below 1 is bolder, above 1 wilder; 0: the likeliest token */
     int64_t top_k;      /* draw from so many likeliest tokens; 0: all */
     double top_p;       /* and from those that together have this probability, above 0 and at most 1 */
 };
