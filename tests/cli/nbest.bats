@@ -68,6 +68,10 @@ refused() {
     "$UNROLL" score --model word-model.h5 --nbest moses --weight 0.1 --best lists.moses 2>notes >best
     awk -F' \\|\\|\\| ' '$1 != last; { last = $1 }' found | cmp - best
     [ "$(wc -l <best)" -eq 60 ]
+    # equals stay as they came
+    printf '1 ||| the book ||| a= %s ||| -1\n' 1 2 3 >equal.moses
+    "$UNROLL" score --model word-model.h5 --nbest moses --weight 0.1 equal.moses 2>notes | grep -o 'a= .' | paste -sd' ' >found
+    [ "$(cat found)" = "a= 1 a= 2 a= 3" ]
     # kaldi: by the log-probability alone
     "$UNROLL" score --model word-model.h5 --nbest kaldi --best lists.kaldi 2>notes >best
     paste lists.moses scores | awk -F'\t' '{ split($1, f, " \\|\\|\\| ")
