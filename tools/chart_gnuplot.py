@@ -46,25 +46,28 @@ def _axis(name, axis_range, axis_ticks, log):
 
 
 def _lines_script(chart, height):
+    """Faint lines lie below the others; the legend keeps the chart's order."""
     x_ticks, y_ticks = chart.ticks()
-    script, plots = [], []
-    firm = chart.entries()
+    script, plots, entries = [], [], chart.entries()
     for number, line in enumerate(sorted(chart.lines, key=lambda line: line.style != charts.THIN)):
         script += _data(number, line.points)
-        style = "linecolor rgb '%s' dashtype %s" % (("#90" if line.style == charts.THIN else "#") + _colour(line.group)[1:],
-                                                   DASHES[line.dash])
-        dots = line.style == charts.DOTTED or len(line.points) == 1
-        title = "title %s noenhanced" % quoted(line.name) if line in firm else "notitle"
-        plots.append("$data%d using 1:2 with %s linewidth %s %s %s" % (
-            number, "linespoints pointtype 7 pointsize 0.45" if dots else "lines",
-            "1.3" if line.style == charts.THIN else "2", style, title))
+        plots.append("$data%d using 1:2 with %s notitle" % (number, _style(line)))
+    plots += ["keyentry with %s title %s" % (_style(line), quoted(line.name)) for line in entries]
+    key = chart.key + " opaque" if len(entries) <= MOST_INSIDE else "below left width 1 maxcols 2"
     return script + _frame(chart, height) + [
         "set grid ytics linecolor '%s' linetype 1 linewidth 1" % GRID, "set border 1", "set ytics scale 0",
-        "set key %s reverse Left samplen 2 spacing 1.15 textcolor '%s' opaque" % (
-            chart.key if len(firm) <= MOST_INSIDE else "below left width 1 maxcols 2", TEXT),
-        "set xlabel %s textcolor '%s' noenhanced" % (quoted(chart.x), SOFT)] \
+        "set key %s noenhanced reverse Left samplen 2 spacing 1.15 textcolor '%s'" % (key, TEXT),
+        "set xlabel %s offset 0,0.3 textcolor '%s' noenhanced" % (quoted(chart.x), SOFT)] \
         + _axis("x", chart.x_range(), x_ticks, chart.x_log) + _axis("y", chart.y_range(), y_ticks, chart.y_log) \
         + ["plot " + ", \\\n     ".join(plots)]
+
+
+def _style(line):
+    colour = ("#90" if line.style == charts.THIN else "#") + _colour(line.group)[1:]
+    dots = line.style == charts.DOTTED or len(line.points) == 1
+    return "%s linewidth %s linecolor rgb '%s' dashtype %s" % (
+        "linespoints pointtype 7 pointsize 0.45" if dots else "lines", "1.3" if line.style == charts.THIN else "2", colour,
+        DASHES[line.dash])
 
 
 def _bars_script(bars, height):

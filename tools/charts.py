@@ -187,10 +187,16 @@ def loss(runs):
 
 
 def perplexity(runs):
-    return Chart("Perplexity", "logarithmic", "step", _over_runs(runs, lambda group, run: [
+    return Chart("Perplexity", "logarithmic", "step", _over_runs(runs, lambda group, run: [] if run.classifies() else [
         Line(run.name, _exp(thin(run_files.points(run.train, "step", "loss"))), group, THIN),
         Line(run.name, _exp(run_files.points(run.valid, "step", "loss")), group, DOTTED)]), y_log=True,
         note="The exponential of the loss: as many equally likely tokens. Faint: training. Dots: validation.")
+
+
+def accuracy(runs):
+    """Of classifiers."""
+    return Chart("Accuracy", "on validation texts", "step", _over_runs(runs, lambda group, run: [
+        Line(run.name, run_files.points(run.valid, "step", "accuracy"), group, DOTTED)]), key="bottom right")
 
 
 def learning_rate(runs):
@@ -222,7 +228,7 @@ def against_time(runs):
         timed = [(run.clock_at(step), value) for step, value in run_files.points(run.valid, "step", "loss")]
         return [(clock, math.exp(min(value, 700.0))) for clock, value in timed if clock is not None]
     return Chart("Validation perplexity over time", "logarithmic", "seconds in training steps", _over_runs(
-        runs, lambda group, run: [Line(run.name, points(run), group, DOTTED)]), y_log=True,
+        runs, lambda group, run: [] if run.classifies() else [Line(run.name, points(run), group, DOTTED)]), y_log=True,
         note="Steps done again after a crash count twice; validation and checkpoints do not count.")
 
 
@@ -242,6 +248,31 @@ def weights(name, states):
     return Chart("Weights of %s" % name if name else "Weights", "root mean square", "step of the checkpoint",
                  [Line(tensor, points, group, DOTTED) for group, (tensor, points) in enumerate(curves[:8])], zero=True,
                  key="bottom right")
+
+
+def gradflow_of_run(run, name):
+    """What `train --gradflow-every` logged of the hidden state of the last layer: a line for each of some steps."""
+    states = [key for key in (run.gradflow[-1] if run.gradflow else {}) if key.startswith("h_l")]
+    if not states:
+        return Chart("", "", "", [])
+    state = max(states, key=lambda key: (len(key), key))
+    shown = evenly(run.gradflow, 6)
+    lines = [Line("step %s" % line.get("step"), [(lag, norm) for lag, norm in enumerate(line.get(state) or [])
+                                                 if run_files.number(norm) is not None], group)
+             for group, line in enumerate(shown)]
+    return Chart("Gradient by time lag while it learns" + (", " + name if name else ""), "norm", "lag k in time steps", lines,
+                 y_log=True, key="bottom left", note="Validation text, %s." % state)
+
+
+def evenly(items, count):
+    """`count` of the items, the first and the last among them."""
+    if count <= 0:
+        return []
+    if len(items) <= count:
+        return items
+    if count == 1:
+        return items[-1:]
+    return [items[round(k * (len(items) - 1) / (count - 1))] for k in range(count)]
 
 
 def gradflow(paths):

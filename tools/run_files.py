@@ -163,6 +163,9 @@ class Run:
             elif line["type"] == "checkpoint" and seconds is not None:
                 self.saved.append(line)
 
+    def classifies(self):
+        return self.facts.get("task") == "classify"
+
     def clock_at(self, step):
         """Seconds of training until a step, between two lines in proportion; None before and after what was timed."""
         before = (0.0, 0.0)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Pages of tools/report in a real browser (Debian's chromium): no script fails, nothing is fetched, nothing sticks out at the
+"""Pages of tools/report and tools/scaling-report in a real browser (Debian's chromium): no script fails, nothing is fetched, nothing sticks out at the
 width of a phone, every picture has its lines inside its frame, the pointer reads values off, and all text can be read in
 light and dark. Ends with 69 where there is no chromium."""
 import html
@@ -143,6 +143,16 @@ class Page(unittest.TestCase):
 
     def test_dark(self):
         self.check(browse(self.page, dark=True))
+
+    def test_scaling(self):
+        make_points = pathlib.Path(__file__).resolve().parents[1] / "support" / "make_points.py"
+        subprocess.run([sys.executable, make_points, "points", "0.04", "0.07"], check=True)
+        subprocess.run([TOOLS / "scaling-report", "points", "--no-files"], check=True, stdout=subprocess.DEVNULL)
+        for width, found in browse(pathlib.Path("points/report/report.html").read_text(encoding="utf-8")).items():
+            for name in ("failures", "fetched", "outside", "faint"):
+                self.assertEqual(found[name], [], width)
+            self.assertLessEqual(found["width"], found["inner"], width)
+            self.assertEqual(found["pictures"], 8)
 
     def test_the_probe_sees_what_is_wrong(self):
         """A probe that passes everything would be worth nothing."""
