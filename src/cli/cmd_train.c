@@ -10,6 +10,7 @@
 #include "unroll/train/trainer.h"
 
 struct option_list {
+    const struct options *options;
     int count;
     struct trainer_option option[CHECKPOINT_OPTIONS_MAX];
 };
@@ -22,6 +23,7 @@ static void add_option(void *context, const char *name, const char *value, enum 
     snprintf(option->text.name, sizeof option->text.name, "%s", name);
     snprintf(option->text.value, sizeof option->text.value, "%s", value);
     option->mathematics = class == OPTION_MATHEMATICS;
+    option->initial = !options_given(list->options, name);
 }
 
 static void assemble(const struct options *options, const struct option_list *list, const char *ini_text,
@@ -99,6 +101,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     enum status status = list ? options_ini_text(options, &ini_text, e) : STATUS_OS;
     status = comm_agree(comm, status, e);
     if (!status) {
+        list->options = options;
         options_each_of_run(options, add_option, list);
         assemble(options, list, ini_text, &config);
         status = trainer_run(comm, &config, &log, e);

@@ -192,7 +192,8 @@ const struct option option_table[] = {
      .help = "instead of --valid and --test: cut the training text into A, B and C percent, in this order"},
     {"labelled", .type = OPTION_BOOL, .commands = PREPARE, FIELD(labelled),
      .class = OPTION_CONDUCT, .section = "Files",
-     .help = "the lines are label, tab and text, for --task classify; --split then deals out the texts of each label"},
+     .help = "the lines are label, tab and text, for --task classify; --split deals out the texts of each label, and "
+             "--level is word unless named"},
     {"class", .type = OPTION_FILES, .commands = PREPARE, FIELD(class_file), COUNT(classes),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "NAME=FILE...",
      .help = "training texts of one label, a line each; implies --labelled"},

@@ -54,7 +54,7 @@ static enum status compare_options(const struct trainer *trainer, const struct c
     for (int i = 0; i < trainer->config->options; i++) {
         const struct trainer_option *option = &trainer->config->option[i];
         const char *was = stored_value(checkpoint, option->text.name);
-        if (!option->mathematics || (was && strcmp(was, option->text.value) == 0))
+        if (!option->mathematics || (was ? strcmp(was, option->text.value) == 0 : option->initial))
             continue;
         changed++;
         if (length < sizeof changes)
@@ -81,6 +81,15 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
                          "cannot resume '%.150s' with corpus '%.150s': its vocabulary (%d entries, digest %.8s) is not "
                          "that of the run (%d entries, digest %.8s); use the corpus that the run began with",
                          run, trainer->config->corpus, trainer->corpus->vocab->size, is, checkpoint->vocab->size, was);
+    if (checkpoint->labels) { /* as many as the corpus has: options and shape were compared */
+        labels_digest(checkpoint->labels, was);
+        labels_digest(trainer->corpus->labels, is);
+        if (strcmp(was, is) != 0)
+            return error_set(e, STATUS_CHECKPOINT,
+                             "cannot resume '%.150s' with corpus '%.150s': its labels are others, or in another order; use "
+                             "the corpus that the run began with",
+                             run, trainer->config->corpus);
+    }
     if (!trainer->config->branch && strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0)
         return error_set(e, STATUS_CHECKPOINT,
                          "cannot resume '%.150s' with corpus '%.150s': its digest is %.8s, that of the run's corpus "
@@ -93,6 +102,11 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
 static enum status compare_shape(const struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
 {
     const struct model_config *was = &checkpoint->model, *is = &trainer->shape;
+    if (was->task != is->task || was->labels != is->labels)
+        return error_set(e, STATUS_CHECKPOINT,
+                         "cannot branch from '%.150s': it is of --task %s with %d labels, and the new run of --task %s with "
+                         "%d; start a new run with --init-from instead",
+                         trainer->config->run, task_name(was->task), was->labels, task_name(is->task), is->labels);
     if (was->cell == is->cell && was->layers == is->layers && was->embedding == is->embedding &&
         was->hidden == is->hidden && was->tied == is->tied)
         return STATUS_OK;

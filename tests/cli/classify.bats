@@ -196,6 +196,8 @@ P
     run -78 train_on 0 other --init-from lm/best.h5 --layers 2
     [[ "$(cat other.log)" == *"cannot use '--init-from lm/best.h5'"*"--layers 1"*"--layers 2"* ]]
     run -66 train_on 0 other --init-from none.h5
+    run -76 train_on 0 lm --branch other # a branch takes everything, which has other shapes
+    [[ "$(cat lm.log)" == *"use --init-from"* || "$(cat lm.log)" == *"--init-from instead"* ]]
 }
 
 @test "what is of the other task is refused" {

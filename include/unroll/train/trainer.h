@@ -35,6 +35,7 @@ enum resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 struct trainer_option {
     struct checkpoint_option text;
     bool mathematics; /* a resumed run must have the same value */
+    bool initial;     /* the default: so it was in a run that began before there was this option */
 };
 
 struct trainer_config {
