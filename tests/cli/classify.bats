@@ -218,6 +218,13 @@ P
     [[ "$(cat run.log)" == *"--pool was mean and is now last"* ]]
 }
 
+@test "a report on a classifier shows its accuracy and asks for no samples" {
+    run -0 --separate-stderr "$BATS_TEST_DIRNAME/../../tools/report" run -o report.html --unroll "$UNROLL"
+    [[ "$stderr" != *"no sample"* ]]
+    grep -q "test accuracy" report.html
+    grep -q "Validation accuracy" report.html
+}
+
 @test "texts longer than --bptt are cut, and plan and bench know classifiers" {
     train_on 0 short --bptt 4 --epochs 1
     grep -q "training texts are longer than --bptt 4 tokens" short.log
