@@ -289,7 +289,8 @@ const struct option option_table[] = {
      .help = "update rule, with PyTorch's formulas"},
     {"lr", .type = OPTION_DOUBLE, .commands = STEP, FIELD(lr), FROM(0, 1e6), WORD("auto", -1), .initial = "auto",
      .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "learning rate; 'auto': 1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw"},
+     .help = "learning rate; 'auto': 1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw; half of it to "
+             "classify"},
     {"momentum", .type = OPTION_DOUBLE, .commands = STEP, FIELD(optimizer.momentum), FROM(0, 1), .below_max = true,
      .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X", .help = "of momentum"},
     {"beta1", .type = OPTION_DOUBLE, .commands = STEP, FIELD(optimizer.beta1), FROM(0, 1), .below_max = true,

@@ -341,7 +341,7 @@ static void derive(struct options *options, enum command command)
     if (options->model.embedding == 0)
         options->model.embedding = options->model.hidden;
     if (options->lr < 0)
-        options->lr = default_lr(options->optimizer.kind);
+        options->lr = default_lr(options->optimizer.kind) / (options->model.task == TASK_CLASSIFY ? 2 : 1);
     if (options->optimizer.epsilon < 0)
         options->optimizer.epsilon = options->optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
     if (command == COMMAND_PREPARE) {

@@ -85,10 +85,11 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
         labels_digest(checkpoint->labels, was);
         labels_digest(trainer->corpus->labels, is);
         if (strcmp(was, is) != 0)
-            return error_set(e, STATUS_CHECKPOINT,
-                             "cannot resume '%.150s' with corpus '%.150s': its labels are others, or in another order; use "
-                             "the corpus that the run began with",
-                             run, trainer->config->corpus);
+            return error_set(
+                e, STATUS_CHECKPOINT,
+                "cannot resume '%.150s' with corpus '%.150s': its labels are others, or in another order; use "
+                "the corpus that the run began with",
+                run, trainer->config->corpus);
     }
     if (!trainer->config->branch && strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0)
         return error_set(e, STATUS_CHECKPOINT,
@@ -103,10 +104,11 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
 {
     const struct model_config *was = &checkpoint->model, *is = &trainer->shape;
     if (was->task != is->task || was->labels != is->labels)
-        return error_set(e, STATUS_CHECKPOINT,
-                         "cannot branch from '%.150s': it is of --task %s with %d labels, and the new run of --task %s with "
-                         "%d; start a new run with --init-from instead",
-                         trainer->config->run, task_name(was->task), was->labels, task_name(is->task), is->labels);
+        return error_set(
+            e, STATUS_CHECKPOINT,
+            "cannot branch from '%.150s': it is of --task %s with %d labels, and the new run of --task %s with "
+            "%d; start a new run with --init-from instead",
+            trainer->config->run, task_name(was->task), was->labels, task_name(is->task), is->labels);
     if (was->cell == is->cell && was->layers == is->layers && was->embedding == is->embedding &&
         was->hidden == is->hidden && was->tied == is->tied)
         return STATUS_OK;

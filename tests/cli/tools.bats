@@ -79,6 +79,14 @@ make_tree() {
     [ "$(echo ./*part*)" = './*part*' ]
 }
 
+@test "get-corpus writes the glosses of WordNet as labelled lines" {
+    [ -f /usr/share/wordnet/data.noun ] || skip "no wordnet-base"
+    run -0 "$root/tools/get-corpus" wordnet -o glosses.tsv
+    [ "$(cut -f 1 glosses.tsv | sort -u | wc -l)" -eq 45 ]
+    [ "$(awk -F '\t' 'NF == 2 && $2 != ""' glosses.tsv | wc -l)" -eq 117659 ]
+    grep -qF "$(printf 'noun.Tops\tan entity that has physical existence')" glosses.tsv
+}
+
 @test "get-corpus fetches an address" {
     command -v curl >/dev/null || command -v wget >/dev/null || skip "neither curl nor wget"
     printf 'from afar\n' >text

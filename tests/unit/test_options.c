@@ -70,6 +70,11 @@ static void the_table_is_sound(void **state)
             struct options some = {0};
             assert_int_equal(option_set(option, &some, option->initial, "x", STATUS_USAGE, &error), STATUS_OK);
         }
+        assert_true(option->initial || !option->classify);
+        if (option->classify) {
+            struct options some = {0};
+            assert_int_equal(option_set(option, &some, option->classify, "x", STATUS_USAGE, &error), STATUS_OK);
+        }
         for (int j = 0; j < i; j++)
             assert_true(strcmp(option->name, option_table[j].name) != 0 ||
                         !(option->commands & option_table[j].commands));
@@ -95,6 +100,30 @@ static void defaults_train_a_model(void **state)
     assert_true(options_given(&options, "run"));
     accepted("sample --model m.h5");
     assert_true(options.temperature == 1 && options.top_p == 1 && options.seed == 1);
+}
+
+/* What classifies has defaults of its own; what is given stands. */
+static void classifiers_have_other_defaults(void **state)
+{
+    (void)state;
+    accepted(TRAIN "--task classify");
+    assert_int_equal(options.model.layers, 1);
+    assert_int_equal(options.model.hidden, 128);
+    assert_int_equal(options.model.embedding, 128);
+    assert_int_equal(options.model.pool, POOL_MEAN);
+    assert_int_equal(options.schedule, SCHEDULE_COSINE);
+    assert_int_equal(options.epochs, 8);
+    assert_true(options.model.dropout == 0.5 && options.word_dropout == 0.3 && options.lr == 0.001);
+    accepted(TRAIN "--hidden 64 --task classify --dropout 0.1 --lr 0.5 --schedule plateau");
+    assert_int_equal(options.model.hidden, 64);
+    assert_int_equal(options.schedule, SCHEDULE_PLATEAU);
+    assert_true(options.model.dropout == 0.1 && options.lr == 0.5);
+    accepted(TRAIN "--task lm");
+    assert_true(options.model.layers == 2 && options.word_dropout == 0 && options.lr == 0.002);
+    refused(TRAIN "--task classify --tied", STATUS_CONFIG, "--tied");
+    refused(TRAIN "--task classify --reset-at eos", STATUS_CONFIG, "--reset-at eos");
+    refused(TRAIN "--word-dropout 0.1", STATUS_CONFIG, "--word-dropout");
+    refused(TRAIN "--task tag", STATUS_CONFIG, "lm, classify");
 }
 
 static void forms_of_flags(void **state)
@@ -378,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_is_sound),
         cmocka_unit_test(defaults_train_a_model),
+        cmocka_unit_test(classifiers_have_other_defaults),
         cmocka_unit_test(forms_of_flags),
         cmocka_unit_test(help_asks_for_nothing_else),
         cmocka_unit_test(words_beside_numbers),
