@@ -208,7 +208,8 @@ static enum status run(const struct comm *comm, const struct options *options, s
     struct checkpoint checkpoint;
     struct corpus *corpus = NULL;
     enum split split = SPLIT_TEST;
-    enum status status = load_model(comm, options, LOAD_ANY, &checkpoint, e);
+    /* learning from what was just predicted is for running text */
+    enum status status = load_model(comm, options, options->dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
     if (!status)
         status = comm_agree(comm, open_corpus(options, &checkpoint, &corpus, &split, e), e);
     if (!status)

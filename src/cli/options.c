@@ -360,6 +360,10 @@ static enum status check_train(const struct options *options, struct error *e)
         return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
                          options->model.tied ? "--tied" : "--reset-at eos",
                          options->model.tied ? "labels are no words" : "each text stands alone anyway");
+    if (options->model.task == TASK_CLASSIFY && options->gradflow_every > 0)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--gradflow-every' with --task classify: it follows predictions of tokens; leave it out");
     if (options->model.task == TASK_LM && options->word_dropout > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "

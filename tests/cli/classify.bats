@@ -204,6 +204,7 @@ P
     [ -e lm/best.h5 ] || "$UNROLL" train --corpus reviews.h5 --run lm --max-steps 2 --hidden 18 --layers 1 --batch 5 --threads 1
     refused 76 "use 'unroll classify'" score --model run/latest /dev/null
     refused 76 "use 'unroll classify'" sample --model run/latest
+    refused 76 "is a classifier" eval --model run/latest --corpus reviews.h5 --dynamic
     refused 76 "train one with --task classify" classify --model lm/best.h5 /dev/null
     make_text 50 >plain.txt
     "$UNROLL" prepare --level word --train plain.txt -o plain.h5 >/dev/null

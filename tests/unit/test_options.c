@@ -122,6 +122,7 @@ static void classifiers_have_other_defaults(void **state)
     assert_true(options.model.layers == 2 && options.word_dropout == 0 && options.lr == 0.002);
     refused(TRAIN "--task classify --tied", STATUS_CONFIG, "--tied");
     refused(TRAIN "--task classify --reset-at eos", STATUS_CONFIG, "--reset-at eos");
+    refused(TRAIN "--task classify --gradflow-every 5", STATUS_CONFIG, "--gradflow-every");
     refused(TRAIN "--word-dropout 0.1", STATUS_CONFIG, "--word-dropout");
     refused(TRAIN "--task tag", STATUS_CONFIG, "lm, classify");
 }
