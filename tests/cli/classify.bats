@@ -223,7 +223,7 @@ P
     run -0 --separate-stderr "$BATS_TEST_DIRNAME/../../tools/report" run -o report.html --unroll "$UNROLL"
     [[ "$stderr" != *"no sample"* ]]
     grep -q "test accuracy" report.html
-    grep -q "Validation accuracy" report.html
+    grep -q "Accuracy" report.html
 }
 
 @test "texts longer than --bptt are cut, and plan and bench know classifiers" {
