@@ -31,7 +31,11 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
                        "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
                        "line end, and predicts every token of the line and its line end. Unknown tokens count as "
-                       "<unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's vocabulary has no capitals, the text is turned into lower case.",
+                       "<unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's "
+                       "vocabulary has no capitals, the text is turned into lower case. With "
+                       "--nbest moses every line comes back with ' Unroll= X' behind its features, X being the log-"
+                       "probability, and perhaps a new score; with kaldi as its key and -X, or with --best as utterance "
+                       "and text. A list is lines in a row with one id, or with one key up to its last '-'.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
     [COMMAND_CLASSIFY] = {
