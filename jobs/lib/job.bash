@@ -195,7 +195,7 @@ crashed() {
     echo $((++count)) >"$counter"
     if [ $count -gt "$RETRIES" ]; then
         rm -f "$counter"
-        give_up $((status ? status : 70)) "crashed, status $status, and no new checkpoint in $count starts; see above"
+        give_up $((status ? status : 70)) "crashed, status $status; not queued again (RETRIES=$RETRIES); see above"
     fi
     again "crashed, status $status" "$@"
 }

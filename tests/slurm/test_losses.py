@@ -31,7 +31,8 @@ class Losses(slurm.Case):
         """Slurm asks first: nothing is lost but the time."""
         job = self.endless(template, sbatch=["--nodes=2", "--partition=low"])
         job.wait_step(2000)
-        slurm.command("sbatch", "--partition=high", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+        slurm.command("sbatch", "--partition=high", "--nodes=4", "--exclusive", "--output=/dev/null",
+                      "--wrap=sleep 2")
         job.wait_events("requeued")
         stopped = harness.newest_step(job.run)
         options = self.end_soon(job)
@@ -73,6 +74,24 @@ class Losses(slurm.Case):
     def test_node_crashes_under_mpirun(self):
         job = self.crashes("train-mpirun.sbatch", "n3")
         self.assertRegex(job.log(), "crashed, status .*; requeued")
+
+    # ---- a rank is killed, as for want of memory ----
+
+    def test_rank_killed(self):
+        """Without --wait srun leaves the others to hang for ever. The job ends with the status, or goes on if asked."""
+        for retries in (1, 0):
+            job = self.endless("train.sbatch", sbatch=["--nodes=2"], WAIT=2, RETRIES=retries, run=f"run{retries}")
+            job.wait_step(2000)
+            os.kill(slurm.ranks_on("n2")[0], signal.SIGKILL)
+            if retries == 0:
+                self.assertEnd(job, "FAILED", 137)
+                self.assertIn("crashed, status 137; not queued again", job.log())
+                continue
+            job.wait_events("crashed, status 137; requeued")
+            options = self.end_soon(job)
+            self.assertEnd(job)
+            self.assertLikeLocal(job, options)
+            slurm.idle()
 
     # ---- a node is cut off ----
 
