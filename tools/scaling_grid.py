@@ -115,6 +115,12 @@ def run_program(command, env, limit, log):
     return (128 - status if status < 0 else status), message
 
 
+def end_with_signals():
+    """Of a tool that is told to end, by Slurm or by hand: what it has started ends with it."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+
+
 def end_session(process):
     """TERM for the launcher, which tells its ranks; KILL for what is left 5 s later."""
     for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, None)):

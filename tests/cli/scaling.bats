@@ -76,6 +76,21 @@ END
     done
 }
 
+@test "a tool that is told to end ends what it has started" {
+    mark=1000.$$$RANDOM
+    printf '#!/bin/sh\nsleep %s & sleep %s\n' $mark $mark >slow
+    chmod +x slow
+    "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow --train-steps 0 -o s 3>&- &
+    tool=$!
+    here() { grep -lz "^$mark\$" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
+    until [ "$(here)" -eq 2 ]; do sleep 0.1; done
+    kill -TERM $tool
+    ended=0
+    wait $tool || ended=$?
+    [ $ended -eq 143 ]
+    [ "$(here)" -eq 0 ]
+}
+
 @test "the report finds the laws that points follow, and what lies beside them" {
     run -0 --separate-stderr "$tools/scaling-report" laws -o out
     echo "$output"
