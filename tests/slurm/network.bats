@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# Without Slurm: training over mpirun across four hosts, of which one has a slow link and another is slow. The parameters are
+# those of one rank at home; `bench --network` names link and host, and so does the report of a scaling experiment.
+
+bats_require_minimum_version 1.5.0
+load ../cli/training
+
+hosts=$BATS_TEST_DIRNAME/hosts
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    local status=0
+    "$hosts" run 1 true >why 2>&1 || status=$?
+    [ $status -ne 69 ] || skip "$(cat why)"
+    [ $status -eq 0 ]
+}
+
+# Runs `unroll` with four ranks on four hosts. The link of n3 is slow, and so is n2: what its rank computes in parallel regions
+# takes four times as long.
+slowed() {
+    cat >slow.c <<'C'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags)
+{
+    void (*run)(void (*)(void *), void *, unsigned, unsigned) = dlsym(RTLD_NEXT, "GOMP_parallel");
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    run(body, data, threads, flags);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    long long wait = 3 * ((end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec);
+    struct timespec more = {wait / 1000000000, wait % 1000000000};
+    nanosleep(&more, 0);
+}
+C
+    gcc -shared -fPIC -o slow.so slow.c -ldl
+    cat >slowed <<'INSIDE'
+hosts=$1
+shift
+for host in n1 n2 n4; do
+    "$hosts" rate $host 1gbit || exit
+done
+"$hosts" rate n3 50mbit || exit
+mpirun -H n1,n2,n3,n4 -n 4 bash -c '[ "$(hostname)" != n2 ] || export LD_PRELOAD=$PWD/slow.so; exec "$@"' rank "$@"
+INSIDE
+    timeout --kill-after=5 240 "$hosts" run 4 bash slowed "$hosts" "$UNROLL" "$@"
+}
+
+@test "training across four hosts, one with a slow link and one slow, ends in the bits of one rank" {
+    make_corpus book 100
+    options="--corpus book.h5 --layers 1 --hidden 32 --batch 8 --bptt 16 --max-steps 12 --log-every 1 --threads 1"
+    on 0 "$UNROLL" train $options --run alone
+    slowed train $options --run spread
+    [ "$(steps_of alone)" -eq 12 ]
+    cmp alone/metrics.jsonl spread/metrics.jsonl
+}
+
+@test "slow link and slow host are named" {
+    slowed bench --layers 1 --hidden 128 --vocab-size 100 --batch 32 --bptt 32 \
+        --threads 1 --steps 9 --network --json b.json >out
+    cat out
+    grep -q '^network of 4 ranks on 4 hosts$' out
+    grep -q '^  slow link      n3$' out
+    grep -q '^  slow host      n2:' out
+    [ "$(grep -c '^  slow link' out)" -eq 1 ]
+    grep -q '^  slowest pair   ranks .*(n3)' out
+    mkdir grid
+    /usr/bin/python3 - <<'PYTHON'
+import json
+bench = json.load(open("b.json"))
+network = bench["network"]
+assert network["slow_links"] == ["n3"] and "n2" in network["slow_hosts"], network
+speeds = {host["name"]: host["speed"] for host in network["hosts"]}
+assert all(speeds["n2"] < speed / 2 for name, speed in speeds.items() if name != "n2"), speeds
+assert list(speeds) == ["n1", "n2", "n3", "n4"], speeds
+for pair in network["pairs"]:
+    assert pair["slow"] == ("n3" in pair["hosts"]), pair
+    assert pair["throughput"] < 12e6 or "n3" not in pair["hosts"], pair  # 50 Mbit/s, and what its bucket held
+assert network["imbalance"] > 1.3, network["imbalance"]
+assert network["inside_hosts"] is None and network["between_hosts"]["pairs"] == 6, network
+json.dump({"format": "unroll-scaling-point", "mode": "strong", "ranks": 4, "threads": 1, "reduction": "exact", "batch": 32,
+           "oversubscribed": True, "bench": bench, "train": None, "run": None, "failures": []},
+          open("grid/strong-r004-t01-exact.json", "w"))
+PYTHON
+    "$BATS_TEST_DIRNAME/../../tools/scaling-report" grid --no-files >report
+    cat report
+    grep -q 'Slow host: n2' report
+    grep -q 'Slow link: n3' report
+}
