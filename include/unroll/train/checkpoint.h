@@ -11,7 +11,8 @@
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
  *                                           kernel, ranks, threads
  * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token, of a classifier
- * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5, have 0 and neither /optimizer nor /state.
+ * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5,
+ * have 0 and neither /optimizer nor /state.
  * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
  * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so that no byte goes unnoticed.
  * Nothing else may be in the file. */
