@@ -180,8 +180,7 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
             trainer->config->corpus);
     if (trainer->config->reset_at_eos)
         trainer->shape.reset_token = (uint32_t)vocab->eos;
-    if (trainer->shape.task == TASK_CLASSIFY)
-        trainer->shape.labels = trainer->corpus->labels->count;
+    trainer->shape.labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels->count : 0;
     status = model_config_check(&trainer->shape, e);
     if (!status)
         status = trainer_check_flow(trainer, e);
