@@ -442,7 +442,7 @@ enum status bench_run(const struct comm *comm, const struct bench_config *config
     *result = (struct bench_result){0};
     struct bench *bench = mem_alloc(1, sizeof *bench, "a benchmark", e);
     struct plan *plan = mem_alloc(1, sizeof *plan, "a benchmark", e);
-    struct blas_tile tile;
+    struct blas_tile tile = {0};
     enum status status = bench && plan ? blas_init(&tile, e) : STATUS_OS;
     status = comm_agree(comm, status, e);
     if (!status) {
