@@ -119,6 +119,14 @@ enum status file_temporary(char temporary[FILE_PATH_MAX], const char *path, cons
     return STATUS_OK;
 }
 
+enum status file_guard_reason(const struct file_guard *guard, enum status status, struct error *e)
+{
+    struct error lost;
+    if (!status || !guard || guard->check(guard->context, &lost) != STATUS_CANTCREATE)
+        return status;
+    return error_set(e, lost.status, "%s", lost.text);
+}
+
 enum status file_commit(const char *temporary, const char *path, const struct file_guard *guard, struct error *e)
 {
     if (guard) {
@@ -130,12 +138,8 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
     do
         result = rename(temporary, path);
     while (result != 0 && errno == EINTR);
-    if (result != 0) {
-        bool gone = errno == ENOENT;
-        enum status status = failed(e, "rename to", path);
-        enum status lost = gone && guard ? guard->check(guard->context, e) : STATUS_OK; /* a better reason */
-        return lost ? lost : status;
-    }
+    if (result != 0)
+        return file_guard_reason(guard, failed(e, "rename to", path), e);
     return sync_folder_of(path, e);
 }
 
@@ -164,7 +168,7 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
     if (!status)
         status = file_write_new(temporary, data, bytes, e);
     if (status)
-        return status;
+        return file_guard_reason(guard, status, e);
     status = file_commit(temporary, path, guard, e);
     if (status)
         (void)unlink(temporary); /* gone already if only the folder could not be synced */

@@ -417,6 +417,8 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
             status = comm_agree(comm, comm->rank == 0 ? write_single(all, parts, target, e) : STATUS_OK, e);
         if (writer == WRITER_PARALLEL || (status == STATUS_OS && target->writer == WRITER_AUTO))
             status = write_parallel(comm, all, facts->resumable, parts, target, bytes, e);
+        if (status && !target->broken) /* the folder may be gone because another job has taken the run */
+            status = comm_agree(comm, comm->rank == 0 ? file_guard_reason(target->guard, status, e) : status, e);
     }
     mem_free(parts);
     mem_free(facts);

@@ -22,6 +22,10 @@ struct file_guard {
     const char *folder; /* on the same file system; NULL: temporary files lie beside the file itself */
 };
 
+/* After a failure `status` told in `e` of something under the guard (NULL is allowed): if the holder has lost its right,
+ * STATUS_CANTCREATE and what `check` says of it, for that is why its folder is gone; else `status`. */
+enum status file_guard_reason(const struct file_guard *guard, enum status status, struct error *e);
+
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
 
