@@ -88,6 +88,28 @@ static enum status open_corpus(const struct options *options, const struct check
     return status;
 }
 
+static void begin_json(struct json *json, const struct options *options, enum split split)
+{
+    json_init(json);
+    json_object_begin(json, NULL);
+    json_put_string(json, "model", options->model_file);
+    json_put_string(json, "corpus", options->corpus);
+    json_put_string(json, "split", split_name(split));
+}
+
+static enum status print_json(struct json *json, struct error *e)
+{
+    json_object_end(json);
+    const char *text;
+    enum status status = json_text(json, &text, e);
+    if (!status) {
+        printf("%s\n", text);
+        status = finish_output(e);
+    }
+    json_release(json);
+    return status;
+}
+
 static enum status print_result(const struct options *options, const struct corpus *corpus, enum split split,
                                 double loss, int64_t targets, struct error *e)
 {
@@ -101,25 +123,13 @@ static enum status print_result(const struct options *options, const struct corp
         return finish_output(e);
     }
     struct json json;
-    json_init(&json);
-    json_object_begin(&json, NULL);
-    json_put_string(&json, "model", options->model_file);
-    json_put_string(&json, "corpus", options->corpus);
-    json_put_string(&json, "split", split_name(split));
+    begin_json(&json, options, split);
     json_put_int(&json, "tokens", targets);
     json_put_int(&json, "unknown", corpus->unknowns[split]);
     json_put_double(&json, "loss", loss);
     json_put_double(&json, "perplexity", exp(loss));
     json_put_double(&json, "bits_per_token", loss / M_LN2);
-    json_object_end(&json);
-    const char *text;
-    enum status status = json_text(&json, &text, e);
-    if (!status) {
-        printf("%s\n", text);
-        status = finish_output(e);
-    }
-    json_release(&json);
-    return status;
+    return print_json(&json, e);
 }
 
 /* ---- classifiers ---- */
@@ -140,25 +150,13 @@ static enum status print_classes(const struct options *options, const struct cor
         return finish_output(e);
     }
     struct json json;
-    json_init(&json);
-    json_object_begin(&json, NULL);
-    json_put_string(&json, "model", options->model_file);
-    json_put_string(&json, "corpus", options->corpus);
-    json_put_string(&json, "split", split_name(split));
+    begin_json(&json, options, split);
     json_put_int(&json, "texts", texts);
     json_put_double(&json, "loss", loss);
     json_put_double(&json, "accuracy", (double)correct / (double)texts);
     if (confusion)
         class_output_json(corpus->labels, confusion, &json);
-    json_object_end(&json);
-    const char *text;
-    enum status status = json_text(&json, &text, e);
-    if (!status) {
-        printf("%s\n", text);
-        status = finish_output(e);
-    }
-    json_release(&json);
-    return status;
+    return print_json(&json, e);
 }
 
 static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
