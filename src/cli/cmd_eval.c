@@ -76,11 +76,12 @@ static enum status check_vocabulary(const struct options *options, const struct 
                      options->corpus, of_corpus->size, options->model_file, of_model->size);
 }
 
-/* Not collective. */
-static enum status open_corpus(const struct options *options, const struct checkpoint *checkpoint,
-                               struct corpus **corpus, enum split *split, struct error *e)
+/* Collective. */
+static enum status open_corpus(const struct comm *comm, const struct options *options,
+                               const struct checkpoint *checkpoint, struct corpus **corpus, enum split *split,
+                               struct error *e)
 {
-    enum status status = corpus_open(options->corpus, corpus, e);
+    enum status status = corpus_open_shared(comm, options->corpus, corpus, e);
     if (!status)
         status = check_vocabulary(options, checkpoint, *corpus, e);
     if (!status)
@@ -209,7 +210,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
     /* learning from what was just predicted is for running text */
     enum status status = load_model(comm, options, options->dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
     if (!status)
-        status = comm_agree(comm, open_corpus(options, &checkpoint, &corpus, &split, e), e);
+        status = open_corpus(comm, options, &checkpoint, &corpus, &split, e);
     if (!status)
         status = evaluate(comm, options, &checkpoint, corpus, split, e);
     corpus_close(corpus);

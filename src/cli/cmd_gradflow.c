@@ -182,7 +182,7 @@ static enum status run(const struct comm *comm, const struct options *options, s
         .options = options,
         .config = {
             .split = options->split, .lags = options->lags, .batch = options->batch, .windows = options->flow_windows}};
-    enum status status = comm_agree(comm, corpus_open(options->corpus, &flow.corpus, e), e);
+    enum status status = corpus_open_shared(comm, options->corpus, &flow.corpus, e);
     if (!status)
         status = load_threads(comm, options, &flow.config.threads, e);
     if (!status)

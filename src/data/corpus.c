@@ -190,17 +190,47 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
     return strcmp(found, corpus->digest) == 0 ? STATUS_OK : corpus_damaged(file, "digest", "does not fit the parts", e);
 }
 
+/* `status` of opening the file at `path`, in a corpus's words. */
+static enum status opened(enum status status, const char *path, const struct error *reason, struct error *e)
+{
+    if (status == STATUS_NOINPUT && strstr(reason->text, "No such file"))
+        return error_set(e, status, "cannot open corpus '%s': no such file; run 'unroll prepare' first", path);
+    return status == STATUS_OK ? STATUS_OK : error_set(e, status, "%s", reason->text);
+}
+
 enum status corpus_open(const char *path, struct corpus **out, struct error *e)
 {
     *out = NULL;
     struct h5 *h5 = NULL;
-    struct error error = {0};
-    enum status status = h5_open_plain(path, STATUS_DATA, &h5, &error);
-    if (status == STATUS_NOINPUT && strstr(error.text, "No such file"))
-        return error_set(e, status, "cannot open corpus '%s': no such file; run 'unroll prepare' first", path);
-    if (status != STATUS_OK)
-        return error_set(e, status, "%s", error.text);
-    return corpus_adopt(h5, path, out, e);
+    struct error reason = {0};
+    enum status status = opened(h5_open_plain(path, STATUS_DATA, &h5, &reason), path, &reason, e);
+    return status == STATUS_OK ? corpus_adopt(h5, path, out, e) : status;
+}
+
+enum status corpus_open_shared(const struct comm *comm, const char *path, struct corpus **out, struct error *e)
+{
+    bool first = comm->rank == 0;
+    struct h5 *h5 = NULL;
+    struct error reason = {0};
+    enum status status = STATUS_OK;
+    *out = NULL;
+    if (first) {
+        status = opened(h5_open_traced(path, STATUS_DATA, &h5, &reason), path, &reason, e);
+        if (status == STATUS_OK)
+            status = corpus_adopt(h5, path, out, e);
+    }
+    status = comm_agree(comm, status, e);
+    if (status == STATUS_OK)
+        status = h5_share(comm, path, STATUS_DATA, first ? (*out)->digest : "", &h5, e);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, first ? STATUS_OK : corpus_adopt(h5, path, out, e), e);
+    if (status == STATUS_OK) {
+        h5_share_end(h5);
+    } else {
+        corpus_close(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 enum status corpus_adopt(struct h5 *h5, const char *name, struct corpus **out, struct error *e)

@@ -151,6 +151,7 @@ void h5_discard(struct h5 *file)
     if (file->fd >= 0)
         (void)close(file->fd);
     free(file->image);
+    h5_trace_free(file->trace);
     mem_free(file->object);
     mem_free(file->name);
     mem_free(file);

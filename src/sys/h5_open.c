@@ -3,18 +3,10 @@
  * HDF5 1.10.8 crashes on damaged metadata of its old format, which has no checksums (a few hundred random changes to a
  * small file are enough). So the first bytes of the file and of every object's header are looked at here, before HDF5
  * sees them: only the format of HDF5 1.8 and later passes, whose metadata all carry checksums that HDF5 compares. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "h5_private.h"
-
-#include "unroll/base/file.h"
-#include "unroll/base/mem.h"
 
 #define DEPTH_MAX 32
 #define OLD_FORMAT "in HDF5's old format, without checksums; write it with libver='v108', as h5py calls it"
@@ -137,7 +129,7 @@ static bool seen_before(const struct h5 *file, haddr_t address)
 }
 
 /* Bytes of the file as they are there; false if they are not. */
-static bool peek(const struct h5 *file, haddr_t offset, size_t count, char *bytes)
+static bool peek(struct h5 *file, haddr_t offset, size_t count, char *bytes)
 {
     if ((int64_t)count > file->bytes || offset > (haddr_t)(file->bytes - (int64_t)count))
         return false;
@@ -145,16 +137,16 @@ static bool peek(const struct h5 *file, haddr_t offset, size_t count, char *byte
         memcpy(bytes, file->source + offset, count);
         return true;
     }
-    return pread(file->fd, bytes, count, (off_t)offset) == (ssize_t)count;
+    return h5_fetch(file, (int64_t)offset, count, bytes) == 0;
 }
 
-static bool header_is_plain(const struct h5 *file, haddr_t address)
+static bool header_is_plain(struct h5 *file, haddr_t address)
 {
     char bytes[5];
     return peek(file, address, sizeof bytes, bytes) && memcmp(bytes, "OHDR\2", sizeof bytes) == 0;
 }
 
-static enum status check_superblock(const struct h5 *file, struct error *e)
+static enum status check_superblock(struct h5 *file, struct error *e)
 {
     char bytes[SUPERBLOCK_BYTES];
     if (!peek(file, 0, sizeof bytes, bytes) || memcmp(bytes, SIGNATURE, VERSION_AT) != 0)
@@ -288,24 +280,19 @@ static enum status open_and_walk(struct h5 *file, const char *name, hid_t access
     return status;
 }
 
-/* Opens a regular file to look at; a pipe or device would block or never end. */
-static enum status open_to_peek(struct h5 *file, struct error *e)
+enum status h5_open_on(struct h5 *file, struct h5 **out, struct error *e)
 {
-    struct stat about;
-    file->fd = file_open(file->name, O_RDONLY | O_NONBLOCK, 0);
-    if (file->fd < 0 || fstat(file->fd, &about) != 0) {
-        int number = errno;
-        return error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions",
-                         file->name, strerror(number));
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    enum status status = access < 0 ? STATUS_OK : h5_use_driver(file, access, e);
+    if (status != STATUS_OK) {
+        (void)H5Pclose(access);
+        h5_discard(file);
+        return status;
     }
-    if (!S_ISREG(about.st_mode))
-        return error_set(e, file->damaged, "cannot open '%s': it is %s; name an HDF5 file", file->name,
-                         S_ISDIR(about.st_mode) ? "a directory" : "not a regular file");
-    file->bytes = about.st_size;
-    return STATUS_OK;
+    return open_and_walk(file, file->name, access, out, e);
 }
 
-enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e)
+static enum status open_plain(const char *path, enum status damaged, bool traced, struct h5 **out, struct error *e)
 {
     *out = NULL;
     enum status status = h5_library_begin(e);
@@ -315,19 +302,24 @@ enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out
     if (!file)
         return STATUS_OS;
     file->damaged = damaged;
-    status = open_to_peek(file, e);
+    status = h5_open_file(file, e);
+    if (status == STATUS_OK && traced)
+        status = h5_trace_begin(file, e);
     if (status != STATUS_OK) {
         h5_discard(file);
         return status;
     }
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    status = access < 0 ? STATUS_OK : h5_use_driver(file, access, e);
-    if (status != STATUS_OK) {
-        (void)H5Pclose(access);
-        h5_discard(file);
-        return status;
-    }
-    return open_and_walk(file, path, access, out, e);
+    return h5_open_on(file, out, e);
+}
+
+enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e)
+{
+    return open_plain(path, damaged, false, out, e);
+}
+
+enum status h5_open_traced(const char *path, enum status damaged, struct h5 **out, struct error *e)
+{
+    return open_plain(path, damaged, true, out, e);
 }
 
 /* ---- images: HDF5 copies the caller's bytes unless its memory functions are replaced by ones that do not ---- */

@@ -20,12 +20,13 @@ struct h5_object {
 
 struct h5 {
     hid_t id;
-    hid_t transfer;      /* transfer properties: collective on a parallel file, else the default */
-    char *name;          /* for messages; owned */
-    enum status damaged; /* reading: the status of a file that is not as it should be */
-    int64_t bytes;       /* reading: size of the file */
-    int fd;              /* reading: the same file, to look at bytes before HDF5 does; -1: none */
-    const char *source;  /* reading: an image's bytes; the caller's */
+    hid_t transfer;         /* transfer properties: collective on a parallel file, else the default */
+    char *name;             /* for messages; owned */
+    enum status damaged;    /* reading: the status of a file that is not as it should be */
+    int64_t bytes;          /* reading: size of the file */
+    int fd;                 /* reading: the same file, to look at bytes before HDF5 does; -1: none */
+    const char *source;     /* reading: an image's bytes; the caller's */
+    struct h5_trace *trace; /* reading: what was read so far, or what rank 0 has read; NULL: neither; owned */
     bool parallel;
     struct comm comm;         /* of a parallel file */
     struct h5_object *object; /* [objects] reading: all, in name order, depth first; writing: as made; owned */
@@ -47,6 +48,19 @@ void h5_discard(struct h5 *file);
 /* Adds an object to the table; its fields other than the path are the caller's to fill. */
 struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error *e);
 struct h5_object *h5_find_object(struct h5 *file, const char *path); /* NULL if there is none */
+
+/* ---- where a reader's bytes come from (h5_source.c) ---- */
+
+/* Opens the regular file `name` for reading, and learns its size. */
+enum status h5_open_file(struct h5 *file, struct error *e);
+/* Bytes that lie within the file: 0, or the errno of the failure, ENODATA if the file has become shorter. */
+int h5_fetch(struct h5 *file, int64_t offset, size_t bytes, char *to);
+/* From now on what is read is kept, for h5_share. */
+enum status h5_trace_begin(struct h5 *file, struct error *e);
+void h5_trace_free(struct h5_trace *trace); /* NULL is allowed */
+
+/* Opens HDF5 on a file that h5_open_file has opened, and walks it; discards it on failure (h5_open.c). */
+enum status h5_open_on(struct h5 *file, struct h5 **out, struct error *e);
 
 /* Makes our own driver serve the file that will be created or opened with these access properties. */
 enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e);

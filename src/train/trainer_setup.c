@@ -95,15 +95,9 @@ static enum status check_builds(struct trainer *trainer, struct error *e)
 static enum status check_corpus(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
-    enum status status = comm_agree(trainer->comm, corpus_open(config->corpus, &trainer->corpus, e), e);
+    enum status status = corpus_open_shared(trainer->comm, config->corpus, &trainer->corpus, e);
     if (status)
         return status;
-    int odd = first_different(trainer->comm, trainer->corpus->digest, sizeof trainer->corpus->digest);
-    if (odd >= 0)
-        return error_set(e, STATUS_DATA,
-                         "corpora differ: rank %d finds another file under '%.200s' than rank 0; put the corpus on a "
-                         "file system that all hosts share",
-                         odd, config->corpus);
     if (config->model.task == TASK_CLASSIFY && (!trainer->corpus->labels || trainer->corpus->texts[SPLIT_TRAIN] == 0))
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--task classify': corpus '%.200s' has no labels; prepare it with --labelled or "

@@ -9,6 +9,7 @@
 #include "unroll/base/status.h"
 #include "unroll/data/labels.h"
 #include "unroll/data/vocab.h"
+#include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
@@ -30,7 +31,10 @@ struct corpus {
 /* Not collective. Opens and checks a corpus; reads the vocabulary but no tokens. Missing: STATUS_NOINPUT; not a corpus
  * or damaged: STATUS_DATA. */
 enum status corpus_open(const char *path, struct corpus **out, struct error *e);
-/* The same from an open HDF5 file, which becomes the corpus's (also on failure); `name` is for messages. */
+/* Collective. The same on all ranks, of one file that they all see: rank 0 reads what opening needs and tells the others, who open the
+ * file but read no more of it than its digest. */
+enum status corpus_open_shared(const struct comm *comm, const char *path, struct corpus **out, struct error *e);
+/* Opens a corpus from an open HDF5 file, which becomes the corpus's (also on failure); `name` is for messages. */
 enum status corpus_adopt(struct h5 *file, const char *name, struct corpus **out, struct error *e);
 void corpus_close(struct corpus *corpus); /* NULL is allowed */
 
