@@ -1,6 +1,7 @@
 /* The yardstick of `tools/compare-pytorch --onednn`: one LSTM layer, forward and backward over a window, by oneDNN's
- * primitives. Input and hidden width are both H; gradients of input, weights and bias are computed; weights are in the
- * primitive's own layout beforehand, so that packing is not counted.
+ * primitives. Input and hidden width are both H; gradients of input, weights and bias are computed. Weights are brought into
+ * the primitives' own layouts in every window, as training must, since it changes them after every window; their gradients
+ * stay in the layout in which they are found.
  *
  *     onednn_lstm H BATCH BPTT SECONDS        threads by OMP_NUM_THREADS
  *
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <dnnl.hpp>
@@ -76,12 +78,20 @@ int main(int argc, char **argv)
     const memory workspace = make(forward.workspace_desc(), engine);
     const memory b = make(bias, engine), x = make(rows, engine), y = make(rows, engine);
     const memory h0 = make(state, engine), c0 = make(state, engine), h = make(state, engine), c = make(state, engine);
+    /* weights as a user has them, gate by gate as in PyTorch, and what brings them into the layout `desc` */
+    memory plain = make({{1, 1, H, 4, H}, memory::data_type::f32, tag::ldgoi}, engine);
+    std::vector<std::pair<dnnl::reorder, memory>> packing;
+    auto packed = [&](const memory::desc &desc) {
+        const memory target(desc, engine);
+        packing.emplace_back(dnnl::reorder(plain, target), target);
+        return target;
+    };
     std::unordered_map<int, memory> forward_arguments = {
         {DNNL_ARG_SRC_LAYER, x},
         {DNNL_ARG_SRC_ITER, h0},
         {DNNL_ARG_SRC_ITER_C, c0},
-        {DNNL_ARG_WEIGHTS_LAYER, make(forward.weights_layer_desc(), engine)},
-        {DNNL_ARG_WEIGHTS_ITER, make(forward.weights_iter_desc(), engine)},
+        {DNNL_ARG_WEIGHTS_LAYER, packed(forward.weights_layer_desc())},
+        {DNNL_ARG_WEIGHTS_ITER, packed(forward.weights_iter_desc())},
         {DNNL_ARG_BIAS, b},
         {DNNL_ARG_DST_LAYER, y},
         {DNNL_ARG_DST_ITER, h},
@@ -89,8 +99,8 @@ int main(int argc, char **argv)
         {DNNL_ARG_WORKSPACE, workspace},
     };
     std::unordered_map<int, memory> backward_arguments = forward_arguments;
-    backward_arguments[DNNL_ARG_WEIGHTS_LAYER] = make(backward.weights_layer_desc(), engine);
-    backward_arguments[DNNL_ARG_WEIGHTS_ITER] = make(backward.weights_iter_desc(), engine);
+    backward_arguments[DNNL_ARG_WEIGHTS_LAYER] = packed(backward.weights_layer_desc());
+    backward_arguments[DNNL_ARG_WEIGHTS_ITER] = packed(backward.weights_iter_desc());
     for (int argument : {DNNL_ARG_DIFF_SRC_LAYER, DNNL_ARG_DIFF_DST_LAYER})
         backward_arguments[argument] = make(rows, engine);
     for (int argument :
@@ -105,6 +115,8 @@ int main(int argc, char **argv)
     auto time = [&](int windows) {
         const double begin = seconds_now();
         for (int i = 0; i < windows; i++) {
+            for (auto &[reorder, target] : packing)
+                reorder.execute(stream, plain, target);
             run_forward.execute(stream, forward_arguments);
             run_backward.execute(stream, backward_arguments);
         }
