@@ -2,6 +2,7 @@
 chart_gnuplot.py into SVG and PNG files."""
 
 import math
+import os
 
 import run_files
 
@@ -292,3 +293,14 @@ def gradflow(paths):
     return Chart("Gradient by time lag", "norm", "lag k in time steps", lines, y_log=True, key="bottom left",
                  note="How much the loss of a step says about the state k steps before."
                       + (" Faint: the cell state c." if faint else ""))
+
+
+def prediction(paths):
+    """Speed-up over one rank that plans predict: a line for each file, by the name of the file."""
+    found = [(os.path.splitext(os.path.basename(path))[0], run_files.read_prediction(path)) for path in paths]
+    lines = [Line(name, [(ranks, rate / points[0][1]) for ranks, rate in points], group, DOTTED)
+             for group, (name, points) in enumerate(found)]
+    ranks = sorted({ranks for _, points in found for ranks, _ in points})
+    lines.append(Line("perfect", [(n, n / ranks[0]) for n in ranks], len(lines), PLAIN, 2))
+    return Chart("Predicted speed-up, strong scaling", "logarithmic", "ranks", lines, x_log=True, y_log=True,
+                 x_ticks=ranks, key="top left")

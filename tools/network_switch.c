@@ -6,8 +6,9 @@
  * Makes a tap device "wire" in each namespace (a path such as /proc/PID/ns/net) and forwards between them until it is
  * killed; says "ready" first. Addresses are the caller's business. MBIT 0: no limit.
  *
- * A frame occupies its sender's link and its receiver's for bytes / bandwidth, and arrives a delay later. Frames wait in
- * the sender's device while its link is busy: nothing is ever dropped, as on a network with flow control. Frames of up to
+ * A frame occupies its sender's link for bytes / bandwidth, then, or when earlier frames have passed, its receiver's, and
+ * arrives a delay later. Frames wait in the switch for the receiver's link and in the sender's device for its own: nothing is
+ * ever dropped, as on a network with flow control. Frames of up to
  * 64 KiB come unsegmented from the kernel (TSO) and go on so, which makes the switch fast; they take the time that their
  * segments would, with preambles, gaps and checksums. Runs at real-time priority: a wire needs no processor. */
 #define _GNU_SOURCE
@@ -102,6 +103,7 @@ static void forward(struct port *ports, int count, int from, struct frame *frame
     for (int p = 0; p < count; p++)
         known = known || (p != from && memcmp(ports[p].address, to, 6) == 0);
     double begun = in->sends_until > time ? in->sends_until : time;
+    in->sends_until = begun + seconds;
     for (int p = 0; p < count; p++) {
         struct port *out = &ports[p];
         if (p == from || (known && memcmp(out->address, to, 6) != 0))
@@ -113,7 +115,6 @@ static void forward(struct port *ports, int count, int from, struct frame *frame
             memcpy(one->data, frame->data, frame->bytes);
         }
         out->receives_until = (out->receives_until > begun ? out->receives_until : begun) + seconds;
-        in->sends_until = out->receives_until;
         one->due = out->receives_until + delay;
         out->queue[out->last++ % FRAMES] = one;
     }

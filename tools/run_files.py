@@ -319,6 +319,18 @@ def read_gradflow(path):
     return curves
 
 
+def read_prediction(path):
+    """[(ranks, tokens per second)] of strong scaling in a file of `unroll plan --nodes N --json`."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            rows = json.load(file)["prediction"]["strong"]
+        return [(int(row["ranks"]), float(row["tokens_per_second"])) for row in rows]
+    except OSError as error:
+        raise Mistake(66, "cannot open '%s': %s; make it with 'unroll plan --nodes N --json FILE'" % (path, error.strerror))
+    except (ValueError, KeyError, TypeError):
+        raise Mistake(65, "'%s' holds no prediction; it must be a file of 'unroll plan --nodes N --json FILE'" % path)
+
+
 def _gradflow_csv(path):
     curves, bad = {}, 0
     with open(path, encoding="utf-8", errors="replace", newline="") as file:

@@ -96,6 +96,23 @@ EOF
     [ "$(echo ./*.tmp)" = './*.tmp' ]
 }
 
+@test "what plans predict stands in one picture, and other files are refused" {
+    for batch in 2 8; do
+        "$UNROLL" bench --hidden 8 --layers 1 --bptt 5 --batch $batch --threads 1 --steps 2 --json $batch.json >/dev/null
+    done
+    "$UNROLL" plan --hidden 8 --layers 1 --bptt 5 --batch 32 --lane-groups 16 --nodes 16 --from 2.json 8.json \
+        --network 1us,10GB --json fast.json >/dev/null
+    "$UNROLL" plan --hidden 8 --layers 1 --bptt 5 --batch 32 --lane-groups 16 --nodes 16 --from 2.json 8.json \
+        --network 500us,1Gbit --json slow.json >/dev/null
+    "$tools/plot" prediction fast.json slow.json -o out.svg
+    for name in fast slow perfect 16; do
+        grep -q ">$name<" out.svg
+    done
+    run -65 "$tools/plot" prediction 2.json -o out.svg
+    [[ "$output" == "unroll: '2.json' holds no prediction; "*"plan --nodes"* ]]
+    run -66 "$tools/plot" prediction none.json -o out.svg
+}
+
 @test "gradient norms of the same cell in two files are told apart, and come from HDF5 too" {
     grep -v ,c, flow.csv >other.csv
     "$tools/plot" gradflow flow.csv other.csv -o out.svg
