@@ -185,7 +185,7 @@ static void backward(struct model *model, const struct window *window, float *co
     struct gemm_lanes y = {model->y, 0, model->h_stride}, d = {model->logits, 0, model->v_stride};
     for (int i = 0; i < count; i++) {
         struct gemm_sum sum = {nodes[i], model->shape.group_begin, model->group_lane, 1, model->shape.exact};
-        gemm_gradient_pack(&model->tile, &sum, y, H, model->packed_b, threads);
+        gemm_gradient_pack(&model->tile, &sum, y, model->outputs, H, model->packed_b, threads);
         gemm_gradient(&model->tile, &sum, d, model->outputs, model->packed_b, H, false,
                       node_grads[i] + weight->grad_offset, H, model->gradient_scratch, threads);
         gemm_gradient_bias(&sum, d, model->outputs, false, node_grads[i] + bias->grad_offset, threads);

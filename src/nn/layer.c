@@ -283,9 +283,9 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     struct gemm_sum sum = {node, model->shape.group_begin, model->group_lane, window->T, model->shape.exact};
     struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
 
-    gemm_gradient_pack(&model->tile, &sum, h, H, model->packed_b, threads);
+    gemm_gradient_pack(&model->tile, &sum, h, H, H, model->packed_b, threads);
     if (model->fresh)
-        gemm_gradient_clear(&model->tile, &sum, model->fresh, model->lanes, H, model->packed_b);
+        gemm_gradient_clear(&model->tile, &sum, model->fresh, model->lanes, H, H, model->packed_b);
     for (int g = 0; g < cell->gates; g++) {
         struct gemm_lanes d = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time,
                                model->slots_stride};
@@ -304,7 +304,7 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
         x.base = model->merged.x;
         slots = model->merged.sums;
     }
-    gemm_gradient_pack(&model->tile, &input_sum, x, layer->in, model->packed_b, threads);
+    gemm_gradient_pack(&model->tile, &input_sum, x, H, layer->in, model->packed_b, threads);
     for (int g = 0; g < cell->gates; g++) {
         struct gemm_lanes d = {slots + cell->input_slot[g] * model->slot_stride, slots_time, model->slots_stride};
         gemm_gradient(&model->tile, &input_sum, d, H, model->packed_b, layer->in, false,

@@ -164,7 +164,7 @@ static void backward_chunk(struct model *model, struct chunk chunk, bool add, fl
     sum.group_lane = model->ordered_row;
     struct gemm_lanes y = {model->y, 0, model->h_stride};
     struct gemm_lanes d = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride};
-    gemm_gradient_pack(&model->tile, &sum, y, H, model->packed_b, threads);
+    gemm_gradient_pack(&model->tile, &sum, y, model->V, H, model->packed_b, threads);
     gemm_gradient(&model->tile, &sum, d, model->V, model->packed_b, H, add, weight_grad, H, model->gradient_scratch,
                   threads);
     gemm_gradient_bias(&sum, d, model->V, add, bias_grad, threads);

@@ -104,12 +104,12 @@ int gemm_sum_rows(const struct gemm_sum *sum);
  * gemm_gradient_packed(n, rows) floats, `scratch` threads * gemm_gradient_scratch(rows). */
 size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows);
 size_t gemm_gradient_scratch(const struct blas_tile *tile, int rows);
-/* Packs B once for several products with it. */
-void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int n,
+/* Packs B once for several products with it, each of m rows. */
+void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int m, int n,
                         float *packed_b, int threads);
 /* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
 void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
-                         int n, float *packed_b);
+                         int m, int n, float *packed_b);
 void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
                    const float *packed_b, int n, bool add, float *c, int64_t ldc, float *scratch, int threads);
 
