@@ -116,6 +116,8 @@ static enum status print_result(const struct options *options, const struct corp
 {
     if (!options->json) {
         printf("split           %s\n", split_name(split));
+        if (options->dynamic)
+            printf("dynamic         learning rate %g\n", options->eval_lr);
         printf("tokens          %lld\n", (long long)targets);
         printf("unknown         %lld\n", (long long)corpus->unknowns[split]);
         printf("loss            %.6f nats per token\n", loss);
@@ -125,6 +127,8 @@ static enum status print_result(const struct options *options, const struct corp
     }
     struct json json;
     begin_json(&json, options, split);
+    if (options->dynamic)
+        json_put_double(&json, "dynamic_lr", options->eval_lr);
     json_put_int(&json, "tokens", targets);
     json_put_int(&json, "unknown", corpus->unknowns[split]);
     json_put_double(&json, "loss", loss);

@@ -63,7 +63,10 @@ member() {
     cmp expected found
     "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --json >plain
     "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0 --json >found
-    cmp plain found
+    [ "$(member found dynamic_lr)" = 0 ]
+    sed 's/ "dynamic_lr": 0,//' found | cmp plain -
+    run -0 --separate-stderr "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --dynamic --lr 0.5
+    [[ "$output" == *"dynamic         learning rate 0.5"* ]]
     awk -v a="$(member expected loss)" -v b="$(member plain loss)" 'BEGIN { exit !(a < b - 0.05) }' # it learns
     refused 78 "--lr" --model run/best.h5 --corpus book.h5 --lr 0.5
     refused 78 "--lr" --model run/best.h5 --corpus book.h5 --dynamic --lr -1
