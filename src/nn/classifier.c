@@ -187,8 +187,8 @@ static void backward(struct model *model, const struct window *window, float *co
         struct gemm_sum sum = {nodes[i], model->shape.group_begin, model->group_lane, 1, model->shape.exact};
         gemm_gradient_pack(&model->tile, &sum, y, model->outputs, H, model->packed_b, threads);
         gemm_gradient(&model->tile, &sum, d, model->outputs, model->packed_b, H, false,
-                      node_grads[i] + weight->grad_offset, H, model->gradient_scratch, threads);
-        gemm_gradient_bias(&sum, d, model->outputs, false, node_grads[i] + bias->grad_offset, threads);
+                      node_grads[i] + weight->grad_offset, H, node_grads[i] + bias->grad_offset,
+                      model->gradient_scratch, threads);
     }
 
     struct gemm_operand operand = {.segments = 1,

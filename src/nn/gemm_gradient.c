@@ -10,60 +10,71 @@ int gemm_sum_rows(const struct gemm_sum *sum)
     return (sum->group_lane[sum->node.end - sum->group0] - sum->group_lane[sum->node.begin - sum->group0]) * sum->T;
 }
 
-/* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]. A constant
- * `width` makes each copy a few registers. */
+/* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]; and adds them
+ * up in `total`, unless that is NULL. A constant `width` makes each copy a few registers. */
 static inline __attribute__((always_inline)) float *pack_rows(const float *row, int64_t stride, int rows, int panels,
-                                                              size_t panel_size, const int width, float *to)
+                                                              size_t panel_size, const int width, float *to,
+                                                              float *restrict total)
 {
     for (int r = 0; r < rows; r++, row += stride, to += width)
-        for (int p = 0; p < panels; p++)
+        for (int p = 0; p < panels; p++) {
             memcpy(to + p * panel_size, row + p * width, sizeof *to * width);
+            for (int j = 0; total && j < width; j++)
+                total[p * width + j] += row[p * width + j];
+        }
     return to;
 }
 
 static float *pack_whole(const float *row, int64_t stride, int rows, int panels, size_t panel_size, int width,
-                         float *to)
+                         float *to, float *total)
 {
     switch (width) { /* those of BLIS's micro-kernels */
     case 6:
-        return pack_rows(row, stride, rows, panels, panel_size, 6, to);
+        return pack_rows(row, stride, rows, panels, panel_size, 6, to, total);
     case 12:
-        return pack_rows(row, stride, rows, panels, panel_size, 12, to);
+        return pack_rows(row, stride, rows, panels, panel_size, 12, to, total);
     case 16:
-        return pack_rows(row, stride, rows, panels, panel_size, 16, to);
+        return pack_rows(row, stride, rows, panels, panel_size, 16, to, total);
     case 32:
-        return pack_rows(row, stride, rows, panels, panel_size, 32, to);
+        return pack_rows(row, stride, rows, panels, panel_size, 32, to, total);
     default:
-        return pack_rows(row, stride, rows, panels, panel_size, width, to);
+        return pack_rows(row, stride, rows, panels, panel_size, width, to, total);
     }
 }
 
 /* The last panel of all, when n does not fill it. */
-static float *pack_narrow(const float *row, int64_t stride, int rows, int columns, int width, float *to)
+static float *pack_narrow(const float *row, int64_t stride, int rows, int columns, int width, float *to, float *total)
 {
     for (int r = 0; r < rows; r++, row += stride, to += width) {
         memcpy(to, row, sizeof *to * columns);
         memset(to + columns, 0, sizeof *to * (width - columns));
+        for (int j = 0; total && j < columns; j++)
+            total[j] += row[j];
     }
     return to;
 }
 
 /* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step after time
- * step: the order in which they are added. [panels][rows][width], zero beyond `n`. */
+ * step: the order in which they are added. [panels][rows][width], zero beyond `n`. `totals`, if given: the sums of the rows of
+ * each group, [groups][panels * width]. */
 static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, int panels,
-                 float *packed)
+                 float *packed, float *totals)
 {
     size_t panel_size = (size_t)gemm_sum_rows(sum) * width;
     int whole = column + panels * width <= n ? panels : panels - 1;
-    float *to = packed, *last = packed + whole * panel_size;
+    float *to = packed, *last = packed + whole * panel_size, *total = totals;
     for (int g = sum->node.begin; g < sum->node.end; g++) {
         int lane_begin = sum->group_lane[g - sum->group0], lanes = sum->group_lane[g - sum->group0 + 1] - lane_begin;
+        if (total)
+            memset(total, 0, sizeof *total * panels * width);
         for (int t = 0; t < sum->T; t++) {
             const float *row = x.base + t * x.time_stride + lane_begin * x.lane_stride + column;
-            to = pack_whole(row, x.lane_stride, lanes, whole, panel_size, width, to);
+            to = pack_whole(row, x.lane_stride, lanes, whole, panel_size, width, to, total);
             if (whole < panels)
-                last = pack_narrow(row + whole * width, x.lane_stride, lanes, n - column - whole * width, width, last);
+                last = pack_narrow(row + whole * width, x.lane_stride, lanes, n - column - whole * width, width, last,
+                                   total ? total + whole * width : NULL);
         }
+        total = total ? total + panels * width : NULL;
     }
 }
 
@@ -102,7 +113,7 @@ void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum
     int rows = gemm_sum_rows(sum), width = lay_of(tile, m, n, rows).b_width, panels = (n + width - 1) / width;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int p = 0; p < panels; p++)
-        pack(sum, b, n, p * width, width, 1, packed_b + (size_t)p * rows * width);
+        pack(sum, b, n, p * width, width, 1, packed_b + (size_t)p * rows * width, NULL);
 }
 
 void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
@@ -125,10 +136,16 @@ static int slab_panels_max(int width)
     return width < SLAB_COLUMNS ? SLAB_COLUMNS / width : 1;
 }
 
-size_t gemm_gradient_scratch(const struct blas_tile *tile, int rows)
+static int slab_columns_max(const struct blas_tile *tile)
 {
-    int columns = tile->wide > SLAB_COLUMNS ? tile->wide : SLAB_COLUMNS;
-    return VROUND((size_t)columns * rows) + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
+    return tile->wide > SLAB_COLUMNS ? tile->wide : SLAB_COLUMNS;
+}
+
+/* Of a thread: partial sums of a tile, sums of the rows of each group, packed panels. */
+size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows)
+{
+    return TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX + VROUND((size_t)slab_columns_max(tile) * (size_t)groups) +
+           VROUND((size_t)slab_columns_max(tile) * rows);
 }
 
 /* One tile of the result: what walks the lane tree. */
@@ -152,6 +169,17 @@ static void add_tile(float *restrict to, const float *restrict from, int size)
 {
     for (int i = 0; i < size; i++)
         to[i] += from[i];
+}
+
+/* Adds up the groups' sums of rows along the tree; the sum over `node` ends where its first group's was. */
+static float *add_totals(float *totals, int columns, int first, struct lane_node node)
+{
+    if (node.end - node.begin == 1)
+        return totals + (size_t)(node.begin - first) * columns;
+    int middle = lane_node_middle(node.begin, node.end);
+    float *left = add_totals(totals, columns, first, (struct lane_node){node.begin, middle});
+    add_tile(left, add_totals(totals, columns, first, (struct lane_node){middle, node.end}), columns);
+    return left;
 }
 
 /* level[0] = the sum over `node`, or with `add` added to it; level[1], ... are the deeper partial sums. The micro-kernel adds to its result what it has
@@ -212,15 +240,27 @@ struct gradient {
     bool add;
     float *c;
     int64_t ldc;
+    float *bias; /* NULL: not wanted */
 };
 
+static void store_bias(const struct gradient *work, int column, int columns, const float *total)
+{
+    for (int j = 0; j < columns && column + j < work->m; j++)
+        work->bias[column + j] = work->add ? work->bias[column + j] + total[j] : total[j];
+}
+
 /* The tiles of panels [first, last) of A by those [panel_begin, panel_end) of B. */
-static void gradient_slab(struct gradient work, int first, int last, int panel_begin, int panel_end, float *packed_a,
-                          float *levels)
+static void gradient_slab(struct gradient work, int first, int last, int panel_begin, int panel_end, float *scratch)
 {
     const struct gemm_sum *sum = work.tile_sum.sum;
     int a_width = work.lay.a_width, b_width = work.lay.b_width, wide = work.tile_sum.tile->wide;
-    pack(sum, work.a, work.m, first * a_width, a_width, last - first, packed_a);
+    int slab_columns = (last - first) * a_width, groups = sum->node.end - sum->node.begin;
+    float *levels = scratch, *totals = levels + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
+    float *packed_a = totals + VROUND((size_t)slab_columns_max(work.tile_sum.tile) * (size_t)groups);
+    bool sums_rows = work.bias && panel_begin == 0;
+    pack(sum, work.a, work.m, first * a_width, a_width, last - first, packed_a, sums_rows ? totals : NULL);
+    if (sums_rows)
+        store_bias(&work, first * a_width, slab_columns, add_totals(totals, slab_columns, sum->node.begin, sum->node));
     for (int p = panel_begin; p < panel_end; p++)
         for (int i = first; i < last; i++) {
             const float *a = packed_a + (size_t)(i - first) * work.rows * a_width;
@@ -240,11 +280,12 @@ static void gradient_slab(struct gradient work, int first, int last, int panel_b
 }
 
 void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
-                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *scratch, int threads)
+                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *bias, float *scratch,
+                   int threads)
 {
     int rows = gemm_sum_rows(sum);
     struct lay lay = lay_of(tile, m, n, rows);
-    struct gradient work = {{tile, sum, NULL, NULL}, lay, a, m, n, rows, packed_b, add, c, ldc};
+    struct gradient work = {{tile, sum, NULL, NULL}, lay, a, m, n, rows, packed_b, add, c, ldc, bias};
     int a_panels = (m + lay.a_width - 1) / lay.a_width, b_panels = (n + lay.b_width - 1) / lay.b_width;
     int most = slab_panels_max(lay.a_width), slabs = (a_panels + most - 1) / most;
     /* few slabs for many threads: smaller slabs, and columns shared out too */
@@ -255,17 +296,15 @@ void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, str
     int column_parts = slabs >= threads ? 1 : (threads + slabs - 1) / slabs;
     if (column_parts > b_panels)
         column_parts = b_panels;
-    size_t share = gemm_gradient_scratch(tile, rows);
+    size_t share = gemm_gradient_scratch(tile, sum->node.end - sum->node.begin, rows);
 #pragma omp parallel num_threads(threads)
     {
-        float *levels = scratch + omp_get_thread_num() * share;
-        float *packed_a = levels + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
 #pragma omp for schedule(dynamic)
         for (int item = 0; item < slabs * column_parts; item++) {
             int slab = item / column_parts, part = item % column_parts;
             int last = (slab + 1) * slab_panels < a_panels ? (slab + 1) * slab_panels : a_panels;
             gradient_slab(work, slab * slab_panels, last, (int)((int64_t)b_panels * part / column_parts),
-                          (int)((int64_t)b_panels * (part + 1) / column_parts), packed_a, levels);
+                          (int)((int64_t)b_panels * (part + 1) / column_parts), scratch + omp_get_thread_num() * share);
         }
     }
 }
@@ -302,7 +341,7 @@ static void bias_node(const struct gemm_sum *sum, struct gemm_lanes a, struct la
         level[0][j] += level[1][j];
 }
 
-void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, bool add, float *c, int threads)
+void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias, int threads)
 {
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int column = 0; column < m; column += BIAS_COLUMNS) {
@@ -310,6 +349,6 @@ void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, 
         int columns = m - column < BIAS_COLUMNS ? m - column : BIAS_COLUMNS;
         bias_node(sum, (struct gemm_lanes){a.base + column, a.time_stride, a.lane_stride}, sum->node, columns, level);
         for (int j = 0; j < columns; j++)
-            c[column + j] = add ? c[column + j] + level[0][j] : level[0][j];
+            bias[column + j] = level[0][j];
     }
 }

@@ -274,6 +274,22 @@ void layer_input_gradient(struct model *model, int l, const struct window *windo
                      model->layer[l].in);
 }
 
+/* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the input. */
+static void input_bias(const struct model *model, int l, const struct gemm_sum *sum, int g, float *grad)
+{
+    const struct layer *layer = &model->layer[l];
+    const struct cell_kind *cell = model->cell;
+    int H = model->H;
+    float *bias = grad + layer->offset.b_ih + g * H;
+    if (cell->input_slot[g] == cell->hidden_slot[g]) {
+        memcpy(bias, grad + layer->offset.b_hh + g * H, sizeof *bias * H);
+        return;
+    }
+    struct gemm_lanes d = {layer->slots + cell->input_slot[g] * model->slot_stride,
+                           (int64_t)model->lanes * model->slots_stride, model->slots_stride};
+    gemm_gradient_bias(sum, d, H, bias, model->shape.threads);
+}
+
 void layer_gradients(struct model *model, int l, const struct window *window, struct lane_node node, float *grad)
 {
     const struct layer *layer = &model->layer[l];
@@ -290,8 +306,8 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
         struct gemm_lanes d = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time,
                                model->slots_stride};
         gemm_gradient(&model->tile, &sum, d, H, model->packed_b, H, false,
-                      grad + layer->offset.w_hh + (int64_t)g * H * H, H, model->gradient_scratch, threads);
-        gemm_gradient_bias(&sum, d, H, false, grad + layer->offset.b_hh + g * H, threads);
+                      grad + layer->offset.w_hh + (int64_t)g * H * H, H, grad + layer->offset.b_hh + g * H,
+                      model->gradient_scratch, threads);
     }
 
     /* the input's side: the same sum over positions, or over the distinct tokens of each group */
@@ -308,12 +324,9 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     for (int g = 0; g < cell->gates; g++) {
         struct gemm_lanes d = {slots + cell->input_slot[g] * model->slot_stride, slots_time, model->slots_stride};
         gemm_gradient(&model->tile, &input_sum, d, H, model->packed_b, layer->in, false,
-                      grad + layer->offset.w_ih + (int64_t)g * H * layer->in, layer->in, model->gradient_scratch,
+                      grad + layer->offset.w_ih + (int64_t)g * H * layer->in, layer->in, NULL, model->gradient_scratch,
                       threads);
-        gemm_gradient_bias(&sum,
-                           (struct gemm_lanes){layer->slots + cell->input_slot[g] * model->slot_stride, slots_time,
-                                               model->slots_stride},
-                           H, false, grad + layer->offset.b_ih + g * H, threads);
+        input_bias(model, l, &sum, g, grad);
     }
 }
 

@@ -200,8 +200,9 @@ static void create_training(struct model *model, struct error *e)
     model->dx = own_floats(model, (size_t)rows * model->in_stride_max, "output gradients", e);
     model->carry = own_floats(model, (size_t)model->lanes * model->h_stride, "carried gradients", e);
     model->packed_b = own_floats(model, gemm_gradient_packed(&model->tile, widest, rows), "packed activations", e);
-    model->gradient_scratch = own_floats(model, model->shape.threads * gemm_gradient_scratch(&model->tile, rows),
-                                         "weight-gradient panels", e);
+    model->gradient_scratch =
+        own_floats(model, model->shape.threads * gemm_gradient_scratch(&model->tile, model->groups, rows),
+                   "weight-gradient panels", e);
     if (model->dropout)
         model->mask = own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
 }

@@ -53,18 +53,15 @@ static float row_loss(float *logits, const float *bias, int V, int v_stride, uin
     for (int v = V; v < padded; v++)
         logits[v] = -INFINITY; /* the last vector's tail: probability zero */
     vfloat most = vset(-INFINITY);
-    for (int v = 0; v < padded; v += VLEN) {
-        vfloat x = vload(logits + v) + vload(bias + v);
-        vstore(logits + v, x);
-        most = vmax(x, most);
-    }
+    for (int v = 0; v < padded; v += VLEN)
+        most = vmax(vload(logits + v) + vload(bias + v), most);
     float maximum = -INFINITY;
     for (int i = 0; i < VLEN; i++)
         maximum = most[i] > maximum ? most[i] : maximum;
-    float target_logit = logits[target];
+    float target_logit = logits[target] + bias[target];
     vfloat sums = vset(0);
     for (int v = 0; v < padded; v += VLEN) {
-        vfloat p = vexp(vload(logits + v) - maximum);
+        vfloat p = vexp(vload(logits + v) + vload(bias + v) - maximum);
         sums += p;
         if (gradient)
             vstore(logits + v, p);
@@ -165,9 +162,8 @@ static void backward_chunk(struct model *model, struct chunk chunk, bool add, fl
     struct gemm_lanes y = {model->y, 0, model->h_stride};
     struct gemm_lanes d = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride};
     gemm_gradient_pack(&model->tile, &sum, y, model->V, H, model->packed_b, threads);
-    gemm_gradient(&model->tile, &sum, d, model->V, model->packed_b, H, add, weight_grad, H, model->gradient_scratch,
-                  threads);
-    gemm_gradient_bias(&sum, d, model->V, add, bias_grad, threads);
+    gemm_gradient(&model->tile, &sum, d, model->V, model->packed_b, H, add, weight_grad, H, bias_grad,
+                  model->gradient_scratch, threads);
 }
 
 static void add_arrays(float *to, const float *from, size_t n, int threads)

@@ -100,10 +100,11 @@ struct gemm_sum {
 };
 int gemm_sum_rows(const struct gemm_sum *sum);
 
-/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n. `packed_b` holds
- * gemm_gradient_packed(n, rows) floats, `scratch` threads * gemm_gradient_scratch(rows). */
+/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is NULL, the
+ * sum of A's rows in the same way. `packed_b` holds gemm_gradient_packed(n, rows) floats, `scratch` threads *
+ * gemm_gradient_scratch(groups, rows); rows and groups are those of the sum. */
 size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows);
-size_t gemm_gradient_scratch(const struct blas_tile *tile, int rows);
+size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows);
 /* Packs B once for several products with it, each of m rows. */
 void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int m, int n,
                         float *packed_b, int threads);
@@ -111,9 +112,10 @@ void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum
 void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
                          int m, int n, float *packed_b);
 void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
-                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *scratch, int threads);
+                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *bias, float *scratch,
+                   int threads);
 
-/* c[m] = (add ? c : 0) + sum of A's rows, in the same order: gradients of biases. */
-void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, bool add, float *c, int threads);
+/* bias[m] = sum of A's rows alone, with the same bits. */
+void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias, int threads);
 
 #endif
