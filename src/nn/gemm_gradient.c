@@ -97,8 +97,8 @@ static struct lay lay_of(const struct blas_tile *tile, int m, int n, int rows)
 {
     int64_t straight = round_up(m, tile->narrow) * round_up(n, tile->wide) * rows;
     int64_t turned = round_up(m, tile->wide) * round_up(n, tile->narrow) * (rows + STORE_TURNED);
-    return turned < straight ? (struct lay){true, tile->wide, tile->narrow}
-                             : (struct lay){false, tile->narrow, tile->wide};
+    return TUNE_TURN_TILES && turned < straight ? (struct lay){true, tile->wide, tile->narrow}
+                                                : (struct lay){false, tile->narrow, tile->wide};
 }
 
 size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows)

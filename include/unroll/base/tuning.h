@@ -19,6 +19,9 @@
 #ifndef TUNE_PREFETCH /* panels and tiles are fetched ahead of use (nn/gemm.c, nn/gemm_gradient.c) */
 #define TUNE_PREFETCH 1
 #endif
+#ifndef TUNE_TURN_TILES /* tiles of weight gradients lie the way that leaves less of them empty (nn/gemm_gradient.c) */
+#define TUNE_TURN_TILES 1
+#endif
 #ifndef TUNE_PACK_ONCE /* recurrent weights are packed once per update, not at every time step (nn/layer.c) */
 #define TUNE_PACK_ONCE 1
 #endif
