@@ -127,9 +127,15 @@ static void rows_times_panels(int rows, int k, const float *a, int64_t lda, cons
     int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int i = 0; i < pieces; i++) {
         int begin = (int)((int64_t)rows * i / pieces), end = (int)((int64_t)rows * (i + 1) / pieces);
-        for (int p = 0; p * GEMM_WIDE < n; p++)
+        for (int p = 0; p * GEMM_WIDE < n; p++) {
+            float *place = c + begin * ldc + p * GEMM_WIDE;
+            for (int r = 0; TUNE_PREFETCH && r < end - begin; r++) {
+                __builtin_prefetch(place + r * ldc, 1);
+                __builtin_prefetch(place + r * ldc + LANES, 1);
+            }
             tiles[n - p * GEMM_WIDE <= LANES][end - begin](k, a + begin * lda, lda, panels + p * panel_size, accumulate,
-                                                           c + begin * ldc + p * GEMM_WIDE, ldc);
+                                                           place, ldc);
+        }
     }
 }
 

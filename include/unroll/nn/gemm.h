@@ -29,8 +29,8 @@
 #ifdef __AVX512F__
 #define GEMM_WIDE 32  /* columns of a panel: two registers */
 #define GEMM_ROWS 12  /* rows of a tile: 24 of 32 registers accumulate */
-#define GEMM_KC 256   /* a panel's block of k is 32 KiB */
-#define GEMM_GROUP 16 /* panels packed at once: half of a second-level cache of 1 MiB */
+#define GEMM_KC 384   /* a panel's block of k is 48 KiB; BLIS's own for this size of register block */
+#define GEMM_GROUP 10 /* panels packed at once: half of a second-level cache of 1 MiB */
 #else
 #define GEMM_WIDE 16
 #define GEMM_ROWS 6
