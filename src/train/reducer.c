@@ -13,9 +13,9 @@
  * Chosen over 64-bit fixed-point sums, whose order would not matter and which MPI_Allreduce could do: those double both
  * the bytes on the wire and the gradient's memory, need a scale before the magnitudes are known, and still need the
  * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the same
- * bytes as a plain allreduce where ranks are a power of two. On a Xeon with AVX-512 it costs
- * 1 to 7 % of a step on one rank, all of it in the weight gradients' many short products, and less than Open MPI's float
- * allreduce on two (2 x 128, 2 x 650 and 1 x 1024 units: the table in README, "Speed", by tools/benchmark).
+ * bytes as a plain allreduce where ranks are a power of two. It costs 1 to 4 % of a step on one rank, all of it in the weight
+ * gradients' many short products, and about as much as Open MPI's float allreduce on two (the table in README, "Speed", by
+ * tools/benchmark).
  *
  * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight, copied
  * side by side, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a half of the
