@@ -30,7 +30,8 @@ void flow_note(const struct model *model, const struct cell_step *step, int t, i
                 carry = step->carry[b * step->h_stride + u];
             }
             if (model->cell->has_c) {
-                double o = slots[LSTM_O * step->slot_stride + u], tanh_c = tanh(step->c[b * step->h_stride + u]);
+                double o = slots[LSTM_O * step->slot_stride + u],
+                       tanh_c = tanh((double)step->c[b * step->h_stride + u]);
                 double dc = carry + dh * o * (1 - tanh_c * tanh_c);
                 sum.c += dc * dc;
             } else {
