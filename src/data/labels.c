@@ -92,7 +92,7 @@ static enum status add_all(struct labels *labels, int count, const char *bytes, 
     if (offsets[0] != 0)
         return error_set(e, damaged, "the labels' offsets do not begin at 0");
     for (int i = 0; i < count; i++) {
-        int label;
+        int label = 0;
         if (offsets[i + 1] <= offsets[i] || offsets[i + 1] > offsets[count])
             return error_set(e, damaged, "the labels' offsets do not rise at label %d", i);
         const char *text = bytes + offsets[i];

@@ -42,7 +42,10 @@ struct reducer {
     float *received;             /* slices from other ranks */
     size_t *bytes[4];            /* [ranks]: send bytes and offsets, receive bytes and offsets */
     float *send;                 /* slices of this rank's nodes, destination after destination */
-    double *block;               /* [param_blocks] sums of squares */
+
+    struct comm host; /* the ranks here, who share the norm's blocks */
+    size_t *share[2]; /* [ranks here] bytes and offsets of their blocks' sums */
+    double *block;    /* [param_blocks] sums of squares */
 
     int sparse_rows;                /* most rows of encoder.weight that a step touches; 0: no sparse rows */
     uint64_t *touched;              /* [words] bit v: row v of some array may be other than zero */
@@ -113,7 +116,10 @@ static enum status create(struct reducer *reducer, struct error *e)
             return STATUS_OS;
     }
     reducer->block = mem_alloc(param_blocks(reducer->table), sizeof *reducer->block, "gradient norm", e);
-    if (!reducer->block || (reducer->sparse_rows && create_sparse(reducer, e)))
+    for (int i = 0; i < 2; i++)
+        reducer->share[i] = mem_alloc(reducer->host.size, sizeof *reducer->share[i], "gradient norm", e);
+    if (!reducer->block || !reducer->share[0] || !reducer->share[1] ||
+        (reducer->sparse_rows && create_sparse(reducer, e)))
         return STATUS_OS;
     if (ranks == 1 || reducer->reduction == REDUCTION_FAST)
         return STATUS_OK;
@@ -144,9 +150,14 @@ enum status reducer_create(const struct comm *comm, const struct param_table *ta
                          "cannot share '%d' lane groups among '%d' ranks; use at most %d ranks, or start the run with "
                          "--lane-groups %d or more (and at least as many lanes, --batch)",
                          groups, comm->size, groups, comm->size);
+    struct comm host;
+    enum status status = comm_split_host(comm, &host, e);
+    if (status)
+        return status;
     struct reducer *reducer = mem_alloc(1, sizeof *reducer, "the reducer", e);
-    enum status status = STATUS_OS;
+    status = STATUS_OS;
     if (reducer) {
+        reducer->host = host;
         reducer->comm = *comm;
         reducer->table = table;
         reducer->reduction = reduction;
@@ -156,6 +167,8 @@ enum status reducer_create(const struct comm *comm, const struct param_table *ta
     }
     status = comm_agree(comm, status, e);
     if (status) {
+        if (!reducer)
+            comm_release(&host);
         reducer_free(reducer);
         return status;
     }
@@ -177,7 +190,10 @@ void reducer_free(struct reducer *reducer)
     mem_free(reducer->first);
     mem_free(reducer->received);
     mem_free(reducer->send);
+    mem_free(reducer->share[0]);
+    mem_free(reducer->share[1]);
     mem_free(reducer->block);
+    comm_release(&reducer->host);
     mem_free(reducer->touched);
     mem_free(reducer->active);
     mem_free(reducer);
@@ -375,15 +391,41 @@ size_t reducer_summed(const struct reducer *reducer)
     return reducer->summed;
 }
 
-double reducer_norm2(const struct reducer *reducer, int threads)
+/* ---- norm ---- */
+
+static bool is_active(const struct reducer *reducer, size_t block)
+{
+    return !reducer->active || reducer->active[block];
+}
+
+/* Shares out the blocks among this host's ranks, each as many active ones. */
+static void share_blocks(const struct reducer *reducer)
+{
+    size_t blocks = param_blocks(reducer->table), ranks = (size_t)reducer->host.size, active = 0, seen = 0, begin = 0;
+    for (size_t b = 0; b < blocks; b++)
+        active += is_active(reducer, b);
+    for (size_t rank = 0; rank < ranks; rank++) {
+        size_t end = begin;
+        while (end < blocks && (rank == ranks - 1 || seen < active * (rank + 1) / ranks))
+            seen += is_active(reducer, end++);
+        reducer->share[0][rank] = (end - begin) * sizeof *reducer->block;
+        reducer->share[1][rank] = begin * sizeof *reducer->block;
+        begin = end;
+    }
+}
+
+double reducer_norm2(struct reducer *reducer, int threads)
 {
     const float *grad = reducer->grad[0];
     size_t total = reducer->table->total;
     size_t blocks = param_blocks(reducer->table);
+    share_blocks(reducer);
+    size_t first = reducer->share[1][reducer->host.rank] / sizeof *reducer->block;
+    size_t last = first + reducer->share[0][reducer->host.rank] / sizeof *reducer->block;
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t b = 0; b < blocks; b++) {
+    for (size_t b = first; b < last; b++) {
         reducer->block[b] = 0;
-        if (reducer->active && !reducer->active[b])
+        if (!is_active(reducer, b))
             continue;
         size_t begin = b * PARAM_BLOCK, end = begin + PARAM_BLOCK < total ? begin + PARAM_BLOCK : total;
         double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
@@ -393,6 +435,7 @@ double reducer_norm2(const struct reducer *reducer, int threads)
         reducer->block[b] =
             ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
     }
+    comm_allgatherv(&reducer->host, reducer->block + first, reducer->block, reducer->share[0], reducer->share[1]);
     double sum = 0;
     for (size_t b = 0; b < blocks; b++)
         sum += reducer->block[b];

@@ -17,6 +17,8 @@
 #define PROCESS_MPI ((size_t)25 << 20)
 #define PROCESS_THREAD ((size_t)64 << 10) /* the part of a thread's stack that is used */
 
+#define HOST_RANKS 128 /* most ranks of a host that one exchanges with */
+
 #define NEARLY_EQUAL 0.02 /* of two splits' busy shares */
 
 /* ---- flops and wire ---- */
@@ -109,6 +111,18 @@ static size_t reducer_bytes(const struct plan_config *config, const struct layou
     return bytes + (REDUCER_PIECE / ranks + 1) * slices * sizeof(float) + 4 * ranks * sizeof(size_t);
 }
 
+/* A rank's own outbox, and those it reads, if all its peers are on its host. */
+static size_t mailbox_bytes(const struct plan_config *config, const struct layout *layout)
+{
+    size_t peers = 0;
+    if (layout->butterfly)
+        for (int distance = 1; distance < config->ranks; distance *= 2)
+            peers++;
+    else
+        peers = (size_t)(config->ranks < HOST_RANKS ? config->ranks : HOST_RANKS) - 1;
+    return config->ranks > 1 ? (1 + peers) * COMM_OUTBOX : 0;
+}
+
 static struct model_shape shape_of(const struct plan_config *config, int rank, bool train)
 {
     return (struct model_shape){
@@ -166,7 +180,8 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
         .evaluator = config->run ? model_bytes(&config->model, &evaluate) : 0,
         .checkpoint = config->image && rank == 0 ? checkpoint_bytes(config, table) : 0,
-        .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + (size_t)config->threads * PROCESS_THREAD,
+        .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + mailbox_bytes(config, layout) +
+                   (size_t)config->threads * PROCESS_THREAD,
     };
     if (config->run && config->flow && !classify)
         memory->streams += stream_bytes(&stream) + flow_bytes(config, rank);

@@ -1,12 +1,29 @@
 /* Every call of the communicator at any number of ranks. Expected bytes are a formula in who sent them and where they
- * go. The room itself is compiled in here with pieces of 1000 bytes and parts of 150, four
- * at once, so that what stands for long messages is walked as well as the plain way. */
+ * go. The room itself is compiled in here with pieces of 1000 bytes, parts of 150, four at once, and slots of 64 for
+ * messages of 500 bytes and more, so that what stands for long messages is walked as well as the plain way. */
 #define COMM_PIECE ((size_t)1000)
 #define COMM_EAGER ((size_t)150)
 #define COMM_PARTS 4
+#define MAILBOX_SLOT ((size_t)64)
+#define MAILBOX_LEAST ((size_t)500)
+#include <limits.h>
+
 #include "../../src/sys/comm.c"
+#include "../../src/sys/comm_mailbox.c"
 
 static int failures;
+
+/* Hosts whose ranks get no memory to share: all but those below are refused it. */
+static int granted = INT_MAX;
+
+__attribute__((visibility("default"))) int MPI_Win_allocate_shared(MPI_Aint size, int unit, MPI_Info info,
+                                                                   MPI_Comm comm, void *base, MPI_Win *window)
+{
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    int result = PMPI_Win_allocate_shared(size, unit, info, comm, base, window);
+    return rank < granted ? result : MPI_ERR_NO_MEM;
+}
 
 static void expect(bool holds, const char *what)
 {
@@ -220,6 +237,25 @@ static void hosts(const struct comm *comm)
     expect(local.size == 1 && local.handle == NULL, "comm_release leaves no single rank");
 }
 
+/* Refused to all ranks or to one of them, no rank shares memory. */
+static void refusals(const struct comm *comm)
+{
+    expect((handle_of(comm)->boxes != NULL) == (comm->size > 1), "comm_init: ranks of one host share no memory");
+    for (granted = 0; granted<comm->size; granted += comm->size> 1 ? comm->size - 1 : 1)
+        expect(mailboxes_open(mpi_of(comm)) == NULL, "mailboxes: opened though a rank was refused memory");
+    granted = INT_MAX;
+}
+
+static void messages(const struct comm *comm)
+{
+    for (int large = 0; large < 2; large++)
+        gathers(comm, large);
+    for (int round = 0; round < 20; round++) {
+        exchanges(comm);
+        all_to_all(comm);
+    }
+}
+
 int main(void)
 {
     struct comm comm;
@@ -233,16 +269,24 @@ int main(void)
     expect((comm.handle != NULL) == (launched != NULL), "comm_init: MPI without a launcher, or none with one");
     reductions(&comm);
     agreements(&comm);
-    for (int large = 0; large < 2; large++)
-        gathers(&comm, large);
+    messages(&comm);
     equal_gather(&comm, 7);
     equal_gather(&comm, 2600);
     broadcasts(&comm, 0);
     broadcasts(&comm, 10);
     broadcasts(&comm, 3333);
-    exchanges(&comm);
-    all_to_all(&comm);
     hosts(&comm);
+    if (comm.handle) {
+        refusals(&comm);
+        struct mailboxes *boxes = handle_of(&comm)->boxes;
+        handle_of(&comm)->boxes = NULL; /* all by MPI, and then by mailbox where ranks are of the same parity */
+        messages(&comm);
+        handle_of(&comm)->boxes = boxes;
+        for (int rank = 0; boxes && rank < comm.size; rank++)
+            if ((rank ^ comm.rank) & 1)
+                boxes->host_rank[rank] = MPI_UNDEFINED;
+        messages(&comm);
+    }
     int64_t failed = comm_max(&comm, failures);
     comm_finalize(&comm);
     return failed ? 1 : 0;

@@ -40,7 +40,8 @@ struct param_gradient reducer_sum(struct reducer *reducer);
 /* Not collective: how many floats of each array the last reducer_sum summed; with sparse rows not all. */
 size_t reducer_summed(const struct reducer *reducer);
 
-/* Not collective: sum of squares of the reduced gradient in fixed blocks, the same bits for any number of threads. */
-double reducer_norm2(const struct reducer *reducer, int threads);
+/* Collective over the ranks of each host, who share the work: sum of squares of the reduced gradient in fixed blocks, the
+ * same bits for any number of ranks and threads. */
+double reducer_norm2(struct reducer *reducer, int threads);
 
 #endif
