@@ -10,6 +10,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/shm.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -18,6 +20,7 @@
 #include "unroll/sys/comm.h"
 
 #define LINE 64
+#define PAGE 4096
 
 /* Slots put for a rank, or taken from it, since the start: alone in its cache line. */
 struct counter {
@@ -31,7 +34,7 @@ struct peer {
 
 struct mailboxes {
     MPI_Comm host;
-    MPI_Win window;
+    char *memory;         /* seen by all of the host's ranks; NULL: none */
     int rank, size;       /* in host */
     int *host_rank;       /* [ranks of the communicator] MPI_UNDEFINED: on another host */
     struct peer *peer;    /* [size] */
@@ -41,6 +44,13 @@ struct mailboxes {
 static size_t counters_bytes(int size)
 {
     return 2 * (size_t)size * sizeof(struct counter);
+}
+
+/* What a rank has of the memory, in whole pages. */
+static size_t share_bytes(int size)
+{
+    size_t bytes = counters_bytes(size) + MAILBOX_SLOTS * MAILBOX_SLOT;
+    return (bytes + PAGE - 1) / PAGE * PAGE;
 }
 
 static enum status create(struct mailboxes *boxes, MPI_Comm mpi)
@@ -73,27 +83,56 @@ static bool all_hold(MPI_Comm host, bool mine)
     return all;
 }
 
-/* Collective over the host. Leaves `window` null on all of its ranks if one of them got none. */
+/* Says where the memory is, and by a random number whether it is the right one: the ranks of containers may share a host
+ * and not their names for its memory. */
+struct place {
+    int id; /* -1: there is none */
+    uint64_t mark;
+};
+
+static char *attach(int id)
+{
+    void *memory = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
+    return memory == (void *)-1 ? NULL : memory;
+}
+
+/* Of System V: it has no file that a full file system, a limit or a kill could spoil or leave behind. Marked for removal at
+ * once, it goes with the last process that sees it; Linux lets others attach to it all the same. */
+static char *create_memory(size_t bytes, struct place *place)
+{
+    place->id = shmget(IPC_PRIVATE, bytes, IPC_CREAT | 0600);
+    char *memory = attach(place->id);
+    if (place->id >= 0)
+        (void)shmctl(place->id, IPC_RMID, NULL);
+    if (!memory || getrandom(&place->mark, sizeof place->mark, 0) != (ssize_t)sizeof place->mark)
+        place->id = -1;
+    else
+        memcpy(memory, &place->mark, sizeof place->mark);
+    return memory;
+}
+
+/* Collective over the host. Leaves `memory` NULL on all of its ranks if one of them got none. */
 static void share_memory(struct mailboxes *boxes)
 {
-    size_t counters = counters_bytes(boxes->size);
-    char *base;
-    MPI_Comm_set_errhandler(boxes->host, MPI_ERRORS_RETURN);
-    if (MPI_Win_allocate_shared((MPI_Aint)(counters + LINE + MAILBOX_SLOTS * MAILBOX_SLOT), 1, MPI_INFO_NULL,
-                                boxes->host, &base, &boxes->window) != MPI_SUCCESS)
-        boxes->window = MPI_WIN_NULL;
-    if (!all_hold(boxes->host, boxes->window != MPI_WIN_NULL)) {
-        boxes->window = MPI_WIN_NULL; /* left behind where there is one: only all together could free it */
+    size_t share = share_bytes(boxes->size), counters = counters_bytes(boxes->size);
+    struct place place = {.id = -1};
+    if (boxes->rank == 0)
+        boxes->memory = create_memory(share * (size_t)boxes->size, &place);
+    MPI_Bcast(&place, sizeof place, MPI_BYTE, 0, boxes->host);
+    if (boxes->rank > 0)
+        boxes->memory = attach(place.id);
+    bool right = boxes->memory && memcmp(boxes->memory, &place.mark, sizeof place.mark) == 0;
+    if (!all_hold(boxes->host, right)) {
+        if (boxes->memory)
+            (void)shmdt(boxes->memory);
+        boxes->memory = NULL;
         return;
     }
     for (int r = 0; r < boxes->size; r++) {
-        MPI_Aint bytes;
-        int unit;
-        MPI_Win_shared_query(boxes->window, r, &bytes, &unit, &base);
-        base += -(uintptr_t)base % LINE; /* pages lie alike everywhere */
+        char *base = boxes->memory + (size_t)r * share;
         boxes->peer[r] = (struct peer){(struct counter *)base, (struct counter *)base + boxes->size, base + counters};
     }
-    memset(boxes->peer[boxes->rank].put, 0, counters);
+    memset(boxes->peer[boxes->rank].put, 0, share); /* by its owner: near it */
     MPI_Barrier(boxes->host);
 }
 
@@ -104,13 +143,12 @@ struct mailboxes *mailboxes_open(MPI_Comm mpi)
     MPI_Comm_split_type(mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host);
     if (boxes) {
         boxes->host = host;
-        boxes->window = MPI_WIN_NULL;
         MPI_Comm_rank(host, &boxes->rank);
         MPI_Comm_size(host, &boxes->size);
     }
     if (all_hold(host, boxes && boxes->size > 1 && create(boxes, mpi) == STATUS_OK))
         share_memory(boxes);
-    if (boxes && boxes->window != MPI_WIN_NULL)
+    if (boxes && boxes->memory)
         return boxes;
     if (boxes)
         mailboxes_close(boxes);
@@ -123,8 +161,8 @@ void mailboxes_close(struct mailboxes *boxes)
 {
     if (!boxes)
         return;
-    if (boxes->window != MPI_WIN_NULL)
-        MPI_Win_free(&boxes->window);
+    if (boxes->memory)
+        (void)shmdt(boxes->memory);
     MPI_Comm_free(&boxes->host);
     mem_free(boxes->host_rank);
     mem_free(boxes->peer);

@@ -7,6 +7,9 @@
 #define MAILBOX_SLOT ((size_t)64)
 #define MAILBOX_LEAST ((size_t)500)
 #include <limits.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../../src/sys/comm.c"
 #include "../../src/sys/comm_mailbox.c"
@@ -16,13 +19,11 @@ static int failures;
 /* Hosts whose ranks get no memory to share: all but those below are refused it. */
 static int granted = INT_MAX;
 
-__attribute__((visibility("default"))) int MPI_Win_allocate_shared(MPI_Aint size, int unit, MPI_Info info,
-                                                                   MPI_Comm comm, void *base, MPI_Win *window)
+void *shmat(int id, const void *address, int flags)
 {
     int rank;
-    MPI_Comm_rank(comm, &rank);
-    int result = PMPI_Win_allocate_shared(size, unit, info, comm, base, window);
-    return rank < granted ? result : MPI_ERR_NO_MEM;
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    return rank < granted ? (void *)syscall(SYS_shmat, id, address, flags) : (void *)-1; /* NOLINT: an address */
 }
 
 static void expect(bool holds, const char *what)

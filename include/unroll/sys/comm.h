@@ -59,8 +59,8 @@ void comm_scatterv(const struct comm *comm, const void *all, const size_t *bytes
 #define COMM_EAGER ((size_t)60 << 10)
 #endif
 
-/* Between ranks of one host they go through memory that the two share, if the host gives it (MPI_Win_allocate_shared): so
- * many bytes of each rank. */
+/* Between ranks of one host they go through memory that the two share, if the host gives it: so many bytes of
+ * each rank. */
 #define COMM_OUTBOX ((size_t)256 << 10)
 
 /* Point to point, for the reducer; both ranks call it with each other's rank. Byte counts may differ. */
