@@ -92,8 +92,8 @@ struct place {
 
 static char *attach(int id)
 {
-    void *memory = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
-    return memory == (void *)-1 ? NULL : memory;
+    void *memory = id < 0 ? NULL : shmat(id, NULL, 0);
+    return (intptr_t)memory == -1 ? NULL : memory;
 }
 
 /* Of System V: it has no file that a full file system, a limit or a kill could spoil or leave behind. Marked for removal at
