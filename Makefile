@@ -37,7 +37,7 @@ WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototyp
 WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
 # Hidden: no name of ours may stand in for one of the same name inside a library.
-CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -fvisibility=hidden -fPIC $(SANITIZE)
+CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -ffp-contract=off -fvisibility=hidden -fPIC $(SANITIZE)
 CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
               $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
 LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
@@ -121,7 +122,7 @@ static enum status print_result(const struct options *options, const struct corp
         printf("tokens          %lld\n", (long long)targets);
         printf("unknown         %lld\n", (long long)corpus->unknowns[split]);
         printf("loss            %.6f nats per token\n", loss);
-        printf("perplexity      %.6g\n", exp(loss));
+        printf("perplexity      %.6g\n", arithmetic_exp(loss));
         printf("bits per token  %.6f\n", loss / M_LN2);
         return finish_output(e);
     }
@@ -132,7 +133,7 @@ static enum status print_result(const struct options *options, const struct corp
     json_put_int(&json, "tokens", targets);
     json_put_int(&json, "unknown", corpus->unknowns[split]);
     json_put_double(&json, "loss", loss);
-    json_put_double(&json, "perplexity", exp(loss));
+    json_put_double(&json, "perplexity", arithmetic_exp(loss));
     json_put_double(&json, "bits_per_token", loss / M_LN2);
     return print_json(&json, e);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
@@ -105,7 +106,7 @@ struct column {
 
 static double norm_at(struct column column, int lag)
 {
-    return column.result->norm[(int64_t)column.state * (column.result->lags + 1) + lag];
+    return arithmetic_nan(column.result->norm[(int64_t)column.state * (column.result->lags + 1) + lag]);
 }
 
 /* Lags shown: all up to 4, then powers of two and the middles between them, and the last. */

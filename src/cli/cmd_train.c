@@ -83,9 +83,15 @@ static void say_hello(struct terminal *log)
     struct blas_tile tile;
     struct checkpoint_build build;
     checkpoint_build_here(&build);
+    enum status status = blas_init(&tile, NULL);
     terminal_message(log, "unroll %s%s%s%s, %s, %s; %s; BLIS %s kernel %s, %s", build_version(), *revision ? " (" : "",
                      revision, *revision ? ")" : "", build_compiler(), build_flags(), build_libraries(), blas_version(),
-                     blas_init(&tile, NULL) ? "unusable" : tile.kernel, build.instructions);
+                     status ? "unusable" : tile.kernel, build.instructions);
+    if (!status && tile.own)
+        terminal_message(
+            log,
+            "BLIS's kernel '%s' does not add in the order of k, or does not fuse: Unroll's own is used in its place",
+            tile.kernel);
 }
 
 static enum status run(const struct comm *comm, const struct options *options, struct error *e)

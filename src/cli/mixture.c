@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/escape.h"
 
@@ -60,9 +61,9 @@ void mixture_close(struct mixture *mixture)
 
 double mixture_logp(double lambda, double own, double other)
 {
-    double a = log(lambda) + own, b = log1p(-lambda) + other;
+    double a = arithmetic_log(lambda) + own, b = arithmetic_log1p(-lambda) + other;
     double most = a > b ? a : b;
-    return most == -INFINITY ? most : most + log(exp(a - most) + exp(b - most));
+    return most == -INFINITY ? most : most + arithmetic_log(arithmetic_exp(a - most) + arithmetic_exp(b - most));
 }
 
 /* The file's next line without its end; NULL at the file's end. */

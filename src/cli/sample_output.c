@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/cli/escape.h"
 #include "unroll/use/spelling.h"
 
@@ -42,7 +43,7 @@ void sample_output_token(struct sample_output *output, uint32_t token, float log
         const char *text = vocab_text(output->vocab, token, &length);
         printf("%lld\t", (long long)output->text);
         escape_put(stdout, text, length);
-        printf("\t%.6f\n", (double)logp);
+        printf("\t%.6f\n", arithmetic_nan(logp));
         return;
     }
     struct spelling spelling = spelling_of(output->vocab, token, &output->word_before);

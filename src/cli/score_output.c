@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/cli/escape.h"
 
 void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json)
@@ -30,7 +31,7 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
     if (!output->json) {
         printf("%lld\t", (long long)output->lines + 1);
         escape_put(stdout, text, length);
-        printf("\t%.6f\n", (double)logp);
+        printf("\t%.6f\n", arithmetic_nan(logp));
         return;
     }
     struct json *json = &output->object;
@@ -124,7 +125,7 @@ static void put_perplexity(FILE *stream, const char *name, struct score_sum all,
 {
     int64_t tokens = all.tokens - without.tokens;
     if (tokens > 0)
-        fprintf(stream, "%s%.6g", name, exp(-(all.logp - without.logp) / (double)tokens));
+        fprintf(stream, "%s%.6g", name, arithmetic_exp(-(all.logp - without.logp) / (double)tokens));
     else
         fprintf(stream, "%sundefined", name);
 }

@@ -23,13 +23,13 @@ static void forward(const struct cell_step *s)
             vfloat z = vsigmoid(vload(recurrent + next_gate) + vload(p + s->slot_stride) +
                                 vload(bias + BIAS_Z * s->slot_stride));
             vfloat m = vload(recurrent + 2 * next_gate) + vload(bias + BIAS_HN * s->slot_stride);
-            vfloat n = vtanh(vload(p + 2 * s->slot_stride) + vload(bias + BIAS_IN * s->slot_stride) + r * m);
+            vfloat n = vtanh(vfma(r, m, vload(p + 2 * s->slot_stride) + vload(bias + BIAS_IN * s->slot_stride)));
             vfloat h_previous = vload(before + u);
             vstore(slots + SLOT_R * s->slot_stride + u, r);
             vstore(slots + SLOT_Z * s->slot_stride + u, z);
             vstore(slots + SLOT_N * s->slot_stride + u, n);
             vstore(slots + SLOT_M * s->slot_stride + u, m);
-            vstore(s->h + b * s->h_stride + u, (1.0f - z) * n + z * h_previous);
+            vstore(s->h + b * s->h_stride + u, vfma(z, h_previous, (1.0f - z) * n));
         }
     }
 }
@@ -46,7 +46,7 @@ static void backward(const struct cell_step *s)
             if (!s->last)
                 dh += vload(s->recurrent + b * GEMM_WIDE + u) + vload(s->carry + b * s->h_stride + u);
             vfloat h_previous = vload(before + u);
-            vfloat dn = dh * (1.0f - z) * (1.0f - n * n);
+            vfloat dn = dh * (1.0f - z) * vfma(-n, n, vset(1.0f));
             vstore(slots + SLOT_Z * s->slot_stride + u, dh * (h_previous - n) * z * (1.0f - z));
             vstore(slots + SLOT_R * s->slot_stride + u, dn * m * r * (1.0f - r));
             vstore(slots + SLOT_N * s->slot_stride + u, dn);

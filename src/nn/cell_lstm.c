@@ -17,7 +17,7 @@ static void forward(const struct cell_step *s)
                           vload(projection + g * s->slot_stride + u) + vload(s->bias + g * s->slot_stride + u);
             vfloat i = vsigmoid(gate[GATE_I]), f = vsigmoid(gate[GATE_F]), o = vsigmoid(gate[GATE_O]);
             vfloat g = vtanh(gate[GATE_G]);
-            vfloat c = f * vload(c_previous + u) + i * g;
+            vfloat c = vfma(f, vload(c_previous + u), i * g);
             vstore(slots + GATE_I * s->slot_stride + u, i);
             vstore(slots + GATE_F * s->slot_stride + u, f);
             vstore(slots + GATE_G * s->slot_stride + u, g);
@@ -36,17 +36,17 @@ static void backward(const struct cell_step *s)
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat i = vload(slots + GATE_I * s->slot_stride + u), f = vload(slots + GATE_F * s->slot_stride + u);
             vfloat g = vload(slots + GATE_G * s->slot_stride + u), o = vload(slots + GATE_O * s->slot_stride + u);
-            vfloat tanh_c = vtanh(vload(s->c + b * s->h_stride + u));
+            vfloat tanh_c = vtanh(vload(s->c + b * s->h_stride + u)), one = vset(1.0f);
             vfloat dh = vload(s->dout + b * s->h_stride + u), dc = vset(0);
             if (!s->last) {
                 dh += vload(s->recurrent + b * GEMM_WIDE + u);
                 dc = vload(s->carry + b * s->h_stride + u);
             }
-            dc += dh * o * (1.0f - tanh_c * tanh_c);
+            dc = vfma(dh * o, vfma(-tanh_c, tanh_c, one), dc);
             vstore(slots + GATE_O * s->slot_stride + u, dh * tanh_c * o * (1.0f - o));
             vstore(slots + GATE_I * s->slot_stride + u, dc * g * i * (1.0f - i));
             vstore(slots + GATE_F * s->slot_stride + u, dc * vload(c_previous + u) * f * (1.0f - f));
-            vstore(slots + GATE_G * s->slot_stride + u, dc * i * (1.0f - g * g));
+            vstore(slots + GATE_G * s->slot_stride + u, dc * i * vfma(-g, g, one));
             vstore(s->carry + b * s->h_stride + u, dc * f);
         }
     }

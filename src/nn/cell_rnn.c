@@ -23,7 +23,8 @@ static inline __attribute__((always_inline)) void backward(const struct cell_ste
             vfloat h = vload(s->h + b * s->h_stride + u), dh = vload(s->dout + b * s->h_stride + u);
             if (!s->last)
                 dh += vload(s->recurrent + b * GEMM_WIDE + u);
-            vfloat tanh_slope = 1.0f - h * h, slope = relu ? vselect(h > 0.0f, vset(1), vset(0)) : tanh_slope;
+            vfloat tanh_slope = vfma(-h, h, vset(1.0f)),
+                   slope = relu ? vselect(h > 0.0f, vset(1), vset(0)) : tanh_slope;
             vstore(slots + u, dh * slope);
         }
     }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "model_private.h"
+#include "unroll/base/arithmetic.h"
 #include "unroll/nn/dropout.h"
 
 static float *output_at(const struct model *model, int t, int lane)
@@ -123,13 +124,13 @@ static float lane_loss(const struct model *model, float *p, uint32_t label, bool
     }
     float most = p[likeliest], sum = 0, of_label = p[label];
     for (int j = 0; j < model->outputs; j++) {
-        p[j] = expf(p[j] - most);
+        p[j] = (float)arithmetic_exp(p[j] - most);
         sum += p[j];
     }
     for (int j = 0; j < model->outputs; j++)
         p[j] /= sum;
     *correct = likeliest == (int)label;
-    return logf(sum) + (most - of_label);
+    return arithmetic_logf(sum) + (most - of_label);
 }
 
 static void lose(struct model *model, const struct window *window)

@@ -6,53 +6,58 @@
 #include "unroll/base/status.h"
 #include "unroll/base/tuning.h"
 
-/* One register of the target; a panel row is two of them. */
-#define LANES (GEMM_WIDE / 2)
+/* A panel row is so many registers of the target. */
+#define REGISTERS (GEMM_WIDE / VLEN)
 /* Rows of a panel that are fetched before they are used: weights that no second-level cache holds gain a tenth. */
 #define AHEAD 16
-typedef float reg __attribute__((vector_size(4 * LANES), may_alias));
 
-/* R rows by one panel: 2 R accumulators stay in registers; by the left `half` of a panel whose right half is padding: R. Both
- * are constants in every instance below. */
+/* R rows by one panel: R * REGISTERS accumulators stay in registers; by the left `half` of a panel whose right half is padding:
+ * half as many. Both are constants in every instance below. */
 static inline __attribute__((always_inline)) void tile(const int R, const bool half, int k, const float *restrict a,
                                                        int64_t lda, const float *restrict panel, bool accumulate,
                                                        float *restrict c, int64_t ldc)
 {
-    reg left[GEMM_ROWS], right[GEMM_ROWS];
+    const int used = half ? REGISTERS / 2 : REGISTERS;
+    vfloat sum[GEMM_ROWS][REGISTERS];
 #pragma GCC unroll 12
     for (int r = 0; r < GEMM_ROWS; r++)
-        left[r] = right[r] = (reg){0};
+#pragma GCC unroll 4
+        for (int i = 0; i < REGISTERS; i++)
+            sum[r][i] = vset(0);
     /* rows in threes share a pointer: an address is base, one or two times lda */
     const float *base0 = a, *base1 = a + 3 * lda, *base2 = a + 6 * lda, *base3 = a + 9 * lda;
-    for (int i = 0; i < k; i++) {
-        reg w0 = *(const reg *)panel, w1 = half ? w0 : *(const reg *)(panel + LANES);
+    for (int step = 0; step < k; step++) {
+        vfloat w[REGISTERS];
+#pragma GCC unroll 4
+        for (int i = 0; i < REGISTERS; i++)
+            w[i] = vload(panel + (i < used ? i : 0) * VLEN);
         panel += GEMM_WIDE;
         if (TUNE_PREFETCH) {
             __builtin_prefetch(panel + AHEAD * GEMM_WIDE);
-            __builtin_prefetch(panel + AHEAD * GEMM_WIDE + LANES);
+            __builtin_prefetch(panel + AHEAD * GEMM_WIDE + GEMM_WIDE / 2);
         }
 #pragma GCC unroll 12
         for (int r = 0; r < GEMM_ROWS; r++)
             if (r < R) {
                 const float *base = r < 3 ? base0 : r < 6 ? base1 : r < 9 ? base2 : base3;
-                float x = base[r % 3 * lda];
-                left[r] += x * w0;
-                if (!half)
-                    right[r] += x * w1;
+                vfloat x = vset(base[r % 3 * lda]);
+#pragma GCC unroll 4
+                for (int i = 0; i < REGISTERS; i++)
+                    if (i < used)
+                        sum[r][i] = vfma(x, w[i], sum[r][i]);
             }
         base0++, base1++, base2++, base3++;
     }
 #pragma GCC unroll 12
     for (int r = 0; r < GEMM_ROWS; r++)
-        if (r < R) {
-            reg *out = (reg *)(c + r * ldc);
-            if (accumulate) {
-                left[r] += out[0];
-                right[r] += out[1];
+        if (r < R)
+#pragma GCC unroll 4
+            for (int i = 0; i < REGISTERS; i++) {
+                float *out = c + r * ldc + i * VLEN;
+                if (accumulate)
+                    sum[r][i] += vload(out);
+                vstore(out, sum[r][i]);
             }
-            out[0] = left[r];
-            out[1] = right[r];
-        }
 }
 
 #define TILE(R)                                                                                              \
@@ -131,10 +136,10 @@ static void rows_times_panels(int rows, int k, const float *a, int64_t lda, cons
             float *place = c + begin * ldc + p * GEMM_WIDE;
             for (int r = 0; TUNE_PREFETCH && r < end - begin; r++) {
                 __builtin_prefetch(place + r * ldc, 1);
-                __builtin_prefetch(place + r * ldc + LANES, 1);
+                __builtin_prefetch(place + r * ldc + GEMM_WIDE / 2, 1);
             }
-            tiles[n - p * GEMM_WIDE <= LANES][end - begin](k, a + begin * lda, lda, panels + p * panel_size, accumulate,
-                                                           place, ldc);
+            tiles[n - p * GEMM_WIDE <= GEMM_WIDE / 2][end - begin](k, a + begin * lda, lda, panels + p * panel_size,
+                                                                   accumulate, place, ldc);
         }
     }
 }

@@ -54,27 +54,44 @@ static float *pack_narrow(const float *row, int64_t stride, int rows, int column
     return to;
 }
 
+/* total += chain, chain = 0. */
+static void end_block(float *restrict total, float *restrict chain, int columns)
+{
+    for (int j = 0; j < columns; j++) {
+        total[j] += chain[j];
+        chain[j] = 0;
+    }
+}
+
 /* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step after time
  * step: the order in which they are added. [panels][rows][width], zero beyond `n`. `totals`, if given: the sums of the rows of
- * each group, [groups][panels * width]. */
+ * each group, [groups + 1][panels * width], in blocks of GEMM_KC rows, as the products are; the last is for the block. */
 static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, int panels,
                  float *packed, float *totals)
 {
     size_t panel_size = (size_t)gemm_sum_rows(sum) * width;
-    int whole = column + panels * width <= n ? panels : panels - 1;
-    float *to = packed, *last = packed + whole * panel_size, *total = totals;
-    for (int g = sum->node.begin; g < sum->node.end; g++) {
-        int lane_begin = sum->group_lane[g - sum->group0], lanes = sum->group_lane[g - sum->group0 + 1] - lane_begin;
-        if (total)
-            memset(total, 0, sizeof *total * panels * width);
-        for (int t = 0; t < sum->T; t++) {
-            const float *row = x.base + t * x.time_stride + lane_begin * x.lane_stride + column;
-            to = pack_whole(row, x.lane_stride, lanes, whole, panel_size, width, to, total);
-            if (whole < panels)
-                last = pack_narrow(row + whole * width, x.lane_stride, lanes, n - column - whole * width, width, last,
-                                   total ? total + whole * width : NULL);
-        }
-        total = total ? total + panels * width : NULL;
+    int whole = column + panels * width <= n ? panels : panels - 1, columns = panels * width;
+    int groups = sum->node.end - sum->node.begin;
+    float *to = packed, *last = packed + whole * panel_size, *chain = totals ? totals + groups * columns : NULL;
+    if (totals)
+        memset(totals, 0, sizeof *totals * (groups + 1) * columns);
+    for (int g = 0; g < groups; g++) {
+        const int *lane_of = sum->group_lane + sum->node.begin + g - sum->group0;
+        int filled = 0; /* rows of the block */
+        for (int t = 0; t < sum->T; t++)
+            for (int lane = lane_of[0], rows; lane < lane_of[1]; lane += rows) {
+                const float *row = x.base + t * x.time_stride + lane * x.lane_stride + column;
+                rows = lane_of[1] - lane < GEMM_KC - filled ? lane_of[1] - lane : GEMM_KC - filled;
+                to = pack_whole(row, x.lane_stride, rows, whole, panel_size, width, to, chain);
+                if (whole < panels)
+                    last = pack_narrow(row + whole * width, x.lane_stride, rows, n - column - whole * width, width,
+                                       last, chain ? chain + whole * width : NULL);
+                filled = (filled + rows) % GEMM_KC;
+                if (totals && filled == 0)
+                    end_block(totals + g * columns, chain, columns);
+            }
+        if (totals)
+            end_block(totals + g * columns, chain, columns);
     }
 }
 
@@ -141,10 +158,16 @@ static int slab_columns_max(const struct blas_tile *tile)
     return tile->wide > SLAB_COLUMNS ? tile->wide : SLAB_COLUMNS;
 }
 
-/* Of a thread: partial sums of a tile, sums of the rows of each group, packed panels. */
+/* Sums of the rows of each group, and of the current block. */
+static size_t totals_size(const struct blas_tile *tile, int groups)
+{
+    return VROUND((size_t)slab_columns_max(tile) * ((size_t)groups + 1));
+}
+
+/* Of a thread: partial sums of a tile, sums of rows, packed panels. */
 size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows)
 {
-    return TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX + VROUND((size_t)slab_columns_max(tile) * (size_t)groups) +
+    return TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX + totals_size(tile, groups) +
            VROUND((size_t)slab_columns_max(tile) * rows);
 }
 
@@ -158,8 +181,8 @@ struct tile_sum {
 static void multiply(const struct tile_sum *work, int row_begin, int row_end, bool add, float *c)
 {
     const struct blas_tile *tile = work->tile;
-    for (int row = row_begin; row < row_end; row += tile->kc) {
-        int k = row_end - row < tile->kc ? row_end - row : tile->kc;
+    for (int row = row_begin; row < row_end; row += GEMM_KC) {
+        int k = row_end - row < GEMM_KC ? row_end - row : GEMM_KC;
         blas_tile_multiply(tile, k, work->narrow + (int64_t)row * tile->narrow, work->wide + (int64_t)row * tile->wide,
                            add || row > row_begin, c, tile->wide);
     }
@@ -192,7 +215,7 @@ static void sum_node(const struct tile_sum *work, struct lane_node node, bool ad
         const int *lane = sum->group_lane + node.begin - sum->group0;
         int first = (lane[0] - sum->group_lane[sum->node.begin - sum->group0]) * sum->T;
         int rows = (lane[1] - lane[0]) * sum->T;
-        if (add && rows > work->tile->kc) {
+        if (add && rows > GEMM_KC) {
             multiply(work, first, first + rows, false, level + size);
             add_tile(level, level + size, size);
         } else {
@@ -256,7 +279,7 @@ static void gradient_slab(struct gradient work, int first, int last, int panel_b
     int a_width = work.lay.a_width, b_width = work.lay.b_width, wide = work.tile_sum.tile->wide;
     int slab_columns = (last - first) * a_width, groups = sum->node.end - sum->node.begin;
     float *levels = scratch, *totals = levels + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
-    float *packed_a = totals + VROUND((size_t)slab_columns_max(work.tile_sum.tile) * (size_t)groups);
+    float *packed_a = totals + totals_size(work.tile_sum.tile, groups);
     bool sums_rows = work.bias && panel_begin == 0;
     pack(sum, work.a, work.m, first * a_width, a_width, last - first, packed_a, sums_rows ? totals : NULL);
     if (sums_rows)
@@ -311,20 +334,24 @@ void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, str
 
 /* ---- sums of rows ---- */
 
+#define BIAS_COLUMNS 256
+
 static void bias_chain(const struct gemm_sum *sum, struct gemm_lanes a, int lane_begin, int lane_end, int columns,
                        float *total)
 {
-    for (int j = 0; j < columns; j++)
-        total[j] = 0;
+    float chain[BIAS_COLUMNS] = {0};
+    int filled = 0;
+    memset(total, 0, sizeof *total * columns);
     for (int t = 0; t < sum->T; t++)
         for (int lane = lane_begin; lane < lane_end; lane++) {
             const float *row = a.base + t * a.time_stride + lane * a.lane_stride;
             for (int j = 0; j < columns; j++)
-                total[j] += row[j];
+                chain[j] += row[j];
+            if (++filled % GEMM_KC == 0)
+                end_block(total, chain, columns);
         }
+    end_block(total, chain, columns);
 }
-
-#define BIAS_COLUMNS 256
 
 static void bias_node(const struct gemm_sum *sum, struct gemm_lanes a, struct lane_node node, int columns,
                       float (*level)[BIAS_COLUMNS])

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 
@@ -65,21 +66,13 @@ static void fill_gaussian(uint64_t seed, int tensor, size_t first, size_t count,
 {
     for (size_t k = 0; k < count; k += 2) {
         struct rng_bits bits = element_bits(seed, tensor, (first + k) / 2);
-        double radius = sqrt(-2 * log(1 - rng_uniform_double(bits.word[0], bits.word[1]))); /* 1 - u is in (0, 1] */
-        double angle = 2 * M_PI * rng_uniform_double(bits.word[2], bits.word[3]);
-        x[k] = radius * cos(angle);
+        double u = rng_uniform_double(bits.word[0], bits.word[1]), radius = sqrt(-2 * arithmetic_log(1 - u)), sine,
+               cosine;
+        arithmetic_sincos(rng_uniform_double(bits.word[2], bits.word[3]), &sine, &cosine);
+        x[k] = radius * cosine;
         if (k + 1 < count)
-            x[k + 1] = radius * sin(angle);
+            x[k + 1] = radius * sine;
     }
-}
-
-static double dot(int n, const double *a, const double *b)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int k = 0; k < n; k++)
-        sum += a[k] * b[k];
-    return sum;
 }
 
 /* Makes the rows of a [H][H] orthonormal: modified Gram-Schmidt, right-looking, so that the rows still to come are
@@ -89,13 +82,13 @@ static void orthonormalise(int H, double *a)
 {
     for (int i = 0; i < H; i++) {
         double *row = a + (size_t)i * (size_t)H;
-        double scale = 1 / sqrt(dot(H, row, row));
+        double scale = 1 / sqrt(arithmetic_dot(H, row, row));
         for (int k = 0; k < H; k++)
             row[k] *= scale;
 #pragma omp parallel for schedule(static) if (H - i > 64)
         for (int j = i + 1; j < H; j++) {
             double *other = a + (size_t)j * (size_t)H;
-            double along = dot(H, row, other);
+            double along = arithmetic_dot(H, row, other);
 #pragma omp simd
             for (int k = 0; k < H; k++)
                 other[k] -= along * row[k];

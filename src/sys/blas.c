@@ -1,9 +1,11 @@
 #include "unroll/sys/blas.h"
 
 #include <blis.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "blas_private.h"
 #include "unroll/base/build_info.h"
 
 /* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's families
@@ -31,6 +33,33 @@ static enum status choose_kernels(struct error *e)
     return STATUS_OK;
 }
 
+#define PROBE_K 41 /* kernels take k in fours or eights: some of each, and a remainder */
+
+/* Whether the tile's kernel gives, bit for bit, what blas.h says. Some 10 us. */
+static bool adds_in_order(const struct blas_tile *tile)
+{
+    float a[PROBE_K * BLAS_NARROW_MAX] __attribute__((aligned(64)));
+    float b[PROBE_K * BLAS_WIDE_MAX] __attribute__((aligned(64)));
+    float c[BLAS_NARROW_MAX * BLAS_WIDE_MAX] __attribute__((aligned(64)));
+    int narrow = tile->narrow, wide = tile->wide;
+    for (int i = 0; i < PROBE_K * narrow; i++)
+        a[i] = (float)(i * 7919 % 1000 - 500) / 333;
+    for (int i = 0; i < PROBE_K * wide; i++)
+        b[i] = (float)(i * 104729 % 1000 - 500) / 777;
+    for (int i = 0; i < narrow * wide; i++)
+        c[i] = (float)(i % 17 - 8) / 3;
+    blas_tile_multiply(tile, PROBE_K, a, b, 1, c, wide);
+    for (int i = 0; i < narrow; i++)
+        for (int j = 0; j < wide; j++) {
+            float chain = 0;
+            for (int k = 0; k < PROBE_K; k++)
+                chain = fmaf(a[k * narrow + i], b[k * wide + j], chain);
+            if (c[i * wide + j] != chain + (float)((i * wide + j) % 17 - 8) / 3)
+                return false;
+        }
+    return true;
+}
+
 enum status blas_init(struct blas_tile *tile, struct error *e)
 {
     enum status status = choose_kernels(e);
@@ -41,7 +70,6 @@ enum status blas_init(struct blas_tile *tile, struct error *e)
     int mr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_MR, context);
     int nr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_NR, context);
     tile->kernel = bli_arch_string(bli_arch_query_id());
-    tile->kc = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_KC, context);
     tile->swap = !bli_cntx_l3_vir_ukr_prefers_rows_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
     tile->narrow = tile->swap ? nr : mr;
     tile->wide = tile->swap ? mr : nr;
@@ -53,12 +81,20 @@ enum status blas_init(struct blas_tile *tile, struct error *e)
         return error_set(e, STATUS_UNAVAILABLE,
                          "cannot use the micro-kernel of BLIS '%s': tiles of %d x %d; set BLIS_ARCH_TYPE to another",
                          tile->kernel, mr, nr);
+    tile->own = false;
+    tile->own = !adds_in_order(tile);
+    if (tile->own)
+        blas_own_tile(tile);
     return STATUS_OK;
 }
 
 void blas_tile_multiply(const struct blas_tile *tile, int k, const float *a, const float *b, int accumulate, float *c,
                         int64_t ldc)
 {
+    if (tile->own) {
+        blas_own_multiply(k, a, b, accumulate, c, ldc);
+        return;
+    }
     float one = 1, beta = accumulate ? 1 : 0;
     auxinfo_t info;
     memset(&info, 0, sizeof info);

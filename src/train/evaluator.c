@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/feed.h"
@@ -302,7 +303,7 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
         return status;
     evaluator->correct = comm_sum(evaluator->comm, evaluator->correct);
     comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->bytes, evaluator->offset);
-    *loss_sum = lane_tree_sum(evaluator->all, evaluator->groups);
+    *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->groups));
     *targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 
 /* The formulas, as torch.optim has them. g is the mean gradient after clipping, p a parameter, t the number of this
@@ -185,7 +186,7 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
         .b = optimizer->slot[1],
         .grad = grad.values,
         .scale = scale,
-        .lr = (float)(adaptive ? lr / (1 - pow(config->beta1, t)) : lr),
+        .lr = (float)(adaptive ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr),
         .decay = decoupled ? 0 : (float)config->weight_decay,
         .momentum = (float)config->momentum,
         .keep1 = (float)keep1,
@@ -193,7 +194,7 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
         .keep2 = (float)keep2,
         .take2 = (float)(1 - keep2),
         .epsilon = (float)config->epsilon,
-        .root2 = adaptive ? (float)(1 / sqrt(1 - pow(config->beta2, t))) : 1,
+        .root2 = adaptive ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1,
         .shrink = decoupled ? (float)(1 - lr * config->weight_decay) : 1,
     };
     bool rests = (config->kind == OPT_SGD || config->kind == OPT_ADAGRAD) && config->weight_decay == 0;

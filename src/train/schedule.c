@@ -1,7 +1,8 @@
 #include "unroll/train/schedule.h"
 
-#include <math.h>
 #include <string.h>
+
+#include "unroll/base/arithmetic.h"
 
 static const char *const names[] = {
     [SCHEDULE_CONSTANT] = "constant",
@@ -26,12 +27,14 @@ enum status schedule_parse(const char *name, enum schedule_kind *kind, struct er
     return error_set(e, STATUS_CONFIG, "unknown schedule '%s'; use constant, step, plateau or cosine", name);
 }
 
-static double cosine(const struct schedule_config *config, const struct schedule_point *point)
+static double cosine_lr(const struct schedule_config *config, const struct schedule_point *point)
 {
     double span = (double)(point->total - 1 - config->warmup);
     double x = span > 0 ? (double)(point->step - config->warmup) / span : 0;
     x = x < 0 ? 0 : x > 1 ? 1 : x;
-    return config->minimum + (config->lr - config->minimum) * (1 + cos(M_PI * x)) / 2;
+    double sine, cosine;
+    arithmetic_sincos(x / 2, &sine, &cosine);
+    return config->minimum + (config->lr - config->minimum) * (1 + cosine) / 2;
 }
 
 double schedule_lr(const struct schedule_config *config, const struct schedule_point *point)
@@ -41,13 +44,13 @@ double schedule_lr(const struct schedule_config *config, const struct schedule_p
     case SCHEDULE_CONSTANT:
         break;
     case SCHEDULE_STEP:
-        lr = config->lr / pow(config->decay, (double)(point->epoch / config->every));
+        lr = config->lr / arithmetic_pow(config->decay, (double)(point->epoch / config->every));
         break;
     case SCHEDULE_PLATEAU:
         lr = config->lr * point->factor;
         break;
     case SCHEDULE_COSINE:
-        lr = cosine(config, point);
+        lr = cosine_lr(config, point);
         break;
     }
     double least = config->minimum < config->lr ? config->minimum : config->lr;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/sys/json.h"
 
 #define MESSAGE 1200
@@ -170,7 +171,7 @@ static const char *quality(const struct trainer *trainer, double loss, double ac
 {
     room[0] = '\0';
     if (trainer->shape.task == TASK_LM)
-        snprintf(room, 32, "  perplexity %.2f", exp(loss));
+        snprintf(room, 32, "  perplexity %.2f", arithmetic_exp(loss));
     else if (!isnan(accuracy))
         snprintf(room, 32, "  accuracy %.4f", accuracy);
     return room;
@@ -240,7 +241,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     if (trainer->shape.task == TASK_CLASSIFY)
         json_put_double(&json, "accuracy", trainer->valid_accuracy);
     else
-        json_put_double(&json, "perplexity", exp(progress->valid_loss));
+        json_put_double(&json, "perplexity", arithmetic_exp(progress->valid_loss));
     json_put_bool(&json, "best", best);
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
@@ -350,7 +351,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
     if (trainer->shape.task == TASK_LM)
-        json_put_double(&json, "valid_perplexity", exp(valid));
+        json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
     put_accuracies(trainer, &json);
     json_put_double(&json, "best_valid_loss", progress->best_valid_loss);
     json_put_int(&json, "best_step", progress->best_step);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/use/feeder.h"
 
@@ -96,7 +97,7 @@ void beam_free(struct beam *beam)
 
 static double score_of(const struct beam *beam, double total, int64_t length)
 {
-    return total / pow((double)length, beam->config.alpha);
+    return total / arithmetic_pow((double)length, beam->config.alpha);
 }
 
 /* Its place among those that ended, after all as good; `width` if it has none. */

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
@@ -63,8 +64,8 @@ const char *bench_phase_name(enum bench_phase phase)
 uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane)
 {
     double u = rng_uniform_float(rng_philox(seed, RNG_BENCH, position, lane, 0, 0).word[0]);
-    double token =
-        BENCH_ZIPF_OFFSET * (pow(1 + V / BENCH_ZIPF_OFFSET, u) - 1); /* inverse of the sum of 1 / (v + offset) */
+    double token = BENCH_ZIPF_OFFSET *
+                   (arithmetic_pow(1 + V / BENCH_ZIPF_OFFSET, u) - 1); /* inverse of the sum of 1 / (v + offset) */
     return token < V - 1 ? (uint32_t)token : (uint32_t)(V - 1);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/model.h"
@@ -32,7 +33,7 @@ static enum status make_unigram(struct feeder *feeder, struct error *e)
     for (int token = VOCAB_UNK + 1; token < V; token++)
         any = any || feeder->vocab->counts[token] > 0;
     for (int token = 0; token < V; token++)
-        feeder->unigram[token] = any ? logf((float)feeder->vocab->counts[token]) : 0;
+        feeder->unigram[token] = any ? arithmetic_logf((float)feeder->vocab->counts[token]) : 0;
     return STATUS_OK;
 }
 
@@ -174,13 +175,13 @@ double feeder_log_sum(const float *logits, int V)
     float largest = -INFINITY;
     for (int token = 0; token < V; token++)
         largest = logits[token] > largest ? logits[token] : largest;
-    weights sums = {0};
-    for (int begin = 0; begin < V; begin += WEIGHTS)
-        sums += exp_of(load_logits(logits + begin, V - begin) - (double)largest);
+    vdouble sums = {0};
+    for (int begin = 0; begin < V; begin += VDOUBLES)
+        sums += vdouble_exp(load_logits(logits + begin, V - begin) - (double)largest);
     double sum = 0;
-    for (int i = 0; i < WEIGHTS; i++)
+    for (int i = 0; i < VDOUBLES; i++)
         sum += sums[i];
-    return (double)largest + log(sum);
+    return (double)largest + arithmetic_log(sum);
 }
 
 enum status feeder_no_probabilities(int64_t count, struct error *e)

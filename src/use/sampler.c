@@ -56,11 +56,11 @@ static int keep_nucleus(struct sampler_candidate *items, int n, double share)
 static double weigh(const float *logits, int V, float largest, const struct sampler_rule *rule,
                     struct sampler_candidate *items)
 {
-    weights sums = {0};
-    for (int begin = VOCAB_UNK + 1; begin < V; begin += WEIGHTS) {
-        int count = V - begin < WEIGHTS ? V - begin : WEIGHTS, forbidden = (int)rule->forbidden - begin;
-        weights x = exp_of((load_logits(logits + begin, count) - (double)largest) / rule->temperature);
-        if (forbidden >= 0 && forbidden < WEIGHTS)
+    vdouble sums = {0};
+    for (int begin = VOCAB_UNK + 1; begin < V; begin += VDOUBLES) {
+        int count = V - begin < VDOUBLES ? V - begin : VDOUBLES, forbidden = (int)rule->forbidden - begin;
+        vdouble x = vdouble_exp((load_logits(logits + begin, count) - (double)largest) / rule->temperature);
+        if (forbidden >= 0 && forbidden < VDOUBLES)
             x[forbidden] = 0;
         sums += x;
         for (int i = 0; i < count; i++)
@@ -68,7 +68,7 @@ static double weigh(const float *logits, int V, float largest, const struct samp
         items += count;
     }
     double sum = 0;
-    for (int i = 0; i < WEIGHTS; i++)
+    for (int i = 0; i < VDOUBLES; i++)
         sum += sums[i];
     return sum;
 }
@@ -78,7 +78,6 @@ static uint32_t likeliest(const float *logits, int V, uint32_t forbidden)
 {
     float largest = -INFINITY;
     int nans = 0;
-#pragma omp simd reduction(max : largest) reduction(| : nans)
     for (int token = VOCAB_UNK + 1; token < V; token++) {
         float z = token == (int)forbidden ? -INFINITY : logits[token];
         nans |= logits[token] != logits[token];

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/output.h"
@@ -126,7 +127,8 @@ static void print_param(FILE *stream, const struct param *param, const float *va
         fprintf(stream, "%s %lld\n", param->name, (long long)columns);
     for (int64_t row = 0; row < rows; row++)
         for (int64_t column = 0; column < columns; column++)
-            fprintf(stream, "%.9g%c", (double)values[row * columns + column], column + 1 < columns ? ' ' : '\n');
+            fprintf(stream, "%.9g%c", arithmetic_nan(values[row * columns + column]),
+                    column + 1 < columns ? ' ' : '\n');
 }
 
 static void print_text(FILE *stream, const struct checkpoint *checkpoint, const struct facts *facts,

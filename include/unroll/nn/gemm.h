@@ -1,9 +1,9 @@
 /* Matrix products of the unrolled step, in the two forms it needs:
  *
  * Rows times weights, C[rows][n] = A[rows][k] W: activations stay where they are, row-major; weights are packed into
- * column panels of GEMM_WIDE. Every element of C is one chain of fused multiply-adds over k, cut every GEMM_KC, in an
- * order that depends on k alone: its bits do not depend on how many other rows there are, where a row stands, or which
- * thread computes it. BLIS's sgemm cannot promise that (it picks its path by m, n and k).
+ * column panels of GEMM_WIDE. Every element of C is a sum of blocks of GEMM_KC values of k, each one chain of fused
+ * multiply-adds from zero in the order of k: its bits do not depend on how many other rows there are, where a row stands, which
+ * thread computes it, or on the processor. BLIS's sgemm cannot promise that (it picks its path by m, n and k).
  * The micro-kernel is our own because A is read in place: BLIS's needs A packed into interleaved panels, which at one
  * time step of 20 to 64 lanes costs more than it gains. Measured against BLIS's micro-kernel on ready-packed panels, one
  * thread of a Zen 5: 50 x 512 x 2048 219 against 183 GFLOP/s, 20 x 650 x 2600 215 / 181, 64 x 1024 x 4096 200 / 182,
@@ -23,18 +23,20 @@
 #include <stdint.h>
 
 #include "unroll/base/lane_tree.h"
-#include "unroll/nn/vmath.h"
+#include "unroll/base/vmath.h"
 #include "unroll/sys/blas.h"
+
+/* The block of k, for both forms. Sums are cut here, so it is one number on every processor: part of the arithmetic. A panel's
+ * block is 24 or 48 KiB, and 384 is BLIS's own for AVX-512. */
+#define GEMM_KC 384
 
 #ifdef __AVX512F__
 #define GEMM_WIDE 32  /* columns of a panel: two registers */
 #define GEMM_ROWS 12  /* rows of a tile: 24 of 32 registers accumulate */
-#define GEMM_KC 384   /* a panel's block of k is 48 KiB; BLIS's own for this size of register block */
 #define GEMM_GROUP 10 /* panels packed at once: half of a second-level cache of 1 MiB */
 #else
-#define GEMM_WIDE 16
+#define GEMM_WIDE 16 /* two registers of AVX2, four of NEON */
 #define GEMM_ROWS 6
-#define GEMM_KC 512
 #define GEMM_GROUP 8
 #endif
 
@@ -55,8 +57,8 @@ static inline int gemm_stride(int n)
  * `transposed`: element (i, j) of W is w[j * ldw + i] (PyTorch's [out][in] times a row of `in`), else w[i * ldw + j]. */
 void gemm_pack_panel(const float *w, int64_t ldw, bool transposed, int k, int n, int column, float *panel);
 
-/* C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] panel, of which `columns` (if fewer) are not padding. The accumulation over k starts from zero in blocks of
- * GEMM_KC and each block is added to C. c and panel 64-byte aligned, ldc a multiple of 16. */
+/* C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] panel, of which `columns` (if fewer) are not padding. The accumulation
+ * over k starts from zero in blocks of GEMM_KC and each block is added to C. c and panel 64-byte aligned, ldc a multiple of 16. */
 void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, int columns, bool accumulate,
                 float *c, int64_t ldc);
 
@@ -101,7 +103,7 @@ struct gemm_sum {
 int gemm_sum_rows(const struct gemm_sum *sum);
 
 /* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is NULL, the
- * sum of A's rows in the same way. `packed_b` holds gemm_gradient_packed(n, rows) floats, `scratch` threads *
+ * sum of A's rows in the same way, in the same blocks. `packed_b` holds gemm_gradient_packed(n, rows) floats, `scratch` threads *
  * gemm_gradient_scratch(groups, rows); rows and groups are those of the sum. */
 size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows);
 size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows);

@@ -1,11 +1,16 @@
 /* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the yardstick.
  *
+ * One thing is relied on: an element of the kernel's C is one chain of fused multiply-adds from zero in the order of k, to which
+ * the earlier C is added once. BLIS's kernels for haswell, zen, skx and cortexa57 do that; plain C ones may not fuse. blas_init
+ * compares the chosen kernel with such a chain, and takes our own (blas_own.c) where it differs.
+ *
  * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C or to
  * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected.
  * With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2, everywhere the same. */
 #ifndef UNROLL_SYS_BLAS_H
 #define UNROLL_SYS_BLAS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +23,8 @@
 
 struct blas_tile {
     int narrow, wide;   /* rows and columns of a tile */
-    int kc;             /* BLIS's blocking of k for this CPU: panels that long stay in cache */
     const char *kernel; /* name of BLIS's sub-configuration, e.g. "haswell", "skx" */
+    bool own;           /* that kernel adds in another order: ours is used instead */
     void *ukr, *context;
     int swap; /* kernel stores columns: its m is our wide dimension */
 };
