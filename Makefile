@@ -159,6 +159,9 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(KEEP) $(BUILD)/libunroll.a
 	$(SAY) TEST $<
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS) -lcmocka
 
+# The reference of elementary functions.
+$(BUILD)/tests/unit/test_arithmetic $(BUILD)/tests/unit/test_vmath: LIBS += -lmpfr -lgmp
+
 $(BUILD)/tests/unit/test_sampler: LDFLAGS += -Wl,--wrap=gemm_rows # it counts them
 
 $(BUILD)/tests/mpi/%: tests/mpi/%.c $(KEEP) $(BUILD)/libunroll.a

@@ -82,9 +82,8 @@ enum status blas_init(struct blas_tile *tile, struct error *e)
                          "cannot use the micro-kernel of BLIS '%s': tiles of %d x %d; set BLIS_ARCH_TYPE to another",
                          tile->kernel, mr, nr);
     tile->own = false;
-    tile->own = !adds_in_order(tile);
-    if (tile->own)
-        blas_own_tile(tile);
+    if (!adds_in_order(tile))
+        blas_use_own(tile);
     return STATUS_OK;
 }
 

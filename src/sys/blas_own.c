@@ -12,8 +12,9 @@
 #define NARROW 6
 #endif
 
-void blas_own_tile(struct blas_tile *tile)
+void blas_use_own(struct blas_tile *tile)
 {
+    tile->own = true;
     tile->narrow = NARROW;
     tile->wide = WIDE;
     tile->swap = 0;

@@ -4,7 +4,6 @@
 
 #include "unroll/sys/blas.h"
 
-void blas_own_tile(struct blas_tile *tile); /* its geometry, instead of BLIS's */
 void blas_own_multiply(int k, const float *a, const float *b, int accumulate, float *c, int64_t ldc);
 
 #endif
