@@ -50,14 +50,17 @@ static inline __attribute__((always_inline)) void tile(const int R, const bool h
     }
 #pragma GCC unroll 12
     for (int r = 0; r < GEMM_ROWS; r++)
-        if (r < R)
+        if (r < R) {
+            float *out = c;
+            c += ldc;
+            if (accumulate)
 #pragma GCC unroll 4
-            for (int i = 0; i < REGISTERS; i++) {
-                float *out = c + r * ldc + i * VLEN;
-                if (accumulate)
-                    sum[r][i] += vload(out);
-                vstore(out, sum[r][i]);
-            }
+                for (int i = 0; i < REGISTERS; i++)
+                    sum[r][i] += vload(out + i * VLEN);
+#pragma GCC unroll 4
+            for (int i = 0; i < REGISTERS; i++)
+                vstore(out + i * VLEN, sum[r][i]);
+        }
 }
 
 #define TILE(R)                                                                                              \

@@ -22,7 +22,7 @@ static enum status choose_kernels(struct error *e)
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512vbmi2");
-    bool lowered = build_is_lowered(); /* hosts without AVX-512 and with it shall take the same */
+    bool lowered = build_is_lowered(); /* a host with AVX-512 shall compute as one without */
     if (getenv("BLIS_ARCH_TYPE") || !(lowered || avx512))
         return STATUS_OK;
     char number[16];

@@ -13,13 +13,14 @@ const char *build_compiler(void);  /* "gcc 12.2.0" */
 const char *build_flags(void);     /* the compiler's flags that change the code */
 const char *build_libraries(void); /* "Open MPI 4.1.4, HDF5 1.10.8, ...": the versions compiled against */
 
-/* The widest vectors this code was compiled for: "avx512f", "avx2", "sse2", "portable"; others give other bits. */
+/* The widest vectors this code was compiled for: "avx512f", "avx2", "sse2", "neon", "portable". All give the same bits
+ * (base/arithmetic.h). */
 const char *build_instructions(void);
 
 /* STATUS_CONFIG if UNROLL_ARCH in the environment asks for other instructions than this code has. The variable names a
  * level of the x86-64 ABI, "x86-64-v3" (AVX2) or "x86-64-v4" (AVX-512), to compute as a host of that level does, BLIS's
- * kernels included: what ranks on hosts of several kinds need for the same bits. A program built with ARCH=portable obeys
- * it (cli/start.c), another one can only check it. */
+ * kernels included: to compare their bits, which are the same, or their speed. A program built with ARCH=portable obeys it
+ * (cli/start.c), another one can only check it. */
 enum status build_check_arch(struct error *e);
 bool build_is_lowered(void); /* UNROLL_ARCH is x86-64-v3: no AVX-512 anywhere */
 

@@ -6,7 +6,7 @@
  *
  * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C or to
  * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected.
- * With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2, everywhere the same. */
+ * With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2. */
 #ifndef UNROLL_SYS_BLAS_H
 #define UNROLL_SYS_BLAS_H
 
