@@ -286,7 +286,7 @@ const struct option option_table[] = {
      .help = "'eos': the state is empty behind every sentence end, so that sentences are independent"},
     {"reduction", CHOICES(REDUCTION_FAST, reduction_name_choice), .commands = RUN, FIELD(reduction),
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
-     .help = "gradient sums: the same bits on any number of ranks, or a plain allreduce"},
+     .help = "gradient sums: the same bits on any ranks and processors, or a plain allreduce"},
 
     {"optimizer", CHOICES(OPT_ADAMW, optimizer_name_choice), .commands = RUN, FIELD(optimizer.kind),
      .initial = "adam", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "NAME",

@@ -16,8 +16,7 @@
  *   adam(w)   m = beta1 m + (1 - beta1) g
  *             v = beta2 v + (1 - beta2) g^2         p = p - lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
  *
- * All arrays are walked in blocks of whole vectors, so that no element is ever computed by a remainder loop, which the
- * compiler may round differently: a parameter's bits do not depend on how threads share the blocks. */
+ * All arrays are walked in blocks of whole vectors: no remainder loops. Nothing is fused (base/arithmetic.h). */
 
 #define BLOCK 16 /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
 
