@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/arithmetic.h"
+
 /* The Makefile defines these for this file alone. */
 #ifndef BUILD_VERSION
 #error "compile with make: it passes -DBUILD_VERSION and the like to this file"
@@ -31,6 +33,11 @@ const char *build_flags(void)
 const char *build_libraries(void)
 {
     return BUILD_LIBRARIES;
+}
+
+int build_arithmetic(void)
+{
+    return ARITHMETIC_REVISION;
 }
 
 #if defined __AVX512F__

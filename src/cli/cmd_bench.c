@@ -96,6 +96,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     put_model(&json, config);
     json_put_string(&json, "version", build_version());
     json_put_string(&json, "revision", build_revision());
+    json_put_int(&json, "arithmetic", build_arithmetic());
     json_put_string(&json, "kernel", result->kernel);
     if (config->network)
         network_put(&json, "network", config->network);

@@ -182,6 +182,7 @@ static void tell_build(struct report *report, const struct checkpoint_build *bui
     tell(report, "libraries", build->libraries);
     tell(report, "instructions", build->instructions);
     tell(report, "kernel", build->kernel);
+    tell_int(report, "arithmetic", build->arithmetic);
     tell_int(report, "ranks", build->ranks);
     tell_int(report, "threads", build->threads);
     end(report);

@@ -84,9 +84,10 @@ static void say_hello(struct terminal *log)
     struct checkpoint_build build;
     checkpoint_build_here(&build);
     enum status status = blas_init(&tile, NULL);
-    terminal_message(log, "unroll %s%s%s%s, %s, %s; %s; BLIS %s kernel %s, %s", build_version(), *revision ? " (" : "",
-                     revision, *revision ? ")" : "", build_compiler(), build_flags(), build_libraries(), blas_version(),
-                     status ? "unusable" : tile.kernel, build.instructions);
+    terminal_message(log, "unroll %s%s%s%s, arithmetic revision %d, %s, %s; %s; BLIS %s kernel %s, %s", build_version(),
+                     *revision ? " (" : "", revision, *revision ? ")" : "", build.arithmetic, build_compiler(),
+                     build_flags(), build_libraries(), blas_version(), status ? "unusable" : tile.kernel,
+                     build.instructions);
     if (!status && tile.own)
         terminal_message(
             log,

@@ -25,10 +25,11 @@ static void print_version(void)
 {
     const char *revision = build_revision();
     printf("unroll %s%s%s%s\n", build_version(), *revision ? " (" : "", revision, *revision ? ")" : "");
-    printf("compiler:  %s\n", build_compiler());
-    printf("flags:     %s\n", build_flags());
-    printf("built for: %s\n", build_libraries());
-    printf("running:   HDF5 %s, BLIS %s\n", h5_library_version(), blas_version());
+    printf("arithmetic: revision %d\n", build_arithmetic());
+    printf("compiler:   %s\n", build_compiler());
+    printf("flags:      %s\n", build_flags());
+    printf("built for:  %s\n", build_libraries());
+    printf("running:    HDF5 %s, BLIS %s\n", h5_library_version(), blas_version());
 }
 
 /* True in the rank that speaks for all. Ranks agree on an error before they leave, and each parses the same command line,

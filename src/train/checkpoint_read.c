@@ -196,6 +196,8 @@ static enum status read_build(struct reading *in)
         status = attrs_int(attrs, "ranks", 0, INT_MAX, &build->ranks, in->e);
     if (!status)
         status = attrs_int(attrs, "threads", 0, INT_MAX, &build->threads, in->e);
+    if (!status && attrs_has(attrs, "arithmetic"))
+        status = attrs_int(attrs, "arithmetic", 0, INT_MAX, &build->arithmetic, in->e);
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 

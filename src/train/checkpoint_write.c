@@ -20,6 +20,7 @@ void checkpoint_build_here(struct checkpoint_build *build)
     snprintf(build->flags, sizeof build->flags, "%s", build_flags());
     snprintf(build->libraries, sizeof build->libraries, "%s", build_libraries());
     snprintf(build->instructions, sizeof build->instructions, "%s", build_instructions());
+    build->arithmetic = build_arithmetic();
 }
 
 static bool is_resumable(const struct checkpoint *checkpoint)
@@ -99,6 +100,7 @@ static void describe_build(struct attrs *attrs, const struct checkpoint_build *b
     attrs_add_string(attrs, "kernel", build->kernel);
     attrs_add_i64(attrs, "ranks", build->ranks);
     attrs_add_i64(attrs, "threads", build->threads);
+    attrs_add_i64(attrs, "arithmetic", build->arithmetic);
 }
 
 static enum status seal(struct attrs *attrs, struct h5 *file, const char *next, struct error *e)

@@ -140,6 +140,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     json_put_int(&json, "ranks", build->ranks);
     json_put_int(&json, "threads", build->threads);
     json_put_string(&json, "version", build->version);
+    json_put_int(&json, "arithmetic", build->arithmetic);
     json_put_string(&json, "kernel", build->kernel);
     json_put_string(&json, "instructions", build->instructions);
     put_line(trainer->timing, &json);

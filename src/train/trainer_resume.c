@@ -191,20 +191,23 @@ static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, 
     return status ? status : compare_data(trainer, checkpoint, path, e);
 }
 
-static void warn_of_other_arithmetic(struct trainer *trainer, const struct checkpoint_build *was)
+/* Processors, compilers and versions of one revision compute the same bits and are passed over in silence. */
+static void warn_of_other_arithmetic(struct trainer *trainer, int was)
 {
-    const struct checkpoint_build *is = &trainer->build;
-    if (strcmp(was->kernel, is->kernel) != 0 || strcmp(was->instructions, is->instructions) != 0)
+    int is = trainer->build.arithmetic;
+    if (was == is)
+        return;
+    if (trainer->branched_from >= 0)
         trainer_warn(trainer,
-                     "exactness ends here: the run so far was computed with BLIS kernel '%s' and %s instructions, from "
-                     "now on with '%s' and %s",
-                     was->kernel, was->instructions, is->kernel, is->instructions);
-    else if (strcmp(was->version, is->version) != 0 || strcmp(was->revision, is->revision) != 0 ||
-             strcmp(was->flags, is->flags) != 0)
-        trainer_warn(trainer,
-                     "another build: the run so far was computed by version %s %s, from now on by %s %s; the "
-                     "results may differ in the last bits",
-                     was->version, was->revision, is->version, is->revision);
+                     "another arithmetic: what this run branches from was computed by arithmetic revision %d, the run "
+                     "itself is by %d: neither revision alone gives the bits of the two together",
+                     was, is);
+    else
+        trainer_warn(
+            trainer,
+            "another arithmetic: the run so far was computed by arithmetic revision %d, from now on by %d: its "
+            "bits are no longer those of an uninterrupted run",
+            was, is);
 }
 
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
@@ -223,7 +226,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
         /* Another version may choose another default; a run keeps what it began with. */
         if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->bptt)
             trainer->groups = checkpoint->groups;
-        warn_of_other_arithmetic(trainer, &checkpoint->build);
+        warn_of_other_arithmetic(trainer, checkpoint->build.arithmetic);
     }
     comm_broadcast(trainer->comm, &trainer->groups, sizeof trainer->groups, 0);
     comm_broadcast(trainer->comm, &trainer->branched_from, sizeof trainer->branched_from, 0);

@@ -1,94 +1,26 @@
 #include "trainer_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
 
-/* ---- are all ranks the same program on the same data? ---- */
+/* ---- what computes here, and on which data ---- */
 
-static enum status digest_file(const char *path, struct digest *digest, struct error *e)
-{
-    size_t size = (size_t)1 << 20;
-    char *piece = mem_alloc(size, 1, "a piece of a file", e);
-    if (!piece)
-        return STATUS_OS;
-    int fd = file_open(path, O_RDONLY, 0);
-    ssize_t got = fd < 0 ? -1 : 1;
-    while (got > 0) {
-        got = read(fd, piece, size);
-        if (got < 0 && errno == EINTR)
-            got = 1;
-        else if (got > 0)
-            digest_add(digest, piece, (size_t)got);
-    }
-    if (fd >= 0)
-        (void)close(fd);
-    mem_free(piece);
-    return got < 0 ? STATUS_IO : STATUS_OK;
-}
-
-/* The program file itself: two builds of one version may differ in their flags. Without /proc what it says of
- * itself. */
-static enum status digest_program(const struct checkpoint_build *build, char hex[DIGEST_TEXT], struct error *e)
-{
-    struct digest *digest = digest_new(e);
-    if (!digest)
-        return STATUS_OS;
-    digest_add(digest, build->version, sizeof build->version);
-    digest_add(digest, build->revision, sizeof build->revision);
-    digest_add(digest, build->flags, sizeof build->flags);
-    digest_add(digest, build->instructions, sizeof build->instructions);
-    enum status status = digest_file("/proc/self/exe", digest, e);
-    digest_text(digest, hex);
-    digest_free(digest);
-    return status == STATUS_OS ? status : STATUS_OK;
-}
-
-/* Collective. The lowest rank whose text differs from rank 0's, -1 if none does. */
-static int first_different(const struct comm *comm, const char *text, size_t size)
-{
-    char of_first[64] = "";
-    CHECK(size <= sizeof of_first);
-    memcpy(of_first, text, size);
-    comm_broadcast(comm, of_first, size, 0);
-    int64_t found = comm_max(comm, memcmp(of_first, text, size) != 0 ? comm->size - comm->rank : 0);
-    return found ? comm->size - (int)found : -1;
-}
-
-static enum status check_builds(struct trainer *trainer, struct error *e)
+static enum status describe_build(struct trainer *trainer, struct error *e)
 {
     struct blas_tile tile;
-    char hex[DIGEST_TEXT] = "";
     checkpoint_build_here(&trainer->build);
-    enum status status = blas_init(&tile, e);
-    if (!status)
-        status = digest_program(&trainer->build, hex, e);
-    status = comm_agree(trainer->comm, status, e);
+    enum status status = comm_agree(trainer->comm, blas_init(&tile, e), e);
     if (status)
         return status;
     snprintf(trainer->build.kernel, sizeof trainer->build.kernel, "%s", tile.kernel);
     trainer->build.ranks = trainer->comm->size;
     trainer->build.threads = trainer->placement.threads;
-    int odd = first_different(trainer->comm, hex, sizeof hex);
-    if (odd >= 0)
-        return error_set(
-            e, STATUS_CONFIG,
-            "mixed builds: rank %d runs another build of this program than rank 0; install the same file on "
-            "all hosts",
-            odd);
-    odd = first_different(trainer->comm, trainer->build.kernel, sizeof trainer->build.kernel);
-    if (odd >= 0)
-        trainer_warn(trainer,
-                     "mixed processors: rank %d computes with another BLIS kernel than rank 0 ('%s'); results will not "
-                     "be the same bits on other numbers of ranks, unless BLIS_ARCH_TYPE is set alike",
-                     odd, trainer->build.kernel);
     return STATUS_OK;
 }
 
@@ -153,7 +85,7 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
     enum status status = placement_choose(trainer->comm, trainer->config->threads, &trainer->placement, advice, e);
     if (status)
         return status;
-    status = check_builds(trainer, e);
+    status = describe_build(trainer, e);
     if (status)
         return status;
     if (advice[0])

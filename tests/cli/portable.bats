@@ -72,13 +72,11 @@ of() {
     done
 }
 
-@test "ranks that compute with different instructions are refused, and told how to agree" {
+@test "ranks that compute with different instructions work in one job" {
     has_avx512 || skip "no AVX-512"
-    run -78 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" bench $small : -n 1 env \
+    run -0 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" bench $small : -n 1 env \
         UNROLL_ARCH=x86-64-v3 "$portable" bench $small
-    [[ "$stderr" == *"mixed processors: rank 0 computes with 'avx512f' instructions, rank 1 with others; start all "* ]]
-    UNROLL_ARCH=x86-64-v3 run -0 on 2 "$portable" bench $small
-    [[ "$output" == *"BLIS kernel 'haswell'"* ]]
+    [ -z "$stderr" ]
 }
 
 @test "what cannot be had is refused" {

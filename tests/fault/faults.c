@@ -5,14 +5,20 @@
  *   FAULT_AT     a place: one of those named in strike() and due() below
  *   FAULT_STEP   training step at which it happens, from 0; validation and checkpoints follow the step of that number
  *   FAULT_RANK   the rank that it happens on
- *   FAULT_TIMES  in how many steps in a row, 1 unless given */
+ *   FAULT_TIMES  in how many steps in a row, 1 unless given
+ * And it can take itself for another program, on all ranks that have these in their environment:
+ *   FAULT_VERSION, FAULT_ARITHMETIC, FAULT_OPTIONS   version, arithmetic revision, digest of the options */
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/build_info.h"
 #include "unroll/base/file.h"
 #include "unroll/base/window.h"
+#include "unroll/cli/option_table.h"
+#include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
@@ -138,6 +144,18 @@ void __wrap_optimizer_update(struct optimizer *optimizer, float *values, struct 
         optimizer->slot[0][weight] = nextafterf(optimizer->slot[0][weight], 1e9f);
 }
 
+void __real_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
+                      int threads);
+void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
+                      int threads);
+void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
+                      int threads)
+{
+    __real_gemm_rows(operand, rows, n, c, ldc, scratch, threads);
+    if (due("product"))
+        c[0] = nextafterf(c[0], 1e9f);
+}
+
 /* ---- validation ---- */
 
 void __real_model_forward(struct model *model, const struct window *window, int64_t now, struct model_loss *loss);
@@ -189,5 +207,33 @@ enum status __wrap_file_commit(const char *temporary, const char *path, const st
     strike("renaming");
     enum status status = __real_file_commit(temporary, path, guard, e);
     strike("renamed");
+    return status;
+}
+
+/* ---- another program ---- */
+
+const char *__real_build_version(void);
+const char *__wrap_build_version(void);
+const char *__wrap_build_version(void)
+{
+    const char *other = getenv("FAULT_VERSION");
+    return other && *other ? other : __real_build_version();
+}
+
+int __real_build_arithmetic(void);
+int __wrap_build_arithmetic(void);
+int __wrap_build_arithmetic(void)
+{
+    return (int)number("FAULT_ARITHMETIC", __real_build_arithmetic());
+}
+
+enum status __real_option_table_digest(char hex[DIGEST_TEXT], struct error *e);
+enum status __wrap_option_table_digest(char hex[DIGEST_TEXT], struct error *e);
+enum status __wrap_option_table_digest(char hex[DIGEST_TEXT], struct error *e)
+{
+    const char *other = getenv("FAULT_OPTIONS");
+    enum status status = __real_option_table_digest(hex, e);
+    if (other && *other)
+        snprintf(hex, DIGEST_TEXT, "%s", other);
     return status;
 }

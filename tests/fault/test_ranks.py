@@ -222,15 +222,33 @@ class Ranks(harness.Case):
 
     # ---- 11: other programs ----
 
-    def test_mixed_builds(self):
-        """Another build of the same version on rank 1: told before anything is written."""
-        folder = self.folder / "run"
-        train = ["train", "--corpus", str(self.corpus), "--run", str(folder), *self.options]
-        command = ["timeout", "60", "mpirun", "-n", "1", harness.UNROLL, *train, ":", "-n", "1", FAULTY, *train]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 78, done.stderr)
-        self.assertIn("mixed builds: rank 1 runs another build", done.stderr)
-        self.assertFalse(folder.exists())
+    def two_programs(self, *variables):
+        """Two ranks: the program, and another build of it that has these variables in its environment."""
+        train = ["train", "--corpus", str(self.corpus), "--run", str(self.folder / "run"), *self.options]
+        command = ["timeout", "60", "mpirun", "-n", "1", harness.UNROLL, *train, ":"]
+        command += ["-n", "1", "env", *variables, FAULTY, *train]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    def test_builds_of_two_kinds(self):
+        """They work in one job, and nothing is said of it."""
+        done = self.two_programs()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotRegex(done.stderr, "build|different|another")
+        self.assertSameRun(self.folder / "run", self.reference)
+
+    def test_other_programs(self):
+        """Another version, arithmetic or table of options on rank 1: told before anything is written."""
+        host = r"'[^']+'"
+        for variable, text in [
+            ("FAULT_VERSION=9.8.7", rf"versions .* rank 0 on host {host} is [0-9.]+, rank 1 on host {host} is 9\.8\.7; "),
+            ("FAULT_ARITHMETIC=0", rf"arithmetic: rank 0 on host {host} computes by .*revision [1-9]\d*, rank 1 on host {host} by 0; "),
+            ("FAULT_OPTIONS=fedcba", rf"options: .* rank 0 on host {host} .*digest [0-9a-f]{{12}}, .* rank 1 .* fedcba; "),
+        ]:
+            with self.subTest(variable=variable):
+                done = self.two_programs(variable)
+                self.assertEqual(done.returncode, 78, done.stderr)
+                self.assertRegex(done.stderr, "unroll: different " + text)
+                self.assertFalse((self.folder / "run").exists())
 
     # ---- 8: numbers that are none ----
 

@@ -17,6 +17,9 @@ const char *build_libraries(void); /* "Open MPI 4.1.4, HDF5 1.10.8, ...": the ve
  * (base/arithmetic.h). */
 const char *build_instructions(void);
 
+/* ARITHMETIC_REVISION (base/arithmetic.h), which bits do depend on. */
+int build_arithmetic(void);
+
 /* STATUS_CONFIG if UNROLL_ARCH in the environment asks for other instructions than this code has. The variable names a
  * level of the x86-64 ABI, "x86-64-v3" (AVX2) or "x86-64-v4" (AVX-512), to compute as a host of that level does, BLIS's
  * kernels included: to compare their bits, which are the same, or their speed. A program built with ARCH=portable obeys it

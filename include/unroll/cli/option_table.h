@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "unroll/base/digest.h"
 #include "unroll/base/status.h"
 #include "unroll/cli/options.h"
 
@@ -97,5 +98,9 @@ const char *option_text(const struct option *option, const struct options *optio
 
 /* What values are allowed, in words: "1 to 8", "above 0 and at most 1". Returns `room`. */
 const char *option_range(const struct option *option, char room[160]);
+
+/* Of all that a command line may say and what it means: commands, and names, kinds, defaults, choices and bounds of the
+ * options. Programs with the same digest read a command line alike. STATUS_OS. */
+enum status option_table_digest(char hex[DIGEST_TEXT], struct error *e);
 
 #endif

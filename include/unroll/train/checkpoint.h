@@ -9,7 +9,7 @@
  *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
  *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
- *                                           kernel, ranks, threads
+ *                                           kernel, ranks, threads, arithmetic (missing: 0)
  * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token, of a classifier
  * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5,
  * have 0 and neither /optimizer nor /state.
@@ -54,12 +54,14 @@ struct progress {
     double seconds;        /* training wall time so far, over all resumptions; not part of the mathematics */
 };
 
-/* What wrote a checkpoint. Exactness ends where `kernel` or `instructions` differ. */
+/* What wrote a checkpoint: facts for people, but for `arithmetic`. A run that goes on by another revision is no longer the
+ * uninterrupted one, bit for bit; whatever else differs changes none. */
 struct checkpoint_build {
     char version[64], revision[64], compiler[64], flags[256], libraries[256];
     char instructions[32]; /* the widest vectors it was compiled for, e.g. "avx512f" */
     char kernel[32];       /* BLIS's */
     int ranks, threads;
+    int arithmetic; /* the arithmetic revision (base/arithmetic.h); 0 in files that were written before there was one */
 };
 /* Fills in everything but kernel, ranks and threads for this program. */
 void checkpoint_build_here(struct checkpoint_build *build);
