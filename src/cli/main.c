@@ -18,7 +18,7 @@ static enum status (*const command_functions[COMMANDS])(const struct options *op
     [COMMAND_CLASSIFY] = cmd_classify, [COMMAND_SCORE] = cmd_score,   [COMMAND_SAMPLE] = cmd_sample,
     [COMMAND_INSPECT] = cmd_inspect,   [COMMAND_VERIFY] = cmd_verify, [COMMAND_GRADCHECK] = cmd_gradcheck,
     [COMMAND_BENCH] = cmd_bench,       [COMMAND_PLAN] = cmd_plan,     [COMMAND_GRADFLOW] = cmd_gradflow,
-    [COMMAND_EXPORT] = cmd_export,     [COMMAND_IMPORT] = cmd_import,
+    [COMMAND_EXPORT] = cmd_export,     [COMMAND_IMPORT] = cmd_import, [COMMAND_SELFTEST] = cmd_selftest,
 };
 
 static void print_version(void)

@@ -104,6 +104,13 @@ const struct command_info command_table[COMMANDS] = {
                        "and threads would suit it. Takes the config.ini of a run, too. With --nodes predicts time, "
                        "speed and efficiency of steps on many ranks from those measured on one.",
         .example = "unroll plan --nodes 1024 --network 1.5us,12GB --from bench.json --batch 4096"},
+    [COMMAND_SELFTEST] = {
+        .name = "selftest", .summary = "whether this build gives the right bits here",
+        .description = "Names what computes here, and compares it with what it should be: matrix products with plain C, "
+                       "elementary functions with those of the C library, and small trainings of every cell, task and "
+                       "optimizer with digests that are the same on every processor. Takes seconds; ends with 70 and "
+                       "says what differs. Under mpirun every rank checks itself.",
+        .example = "unroll selftest"},
 };
 
 /* The names of choices come from the rooms that own the enums. */
@@ -156,6 +163,7 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define GRADFLOW (1u << COMMAND_GRADFLOW)
 #define BENCH (1u << COMMAND_BENCH)
 #define PLAN (1u << COMMAND_PLAN)
+#define SELFTEST (1u << COMMAND_SELFTEST)
 #define STEP (TRAIN | BENCH)
 #define RUN (STEP | PLAN)
 
@@ -524,6 +532,11 @@ const struct option option_table[] = {
      FIELD(threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},
+    {"threads", .type = OPTION_INT, .commands = SELFTEST, FIELD(threads), FROM(1, 4096), WORD("auto", 0),
+     .initial = "1", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
+     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},
+    {"print", .type = OPTION_BOOL, .commands = SELFTEST, FIELD(print_digests), .class = OPTION_CONDUCT,
+     .section = "Conduct", .help = "print the digests as they are here, for src/use/selftest_digests.h; check nothing"},
     {"stall-timeout", .type = OPTION_DURATION, .commands = TRAIN, FIELD(stall_timeout), FROM(0, 1e9),
      .above_min = true, WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "Conduct",
      .metavar = "TIME", .help = "end the run if no step completes for so long, naming rank and phase"},

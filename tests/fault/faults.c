@@ -140,7 +140,7 @@ void __wrap_optimizer_update(struct optimizer *optimizer, float *values, struct 
         values[7] = (float)bad_number();
     if (due("bit"))
         values[weight] = nextafterf(values[weight], 1e9f);
-    if (due("slot"))
+    if (due("slot") && optimizer->slots > 0)
         optimizer->slot[0][weight] = nextafterf(optimizer->slot[0][weight], 1e9f);
 }
 

@@ -20,5 +20,6 @@ enum status cmd_gradcheck(const struct options *options, struct error *e);
 enum status cmd_gradflow(const struct options *options, struct error *e);
 enum status cmd_bench(const struct options *options, struct error *e);
 enum status cmd_plan(const struct options *options, struct error *e);
+enum status cmd_selftest(const struct options *options, struct error *e);
 
 #endif

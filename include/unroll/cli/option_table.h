@@ -24,6 +24,7 @@ enum command {
     COMMAND_GRADFLOW,
     COMMAND_BENCH,
     COMMAND_PLAN,
+    COMMAND_SELFTEST,
     COMMANDS
 };
 

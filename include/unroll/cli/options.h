@@ -83,6 +83,7 @@ struct options {
     /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
     int64_t bench_steps;                     /* timed steps, 0: as many as take a few seconds */
     bool bench_network;                      /* --network */
+    bool print_digests;                      /* --print */
     int plan_ranks;                          /* 0: those of this process */
     int plan_nodes, ranks_per_node;          /* nodes 0: predict nothing */
     const char *plan_network, *node_network; /* --network LATENCY,BANDWIDTH; NULL if not given */

@@ -23,6 +23,9 @@ struct comm {
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
+/* Not collective, also before comm_init: name and version of the MPI library that runs, such as "Open MPI v4.1.4". */
+void comm_library(char *room, size_t size);
+
 /* Collective over all ranks. Initialises MPI when comm_launched(), at MPI_THREAD_FUNNELED. */
 enum status comm_init(struct comm *comm, struct error *e);
 void comm_finalize(struct comm *comm); /* collective */

@@ -1,0 +1,41 @@
+/* Whether this build computes on this processor what its arithmetic revision promises: kernels against plain C, bit for bit,
+ * and digests of elementary functions, start values, schedules and tiny trainings against those that are compiled in. It
+ * reads no file but /proc/cpuinfo, and takes seconds. Not collective: each rank does it on its own. */
+#ifndef UNROLL_USE_SELFTEST_H
+#define UNROLL_USE_SELFTEST_H
+
+#include <stdbool.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/status.h"
+
+#define SELFTEST_NAME 96
+
+/* What computes here. */
+struct selftest_facts {
+    char processor[SELFTEST_NAME], mpi[SELFTEST_NAME];
+    const char *kernel; /* BLIS's */
+    bool own;           /* it adds in another order: ours is used in its place */
+};
+enum status selftest_facts(struct selftest_facts *facts, struct error *e);
+
+/* What one group of checks found. */
+struct selftest_outcome {
+    const char *group, *kind; /* "lstm"; what was looked at: "trainings" */
+    int checks;               /* how many */
+    int wrong;                /* how many of them came out wrong */
+    char first[160];          /* the first of those: what is, and what should be; "" */
+    char brief[64];           /* the same for a line of 80 columns */
+};
+
+#define SELFTEST_GROUPS 11
+
+/* Runs group 0 .. SELFTEST_GROUPS - 1 on so many threads. Whatever it finds, STATUS_OK; else STATUS_OS, or what blas_init
+ * returns. */
+enum status selftest_run(int group, int threads, struct selftest_outcome *outcome, struct error *e);
+
+/* The digests as they come out here. Item 0, 1, ...: NULL behind the last. */
+const char *selftest_item(int item);
+enum status selftest_digest(int item, int threads, char hex[DIGEST_TEXT], struct error *e);
+
+#endif

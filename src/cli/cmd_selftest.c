@@ -1,0 +1,107 @@
+/* unroll selftest: whether this build gives the bits of its arithmetic revision on this processor. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "unroll/base/build_info.h"
+#include "unroll/cli/commands.h"
+#include "unroll/cli/load.h"
+#include "unroll/sys/blas.h"
+#include "unroll/sys/h5.h"
+#include "unroll/use/selftest.h"
+
+static void print_facts(const struct selftest_facts *facts)
+{
+    const char *revision = build_revision();
+    printf("unroll        %s%s%s%s\n", build_version(), *revision ? " (" : "", revision, *revision ? ")" : "");
+    printf("arithmetic    revision %d\n", build_arithmetic());
+    printf("processor     %.65s\n", facts->processor);
+    printf("instructions  %s\n", build_instructions());
+    printf("compiler      %s\n", build_compiler());
+    printf("BLIS          %s, kernel %s%s\n", blas_version(), facts->kernel, facts->own ? ", replaced by our own" : "");
+    printf("MPI           %s\n", facts->mpi);
+    printf("HDF5          %s\n\n", h5_library_version());
+    fflush(stdout);
+}
+
+static void print_outcome(const struct selftest_outcome *outcome)
+{
+    if (outcome->wrong)
+        printf("%-13s DIFFERS in %d of %d: %s\n", outcome->group, outcome->wrong, outcome->checks, outcome->brief);
+    else
+        printf("%-13s ok       %d %s\n", outcome->group, outcome->checks, outcome->kind);
+    fflush(stdout);
+}
+
+/* The file src/use/selftest_digests.h as it should be for what is computed here. */
+static enum status print_digests(int threads, struct error *e)
+{
+    printf("/* What `unroll selftest` finds where the bits are right: made by 'unroll selftest --print', anew for each "
+           "arithmetic\n * revision. */\n/* clang-format off */\nstatic const struct {\n    const char *name, *hex;\n} "
+           "selftest_digests[] = {\n");
+    for (int item = 0; selftest_item(item); item++) {
+        char hex[DIGEST_TEXT];
+        enum status status = selftest_digest(item, threads, hex, e);
+        if (status)
+            return status;
+        printf("    {\"%s\", \"%s\"},\n", selftest_item(item), hex);
+    }
+    printf("};\n");
+    return STATUS_OK;
+}
+
+/* Not collective. The first thing that is wrong is the error, naming this rank among several. */
+static enum status check_all(const struct comm *comm, int threads, struct error *e)
+{
+    char where[128] = "";
+    struct error wrong = {0};
+    if (comm->size > 1) {
+        char host[64] = "";
+        (void)gethostname(host, sizeof host - 1);
+        snprintf(where, sizeof where, " on rank %d, host '%s'", comm->rank, host);
+    }
+    for (int group = 0; group < SELFTEST_GROUPS; group++) {
+        struct selftest_outcome outcome;
+        enum status status = selftest_run(group, threads, &outcome, e);
+        if (status)
+            return status;
+        if (comm->rank == 0)
+            print_outcome(&outcome);
+        if (outcome.wrong && !wrong.status)
+            error_set(&wrong, STATUS_INTERNAL,
+                      "wrong bits in '%s'%s: %s; do not trust the bits of this build on this processor, and report it "
+                      "with the output of 'unroll selftest'",
+                      outcome.group, where, outcome.first);
+    }
+    if (wrong.status)
+        *e = wrong;
+    return wrong.status;
+}
+
+/* Every rank checks itself; rank 0 tells of its own checks, and which rank is wrong. */
+static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+{
+    struct selftest_facts facts;
+    int threads = 1;
+    enum status status = load_threads(comm, options, &threads, e);
+    if (!status)
+        status = comm_agree(comm, selftest_facts(&facts, e), e);
+    if (status)
+        return status;
+    if (options->print_digests)
+        return comm_agree(comm, comm->rank == 0 ? print_digests(threads, e) : STATUS_OK, e);
+    if (comm->rank == 0)
+        print_facts(&facts);
+    status = comm_agree(comm, check_all(comm, threads, e), e);
+    if (status)
+        return status;
+    if (comm->rank == 0 && comm->size > 1)
+        printf("\nthe bits of arithmetic revision %d on %d ranks\n", build_arithmetic(), comm->size);
+    else if (comm->rank == 0)
+        printf("\nthe bits of arithmetic revision %d\n", build_arithmetic());
+    return comm_agree(comm, comm->rank == 0 ? finish_output(e) : STATUS_OK, e);
+}
+
+enum status cmd_selftest(const struct options *options, struct error *e)
+{
+    return with_comm(run, options, e);
+}

@@ -1,0 +1,301 @@
+/* The matrix products of nn/gemm.h against the same sums in plain C, at shapes that fill no tile, panel or block: every bit
+ * must be the same. Here the order of additions is written out once more, as slowly and obviously as can be. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "selftest_private.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/nn/gemm.h"
+
+void selftest_fill(float *to, size_t count, uint32_t seed)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct rng_bits bits = rng_philox(seed, RNG_TEST, 0, 0, 0, (uint32_t)(i / 4));
+        to[i] = 2 * rng_uniform_float(bits.word[i % 4]) - 1;
+    }
+}
+
+static bool same(float a, float b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* ---- rows times panels ---- */
+
+#define ROWS_MAX 31
+#define K_MAX (2 * GEMM_KC + 5)
+#define N_MAX (3 * GEMM_WIDE + 7)
+
+struct product {
+    struct gemm_operand operand;
+    int rows, k, n;
+    bool accumulate; /* of gemm_panel */
+    int64_t ldc;
+};
+
+/* Element (r, j): chains from zero over blocks of k within each segment, and each chain added to what was. */
+static float plain_product(const struct product *product, int r, int j, bool accumulate, float start)
+{
+    const struct gemm_operand *operand = &product->operand;
+    float sum = start;
+    for (int s = 0; s < operand->segments; s++)
+        for (int begin = 0; begin < operand->segment[s].k; begin += GEMM_KC) {
+            float chain = 0;
+            for (int i = begin; i < operand->segment[s].k && i < begin + GEMM_KC; i++) {
+                const float *w = operand->segment[s].w;
+                chain = fmaf(operand->segment[s].a[r * operand->lda + i],
+                             operand->transposed ? w[j * operand->ldw + i] : w[i * operand->ldw + j], chain);
+            }
+            sum = accumulate ? sum + chain : chain;
+            accumulate = true;
+        }
+    return sum;
+}
+
+static void compare_product(const struct product *product, const char *what, const float *before, const float *c,
+                            struct selftest_outcome *outcome)
+{
+    for (int r = 0; r < product->rows; r++)
+        for (int j = 0; j < product->n; j++) {
+            float start = before ? before[r * product->ldc + j] : 0;
+            float should = plain_product(product, r, j, before, start), is = c[r * product->ldc + j];
+            if (!same(is, should)) {
+                selftest_wrong(outcome, what, "%s of %d x %d x %d: element %d, %d is %a, plain C gives %a", what,
+                               product->rows, product->k, product->n, r, j, (double)is, (double)should);
+                return;
+            }
+        }
+    selftest_right(outcome);
+}
+
+struct product_room {
+    float *a, *w, *c, *before, *packed, *scratch;
+};
+
+/* One shape as gemm_rows computes it: whole, or in two segments, packed on the way or beforehand. */
+static void check_rows(struct product *product, int segments, bool packed, const struct product_room *room, int threads,
+                       struct selftest_outcome *outcome)
+{
+    struct gemm_operand *operand = &product->operand;
+    int cut = segments == 2 ? product->k / 3 + 1 : product->k;
+    operand->segments = segments;
+    operand->segment[0].a = room->a;
+    operand->segment[0].w = room->w;
+    operand->segment[0].k = cut;
+    operand->segment[1].a = room->a + cut;
+    operand->segment[1].w = room->w + (operand->transposed ? cut : cut * operand->ldw);
+    operand->segment[1].k = product->k - cut;
+    struct gemm_operand given = *operand;
+    given.packed = packed;
+    for (int s = 0; s < segments && packed; s++) {
+        float *place = room->packed + (s ? gemm_packed(cut, product->n) : 0);
+        gemm_pack(operand->segment[s].w, operand->ldw, operand->transposed, operand->segment[s].k, product->n, place,
+                  threads);
+        given.segment[s].w = place;
+    }
+    gemm_rows(&given, product->rows, product->n, room->c, product->ldc, room->scratch, threads);
+    compare_product(product, packed ? "rows times packed weights" : "rows times weights", NULL, room->c, outcome);
+}
+
+/* One panel of it, added to what is there. */
+static void check_panel(struct product *product, const struct product_room *room, struct selftest_outcome *outcome)
+{
+    struct product panel = *product;
+    panel.n = product->n < GEMM_WIDE ? product->n : GEMM_WIDE;
+    panel.operand.segments = 1;
+    panel.operand.segment[0].k = product->k;
+    memcpy(room->c, room->before, sizeof *room->c * (size_t)(product->rows * product->ldc));
+    gemm_pack_panel(room->w, product->operand.ldw, product->operand.transposed, product->k, product->n, 0,
+                    room->packed);
+    gemm_panel(product->rows, product->k, room->a, product->operand.lda, room->packed, panel.n, true, room->c,
+               product->ldc);
+    compare_product(&panel, "rows added by a panel", room->before, room->c, outcome);
+}
+
+static void check_products(const struct product_room *room, int threads, struct selftest_outcome *outcome)
+{
+    static const int rows[] = {1, 5, 12, 19, ROWS_MAX}, ks[] = {2, 37, GEMM_KC - 1, GEMM_KC + 1, K_MAX},
+                     ns[] = {1, GEMM_WIDE / 2, GEMM_WIDE + 3, 2 * GEMM_WIDE, N_MAX};
+    int turn = 0;
+    for (int r = 0; r < 5; r++)
+        for (int k = 0; k < 5; k++)
+            for (int n = 0; n < 5; n++, turn++) { /* the other choices take turns */
+                bool transposed = turn & 1;
+                struct product product = {.rows = rows[r], .k = ks[k], .n = ns[n], .ldc = gemm_stride(N_MAX)};
+                product.operand.lda = K_MAX + 3;
+                product.operand.ldw = transposed ? K_MAX + 3 : N_MAX + 2;
+                product.operand.transposed = transposed;
+                check_rows(&product, ks[k] > 2 ? 1 + (turn >> 1 & 1) : 1, turn >> 2 & 1, room, threads, outcome);
+                check_panel(&product, room, outcome);
+            }
+}
+
+enum status selftest_products(int threads, struct selftest_outcome *outcome, struct error *e)
+{
+    const char *what = "a self-test";
+    size_t a = (size_t)ROWS_MAX * (K_MAX + 3), w = (size_t)(K_MAX + 3) * (N_MAX + 2),
+           c = (size_t)(ROWS_MAX * gemm_stride(N_MAX));
+    struct product_room room = {
+        .a = mem_alloc(a, sizeof(float), what, e),
+        .w = mem_alloc(w, sizeof(float), what, e),
+        .c = mem_alloc(c, sizeof(float), what, e),
+        .before = mem_alloc(c, sizeof(float), what, e),
+        .packed = mem_alloc(gemm_packed(K_MAX, N_MAX), sizeof(float), what, e),
+        .scratch = mem_alloc(gemm_scratch() * (size_t)threads, sizeof(float), what, e),
+    };
+    bool complete = room.a && room.w && room.c && room.before && room.packed && room.scratch;
+    if (complete) {
+        selftest_fill(room.a, a, 1);
+        selftest_fill(room.w, w, 2);
+        selftest_fill(room.before, c, 3);
+        check_products(&room, threads, outcome);
+    }
+    mem_free(room.a);
+    mem_free(room.w);
+    mem_free(room.c);
+    mem_free(room.before);
+    mem_free(room.packed);
+    mem_free(room.scratch);
+    return complete ? STATUS_OK : STATUS_OS;
+}
+
+/* ---- weight gradients ---- */
+
+#define GROUPS_MAX 5
+#define LANES_MAX 13
+#define T_MAX 300
+#define M_MAX 45
+#define N_SIDE_MAX 67
+
+struct gradient {
+    struct blas_tile tile;
+    struct gemm_sum sum;
+    struct gemm_lanes a, b;
+    int m, n;
+};
+
+/* Chains over blocks of GEMM_KC rows of the group, each added to those before: of products of two elements, or with j < 0 of
+ * A's alone. */
+static float plain_group(const struct gradient *gradient, int group, int i, int j)
+{
+    const struct gemm_sum *sum = &gradient->sum;
+    float total = 0, chain = 0;
+    int rows = 0;
+    for (int t = 0; t < sum->T; t++)
+        for (int lane = sum->group_lane[group]; lane < sum->group_lane[group + 1]; lane++) {
+            float a = gradient->a.base[t * gradient->a.time_stride + lane * gradient->a.lane_stride + i];
+            if (rows > 0 && rows % GEMM_KC == 0) {
+                total = rows == GEMM_KC ? chain : total + chain;
+                chain = 0;
+            }
+            rows++;
+            chain = j < 0 ? chain + a
+                          : fmaf(a, gradient->b.base[t * gradient->b.time_stride + lane * gradient->b.lane_stride + j],
+                                 chain);
+        }
+    return rows <= GEMM_KC ? chain : total + chain;
+}
+
+static float plain_node(const struct gradient *gradient, struct lane_node node, int i, int j)
+{
+    if (node.end - node.begin == 1)
+        return plain_group(gradient, node.begin, i, j);
+    int middle = lane_node_middle(node.begin, node.end);
+    return plain_node(gradient, (struct lane_node){node.begin, middle}, i, j) +
+           plain_node(gradient, (struct lane_node){middle, node.end}, i, j);
+}
+
+static void compare_gradient(const struct gradient *gradient, const float *before, const float *c, int64_t ldc,
+                             const float *bias_before, const float *bias, struct selftest_outcome *outcome)
+{
+    for (int i = 0; i < gradient->m; i++)
+        for (int j = -1; j < gradient->n; j++) { /* -1: the bias */
+            float should = plain_node(gradient, gradient->sum.node, i, j), is = j < 0 ? bias[i] : c[i * ldc + j];
+            if (before)
+                should = (j < 0 ? bias_before[i] : before[i * ldc + j]) + should;
+            if (!same(is, should)) {
+                const char *what = j < 0 ? "bias gradient" : "weight gradient";
+                selftest_wrong(outcome, what, "%s of %d x %d over %d rows in %d groups: %d, %d is %a, plain C gives %a",
+                               what, gradient->m, gradient->n, gemm_sum_rows(&gradient->sum), gradient->sum.node.end, i,
+                               j, (double)is, (double)should);
+                return;
+            }
+        }
+    selftest_right(outcome);
+}
+
+struct gradient_room {
+    float *a, *b, *packed, *scratch, *c, *before;
+    size_t c_size;
+};
+
+static void check_gradient(struct gradient *gradient, bool add, const struct gradient_room *room, int threads,
+                           struct selftest_outcome *outcome)
+{
+    const struct blas_tile *tile = &gradient->tile;
+    const int64_t ldc = N_SIDE_MAX + 3;
+    float *bias = room->c + M_MAX * ldc, *bias_before = room->before + M_MAX * ldc;
+    memcpy(room->c, room->before, sizeof *room->c * room->c_size);
+    gemm_gradient_pack(tile, &gradient->sum, gradient->b, gradient->m, gradient->n, room->packed, threads);
+    gemm_gradient(tile, &gradient->sum, gradient->a, gradient->m, room->packed, gradient->n, add, room->c, ldc, bias,
+                  room->scratch, threads);
+    compare_gradient(gradient, add ? room->before : NULL, room->c, ldc, bias_before, bias, outcome);
+}
+
+static void check_gradients(const struct blas_tile *tile, const struct gradient_room *room, int threads,
+                            struct selftest_outcome *outcome)
+{
+    static const int ms[] = {1, 13, M_MAX}, ns[] = {1, 12, 33, N_SIDE_MAX}, Ts[] = {1, 7, T_MAX},
+                     lanes[][GROUPS_MAX + 1] = {{0, 3}, {0, 1, 3, 4}, {0, 3, 5, 8, 10, LANES_MAX}};
+    static const int groups[] = {1, 3, GROUPS_MAX};
+    int turn = 0;
+    for (int m = 0; m < 3; m++)
+        for (int n = 0; n < 4; n++)
+            for (int t = 0; t < 3; t++)
+                for (int g = 0; g < 3; g++, turn++) {
+                    struct gradient gradient = {
+                        .tile = *tile,
+                        .sum = {{0, groups[g]}, 0, lanes[g], Ts[t], true},
+                        .a = {room->a, (int64_t)LANES_MAX * 48, 48},
+                        .b = {room->b, (int64_t)LANES_MAX * 80, 80},
+                        .m = ms[m],
+                        .n = ns[n],
+                    };
+                    check_gradient(&gradient, turn & 1, room, threads, outcome);
+                }
+}
+
+enum status selftest_gradients(int threads, struct selftest_outcome *outcome, struct error *e)
+{
+    const char *what = "a self-test";
+    const int rows = LANES_MAX * T_MAX;
+    struct blas_tile tile;
+    enum status status = blas_init(&tile, e);
+    if (status)
+        return status;
+    struct gradient_room room = {
+        .a = mem_alloc((size_t)rows * 48, sizeof(float), what, e),
+        .b = mem_alloc((size_t)rows * 80, sizeof(float), what, e),
+        .packed = mem_alloc(gemm_gradient_packed(&tile, N_SIDE_MAX, rows), sizeof(float), what, e),
+        .scratch = mem_alloc(gemm_gradient_scratch(&tile, GROUPS_MAX, rows) * (size_t)threads, sizeof(float), what, e),
+        .c_size = (size_t)M_MAX * (N_SIDE_MAX + 3) + M_MAX,
+    };
+    room.c = mem_alloc(room.c_size, sizeof(float), what, e);
+    room.before = mem_alloc(room.c_size, sizeof(float), what, e);
+    bool complete = room.a && room.b && room.packed && room.scratch && room.c && room.before;
+    if (complete) {
+        selftest_fill(room.a, (size_t)rows * 48, 4);
+        selftest_fill(room.b, (size_t)rows * 80, 5);
+        selftest_fill(room.before, room.c_size, 6);
+        check_gradients(&tile, &room, threads, outcome);
+    }
+    mem_free(room.a);
+    mem_free(room.b);
+    mem_free(room.packed);
+    mem_free(room.scratch);
+    mem_free(room.c);
+    mem_free(room.before);
+    return complete ? STATUS_OK : STATUS_OS;
+}

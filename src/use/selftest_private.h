@@ -1,0 +1,38 @@
+/* What the parts of use/selftest share. */
+#ifndef UNROLL_USE_SELFTEST_PRIVATE_H
+#define UNROLL_USE_SELFTEST_PRIVATE_H
+
+#include <stdint.h>
+
+#include "unroll/use/selftest.h"
+
+/* Counts a check; a wrong one with what is to be told of it, if it is the first. */
+void selftest_right(struct selftest_outcome *outcome);
+void selftest_wrong(struct selftest_outcome *outcome, const char *brief, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- selftest_kernels.c: against plain C, bit for bit ---- */
+enum status selftest_products(int threads, struct selftest_outcome *outcome, struct error *e);
+enum status selftest_gradients(int threads, struct selftest_outcome *outcome, struct error *e);
+
+/* ---- selftest_functions.c: within their stated bounds ---- */
+enum status selftest_functions(int threads, struct selftest_outcome *outcome, struct error *e);
+
+/* What is compared by its digest. */
+struct selftest_function {
+    const char *group, *name;
+    enum status (*digest)(char hex[DIGEST_TEXT], struct error *e);
+};
+extern const struct selftest_function selftest_function_table[];
+extern const int selftest_function_count;
+
+/* ---- selftest_trials.c: tiny trainings through the real rooms ---- */
+extern const int selftest_trial_count;
+const char *selftest_trial_group(int trial);
+const char *selftest_trial_name(int trial);
+enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT], struct error *e);
+
+/* Fills with numbers from -1 to 1, the same for the same `seed`. */
+void selftest_fill(float *to, size_t count, uint32_t seed);
+
+#endif

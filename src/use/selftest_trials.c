@@ -1,0 +1,200 @@
+/* Tiny trainings with made-up tokens through model, reducer and optimizer, as the trainer drives them: a few steps each, of
+ * sizes that fill no vector, panel or block. Their tokens, sizes and options are part of the digests: never change them. */
+#include <math.h>
+#include <string.h>
+
+#include "selftest_private.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+#include "unroll/nn/model.h"
+#include "unroll/train/optimizer.h"
+#include "unroll/train/reducer.h"
+
+#define SEED 20
+#define RESET_TOKEN 1
+
+struct trial {
+    const char *group, *name;
+    struct model_config model;
+    int bptt, batch, groups, steps; /* no step: the digest is that of the start values */
+    enum init init;
+    enum optimizer_kind optimizer;
+    double lr, weight_decay;
+};
+
+#define LANES .bptt = 11, .batch = 7, .groups = 3
+#define SMALL LANES, .steps = 3
+#define UNTIED(kind) .cell = kind, .layers = 2, .embedding = 19, .hidden = 37, .vocab = 66, .dropout = 0.3
+#define TIED(kind)                                                                                        \
+    .cell = kind, .layers = 1, .embedding = 37, .hidden = 37, .vocab = 101, .tied = true, .dropout = 0.2, \
+    .reset_token = RESET_TOKEN
+#define CLASSIFIER(kind, how) UNTIED(kind), .task = TASK_CLASSIFY, .labels = 5, .pool = how
+#define ADAM .optimizer = OPT_ADAM, .lr = 0.01
+#define ON_GRU(kind, rate) .model = {UNTIED(CELL_GRU)}, SMALL, .optimizer = kind, .lr = rate, .weight_decay = 0.01
+
+static const struct trial trials[] = {
+    {"rnn-tanh", "rnn-tanh", .model = {UNTIED(CELL_RNN_TANH)}, SMALL, ADAM},
+    {"rnn-tanh", "rnn-tanh, tied", .model = {TIED(CELL_RNN_TANH)}, SMALL, ADAM},
+    {"rnn-tanh", "rnn-tanh, classify", .model = {CLASSIFIER(CELL_RNN_TANH, POOL_LAST)}, SMALL, ADAM},
+    {"rnn-relu", "rnn-relu", .model = {UNTIED(CELL_RNN_RELU)}, SMALL, ADAM},
+    {"rnn-relu", "rnn-relu, tied", .model = {TIED(CELL_RNN_RELU)}, SMALL, ADAM},
+    {"rnn-relu", "rnn-relu, classify", .model = {CLASSIFIER(CELL_RNN_RELU, POOL_MEAN)}, SMALL, ADAM},
+    {"lstm", "lstm", .model = {UNTIED(CELL_LSTM)}, SMALL, ADAM},
+    {"lstm", "lstm, tied", .model = {TIED(CELL_LSTM)}, SMALL, ADAM},
+    {"lstm", "lstm, classify", .model = {CLASSIFIER(CELL_LSTM, POOL_MEAN)}, SMALL, ADAM},
+    {"gru", "gru", .model = {UNTIED(CELL_GRU)}, SMALL, ADAM},
+    {"gru", "gru, tied", .model = {TIED(CELL_GRU)}, SMALL, ADAM},
+    {"gru", "gru, classify", .model = {CLASSIFIER(CELL_GRU, POOL_MAX)}, SMALL, ADAM},
+    {"optimizers", "sgd", ON_GRU(OPT_SGD, 2)},
+    {"optimizers", "momentum", ON_GRU(OPT_MOMENTUM, 1)},
+    {"optimizers", "adagrad", ON_GRU(OPT_ADAGRAD, 0.01)},
+    {"optimizers", "rmsprop", ON_GRU(OPT_RMSPROP, 0.001)},
+    {"optimizers", "adam", ON_GRU(OPT_ADAM, 0.01)},
+    {"optimizers", "adamw", ON_GRU(OPT_ADAMW, 0.01)},
+    /* wider, and longer, than a block of any product; and of so many tokens that few rows of the encoder are touched */
+    {"large", "wide", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 390, .hidden = 401, .vocab = 66},
+     .bptt = 5, .batch = 4, .groups = 2, .steps = 2, ADAM},
+    {"large", "long", .model = {UNTIED(CELL_GRU)}, .bptt = 300, .batch = 6, .groups = 2, .steps = 2, ADAM},
+    {"large", "many tokens", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 16, .hidden = 16, .vocab = 10007},
+     SMALL, .optimizer = OPT_SGD, .lr = 1},
+    {"start values", "uniform", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_UNIFORM},
+    {"start values", "orthogonal", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_ORTHOGONAL},
+    {"start values", "scaled identity", .model = {UNTIED(CELL_RNN_RELU)}, LANES, .init = INIT_AUTO},
+};
+const int selftest_trial_count = sizeof trials / sizeof *trials;
+
+const char *selftest_trial_group(int trial)
+{
+    return trials[trial].group;
+}
+
+const char *selftest_trial_name(int trial)
+{
+    return trials[trial].name;
+}
+
+struct run {
+    const struct trial *trial;
+    int threads;
+    struct comm alone;
+    struct param_table table;
+    float *values;            /* [table.total] */
+    uint32_t *input, *target; /* [bptt][batch] */
+    struct optimizer *optimizer;
+    struct reducer *reducer;
+    struct model *model;
+};
+
+static enum status run_create(struct run *run, struct error *e)
+{
+    const struct trial *trial = run->trial;
+    const struct optimizer_config rule = {.kind = trial->optimizer,
+                                          .momentum = 0.9,
+                                          .beta1 = 0.9,
+                                          .beta2 = 0.999,
+                                          .alpha = 0.99,
+                                          .epsilon = 1e-8,
+                                          .weight_decay = trial->weight_decay};
+    int sparse = model_sparse_rows(&trial->model, trial->batch, trial->bptt);
+    const struct model_shape shape = {.bptt = trial->bptt,
+                                      .batch = trial->batch,
+                                      .groups = trial->groups,
+                                      .group_end = trial->groups,
+                                      .threads = run->threads,
+                                      .train = true,
+                                      .exact = true,
+                                      .sparse = sparse > 0,
+                                      .seed = SEED};
+    size_t positions = (size_t)trial->bptt * (size_t)trial->batch;
+    run->alone = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    param_table_build(&trial->model, &run->table);
+    run->values = mem_alloc(run->table.total, sizeof(float), "a self-test", e);
+    run->input = mem_alloc(positions, sizeof *run->input, "a self-test", e);
+    run->target = mem_alloc(positions, sizeof *run->target, "a self-test", e);
+    if (!run->values || !run->input || !run->target)
+        return STATUS_OS;
+    enum status status = param_init(&trial->model, &run->table, trial->init, SEED, run->values, e);
+    if (!status)
+        status = optimizer_create(&rule, &run->table, &run->optimizer, e);
+    if (!status)
+        status = reducer_create(&run->alone, &run->table, trial->groups, REDUCTION_EXACT, sparse, &run->reducer, e);
+    if (!status)
+        status = model_create(&trial->model, run->values, &shape, &run->model, e);
+    return status;
+}
+
+static void run_release(struct run *run)
+{
+    model_free(run->model);
+    reducer_free(run->reducer);
+    optimizer_free(run->optimizer);
+    mem_free(run->values);
+    mem_free(run->input);
+    mem_free(run->target);
+}
+
+/* The last lane's texts are shorter than the window when there are labels; some positions have no target otherwise. */
+static void draw_window(struct run *run, int step)
+{
+    const struct trial *trial = run->trial;
+    int T = trial->bptt, B = trial->batch;
+    bool classify = trial->model.task == TASK_CLASSIFY;
+    for (int t = 0; t < T; t++)
+        for (int b = 0; b < B; b++) {
+            struct rng_bits bits = rng_philox(SEED, RNG_TEST, (uint32_t)step, (uint32_t)b, (uint32_t)t, 0);
+            int last = T - 1 - b % 3;
+            run->input[t * B + b] = bits.word[0] % (uint32_t)trial->model.vocab;
+            if (classify)
+                run->target[t * B + b] = t == last ? bits.word[1] % (uint32_t)trial->model.labels : WINDOW_NO_TARGET;
+            else
+                run->target[t * B + b] =
+                    bits.word[2] % 16 == 0 ? WINDOW_NO_TARGET : bits.word[1] % (uint32_t)trial->model.vocab;
+        }
+}
+
+/* One step; the groups' losses and the gradient's norm go into the digest. */
+static void run_step(struct run *run, int step, struct digest *digest)
+{
+    const struct trial *trial = run->trial;
+    const struct window window = {.T = trial->bptt,
+                                  .lanes = trial->batch,
+                                  .reset = step == 0 || trial->model.task == TASK_CLASSIFY,
+                                  .input = run->input,
+                                  .target = run->target};
+    float *const *grads;
+    struct model_loss loss;
+    int64_t targets = 0;
+    draw_window(run, step);
+    (void)reducer_nodes(run->reducer, &grads);
+    model_pack(run->model);
+    model_train(run->model, &window, step, grads, &loss);
+    reducer_mark(run->reducer, run->input, (size_t)trial->bptt * (size_t)trial->batch);
+    struct param_gradient grad = reducer_sum(run->reducer);
+    for (int g = 0; g < trial->groups; g++)
+        targets += loss.targets[g];
+    double scale = 1 / (double)targets, norm = sqrt(reducer_norm2(run->reducer, run->threads)) * scale;
+    optimizer_update(run->optimizer, run->values, grad, (float)(norm > 0.25 ? scale * 0.25 / norm : scale), trial->lr,
+                     run->threads);
+    digest_add(digest, loss.group, sizeof *loss.group * (size_t)trial->groups);
+    digest_add(digest, &norm, sizeof norm);
+}
+
+enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT], struct error *e)
+{
+    struct run run = {.trial = &trials[trial], .threads = threads};
+    struct digest *digest = digest_new(e);
+    enum status status = digest ? run_create(&run, e) : STATUS_OS;
+    for (int step = 0; step < run.trial->steps && !status; step++)
+        run_step(&run, step, digest);
+    for (int i = 0; i < run.table.count && !status; i++) {
+        const struct param *param = &run.table.param[i];
+        digest_add(digest, run.values + param->offset, param->count * sizeof(float));
+        for (int slot = 0; slot < run.optimizer->slots; slot++)
+            digest_add(digest, run.optimizer->slot[slot] + param->offset, param->count * sizeof(float));
+    }
+    if (!status)
+        digest_text(digest, hex);
+    digest_free(digest);
+    run_release(&run);
+    return status;
+}
