@@ -136,7 +136,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 
 # Facts about the build go into one file, so that a new revision recompiles that one alone.
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
-COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null)
+COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)
 version_of     = $(shell pkg-config --modversion $(1) 2>/dev/null)
 LIBRARIES     := Open MPI $(call version_of,ompi-c), HDF5 $(call version_of,hdf5-openmpi), \
                  jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)

@@ -1,7 +1,6 @@
 /* Elementary functions: against the C library's in double precision, within the bounds that are stated where they are defined,
  * and alone in a vector as among others. Their bits, and those of the schedules, are compared by digests. */
 #include <math.h>
-#include <string.h>
 
 #include "selftest_private.h"
 #include "unroll/base/arithmetic.h"
@@ -79,7 +78,7 @@ static void check_vectors(const struct vector_function *function, struct selftes
             float one = y[j], other = z[(j + 5) % VLEN];
             double should = function->real(x[j]);
             bool near = fabsf(x[j]) > function->edge || is_near(one, should, function->ulps);
-            if (!near || memcmp(&one, &other, sizeof one) != 0) {
+            if (!near || !selftest_same(one, other)) {
                 selftest_wrong(outcome, function->name, "%s of %a is %a, elsewhere in the vector %a; it should be %a",
                                function->name, (double)x[j], (double)one, (double)other, should);
                 return;

@@ -9,17 +9,13 @@
 #include "unroll/base/rng.h"
 #include "unroll/nn/gemm.h"
 
-void selftest_fill(float *to, size_t count, uint32_t seed)
+/* Numbers from -1 to 1. */
+static void fill(float *to, size_t count, uint32_t seed)
 {
     for (size_t i = 0; i < count; i++) {
         struct rng_bits bits = rng_philox(seed, RNG_TEST, 0, 0, 0, (uint32_t)(i / 4));
         to[i] = 2 * rng_uniform_float(bits.word[i % 4]) - 1;
     }
-}
-
-static bool same(float a, float b)
-{
-    return memcmp(&a, &b, sizeof a) == 0;
 }
 
 /* ---- rows times panels ---- */
@@ -61,7 +57,7 @@ static void compare_product(const struct product *product, const char *what, con
         for (int j = 0; j < product->n; j++) {
             float start = before ? before[r * product->ldc + j] : 0;
             float should = plain_product(product, r, j, before, start), is = c[r * product->ldc + j];
-            if (!same(is, should)) {
+            if (!selftest_same(is, should)) {
                 selftest_wrong(outcome, what, "%s of %d x %d x %d: element %d, %d is %a, plain C gives %a", what,
                                product->rows, product->k, product->n, r, j, (double)is, (double)should);
                 return;
@@ -147,9 +143,9 @@ enum status selftest_products(int threads, struct selftest_outcome *outcome, str
     };
     bool complete = room.a && room.w && room.c && room.before && room.packed && room.scratch;
     if (complete) {
-        selftest_fill(room.a, a, 1);
-        selftest_fill(room.w, w, 2);
-        selftest_fill(room.before, c, 3);
+        fill(room.a, a, 1);
+        fill(room.w, w, 2);
+        fill(room.before, c, 3);
         check_products(&room, threads, outcome);
     }
     mem_free(room.a);
@@ -215,7 +211,7 @@ static void compare_gradient(const struct gradient *gradient, const float *befor
             float should = plain_node(gradient, gradient->sum.node, i, j), is = j < 0 ? bias[i] : c[i * ldc + j];
             if (before)
                 should = (j < 0 ? bias_before[i] : before[i * ldc + j]) + should;
-            if (!same(is, should)) {
+            if (!selftest_same(is, should)) {
                 const char *what = j < 0 ? "bias gradient" : "weight gradient";
                 selftest_wrong(outcome, what, "%s of %d x %d over %d rows in %d groups: %d, %d is %a, plain C gives %a",
                                what, gradient->m, gradient->n, gemm_sum_rows(&gradient->sum), gradient->sum.node.end, i,
@@ -286,9 +282,9 @@ enum status selftest_gradients(int threads, struct selftest_outcome *outcome, st
     room.before = mem_alloc(room.c_size, sizeof(float), what, e);
     bool complete = room.a && room.b && room.packed && room.scratch && room.c && room.before;
     if (complete) {
-        selftest_fill(room.a, (size_t)rows * 48, 4);
-        selftest_fill(room.b, (size_t)rows * 80, 5);
-        selftest_fill(room.before, room.c_size, 6);
+        fill(room.a, (size_t)rows * 48, 4);
+        fill(room.b, (size_t)rows * 80, 5);
+        fill(room.before, room.c_size, 6);
         check_gradients(&tile, &room, threads, outcome);
     }
     mem_free(room.a);

@@ -3,6 +3,7 @@
 #define UNROLL_USE_SELFTEST_PRIVATE_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "unroll/use/selftest.h"
 
@@ -10,6 +11,15 @@
 void selftest_right(struct selftest_outcome *outcome);
 void selftest_wrong(struct selftest_outcome *outcome, const char *brief, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Bit for bit: the sign of a zero counts. */
+static inline bool selftest_same(float a, float b)
+{
+    uint32_t bits[2];
+    memcpy(bits, &a, sizeof a);
+    memcpy(bits + 1, &b, sizeof b);
+    return bits[0] == bits[1];
+}
 
 /* ---- selftest_kernels.c: against plain C, bit for bit ---- */
 enum status selftest_products(int threads, struct selftest_outcome *outcome, struct error *e);
@@ -31,8 +41,5 @@ extern const int selftest_trial_count;
 const char *selftest_trial_group(int trial);
 const char *selftest_trial_name(int trial);
 enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT], struct error *e);
-
-/* Fills with numbers from -1 to 1, the same for the same `seed`. */
-void selftest_fill(float *to, size_t count, uint32_t seed);
 
 #endif
