@@ -182,7 +182,7 @@ of() {
 
 @test "another BLIS kernel on resume is recorded and not worth a word" {
     BLIS_ARCH_TYPE=3 train --run r --max-steps 6 2>log # 3 is BLIS's number for haswell
-    [ "$(of kernel)" = haswell ]
+    [ "$(of kernel)" = haswell ] || skip "another processor, or a BLIS with another number for haswell"
     [ "$(of arithmetic)" -ge 1 ]
     run -0 --separate-stderr train --run r --max-steps 9
     ! grep -E 'another|exactness|warning' <<<"$stderr"
