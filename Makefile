@@ -57,7 +57,7 @@ BETTER  := $(if $(filter portable,$(ARCH)),$(filter-out $(MARCH),$(LEVELS)))
 LIBRARY := $(if $(SANITIZE),,$(LIB)/$(SONAME) $(LIB)/libunroll.a $(BETTER:%=$(BUILD)/levels/%/lib/$(SONAME)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-unit check-mpi check-cli check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-unit check-mpi check-cli check-bits check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll $(LIBRARY) ## build the program and libunroll (the default)
@@ -69,6 +69,7 @@ help: ## this list
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
 	@echo "  ARCH=native    -march=; portable: one program for $(LEVELS)"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
+	@echo "  OPT='-O3 -g'   level of optimisation"
 	@echo "  V=1            show the commands"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
 
@@ -197,7 +198,7 @@ tests: all $(UNIT_TESTS) $(MPI_TESTS) $(FAULT_TESTS) ## build all test programs
 # A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
 check: deps ## install what is missing, build, run all tests
 	@$(MAKE) --no-print-directory tests
-	@$(RUN_TESTS) floors unit mpi cli fault fuzz
+	@$(RUN_TESTS) floors unit mpi cli bits fault fuzz
 
 check-unit: all $(UNIT_TESTS) ## tests of single rooms
 	@$(RUN_TESTS) unit
@@ -207,6 +208,9 @@ check-mpi: all $(MPI_TESTS) ## programs on 1, 2, 3 and 4 ranks
 
 check-cli: all ## the command line
 	@$(RUN_TESTS) cli
+
+check-bits: ## the same bits by gcc and clang, at -O0, -O2 and -O3, with AVX2 and AVX-512, on 1 and 3 ranks (an hour)
+	@BUILD=$(BUILD) tools/run-tests all-bits
 
 check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (up to half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
@@ -270,4 +274,4 @@ info: ## what would be built with what
 	@echo 'link       $(LIBS)'
 	@echo 'build in   $(BUILD)'
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/levels/*' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/levels/*' -not -path '$(BUILD)/bits/*' 2>/dev/null)
