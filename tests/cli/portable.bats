@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # ARCH=portable: one program with the code for AVX2 and that for AVX-512, chosen at its start. Builds it, for about a
-# minute, and beside it the AVX2 program alone, from the same objects.
+# minute, and beside it the AVX2 program alone, from the same objects. Either set of instructions gives the same bits: in
+# runs of its own, in a run that begins with one and goes on with the other, and in a job of ranks with both.
 
 bats_require_minimum_version 1.5.0
 
@@ -19,7 +20,6 @@ setup_file() {
 
 setup() {
     if [ -n "${UNROLL_TEST_SHORT:-}" ]; then skip "the code of either set of instructions is tested elsewhere"; fi
-    small="--hidden 16 --vocab-size 50 --batch 4 --bptt 5 --steps 1 --threads 1"
     portable="$BUILD/unroll"
     only_v3="$BUILD/levels/x86-64-v3/unroll"
     cd "$BATS_TEST_TMPDIR"
@@ -28,6 +28,11 @@ setup() {
 
 has_avx512() {
     grep -q 'avx512f.* avx512vl' /proc/cpuinfo
+}
+
+# Names the test in the log of tools/run-tests, too.
+need_avx512() {
+    has_avx512 || skip "not run: this host has no AVX-512"
 }
 
 # train PROGRAM RUN OPTION...: wider than a block of k.
@@ -49,19 +54,63 @@ of() {
     [ "$(of r instructions)" = $best ]
 }
 
-@test "both sets of instructions give the same bits, as does a program built for the lower one alone" {
+# same RUN RUN: the same metrics and parameters.
+same() {
+    cmp "$1/metrics.jsonl" "$2/metrics.jsonl"
+    [ "$(of "$1" parameters_digest)" = "$(of "$2" parameters_digest)" ]
+}
+
+@test "the lower one, forced, gives the bits of a program built for it alone" {
     export UNROLL_ARCH=x86-64-v3
     for cell in lstm gru rnn-tanh; do
         run -0 --separate-stderr train "$portable" portable-$cell --cell $cell
         [[ "$stderr" == *"kernel haswell, avx2"* ]]
         train "$only_v3" v3-$cell --cell $cell
-        cmp portable-$cell/metrics.jsonl v3-$cell/metrics.jsonl
-        [ "$(of portable-$cell parameters_digest)" = "$(of v3-$cell parameters_digest)" ]
-        has_avx512 || continue
+        same portable-$cell v3-$cell
+    done
+}
+
+@test "either set of instructions gives the same bits" {
+    need_avx512
+    for cell in lstm gru rnn-tanh rnn-relu; do
+        UNROLL_ARCH=x86-64-v3 train "$portable" v3-$cell --cell $cell
         UNROLL_ARCH=x86-64-v4 train "$portable" v4-$cell --cell $cell
+        [ "$(of v3-$cell instructions)" = avx2 ]
         [ "$(of v4-$cell instructions)" = avx512f ]
-        cmp v4-$cell/metrics.jsonl v3-$cell/metrics.jsonl
-        [ "$(of v4-$cell parameters_digest)" = "$(of v3-$cell parameters_digest)" ]
+        same v3-$cell v4-$cell
+    done
+}
+
+@test "a run that was killed under AVX2 goes on with AVX-512, on other ranks, and ends in the bits of one that was not" {
+    need_avx512
+    options=(--corpus c.h5 --hidden 400 --layers 1 --batch 10 --bptt 12 --max-steps 100 --checkpoint-every 10
+        --eval-every 25 --log-every 1 --lane-groups 7 --threads 1)
+    UNROLL_ARCH=x86-64-v3 "$portable" train --run whole "${options[@]}" 2>log
+    UNROLL_ARCH=x86-64-v3 "$portable" train --run killed "${options[@]}" 2>log 3>&- &
+    until [ -e killed/latest ]; do sleep 0.02; done
+    kill -KILL $!
+    wait $! || status=$?
+    [ "$status" -eq 137 ]
+    [ "$(of killed step)" -lt 100 ]
+    [ "$(of killed instructions)" = avx2 ]
+    UNROLL_ARCH=x86-64-v4 on 3 "$portable" train --run killed "${options[@]}" 2>log
+    [ "$(of killed instructions)" = avx512f ]
+    same killed whole
+}
+
+@test "a job whose ranks use different instructions gives the bits of one whose ranks do not" {
+    need_avx512
+    options=(train --corpus c.h5 --hidden 400 --layers 1 --batch 10 --bptt 12 --max-steps 20 --lane-groups 5 --threads 1)
+    UNROLL_ARCH=x86-64-v3 "$portable" "${options[@]}" --run whole
+    on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v3 "$portable" "${options[@]}" --run mixed : \
+        -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${options[@]}" --run mixed
+    same mixed whole
+    for file in eval gradflow; do
+        words=($file --model whole/latest --corpus c.h5 --split valid --threads 1)
+        UNROLL_ARCH=x86-64-v4 "$portable" "${words[@]}" >$file.v4
+        on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${words[@]}" : \
+            -n 1 env UNROLL_ARCH=x86-64-v3 "$portable" "${words[@]}" >$file.mixed
+        cmp $file.v4 $file.mixed
     done
 }
 
@@ -81,10 +130,11 @@ of() {
     done
 }
 
-@test "ranks that compute with different instructions work in one job" {
-    has_avx512 || skip "no AVX-512"
-    run -0 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" bench $small : -n 1 env \
-        UNROLL_ARCH=x86-64-v3 "$portable" bench $small
+@test "bench, too, takes ranks with different instructions" {
+    need_avx512
+    small=(bench --hidden 16 --vocab-size 50 --batch 4 --bptt 5 --steps 1 --threads 1)
+    run -0 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${small[@]}" : -n 1 env \
+        UNROLL_ARCH=x86-64-v3 "$portable" "${small[@]}"
     [ -z "$stderr" ]
 }
 
