@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+import launch
+
 
 def setting(cell, layers, hidden, vocab_size, batch, bptt):
     return dict(cell=cell, layers=layers, embedding=hidden, hidden=hidden, tied=False, vocab_size=vocab_size,
@@ -80,12 +82,7 @@ def launcher(ranks, threads):
 
 
 def environment(threads):
-    env = dict(os.environ, OMP_NUM_THREADS=str(threads))
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # containers: Open MPI asks twice
-        env.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    env.setdefault("OMPI_MCA_btl_vader_single_copy_mechanism", "none")  # what containers forbid is complained about
-    env.setdefault("OMPI_MCA_plm_rsh_agent", "false")  # all ranks are here
-    return env
+    return launch.environment("launch_here", OMP_NUM_THREADS=str(threads))
 
 
 def run_json(command, env, path, what):

@@ -8,6 +8,14 @@
 #include "blas_private.h"
 #include "unroll/base/build_info.h"
 
+#if defined(BLIS_VERSION_STRING) /* BLIS 1.0 and later say their version */
+typedef gemm_ukr_ft kernel_function;
+#define prefers_rows bli_cntx_ukr_prefers_rows_dt
+#else
+typedef sgemm_ukr_ft kernel_function;
+#define prefers_rows bli_cntx_l3_vir_ukr_prefers_rows_dt
+#endif
+
 /* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's families
  * ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's name, which
  * virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172 on a Xeon of 2024.
@@ -66,11 +74,11 @@ enum status blas_init(struct blas_tile *tile, struct error *e)
     if (status)
         return status;
     bli_init();
-    cntx_t *context = bli_gks_query_cntx();
+    cntx_t *context = (cntx_t *)bli_gks_query_cntx(); /* const from BLIS 1.0 on */
     int mr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_MR, context);
     int nr = (int)bli_cntx_get_blksz_def_dt(BLIS_FLOAT, BLIS_NR, context);
     tile->kernel = bli_arch_string(bli_arch_query_id());
-    tile->swap = !bli_cntx_l3_vir_ukr_prefers_rows_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
+    tile->swap = !prefers_rows(BLIS_FLOAT, BLIS_GEMM_UKR, context);
     tile->narrow = tile->swap ? nr : mr;
     tile->wide = tile->swap ? mr : nr;
     tile->ukr = (void *)bli_cntx_get_l3_vir_ukr_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
@@ -97,7 +105,7 @@ void blas_tile_multiply(const struct blas_tile *tile, int k, const float *a, con
     float one = 1, beta = accumulate ? 1 : 0;
     auxinfo_t info;
     memset(&info, 0, sizeof info);
-    sgemm_ukr_ft kernel = (sgemm_ukr_ft)tile->ukr;
+    kernel_function kernel = (kernel_function)tile->ukr;
     /* C^T = B^T A^T: a kernel that stores columns sees our wide dimension as its m */
     const float *m_side = tile->swap ? b : a, *n_side = tile->swap ? a : b;
     info.a_next = (void *)m_side;

@@ -16,6 +16,7 @@
 #include "h5_private.h"
 #include "unroll/base/file.h"
 
+#define DRIVER_VALUE 511 /* HDF5 leaves 256 to 511 to drivers that it has no register of */
 #define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
 
 struct driver_info { /* HDF5 copies this with the access properties */
@@ -200,6 +201,10 @@ static herr_t driver_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
 enum status h5_use_driver(struct h5 *file, hid_t access, struct error *e)
 {
     const H5FD_class_t class = {
+#if defined(H5FD_CLASS_VERSION) /* HDF5 1.14 */
+        .version = H5FD_CLASS_VERSION,
+        .value = DRIVER_VALUE,
+#endif
         .name = "unroll",
         .maxaddr = (haddr_t)LLONG_MAX,
         .fc_degree = H5F_CLOSE_STRONG,

@@ -2,6 +2,7 @@
 #ifndef UNROLL_SYS_H5_PRIVATE_H
 #define UNROLL_SYS_H5_PRIVATE_H
 
+#define H5_USE_110_API /* later ones name an object by a token; we look at the bytes at its address */
 #include <hdf5.h>
 
 #include "unroll/sys/h5.h"

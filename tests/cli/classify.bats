@@ -50,7 +50,7 @@ refused() {
 
 @test "prepare keeps texts and labels, and inspect and verify know them" {
     grep -q "^3 labels" prepared
-    [ "$(awk '/^(train|valid|test)/ { print $NF }' prepared | paste -sd+ | bc)" -eq 400 ]
+    [ "$(awk '/^(train|valid|test)/ { n += $NF } END { print n }' prepared)" -eq 400 ]
     run -0 "$UNROLL" inspect --json reviews.h5
     [[ "$output" == *'"labels": {"good": '* ]]
     run -0 "$UNROLL" verify reviews.h5 run/latest run/best.h5

@@ -111,6 +111,6 @@ member() {
 }
 
 @test "a failure on all ranks is told once" {
-    run -65 --separate-stderr mpirun --quiet -n 3 "$UNROLL" eval --model run/best.h5 --corpus run/best.h5
+    run -65 --separate-stderr mpirun -n 3 "$UNROLL" eval --model run/best.h5 --corpus run/best.h5
     [ "$(echo "$stderr" | grep -c '^unroll: ')" -eq 1 ]
 }

@@ -43,7 +43,7 @@ kill_after() {
     kill -KILL -- "-$job" 2>/dev/null || kill -KILL "$job"
     wait "$job" || true
     # ranks of their own process groups notice the end of mpirun by themselves
-    timeout 30 sh -c "while pgrep -f -- '[-]-run $PWD/' >/dev/null; do sleep 0.05; done"
+    gone 30 "--run $PWD/"
 }
 
 @test "killed and resumed on other numbers of ranks, a run is the run that was not killed" {

@@ -139,7 +139,7 @@ for l in lines:
     [ "${#lines[@]}" -eq 2 ]
     printf 'the\0book\n' >nul.txt
     refused 65 "NUL byte in line 1" --model char-model.h5 nul.txt
-    mpirun --quiet -n 2 "$UNROLL" score --model word-model.h5 bad.txt >found 2>notes && false
+    mpirun -n 2 "$UNROLL" score --model word-model.h5 bad.txt >found 2>notes && false
     [ "$(grep -c '^unroll: ' notes)" -eq 1 ]
 }
 

@@ -1,5 +1,8 @@
 # Shared by the tests that train. Small runs: a made-up text, a model of a few thousand parameters, seconds at most.
 
+# shellcheck source=tests/support/launch.bash
+source "${BASH_SOURCE[0]%/*}/../support/launch.bash"
+
 # make_text LINES: text with something to learn in it, the same every time.
 make_text() {
     awk -v lines="$1" 'BEGIN {

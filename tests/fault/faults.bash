@@ -18,7 +18,6 @@ base=(--corpus "$BATS_FILE_TMPDIR/c.h5" --hidden 12 --batch 10 --bptt 9 --thread
 
 fault_setup() {
     cd "$BATS_TEST_TMPDIR"
-    export OMPI_MCA_orte_abort_timeout=5
 }
 
 # injected RANKS VARIABLE=VALUE... -- OPTION...: trains in ./r with the faults that tests/fault/inject.c describes.
@@ -41,13 +40,13 @@ injected() {
 
 # all_gone: no rank is left within 10 seconds.
 all_gone() {
-    timeout 10 sh -c "while pgrep -f -- '[-]-run $PWD/r' >/dev/null; do sleep 0.05; done"
+    gone 10 "--run $PWD/r"
     [ -z "$(find . -name 'core*')" ]
 }
 
 # ranks: the processes of the run in ./r.
 ranks() {
-    pgrep -f -- "^[^ ]*/unroll train .*--run $PWD/r( |\$)"
+    processes_with "^[^ ]*/unroll train .*--run $PWD/r( |\$)"
 }
 
 checkpoints_are_whole() {

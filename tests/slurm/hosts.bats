@@ -1,5 +1,6 @@
 # The hosts that the cluster's tests run on: do they have a network of their own, and does nothing of them stay behind?
 
+source "$BATS_TEST_DIRNAME/../support/launch.bash"
 hosts=$BATS_TEST_DIRNAME/hosts
 
 setup() {
@@ -18,11 +19,6 @@ belongings() {
     ls "$TMPDIR"
     grep "$TMPDIR" /proc/mounts || true
     [ ! -e /dev/shm/"$$".mark ]
-}
-
-# gone MARK: no process with that word in its command line is left.
-gone() {
-    timeout 10 sh -c "while pgrep -f -- '[m]ark-$1' >/dev/null; do sleep 0.05; done"
 }
 
 @test "hosts have names, addresses and shared memory of their own" {
@@ -80,7 +76,7 @@ INSIDE
     ! "$hosts" run 2 sh -c 'touch /dev/shm/$1.mark
         sh -c "sleep 1000; :" mark-fail & "$0" on n2 sh -c "touch /dev/shm/$1.mark; sleep 1000" mark-fail & exit 3' \
         "$hosts" $$
-    gone fail
+    gone 10 mark-fail
     belongings | diff before -
     for signal in TERM HUP KILL; do
         "$hosts" run 2 sh -c '"$0" on n1 sh -c "touch \$0; sleep 1000" "$1" & sleep 1000' "$hosts" \
@@ -88,7 +84,7 @@ INSIDE
         until [ -e mark-$signal ]; do sleep 0.05; done
         kill -$signal $!
         wait $! || true
-        gone $signal
+        gone 10 "mark-$signal"
         [ $signal = KILL ] || belongings | diff before - # after KILL an empty folder stays
     done
 }

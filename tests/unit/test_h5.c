@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#define H5_USE_110_API
 #include <hdf5.h>
 
 #include "unroll/base/mem.h"
