@@ -13,7 +13,10 @@ ABI     := 0# of libunroll.so: grows when a program linked against the last one 
 
 # --- libraries -----------------------------------------------------------------------------------------------------
 # BLIS_CFLAGS and BLIS_LIBS may be given for a BLIS elsewhere; the others come from pkg-config (PKG_CONFIG_PATH).
-PKGS       := ompi-c hdf5-openmpi libutf8proc jansson inih
+known       = $(firstword $(foreach name,$(1),$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))) $(1))
+PKG_MPI    := $(call known,ompi-c ompi)
+PKG_HDF5   := $(call known,hdf5-openmpi hdf5_openmpi)
+PKGS       := $(PKG_MPI) $(PKG_HDF5) libutf8proc jansson inih
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 MULTIARCH  := $(shell $(CC) -print-multiarch 2>/dev/null)
@@ -72,6 +75,9 @@ help: ## this list
 	@echo "  OPT='-O3 -g'   level of optimisation"
 	@echo "  V=1            show the commands"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
+	@echo "Tested with:"
+	@echo "  Debian 12, x86-64: gcc 12, clang 14           Open MPI 4.1.4, HDF5 1.10.8, BLIS 0.9.0"
+	@echo "  Debian 13, x86-64: gcc 14, gcc 13, clang 19   Open MPI 5.0.7, HDF5 1.14.5, BLIS 1.1"
 
 # Short lines unless V=1; the full command line stands in `make info`.
 Q   := $(if $(V),,@)
@@ -139,7 +145,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
 COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)
 version_of     = $(shell pkg-config --modversion $(1) 2>/dev/null)
-LIBRARIES     := Open MPI $(call version_of,ompi-c), HDF5 $(call version_of,hdf5-openmpi), \
+LIBRARIES     := Open MPI $(call version_of,$(PKG_MPI)), HDF5 $(call version_of,$(PKG_HDF5)), \
                  jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)
 $(BUILD)/src/base/build_info.o: $(BUILD)/revision
 $(BUILD)/src/base/build_info.o: OWN_FLAGS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \

@@ -1,10 +1,13 @@
-# What the job scripts share: where ranks and threads go, how long there is, signals, and what follows the end of a start.
+# What the job scripts share: where ranks and threads go, how long there is, and what follows the end of a start.
 # Sourced by them; they set `script`, the file that sbatch was given, and the settings at their top.
 #
 # shellcheck disable=SC2153,SC2154 # script, CORPUS
 #
 # A *start* is one run of the script; Slurm counts the restarts of a job in SLURM_RESTART_COUNT. Every event of a start is
 # one line of the log that begins with `job:`.
+
+# shellcheck source=jobs/lib/launch.bash
+source "$(dirname "${BASH_SOURCE[0]}")/launch.bash" || exit 78
 
 start=${SLURM_RESTART_COUNT:-0}
 # The job as Slurm's commands take it: the number of an array's last task would also be that of the whole array.
@@ -117,33 +120,6 @@ announce() {
     say "start $start on $(count "$nodes" node) ($SLURM_JOB_NODELIST), $(count "$ranks" rank) x" \
         "$(count "$THREADS" thread), ${time:-no time limit}"
     newest_before=$(readlink "$RUN/latest" || true)
-}
-
-# ---- while it runs ----
-
-# launch COMMAND...: runs srun or mpirun and hands it USR1, on which all ranks end with a checkpoint. Sets $status. TERM
-# comes from Slurm together with KILL for everything: nothing is to be handed on, but to be known afterwards.
-launcher=
-asked=
-ended_by_slurm=
-hand_on() {
-    [ -n "$asked" ] || say "Slurm asks for the end: USR1 goes to the ranks"
-    asked=yes
-    [ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null
-}
-trap hand_on USR1
-trap 'ended_by_slurm=yes' TERM
-
-launch() {
-    "$@" &
-    launcher=$!
-    [ -z "$asked" ] || kill -USR1 $launcher
-    while :; do
-        wait $launcher # a signal ends the waiting, not the launcher
-        status=$?
-        kill -0 $launcher 2>/dev/null || break
-    done
-    launcher=
 }
 
 # ---- after it ----

@@ -30,8 +30,8 @@ launcher_of() {
     nodes=$(((n + per_node - 1) / per_node))
     [ $nodes -le "$SLURM_JOB_NUM_NODES" ] || nodes=$SLURM_JOB_NUM_NODES # what does not fit fails there, with its reason
     if [ "$LAUNCH" = mpirun ]; then
-        command="mpirun -n $n --map-by ppr:$per_node:node:PE=$t --bind-to core"
-        [ "$BIND" != no ] || command="mpirun -n $n --map-by ppr:$per_node:node --bind-to none"
+        place_of "$per_node" "$t"
+        command="mpirun -n $n ${place[*]}"
     else
         command="srun --mpi=$MPI --nodes=$nodes --ntasks=$n --cpus-per-task=$((t * per_core))"
         [ "$nodes" -eq 1 ] || command+=" --ntasks-per-node=$per_node"

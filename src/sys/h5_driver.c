@@ -16,7 +16,7 @@
 #include "h5_private.h"
 #include "unroll/base/file.h"
 
-#define DRIVER_VALUE 511 /* HDF5 leaves 256 to 511 to drivers that it has no register of */
+#define DRIVER_VALUE 511             /* HDF5 leaves 256 to 511 to drivers that it has no register of */
 #define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
 
 struct driver_info { /* HDF5 copies this with the access properties */

@@ -4,8 +4,8 @@
 # What Open MPI 4.1.4 and 5.0.7 do, as measured, where tests rely on it:
 #   - exit status: that of the rank that ended first with another one than 0, also after MPI_Abort; 128 + signal if a signal
 #     ended it. The other ranks get CONT, TERM and KILL. USR1 and USR2 to mpirun go to all ranks.
-#   - TERM, INT and HUP to mpirun: 4.1 sends TERM and, a second later, KILL; 5.0 leaves ranks a quarter of a second, and its
-#     own status is 1.
+#   - TERM, INT and HUP to mpirun: TERM goes to the ranks, and KILL a second later (4.1) or a quarter of one (5.0); mpirun's own
+#     status is 1.
 #   - KILL to mpirun: 4.1's ranks end; those of 5.0 end when they next communicate, and one rank alone never does.
 #   - output: 4.1 has one pipe a rank and stream; 5.0 may print stderr of all before stdout, has no --quiet, and falls over
 #     -x before a `:`.
