@@ -10,6 +10,7 @@
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/option_table.h"
+#include "unroll/sys/terminal.h"
 #include "unroll/train/placement.h"
 
 enum status load_check_task(const char *path, const struct checkpoint *checkpoint, enum task task, struct error *e)
@@ -49,8 +50,10 @@ enum status load_threads(const struct comm *comm, const struct options *options,
 enum status finish_output(struct error *e)
 {
     errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        terminal_let_output_pass();
         return STATUS_OK;
+    }
     if (errno == EPIPE)
         return STATUS_OK; /* the reader has seen enough */
     return error_set(e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
