@@ -19,7 +19,7 @@ PKG_HDF5   := $(call known,hdf5-openmpi hdf5_openmpi)
 PKGS       := $(PKG_MPI) $(PKG_HDF5) libutf8proc jansson inih
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-MULTIARCH  := $(shell $(CC) -print-multiarch 2>/dev/null)
+MULTIARCH  := $(subst -pc-,-,$(subst -unknown-,-,$(shell $(CC) -dumpmachine 2>/dev/null)))
 BLIS_DEBIAN := /usr/include/$(MULTIARCH)/blis-openmp
 ifneq ($(wildcard $(BLIS_DEBIAN)),)
 BLIS_CFLAGS ?= -I$(BLIS_DEBIAN)

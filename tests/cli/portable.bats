@@ -40,6 +40,12 @@ train() {
     "$1" train --corpus c.h5 --run "$2" --hidden 400 --layers 1 --batch 10 --bptt 12 --max-steps 10 --threads 1 "${@:3}"
 }
 
+# mixed PROGRAM ARGUMENT...: two ranks, the first with AVX-512, the second with AVX2.
+mixed() {
+    # shellcheck disable=SC2016 # each rank looks at its own number
+    on 2 sh -c 'UNROLL_ARCH=x86-64-v$((4 - ${OMPI_COMM_WORLD_RANK:-$PMI_RANK})) exec "$@"' sh "$@"
+}
+
 # of RUN NAME: a member of what its last checkpoint says.
 of() {
     "$portable" inspect --json "$1/latest" | field "$2"
@@ -102,14 +108,12 @@ same() {
     need_avx512
     options=(train --corpus c.h5 --hidden 400 --layers 1 --batch 10 --bptt 12 --max-steps 20 --lane-groups 5 --threads 1)
     UNROLL_ARCH=x86-64-v3 "$portable" "${options[@]}" --run whole
-    on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v3 "$portable" "${options[@]}" --run mixed : \
-        -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${options[@]}" --run mixed
+    mixed "$portable" "${options[@]}" --run mixed
     same mixed whole
     for file in eval gradflow; do
         words=($file --model whole/latest --corpus c.h5 --split valid --threads 1)
         UNROLL_ARCH=x86-64-v4 "$portable" "${words[@]}" >$file.v4
-        on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${words[@]}" : \
-            -n 1 env UNROLL_ARCH=x86-64-v3 "$portable" "${words[@]}" >$file.mixed
+        mixed "$portable" "${words[@]}" >$file.mixed
         cmp $file.v4 $file.mixed
     done
 }
@@ -133,8 +137,7 @@ same() {
 @test "bench, too, takes ranks with different instructions" {
     need_avx512
     small=(bench --hidden 16 --vocab-size 50 --batch 4 --bptt 5 --steps 1 --threads 1)
-    run -0 --separate-stderr on 0 mpirun -n 1 env UNROLL_ARCH=x86-64-v4 "$portable" "${small[@]}" : -n 1 env \
-        UNROLL_ARCH=x86-64-v3 "$portable" "${small[@]}"
+    run -0 --separate-stderr mixed "$portable" "${small[@]}"
     [ -z "$stderr" ]
 }
 

@@ -33,7 +33,8 @@ static void fill(float *array, size_t count, uint32_t what)
 static void make(const struct comm *comm, struct checkpoint *c)
 {
     struct error e;
-    *c = (struct checkpoint){.model = {CELL_GRU, 2, 7, 9, V, false, 0}, .batch = BATCH, .bptt = 4, .groups = 2};
+    *c = (struct checkpoint){.batch = BATCH, .bptt = 4, .groups = 2};
+    c->model = (struct model_config){.cell = CELL_GRU, .layers = 2, .embedding = 7, .hidden = 9, .vocab = V};
     param_table_build(&c->model, &c->table);
     c->values = mem_alloc(c->table.total, sizeof(float), "test", &e);
     fill(c->values, c->table.total, 1);

@@ -129,6 +129,7 @@ static void run_padded(const struct model_config *config, const float *values, i
         targets += losses.targets[b];
     }
     assert_int_equal(targets, steps == STEPS ? 3 : 2);
+    assert_true(correct >= 0 && correct <= targets);
     model_forward(model, &window, -1, &losses);
     int stride;
     const float *row = model_probabilities(model, &stride);
