@@ -12,7 +12,6 @@
 #include "unroll/cli/option_table.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/h5.h"
-#include "unroll/sys/terminal.h"
 
 static enum status (*const command_functions[COMMANDS])(const struct options *options, struct error *e) = {
     [COMMAND_PREPARE] = cmd_prepare,   [COMMAND_TRAIN] = cmd_train,   [COMMAND_EVAL] = cmd_eval,
@@ -109,9 +108,7 @@ int main(int argc, char **argv)
         status = error_set(&e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
                            strerror(errno));
     }
-    if (*e.text && (alone || is_first_rank())) {
-        terminal_let_output_pass();
+    if (*e.text && (alone || is_first_rank()))
         fprintf(stderr, "unroll: %s\n", e.text);
-    }
     return status;
 }

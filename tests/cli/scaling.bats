@@ -88,6 +88,10 @@ END
     ended=0
     wait $tool || ended=$?
     [ $ended -eq 143 ]
+    for _ in $(seq 50); do # they have their signal, and need a processor to end
+        [ "$(here)" -ne 0 ] || break
+        sleep 0.1
+    done
     [ "$(here)" -eq 0 ]
 }
 

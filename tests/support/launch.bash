@@ -7,11 +7,12 @@
 #   - TERM, INT and HUP to mpirun: TERM goes to the ranks, and KILL a second later (4.1) or a quarter of one (5.0); mpirun's own
 #     status is 1.
 #   - KILL to mpirun: 4.1's ranks end; those of 5.0 end when they next communicate, and one rank alone never does.
-#   - output: 4.1 has one pipe a rank and stream; 5.0 may print stderr of all before stdout, has no --quiet, and falls over
-#     -x before a `:`.
+#   - output: 5.0 may print stderr of all before stdout, and mixes half lines of a rank's streams (sys/terminal.h).
+#   - 5.0 has no --quiet, and crashes on a second program after `:`.
 #   - ranks are children of mpirun, in process groups of their own, and have OMPI_COMM_WORLD_RANK and _SIZE.
-#   - MPICH's mpiexec (hydra) gives PMI_RANK and PMI_SIZE, its ranks are children of hydra_pmi_proxy, and it has no limit of
-#     ranks.
+# MPICH 4.2's mpirun, which no test uses yet: ranks have PMI_RANK and PMI_SIZE and are children of hydra_pmi_proxy; any number
+# is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare number of a signal
+# that ended one.
 
 # launch_here: ranks as mpirun places them, each on cores of its own. What is said twice is for 4.1 and 5.0.
 launch_here() {
