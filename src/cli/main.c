@@ -12,6 +12,7 @@
 #include "unroll/cli/option_table.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/h5.h"
+#include "unroll/sys/terminal.h"
 
 static enum status (*const command_functions[COMMANDS])(const struct options *options, struct error *e) = {
     [COMMAND_PREPARE] = cmd_prepare,   [COMMAND_TRAIN] = cmd_train,   [COMMAND_EVAL] = cmd_eval,
@@ -110,5 +111,7 @@ int main(int argc, char **argv)
     }
     if (*e.text && (alone || is_first_rank()))
         fprintf(stderr, "unroll: %s\n", e.text);
+    else if (*e.text)
+        terminal_let_output_pass(); /* mpirun ends the others when one has ended: the first shall have said it */
     return status;
 }

@@ -26,9 +26,9 @@ void terminal_message(struct terminal *terminal, const char *format, ...) __attr
 /* Ends the progress line, so that it stays and others may print. Harmless if there is none. */
 void terminal_finish(struct terminal *terminal);
 
-/* Called between standard output and messages of one process. Under Open MPI 5's mpirun it waits a tenth of a second for the
- * output to pass: up to PMIx 5.0.10 mpirun, which reads 4 KiB at a time, puts the half line at their end before the next text
- * of the process, on whatever stream that comes. Elsewhere it does nothing. */
+/* Under Open MPI 5's mpirun: waits a tenth of a second for what was printed, here or by another rank, to pass. Between standard
+ * output and messages of one process: up to PMIx 5.0.10 mpirun, which reads 4 KiB at a time, puts the half line at their end
+ * before the next text of the process, on whatever stream that comes. Elsewhere it does nothing. */
 void terminal_let_output_pass(void);
 
 #endif
