@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 
 # The phases of a step in the order in which they are drawn, with their names for people.
@@ -263,20 +264,19 @@ def read_config(path):
 
 
 def import_h5py():
-    """h5py, also Debian's where another python3 comes first; None where there is none."""
+    """h5py. Where this python3 lacks it the tool starts anew under one that has it (tools/find-python); None if there is none."""
     try:
         import h5py
         return h5py
     except ImportError:
         pass
-    sys.path.append("/usr/lib/python3/dist-packages")
-    try:
-        import h5py
-        return h5py
-    except ImportError:
-        return None
-    finally:
-        sys.path.pop()
+    finder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "find-python")
+    found = subprocess.run([finder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+    python = found.stdout.strip()
+    if found.returncode == 0 and os.environ.get("UNROLL_PYTHON") != python:
+        os.environ["UNROLL_PYTHON"] = python  # once only
+        os.execv(python, [python] + sys.argv)
+    return None
 
 
 def as_text(value):

@@ -11,7 +11,7 @@ setup() {
 
 # consistent FILE RANKS: what must hold for any machine.
 consistent() {
-    /usr/bin/python3 - "$1" "$2" <<'EOF'
+    python3 - "$1" "$2" <<'EOF'
 import json, math, sys
 b = json.load(open(sys.argv[1]))
 names = ("input_projection recurrent_forward output_layer recurrent_backward weight_gradients reduction optimizer "
@@ -59,7 +59,7 @@ EOF
     [[ "$output" == *"slowest pair   ranks "*"($(hostname))"* ]]
     [[ "$output" == *"gradient sum"*"no sum takes less than"* ]]
     consistent three.json 3
-    /usr/bin/python3 - <<'EOF'
+    python3 - <<'EOF'
 import json, socket
 one, three = (json.load(open(f"{name}.json"))["network"] for name in ("one", "three"))
 assert one["pairs"] == [] and one["between_hosts"] is one["inside_hosts"] is one["slowest_pair"] is None, one
@@ -84,7 +84,7 @@ EOF
 @test "the plan holds: peak memory of a larger model" {
     if [ -n "${UNROLL_TEST_SHORT:-}" ]; then skip "AddressSanitizer takes memory of its own"; fi
     run -0 "$UNROLL" bench --hidden 650 --batch 20 --bptt 35 --optimizer momentum --steps 1 --threads 1 --json b.json
-    /usr/bin/python3 -c 'import json
+    python3 -c 'import json
 b = json.load(open("b.json"))
 assert abs(b["planned_bytes"] / b["peak_rss_bytes"] - 1) < 0.1, b'
 }

@@ -34,7 +34,7 @@ refused() {
     "$UNROLL" gradflow --corpus book.h5 --hidden 8 --lags 20 --threads 1 --csv all.csv -o all.h5 >table.txt
     grep -q "rnn-tanh *rnn-tanh *rnn-relu *rnn-relu *gru *gru *lstm *lstm *lstm *lstm" table.txt
     grep -q "h_l0 *h_l1 *h_l0 *h_l1 *h_l0 *h_l1 *h_l0 *h_l1 *c_l0 *c_l1" table.txt
-    /usr/bin/python3 - <<'CHECK'
+    python3 - <<'CHECK'
 import csv, h5py
 rows = list(csv.DictReader(open("all.csv")))
 assert list(rows[0]) == ["cell", "layer", "quantity", "lag", "norm"]
@@ -92,7 +92,7 @@ CHECK
     # the command finds the same in the checkpoint of the last step
     "$UNROLL" gradflow --model flow/latest --corpus book.h5 --lags 14 --windows 4 --batch 6 --threads 1 --csv end.csv
     lines_of gradflow flow/metrics.jsonl | tail -n 1 >end.json
-    /usr/bin/python3 -c '
+    python3 -c '
 import csv, json
 line = json.load(open("end.json"))
 for row in csv.DictReader(open("end.csv")):

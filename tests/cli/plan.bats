@@ -9,7 +9,7 @@ setup() {
 
 # value FILE EXPRESSION: of a JSON file, with the object called `p`.
 value() {
-    /usr/bin/python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+    python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
 # refused STATUS TEXT ARGUMENT...: one line on stderr with TEXT in it, nothing on stdout, no file.
@@ -82,11 +82,11 @@ refused() {
 
 @test "a report to standard output follows the text, and replaces nothing" {
     ln -s /proc/self/fd/1 link
-    "$UNROLL" plan --threads 1 --json link | tail -n 1 | /usr/bin/python3 -m json.tool >/dev/null
+    "$UNROLL" plan --threads 1 --json link | tail -n 1 | python3 -m json.tool >/dev/null
     "$UNROLL" plan --threads 1 --json link >both
     [ -L link ]
     [[ "$(head -n 1 both)" == "model "* ]]
-    tail -n 1 both | /usr/bin/python3 -m json.tool >/dev/null
+    tail -n 1 both | python3 -m json.tool >/dev/null
     [ "$(ls)" = $'both\nlink' ]
 }
 
@@ -102,7 +102,7 @@ refused() {
     [[ "$output" == *"weak scaling: 8 lanes for each rank"* ]]
     [ "$(grep -c "on 1000 ranks a step is" <<<"$output")" -eq 2 ]
     [[ "$output" == *"model        gru, 1 layer, embedding 32, hidden 32, vocabulary 50"* ]]
-    /usr/bin/python3 - <<'EOF'
+    python3 - <<'EOF'
 import json, math
 plan, bench = json.load(open("p.json")), json.load(open("8.json"))
 p = plan["prediction"]

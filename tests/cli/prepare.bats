@@ -36,8 +36,7 @@ row() {
 
 # in_python EXPRESSION: True for the corpus c.h5 as h5py sees it; `text(split)` is the split's tokens as texts.
 in_python() {
-    /usr/bin/python3 -c 'import h5py' 2>/dev/null || return 0
-    run /usr/bin/python3 - "$1" <<'END'
+    run python3 - "$1" <<'END'
 import sys, h5py
 f = h5py.File("c.h5", "r")
 blob, offsets = f["vocab/bytes"][:].tobytes(), f["vocab/offsets"][:]

@@ -9,7 +9,7 @@ load training
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
     make_corpus c
-    /usr/bin/python3 "$BATS_TEST_DIRNAME/../support/make_points.py" laws 0.04 0.07
+    python3 "$BATS_TEST_DIRNAME/../support/make_points.py" laws 0.04 0.07
 }
 
 setup() {
@@ -23,7 +23,7 @@ setup() {
 
 # point FILE EXPRESSION: the value of an expression over a point `p`.
 point() {
-    /usr/bin/python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
+    python3 -c 'import json, sys; p = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
 @test "a grid on this machine: bench with network and a real training a point, a gap where one fails, a report of all" {
@@ -125,7 +125,7 @@ END
     echo '{"format": "unroll-scaling-point", "mode": "strong", "ranks": "two", "threads": 1, "reduction": "exact", "batch": 1}' \
         >laws/strong-r002-t01-fast.json
     echo '{"other": 1}' >laws/network.json
-    /usr/bin/python3 - <<'END'
+    python3 - <<'END'
 import json
 path = "laws/weak-r002-t01-exact.json"
 p = json.load(open(path))

@@ -17,7 +17,7 @@ setup() {
     [[ "$output" == *"nothing exchanged"* ]]
     [[ "$output" == *"exact costs"* ]]
     [[ "$output" == *"recurrent forward"* ]]
-    /usr/bin/python3 -c 'import json
+    python3 -c 'import json
 measured = json.load(open("b.json"))["measurements"]
 assert {(m["setting"], m["ranks"], m["reduction"]) for m in measured} == {
     ("A", 1, "exact"), ("A", 2, "exact"), ("A", 2, "apart"), ("A", 1, "fast"), ("A", 2, "fast"), ("H", 1, "exact")}, measured
@@ -42,23 +42,23 @@ assert all(run["ranks"] == m["ranks"] and run["steps"] == 1 for m in measured if
 }
 
 @test "tools/compare-pytorch compares a model of one's own" {
-    /usr/bin/python3 -c 'import torch' 2>/dev/null || skip "no PyTorch"
-    run -0 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python /usr/bin/python3 --cell gru --layers 1 \
+    python=$("$tools/find-python" torch) || skip "no PyTorch"
+    run -0 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python "$python" --cell gru --layers 1 \
         --hidden 24 --vocab-size 50 --batch 4 --bptt 5 --dropout 0.1 --tied --optimizer adam --clip 0 --threads 1 \
         --ranks 0 --pairs 1 --seconds 0.1 --no-tuning --json c.json
     [[ "$output" == *"| model: gru 1x24, V 50, B 4, T 5 | 1 x 1 |"*"malloc keeps memory"* ]]
-    /usr/bin/python3 -c 'import json
+    python3 -c 'import json
 result = json.load(open("c.json"))
 assert result["ratio"] > 0 and result["pytorch_peak_rss_bytes"] > result["unroll_peak_rss_bytes"], result
 assert abs(result["pairs"][0]["pytorch"]["loss_first"] - result["pairs"][0]["unroll"]["loss_first"]) < 0.3, result'
 }
 
 @test "tools/compare-pytorch that is cut keeps its rows, and searches known set-ups no more" {
-    /usr/bin/python3 -c 'import torch' 2>/dev/null || skip "no PyTorch"
+    python=$("$tools/find-python" torch) || skip "no PyTorch"
     printf '#!/bin/sh\n[ "${OMPI_COMM_WORLD_SIZE:-1}" = 1 ] || exit 71\nexec "%s" "$@"\n' "$UNROLL" >fails-on-two-ranks
     chmod +x fails-on-two-ranks
     compare() {
-        "$tools/compare-pytorch" --unroll ./fails-on-two-ranks --python /usr/bin/python3 --settings A --threads 1 \
+        "$tools/compare-pytorch" --unroll ./fails-on-two-ranks --python "$python" --settings A --threads 1 \
             --pairs 1 --seconds 0.1 --tune-seconds 0.1 --setups setups.json --json c.json "$@"
     }
     run -71 --separate-stderr compare --ranks 2

@@ -10,12 +10,14 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = ["/usr/lib/python3/dist-packages", str(ROOT / "tools")]  # Debian's modules, whichever python3 this is
+sys.path.insert(0, str(ROOT / "tools"))
 try:
     import torch
-except ImportError as reason:
-    print(f"PyTorch is missing ({reason}); tools/install-deps --compare installs Debian's")
-    sys.exit(69)
+except ImportError:
+    other = subprocess.run([ROOT / "tools/find-python", "torch", "h5py", "numpy"], stdout=subprocess.PIPE, text=True)
+    if other.returncode:
+        sys.exit(69)
+    os.execv(other.stdout.strip(), [other.stdout.strip(), *sys.argv])
 import unroll_torch  # noqa: E402
 
 UNROLL = os.path.abspath(os.environ.get("UNROLL", "build/unroll"))
@@ -121,7 +123,7 @@ def check_readme():
     os.rename("char/best.h5", "runs/book/best.h5")
     program = lines.removeprefix("python\n").replace("And God said", "the rank carr")
     told = run(sys.executable, "-c", program,
-               env=dict(os.environ, PYTHONPATH=f"{ROOT}/tools:/usr/lib/python3/dist-packages"))
+               env=dict(os.environ, PYTHONPATH=f"{ROOT}/tools"))
     assert len(told) == 2 and told[0] in TEXT, told
 
 

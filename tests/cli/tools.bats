@@ -10,8 +10,9 @@ setup() {
 
 # A small tree with the tool under test in it.
 make_tree() {
-    mkdir -p tree/tools tree/tests/unit tree/src/nn tree/src/sys tree/include/unroll/nn tree/build/tests/unit
-    cp "$root/tools/check-floors" "$root/tools/run-tests" tree/tools/
+    mkdir -p tree/tools tree/tests/unit tree/tests/support tree/src/nn tree/src/sys tree/include/unroll/nn tree/build/tests/unit
+    cp "$root/tools/check-floors" "$root/tools/run-tests" "$root/tools/find-python" tree/tools/
+    cp "$root/tests/support/launch.bash" tree/tests/support/
 }
 
 @test "check-floors finds each kind of offence" {
@@ -59,6 +60,58 @@ make_tree() {
     [ "$status" -eq 64 ]
 }
 
+# A python3 in the folder `bare` that has everything but h5py.
+make_bare_python() {
+    mkdir bare
+    printf '#!/bin/sh\ncase "$*" in *h5py*) exit 1 ;; esac\nexec "%s" "$@"\n' "$(command -v python3)" >bare/python3
+    chmod +x bare/python3
+}
+
+@test "find-python passes over a python3 without h5py, and says what is missing where none has it" {
+    make_bare_python
+    run -0 "$root/tools/find-python"
+    "$output" -c 'import h5py, numpy'
+    PYTHON=bare/python3 run -69 --separate-stderr "$root/tools/find-python"
+    [[ "$stderr" == "unroll: cannot find a python3 with h5py numpy: 'bare/python3' lacks h5py; install "*"PYTHON="* ]]
+    PYTHON=bare/python3 run -0 "$root/tools/find-python" numpy
+    PYTHON=no/python3 run -69 "$root/tools/find-python"
+    [[ "$output" == *"'no/python3' does not run"* ]]
+
+    [ -x /usr/bin/python3 ] && /usr/bin/python3 -c 'import h5py, numpy' || skip "the system's python3 has no h5py"
+    PATH=$PWD/bare:$PATH run -0 "$root/tools/find-python"
+    [ "$output" = /usr/bin/python3 ]
+    # A tool that needs h5py starts anew under such a one.
+    printf 'import sys\nsys.path.insert(0, "%s")\nimport run_files\nprint(run_files.import_h5py().__name__)\n' "$root/tools" >tool
+    run -0 python3 -S -B tool # -S: without Debian's modules
+    [ "$output" = h5py ]
+}
+
+@test "run-tests gives tests a python3 with h5py, fails without one, and shows what was passed over" {
+    make_tree
+    make_bare_python
+    mkdir tree/tests/cli
+    printf '@test "a" { python3 -c "import h5py"; }\n@test "b" { skip "no moon"; }\n' >tree/tests/cli/some.bats
+    run env BUILD=build PYTHON="$PWD/bare/python3" tree/tools/run-tests cli
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ "${lines[0]}" == "FAIL  tools/find-python" ]]
+    [[ "${lines[1]}" == *"lacks h5py"* ]]
+
+    run env BUILD=build PYTHON="$(command -v python3)" PATH="$PWD/bare:$PATH" tree/tools/run-tests cli
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"| ok 2 b # skip no moon"* ]]
+    [ "${lines[-1]}" = "1 passed, 0 failed" ]
+}
+
+@test "check-platforms: mistakes are told" {
+    run -64 "$root/tools/check-platforms" debian-1
+    [[ "$output" == *"'debian-1'"*"debian-13"* ]]
+    run -64 "$root/tools/check-platforms" --slow
+    run -0 "$root/tools/check-platforms" --help
+    [[ "$output" == *"arm64"* ]]
+}
+
 @test "get-corpus copies files, unpacks them, and leaves nothing half-written" {
     printf 'one\ntwo\n' >text
     run -0 "$root/tools/get-corpus" text -o copy
@@ -90,7 +143,7 @@ make_tree() {
 @test "get-corpus fetches an address" {
     command -v curl >/dev/null || command -v wget >/dev/null || skip "neither curl nor wget"
     printf 'from afar\n' >text
-    /usr/bin/python3 -u -m http.server 0 --bind 127.0.0.1 >server.log 2>&1 3>&- &
+    python3 -u -m http.server 0 --bind 127.0.0.1 >server.log 2>&1 3>&- &
     server=$!
     for _ in $(seq 100); do
         port=$(sed -n 's/.* port \([0-9]*\) .*/\1/p' server.log)

@@ -13,9 +13,8 @@ import struct
 import subprocess
 import sys
 
-sys.path.insert(0, "/usr/lib/python3/dist-packages")  # Debian's h5py, whichever python3 this is
-import h5py  # noqa: E402
-import numpy  # noqa: E402
+import h5py
+import numpy
 
 MEMORY = 128 << 20
 

@@ -66,7 +66,7 @@ INSIDE
     [ "$(grep -c '^  slow link' out)" -eq 1 ]
     grep -q '^  slowest pair   ranks .*(n3)' out
     mkdir grid
-    /usr/bin/python3 - <<'PYTHON'
+    python3 - <<'PYTHON'
 import json
 bench = json.load(open("b.json"))
 network = bench["network"]
