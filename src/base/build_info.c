@@ -49,6 +49,9 @@ int build_arithmetic(void)
 #elif defined __x86_64__
 #define INSTRUCTIONS "sse2"
 #define LEVEL "x86-64"
+#elif defined __aarch64__
+#define INSTRUCTIONS "neon"
+#define LEVEL "aarch64"
 #else
 #define INSTRUCTIONS "portable"
 #define LEVEL "none"

@@ -534,11 +534,11 @@ static void test_fast_reduction(void **unused)
         size_t next = 0;
         for (int i = 0; i < s.table.count; i++) {
             const struct param *p = &s.table.param[i];
-            double largest = 0;
+            float largest = 0;
             for (; next < p->grad_offset; next++)
                 assert_true(a[next] == 0 && b[next] == 0);
             for (size_t k = p->grad_offset; k < p->grad_offset + p->count; k++)
-                largest = fmax(largest, fabsf(a[k]));
+                largest = fmaxf(largest, fabsf(a[k]));
             for (size_t k = p->grad_offset; k < p->grad_offset + p->count; k++)
                 if (!(fabsf(a[k] - b[k]) <= 1e-5 * largest)) /* sums of 70 rows */
                     fail_msg("%s: %g and %g", p->name, a[k], b[k]);
