@@ -4,35 +4,50 @@
 BUILD   ?= build
 OBJCOPY ?= objcopy
 CC      := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
-ARCH    ?= native
 PREFIX  ?= /usr/local
 DESTDIR ?=
 
 VERSION := 0.1.0
 ABI     := 0# of libunroll.so: grows when a program linked against the last one could not use the new one
 
+# --- another processor ----------------------------------------------------------------------------------------------
+# CC=aarch64-linux-gnu-gcc SYSROOT=DIR builds for a system whose root folder, with the libraries, is DIR.
+SYSROOT    ?=
+MULTIARCH  := $(subst -pc-,-,$(subst -unknown-,-,$(shell $(CC) -dumpmachine 2>/dev/null)))
+CROSS      := $(if $(filter-out $(shell uname -m)-%,$(MULTIARCH)),$(MULTIARCH)-)
+PKG_CONFIG := $(if $(SYSROOT),env PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+                  PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(MULTIARCH)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig) pkg-config
+ifneq ($(CROSS),)
+LD      := $(CROSS)ld
+AR      := $(CROSS)ar
+OBJCOPY := $(CROSS)objcopy
+endif
+
 # --- libraries -----------------------------------------------------------------------------------------------------
 # BLIS_CFLAGS and BLIS_LIBS may be given for a BLIS elsewhere; the others come from pkg-config (PKG_CONFIG_PATH).
-known       = $(firstword $(foreach name,$(1),$(shell pkg-config --exists $(name) 2>/dev/null && echo $(name))) $(1))
+known       = $(firstword $(foreach name,$(1),$(shell $(PKG_CONFIG) --exists $(name) 2>/dev/null && echo $(name))) $(1))
 PKG_MPI    := $(call known,ompi-c ompi)
 PKG_HDF5   := $(call known,hdf5-openmpi hdf5_openmpi)
 PKGS       := $(PKG_MPI) $(PKG_HDF5) libutf8proc jansson inih
-PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-MULTIARCH  := $(subst -pc-,-,$(subst -unknown-,-,$(shell $(CC) -dumpmachine 2>/dev/null)))
-BLIS_DEBIAN := /usr/include/$(MULTIARCH)/blis-openmp
+PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+BLIS_DEBIAN := $(SYSROOT)/usr/include/$(MULTIARCH)/blis-openmp
 ifneq ($(wildcard $(BLIS_DEBIAN)),)
 BLIS_CFLAGS ?= -I$(BLIS_DEBIAN)
-BLIS_LIBS   ?= -L/usr/lib/$(MULTIARCH)/blis-openmp -Wl,-rpath,/usr/lib/$(MULTIARCH)/blis-openmp -lblis
+BLIS_LIBS   ?= -L$(SYSROOT)/usr/lib/$(MULTIARCH)/blis-openmp -Wl,-rpath,/usr/lib/$(MULTIARCH)/blis-openmp -lblis
 else
-BLIS_CFLAGS ?= $(shell pkg-config --cflags blis 2>/dev/null)
-BLIS_LIBS   ?= $(shell pkg-config --libs blis 2>/dev/null || echo -lblis)
+BLIS_CFLAGS ?= $(shell $(PKG_CONFIG) --cflags blis 2>/dev/null)
+BLIS_LIBS   ?= $(shell $(PKG_CONFIG) --libs blis 2>/dev/null || echo -lblis)
 endif
 
 # --- instruction sets ----------------------------------------------------------------------------------------------
+ARCH   ?= $(if $(CROSS),,native)
 # ARCH=portable: the program once for each of these, all in one file, whose start takes the best that the host has.
 LEVELS := x86-64-v3 x86-64-v4
 MARCH  := $(if $(filter portable,$(ARCH)),$(firstword $(LEVELS)),$(ARCH))
+ifneq ($(and $(filter portable,$(ARCH)),$(filter-out x86_64-%,$(MULTIARCH))),)
+$(error ARCH=portable is for x86-64 and its levels $(LEVELS); this compiler builds for '$(MULTIARCH)')
+endif
 
 # --- flags ---------------------------------------------------------------------------------------------------------
 OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
@@ -40,8 +55,9 @@ WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototyp
 WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
 # Hidden: no name of ours may stand in for one of the same name inside a library.
-CODE     := -std=gnu11 $(OPT) -march=$(MARCH) -fopenmp -fno-math-errno -ffp-contract=off -fvisibility=hidden -fPIC $(SANITIZE)
-CFLAGS_ALL := $(CODE) $(WARN) -D_GNU_SOURCE= -Iinclude \
+CODE     := -std=gnu11 $(OPT) $(MARCH:%=-march=%) -fopenmp -fno-math-errno -ffp-contract=off -fvisibility=hidden -fPIC \
+            $(SANITIZE)
+CFLAGS_ALL := $(CODE) $(SYSROOT:%=--sysroot=%) $(WARN) -D_GNU_SOURCE= -Iinclude \
               $(patsubst -I%,-isystem %,$(PKG_CFLAGS) $(BLIS_CFLAGS)) $(CFLAGS)
 LIBS     := $(BLIS_LIBS) $(PKG_LIBS) -lm
 
@@ -60,19 +76,19 @@ BETTER  := $(if $(filter portable,$(ARCH)),$(filter-out $(MARCH),$(LEVELS)))
 LIBRARY := $(if $(SANITIZE),,$(LIB)/$(SONAME) $(LIB)/libunroll.a $(BETTER:%=$(BUILD)/levels/%/lib/$(SONAME)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-unit check-mpi check-cli check-bits check-fault check-slurm fuzz libs demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-unit check-mpi check-cli check-bits check-fault check-slurm check-platforms fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll $(LIBRARY) ## build the program and libunroll (the default)
 
 help: ## this list
 	@echo "Targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s%s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-19s%s\n", $$1, $$2 }'
 	@echo "Variables:"
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
 	@echo "  ARCH=native    -march=; portable: one program for $(LEVELS)"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
-	@echo "  OPT='-O3 -g'   level of optimisation"
+	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         where another system's libraries are"
 	@echo "  V=1            show the commands"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
 	@echo "Tested with:"
@@ -144,7 +160,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 # Facts about the build go into one file, so that a new revision recompiles that one alone.
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
 COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)
-version_of     = $(shell pkg-config --modversion $(1) 2>/dev/null)
+version_of     = $(shell $(PKG_CONFIG) --modversion $(1) 2>/dev/null)
 LIBRARIES     := Open MPI $(call version_of,$(PKG_MPI)), HDF5 $(call version_of,$(PKG_HDF5)), \
                  jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)
 $(BUILD)/src/base/build_info.o: $(BUILD)/revision
@@ -224,6 +240,10 @@ check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (up 
 check-slurm: all ## job scripts on a Slurm cluster of its own (needs root; tools/install-deps --cluster)
 	@$(RUN_TESTS) slurm
 
+PLATFORMS ?=
+check-platforms: ## make demo and make check on fresh Debian systems (needs root; PLATFORMS='debian-13 arm64', or --help)
+	@BUILD=$(BUILD) tools/check-platforms $(PLATFORMS)
+
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan: ## unit, MPI and a part of the command line's tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" tests
@@ -280,4 +300,5 @@ info: ## what would be built with what
 	@echo 'link       $(LIBS)'
 	@echo 'build in   $(BUILD)'
 
--include $(shell find $(BUILD) -name '*.d' -not -path '$(BUILD)/asan/*' -not -path '$(BUILD)/levels/*' -not -path '$(BUILD)/bits/*' 2>/dev/null)
+-include $(shell find $(BUILD) \( -path $(BUILD)/asan -o -path $(BUILD)/levels -o -path $(BUILD)/platforms -o \
+    -path $(BUILD)/bits -o -path $(BUILD)/compare \) -prune -o -name '*.d' -print 2>/dev/null)
