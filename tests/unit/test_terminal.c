@@ -58,7 +58,12 @@ static void a_terminal_gets_one_line(void **state)
     terminal_finish(&terminal);
     terminal_finish(&terminal);
     char text[400] = "";
-    assert_true(read(keyboard, text, sizeof text - 1) > 0);
+    size_t length = 0;
+    while (!strstr(text, "end\r\n")) { /* the kernel hands it on in pieces, when it gets to it */
+        ssize_t got = read(keyboard, text + length, sizeof text - 1 - length);
+        assert_true(got > 0);
+        length += (size_t)got;
+    }
     assert_string_equal(text, "\r\033[K0123456789\r\033[K\xC3\xA9\xC3\xA9\r\033[Ksaved\r\n\r\033[Kend\r\n");
     fclose(screen);
     close(keyboard);
