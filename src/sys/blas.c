@@ -10,9 +10,11 @@
 
 #if defined(BLIS_VERSION_STRING) /* BLIS 1.0 and later say their version */
 typedef gemm_ukr_ft kernel_function;
+#define get_kernel bli_cntx_get_ukr_dt
 #define prefers_rows bli_cntx_ukr_prefers_rows_dt
 #else
 typedef sgemm_ukr_ft kernel_function;
+#define get_kernel bli_cntx_get_l3_vir_ukr_dt
 #define prefers_rows bli_cntx_l3_vir_ukr_prefers_rows_dt
 #endif
 
@@ -81,7 +83,7 @@ enum status blas_init(struct blas_tile *tile, struct error *e)
     tile->swap = !prefers_rows(BLIS_FLOAT, BLIS_GEMM_UKR, context);
     tile->narrow = tile->swap ? nr : mr;
     tile->wide = tile->swap ? mr : nr;
-    tile->ukr = (void *)bli_cntx_get_l3_vir_ukr_dt(BLIS_FLOAT, BLIS_GEMM_UKR, context);
+    tile->ukr = (void *)get_kernel(BLIS_FLOAT, BLIS_GEMM_UKR, context);
     tile->context = context;
     if (mr < 1 || nr < 1 || tile->narrow > BLAS_NARROW_MAX || tile->wide > BLAS_WIDE_MAX ||
         bli_cntx_get_blksz_max_dt(BLIS_FLOAT, BLIS_MR, context) != mr ||
