@@ -72,11 +72,13 @@ static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int col
     size_t panel_size = (size_t)gemm_sum_rows(sum) * width;
     int whole = column + panels * width <= n ? panels : panels - 1, columns = panels * width;
     int groups = sum->node.end - sum->node.begin;
-    float *to = packed, *last = packed + whole * panel_size, *chain = totals ? totals + groups * columns : NULL;
+    float *to = packed, *last = packed + whole * panel_size;
     if (totals)
         memset(totals, 0, sizeof *totals * (groups + 1) * columns);
     for (int g = 0; g < groups; g++) {
         const int *lane_of = sum->group_lane + sum->node.begin + g - sum->group0;
+        bool one_block = (lane_of[1] - lane_of[0]) * sum->T <= GEMM_KC;
+        float *chain = totals ? totals + (one_block ? g : groups) * columns : NULL;
         int filled = 0; /* rows of the block */
         for (int t = 0; t < sum->T; t++)
             for (int lane = lane_of[0], rows; lane < lane_of[1]; lane += rows) {
@@ -87,10 +89,10 @@ static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int col
                     last = pack_narrow(row + whole * width, x.lane_stride, rows, n - column - whole * width, width,
                                        last, chain ? chain + whole * width : NULL);
                 filled = (filled + rows) % GEMM_KC;
-                if (totals && filled == 0)
+                if (totals && !one_block && filled == 0)
                     end_block(totals + g * columns, chain, columns);
             }
-        if (totals)
+        if (totals && !one_block)
             end_block(totals + g * columns, chain, columns);
     }
 }
