@@ -18,6 +18,19 @@ typedef sgemm_ukr_ft kernel_function;
 #define prefers_rows bli_cntx_l3_vir_ukr_prefers_rows_dt
 #endif
 
+/* Sub-configurations, if this BLIS was built with them: it ends the program when it is told of another. */
+#define NOT_BUILT (-1)
+#if defined(BLIS_CONFIG_SKX)
+#define AVX512_KERNELS BLIS_ARCH_SKX
+#else
+#define AVX512_KERNELS NOT_BUILT
+#endif
+#if defined(BLIS_CONFIG_HASWELL)
+#define AVX2_KERNELS BLIS_ARCH_HASWELL
+#else
+#define AVX2_KERNELS NOT_BUILT
+#endif
+
 /* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's families
  * ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's name, which
  * virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172 on a Xeon of 2024.
@@ -33,10 +46,11 @@ static enum status choose_kernels(struct error *e)
                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512vbmi2");
     bool lowered = build_is_lowered(); /* a host with AVX-512 shall compute as one without */
-    if (getenv("BLIS_ARCH_TYPE") || !(lowered || avx512))
+    int kernels = lowered ? AVX2_KERNELS : avx512 ? AVX512_KERNELS : NOT_BUILT;
+    if (getenv("BLIS_ARCH_TYPE") || kernels == NOT_BUILT)
         return STATUS_OK;
     char number[16];
-    snprintf(number, sizeof number, "%d", lowered ? BLIS_ARCH_HASWELL : BLIS_ARCH_SKX);
+    snprintf(number, sizeof number, "%d", kernels);
     if (setenv("BLIS_ARCH_TYPE", number, 1) != 0)
         return error_set(e, STATUS_OS, "out of memory for BLIS's choice of kernels; use more memory per rank");
 #endif
