@@ -26,8 +26,17 @@ endif
 # --- libraries -----------------------------------------------------------------------------------------------------
 # BLIS_CFLAGS and BLIS_LIBS may be given for a BLIS elsewhere; the others come from pkg-config (PKG_CONFIG_PATH).
 known       = $(firstword $(foreach name,$(1),$(shell $(PKG_CONFIG) --exists $(name) 2>/dev/null && echo $(name))) $(1))
+MPI        ?= openmpi
+ifeq ($(MPI),mpich)
+MPI_NAME   := MPICH
+PKG_MPI    := mpich
+PKG_HDF5   := hdf5-mpich
+export MPIRUN ?= mpirun.mpich
+else
+MPI_NAME   := Open MPI
 PKG_MPI    := $(call known,ompi-c ompi)
 PKG_HDF5   := $(call known,hdf5-openmpi hdf5_openmpi)
+endif
 PKGS       := $(PKG_MPI) $(PKG_HDF5) libutf8proc jansson inih
 PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
@@ -88,12 +97,14 @@ help: ## this list
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
 	@echo "  ARCH=native    -march=; portable: one program for $(LEVELS)"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
-	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         where another system's libraries are"
-	@echo "  V=1            show the commands"
+	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         for cross builds"
+	@echo "  V=1            show the commands                 MPI=openmpi      or mpich"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
 	@echo "Tested with:"
-	@echo "  Debian 12, x86-64: gcc 12, clang 14           Open MPI 4.1.4, HDF5 1.10.8, BLIS 0.9.0"
-	@echo "  Debian 13, x86-64: gcc 14, gcc 13, clang 19   Open MPI 5.0.7, HDF5 1.14.5, BLIS 1.1"
+	@echo "  Debian 12, x86-64: gcc 12, clang 14          Open MPI 4.1.4, HDF5 1.10, BLIS 0.9"
+	@echo "  Debian 13, x86-64: gcc 13 and 14, clang 19   Open MPI 5.0.7, HDF5 1.14, BLIS 1.1"
+	@echo "                     MPI tests and digests with MPICH 4.2"
+	@echo "  arm64, by qemu's emulation: build, unit tests, digests of record"
 
 # Short lines unless V=1; the full command line stands in `make info`.
 Q   := $(if $(V),,@)
@@ -161,7 +172,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
 COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)
 version_of     = $(shell $(PKG_CONFIG) --modversion $(1) 2>/dev/null)
-LIBRARIES     := Open MPI $(call version_of,$(PKG_MPI)), HDF5 $(call version_of,$(PKG_HDF5)), \
+LIBRARIES     := $(MPI_NAME) $(call version_of,$(PKG_MPI)), HDF5 $(call version_of,$(PKG_HDF5)), \
                  jansson $(call version_of,jansson), inih $(call version_of,inih), utf8proc $(call version_of,libutf8proc)
 $(BUILD)/src/base/build_info.o: $(BUILD)/revision
 $(BUILD)/src/base/build_info.o: OWN_FLAGS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \
@@ -225,51 +236,51 @@ check: deps ## install what is missing, build, run all tests
 check-unit: all $(UNIT_TESTS) ## tests of single rooms
 	@$(RUN_TESTS) unit
 
-check-mpi: all $(MPI_TESTS) ## programs on 1, 2, 3 and 4 ranks
-	@$(RUN_TESTS) mpi
+check-mpi: all $(MPI_TESTS) ## programs on 1 to 4 ranks; with MPI=mpich digests, too
+	@$(RUN_TESTS) mpi $(if $(filter mpich,$(MPI)),bits)
 
 check-cli: all ## the command line
 	@$(RUN_TESTS) cli
 
-check-bits: ## the same bits by gcc and clang, at -O0, -O2 and -O3, with AVX2 and AVX-512, on 1 and 3 ranks (an hour)
+check-bits: ## digests of record by every compiler, level and ISA (an hour)
 	@BUILD=$(BUILD) tools/run-tests all-bits
 
-check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (up to half an hour)
+check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
 
-check-slurm: all ## job scripts on a Slurm cluster of its own (needs root; tools/install-deps --cluster)
+check-slurm: all ## job scripts on a Slurm cluster of its own (root)
 	@$(RUN_TESTS) slurm
 
 PLATFORMS ?=
-check-platforms: ## make demo and make check on fresh Debian systems (needs root; PLATFORMS='debian-13 arm64', or --help)
+check-platforms: ## make demo and make check on fresh systems (root; PLATFORMS=)
 	@BUILD=$(BUILD) tools/check-platforms $(PLATFORMS)
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-asan: ## unit, MPI and a part of the command line's tests under AddressSanitizer and UBSan
+asan: ## a part of the tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" tests
 	@BUILD=$(BUILD)/asan tools/run-tests --asan unit mpi cli
 
 FUZZ_SECONDS ?= 600
-fuzz: ## libFuzzer (clang) on the loaders of files, FUZZ_SECONDS=600 each
+fuzz: ## libFuzzer (clang) on loaders of files, FUZZ_SECONDS=600 each
 	@BUILD=$(BUILD) tests/fuzz/run $(FUZZ_SECONDS)
 
 libs: # for scripts that link programs of their own
 	@echo $(LIBS)
 
-demo: ## a real text from download to new text, with a crash on the way
+demo: ## from a real text to new text, with a crash on the way
 	@tools/demo
 
 # --- upkeep --------------------------------------------------------------------------------------------------------
 lint: ## clang-tidy, shellcheck and the include rules, where installed
 	@tools/lint
 
-format: ## lay out the C code anew (clang-format 14); `tools/format --check` only looks
+format: ## lay out the C code anew (clang-format 14)
 	@tools/format
 
 # Every @NAME@ becomes the value of the variable.
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS@|$(strip $(LIBS))|g'
 PLACE := $(DESTDIR)$(PREFIX)
-install: all ## program, libunroll, man page and the like under $(DESTDIR)$(PREFIX)
+install: all ## program, libunroll, man page under $(DESTDIR)$(PREFIX)
 	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll \
 	    $(PLACE)/share/doc/unroll/examples $(PLACE)/share/modulefiles/unroll $(PLACE)/share/man/man1 \
 	    $(PLACE)/share/bash-completion/completions

@@ -266,6 +266,7 @@ int main(void)
         return 1;
     }
     const char *launched = getenv("OMPI_COMM_WORLD_SIZE");
+    launched = launched ? launched : getenv("PMI_SIZE"); /* MPICH */
     expect(comm.size == (launched ? atoi(launched) : 1), "comm_init: wrong number of ranks");
     expect((comm.handle != NULL) == (launched != NULL), "comm_init: MPI without a launcher, or none with one");
     reductions(&comm);

@@ -10,7 +10,7 @@
 #   - output: 5.0 may print stderr of all before stdout, and mixes half lines of a rank's streams (sys/terminal.h).
 #   - 5.0 has no --quiet, and crashes on a second program after `:`.
 #   - ranks are children of mpirun, in process groups of their own, and have OMPI_COMM_WORLD_RANK and _SIZE.
-# MPICH 4.2's mpirun, which no test uses yet: ranks have PMI_RANK and PMI_SIZE and are children of hydra_pmi_proxy; any number
+# MPICH 4.2's mpirun (make check-mpi MPI=mpich): ranks have PMI_RANK and PMI_SIZE and are children of hydra_pmi_proxy; any number
 # is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare number of a signal
 # that ended one.
 
