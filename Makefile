@@ -97,7 +97,7 @@ help: ## this list
 	@echo "  BUILD=build    where everything is built         CC=gcc           the compiler"
 	@echo "  ARCH=native    -march=; portable: one program for $(LEVELS)"
 	@echo "  DEBUG=1        -O0 -g3                           CFLAGS=          more flags"
-	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         for cross builds"
+	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         to cross-build"
 	@echo "  V=1            show the commands                 MPI=openmpi      or mpich"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
 	@echo "Tested with:"
