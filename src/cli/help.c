@@ -5,7 +5,7 @@
 
 const char help_purpose[] =
     "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 files. The same "
-    "run gives the same parameters, bit for bit, on any number of ranks and threads.";
+    "run gives the same parameters, bit for bit, on any number of ranks and threads and on any processor.";
 
 const char help_statuses[] =
     "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of memory; 73 cannot "
