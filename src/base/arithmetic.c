@@ -150,7 +150,7 @@ float arithmetic_logf(float x)
     if (!(x > 0 && x < HUGE_VALF))
         return x == 0 ? -HUGE_VALF : x > 0 ? x : NAN;
     int k;
-    if (frexp(x, &k) < M_SQRT1_2)
+    if (frexpf(x, &k) < M_SQRT1_2)
         k--;
     double m = ldexp(x, -k), s = (m - 1) / (m + 1), square = s * s, series = 0;
     for (int n = 19; n > 0; n -= 2)
