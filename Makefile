@@ -104,7 +104,7 @@ help: ## this list
 	@echo "  Debian 12, x86-64: gcc 12, clang 14         Open MPI 4.1, HDF5 1.10, BLIS 0.9"
 	@echo "  Debian 13, x86-64: gcc 13 and 14, clang 19  Open MPI 5.0, HDF5 1.14, BLIS 1.1"
 	@echo "                     MPI tests and digests with MPICH 4.2"
-	@echo "  arm64, by qemu's emulation: build, unit tests, digests of record"
+	@echo "  Debian 12, arm64: cross build; unit tests and digests by qemu's emulation"
 
 # Short lines unless V=1; the full command line stands in `make info`.
 Q   := $(if $(V),,@)
