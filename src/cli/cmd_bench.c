@@ -106,7 +106,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     return status;
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_bench(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct bench_config config = {
         .model = options->model,
@@ -138,9 +138,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     }
     network_release(&network);
     return comm_agree(comm, status, e);
-}
-
-enum status cmd_bench(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

@@ -219,7 +219,7 @@ static void close_classifying(struct classifying *work)
     mem_free(work);
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_classify(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct checkpoint checkpoint;
     struct classifying *work = mem_alloc(1, sizeof *work, "texts to classify", e);
@@ -243,9 +243,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     close_classifying(work);
     checkpoint_release(&checkpoint);
     return status;
-}
-
-enum status cmd_classify(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

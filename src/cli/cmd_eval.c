@@ -207,7 +207,7 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
     return comm_agree(comm, status, e);
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_eval(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct checkpoint checkpoint;
     struct corpus *corpus = NULL;
@@ -221,9 +221,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     corpus_close(corpus);
     checkpoint_release(&checkpoint);
     return status;
-}
-
-enum status cmd_eval(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

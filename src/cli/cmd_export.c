@@ -19,27 +19,19 @@ static void keep_mathematics(struct checkpoint *checkpoint)
 }
 
 /* Rank 0 does the work. */
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_export(const struct options *options, struct error *e)
 {
-    struct checkpoint checkpoint = {0};
-    enum status status = STATUS_OK;
-    if (comm->rank == 0)
-        status = checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, &checkpoint, e);
-    if (!status && comm->rank == 0) {
-        keep_mathematics(&checkpoint);
-        status = weights_export(&checkpoint, options->to, options->output, e);
-    }
-    if (!status && comm->rank == 0) {
+    struct checkpoint checkpoint;
+    enum status status = checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, &checkpoint, e);
+    if (status)
+        return status;
+    keep_mathematics(&checkpoint);
+    status = weights_export(&checkpoint, options->to, options->output, e);
+    if (!status) {
         printf("wrote '%s': %d tensors, %zu numbers, vocabulary of %d tokens\n", options->output,
                checkpoint.table.count, checkpoint.table.elements, checkpoint.vocab->size);
         status = finish_output(e);
     }
-    status = comm_agree(comm, status, e);
     checkpoint_release(&checkpoint);
     return status;
-}
-
-enum status cmd_export(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

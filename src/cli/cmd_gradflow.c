@@ -177,7 +177,7 @@ static enum status tell(const struct flow *flow, struct error *e)
     return status;
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_gradflow(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct flow flow = {
         .options = options,
@@ -194,9 +194,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
         gradflow_release(&flow.result[i]);
     corpus_close(flow.corpus);
     return status;
-}
-
-enum status cmd_gradflow(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

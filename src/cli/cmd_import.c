@@ -96,7 +96,7 @@ static enum status print_report(const struct options *options, const struct chec
     return finish_output(e);
 }
 
-static enum status import(const struct options *options, struct error *e)
+enum status cmd_import(const struct options *options, struct error *e)
 {
     const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
     struct vocab_owner owner = {.corpus = NULL};
@@ -115,15 +115,4 @@ static enum status import(const struct options *options, struct error *e)
     checkpoint_release(&checkpoint);
     release_vocab(&owner);
     return status;
-}
-
-/* Rank 0 does the work. */
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
-{
-    return comm_agree(comm, comm->rank == 0 ? import(options, e) : STATUS_OK, e);
-}
-
-enum status cmd_import(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

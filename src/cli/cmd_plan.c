@@ -167,7 +167,7 @@ static enum status plan_alone(const struct options *options, struct plan_config 
     return status;
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_plan(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct plan_config config = {
         .model = options->model,
@@ -186,9 +186,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     if (!status)
         status = comm_agree(comm, comm->rank == 0 ? plan_alone(options, &config, e) : STATUS_OK, e);
     return status;
-}
-
-enum status cmd_plan(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

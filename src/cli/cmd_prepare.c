@@ -31,7 +31,7 @@ static void print_report(const struct prepare_config *config, const struct prepa
         printf("note: %lld invalid bytes or sequences were replaced by U+FFFD\n", (long long)report->replaced);
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_prepare(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct prepare_config config = {
         .level = options->level,
@@ -52,9 +52,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     if (status == STATUS_OK && comm->rank == 0)
         print_report(&config, &report);
     return status;
-}
-
-enum status cmd_prepare(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

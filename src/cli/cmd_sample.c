@@ -216,7 +216,7 @@ static enum status write_texts(const struct options *options, const struct check
     return status ? status : written;
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_sample(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct checkpoint checkpoint;
     int threads = 1;
@@ -228,9 +228,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     status = comm_agree(comm, status, e);
     checkpoint_release(&checkpoint);
     return status;
-}
-
-enum status cmd_sample(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

@@ -172,7 +172,7 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
     return status;
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_score(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct checkpoint checkpoint;
     struct scoring scoring = {0};
@@ -202,9 +202,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     score_output_release(&scoring.output);
     checkpoint_release(&checkpoint);
     return status;
-}
-
-enum status cmd_score(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

@@ -78,7 +78,7 @@ static enum status check_all(const struct comm *comm, int threads, struct error 
 }
 
 /* Every rank checks itself; rank 0 tells of its own checks, and which rank is wrong. */
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_selftest(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct selftest_facts facts;
     int threads = 1;
@@ -99,9 +99,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     else if (comm->rank == 0)
         printf("\nthe bits of arithmetic revision %d\n", build_arithmetic());
     return comm_agree(comm, comm->rank == 0 ? finish_output(e) : STATUS_OK, e);
-}
-
-enum status cmd_selftest(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

@@ -95,7 +95,7 @@ static void say_hello(struct terminal *log)
             tile.kernel);
 }
 
-static enum status run(const struct comm *comm, const struct options *options, struct error *e)
+enum status cmd_train(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct terminal log;
     struct trainer_config config;
@@ -116,9 +116,4 @@ static enum status run(const struct comm *comm, const struct options *options, s
     mem_free(list);
     mem_free(ini_text);
     return status;
-}
-
-enum status cmd_train(const struct options *options, struct error *e)
-{
-    return with_comm(run, options, e);
 }

@@ -3,13 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "unroll/base/build_info.h"
-#include "unroll/base/digest.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
-#include "unroll/cli/option_table.h"
 #include "unroll/sys/terminal.h"
 #include "unroll/train/placement.h"
 
@@ -74,65 +70,5 @@ enum status write_report(const char *path, const struct json *json, struct error
     line[length] = '\n';
     status = file_write_report(path, line, length + 1, e);
     mem_free(line);
-    return status;
-}
-
-/* What the ranks of a job must have in common; processors, compilers and libraries may be of several kinds. */
-struct program {
-    char host[64], version[64], options[DIGEST_TEXT];
-    int arithmetic;
-};
-
-static enum status compare_programs(int rank, const struct program *here, const struct program *first, struct error *e)
-{
-    if (strcmp(here->version, first->version) != 0)
-        return error_set(e, STATUS_CONFIG,
-                         "different versions of the program: rank 0 on host '%s' is %s, rank %d on host '%s' is %s; "
-                         "install the same version on all hosts",
-                         first->host, first->version, rank, here->host, here->version);
-    if (here->arithmetic != first->arithmetic)
-        return error_set(
-            e, STATUS_CONFIG,
-            "different arithmetic: rank 0 on host '%s' computes by arithmetic revision %d, rank %d on host "
-            "'%s' by %d; install the same version on all hosts",
-            first->host, first->arithmetic, rank, here->host, here->arithmetic);
-    if (strcmp(here->options, first->options) != 0)
-        return error_set(e, STATUS_CONFIG,
-                         "different options: those that rank 0 on host '%s' knows have digest %.12s, those of rank %d "
-                         "on host '%s' %.12s; install the same version on all hosts",
-                         first->host, first->options, rank, here->host, here->options);
-    return STATUS_OK;
-}
-
-/* Collective. STATUS_CONFIG naming rank, host and both values if the ranks' programs are different. */
-static enum status check_programs(const struct comm *comm, struct error *e)
-{
-    struct program here = {.arithmetic = build_arithmetic()};
-    (void)gethostname(here.host, sizeof here.host - 1);
-    snprintf(here.version, sizeof here.version, "%s", build_version());
-    enum status status = comm_agree(comm, option_table_digest(here.options, e), e);
-    if (status)
-        return status;
-    struct program first = here;
-    comm_broadcast(comm, &first, sizeof first, 0);
-    return comm_agree(comm, compare_programs(comm->rank, &here, &first, e), e);
-}
-
-enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
-                      const struct options *options, struct error *e)
-{
-    struct comm comm;
-    enum status status = comm_init(&comm, e);
-    if (status)
-        return status;
-    status = check_programs(&comm, e);
-    if (!status)
-        status = command(&comm, options, e);
-    /* Told before the ranks end together: mpirun kills the others when the first has ended with a failure. */
-    if (status && comm.rank == 0 && e->text[0])
-        fprintf(stderr, "unroll: %s\n", e->text);
-    if (status)
-        e->text[0] = '\0';
-    comm_finalize(&comm);
     return status;
 }

@@ -10,16 +10,25 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/help.h"
 #include "unroll/cli/option_table.h"
+#include "unroll/cli/ranks.h"
 #include "unroll/sys/blas.h"
+#include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
 #include "unroll/sys/terminal.h"
 
-static enum status (*const command_functions[COMMANDS])(const struct options *options, struct error *e) = {
-    [COMMAND_PREPARE] = cmd_prepare,   [COMMAND_TRAIN] = cmd_train,   [COMMAND_EVAL] = cmd_eval,
-    [COMMAND_CLASSIFY] = cmd_classify, [COMMAND_SCORE] = cmd_score,   [COMMAND_SAMPLE] = cmd_sample,
-    [COMMAND_INSPECT] = cmd_inspect,   [COMMAND_VERIFY] = cmd_verify, [COMMAND_GRADCHECK] = cmd_gradcheck,
-    [COMMAND_BENCH] = cmd_bench,       [COMMAND_PLAN] = cmd_plan,     [COMMAND_GRADFLOW] = cmd_gradflow,
-    [COMMAND_EXPORT] = cmd_export,     [COMMAND_IMPORT] = cmd_import, [COMMAND_SELFTEST] = cmd_selftest,
+/* A command works on all ranks together, or makes no use of several: then rank 0 does it alone. */
+static const struct {
+    enum status (*together)(const struct comm *comm, const struct options *options, struct error *e);
+    enum status (*alone)(const struct options *options, struct error *e);
+} command_functions[COMMANDS] = {
+    [COMMAND_PREPARE] = {.together = cmd_prepare},   [COMMAND_TRAIN] = {.together = cmd_train},
+    [COMMAND_EVAL] = {.together = cmd_eval},         [COMMAND_CLASSIFY] = {.together = cmd_classify},
+    [COMMAND_SCORE] = {.together = cmd_score},       [COMMAND_SAMPLE] = {.together = cmd_sample},
+    [COMMAND_INSPECT] = {.alone = cmd_inspect},      [COMMAND_VERIFY] = {.alone = cmd_verify},
+    [COMMAND_GRADCHECK] = {.alone = cmd_gradcheck},  [COMMAND_BENCH] = {.together = cmd_bench},
+    [COMMAND_PLAN] = {.together = cmd_plan},         [COMMAND_GRADFLOW] = {.together = cmd_gradflow},
+    [COMMAND_EXPORT] = {.alone = cmd_export},        [COMMAND_IMPORT] = {.alone = cmd_import},
+    [COMMAND_SELFTEST] = {.together = cmd_selftest},
 };
 
 static void print_version(void)
@@ -33,67 +42,102 @@ static void print_version(void)
     printf("running:    HDF5 %s, BLIS %s\n", h5_library_version(), blas_version());
 }
 
-/* True in the rank that speaks for all. Ranks agree on an error before they leave, and each parses the same command line,
- * so that one of them says it; this must also hold where MPI was never initialised. */
-static bool is_first_rank(void)
+static enum status unknown_command(const char *name, struct error *e)
 {
-    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-    for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++) {
-        const char *rank = getenv(variables[i]);
-        if (rank && *rank)
-            return strcmp(rank, "0") == 0;
-    }
-    return true;
+    const char *near = command_suggest(name);
+    if (near)
+        return error_set(e, STATUS_USAGE, "unknown command '%s': did you mean '%s'? see 'unroll --help'", name, near);
+    return error_set(e, STATUS_USAGE, "unknown command '%s': see 'unroll --help' for the list", name);
 }
 
-/* `alone` tells whether the error may be this rank's only: a configuration file that it cannot read. */
-static enum status run_command(int argc, char **argv, bool *alone, struct error *e)
+/* Collective. `parsed` is what came of this rank's command line. */
+static enum status run_on_ranks(const struct comm *comm, enum command command, const struct options *options,
+                                enum status parsed, struct error *e)
+{
+    struct error reason = *e;
+    enum status status = ranks_compare_programs(comm, e);
+    if (!status) {
+        *e = reason;
+        status = comm_agree(comm, parsed, e);
+    }
+    if (!status)
+        status = ranks_compare_options(comm, options, e);
+    if (status)
+        return status;
+    if (command_functions[command].together)
+        return command_functions[command].together(comm, options, e);
+    return comm_agree(comm, comm->rank == 0 ? command_functions[command].alone(options, e) : STATUS_OK, e);
+}
+
+/* Of a failure that ranks have agreed on rank 0 tells the text, before they end together: mpirun kills the others when the
+ * first has ended with a failure. */
+static enum status run_command(int argc, char **argv, struct error *e)
 {
     enum command command = command_find(argv[0]);
-    if (command == COMMANDS) {
-        const char *near = command_suggest(argv[0]);
-        if (near)
-            return error_set(e, STATUS_USAGE, "unknown command '%s': did you mean '%s'? see 'unroll --help'", argv[0],
-                             near);
-        return error_set(e, STATUS_USAGE, "unknown command '%s': see 'unroll --help' for the list", argv[0]);
-    }
+    if (command == COMMANDS)
+        return unknown_command(argv[0], e);
     struct options options;
     enum status status = options_parse(argc, argv, &options, e);
-    *alone = status != STATUS_OK && status != STATUS_USAGE && status != STATUS_CONFIG;
-    if (status == STATUS_OK && options.help)
-        help_command(stdout, command);
-    else if (status == STATUS_OK)
-        status = command_functions[command](&options, e);
+    if (status == STATUS_OK && options.help) {
+        if (comm_speaks())
+            help_command(stdout, command);
+        options_free(&options);
+        return STATUS_OK;
+    }
+    struct comm comm;
+    struct error launch = {0};
+    enum status launched = comm_init(&comm, &launch);
+    if (launched) {
+        *e = launch;
+        status = launched;
+    } else {
+        status = run_on_ranks(&comm, command, &options, status, e);
+        if (status && comm.rank == 0 && e->text[0])
+            fprintf(stderr, "unroll: %s\n", e->text);
+        if (status)
+            e->text[0] = '\0';
+        comm_finalize(&comm);
+    }
     options_free(&options);
     return status;
 }
 
-static enum status run(int argc, char **argv, bool *alone, struct error *e)
+/* What is asked for is printed once, also if it was asked for under mpirun. */
+static enum status run_help(int argc, char **argv, struct error *e)
+{
+    const char *about = argc > 2 ? argv[2] : NULL;
+    enum command command = about ? command_find(about) : COMMANDS;
+    bool manual = about && strcmp(about, "--man") == 0, completion = about && strcmp(about, "--completion") == 0;
+    bool program = !about || strcmp(about, "--help") == 0 || strcmp(about, "-h") == 0;
+    if (!program && !manual && !completion && command == COMMANDS)
+        return unknown_command(about, e);
+    if (!comm_speaks())
+        return STATUS_OK;
+    if (manual)
+        help_manual(stdout);
+    else if (completion)
+        help_completion(stdout);
+    else if (program)
+        help_program(stdout);
+    else
+        help_command(stdout, command);
+    return STATUS_OK;
+}
+
+static enum status run(int argc, char **argv, struct error *e)
 {
     if (argc < 2)
         return error_set(e, STATUS_USAGE, "missing command: see 'unroll --help' for the list");
     if (strcmp(argv[1], "--version") == 0) {
-        print_version();
+        if (comm_speaks())
+            print_version();
         return STATUS_OK;
     }
-    bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0;
-    if (help && argc > 2 && command_find(argv[2]) != COMMANDS) {
-        help_command(stdout, command_find(argv[2]));
-        return STATUS_OK;
-    }
-    bool manual = help && argc > 2 && strcmp(argv[2], "--man") == 0;
-    bool completion = help && argc > 2 && strcmp(argv[2], "--completion") == 0;
-    if (manual || completion) {
-        (manual ? help_manual : help_completion)(stdout);
-        return STATUS_OK;
-    }
-    if (help) {
-        help_program(stdout);
-        return STATUS_OK;
-    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return run_help(argc, argv, e);
     if (argv[1][0] == '-')
         return error_set(e, STATUS_USAGE, "unknown option '%s': the command comes first; see 'unroll --help'", argv[1]);
-    return run_command(argc - 1, argv + 1, alone, e);
+    return run_command(argc - 1, argv + 1, e);
 }
 
 int main(int argc, char **argv)
@@ -101,15 +145,15 @@ int main(int argc, char **argv)
     /* glibc else raises the size from which memory goes back to the system when freed, up to 32 MiB */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
     struct error e = {0};
-    bool alone = false;
-    enum status status = run(argc, argv, &alone, &e);
+    bool alone = false; /* the failure may be this rank's only */
+    enum status status = run(argc, argv, &e);
     /* Output that is still buffered may fail only now: on a full disk, status 0 would be a lie. */
     if (fflush(stdout) != 0 && status == STATUS_OK) {
         alone = true;
         status = error_set(&e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
                            strerror(errno));
     }
-    if (*e.text && (alone || is_first_rank()))
+    if (*e.text && (alone || comm_speaks()))
         fprintf(stderr, "unroll: %s\n", e.text);
     else if (*e.text)
         terminal_let_output_pass(); /* mpirun ends the others when one has ended: the first shall have said it */

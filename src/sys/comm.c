@@ -64,6 +64,30 @@ static long launched_size(void)
     return 0;
 }
 
+bool comm_speaks(void)
+{
+    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++)
+        if (has_value(variables[i]))
+            return strcmp(getenv(variables[i]), "0") == 0;
+    return launched_size() <= 1 || !has_value("SLURM_PROCID") || strcmp(getenv("SLURM_PROCID"), "0") == 0;
+}
+
+void comm_host(char host[COMM_HOST])
+{
+    memset(host, 0, COMM_HOST);
+    (void)gethostname(host, COMM_HOST - 1);
+}
+
+/* Else every process would take itself for the only rank, and all would do the same work and write the same files. */
+static enum status refuse_lonely(struct error *e)
+{
+    return error_set(e, STATUS_CONFIG,
+                     "%ld processes were started but MPI sees only one: launcher and MPI library do not speak the same "
+                     "protocol; use 'srun --mpi=pmix' or 'mpirun', or start one process ('srun -n 1')",
+                     launched_size());
+}
+
 /* Takes over `mpi`. Not collective; on failure the caller keeps it. */
 static enum status adopt(struct comm *comm, MPI_Comm mpi, struct error *e)
 {
@@ -89,7 +113,7 @@ enum status comm_init(struct comm *comm, struct error *e)
 {
     *comm = (struct comm){.rank = 0, .size = 1, .handle = NULL};
     if (!comm_launched())
-        return STATUS_OK;
+        return launched_size() > 1 ? refuse_lonely(e) : STATUS_OK;
     int provided = MPI_THREAD_SINGLE;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
         return error_set(e, STATUS_UNAVAILABLE, "cannot initialise MPI; check the installation with 'ompi_info'");
@@ -101,13 +125,8 @@ enum status comm_init(struct comm *comm, struct error *e)
     int size;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     if (size == 1 && launched_size() > 1) {
-        /* Else every process would take itself for the only rank, and all would train the same model. */
-        long expected = launched_size();
         MPI_Finalize();
-        return error_set(e, STATUS_CONFIG,
-                         "%ld processes were started but MPI sees only one: launcher and MPI library do not speak the "
-                         "same protocol; use 'srun --mpi=pmix' or 'mpirun'",
-                         expected);
+        return refuse_lonely(e);
     }
     MPI_Comm world;
     MPI_Comm_dup(MPI_COMM_WORLD, &world);
@@ -145,6 +164,16 @@ _Noreturn void comm_abort(const struct comm *comm, enum status status)
     _exit((int)status);
 }
 
+/* An error that rank 0 does not have may be one of a single host. */
+static void add_place(int rank, struct error *e)
+{
+    char host[COMM_HOST];
+    comm_host(host);
+    size_t length = strlen(e->text);
+    if (length > 0 && !strstr(e->text, "host '"))
+        snprintf(e->text + length, sizeof e->text - length, " (rank %d on host '%s')", rank, host);
+}
+
 enum status comm_agree(const struct comm *comm, enum status mine, struct error *e)
 {
     if (!comm->handle)
@@ -158,6 +187,8 @@ enum status comm_agree(const struct comm *comm, enum status mine, struct error *
         if (e)
             agreed = *e;
         agreed.status = mine;
+        if (root > 0)
+            add_place(root, &agreed);
     }
     comm_broadcast(comm, &agreed, sizeof agreed, root);
     if (e)

@@ -26,10 +26,4 @@ enum status finish_output(struct error *e);
 /* Not collective. The finished value and a line end into the file `path`, by file_write_report. */
 enum status write_report(const char *path, const struct json *json, struct error *e);
 
-/* Runs `command` between comm_init and comm_finalize, if all ranks run the same program: the same version, arithmetic
- * revision and options (else STATUS_CONFIG); processors, libraries and builds of several kinds work in one job. Of a
- * failure rank 0 tells the text, once; `e` keeps the status. */
-enum status with_comm(enum status (*command)(const struct comm *comm, const struct options *options, struct error *e),
-                      const struct options *options, struct error *e);
-
 #endif

@@ -23,10 +23,20 @@ struct comm {
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
+/* Not collective, also before comm_init and where MPI is never initialised: true in the one process of a launch that speaks
+ * for all of them. */
+bool comm_speaks(void);
+
+/* Not collective. The name of this host, cut to fit. */
+#define COMM_HOST 64
+void comm_host(char host[COMM_HOST]);
+
 /* Not collective, also before comm_init: name and version of the MPI library that runs, such as "Open MPI v4.1.4". */
 void comm_library(char *room, size_t size);
 
-/* Collective over all ranks. Initialises MPI when comm_launched(), at MPI_THREAD_FUNNELED. */
+/* Collective over all ranks. Initialises MPI when comm_launched(), at MPI_THREAD_FUNNELED. STATUS_CONFIG, not agreed, in a
+ * process that is alone although its launcher started several (OMPI_COMM_WORLD_SIZE, PMI_SIZE, else
+ * SLURM_STEP_NUM_TASKS): `srun` without a protocol that the MPI library speaks. */
 enum status comm_init(struct comm *comm, struct error *e);
 void comm_finalize(struct comm *comm); /* collective */
 
@@ -34,6 +44,7 @@ void comm_finalize(struct comm *comm); /* collective */
 _Noreturn void comm_abort(const struct comm *comm, enum status status);
 
 /* Collective. The failure of the lowest failing rank, status and text, becomes everyone's; OK if none failed.
+ * If rank 0 has not failed, the text gets the rank and its host at its end.
  * The way out of every fallible section between collective calls: no rank leaves alone. */
 enum status comm_agree(const struct comm *comm, enum status mine, struct error *e);
 
