@@ -49,13 +49,12 @@ static enum status check_checkpoint(const struct flow *flow, const char *path, c
 
 static enum status follow_checkpoint(const struct comm *comm, struct flow *flow, const char *path, struct error *e)
 {
-    struct checkpoint checkpoint = {0};
-    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &checkpoint, e);
-    if (!status)
+    struct checkpoint checkpoint;
+    enum status status = checkpoint_read_shared(comm, path, &checkpoint, e);
+    if (!status) /* from here on the same on all ranks */
         status = load_check_task(path, &checkpoint, TASK_LM, e);
     if (!status)
         status = check_checkpoint(flow, path, &checkpoint, e);
-    status = comm_agree(comm, status, e);
     if (!status)
         status = gradflow_run(comm, flow->corpus, &flow->config, &checkpoint.model, checkpoint.values,
                               &flow->result[flow->results++], e);

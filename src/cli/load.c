@@ -23,11 +23,10 @@ enum status load_check_task(const char *path, const struct checkpoint *checkpoin
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e)
 {
-    memset(checkpoint, 0, sizeof *checkpoint);
-    enum status status = checkpoint_read(options->model_file, CHECKPOINT_FOR_USE, checkpoint, e);
+    enum status status = checkpoint_read_shared(comm, options->model_file, checkpoint, e);
     if (!status && task != LOAD_ANY)
-        status = load_check_task(options->model_file, checkpoint, (enum task)task, e);
-    return comm_agree(comm, status, e);
+        status = load_check_task(options->model_file, checkpoint, (enum task)task, e); /* the same on all ranks */
+    return status;
 }
 
 enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e)

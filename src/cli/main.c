@@ -58,7 +58,7 @@ static enum status run_on_ranks(const struct comm *comm, enum command command, c
     enum status status = ranks_compare_programs(comm, e);
     if (!status) {
         *e = reason;
-        status = comm_agree(comm, parsed, e);
+        status = comm_agree_where(comm, parsed, e);
     }
     if (!status)
         status = ranks_compare_options(comm, options, e);

@@ -5,6 +5,7 @@
 #include "prepare_private.h"
 
 #include "unroll/base/mem.h"
+#include "unroll/sys/same.h"
 
 /* Shares are at least so long: what fits in here is one rank's work. */
 #define SHARE_MIN ((int64_t)1 << 16)
@@ -198,11 +199,24 @@ static enum status adopt(const struct prepare_config *config, const struct place
     return STATUS_OK;
 }
 
+/* Collective. A host that finds another text under the same name would put a piece of it into the corpus. */
+static enum status compare_files(const struct comm *comm, const struct prepare_config *config, struct error *e)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < SPLITS; i++)
+        for (int k = 0; k < config->files[i] && status == STATUS_OK; k++)
+            status = same_file(comm, config->file[i][k], e);
+    return status;
+}
+
 enum status sources_share(const struct comm *comm, const struct prepare_config *config, struct source source[SPLITS],
                           struct error *e)
 {
     if (comm->size == 1)
         return STATUS_OK;
+    enum status same = compare_files(comm, config, e);
+    if (same != STATUS_OK)
+        return same;
     struct places places = {NULL, 0, 0};
     struct place *mine = NULL;
     size_t ranks = (size_t)comm->size, *bytes = mem_alloc(2 * ranks, sizeof *bytes, "parts of texts", e);

@@ -164,16 +164,6 @@ _Noreturn void comm_abort(const struct comm *comm, enum status status)
     _exit((int)status);
 }
 
-/* An error that rank 0 does not have may be one of a single host. */
-static void add_place(int rank, struct error *e)
-{
-    char host[COMM_HOST];
-    comm_host(host);
-    size_t length = strlen(e->text);
-    if (length > 0 && !strstr(e->text, "host '"))
-        snprintf(e->text + length, sizeof e->text - length, " (rank %d on host '%s')", rank, host);
-}
-
 enum status comm_agree(const struct comm *comm, enum status mine, struct error *e)
 {
     if (!comm->handle)
@@ -187,13 +177,22 @@ enum status comm_agree(const struct comm *comm, enum status mine, struct error *
         if (e)
             agreed = *e;
         agreed.status = mine;
-        if (root > 0)
-            add_place(root, &agreed);
     }
     comm_broadcast(comm, &agreed, sizeof agreed, root);
     if (e)
         *e = agreed;
     return agreed.status;
+}
+
+enum status comm_agree_where(const struct comm *comm, enum status mine, struct error *e)
+{
+    if (comm->rank > 0 && mine && e) {
+        char host[COMM_HOST];
+        comm_host(host);
+        size_t length = strlen(e->text);
+        snprintf(e->text + length, sizeof e->text - length, " (rank %d on host '%s')", comm->rank, host);
+    }
+    return comm_agree(comm, mine, e);
 }
 
 void comm_barrier(const struct comm *comm)

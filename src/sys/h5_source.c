@@ -200,7 +200,7 @@ enum status h5_share(const struct comm *comm, const char *path, enum status dama
         if (!status)
             status = h5_trace_begin(mine, e);
     }
-    status = comm_agree(comm, status, e);
+    status = comm_agree_where(comm, status, e);
     if (!status)
         status = receive_trace(comm, mine, e);
     if (first) {

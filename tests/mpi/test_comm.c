@@ -213,20 +213,20 @@ static void agreements(const struct comm *comm)
     struct error e = {STATUS_OK, ""};
     expect(comm_agree(comm, STATUS_OK, &e) == STATUS_OK, "comm_agree: a failure that nobody had");
     for (int failing = 0; failing < comm->size; failing++) {
-        char said[64], host[COMM_HOST], expected[200];
-        comm_host(host);
-        snprintf(said, sizeof said, "rank %d has failed", failing);
-        if (failing == 0)
-            snprintf(expected, sizeof expected, "%s", said);
-        else
-            snprintf(expected, sizeof expected, "%s (rank %d on host '%s')", said, failing, host);
+        char expected[64];
+        snprintf(expected, sizeof expected, "rank %d has failed", failing);
         enum status mine = STATUS_OK;
         e = (struct error){STATUS_OK, ""};
         if (comm->rank >= failing) /* and all above it, with another story */
-            mine = comm->rank == failing ? error_set(&e, STATUS_IO, "%s", said)
+            mine = comm->rank == failing ? error_set(&e, STATUS_IO, "%s", expected)
                                          : error_set(&e, STATUS_OS, "another story");
         expect(comm_agree(comm, mine, &e) == STATUS_IO, "comm_agree: not the status of the lowest failing rank");
         expect(e.status == STATUS_IO && strcmp(e.text, expected) == 0, "comm_agree: not its text");
+        char host[COMM_HOST], placed[200];
+        comm_host(host);
+        snprintf(placed, sizeof placed, failing > 0 ? "bad (rank %d on host '%s')" : "bad", failing, host);
+        mine = comm->rank == failing ? error_set(&e, STATUS_IO, "bad") : STATUS_OK;
+        expect(comm_agree_where(comm, mine, &e) == STATUS_IO && strcmp(e.text, placed) == 0, "comm_agree_where");
         mine = comm->rank == failing ? STATUS_DATA : STATUS_OK;
         expect(comm_agree(comm, mine, NULL) == STATUS_DATA, "comm_agree: without texts");
     }

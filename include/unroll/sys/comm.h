@@ -44,9 +44,11 @@ void comm_finalize(struct comm *comm); /* collective */
 _Noreturn void comm_abort(const struct comm *comm, enum status status);
 
 /* Collective. The failure of the lowest failing rank, status and text, becomes everyone's; OK if none failed.
- * If rank 0 has not failed, the text gets the rank and its host at its end.
  * The way out of every fallible section between collective calls: no rank leaves alone. */
 enum status comm_agree(const struct comm *comm, enum status mine, struct error *e);
+/* Collective. The same where a failure may be one of a single host: unless rank 0 has it too, the text ends with rank and
+ * host. */
+enum status comm_agree_where(const struct comm *comm, enum status mine, struct error *e);
 
 /* All collective. */
 void comm_barrier(const struct comm *comm);

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "unroll/base/digest.h"
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
 #include "unroll/data/labels.h"
@@ -117,6 +118,13 @@ enum checkpoint_part { CHECKPOINT_ALL, CHECKPOINT_FOR_USE };
 enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
                             struct error *e);
 void checkpoint_release(struct checkpoint *checkpoint);
+
+/* Not collective. Of what a checkpoint means for use: shape, parameters, vocabulary, labels and how 'eval' cuts a split. */
+enum status checkpoint_digest(const struct checkpoint *checkpoint, char hex[DIGEST_TEXT], struct error *e);
+/* Collective. checkpoint_read, for use, on every rank; STATUS_CONFIG if they find different ones under `path`. Release with
+ * checkpoint_release, also after a failure. */
+enum status checkpoint_read_shared(const struct comm *comm, const char *path, struct checkpoint *checkpoint,
+                                   struct error *e);
 
 /* Not collective. Checks the whole file against its digests in little memory, without keeping anything. */
 enum status checkpoint_verify(const char *path, struct error *e);
