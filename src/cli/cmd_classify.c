@@ -29,8 +29,9 @@ struct classifying {
     struct classifier *classifier;
     struct json json;
     uint32_t piece[PIECE];
-    struct likely *order; /* [labels] */
-    int64_t line;         /* lines read whole */
+    struct likely *order;   /* [labels] */
+    int64_t line;           /* lines read whole */
+    int64_t cut, cut_first; /* of them longer than `longest`, and the first such */
     int64_t line_printed;
     bool input_ended;
     enum status failure; /* of the input: told when the lines before it are done */
@@ -42,7 +43,7 @@ static bool read_line(struct classifying *work)
 {
     struct classify_pool *pool = work->pool;
     uint32_t *tokens = pool->tokens + pool->offset[pool->texts];
-    int64_t count = 0;
+    int64_t count = 0, length = 0;
     struct line_part part = {0};
     while (!part.line_ended) {
         work->failure = line_reader_next(work->reader, work->piece, PIECE, &part, &work->reason);
@@ -50,8 +51,11 @@ static bool read_line(struct classifying *work)
             return false;
         for (int64_t i = 0; i < part.count && count < work->longest; i++)
             tokens[count++] = work->piece[i];
+        length += part.count;
     }
     work->line++;
+    if (length > work->longest && work->cut++ == 0)
+        work->cut_first = work->line;
     if (count == 0) {
         work->failure = error_set(&work->reason, STATUS_DATA,
                                   "cannot classify '%s' line %lld: it has no text; write one, or remove the line",
@@ -185,6 +189,17 @@ static enum status classify_lines(const struct comm *comm, struct classifying *w
     }
 }
 
+/* Rank 0, at the end. */
+static void tell_cut(const struct classifying *work)
+{
+    if (work->cut > 0)
+        fprintf(
+            stderr,
+            "unroll: %lld of %lld lines, line %lld the first, were classified by their first %d tokens, as many as the "
+            "model read of a text in training (--bptt)\n",
+            (long long)work->cut, (long long)work->line, (long long)work->cut_first, work->longest);
+}
+
 static enum status open_classifying(const struct comm *comm, const struct options *options,
                                     const struct checkpoint *checkpoint, int threads, struct classifying *work,
                                     struct error *e)
@@ -237,6 +252,8 @@ enum status cmd_classify(const struct comm *comm, const struct options *options,
         status = comm_agree(comm, open_classifying(comm, options, &checkpoint, threads, work, e), e);
     if (!status)
         status = classify_lines(comm, work, e);
+    if (!status && comm->rank == 0)
+        tell_cut(work);
     if (!status && comm->rank == 0 && work->failure)
         status = error_set(e, work->failure, "%s", work->reason.text);
     status = comm_agree(comm, status, e);

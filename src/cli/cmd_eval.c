@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/data/measure.h"
 #include "unroll/sys/json.h"
 #include "unroll/train/evaluator.h"
 
@@ -90,13 +92,28 @@ static enum status open_corpus(const struct comm *comm, const struct options *op
     return status;
 }
 
-static void begin_json(struct json *json, const struct options *options, enum split split)
+/* What was found, on rank 0. */
+struct result {
+    enum split split;
+    int lanes, trained_lanes;
+    int64_t targets, correct, cut;
+    int longest;  /* tokens of a text that count */
+    double total; /* loss */
+    struct text_measure text;
+};
+
+static double mean_loss(const struct result *result)
+{
+    return result->total / (double)result->targets;
+}
+
+static void begin_json(struct json *json, const struct options *options, const struct result *result)
 {
     json_init(json);
     json_object_begin(json, NULL);
     json_put_string(json, "model", options->model_file);
     json_put_string(json, "corpus", options->corpus);
-    json_put_string(json, "split", split_name(split));
+    json_put_string(json, "split", split_name(result->split));
 }
 
 static enum status print_json(struct json *json, struct error *e)
@@ -112,43 +129,91 @@ static enum status print_json(struct json *json, struct error *e)
     return status;
 }
 
-static enum status print_result(const struct options *options, const struct corpus *corpus, enum split split,
-                                double loss, int64_t targets, struct error *e)
+/* By what models of different tokens compare. */
+static void print_text(const struct result *result, int64_t unknown)
+{
+    const struct text_measure *text = &result->text;
+    if (text->words > 0)
+        printf("per word        perplexity %.6g, of %lld words and line ends\n",
+               arithmetic_exp(result->total / (double)text->words), (long long)text->words);
+    if (text->bytes > 0)
+        printf("per byte        %.6f bits, of %lld bytes%s\n", result->total / M_LN2 / (double)text->bytes,
+               (long long)text->bytes, unknown > 0 ? "; too few: <unk> does not spell what it stands for" : "");
+    else
+        printf("per byte        not known: the corpus does not say how many bytes the text has\n");
+}
+
+static void put_text(const struct result *result, struct json *json)
+{
+    const struct text_measure *text = &result->text;
+    bool words = text->words > 0, bytes = text->bytes > 0;
+    json_put_int(json, "words", text->words);
+    json_put_double(json, "perplexity_per_word", words ? arithmetic_exp(result->total / (double)text->words) : NAN);
+    if (bytes)
+        json_put_int(json, "bytes", text->bytes);
+    else
+        json_put_null(json, "bytes");
+    json_put_double(json, "bits_per_byte", bytes ? result->total / M_LN2 / (double)text->bytes : NAN);
+}
+
+static void print_plain(const struct options *options, const struct corpus *corpus, const struct result *result)
+{
+    double loss = mean_loss(result);
+    printf("split           %s\n", split_name(result->split));
+    if (result->lanes < result->trained_lanes && options->batch == 0)
+        printf("lanes           %d: the split is too short for the %d of training\n", result->lanes,
+               result->trained_lanes);
+    else
+        printf("lanes           %d\n", result->lanes);
+    if (options->dynamic)
+        printf("dynamic         learning rate %g\n", options->eval_lr);
+    printf("tokens          %lld\n", (long long)result->targets);
+    printf("unknown         %lld\n", (long long)corpus->unknowns[result->split]);
+    printf("loss            %.6f nats per token\n", loss);
+    printf("perplexity      %.6g\n", arithmetic_exp(loss));
+    printf("bits per token  %.6f\n", loss / M_LN2);
+    print_text(result, corpus->unknowns[result->split]);
+}
+
+static enum status print_result(const struct options *options, const struct corpus *corpus, const struct result *result,
+                                struct error *e)
 {
     if (!options->json) {
-        printf("split           %s\n", split_name(split));
-        if (options->dynamic)
-            printf("dynamic         learning rate %g\n", options->eval_lr);
-        printf("tokens          %lld\n", (long long)targets);
-        printf("unknown         %lld\n", (long long)corpus->unknowns[split]);
-        printf("loss            %.6f nats per token\n", loss);
-        printf("perplexity      %.6g\n", arithmetic_exp(loss));
-        printf("bits per token  %.6f\n", loss / M_LN2);
+        print_plain(options, corpus, result);
         return finish_output(e);
     }
     struct json json;
-    begin_json(&json, options, split);
+    double loss = mean_loss(result);
+    begin_json(&json, options, result);
+    json_put_int(&json, "lanes", result->lanes);
     if (options->dynamic)
         json_put_double(&json, "dynamic_lr", options->eval_lr);
-    json_put_int(&json, "tokens", targets);
-    json_put_int(&json, "unknown", corpus->unknowns[split]);
+    json_put_int(&json, "tokens", result->targets);
+    json_put_int(&json, "unknown", corpus->unknowns[result->split]);
     json_put_double(&json, "loss", loss);
     json_put_double(&json, "perplexity", arithmetic_exp(loss));
     json_put_double(&json, "bits_per_token", loss / M_LN2);
+    json_put_double(&json, "log_probability", -result->total);
+    put_text(result, &json);
     return print_json(&json, e);
 }
 
 /* ---- classifiers ---- */
 
 /* `confusion` is NULL if there are too many labels. */
-static enum status print_classes(const struct options *options, const struct corpus *corpus, enum split split,
-                                 double loss, int64_t texts, int64_t correct, const int64_t *confusion, struct error *e)
+static enum status print_classes(const struct options *options, const struct corpus *corpus,
+                                 const struct result *result, const int64_t *confusion, struct error *e)
 {
+    double accuracy = (double)result->correct / (double)result->targets;
     if (!options->json) {
-        printf("split           %s\n", split_name(split));
-        printf("texts           %lld\n", (long long)texts);
-        printf("loss            %.6f nats per text\n", loss);
-        printf("accuracy        %.6f\n", (double)correct / (double)texts);
+        printf("split           %s\n", split_name(result->split));
+        printf("texts           %lld\n", (long long)result->targets);
+        if (result->cut > 0)
+            printf(
+                "cut             %lld texts longer than the %d tokens of training (--bptt), of which the first count\n",
+                (long long)result->cut, result->longest);
+        printf("loss            %.6f nats per text\n", mean_loss(result));
+        printf("accuracy        %.6f\n", accuracy);
         if (confusion) {
             printf("macro-F1        %.6f\n", class_macro_f1(corpus->labels, confusion));
             class_output_print(corpus->labels, confusion);
@@ -156,13 +221,57 @@ static enum status print_classes(const struct options *options, const struct cor
         return finish_output(e);
     }
     struct json json;
-    begin_json(&json, options, split);
-    json_put_int(&json, "texts", texts);
-    json_put_double(&json, "loss", loss);
-    json_put_double(&json, "accuracy", (double)correct / (double)texts);
+    begin_json(&json, options, result);
+    json_put_int(&json, "texts", result->targets);
+    json_put_int(&json, "cut", result->cut);
+    json_put_double(&json, "loss", mean_loss(result));
+    json_put_double(&json, "accuracy", accuracy);
     if (confusion)
         class_output_json(corpus->labels, confusion, &json);
     return print_json(&json, e);
+}
+
+/* Lanes as the model was trained with, or as --batch says. One lane is read as `score` reads a line. */
+static void choose_lanes(const struct options *options, const struct checkpoint *checkpoint,
+                         struct evaluator_config *config)
+{
+    config->batch = checkpoint->batch;
+    config->groups = checkpoint->groups;
+    if (options->batch == 0)
+        return;
+    config->batch = options->batch;
+    config->exact_lanes = true;
+    if (options->batch > checkpoint->batch)
+        config->groups = lane_groups_default(options->batch, checkpoint->bptt);
+    if (options->batch == 1 && checkpoint->vocab->eos >= 0 && checkpoint->model.task == TASK_LM)
+        config->before = (uint32_t)checkpoint->vocab->eos;
+}
+
+/* Collective. */
+static enum status run_evaluator(const struct comm *comm, const struct evaluator_config *config,
+                                 const struct checkpoint *checkpoint, struct corpus *corpus, struct result *result,
+                                 struct error *e)
+{
+    struct evaluator *evaluator;
+    enum status status = evaluator_create(comm, corpus, config, checkpoint->values, &evaluator, e);
+    if (status)
+        return status;
+    status = evaluator_run(evaluator, &result->total, &result->targets, e);
+    result->correct = evaluator_correct(evaluator);
+    result->cut = evaluator_cut(evaluator);
+    result->lanes = evaluator_lane_count(evaluator);
+    evaluator_free(evaluator);
+    return status;
+}
+
+/* Rank 0. */
+static enum status report(const struct options *options, const struct evaluator_config *config, struct corpus *corpus,
+                          struct result *result, struct error *e)
+{
+    if (config->model.task == TASK_CLASSIFY)
+        return print_classes(options, corpus, result, config->confusion, e);
+    enum status status = measure_split(corpus, config->split, config->before == VOCAB_UNK, &result->text, e);
+    return status ? status : print_result(options, corpus, result, e);
 }
 
 static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
@@ -171,38 +280,28 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
     struct evaluator_config config = {
         .split = split,
         .model = checkpoint->model,
-        .batch = checkpoint->batch,
         .bptt = checkpoint->bptt,
-        .groups = checkpoint->groups,
         .dynamic = options->dynamic,
         .lr = options->eval_lr,
     };
-    struct evaluator *evaluator = NULL;
-    bool classify = checkpoint->model.task == TASK_CLASSIFY;
+    struct result result = {
+        .split = split, .trained_lanes = checkpoint->batch, .longest = checkpoint->bptt, .targets = 1};
     size_t labels = (size_t)checkpoint->model.labels;
+    choose_lanes(options, checkpoint, &config);
     enum status status = load_threads(comm, options, &config.threads, e);
-    if (!status && classify && labels <= CLASS_OUTPUT_LABELS_MAX) {
+    if (!status && checkpoint->model.task == TASK_CLASSIFY && labels <= CLASS_OUTPUT_LABELS_MAX) {
         config.confusion = mem_alloc(labels * labels, sizeof *config.confusion, "a confusion matrix", e);
         status = comm_agree(comm, config.confusion ? STATUS_OK : STATUS_OS, e);
     }
     if (!status)
-        status = evaluator_create(comm, corpus, &config, checkpoint->values, &evaluator, e);
-    double loss_sum = 0;
-    int64_t targets = 1, correct = 0;
-    if (!status) {
-        status = evaluator_run(evaluator, &loss_sum, &targets, e);
-        correct = evaluator_correct(evaluator);
-    }
-    evaluator_free(evaluator);
-    double loss = loss_sum / (double)targets;
-    if (!status && !isfinite(loss))
+        status = run_evaluator(comm, &config, checkpoint, corpus, &result, e);
+    if (!status && !isfinite(mean_loss(&result)))
         status = error_set(e, STATUS_CHECKPOINT,
                            "cannot evaluate with '%s': the loss is not finite; its training "
                            "diverged: use an earlier checkpoint%s",
                            options->model_file, options->dynamic ? ", or a lower --lr" : "");
     if (!status && comm->rank == 0)
-        status = classify ? print_classes(options, corpus, split, loss, targets, correct, config.confusion, e)
-                          : print_result(options, corpus, split, loss, targets, e);
+        status = report(options, &config, corpus, &result, e);
     mem_free(config.confusion);
     return comm_agree(comm, status, e);
 }

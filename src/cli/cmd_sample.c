@@ -209,6 +209,11 @@ static enum status write_texts(const struct options *options, const struct check
         status = prime_read(text, "--prime", checkpoint->vocab, &prime, e);
     if (!status)
         status = prime_warn(&prime, checkpoint->vocab, e);
+    output.counts_first = checkpoint->vocab->eos < 0 && prime.count == 0;
+    if (!status && output.counts_first)
+        fprintf(stderr,
+                "unroll: the model has no line end to begin behind: the first token comes from the counts of the "
+                "training text; give a --prime to begin with the model\n");
     if (!status)
         status = (options->beam ? write_likeliest : write_drawn)(options, checkpoint, &prime, threads, &output, e);
     mem_free(prime.tokens);

@@ -19,6 +19,7 @@ enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *
         if (tokens[i] == VOCAB_UNK)
             logp[i] -= scoring->oov_penalty;
     score_output_tokens(&scoring->output, tokens, logp, count);
+    measure_add(&scoring->measure, tokens + 1, count - 1);
     return STATUS_OK;
 }
 
@@ -162,14 +163,26 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
     scoring->vocab = checkpoint->vocab;
     scoring->oov_penalty = (float)options->oov_penalty;
     score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
-    enum status status = score_pool_create(&scoring->pool, e);
+    enum status status = measure_init(checkpoint->vocab, &scoring->measure, e);
+    if (!status)
+        status = score_pool_create(&scoring->pool, e);
     if (!status)
         status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
     if (!status && comm->rank == 0 && options->mix)
-        status = mixture_open(options->mix, options->lambda, scoring->vocab, &scoring->mixture, e);
+        status = mixture_open(options->mix, options->lambda, options->model_file, scoring->vocab, &scoring->mixture, e);
     if (!status && comm->rank == 0 && !options->nbest)
         status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader, e);
     return status;
+}
+
+/* Rank 0, at the end. Words and bytes are told of texts that were scored whole. */
+static void put_summary(const struct scoring *scoring, const struct checkpoint *checkpoint, bool lines)
+{
+    const struct score_output *output = &scoring->output;
+    score_output_counts(output, stderr);
+    if (lines && !scoring->failure && !ferror(stdout) && checkpoint->vocab->eos >= 0 && output->lines > 0)
+        score_output_measure(output, measure_words(&scoring->measure), line_reader_bytes(scoring->reader), stderr);
+    score_output_reset(checkpoint->model.reset_token != 0, stderr);
 }
 
 enum status cmd_score(const struct comm *comm, const struct options *options, struct error *e)
@@ -182,6 +195,8 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
         status = load_threads(comm, options, &threads, e);
     if (!status)
         status = comm_agree(comm, open_scoring(comm, options, &checkpoint, threads, &scoring, e), e);
+    if (!status && comm->rank == 0)
+        score_output_head(&scoring.output, options->oov_penalty);
     if (!status && options->nbest)
         status = score_nbest(comm, options, &scoring, e);
     else if (!status)
@@ -190,7 +205,7 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
         status = mixture_end(scoring.mixture, e);
     if (!status && comm->rank == 0) {
         if (!scoring.failure || scoring.output.lines > 0)
-            score_output_summary(&scoring.output, checkpoint.model.reset_token != 0, stderr);
+            put_summary(&scoring, &checkpoint, !options->nbest);
         if (scoring.failure)
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);
     }
@@ -200,6 +215,7 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
     scorer_free(scoring.scorer);
     score_pool_free(scoring.pool);
     score_output_release(&scoring.output);
+    measure_release(&scoring.measure);
     checkpoint_release(&checkpoint);
     return status;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,28 +10,88 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/escape.h"
+#include "unroll/cli/score_output.h"
+
+#define ADVICE "train both on corpora that 'unroll prepare' made from the same training text with the same options"
 
 struct mixture {
-    const char *path;
+    const char *path, *model;
     double lambda;
     const struct vocab *vocab;
     FILE *file;
     char *text; /* the file's current line, by getline */
     size_t capacity;
     int64_t number; /* of the file's current line */
+    bool headed;    /* the first line names the vocabulary */
+    bool held;      /* the current line has been read and not yet used */
     char *token;    /* the token expected, as it is printed; by open_memstream */
     size_t token_size;
     FILE *token_stream;
 };
 
-enum status mixture_open(const char *path, double lambda, const struct vocab *vocab, struct mixture **out,
-                         struct error *e)
+/* The file's next line without its end; NULL at the file's end. */
+static char *next_line(struct mixture *mixture)
+{
+    if (mixture->held) {
+        mixture->held = false;
+        return mixture->text;
+    }
+    ssize_t length = getline(&mixture->text, &mixture->capacity, mixture->file);
+    if (length < 0)
+        return NULL;
+    if (length > 0 && mixture->text[length - 1] == '\n')
+        mixture->text[length - 1] = '\0';
+    mixture->number++;
+    return mixture->text;
+}
+
+static enum status refuse(const struct mixture *mixture, const char *what, struct error *e)
+{
+    return error_set(e, STATUS_DATA,
+                     "cannot mix with '%s': line %lld %s; write it with 'unroll score --per-token' from the same text",
+                     mixture->path, (long long)mixture->number, what);
+}
+
+/* What the first line says about the vocabulary, if it is one that does. */
+static enum status read_head(struct mixture *mixture, struct error *e)
+{
+    static const char begin[] = SCORE_HEAD_LINE "\t" SCORE_HEAD_TOKEN;
+    char digest[33], own[33], rest[64] = "";
+    const char *line = next_line(mixture);
+    vocab_digest(mixture->vocab, own);
+    if (!line || strncmp(line, begin, strlen(begin)) != 0) {
+        mixture->held = line != NULL;
+        fprintf(
+            stderr,
+            "unroll: '%s' does not say what vocabulary it is of: taken to be that of '%s', as it must be for a mixture "
+            "whose probabilities add up to 1\n",
+            mixture->path, mixture->model);
+        return STATUS_OK;
+    }
+    mixture->headed = true;
+    if (sscanf(line + strlen(begin), "%32[0-9a-f]\t%63[^\n]", digest, rest) != 2)
+        return refuse(mixture, "is damaged", e);
+    if (strcmp(digest, own) != 0)
+        return error_set(
+            e, STATUS_DATA,
+            "cannot mix with '%s': it is of vocabulary %.12s and '%s' of %.12s; probabilities of different "
+            "words do not add up to 1: " ADVICE,
+            mixture->path, digest, mixture->model, own);
+    if (strcmp(rest, SCORE_HEAD_LOGP) != 0)
+        return error_set(e, STATUS_DATA,
+                         "cannot mix with '%s': it holds '%s' instead of probabilities; write it without --oov-penalty",
+                         mixture->path, rest);
+    return STATUS_OK;
+}
+
+enum status mixture_open(const char *path, double lambda, const char *model, const struct vocab *vocab,
+                         struct mixture **out, struct error *e)
 {
     *out = NULL;
     struct mixture *mixture = mem_alloc(1, sizeof *mixture, "a mixture of models", e);
     if (!mixture)
         return STATUS_OS;
-    *mixture = (struct mixture){.path = path, .lambda = lambda, .vocab = vocab};
+    *mixture = (struct mixture){.path = path, .model = model, .lambda = lambda, .vocab = vocab};
     enum status status = STATUS_OK;
     mixture->file = fopen(path, "re");
     if (!mixture->file)
@@ -38,6 +99,8 @@ enum status mixture_open(const char *path, double lambda, const struct vocab *vo
                            strerror(errno));
     else if (!(mixture->token_stream = open_memstream(&mixture->token, &mixture->token_size)))
         status = error_set(e, STATUS_OS, "out of memory for a token");
+    if (!status)
+        status = read_head(mixture, e);
     if (status) {
         mixture_close(mixture);
         return status;
@@ -66,25 +129,6 @@ double mixture_logp(double lambda, double own, double other)
     return most == -INFINITY ? most : most + arithmetic_log(arithmetic_exp(a - most) + arithmetic_exp(b - most));
 }
 
-/* The file's next line without its end; NULL at the file's end. */
-static char *next_line(struct mixture *mixture)
-{
-    ssize_t length = getline(&mixture->text, &mixture->capacity, mixture->file);
-    if (length < 0)
-        return NULL;
-    if (length > 0 && mixture->text[length - 1] == '\n')
-        mixture->text[length - 1] = '\0';
-    mixture->number++;
-    return mixture->text;
-}
-
-static enum status refuse(const struct mixture *mixture, const char *what, struct error *e)
-{
-    return error_set(e, STATUS_DATA,
-                     "cannot mix with '%s': line %lld %s; write it with 'unroll score --per-token' from the same text",
-                     mixture->path, (long long)mixture->number, what);
-}
-
 /* The token as `score` prints it; owned by the mixture. NULL if memory is short. */
 static const char *printed(struct mixture *mixture, uint32_t token)
 {
@@ -103,7 +147,7 @@ static enum status read_logp(struct mixture *mixture, int64_t line, uint32_t tok
         return error_set(e, STATUS_DATA,
                          "cannot mix with '%s': it ends after %lld tokens, in line %lld of the text; write it with "
                          "'unroll score --per-token' from the same text",
-                         mixture->path, (long long)mixture->number, (long long)line);
+                         mixture->path, (long long)(mixture->number - mixture->headed), (long long)line);
     long long found = strtoll(text, &end, 10);
     name = *end == '\t' ? end + 1 : NULL;
     number = name ? strchr(name, '\t') : NULL;
@@ -116,13 +160,14 @@ static enum status read_logp(struct mixture *mixture, int64_t line, uint32_t tok
     const char *expected = printed(mixture, token);
     if (!expected)
         return error_set(e, STATUS_OS, "out of memory for a token");
-    size_t length;
-    const char *unknown = vocab_text(mixture->vocab, VOCAB_UNK, &length);
-    bool same = strcmp(name, expected) == 0 || token == VOCAB_UNK ||
-                (strlen(name) == length && memcmp(name, unknown, length) == 0);
-    if (found != line || !same)
-        return refuse(mixture, "is about another token", e);
-    return STATUS_OK;
+    if (found == line && strcmp(name, expected) == 0)
+        return STATUS_OK;
+    if (found == line && (token == VOCAB_UNK || strcmp(name, "<unk>") == 0))
+        return error_set(e, STATUS_DATA,
+                         "cannot mix with '%s': line %lld has '%.100s' where the model has '%.100s', so the two know "
+                         "different words and have no distribution together; " ADVICE,
+                         mixture->path, (long long)mixture->number, name, expected);
+    return refuse(mixture, "is about another token", e);
 }
 
 enum status mixture_apply(struct mixture *mixture, int64_t line, const uint32_t *tokens, float *logp, int64_t count,

@@ -23,8 +23,10 @@ const struct command_info command_table[COMMANDS] = {
     [COMMAND_EVAL] = {
         .name = "eval", .summary = "loss and perplexity of a model on a split",
         .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split. "
-                       "The split is cut into the lanes that the model was trained with; the digits are the same on "
-                       "any number of ranks and threads.",
+                       "The split is cut into the lanes that the model was trained with, and fewer if it is short; each "
+                       "begins with an empty state. For models of different tokens or lanes compare, with --batch 1, "
+                       "the perplexity per word (exp of the total loss over words and line ends) and the bits per byte "
+                       "of the text. The digits are the same on any number of ranks and threads.",
         .example = "unroll eval --model runs/book/best.h5 --corpus book.h5 --split test"},
     [COMMAND_SCORE] = {
         .name = "score", .summary = "log-probability of each line of a text",
@@ -435,6 +437,10 @@ const struct option option_table[] = {
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
      .help = "part of the corpus; if there is no test split and none is named, valid"},
+    {"batch", .type = OPTION_INT, .commands = EVAL, FIELD(batch), FROM(1, 1 << 20), WORD("trained", 0),
+     .initial = "trained", .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "N",
+     .help = "lanes to cut the split into; 'trained': those of training, fewer where each would have less than 64 "
+             "tokens; 1: none is cut, and the first token is predicted too, behind a line end as by 'score'"},
     {"dynamic", .type = OPTION_BOOL, .commands = EVAL, FIELD(dynamic),
      .class = OPTION_CONDUCT, .section = "Evaluation",
      .help = "dynamic evaluation: after each window learn from it by a step of SGD"},

@@ -26,6 +26,7 @@ bool sample_output_ends_with_word(const char *text)
 void sample_output_begin(struct sample_output *output, const char *note)
 {
     output->text++;
+    output->first = true;
     if (output->per_token)
         return;
     if (output->several)
@@ -43,7 +44,8 @@ void sample_output_token(struct sample_output *output, uint32_t token, float log
         const char *text = vocab_text(output->vocab, token, &length);
         printf("%lld\t", (long long)output->text);
         escape_put(stdout, text, length);
-        printf("\t%.6f\n", arithmetic_nan(logp));
+        printf("\t%.6f%s\n", arithmetic_nan(logp), output->first && output->counts_first ? "\tcounts" : "");
+        output->first = false;
         return;
     }
     struct spelling spelling = spelling_of(output->vocab, token, &output->word_before);

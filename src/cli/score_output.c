@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/number.h"
 #include "unroll/cli/escape.h"
 
 void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json)
@@ -49,6 +50,18 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
 }
 
 /* ---- one line ---- */
+
+void score_output_head(const struct score_output *output, double oov_penalty)
+{
+    char digest[33], number[NUMBER_TEXT];
+    if (!output->per_token || output->json)
+        return;
+    vocab_digest(output->vocab, digest);
+    printf(SCORE_HEAD_LINE "\t" SCORE_HEAD_TOKEN "%s\t" SCORE_HEAD_LOGP, digest);
+    if (oov_penalty > 0)
+        printf(" - %s for <unk>", number_format(oov_penalty, number));
+    printf("\n");
+}
 
 static void begin_line(struct score_output *output)
 {
@@ -130,7 +143,7 @@ static void put_perplexity(FILE *stream, const char *name, struct score_sum all,
         fprintf(stream, "%sundefined", name);
 }
 
-void score_output_summary(const struct score_output *output, bool reset_at_eos, FILE *stream)
+void score_output_counts(const struct score_output *output, FILE *stream)
 {
     struct score_sum none = {0};
     if (output->vocab->eos < 0)
@@ -142,7 +155,20 @@ void score_output_summary(const struct score_output *output, bool reset_at_eos, 
     put_perplexity(stream, "perplexity ", output->all, none);
     put_perplexity(stream, ", without end tokens ", output->all, output->end);
     put_perplexity(stream, ", without unknown tokens ", output->all, output->unknown);
-    fprintf(stream, "\n%s\n",
+    fprintf(stream, "\n");
+}
+
+void score_output_measure(const struct score_output *output, int64_t words, int64_t bytes, FILE *stream)
+{
+    double loss = -output->all.logp;
+    fprintf(stream, "perplexity per word %.6g (%lld words and line ends), bits per byte %.6f (%lld bytes%s)\n",
+            arithmetic_exp(loss / (double)words), (long long)words, loss / M_LN2 / (double)bytes, (long long)bytes,
+            output->unknown.tokens > 0 ? "; too few bits: <unk> does not spell what it stands for" : "");
+}
+
+void score_output_reset(bool reset_at_eos, FILE *stream)
+{
+    fprintf(stream, "%s\n",
             reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"
                          : "each line alone; the model was trained on running text (--reset-at none)");
 }

@@ -5,6 +5,7 @@
 #include "unroll/cli/mixture.h"
 #include "unroll/cli/options.h"
 #include "unroll/cli/score_output.h"
+#include "unroll/data/measure.h"
 #include "unroll/use/line_reader.h"
 #include "unroll/use/scorer.h"
 
@@ -15,6 +16,7 @@ struct scoring {
     struct score_pool *pool;
     struct score_output output;
     struct mixture *mixture; /* NULL: the model's own probabilities */
+    struct measure measure;  /* of what was scored */
     float oov_penalty;
     struct scorer *scorer;
     int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */

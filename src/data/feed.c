@@ -6,7 +6,12 @@ enum status feed_open(struct corpus *corpus, bool labelled, const struct example
     *feed = (struct feed){NULL, NULL};
     if (labelled)
         return examples_open(corpus, config, &feed->examples, e);
-    const struct stream_config stream = {config->split, config->batch, config->lane0, config->lanes, config->longest};
+    const struct stream_config stream = {.split = config->split,
+                                         .batch = config->batch,
+                                         .lane0 = config->lane0,
+                                         .lanes = config->lanes,
+                                         .bptt = config->longest,
+                                         .before = config->before};
     return stream_open(corpus, &stream, &feed->stream, e);
 }
 

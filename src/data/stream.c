@@ -36,20 +36,25 @@ static int64_t at_most(int64_t value, int64_t limit)
     return value < limit ? value : limit;
 }
 
+static bool has_before(const struct stream_config *config)
+{
+    return config->before != VOCAB_UNK;
+}
+
 static enum status check(const struct corpus *corpus, const struct stream_config *config, struct error *e)
 {
     const char *name = split_name(config->split);
     CHECK(config->batch > 0 && config->bptt > 0 && config->lane0 >= 0 && config->lanes >= 0 &&
           config->lane0 + config->lanes <= config->batch);
-    int64_t tokens = corpus->tokens[config->split];
+    int64_t tokens = corpus->tokens[config->split], positions = tokens - !has_before(config);
     if (tokens == 0)
         return error_set(e, STATUS_DATA, "the corpus has no split '%s'; make one with 'unroll prepare'", name);
-    if (tokens < 2)
+    if (positions < 1)
         return error_set(e, STATUS_DATA,
                          "split '%s' has a single token, which leaves nothing to predict; use a longer text", name);
-    if (tokens - 1 < config->batch)
+    if (positions < config->batch)
         return error_set(e, STATUS_CONFIG, "--batch '%d' is too large for split '%s' of %lld tokens; use at most %lld",
-                         config->batch, name, (long long)tokens, (long long)tokens - 1);
+                         config->batch, name, (long long)tokens, (long long)positions);
     return STATUS_OK;
 }
 
@@ -78,7 +83,7 @@ enum status stream_open(struct corpus *corpus, const struct stream_config *confi
         return STATUS_OS;
     stream->corpus = corpus;
     stream->config = *config;
-    stream->positions = corpus->tokens[config->split] - 1;
+    stream->positions = corpus->tokens[config->split] - !has_before(config);
     stream->longest = (stream->positions + config->batch - 1) / config->batch;
     stream->windows = (stream->longest + config->bptt - 1) / config->bptt;
 
@@ -137,6 +142,18 @@ void stream_seek(struct stream *stream, int64_t index)
     stream->next = index;
 }
 
+/* Reads `count` tokens of the split from position `start` on; with a token before the split, that is position 0. */
+static enum status read_tokens(struct stream *stream, int64_t start, int64_t count, uint32_t *tokens, struct error *e)
+{
+    const struct stream_config *config = &stream->config;
+    if (!has_before(config))
+        return corpus_read(stream->corpus, config->split, start, count, tokens, e);
+    if (start > 0)
+        return corpus_read(stream->corpus, config->split, start - 1, count, tokens, e);
+    tokens[0] = config->before;
+    return corpus_read(stream->corpus, config->split, 0, count - 1, tokens + 1, e);
+}
+
 /* Reads the time steps from `begin` on, and the token after them, of all lanes of this rank. */
 static enum status read_ahead(struct stream *stream, int64_t begin, struct error *e)
 {
@@ -146,8 +163,8 @@ static enum status read_ahead(struct stream *stream, int64_t begin, struct error
         int64_t steps = at_most(lane_length(stream, config->lane0 + i) - begin, stream->piece);
         if (steps <= 0)
             continue;
-        enum status status = corpus_read(stream->corpus, config->split, lane_begin(stream, config->lane0 + i) + begin,
-                                         steps + 1, stream->ahead + i * (stream->piece + 1), e);
+        enum status status = read_tokens(stream, lane_begin(stream, config->lane0 + i) + begin, steps + 1,
+                                         stream->ahead + i * (stream->piece + 1), e);
         if (status != STATUS_OK)
             return status;
     }

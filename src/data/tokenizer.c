@@ -124,10 +124,7 @@ static enum status add_line_end(struct tokenizer *tokenizer, struct error *e)
 static int wide_space(const char *bytes)
 {
     int length;
-    uint32_t code = utf8_decode(bytes, &length);
-    bool space = code == 0x85 || code == 0xa0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200a) ||
-                 code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f || code == 0x3000;
-    return space ? length : 0;
+    return utf8_space(utf8_decode(bytes, &length)) ? length : 0;
 }
 
 /* First position at or after `at` that is not inside a word: white space or `length`. */

@@ -108,6 +108,13 @@ int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST])
     return 4;
 }
 
+bool utf8_space(uint32_t code)
+{
+    return code == ' ' || (code >= '\t' && code <= '\r') || code == 0x85 || code == 0xa0 || code == 0x1680 ||
+           (code >= 0x2000 && code <= 0x200a) || code == 0x2028 || code == 0x2029 || code == 0x202f || code == 0x205f ||
+           code == 0x3000;
+}
+
 uint32_t utf8_lower(uint32_t code)
 {
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);

@@ -9,8 +9,6 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 
-#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
-
 void json_init(struct json *json)
 {
     *json = (struct json){0};
@@ -60,7 +58,7 @@ static void append_quoted(struct json *json, const char *text, size_t length)
         char escape[8] = "";
         if (bytes <= 0) {
             bytes = 1;
-            strcpy(escape, REPLACEMENT);
+            snprintf(escape, sizeof escape, "\\\\x%02x", (unsigned char)text[at]);
         } else if (code == '"' || code == '\\') {
             snprintf(escape, sizeof escape, "\\%c", (char)code);
         } else if (code == '\n' || code == '\t' || code == '\r') {

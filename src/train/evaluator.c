@@ -18,9 +18,9 @@ struct evaluator {
     int group_begin, group_end; /* of this rank; empty if there are more ranks than groups */
     struct model *model;        /* NULL without groups */
     struct feed feed;           /* empty without groups */
-    int64_t correct;
-    const float *given; /* dynamic: the values that a run starts with */
-    float *values;      /* dynamic: [table.total] those that change */
+    int64_t correct, cut;       /* to classify: texts whose label was the likeliest, and texts too long */
+    const float *given;         /* dynamic: the values that a run starts with */
+    float *values;              /* dynamic: [table.total] those that change */
     struct param_table table;
     struct reducer *reducer;     /* dynamic */
     struct optimizer *optimizer; /* dynamic: plain SGD */
@@ -77,7 +77,8 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
                                     .batch = evaluator->lanes,
                                     .lane0 = lane0,
                                     .lanes = lane_end - lane0,
-                                    .longest = evaluator->bptt};
+                                    .longest = evaluator->bptt,
+                                    .before = config->before};
     enum status status = feed_open(corpus, classifies(evaluator), &slice, &evaluator->feed, e);
     if (status)
         return status;
@@ -113,6 +114,26 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
     return evaluator->values ? optimizer_create(&sgd, &evaluator->table, &evaluator->optimizer, e) : STATUS_OS;
 }
 
+/* Lanes, and the longest window. */
+static enum status choose_lanes(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
+{
+    const struct evaluator_config *config = &evaluator->config;
+    int64_t tokens = corpus->tokens[config->split], positions = tokens - (config->before == VOCAB_UNK);
+    evaluator->bptt = config->bptt;
+    if (classifies(evaluator)) {
+        int64_t texts = corpus->texts[config->split];
+        double mean;
+        evaluator->lanes = texts < config->batch ? (int)texts : config->batch;
+        return examples_lengths(corpus, config->split, config->bptt, &evaluator->bptt, &evaluator->cut, &mean, e);
+    }
+    evaluator->lanes = config->exact_lanes ? config->batch : evaluator_lanes(tokens, config->batch);
+    if (evaluator->lanes <= positions)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "cannot cut the %s split into '%d' lanes: it has %lld tokens; write --batch 1 to %lld",
+                     split_name(config->split), evaluator->lanes, (long long)tokens, (long long)positions);
+}
+
 /* Who does what. Not collective. */
 static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
 {
@@ -134,16 +155,9 @@ static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, s
             "cannot evaluate on the %s split: the corpus has %d labels and the model %d; use the corpus that "
             "the model was trained on",
             split_name(config->split), corpus->labels ? corpus->labels->count : 0, config->model.labels);
-    evaluator->lanes = evaluator_lanes(tokens, config->batch);
-    evaluator->bptt = config->bptt;
-    if (classifies(evaluator)) {
-        int64_t texts = corpus->texts[config->split], cut;
-        double mean;
-        evaluator->lanes = texts < config->batch ? (int)texts : config->batch;
-        enum status found = examples_lengths(corpus, config->split, config->bptt, &evaluator->bptt, &cut, &mean, e);
-        if (found)
-            return found;
-    }
+    enum status status = choose_lanes(evaluator, corpus, e);
+    if (status)
+        return status;
     evaluator->groups = evaluator_groups(evaluator->lanes, config->groups);
     evaluator->group_begin = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank);
     evaluator->group_end = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank + 1);
@@ -306,6 +320,16 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
     *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->groups));
     *targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
+}
+
+int evaluator_lane_count(const struct evaluator *evaluator)
+{
+    return evaluator->lanes;
+}
+
+int64_t evaluator_cut(const struct evaluator *evaluator)
+{
+    return evaluator->cut;
 }
 
 int64_t evaluator_correct(const struct evaluator *evaluator)

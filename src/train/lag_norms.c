@@ -54,9 +54,9 @@ static enum status open_work(struct work *work, struct corpus *corpus, struct er
         work->place[rank] = begin * sums * sizeof *work->all;
         work->bytes[rank] = (end - begin) * sums * sizeof *work->all;
     }
-    struct stream_config slice = {config->split, config->batch,
-                                  lane_group_begin(config->batch, config->groups, work->group_begin), work->lanes,
-                                  config->bptt};
+    struct stream_config slice = {
+        config->split, config->batch, lane_group_begin(config->batch, config->groups, work->group_begin),
+        work->lanes,   config->bptt,  VOCAB_UNK};
     return work->model ? stream_open(corpus, &slice, &work->stream, e) : STATUS_OK;
 }
 

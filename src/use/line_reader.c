@@ -26,6 +26,7 @@ struct line_reader {
     bool faulty;       /* what follows `clean` is not text */
     unsigned char bad; /* its first byte */
     int64_t offset;    /* of block[at] in the cleaned text */
+    int64_t bytes;     /* read; a line end that the input lacks is one */
     int64_t line;      /* number of the current line, from 1 */
     bool line_begun;
 };
@@ -170,6 +171,7 @@ enum status line_reader_open_text(const char *text, size_t length, const char *n
         return status;
     memcpy((*out)->block, text, length);
     (*out)->filled = length;
+    (*out)->bytes = (int64_t)length;
     (*out)->exhausted = true;
     clean_block(*out);
     return STATUS_OK;
@@ -191,10 +193,16 @@ static enum status fill(struct line_reader *reader, struct error *e)
         if (got < 0)
             return error_set(e, STATUS_IO, "cannot read '%s': %s; check the disk", reader->name, strerror(errno));
         reader->filled += (size_t)got;
+        reader->bytes += got;
         reader->exhausted = got == 0;
         clean_block(reader);
     }
     return STATUS_OK;
+}
+
+int64_t line_reader_bytes(const struct line_reader *reader)
+{
+    return reader->bytes;
 }
 
 bool line_reader_ready(const struct line_reader *reader)
@@ -280,6 +288,7 @@ enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64
         return refuse(reader, e);
     if (reader->at == reader->clean) {
         part->input_ended = !reader->line_begun;
+        reader->bytes += reader->line_begun;
         return reader->line_begun ? end_line(reader, tokens, part, e) : STATUS_OK;
     }
     /* A piece has no more tokens than bytes, and a word and a line end that were open. */

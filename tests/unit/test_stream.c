@@ -90,7 +90,7 @@ static void check_stream(struct corpus *corpus, int64_t tokens, int batch, int b
     struct error error;
     struct stream *stream = NULL;
     struct window window;
-    struct stream_config config = {SPLIT_VALID, batch, lane0, lanes, bptt};
+    struct stream_config config = {SPLIT_VALID, batch, lane0, lanes, bptt, VOCAB_UNK};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
     int64_t windows = stream_windows(stream), targets = 0;
     for (int64_t index = 0; index < windows; index++) {
@@ -156,7 +156,7 @@ static void what_does_not_fit_is_refused(void **state)
     struct error error;
     struct stream *stream = NULL;
     struct corpus *corpus = make_corpus(SPLIT_VALID, 11);
-    struct stream_config config = {SPLIT_VALID, 11, 0, 11, 5};
+    struct stream_config config = {SPLIT_VALID, 11, 0, 11, 5, VOCAB_UNK};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_CONFIG);
     assert_string_equal(error.text, "--batch '11' is too large for split 'valid' of 11 tokens; use at most 10");
     config.split = SPLIT_TEST;
@@ -164,7 +164,7 @@ static void what_does_not_fit_is_refused(void **state)
     assert_non_null(strstr(error.text, "no split 'test'"));
     drop_corpus(corpus);
     corpus = make_corpus(SPLIT_VALID, 1);
-    config = (struct stream_config){SPLIT_VALID, 1, 0, 1, 5};
+    config = (struct stream_config){SPLIT_VALID, 1, 0, 1, 5, VOCAB_UNK};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_DATA);
     drop_corpus(corpus);
 }

@@ -1,6 +1,7 @@
 /* What `sample` prints: texts as they are made, behind their prime; with several texts a line '==> text K <==' before each
  * and an empty line between them. Per token: number of the text, token (cli/escape.h) and natural log-probability,
- * separated by tabs, and nothing else. Unless standard output is a regular file everything leaves at once. */
+ * separated by tabs, and nothing else, but that behind a first token that comes from the counts of the training text instead
+ * of the model stands a tab and "counts". Unless standard output is a regular file everything leaves at once. */
 #ifndef UNROLL_CLI_SAMPLE_OUTPUT_H
 #define UNROLL_CLI_SAMPLE_OUTPUT_H
 
@@ -13,9 +14,11 @@ struct sample_output {
     const struct vocab *vocab;
     const char *prime;
     bool per_token, several;
-    bool at_once;     /* somebody may be watching */
-    int64_t text;     /* the current one, from 1 */
-    bool word_before; /* on this line */
+    bool counts_first; /* a text's first token comes from counts (use/feeder.h); the caller's to set */
+    bool first;        /* the next token is a text's first */
+    bool at_once;      /* somebody may be watching */
+    int64_t text;      /* the current one, from 1 */
+    bool word_before;  /* on this line */
     bool line_open;
 };
 

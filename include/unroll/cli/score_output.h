@@ -1,7 +1,9 @@
 /* What `score` prints. All logarithms are natural.
  *
  *   tsv               a line's log-probability
- *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs
+ *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs; before them a line in the
+ *                     same columns, "# line", "token of vocabulary DIGEST" and "log-probability", behind which stands
+ *                     " - X for <unk>" if --oov-penalty took off X: what cli/mixture.h goes by
  *   json              {"line", "log_probability", "tokens", "unknown"}
  *   json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens", "unknown"}
  */
@@ -15,6 +17,10 @@
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
 #include "unroll/sys/json.h"
+
+#define SCORE_HEAD_LINE "# line"
+#define SCORE_HEAD_TOKEN "token of vocabulary "
+#define SCORE_HEAD_LOGP "log-probability"
 
 struct score_sum {
     double logp;
@@ -37,6 +43,9 @@ struct score_output {
 void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json);
 void score_output_release(struct score_output *output);
 
+/* The line before the first, of tsv per token. */
+void score_output_head(const struct score_output *output, double oov_penalty);
+
 /* The next tokens of the current line with their log-probabilities, to standard output; tokens[0], if any, is context and
  * has been told, or has no log-probability. */
 void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count);
@@ -44,7 +53,11 @@ void score_output_tokens(struct score_output *output, const uint32_t *tokens, co
 /* The line is complete. STATUS_CHECKPOINT if its log-probability is not finite; STATUS_OS. */
 enum status score_output_end(struct score_output *output, struct error *e);
 
-/* Counts and perplexities of all lines, and whether the model met its sentences alone in training, too. */
-void score_output_summary(const struct score_output *output, bool reset_at_eos, FILE *stream);
+/* Counts and perplexities of all lines. */
+void score_output_counts(const struct score_output *output, FILE *stream);
+/* By what models of different tokens compare (data/measure.h): perplexity per word and bits per byte. */
+void score_output_measure(const struct score_output *output, int64_t words, int64_t bytes, FILE *stream);
+/* Whether the model met its sentences alone in training, too. */
+void score_output_reset(bool reset_at_eos, FILE *stream);
 
 #endif

@@ -10,7 +10,8 @@ struct feed { /* one of the two */
     struct examples *examples;
 };
 
-/* Not collective. `labelled` decides; a stream takes split, batch, lanes and `longest` as its window's length. */
+/* Not collective. `labelled` decides; a stream takes split, batch, lanes, `before`, and `longest` as its window's
+ * length. */
 enum status feed_open(struct corpus *corpus, bool labelled, const struct examples_config *config, struct feed *feed,
                       struct error *e);
 void feed_close(struct feed *feed);

@@ -4,7 +4,9 @@
  * [floor(b*P/batch), floor((b+1)*P/batch)): lengths differ by at most one, and no position is lost. Windows cut all
  * lanes at the same times; past a shorter lane's end the input is 0 and the target WINDOW_NO_TARGET. The epoch has
  * ceil(longest lane / bptt) windows, of which the last may be shorter. Nothing here depends on the number of ranks
- * except which lanes are read. */
+ * except which lanes are read.
+ *
+ * With a token `before`, the split is read as if that one stood in front of it: P = N, and the first token is a target. */
 #ifndef UNROLL_DATA_STREAM_H
 #define UNROLL_DATA_STREAM_H
 
@@ -22,6 +24,7 @@ struct stream_config {
     int batch;        /* global lanes */
     int lane0, lanes; /* this rank's range of them */
     int bptt;
+    uint32_t before; /* VOCAB_UNK: none */
 };
 
 /* Not collective. The corpus stays the caller's and must outlive the stream. A split with fewer positions than lanes is

@@ -3,6 +3,7 @@
 #ifndef UNROLL_DATA_UTF8_H
 #define UNROLL_DATA_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ uint32_t utf8_decode(const char *bytes, int *length);
 
 /* Writes a code point (not a surrogate, below UTF8_CODES) and returns its length. */
 int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST]);
+
+/* Whether a code point is white space: Unicode's property White_Space. */
+bool utf8_space(uint32_t code);
 
 /* The code point's lower case; itself if it has none. One to one: no locale, no context. */
 uint32_t utf8_lower(uint32_t code);

@@ -6,7 +6,13 @@
  *
  * A lane's first predictions come from an empty state and are worse than the rest, so a short split is cut into fewer
  * lanes than the training batch: into as many as keep EVALUATOR_LANE_MIN positions in each, and at least one. The rule
- * looks at the split and the batch alone. Ranks that are left without a lane group only take part in the sums.
+ * looks at the split and the batch alone. With `exact_lanes` the split is cut into `batch` lanes however short it is. Ranks that
+ * are left without a lane group only take part in the sums.
+ *
+ * A split's first token is only read, unless there is a token `before` that it can be predicted from. In one lane behind a
+ * line end, and with the model's state emptied at line ends (--reset-at eos), the loss is the sum of what use/scorer.h gives
+ * the lines, in floats that are the same bits and are added in another order. Lanes cut sentences, whose second halves then
+ * stand behind an empty state.
  *
  * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target.
  *
@@ -34,8 +40,10 @@ struct evaluator_config {
     struct model_config model; /* vocab must be that of the corpus; dropout is not applied */
     int batch, bptt, groups;   /* of the training run: global lanes, longest window, lane groups */
     int threads;
-    bool dynamic;                /* the values change on the way; each run starts with those that were given */
-    double lr;                   /* of dynamic evaluation */
+    bool dynamic;     /* the values change on the way; each run starts with those that were given */
+    double lr;        /* of dynamic evaluation */
+    bool exact_lanes; /* so many lanes as `batch`, not fewer in a short split; to classify without account */
+    uint32_t before;  /* what the split is read behind, so that its first token has a loss; VOCAB_UNK: nothing */
     void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
     void *beat_context;
     int64_t
@@ -49,7 +57,8 @@ int evaluator_groups(int lanes, int groups);
 
 /* Collective. Has a model of its own, without the memory of a backward pass unless `dynamic`. `comm`, `corpus` and `values` (the parameter
  * array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is absent or has fewer than two
- * tokens is STATUS_DATA; with `dynamic` a classifier, or more ranks than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The error is the same on all ranks. */
+ * tokens is STATUS_DATA; with `exact_lanes` a split of fewer predictions than lanes, with `dynamic` a classifier, or more ranks
+ * than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The error is the same on all ranks. */
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
                              const float *values, struct evaluator **out, struct error *e);
 void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is allowed */
@@ -58,6 +67,10 @@ void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is all
  * of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values are. STATUS_IO
  * or STATUS_DATA if the corpus cannot be read, on all ranks. */
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
+/* Not collective. Lanes that the split is cut into. */
+int evaluator_lane_count(const struct evaluator *evaluator);
+/* Not collective. To classify: how many texts were longer than `bptt` tokens, of which only the first so many count. */
+int64_t evaluator_cut(const struct evaluator *evaluator);
 /* Not collective. To classify: for how many targets of the last run the label was the likeliest, over all ranks. */
 int64_t evaluator_correct(const struct evaluator *evaluator);
 

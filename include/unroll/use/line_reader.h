@@ -39,6 +39,9 @@ struct line_part {
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 
+/* Bytes read so far, as they were, and one more for a last line without a line end: of all lines once the input has ended. */
+int64_t line_reader_bytes(const struct line_reader *reader);
+
 /* False if the rest of the line is not there yet: the next call may wait for a pipe or a terminal. */
 bool line_reader_ready(const struct line_reader *reader);
 
