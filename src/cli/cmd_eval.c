@@ -160,7 +160,7 @@ static void print_plain(const struct options *options, const struct corpus *corp
 {
     double loss = mean_loss(result);
     printf("split           %s\n", split_name(result->split));
-    if (result->lanes < result->trained_lanes && options->batch == 0)
+    if (result->lanes < result->trained_lanes && options->batch < 1)
         printf("lanes           %d: the split is too short for the %d of training\n", result->lanes,
                result->trained_lanes);
     else
@@ -237,7 +237,7 @@ static void choose_lanes(const struct options *options, const struct checkpoint 
 {
     config->batch = checkpoint->batch;
     config->groups = checkpoint->groups;
-    if (options->batch == 0)
+    if (options->batch < 1)
         return;
     config->batch = options->batch;
     config->exact_lanes = true;

@@ -437,7 +437,7 @@ const struct option option_table[] = {
     {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
      .help = "part of the corpus; if there is no test split and none is named, valid"},
-    {"batch", .type = OPTION_INT, .commands = EVAL, FIELD(batch), FROM(1, 1 << 20), WORD("trained", 0),
+    {"batch", .type = OPTION_INT, .commands = EVAL, FIELD(batch), FROM(1, 1 << 20), WORD("trained", -1),
      .initial = "trained", .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "N",
      .help = "lanes to cut the split into; 'trained': those of training, fewer where each would have less than 64 "
              "tokens; 1: none is cut, and the first token is predicted too, behind a line end as by 'score'"},

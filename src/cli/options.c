@@ -350,7 +350,7 @@ static void derive(struct options *options, enum command command)
             options->level = LEVEL_WORD;
     }
     if (command == COMMAND_EVAL && options->memory->origin[number_of(option_find(command, "batch"))] != ORIGIN_FLAG)
-        options->batch = 0; /* the configuration file of a run says what it was trained with */
+        options->batch = -1; /* the configuration file of a run says what it was trained with */
     if (command == COMMAND_TRAIN && options->max_steps > 0 && !options_given(options, "epochs"))
         options->epochs = OPTION_EPOCHS_MAX;
 }

@@ -44,7 +44,7 @@ member() {
 @test "the test split is the default, and perplexity and bits follow from the loss" {
     run -0 --separate-stderr "$UNROLL" eval --model run/best.h5 --corpus book.h5
     [[ "${lines[0]}" == "split "*" test" ]]
-    [ "$(echo "$output" | awk '{ print $1 }' | paste -sd' ')" = "split tokens unknown loss perplexity bits" ]
+    [ "$(echo "$output" | awk '{ print $1 }' | paste -sd' ')" = "split lanes tokens unknown loss perplexity bits per per" ]
     "$UNROLL" eval --model run/best.h5 --corpus book.h5 --json >test.json
     loss=$(member test.json loss)
     awk -v l="$loss" -v p="$(member test.json perplexity)" -v b="$(member test.json bits_per_token)" \
@@ -108,6 +108,81 @@ member() {
     sed s/book/fook/ book.txt >fook.txt
     "$UNROLL" prepare --level char --train fook.txt --split 80,10,10 -o fook.h5
     refused 65 "vocabulary" --model run/best.h5 --corpus fook.h5
+}
+
+@test "lanes: those of training, fewer in a short split, or those asked for" {
+    run -0 --separate-stderr "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train
+    [[ "${lines[1]}" == "lanes           7" ]]
+    head -n 4 book.txt >four.txt # some 100 characters
+    "$UNROLL" prepare --level char --train book.txt --test four.txt -o short.h5
+    "$UNROLL" train --corpus short.h5 --run short --max-steps 30 --hidden 16 --layers 1 --batch 7 --bptt 20 --threads 1
+    run -0 --separate-stderr "$UNROLL" eval --model short/latest --corpus short.h5
+    [[ "${lines[1]}" == "lanes           1: the split is too short for the 7 of training" ]]
+    "$UNROLL" eval --model short/latest --corpus short.h5 --json >rule.json
+    [ "$(member rule.json lanes)" = 1 ]
+    [ "$(member rule.json tokens)" = $(($(wc -c <four.txt) - 1)) ]
+    "$UNROLL" eval --model short/latest --corpus short.h5 --batch 7 --json >seven.json
+    [ "$(member seven.json lanes)" = 7 ]
+    awk -v a="$(member seven.json loss)" -v b="$(member rule.json loss)" 'BEGIN { exit !(a != b) }'
+    run -0 --separate-stderr "$UNROLL" eval --model short/latest --corpus short.h5 --batch 7
+    [[ "${lines[1]}" == "lanes           7" ]]
+    # in one lane that is asked for, the first token has a loss, too
+    "$UNROLL" eval --model short/latest --corpus short.h5 --batch 1 --json >one.json
+    [ "$(member one.json tokens)" = "$(wc -c <four.txt)" ]
+    # as trained is as without: a long split's lanes are those of training
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --json >expected
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --batch 7 --json | cmp expected -
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --batch trained --json | cmp expected -
+    # a run's own configuration says what it was trained with, not what to evaluate with
+    "$UNROLL" eval --config short/config.ini --model short/latest --corpus short.h5 --json | cmp rule.json -
+}
+
+@test "any lanes give the same digits on any number of ranks; what is out of bounds is refused by its bound" {
+    for batch in 1 3 40; do
+        "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --batch $batch --json --threads 1 >expected
+        [ "$(member expected lanes)" = $batch ]
+        for ranks in 2 3; do
+            mpirun -n $ranks "$UNROLL" eval --model run/best.h5 --corpus book.h5 --split train --batch $batch --json \
+                --threads 1 >found 2>notes
+            cmp expected found
+        done
+    done
+    tokens=$("$UNROLL" eval --model run/best.h5 --corpus book.h5 --json --batch 1 | sed -E 's/.*"tokens": ([0-9]+).*/\1/')
+    run -0 "$UNROLL" eval --model run/best.h5 --corpus book.h5 --batch $((tokens - 1)) --json
+    refused 78 "write --batch 1 to $((tokens - 1))" --model run/best.h5 --corpus book.h5 --batch "$tokens"
+    refused 78 "--batch" --model run/best.h5 --corpus book.h5 --batch 0
+    refused 78 "--batch" --model run/best.h5 --corpus book.h5 --batch -1
+    refused 78 "--batch" --model run/best.h5 --corpus book.h5 --batch 1048577
+    "$UNROLL" eval --model run/best.h5 --corpus book.h5 --batch 2 --dynamic --json >found
+    [ "$(member found lanes)" = 2 ]
+}
+
+@test "words and bytes are those of the text, at every level" {
+    { sed -n 41,60p book.txt && printf 'a\u00a0b\u2003c  d\n\n'; } >held.txt # two blanks beyond ASCII
+    { cat book.txt && printf 'abcd\u00a0\u2003\n'; } >train.txt
+    words=$(($(tr -s '\302\240\342\200\203 ' ' ' <held.txt | wc -w) + $(wc -l <held.txt)))
+    for level in char word byte; do
+        "$UNROLL" prepare --level $level --train train.txt --test held.txt -o $level.h5
+        "$UNROLL" train --corpus $level.h5 --run level-$level --max-steps 9 --hidden 8 --layers 1 --batch 4 --bptt 9 --threads 1
+        "$UNROLL" eval --model level-$level/latest --corpus $level.h5 --batch 1 --json >$level.json
+        [ "$(member $level.json words)" = $words ]
+        [ "$(member $level.json bytes)" = "$(wc -c <held.txt)" ]
+        awk -v n="$(member $level.json tokens)" -v l="$(member $level.json loss)" -v w=$words -v b="$(wc -c <held.txt)" \
+            -v p="$(member $level.json perplexity_per_word)" -v bits="$(member $level.json bits_per_byte)" \
+            'BEGIN { exit !((p / exp(n * l / w) - 1) ^ 2 < 1e-20 && (bits - n * l / b / log(2)) ^ 2 < 1e-20) }'
+    done
+    # of words the perplexity per word is the perplexity; of bytes the bits per byte are those per token
+    [ "$(member word.json perplexity_per_word)" = "$(member word.json perplexity)" ]
+    awk -v a="$(member byte.json bits_per_byte)" -v b="$(member byte.json bits_per_token)" 'BEGIN { exit !((a - b) ^ 2 < 1e-24) }'
+    # what is only read is not counted
+    "$UNROLL" eval --model level-word/latest --corpus word.h5 --json >most.json
+    [ "$(member most.json words)" = $((words - 1)) ]
+    [ "$(member most.json bytes)" = $(($(wc -c <held.txt) - $(head -n 1 held.txt | cut -d ' ' -f 1 | wc -c))) ]
+    # <unk> does not say what it stands for
+    run -0 --separate-stderr "$UNROLL" eval --model level-word/latest --corpus word.h5
+    [[ "$output" == *"bytes; too few: <unk> does not spell what it stands for" ]]
+    run -0 --separate-stderr "$UNROLL" eval --model run/best.h5 --corpus book.h5
+    [[ "$output" != *"too few"* ]]
 }
 
 @test "a failure on all ranks is told once" {

@@ -40,6 +40,29 @@ loss_by_score() {
     [ "$(loss_by_eval plain/best.h5)" != "$(loss_by_score plain/best.h5)" ]
 }
 
+# total FILE: of log_probability in JSON lines, to all digits.
+total() {
+    sed -E 's/.*"log_probability": ([-+.0-9eE]+).*/\1/' "$1" | awk '{ sum += $1 } END { printf "%.15g\n", sum }'
+}
+
+@test "eval --batch 1 is the sum of score, at every level, to ten digits; lanes cut sentences" {
+    make_text 200 >held.txt
+    for level in word char byte; do
+        "$UNROLL" prepare --level $level --train train.txt --test held.txt -o $level.h5 >/dev/null
+        "$UNROLL" train --corpus $level.h5 --run at-$level --max-steps 30 --hidden 20 --layers 2 --batch 5 --bptt 9 \
+            --lr 0.02 --threads 1 --reset-at eos 2>log
+        "$UNROLL" score --model at-$level/latest --format json held.txt >score.json 2>summary
+        "$UNROLL" eval --model at-$level/latest --corpus $level.h5 --batch 1 --json >eval.json
+        awk -v a="$(total score.json)" -v b="$(total eval.json)" 'BEGIN { exit !((a / b - 1) ^ 2 < 1e-20) }'
+        [ "$(field tokens eval.json)" = "$(sed -n 's/^lines 200, tokens \([0-9]*\) .*/\1/p' summary)" ]
+        grep -qF "perplexity per word $(printf %.6g "$(field perplexity_per_word eval.json)") ($(field words eval.json) words and line ends), bits per byte $(printf %.6f "$(field bits_per_byte eval.json)") ($(field bytes eval.json) bytes)" summary
+        # five lanes: the first token is not predicted, and the second half of a sentence does not know the first
+        "$UNROLL" eval --model at-$level/latest --corpus $level.h5 --json >eval.json
+        [ "$(field lanes eval.json)" = 5 ]
+        awk -v a="$(total score.json)" -v b="$(total eval.json)" 'BEGIN { exit !((a / b - 1) ^ 2 > 1e-10) }'
+    done
+}
+
 @test "checkpoints say how they were trained, and score tells it" {
     [ "$("$UNROLL" inspect --json reset/latest | field reset_at | sort -u)" = eos ]
     run -0 "$UNROLL" inspect plain/latest

@@ -60,7 +60,7 @@ refused() {
         sed 's/.*"log_probability": \([^,]*\),.*/\1/' lines.json | paste - totals |
             awk '($1 - $2) ^ 2 > 1e-11 { exit 1 } END { exit NR != 4 }'
     done
-    "$UNROLL" score --model word-model.h5 --per-token lines.txt 2>summary | cut -f 1-2 >tokens
+    "$UNROLL" score --model word-model.h5 --per-token lines.txt 2>summary | cut -f 1-2 | sed 1d >tokens
     printf '1\tLine\n1\t3\n1\tof\n1\tthe\n1\tbook\n1\t</s>\n2\t</s>\n3\tsays\n3\t<unk>\n3\tagain\n3\tLine\n3\t5\n3\t</s>\n' >expected
     printf '4\tthe\n4\t<unk>\n4\t</s>\n' >>expected
     cmp tokens expected
@@ -80,6 +80,57 @@ for l in lines:
 '
     "$UNROLL" score --model char-model.h5 --per-token lines.txt 2>summary | grep -c -F '\n' >count
     [ "$(cat count)" -eq 4 ]
+}
+
+@test "per token, the first line names columns and vocabulary" {
+    for level in char word byte; do
+        digest=$("$UNROLL" inspect --json $level.h5 | sed 's/.*"vocabulary": {[^}]*"digest": "\([0-9a-f]*\)".*/\1/')
+        "$UNROLL" score --model $level-model.h5 --per-token lines.txt 2>summary | head -n 1 >head
+        printf '# line\ttoken of vocabulary %s\tlog-probability\n' "$digest" | cmp - head
+    done
+    "$UNROLL" score --model word-model.h5 --per-token --oov-penalty 2.5 lines.txt 2>summary | head -n 1 >head
+    [[ "$(cat head)" == *$'\tlog-probability - 2.5 for <unk>' ]]
+    run -0 --separate-stderr "$UNROLL" score --model word-model.h5 lines.txt
+    [[ "$output" != *"#"* ]]
+}
+
+@test "words and bytes of what was scored, whatever the level" {
+    printf 'Line 3 of  the  book\r\n\nagain' >mixed.txt # 6 words, 3 line ends; 28 bytes and the line end that is missing
+    for level in char word byte; do
+        "$UNROLL" score --model $level-model.h5 mixed.txt 2>summary >scores
+        awk '{ s -= $1 } END { printf "perplexity per word %.4g of 9, %.4f of 29\n", exp(s / 9), s / log(2) / 29 }' scores >expected
+        sed -nE 's/^perplexity per word ([^ ]*) \(([0-9]+) words and line ends\), bits per byte ([0-9.]+) \(([0-9]+) bytes.*/\1 \2 \3 \4/p' summary |
+            while read -r p words bits bytes; do printf 'perplexity per word %.4g of %d, %.4f of %d\n' "$p" "$words" "$bits" "$bytes"; done |
+            cmp - expected
+    done
+    grep -q 'too few bits' summary # the carriage return is unknown
+    "$UNROLL" score --model char-model.h5 book.txt 2>&1 >/dev/null | grep '^perplexity per word' >summary
+    ! grep -q 'too few bits' summary
+    # nothing is told of a text that was not scored to its end
+    printf 'the book\nsays \xff\n' >bad.txt
+    run -65 --separate-stderr "$UNROLL" score --model word-model.h5 bad.txt
+    [[ "$stderr" != *"per word"* ]]
+    run -0 --separate-stderr "$UNROLL" score --model word-model.h5 </dev/null
+    [[ "$stderr" != *"per word"* ]]
+}
+
+@test "json tells every byte from every other" {
+    python3 -c 'import sys; sys.stdout.buffer.write(bytes(b for b in range(256)) * 40 + b"\n")' >all.bin
+    "$UNROLL" prepare --level byte --train all.bin --split 80,10,10 -o all.h5
+    "$UNROLL" train --corpus all.h5 --run all --max-steps 1 --hidden 4 --layers 1 --batch 4 --bptt 16 --threads 1
+    python3 -c 'import sys; sys.stdout.buffer.write(bytes(b for b in range(256) if b != 10))' |
+        "$UNROLL" score --model all/latest --format json --per-token 2>notes >found
+    "$UNROLL" sample --model all/latest --length 2000 --temperature 5 --per-token 2>notes >drawn
+    python3 - found drawn <<'END'
+import json, sys
+line = json.load(open(sys.argv[1], encoding="utf-8"))
+expected = [chr(b) if b < 128 else f"\\x{b:02x}" for b in range(256) if b != 10] + ["\n"]
+found = [token["token"] for token in line["per_token"]]
+assert found == expected, found
+assert len(set(found)) == 256
+drawn = {row.split("\t")[1] for row in open(sys.argv[2], encoding="utf-8").read().split("\n") if row}
+assert len(drawn) > 200 and all(len(token) in (1, 2, 4) for token in drawn)
+END
 }
 
 @test "the same digits from a file, a pipe, line by line, and on any number of ranks and threads" {

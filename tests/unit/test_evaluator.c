@@ -191,6 +191,41 @@ static void short_splits_have_fewer_lanes(void **state)
     }
 }
 
+/* Lanes that were asked for are those that there are, in a short split too; behind a token the first one has a loss. */
+static void lanes_asked_for_are_kept(void **state)
+{
+    const struct fixture *f = *state;
+    struct evaluator_config config = {
+        .split = SPLIT_TEST, .batch = 9, .bptt = 20, .groups = 4, .threads = 1, .exact_lanes = true};
+    double loss, expected = reference_loss(f, SPLIT_TEST, 9), more;
+    int64_t targets;
+    evaluate(f, config, &loss, &targets);
+    assert_int_equal(targets, lengths[SPLIT_TEST] - 1);
+    assert_true(fabs(loss - expected) <= 1e-6 * expected);
+    config.batch = 1;
+    evaluate(f, config, &loss, &targets);
+    config.before = 3;
+    evaluate(f, config, &more, &targets);
+    assert_int_equal(targets, lengths[SPLIT_TEST]);
+    assert_true(more != loss);
+
+    struct evaluator *evaluator;
+    struct error e = {0};
+    config = (struct evaluator_config){.split = SPLIT_VALID,
+                                       .model = f->model,
+                                       .batch = 2,
+                                       .bptt = 20,
+                                       .groups = 1,
+                                       .threads = 1,
+                                       .exact_lanes = true};
+    assert_int_equal(evaluator_create(&f->alone, f->corpus, &config, f->values, &evaluator, &e), STATUS_CONFIG);
+    assert_non_null(strstr(e.text, "--batch 1 to 1"));
+    config.before = 3;
+    assert_int_equal(evaluator_create(&f->alone, f->corpus, &config, f->values, &evaluator, &e), STATUS_OK);
+    assert_int_equal(evaluator_lane_count(evaluator), 2);
+    evaluator_free(evaluator);
+}
+
 static void bits_do_not_depend_on_threads(void **state)
 {
     const struct fixture *f = *state;
@@ -267,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(loss_is_that_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dynamic_loss_is_that_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(short_splits_have_fewer_lanes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lanes_asked_for_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_threads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_are_independent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_evaluated_is_refused, set_up, tear_down),

@@ -150,6 +150,42 @@ static void long_lanes_are_read_in_pieces(void **state)
     drop_corpus(corpus);
 }
 
+/* As if token 7 stood in front of the split: every position is one further on, and there is one more. */
+static void a_token_before_the_split_makes_the_first_a_target(void **state)
+{
+    (void)state;
+    struct error error;
+    struct window window;
+    const int64_t tokens = 50;
+    struct corpus *corpus = make_corpus(SPLIT_VALID, tokens);
+    for (int batch = 1; batch <= 50; batch += 7) {
+        struct stream *stream = NULL;
+        struct stream_config config = {SPLIT_VALID, batch, 0, batch, 4, 7};
+        int64_t targets = 0;
+        assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
+        for (int64_t index = 0; index < stream_windows(stream); index++) {
+            assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+            for (int k = 0; k < window.T * batch; k++) {
+                int64_t lane = k % batch, at = lane * tokens / batch + index * 4 + k / batch;
+                if (at >= (lane + 1) * tokens / batch) {
+                    assert_int_equal(window.target[k], WINDOW_NO_TARGET);
+                    continue;
+                }
+                assert_int_equal(window.input[k], at > 0 ? token_at(at - 1) : 7);
+                assert_int_equal(window.target[k], token_at(at));
+                targets++;
+            }
+        }
+        assert_int_equal(targets, tokens);
+        stream_close(stream);
+    }
+    struct stream_config config = {SPLIT_VALID, 51, 0, 51, 4, 7};
+    struct stream *stream = NULL;
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_CONFIG);
+    assert_non_null(strstr(error.text, "use at most 50"));
+    drop_corpus(corpus);
+}
+
 static void what_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -174,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_follow_the_definition),
         cmocka_unit_test(long_lanes_are_read_in_pieces),
+        cmocka_unit_test(a_token_before_the_split_makes_the_first_a_target),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ struct options {
     const char *init_from; /* --init-from LM.h5 */
 
     /* training */
-    int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default; batch 0, of eval: as in training */
+    int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default; batch -1, of eval: as in training */
     struct optimizer_config optimizer;
     double lr; /* options_parse puts the optimizer's own default where none is given */
     enum schedule_kind schedule;
