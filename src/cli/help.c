@@ -8,8 +8,8 @@ const char help_purpose[] =
     "run gives the same parameters, bit for bit, on any number of ranks and threads and on any processor.";
 
 const char help_statuses[] =
-    "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of memory; 73 cannot "
-    "create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint unusable; 78 bad "
+    "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of memory or another resource; 73 "
+    "cannot create; 74 I/O error; 75 stopped early with a checkpoint, run me again; 76 checkpoint unusable; 78 bad "
     "configuration; 79 diverged";
 
 #define WIDTH 79
@@ -78,9 +78,10 @@ void help_option_heading(const struct option *option, char *room, size_t size)
 }
 
 /* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, rnn-relu, lstm or gru; default: lstm)" */
-void help_option_explanation(const struct option *option, bool required, char *room, size_t size)
+void help_option_explanation(const struct option *option, enum command command, char *room, size_t size)
 {
     char choices[200] = "";
+    bool required = option->required >> command & 1, classifies = option_find(command, "task") != NULL;
     for (int i = 0, last = option->choices - 1; i <= last; i++) {
         size_t at = strlen(choices);
         const char *joint = i == 0 ? "" : i == last ? " or " : ", ";
@@ -89,7 +90,7 @@ void help_option_explanation(const struct option *option, bool required, char *r
     const char *joint = *choices && (required || option->initial) ? "; " : "";
     if (required)
         snprintf(room, size, "%s (%s%srequired)", option->help, choices, joint);
-    else if (option->initial && option->classify)
+    else if (option->initial && option->classify && classifies)
         snprintf(room, size, "%s (%s%sdefault: %s, to classify %s)", option->help, choices, joint, option->initial,
                  option->classify);
     else if (option->initial)
@@ -117,7 +118,7 @@ void help_command(FILE *stream, enum command command)
             fprintf(stream, "\n%s:\n", option->section);
         section = option->section;
         help_option_heading(option, heading, sizeof heading);
-        help_option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
+        help_option_explanation(option, command, explanation, sizeof explanation);
         list_item(stream, heading, explanation);
     }
     fprintf(stream, "\nExample:\n  %s\n", info->example);

@@ -78,7 +78,7 @@ static void put_command(FILE *stream, enum command command)
             fprintf(stream, ".SS %s\n", option->section);
         section = option->section;
         help_option_heading(option, heading, sizeof heading);
-        help_option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
+        help_option_explanation(option, command, explanation, sizeof explanation);
         fputs(".TP\n", stream);
         put_heading(stream, heading);
         put(stream, explanation);

@@ -9,20 +9,21 @@
 const struct command_info command_table[COMMANDS] = {
     [COMMAND_PREPARE] = {
         .name = "prepare", .summary = "turn text into a corpus file",
-        .description = "Cuts UTF-8 text into tokens, builds the vocabulary from the training text and writes both "
-                       "into one HDF5 file. Either --split cuts one text by position, or --valid and --test name "
+        .description = "Cuts UTF-8 text, or at level byte any file, into tokens, builds the vocabulary from the training "
+                       "text and writes both into one HDF5 file. Either --split cuts one text by position, or --valid and --test name "
                        "texts of their own.",
         .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5"},
     [COMMAND_TRAIN] = {
         .name = "train", .summary = "train a model, or go on with a run",
-        .description = "Trains a language model on a corpus file. The run directory receives config.ini, "
+        .description = "Trains a language model, or a classifier of texts, on a corpus file. The run directory receives config.ini, "
                        "metrics.jsonl, checkpoints/ and best.h5; if it holds a run already, training resumes from "
                        "its newest checkpoint, on any number of ranks. Status 75 means: stopped early with a "
                        "checkpoint, run the same command again.",
         .example = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
     [COMMAND_EVAL] = {
         .name = "eval", .summary = "loss and perplexity of a model on a split",
-        .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split. "
+        .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split; of a "
+                       "classifier, how often it is right. "
                        "The split is cut into the lanes that the model was trained with, and fewer if it is short; each "
                        "begins with an empty state. For models of different tokens or lanes compare, with --batch 1, "
                        "the perplexity per word (exp of the total loss over words and line ends) and the bits per byte "
@@ -32,8 +33,8 @@ const struct command_info command_table[COMMANDS] = {
         .name = "score", .summary = "log-probability of each line of a text",
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
                        "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
-                       "line end, and predicts every token of the line and its line end. Unknown tokens count as "
-                       "<unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's "
+                       "line end, and predicts every token of the line and its line end; without line ends in its "
+                       "vocabulary, the second token and those behind it. Unknown tokens count as <unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's "
                        "vocabulary has no capitals, the text is turned into lower case. With "
                        "--nbest moses every line comes back with ' Unroll= X' behind its features, X being the log-"
                        "probability, and perhaps a new score; with kaldi as its key and -X, or with --best as utterance "
@@ -43,17 +44,20 @@ const struct command_info command_table[COMMANDS] = {
     [COMMAND_CLASSIFY] = {
         .name = "classify", .summary = "label of each line of a text",
         .description = "Prints label, tab and probability for each line of FILE, or of standard input. The model is one "
-                       "trained with --task classify. Unknown tokens count as <unk>. If the model's vocabulary has no "
-                       "capitals, the text is turned into lower case. Output order and digits are the same on any "
+                       "trained with --task classify. Unknown tokens count as <unk>. Of a line with more tokens "
+                       "than --bptt of the training the first so many count, and how many lines were cut is said. If "
+                       "the model's vocabulary has no capitals, the text is turned into lower case. Output order and digits are the same on any "
                        "number of ranks and threads.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest"},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
         .description = "Draws text from a model, or with --beam searches the likeliest. The model starts from zero, reads a "
-                       "line end and the prime, and goes on from there; <unk> is never written. The same seed gives "
-                       "the same text on any machine of one kind, and text K of --count is the same whatever the "
-                       "count and the threads. Text is printed as it is made.",
+                       "line end and the prime, and goes on from there; without both, its vocabulary having no line "
+                       "ends, the first token comes from the counts of the training text, with --per-token marked "
+                       "'counts'. <unk> is never written. The same seed gives the same text on any machine, and text K "
+                       "of --count is the same whatever the count and the threads. What is drawn is printed as it is "
+                       "made.",
         .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
     [COMMAND_EXPORT] = {
         .name = "export", .summary = "weights for other programs",
@@ -63,7 +67,7 @@ const struct command_info command_table[COMMANDS] = {
         .example = "unroll export --model runs/book/best.h5 --to safetensors -o book.safetensors"},
     [COMMAND_IMPORT] = {
         .name = "import", .summary = "a model from other programs' weights",
-        .description = "Makes a model for 'eval', 'score' and 'sample' of weights under PyTorch's names: "
+        .description = "Makes a model for 'eval', 'score', 'sample' and 'classify' of weights under PyTorch's names: "
                        "encoder.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, ..., "
                        "decoder.weight, decoder.bias, in float32. Cell, layers and sizes follow from names and "
                        "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
@@ -196,7 +200,8 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files),
-     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "training text"},
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
+     .help = "training text; needed unless --class names it"},
     {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "validation text"},
     {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files),
@@ -231,7 +236,7 @@ const struct option option_table[] = {
 
     {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
-     .help = "what a token is: a Unicode character, a word between blanks, a byte"},
+     .help = "what a token is: a Unicode character, a word between white space or a line end, a byte"},
     {"vocab-size", .type = OPTION_INT64, .commands = PREPARE, FIELD(vocab_size), FROM(2, VOCAB_MAX), WORD("none", 0),
      .initial = "none", .class = OPTION_CONDUCT, .section = "Text", .metavar = "N",
      .help = "keep the N most frequent tokens, <unk> among them; the others become <unk>"},
@@ -241,7 +246,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Text", .help = "turn the text into lower case"},
     {"invalid", CHOICES(INVALID_REPLACE, invalid_choice), .commands = PREPARE, FIELD(invalid), .initial = "refuse",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
-     .help = "bytes that are not UTF-8: refuse the text, or put U+FFFD for them and count"},
+     .help = "bytes that are not UTF-8, and NUL: refuse the text, or put U+FFFD for them and count"},
 
     {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = RUN, FIELD(model.task), .initial = "lm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",
@@ -272,12 +277,17 @@ const struct option option_table[] = {
      .help = "to classify: probability of reading a training text's word as <unk>"},
     {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
-     .help = "checkpoint whose embedding (word by word) and layers a new run starts from"},
+     .help = "checkpoint of the same cell, sizes and level that a new run starts from: its layers are copied, and of every "
+             "token that both vocabularies have the embedding, and between language models the output weights and bias; "
+             "all else starts as by --init, step and optimizer from nothing"},
     {"vocab-size", .type = OPTION_INT64, .commands = BENCH | PLAN, FIELD(vocab_size), FROM(1, MODEL_VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "entries of the vocabulary, which otherwise comes from the corpus"},
     {"init", CHOICES(INIT_ORTHOGONAL, init_name_choice), .commands = STEP | GRADFLOW, FIELD(init), .initial = "auto",
-     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW", .help = "how weights start"},
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
+     .help = "how weights start: uniform within 1/sqrt(hidden); orthogonal: recurrent weights orthogonal, biases 0, but 1 of "
+             "lstm's forget gate; auto: uniform, but for rnn-relu recurrent weights 0.9 times the identity, small input "
+             "weights, biases 0; embedding and output always uniform within 0.1, output bias 0"},
     {"seed", .type = OPTION_UINT64, .commands = TRAIN | SAMPLE | GRADCHECK | GRADFLOW | BENCH, FIELD(seed), .initial = "1",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "everything random is a function of it; ranks and threads change nothing"},
@@ -293,7 +303,7 @@ const struct option option_table[] = {
      .help = "units of exact summation: at most this many ranks can take part"},
     {"reset-at", CHOICES(1, reset_choice), .commands = TRAIN, FIELD(reset_at_eos), .initial = "none",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "WHERE",
-     .help = "'eos': the state is empty behind every sentence end, so that sentences are independent"},
+     .help = "'eos': the state is emptied before every sentence end that is read, so that sentences are independent"},
     {"reduction", CHOICES(REDUCTION_FAST, reduction_name_choice), .commands = RUN, FIELD(reduction),
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
      .help = "gradient sums: the same bits on any ranks and processors, or a plain allreduce"},
@@ -318,7 +328,7 @@ const struct option option_table[] = {
      .help = "of rmsprop: decay of the mean square"},
     {"epsilon", .type = OPTION_DOUBLE, .commands = STEP, FIELD(optimizer.epsilon), FROM(0, 1), WORD("auto", -1),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "added to the root of the mean square; 'auto': 1e-10 for adagrad, else 1e-8"},
+     .help = "of adagrad, rmsprop, adam, adamw: added to the root of the squares; 'auto': 1e-10 for adagrad, else 1e-8"},
     {"weight-decay", .type = OPTION_DOUBLE, .commands = STEP, FIELD(optimizer.weight_decay), FROM(0, 1e6),
      .initial = "0", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "L2 penalty added to the gradient; for adamw decoupled from it"},
@@ -329,7 +339,8 @@ const struct option option_table[] = {
     {"schedule", CHOICES(SCHEDULE_COSINE, schedule_name_choice), .commands = TRAIN, FIELD(schedule),
      .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
-     .help = "of the learning rate"},
+     .help = "of the learning rate: step divides it every --lr-step epochs, plateau where validation stalls, cosine goes "
+             "down to --lr-min, with which the last step is made: of 2 steps one trains if that is 0"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .above_min = true,
      .initial = "2",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "step and plateau divide by this"},
@@ -339,7 +350,7 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N",
      .help = "plateau divides after N validations without improvement"},
     {"lr-min", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_min), FROM(0, 1e6), .initial = "0",
-     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "plateau and cosine stop here"},
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "the rate falls no lower: step and plateau stop here, cosine ends here"},
     {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(warmup), FROM(0, MANY), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
      .help = "let the learning rate rise linearly over the first steps"},
@@ -381,7 +392,7 @@ const struct option option_table[] = {
      .help = "rank 0 from memory, or all ranks through parallel HDF5"},
     {"check-replicas", .type = OPTION_INT64, .commands = TRAIN, FIELD(check_replicas), FROM(1, MANY),
      WORD("checkpoint", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
-     .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters; at checkpoints always"},
+     .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters, or 'checkpoint'; at checkpoints always"},
 
     /* the fields of `train`; without them gradcheck goes through all */
     {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = GRADCHECK, FIELD(model.cell),
@@ -429,7 +440,7 @@ const struct option option_table[] = {
      .help = "'eos': the model takes each sentence alone; as the file tells if not given"},
     {"batch", .type = OPTION_INT, .commands = IMPORT, FIELD(batch), FROM(1, 1 << 20),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
-     .help = "lanes that 'eval' cuts a split into; 32 if neither this nor the file tells"},
+     .help = "lanes that 'eval' cuts a long split into; 32 if neither this nor the file tells"},
     {"bptt", .type = OPTION_INT, .commands = IMPORT, FIELD(bptt), FROM(1, 65535),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "time steps that 'eval' computes at once; 64 if neither this nor the file tells"},
@@ -449,7 +460,9 @@ const struct option option_table[] = {
      .help = "learning rate of --dynamic, for the gradient of a window's mean loss"},
 
     {"per-token", .type = OPTION_BOOL, .commands = SCORE, FIELD(per_token),
-     .class = OPTION_CONDUCT, .section = "Scoring", .help = "print every token with its log-probability"},
+     .class = OPTION_CONDUCT, .section = "Scoring",
+     .help = "print line number, token and log-probability, a token a line, below a line that names the vocabulary; a byte "
+             "that is no character is \\xHH, in JSON too"},
     {"all", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(all_labels),
      .class = OPTION_CONDUCT, .section = "Classifying", .help = "print every label, the likeliest first"},
     {"format", CHOICES(1, format_choice), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",
@@ -461,7 +474,8 @@ const struct option option_table[] = {
      .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},
     {"mix", .type = OPTION_TEXT, .commands = SCORE, FIELD(mix),
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FILE",
-     .help = "interpolate with another model's probabilities: what its 'score --per-token' printed for this text"},
+     .help = "interpolate with the probabilities of another model of the same vocabulary: what its 'score --per-token' "
+             "printed for this text"},
     {"lambda", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(lambda), FROM(0, 1), .initial = "0.5",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "share of this model in --mix: p = X own + (1 - X) other"},
@@ -479,7 +493,7 @@ const struct option option_table[] = {
      .help = "tokens in each text; the most, if it can stop before"},
     {"min-length", .type = OPTION_INT64, .commands = SAMPLE, FIELD(min_length), FROM(1, MANY), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
-     .help = "no text ends with fewer tokens: no </s> is drawn before, no --stop heeded"},
+     .help = "no text ends with fewer tokens: before, no --stop is heeded, and with --stop-at-eos no line end drawn"},
     {"stop-at-eos", .type = OPTION_BOOL, .commands = SAMPLE, FIELD(stop_at_eos),
      .class = OPTION_CONDUCT, .section = "Sampling", .help = "a text ends with its first line end, </s>"},
     {"stop", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(stop),
@@ -489,13 +503,13 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT", .help = "text to go on from"},
     {"temperature", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(temperature), FROM(0, 1000), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "X",
-     .help = "below 1 is bolder, above 1 wilder; 0 takes the likeliest token"},
+     .help = "below 1 keeps to likely tokens, above 1 is wilder; 0 takes the likeliest token"},
     {"top-k", .type = OPTION_INT64, .commands = SAMPLE, FIELD(top_k), FROM(1, VOCAB_MAX), WORD("all", 0),
      .initial = "all", .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
      .help = "draw from the N likeliest tokens only"},
     {"top-p", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(top_p), FROM(0, 1), .above_min = true, .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "P",
-     .help = "draw from the likeliest tokens that together have this probability"},
+     .help = "draw from the fewest likeliest tokens, of those of --top-k, that together have this share"},
     {"count", .type = OPTION_INT64, .commands = SAMPLE, FIELD(count), FROM(1, 1e9), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "N",
      .help = "texts to write; with --beam the N best of the search"},

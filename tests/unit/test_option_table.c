@@ -307,7 +307,7 @@ static void check_entry(enum command command, const struct option *option)
     assert_true((option->required & ~option->commands) == 0);
     assert_true(option->type != OPTION_CHOICE || (option->choices >= 2 && option->choice));
     help_option_heading(option, heading, sizeof heading);
-    help_option_explanation(option, option->required >> command & 1, explanation, sizeof explanation);
+    help_option_explanation(option, command, explanation, sizeof explanation);
     assert_non_null(strstr(heading, option->name));
     assert_true(strlen(heading) < sizeof heading - 1 && strlen(explanation) < sizeof explanation - 1);
     for (int i = 0; i < option->choices; i++)

@@ -20,6 +20,6 @@ void help_completion(FILE *stream);
  * Both fit `size` 80 and 500. */
 extern const char help_purpose[], help_statuses[];
 void help_option_heading(const struct option *option, char *room, size_t size);
-void help_option_explanation(const struct option *option, bool required, char *room, size_t size);
+void help_option_explanation(const struct option *option, enum command command, char *room, size_t size);
 
 #endif
