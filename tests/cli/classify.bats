@@ -184,6 +184,48 @@ P
     [ -z "$output" ]
 }
 
+@test "how many lines were cut at --bptt is said, by classify and by eval" {
+    make_reviews 60 >some.tsv
+    cut -f 2 some.tsv >some.txt
+    train_on 0 cut-at-six --bptt 6 --epochs 1
+    run -0 --separate-stderr "$UNROLL" classify --model cut-at-six/latest some.txt
+    cut=$(awk 'NF > 6' some.txt | wc -l) first=$(awk 'NF > 6 { print NR; exit }' some.txt)
+    [ "$cut" -gt 5 ]
+    [ "${stderr_lines[0]}" = "unroll: $cut of 60 lines, line $first the first, were classified by their first 6 tokens, as many as the model read of a text in training (--bptt)" ]
+    # as if only they stood there
+    printf '%s\n' "${lines[@]}" >expected
+    cut -d ' ' -f 1-6 some.txt | "$UNROLL" classify --model cut-at-six/latest 2>notes | cmp - expected
+    [ ! -s notes ]
+    run -0 --separate-stderr "$UNROLL" classify --model run/latest some.txt
+    [ -z "$stderr" ]
+    # eval counts the line end, which a text of six words has no room for either
+    "$UNROLL" prepare --labelled --train reviews.tsv --test some.tsv -o some.h5 >/dev/null
+    train_on 0 cut-in-eval --corpus some.h5 --bptt 6 --epochs 1
+    run -0 "$UNROLL" eval --model cut-in-eval/latest --corpus some.h5
+    [ "${lines[2]}" = "cut             $(awk 'NF > 5' some.txt | wc -l) texts longer than the 6 tokens of training (--bptt), of which the first count" ]
+    run -0 "$UNROLL" eval --model cut-in-eval/latest --corpus some.h5 --json
+    [ "$(field cut <<<"$output")" -eq "$(awk 'NF > 5' some.txt | wc -l)" ]
+    run -0 "$UNROLL" eval --model run/latest --corpus reviews.h5
+    [[ "$output" != *"cut "* ]]
+}
+
+@test "a language model of labelled texts has words and bytes, of the texts alone" {
+    "$UNROLL" train --corpus reviews.h5 --run words --max-steps 3 --hidden 8 --layers 1 --batch 5 --bptt 10 --threads 1
+    "$UNROLL" eval --model words/latest --corpus reviews.h5 --batch 1 --split train --json >eval.json
+    [ "$(field words eval.json)" = "$(field tokens eval.json)" ]
+    [ "$(field unknown eval.json)" = 0 ]
+    # each text joined by single blanks, and a line end
+    [ "$(field bytes eval.json)" -lt "$(cut -f 2 reviews.tsv | wc -c)" ]
+    [ "$(field bytes eval.json)" -gt $(($(cut -f 2 reviews.tsv | wc -c) * 7 / 10)) ]
+    # what <unk> hides is not known
+    "$UNROLL" prepare --labelled --vocab-size 20 --train reviews.tsv --split 80,10,10 -o few.h5 >/dev/null
+    "$UNROLL" train --corpus few.h5 --run few --max-steps 3 --hidden 8 --layers 1 --batch 5 --bptt 10 --threads 1
+    run -0 "$UNROLL" eval --model few/latest --corpus few.h5
+    [[ "$output" == *"per byte        not known: "* ]]
+    "$UNROLL" eval --model few/latest --corpus few.h5 --json >eval.json
+    grep -q '"bytes": null, "bits_per_byte": null}' eval.json
+}
+
 @test "a language model of the same texts, and a classifier that starts from it" {
     "$UNROLL" train --corpus reviews.h5 --run lm --max-steps 20 --hidden 18 --layers 1 --batch 5 --bptt 10 --threads 1
     run -0 train_on 0 from --init-from lm/best.h5 --epochs 1

@@ -146,6 +146,45 @@ refused() {
         cmp - tokens
 }
 
+@test "a first token that comes from counts is marked so, and told" {
+    tr -d '\n' <book.txt >endless.txt
+    for level in char byte; do
+        "$UNROLL" prepare --level $level --train endless.txt --split 80,10,10 -o endless.h5
+        "$UNROLL" train --corpus endless.h5 --run endless-$level --max-steps 20 --hidden 8 --layers 1 --batch 4 --bptt 16 --threads 1
+        for options in '' '--beam 3'; do
+            # shellcheck disable=SC2086 # none, or several words
+            run -0 --separate-stderr "$UNROLL" sample --model endless-$level/best.h5 --count 3 --length 5 --per-token $options
+            [[ "$stderr" == *"unroll: the model has no line end to begin behind: the first token comes from the counts"* ]]
+            printf '%s\n' "${lines[@]}" >tokens
+            awk -F'\t' '{ first = $1 != last; last = $1; if ((NF == 4) != first || (NF == 4 && $4 != "counts") || NF < 3) exit 1 }
+                END { exit NR != 15 }' tokens
+            # that of the counts: how often the training text has it
+            all=$("$UNROLL" inspect --json endless.h5 | sed 's/.*"train": {"tokens": \([0-9]*\).*/\1/')
+            IFS=$'\t' read -r _ token logp _ <tokens
+            head -c $((8 * $(wc -c <endless.txt) / 10)) endless.txt >trained.txt
+            awk -v p="$logp" -v n="$(tr -dc "$token" <trained.txt | wc -c)" -v all="$all" \
+                -v ascii="$(printf %s "$token" | grep -c '^[a-zA-Z0-9]$')" 'BEGIN { exit ascii && (exp(p) / (n / all) - 1) ^ 2 > 0.01 }'
+        done
+        # behind a prime the model speaks
+        run -0 --separate-stderr "$UNROLL" sample --model endless-$level/best.h5 --length 5 --per-token --prime Z
+        [ -z "$stderr" ]
+        [[ "$output" != *counts* ]]
+    done
+    run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --length 5 --per-token
+    [ -z "$stderr" ]
+    [[ "$output" != *counts* ]]
+}
+
+@test "--min-length is about a text's end: without --stop-at-eos line ends come as they may, and help says so" {
+    # a line end is the likeliest first token of some texts; only where it would be an end is it kept away
+    "$UNROLL" sample --model word-model.h5 --length 30 --min-length 30 --seed 3 --temperature 2 --per-token >free
+    grep -q $'\t</s>\t' free
+    "$UNROLL" sample --model word-model.h5 --length 30 --min-length 1 --seed 3 --temperature 2 --per-token | cmp free -
+    "$UNROLL" sample --model word-model.h5 --length 30 --min-length 30 --stop-at-eos --seed 3 --temperature 2 --per-token >kept
+    [ "$(head -n 29 kept | grep -c $'\t</s>\t')" -eq 0 ]
+    "$UNROLL" sample --help | tr -s ' \n' ' ' | grep -qF 'before, no --stop is heeded, and with --stop-at-eos no line end drawn'
+}
+
 @test "a search finds what score likes, the better the wider, and the same on any number of threads" {
     for width in 1 4 30; do
         "$UNROLL" sample --model word-model.h5 --beam $width --stop-at-eos --prime 'Zeile' --threads 1 >best-$width
