@@ -68,7 +68,8 @@ UNROLL_API void unroll_free(struct unroll_model *model); /* NULL is allowed */
 UNROLL_API int unroll_vocabulary_size(const struct unroll_model *model);
 
 struct unroll_score {
-    double log_probability; /* natural logarithm, of all tokens and the line end */
+    double log_probability; /* natural logarithm, of all tokens and the line end; without line ends in the model's
+                               vocabulary, of the second token and those behind it */
     int64_t tokens;         /* how many that are */
     int64_t unknown;        /* of them, not in the vocabulary, scored as "<unk>" */
 };
@@ -89,16 +90,17 @@ struct unroll_sampling {
     const char *prime;  /* text to go on from, UTF-8 */
     int64_t length;     /* tokens to draw, at least 1 */
     uint64_t seed;      /* the same seed gives the same text */
-    double temperature; /* below 1 is bolder, above 1 wilder; 0: the likeliest token */
+    double temperature; /* below 1 keeps to likely tokens, above 1 is wilder; 0: the likeliest token */
     int64_t top_k;      /* draw from so many likeliest tokens; 0: all */
-    double top_p;       /* and from those that together have this probability, above 0 and at most 1 */
+    double top_p;       /* and of those from the fewest that together have this share, above 0 and at most 1 */
 };
 #define UNROLL_SAMPLING                                         \
     {                                                           \
         sizeof(struct unroll_sampling), "", 500, 1, 1.0, 0, 1.0 \
     }
 
-/* New text behind the prime, which is not repeated. *text ends with a null byte, which *length (NULL is allowed) does not
+/* New text behind the prime, which is not repeated; with an empty one, if the model's vocabulary has no line end to begin
+ * behind, the first token comes from the counts of the training text. *text ends with a null byte, which *length (NULL is allowed) does not
  * count, and is released with free(). At byte level it may hold any bytes. `how` NULL: the defaults. */
 UNROLL_API int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
                              struct unroll_error *error);
