@@ -294,7 +294,8 @@ const struct option option_table[] = {
 
     {"batch", .type = OPTION_INT, .commands = RUN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "lanes of text trained side by side, over all ranks together; to classify, texts of a step"},
+     .help = "lanes of text trained side by side, over all ranks together, fewer to validate a short split; to classify, "
+             "texts of a step"},
     {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(bptt), FROM(1, 65535), .initial = "64", .classify = "256",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "time steps that a window unrolls and gradients flow back; to classify, the most tokens of a text"},
@@ -382,7 +383,7 @@ const struct option option_table[] = {
      .help = "checkpoints to keep, besides the best"},
     {"resume", CHOICES(RESUME_MUST, resume_choice), .commands = TRAIN, FIELD(resume), .initial = "auto",
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
-     .help = "go on with the run in --run if there is one, never, or only then"},
+     .help = "go on with the run in --run if it holds one; never: refuse one that does; must: refuse one that does not"},
     {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(branch),
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
      .help = "start a new run there from this one's newest checkpoint, with changed options"},
@@ -451,7 +452,8 @@ const struct option option_table[] = {
     {"batch", .type = OPTION_INT, .commands = EVAL, FIELD(batch), FROM(1, 1 << 20), WORD("trained", -1),
      .initial = "trained", .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "N",
      .help = "lanes to cut the split into; 'trained': those of training, fewer where each would have less than 64 "
-             "tokens; 1: none is cut, and the first token is predicted too, behind a line end as by 'score'"},
+             "tokens; 1: none is cut, and the first token is predicted too, behind a line end as by 'score'. Not taken from a "
+             "--config, which says what was trained with"},
     {"dynamic", .type = OPTION_BOOL, .commands = EVAL, FIELD(dynamic),
      .class = OPTION_CONDUCT, .section = "Evaluation",
      .help = "dynamic evaluation: after each window learn from it by a step of SGD"},
@@ -551,10 +553,10 @@ const struct option option_table[] = {
     {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
      FIELD(threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
-     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},
+     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the rank's share of the cores it is bound to"},
     {"threads", .type = OPTION_INT, .commands = SELFTEST, FIELD(threads), FROM(1, 4096), WORD("auto", 0),
      .initial = "1", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
-     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the cores the rank is bound to"},
+     .help = "of each rank; 'auto': OMP_NUM_THREADS, else the rank's share of the cores it is bound to"},
     {"print", .type = OPTION_BOOL, .commands = SELFTEST, FIELD(print_digests), .class = OPTION_CONDUCT,
      .section = "Conduct", .help = "print the digests as they are here, for src/use/selftest_digests.h; check nothing"},
     {"stall-timeout", .type = OPTION_DURATION, .commands = TRAIN, FIELD(stall_timeout), FROM(0, 1e9),

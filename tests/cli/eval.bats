@@ -155,6 +155,11 @@ member() {
     refused 78 "--batch" --model run/best.h5 --corpus book.h5 --batch 1048577
     "$UNROLL" eval --model run/best.h5 --corpus book.h5 --batch 2 --dynamic --json >found
     [ "$(member found lanes)" = 2 ]
+    # more lanes than in training are in groups of their own, so that more ranks take part
+    "$UNROLL" train --corpus book.h5 --run lone --max-steps 1 --hidden 4 --layers 1 --batch 1 --bptt 20 --threads 1
+    run -78 --separate-stderr mpirun -n 2 "$UNROLL" eval --model lone/latest --corpus book.h5 --dynamic --threads 1
+    "$UNROLL" eval --model lone/latest --corpus book.h5 --batch 4 --dynamic --json >expected
+    mpirun -n 2 "$UNROLL" eval --model lone/latest --corpus book.h5 --batch 4 --dynamic --threads 1 --json 2>notes | cmp expected -
 }
 
 @test "words and bytes are those of the text, at every level" {
@@ -183,6 +188,13 @@ member() {
     [[ "$output" == *"bytes; too few: <unk> does not spell what it stands for" ]]
     run -0 --separate-stderr "$UNROLL" eval --model run/best.h5 --corpus book.h5
     [[ "$output" != *"too few"* ]]
+}
+
+@test "json tells names of files apart that are not UTF-8" {
+    cp run/best.h5 $'caf\xe9.h5' && cp book.h5 $'caf\xe8.h5'
+    "$UNROLL" eval --model $'caf\xe9.h5' --corpus $'caf\xe8.h5' --json |
+        python3 -c 'import json, sys; d = json.load(sys.stdin); assert (d["model"], d["corpus"]) == ("caf\\xe9.h5", "caf\\xe8.h5"), d'
+    "$UNROLL" inspect --json $'caf\xe8.h5' | grep -qF '"file": "caf\\xe8.h5"'
 }
 
 @test "a failure on all ranks is told once" {
