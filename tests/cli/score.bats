@@ -105,7 +105,7 @@ for l in lines:
     done
     grep -q 'too few bits' summary # the carriage return is unknown
     "$UNROLL" score --model char-model.h5 book.txt 2>&1 >/dev/null | grep '^perplexity per word' >summary
-    ! grep -q 'too few bits' summary
+    run ! grep -q 'too few bits' summary
     # nothing is told of a text that was not scored to its end
     printf 'the book\nsays \xff\n' >bad.txt
     run -65 --separate-stderr "$UNROLL" score --model word-model.h5 bad.txt
