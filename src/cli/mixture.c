@@ -59,6 +59,8 @@ static enum status read_head(struct mixture *mixture, struct error *e)
     char digest[33], own[33], rest[64] = "";
     const char *line = next_line(mixture);
     vocab_digest(mixture->vocab, own);
+    if (line && line[0] == '{')
+        return refuse(mixture, "is JSON and not number, token and log-probability", e);
     if (!line || strncmp(line, begin, strlen(begin)) != 0) {
         mixture->held = line != NULL;
         fprintf(

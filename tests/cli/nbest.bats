@@ -180,6 +180,8 @@ refused() {
     grep -q "unroll: 'old' does not say what vocabulary it is of" notes
     mpirun -n 2 "$UNROLL" score --model word-model.h5 --mix found --threads 1 text 2>notes && false
     [ "$(grep -c '^unroll: ' notes)" -eq 1 ]
+    "$UNROLL" score --model other-model.h5 --per-token --format json text >found 2>notes
+    refused 65 "line 1 is JSON" --model word-model.h5 --mix found text
     # what a penalty was taken from is no probability; a first line that says something else is refused
     "$UNROLL" score --model other-model.h5 --per-token --oov-penalty 2 text >found 2>notes
     refused 65 "write it without --oov-penalty" --model word-model.h5 --mix found text
