@@ -10,12 +10,14 @@ const struct command_info command_table[COMMANDS] = {
     [COMMAND_PREPARE] = {
         .name = "prepare", .summary = "turn text into a corpus file",
         .description = "Cuts UTF-8 text, or at level byte any file, into tokens, builds the vocabulary from the training "
-                       "text and writes both into one HDF5 file. Either --split cuts one text by position, or --valid and --test name "
+                       "text and writes both into one HDF5 file. Either --split cuts one text by position, or "
+                       "--valid and --test name "
                        "texts of their own.",
         .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5"},
     [COMMAND_TRAIN] = {
         .name = "train", .summary = "train a model, or go on with a run",
-        .description = "Trains a language model, or a classifier of texts, on a corpus file. The run directory receives config.ini, "
+        .description = "Trains a language model, or a classifier of texts, on a corpus file. The run directory "
+                       "receives config.ini, "
                        "metrics.jsonl, checkpoints/ and best.h5; if it holds a run already, training resumes from "
                        "its newest checkpoint, on any number of ranks. Status 75 means: stopped early with a "
                        "checkpoint, run the same command again.",
@@ -34,9 +36,10 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
                        "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
                        "line end, and predicts every token of the line and its line end; without line ends in its "
-                       "vocabulary, the second token and those behind it. Unknown tokens count as <unk>. That is how a model trained with --reset-at eos saw its sentences. If the model's "
-                       "vocabulary has no capitals, the text is turned into lower case. With "
-                       "--nbest moses every line comes back with ' Unroll= X' behind its features, X being the log-"
+                       "vocabulary, the second token and those behind it. Unknown tokens count as <unk>. That is how a "
+                       "model trained with --reset-at eos saw its sentences. If the model's vocabulary, of characters "
+                       "or words, has no capitals, the text is turned into lower case. With --nbest moses every line "
+                       "comes back with ' Unroll= X' behind its features, X being the log-"
                        "probability, and perhaps a new score; with kaldi as its key and -X, or with --best as utterance "
                        "and text. A list is lines in a row with one id, or with one key up to its last '-'.",
         .operand = "[FILE]", .files_max = 1,
@@ -46,8 +49,8 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Prints label, tab and probability for each line of FILE, or of standard input. The model is one "
                        "trained with --task classify. Unknown tokens count as <unk>. Of a line with more tokens "
                        "than --bptt of the training the first so many count, and how many lines were cut is said. If "
-                       "the model's vocabulary has no capitals, the text is turned into lower case. Output order and digits are the same on any "
-                       "number of ranks and threads.",
+                       "the model's vocabulary, of characters or words, has no capitals, the text is turned into lower "
+                       "case. Output order and digits are the same on any number of ranks and threads.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest"},
     [COMMAND_SAMPLE] = {
@@ -351,7 +354,8 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N",
      .help = "plateau divides after N validations without improvement"},
     {"lr-min", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_min), FROM(0, 1e6), .initial = "0",
-     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "the rate falls no lower: step and plateau stop here, cosine ends here"},
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
+     .help = "the rate falls no lower: step and plateau stop here, cosine ends here"},
     {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(warmup), FROM(0, MANY), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
      .help = "let the learning rate rise linearly over the first steps"},
@@ -502,7 +506,8 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
      .help = "a text ends with the token that completes TEXT in it, the prime not counted"},
     {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
-     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT", .help = "text to go on from"},
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
+     .help = "text to go on from, read as 'score' reads a text"},
     {"temperature", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(temperature), FROM(0, 1000), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "X",
      .help = "below 1 keeps to likely tokens, above 1 is wilder; 0 takes the likeliest token"},
