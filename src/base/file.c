@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,6 +58,60 @@ enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *
     if (length < 0 || length >= FILE_PATH_MAX)
         return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", folder);
     return STATUS_OK;
+}
+
+/* `path` may be `real`. */
+static void join(const char *folder, const char *name, char real[FILE_PATH_MAX])
+{
+    char joined[2 * FILE_PATH_MAX];
+    snprintf(joined, sizeof joined, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", name);
+    snprintf(real, FILE_PATH_MAX, "%.*s", FILE_PATH_MAX - 1, joined);
+}
+
+/* The folder of a path and its last name; "a/b/" is "a" and "b". */
+static void split(const char *path, char folder[FILE_PATH_MAX], char name[FILE_PATH_MAX])
+{
+    size_t end = strlen(path);
+    while (end > 1 && path[end - 1] == '/')
+        end--;
+    size_t begin = end;
+    while (begin > 0 && path[begin - 1] != '/')
+        begin--;
+    snprintf(name, FILE_PATH_MAX, "%.*s", (int)(end - begin), path + begin);
+    snprintf(folder, FILE_PATH_MAX, "%.*s", (int)begin, begin ? path : ".");
+    if (!begin)
+        snprintf(folder, FILE_PATH_MAX, ".");
+}
+
+/* In at most `left` more steps: links whose aims are not there, and folders that are not there. */
+static void resolve(const char *path, char real[FILE_PATH_MAX], int left)
+{
+    char folder[FILE_PATH_MAX], name[FILE_PATH_MAX], aim[FILE_PATH_MAX];
+    if (realpath(path, real))
+        return;
+    split(path, folder, name);
+    ssize_t length = left > 0 ? readlink(path, aim, sizeof aim - 1) : -1;
+    if (length > 0) {
+        aim[length] = '\0';
+        if (aim[0] != '/')
+            join(folder, aim, aim);
+        resolve(aim, real, left - 1);
+        return;
+    }
+    if (strcmp(folder, path) == 0 || left == 0) {
+        snprintf(real, FILE_PATH_MAX, "%s", path);
+        return;
+    }
+    resolve(folder, real, left - 1);
+    if (strcmp(name, "..") == 0)
+        split(real, real, name);
+    else if (strcmp(name, ".") != 0)
+        join(real, name, real);
+}
+
+void file_resolve(const char *path, char real[FILE_PATH_MAX])
+{
+    resolve(path, real, 100);
 }
 
 enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e)
@@ -175,42 +230,56 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
     return status;
 }
 
-/* The open standard stream that `there` is, or -1. */
-static int standard_stream(const struct stat *there)
+int file_standard_stream(const char *path)
 {
-    struct stat own;
+    struct stat itself, there, own;
+    if (strcmp(path, "-") == 0)
+        return STDOUT_FILENO;
+    if (lstat(path, &itself) != 0 || S_ISREG(itself.st_mode) || stat(path, &there) != 0)
+        return -1;
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fstat(fd, &own) == 0 && own.st_dev == there->st_dev && own.st_ino == there->st_ino)
+        if (fstat(fd, &own) == 0 && own.st_dev == there.st_dev && own.st_ino == there.st_ino)
             return fd;
     return -1;
 }
 
-static enum status write_stream(int fd, const char *path, const char *data, size_t bytes, struct error *e)
+enum status file_write_stream(int fd, const char *path, const void *data, size_t bytes, struct error *e)
 {
+    const char *next = data;
     while (bytes > 0) {
-        ssize_t done = write(fd, data, bytes);
+        ssize_t done = write(fd, next, bytes);
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
             return failed(e, "write", path);
-        data += done;
+        next += done;
         bytes -= (size_t)done;
     }
     return STATUS_OK;
 }
 
+static enum status write_standard(const char *data, size_t bytes, struct error *e)
+{
+    enum status status = file_write_stream(STDOUT_FILENO, "standard output", data, bytes, e);
+    if (!status && bytes > 0 && data[bytes - 1] != '\n')
+        status = file_write_stream(STDOUT_FILENO, "standard output", "\n", 1, e);
+    return status;
+}
+
 enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e)
 {
-    struct stat itself, there;
+    struct stat itself;
+    if (strcmp(path, "-") == 0)
+        return write_standard(data, bytes, e);
     if (lstat(path, &itself) != 0 || S_ISREG(itself.st_mode) || S_ISDIR(itself.st_mode))
         return file_replace(path, data, bytes, NULL, e);
-    int fd = stat(path, &there) == 0 ? standard_stream(&there) : -1; /* opened anew, it would begin at its start */
+    int fd = file_standard_stream(path); /* opened anew, it would begin at its start */
     if (fd >= 0)
-        return write_stream(fd, path, data, bytes, e);
+        return file_write_stream(fd, path, data, bytes, e);
     fd = file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (fd < 0)
         return cannot_create(e, path);
-    enum status status = write_stream(fd, path, data, bytes, e);
+    enum status status = file_write_stream(fd, path, data, bytes, e);
     if (close(fd) != 0 && errno != EINTR && !status)
         status = failed(e, "close", path);
     return status;

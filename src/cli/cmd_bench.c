@@ -6,6 +6,7 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/network_output.h"
+#include "unroll/cli/path_check.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/bench.h"
 
@@ -129,8 +130,10 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
     if (!status)
         status = bench_run(comm, &config, &result, e);
     if (!status && comm->rank == 0) {
-        print_result(comm, &config, &result);
-        if (config.network)
+        bool table = !options->json_summary || !path_is_standard(options->json_summary);
+        if (table)
+            print_result(comm, &config, &result);
+        if (table && config.network)
             network_print(config.network);
         status = finish_output(e);
         if (!status && options->json_summary)

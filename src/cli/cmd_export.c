@@ -1,6 +1,7 @@
 /* unroll export: a model's weights for other programs. */
 #include <stdio.h>
 
+#include "unroll/base/file.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/option_table.h"
@@ -27,7 +28,7 @@ enum status cmd_export(const struct options *options, struct error *e)
         return status;
     keep_mathematics(&checkpoint);
     status = weights_export(&checkpoint, options->to, options->output, e);
-    if (!status) {
+    if (!status && file_standard_stream(options->output) < 0) {
         printf("wrote '%s': %d tensors, %zu numbers, vocabulary of %d tokens\n", options->output,
                checkpoint.table.count, checkpoint.table.elements, checkpoint.vocab->size);
         status = finish_output(e);

@@ -6,6 +6,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/path_check.h"
 #include "unroll/nn/model.h"
 #include "unroll/use/gradflow.h"
 
@@ -167,7 +168,8 @@ static void print_table(const struct flow *flow)
 static enum status tell(const struct flow *flow, struct error *e)
 {
     enum status status = STATUS_OK;
-    print_table(flow);
+    if (!flow->options->csv || !path_is_standard(flow->options->csv))
+        print_table(flow);
     status = finish_output(e);
     if (!status && flow->options->output)
         status = gradflow_write_h5(flow->options->output, flow->result, flow->results, e);

@@ -10,6 +10,7 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/help.h"
 #include "unroll/cli/option_table.h"
+#include "unroll/cli/path_check.h"
 #include "unroll/cli/ranks.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/comm.h"
@@ -62,6 +63,8 @@ static enum status run_on_ranks(const struct comm *comm, enum command command, c
     }
     if (!status)
         status = ranks_compare_options(comm, options, e);
+    if (!status)
+        status = comm_agree(comm, comm->rank == 0 ? path_check(options, e) : STATUS_OK, e);
     if (status)
         return status;
     if (command_functions[command].together)

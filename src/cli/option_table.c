@@ -178,6 +178,11 @@ CHOICE_OF(reset_choice, "none", "eos")
 
 #define FIELD(field) .offset = offsetof(struct options, field), .size = sizeof(((struct options *)0)->field)
 #define COUNT(field) .count_offset = offsetof(struct options, field)
+#define READS .path = OPTION_PATH_READ
+#define READS_LABELLED .path = OPTION_PATH_LABELLED
+#define WRITES_RUN .path = OPTION_PATH_RUN
+#define WRITES_STREAM .path = OPTION_PATH_STREAM
+#define WRITES_HDF5 .path = OPTION_PATH_HDF5
 #define FROM(least, most) .min = least, .max = most
 #define WORD(text, value) .word = text, .word_value = value
 #define CHOICES(last, function) .type = OPTION_CHOICE, .choices = (last) + 1, .choice = function
@@ -186,28 +191,28 @@ CHOICE_OF(reset_choice, "none", "eos")
 
 const struct option option_table[] = {
     {"corpus", .type = OPTION_TEXT, .commands = TRAIN | EVAL | GRADFLOW, .required = TRAIN | EVAL | GRADFLOW,
-     FIELD(corpus),
+     FIELD(corpus), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file, made by 'unroll prepare'"},
-    {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run),
+    {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run), WRITES_RUN,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
      .help = "run directory, made if it does not exist; training resumes if it holds a run"},
     {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT,
-     .required = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT, FIELD(model_file),
+     .required = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT, FIELD(model_file), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
-    {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models),
+    {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
      .help = "checkpoints, at most one of each cell; without any, models are made anew"},
     {"config", .type = OPTION_TEXT,
-     .commands = PREPARE | TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config),
+     .commands = PREPARE | TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
-    {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files),
+    {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
      .help = "training text; needed unless --class names it"},
-    {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files),
+    {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "validation text"},
-    {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files),
+    {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "test text"},
     {"split", .type = OPTION_PERCENTS, .commands = PREPARE, FIELD(split_percent),
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "A,B,C",
@@ -216,26 +221,30 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files",
      .help = "the lines are label, tab and text, for --task classify; --split deals out the texts of each label, and "
              "--level is word unless named"},
-    {"class", .type = OPTION_FILES, .commands = PREPARE, FIELD(class_file), COUNT(classes),
+    {"class", .type = OPTION_FILES, .commands = PREPARE, FIELD(class_file), COUNT(classes), READS_LABELLED,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "NAME=FILE...",
      .help = "training texts of one label, a line each; implies --labelled"},
-    {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(output),
+    {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(output), WRITES_HDF5,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file to write"},
     {"to", CHOICES(WEIGHTS_TEXT, to_choice), .commands = EXPORT, FIELD(to), .initial = "safetensors",
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of the output"},
     {"from", CHOICES(WEIGHTS_FROM_HDF5, from_choice), .commands = IMPORT, FIELD(from), .initial = "safetensors",
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of FILE"},
-    {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from),
+    {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "corpus or model whose vocabulary it is, or a text with a token a line, '<unk>' first"},
-    {"output", 'o', .type = OPTION_TEXT, .commands = EXPORT | IMPORT, .required = EXPORT | IMPORT, FIELD(output),
-     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "file to write"},
-
-    {"output", 'o', .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(output),
-     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "HDF5 file to write"},
-    {"csv", .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(csv),
+    {"output", 'o', .type = OPTION_TEXT, .commands = EXPORT, .required = EXPORT, FIELD(output), WRITES_STREAM,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
-     .help = "table to write: cell,layer,quantity,lag,norm"},
+     .help = "file to write; '-': standard output"},
+    {"output", 'o', .type = OPTION_TEXT, .commands = IMPORT, .required = IMPORT, FIELD(output), WRITES_HDF5,
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "HDF5 file to write"},
+
+    {"output", 'o', .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(output), WRITES_HDF5,
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "HDF5 file to write"},
+    {"csv", .type = OPTION_TEXT, .commands = GRADFLOW, FIELD(csv), WRITES_STREAM,
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "table to write: cell,layer,quantity,lag,norm; '-': on standard output, instead of the other"},
 
     {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
@@ -278,7 +287,7 @@ const struct option option_table[] = {
     {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(word_dropout), FROM(0, 1), .below_max = true,
      .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "to classify: probability of reading a training text's word as <unk>"},
-    {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from),
+    {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from), READS,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
      .help = "checkpoint of the same cell, sizes and level that a new run starts from: its layers are copied, and of every "
              "token that both vocabularies have the embedding, and between language models the output weights and bias; "
@@ -388,7 +397,7 @@ const struct option option_table[] = {
     {"resume", CHOICES(RESUME_MUST, resume_choice), .commands = TRAIN, FIELD(resume), .initial = "auto",
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
      .help = "go on with the run in --run if it holds one; never: refuse one that does; must: refuse one that does not"},
-    {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(branch),
+    {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(branch), WRITES_RUN,
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
      .help = "start a new run there from this one's newest checkpoint, with changed options"},
     {"checkpoint-writer", CHOICES(WRITER_PARALLEL, writer_choice), .commands = TRAIN | PLAN,
@@ -478,7 +487,7 @@ const struct option option_table[] = {
     {"oov-penalty", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(oov_penalty), FROM(0, 1e6), .initial = "0",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},
-    {"mix", .type = OPTION_TEXT, .commands = SCORE, FIELD(mix),
+    {"mix", .type = OPTION_TEXT, .commands = SCORE, FIELD(mix), READS,
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FILE",
      .help = "interpolate with the probabilities of another model of the same vocabulary: what its 'score --per-token' "
              "printed for this text"},
@@ -541,7 +550,7 @@ const struct option option_table[] = {
     {"node-network", .type = OPTION_TEXT, .commands = PLAN, FIELD(node_network),
      .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "LATENCY,BANDWIDTH",
      .help = "between ranks of a node; without it, as --from has measured inside hosts, else 1us,5GB"},
-    {"from", .type = OPTION_FILES, .commands = PLAN, FIELD(from_file), COUNT(from_files),
+    {"from", .type = OPTION_FILES, .commands = PLAN, FIELD(from_file), COUNT(from_files), READS,
      .class = OPTION_CONDUCT, .section = "Prediction", .metavar = "FILE...",
      .help = "what 'bench --json' wrote: on one rank for the phases of a step, best with several --batch, and with "
              "--network on several ranks for links; the model is theirs"},
@@ -570,10 +579,12 @@ const struct option option_table[] = {
     {"log-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(log_every), FROM(1, MANY), .initial = "100",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
      .help = "steps between lines of metrics.jsonl and of a batch log"},
-    {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary),
-     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "write one JSON object at the end"},
-    {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary),
-     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "write one JSON object there, too"},
+    {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM,
+     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
+     .help = "write one JSON object at the end; '-': to standard output"},
+    {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM,
+     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
+     .help = "write one JSON object there, too; '-': to standard output, instead of the table"},
     {"json", .type = OPTION_BOOL, .commands = INSPECT | EVAL, FIELD(json),
      .class = OPTION_CONDUCT, .section = "Conduct", .help = "print JSON, one object a line"},
 };

@@ -380,9 +380,6 @@ static enum status check_train(const struct options *options, struct error *e)
     if (options->schedule != SCHEDULE_CONSTANT && options->lr_min > options->lr)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
                          number_format(options->lr_min, first), number_format(options->lr, second), second);
-    if (options->branch && strcmp(options->branch, options->run) == 0)
-        return error_set(e, STATUS_CONFIG, "bad value '%s' for '--branch': it is --run itself; name another directory",
-                         options->branch);
     return STATUS_OK;
 }
 

@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "prepare_sources.h"
 #include "relay.h"
@@ -54,28 +53,6 @@ static enum status check_config(const struct prepare_config *config, struct erro
                          "'--split %g,%g,%g' is not three shares of 100 percent; use for example 90,5,5",
                          percent[SPLIT_TRAIN], percent[SPLIT_VALID], percent[SPLIT_TEST]);
     return STATUS_OK;
-}
-
-enum status prepare_check_output(const struct prepare_config *config, const char *path, struct error *e)
-{
-    struct stat output, input;
-    if (stat(config->output, &output) != 0 || stat(path, &input) != 0 || input.st_ino != output.st_ino ||
-        input.st_dev != output.st_dev)
-        return STATUS_OK;
-    return error_set(e, STATUS_CANTCREATE, "cannot create '%s': it is one of the texts; choose another name",
-                     config->output);
-}
-
-/* The output must not take the place of a text. */
-static enum status check_output(const struct prepare_config *config, struct error *e)
-{
-    enum status status = STATUS_OK;
-    for (int split = 0; split < SPLITS; split++)
-        for (int i = 0; i < config->files[split] && status == STATUS_OK; i++)
-            status = prepare_check_output(config, config->file[split][i], e);
-    for (int i = 0; i < config->classes && status == STATUS_OK; i++)
-        status = prepare_check_output(config, strchr(config->class[i], '=') + 1, e);
-    return status;
 }
 
 /* ---- passes over the text ---- */
@@ -348,8 +325,6 @@ static enum status begin(struct job *job, char **temporary, struct error *e)
     }
     if (status == STATUS_OK && job->comm->rank == 0 && !is_labelled(config))
         status = sources_find(config, job->source, e);
-    if (status == STATUS_OK && job->comm->rank == 0)
-        status = check_output(config, e);
     return status;
 }
 

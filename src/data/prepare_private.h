@@ -5,8 +5,6 @@
 #include "unroll/data/prepare.h"
 
 bool prepare_has_percents(const struct prepare_config *config);
-/* STATUS_CANTCREATE if the output would take the place of the text `path`. */
-enum status prepare_check_output(const struct prepare_config *config, const char *path, struct error *e);
 /* The text is not the one that an earlier pass saw. */
 enum status prepare_text_changed(enum split split, struct error *e);
 

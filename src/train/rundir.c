@@ -83,6 +83,18 @@ void rundir_close(struct rundir *rundir)
     mem_free(rundir);
 }
 
+bool rundir_owns(const char *name)
+{
+    static const char *const files[] = {"config.ini", "metrics.jsonl", "timing.jsonl", "latest", "best.h5", "lock"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (strcmp(name, files[i]) == 0)
+            return true;
+    const char *slash = strchr(name, '/');
+    size_t first = slash ? (size_t)(slash - name) : strlen(name);
+    return (slash && strncmp(name, "checkpoints", first) == 0) ||
+           (first >= 4 && strncmp(name + first - 4, ".tmp", 4) == 0);
+}
+
 void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX])
 {
     CHECK(snprintf(path, FILE_PATH_MAX, "%s/%s", rundir->path, name) < FILE_PATH_MAX);

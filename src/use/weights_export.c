@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/output.h"
@@ -172,29 +174,71 @@ static enum status write_text(int fd, const char *path, const struct checkpoint 
     return status;
 }
 
+/* Into an empty file. */
+static enum status write_weights(int fd, const char *path, const struct checkpoint *checkpoint,
+                                 enum weights_format format, struct error *e)
+{
+    struct tables tables;
+    struct facts *facts = mem_alloc(1, sizeof *facts, "facts about a model", e);
+    if (!facts)
+        return STATUS_OS;
+    collect_facts(facts, checkpoint);
+    enum status status = tables_write(checkpoint, &tables, e);
+    if (!status && format == WEIGHTS_TEXT)
+        status = write_text(fd, path, checkpoint, facts, &tables, e);
+    else if (!status)
+        status = write_safetensors(fd, path, checkpoint, facts, &tables, e);
+    tables_release(&tables);
+    mem_free(facts);
+    return status;
+}
+
+static enum status copy_out(int fd, int stream, const char *name, struct error *e)
+{
+    char piece[1 << 14];
+    enum status status = STATUS_OK;
+    for (off_t at = 0; !status;) {
+        ssize_t got = pread(fd, piece, sizeof piece, at);
+        if (got < 0)
+            return error_set(e, STATUS_IO, "cannot read what is to go to %s: %s; free some memory", name,
+                             strerror(errno));
+        if (got == 0)
+            break;
+        status = file_write_stream(stream, name, piece, (size_t)got, e);
+        at += got;
+    }
+    return status;
+}
+
+/* By way of memory: the writers go to and fro, and a reader gets all or nothing. */
+static enum status export_to_stream(const struct checkpoint *checkpoint, enum weights_format format, int stream,
+                                    const char *path, struct error *e)
+{
+    const char *name = strcmp(path, "-") == 0 ? "standard output" : path;
+    int fd = memfd_create("weights", MFD_CLOEXEC);
+    if (fd < 0)
+        return error_set(e, STATUS_OS, "cannot get memory for weights: %s; free some", strerror(errno));
+    enum status status = write_weights(fd, name, checkpoint, format, e);
+    if (!status)
+        status = copy_out(fd, stream, name, e);
+    (void)close(fd);
+    return status;
+}
+
 enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
                            struct error *e)
 {
     struct output output;
+    int stream = file_standard_stream(path);
+    if (stream >= 0)
+        return export_to_stream(checkpoint, format, stream, path, e);
     enum status status = output_begin(path, &output, e);
     if (status)
         return status;
-    struct facts *facts = mem_alloc(1, sizeof *facts, "facts about a model", e);
-    if (!facts) {
-        output_abandon(&output);
-        return STATUS_OS;
-    }
-    struct tables tables;
-    collect_facts(facts, checkpoint);
-    status = tables_write(checkpoint, &tables, e);
-    if (!status && ftruncate(output.lock, 0) != 0) /* what an earlier export that was killed left behind */
+    if (ftruncate(output.lock, 0) != 0) /* what an earlier export that was killed left behind */
         status = error_set(e, STATUS_IO, "cannot empty '%s': %s; remove it", output.temporary, strerror(errno));
-    if (!status && format == WEIGHTS_TEXT)
-        status = write_text(output.lock, output.temporary, checkpoint, facts, &tables, e);
-    else if (!status)
-        status = write_safetensors(output.lock, output.temporary, checkpoint, facts, &tables, e);
-    tables_release(&tables);
-    mem_free(facts);
+    if (!status)
+        status = write_weights(output.lock, output.temporary, checkpoint, format, e);
     if (!status)
         return output_commit(&output, e);
     output_abandon(&output);

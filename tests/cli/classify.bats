@@ -91,7 +91,7 @@ refused() {
     refused 78 "write NAME=FILE" prepare --class two.tsv -o c.h5
     refused 66 "none.txt" prepare --class a=none.txt b=two.tsv -o c.h5
     refused 64 "--train" prepare --labelled -o c.h5
-    refused 73 "one of the texts" prepare --labelled --train two.tsv -o two.tsv
+    refused 73 "which --train reads" prepare --labelled --train two.tsv -o two.tsv
     [ ! -e c.h5 ]
 }
 

@@ -137,7 +137,7 @@ END
     refused 73 "cannot create 'nowhere/c.h5': No such file or directory" --train book.txt -o nowhere/c.h5
     refused 73 "cannot create 'folder': it is a directory" --train book.txt -o folder
     refused 73 "cannot create '/dev/full': it is not a regular file" --train book.txt -o /dev/full
-    refused 73 "cannot create 'book.txt': it is one of the texts" --train book.txt -o book.txt
+    refused 73 "cannot create 'book.txt': it is 'book.txt', which --train reads" --train book.txt -o book.txt
     run -0 "$UNROLL" prepare --train book.txt -o fine.h5
     cp fine.h5 before.h5
     head -c 2000000 /dev/zero | tr '\0' 'a' >long.txt

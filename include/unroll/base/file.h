@@ -29,6 +29,10 @@ enum status file_guard_reason(const struct file_guard *guard, enum status status
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
 
+/* Where `path` leads to: absolute, through all links, and as far as it is there; what is not there yet follows. The path
+ * itself if the system cannot tell. */
+void file_resolve(const char *path, char real[FILE_PATH_MAX]);
+
 /* open(2), closed on exec, that carries on when interrupted: -1 with errno on failure. */
 int file_open(const char *path, int flags, unsigned mode);
 
@@ -54,8 +58,16 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
                          struct error *e);
 
 /* Writes a report to where the user wants it: as file_replace, but a link, pipe or device is written to and stays what
- * it is: replacing "/dev/stdout" would leave the whole system without one. What is flushed of stdout comes before. */
+ * it is: replacing "/dev/stdout" would leave the whole system without one. "-" is standard output, where the last line
+ * gets its end. What is flushed of stdout comes before. */
 enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e);
+
+/* The descriptor of the open standard output or error that `path` leads to, as "-", "/dev/stdout" and links to them do; -1 if
+ * it is a file of its own. */
+int file_standard_stream(const char *path);
+
+/* Writes to a stream, pipe or device, from where it stands; `path` is for messages. */
+enum status file_write_stream(int fd, const char *path, const void *data, size_t bytes, struct error *e);
 
 /* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);

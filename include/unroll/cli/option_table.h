@@ -55,6 +55,16 @@ enum option_type {
     OPTION_PERCENTS  /* double[3]:   A,B or A,B,C that sum to 100 */
 };
 
+/* What a command does with the file that a text names (cli/path_check.h). Operands are read, all of them. */
+enum option_path {
+    OPTION_PATH_NONE,     /* it names none */
+    OPTION_PATH_READ,     /* a file that is read, or a run directory that one is taken from */
+    OPTION_PATH_LABELLED, /* NAME=FILE, which is read */
+    OPTION_PATH_RUN,      /* a run directory whose files are written */
+    OPTION_PATH_STREAM,   /* a file that is written; "-" is standard output */
+    OPTION_PATH_HDF5      /* a file that is written, and not from front to back: it needs a name */
+};
+
 struct option {
     const char *name;
     char letter; /* a short form, or 0 */
@@ -71,6 +81,7 @@ struct option {
     int choices; /* OPTION_CHOICE */
     const char *(*choice)(int value);
     enum option_class class;
+    enum option_path path;
     const char *section; /* heading in --help and config.ini */
     const char *metavar;
     const char *help;

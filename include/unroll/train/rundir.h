@@ -35,6 +35,9 @@ void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowe
 void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX]);
 void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX]);
 
+/* True if a path relative to a run directory is that of one of the files above, which a run writes and removes as it likes. */
+bool rundir_owns(const char *name);
+
 /* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). None if there is no
  * folder of them. */
 enum status rundir_list(const struct rundir *rundir, int64_t **steps, int *count, struct error *e);

@@ -25,7 +25,7 @@
 enum weights_format { WEIGHTS_SAFETENSORS, WEIGHTS_TEXT };
 enum weights_source { WEIGHTS_FROM_SAFETENSORS, WEIGHTS_FROM_HDF5 };
 
-/* Writes `path` whole or not at all (data/output.h). `checkpoint` needs its parameters and vocabulary only. */
+/* Writes `path` whole or not at all (data/output.h); "-" is standard output. `checkpoint` needs its parameters and vocabulary only. */
 enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
                            struct error *e);
 
