@@ -9,12 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unroll/base/temporary.h"
+
 static const char *advice(int error_number)
 {
     switch (error_number) {
     case ENOSPC:
     case EDQUOT:
         return "free some space";
+    case EFBIG:
+        return "raise it, or choose another file system";
     case EACCES:
     case EPERM:
         return "check its permissions";
@@ -31,7 +35,7 @@ static const char *advice(int error_number)
 static enum status failed(struct error *e, const char *verb, const char *path)
 {
     int error_number = errno;
-    return error_set(e, status_of_errno(error_number), "cannot %s '%s': %s; %s", verb, path, strerror(error_number),
+    return error_set(e, status_of_errno(error_number), "cannot %s '%s': %s; %s", verb, path, errno_text(error_number),
                      advice(error_number));
 }
 
@@ -40,7 +44,7 @@ static enum status cannot_create(struct error *e, const char *path)
     int error_number = errno;
     return error_set(
         e, error_number == ENOSPC || error_number == EDQUOT || error_number == EIO ? STATUS_IO : STATUS_CANTCREATE,
-        "cannot create '%s': %s; %s", path, strerror(error_number), advice(error_number));
+        "cannot create '%s': %s; %s", path, errno_text(error_number), advice(error_number));
 }
 
 int file_open(const char *path, int flags, unsigned mode)
@@ -195,6 +199,7 @@ enum status file_commit(const char *temporary, const char *path, const struct fi
     while (result != 0 && errno == EINTR);
     if (result != 0)
         return file_guard_reason(guard, failed(e, "rename to", path), e);
+    temporary_forget(temporary);
     return sync_folder_of(path, e);
 }
 
@@ -220,13 +225,16 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
     enum status status = guard ? guard->check(guard->context, e) : STATUS_OK;
     if (!status)
         status = file_temporary(temporary, path, guard, e);
-    if (!status)
-        status = file_write_new(temporary, data, bytes, e);
     if (status)
         return file_guard_reason(guard, status, e);
-    status = file_commit(temporary, path, guard, e);
+    temporary_watch(temporary);
+    status = file_write_new(temporary, data, bytes, e);
     if (status)
-        (void)unlink(temporary); /* gone already if only the folder could not be synced */
+        status = file_guard_reason(guard, status, e);
+    else
+        status = file_commit(temporary, path, guard, e);
+    if (status)
+        temporary_remove(temporary); /* gone already if only the folder could not be synced */
     return status;
 }
 

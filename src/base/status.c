@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum status error_set(struct error *e, enum status status, const char *format, ...)
@@ -31,6 +34,13 @@ enum status status_of_errno(int error_number)
     default:
         return STATUS_IO;
     }
+}
+
+const char *errno_text(int error_number)
+{
+    struct rlimit limit;
+    bool limited = getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    return error_number == EFBIG && limited ? "file size limit (ulimit -f) reached" : strerror(error_number);
 }
 
 _Noreturn void check_failed(const char *condition, const char *file, int line)

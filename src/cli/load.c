@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
@@ -42,6 +45,16 @@ enum status load_threads(const struct comm *comm, const struct options *options,
     return STATUS_OK;
 }
 
+/* Why an earlier write to standard output failed, as far as that can still be told. */
+static const char *earlier_failure(void)
+{
+    struct stat about;
+    struct rlimit limit;
+    bool full = fstat(STDOUT_FILENO, &about) == 0 && S_ISREG(about.st_mode) && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                limit.rlim_cur != RLIM_INFINITY && (rlim_t)about.st_size >= limit.rlim_cur;
+    return full ? errno_text(EFBIG) : "an earlier write failed";
+}
+
 enum status finish_output(struct error *e)
 {
     errno = 0;
@@ -52,7 +65,7 @@ enum status finish_output(struct error *e)
     if (errno == EPIPE)
         return STATUS_OK; /* the reader has seen enough */
     return error_set(e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
-                     errno ? strerror(errno) : "an earlier write failed");
+                     errno ? errno_text(errno) : earlier_failure());
 }
 
 enum status write_report(const char *path, const struct json *json, struct error *e)

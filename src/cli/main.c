@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "unroll/base/build_info.h"
+#include "unroll/base/temporary.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/help.h"
 #include "unroll/cli/option_table.h"
@@ -147,6 +148,7 @@ int main(int argc, char **argv)
 {
     /* glibc else raises the size from which memory goes back to the system when freed, up to 32 MiB */
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    temporary_heed_signals();
     struct error e = {0};
     bool alone = false; /* the failure may be this rank's only */
     enum status status = run(argc, argv, &e);
@@ -154,7 +156,7 @@ int main(int argc, char **argv)
     if (fflush(stdout) != 0 && status == STATUS_OK) {
         alone = true;
         status = error_set(&e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
-                           strerror(errno));
+                           errno_text(errno));
     }
     if (*e.text && (alone || comm_speaks()))
         fprintf(stderr, "unroll: %s\n", e.text);

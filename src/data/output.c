@@ -11,6 +11,7 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/temporary.h"
 
 static void release(struct output *output)
 {
@@ -50,8 +51,10 @@ static bool lock_temporary(struct output *output)
         /* File systems without locks give another error, and then there is none. */
         bool held = flock(output->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
         if (!held && fstat(output->lock, &open_one) == 0 && stat(output->temporary, &named_one) == 0 &&
-            open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev)
+            open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev) {
+            temporary_watch(output->temporary);
             return true;
+        }
         /* Held, or renamed by its owner between our open and our lock: then the name is free again. */
         (void)close(output->lock);
         output->lock = -1;
@@ -110,6 +113,6 @@ enum status output_commit(struct output *output, struct error *e)
 void output_abandon(struct output *output)
 {
     if (output->temporary)
-        (void)unlink(output->temporary);
+        temporary_remove(output->temporary);
     release(output);
 }

@@ -7,6 +7,7 @@
 #include "relay.h"
 
 #include "unroll/base/mem.h"
+#include "unroll/base/temporary.h"
 #include "unroll/data/corpus_writer.h"
 #include "unroll/data/output.h"
 #include "unroll/data/tally.h"
@@ -367,13 +368,17 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
         begun = status == STATUS_OK;
     }
     status = comm_agree(comm, status, e);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
+        temporary_watch(temporary); /* on all ranks: mpirun kills the others as soon as one has ended */
         status = run(&job, temporary, e);
+    }
     if (begun && status == STATUS_OK)
         status = output_commit(&output, e);
     else if (begun)
         output_abandon(&output);
     status = comm_agree(comm, status, e);
+    if (temporary)
+        temporary_forget(temporary);
     tokenizer_free(job.tokenizer);
     vocab_free(job.vocab);
     sources_release(job.source);

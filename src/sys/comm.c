@@ -10,6 +10,7 @@
 
 #include "comm_private.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/temporary.h"
 
 /* MPI-3 counts are ints: longer messages travel in pieces of this size, which both sides cut alike. Tests set a small
  * one. */
@@ -159,6 +160,7 @@ void comm_release(struct comm *comm)
 _Noreturn void comm_abort(const struct comm *comm, enum status status)
 {
     fflush(NULL);
+    temporary_remove_all();
     if (comm->handle)
         MPI_Abort(MPI_COMM_WORLD, (int)status);
     _exit((int)status);

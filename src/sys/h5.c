@@ -110,7 +110,7 @@ const char *h5_reason(char text[H5_REASON_TEXT])
     const char *system = strstr(text, "errno = ");
     int number;
     if (system && sscanf(system, "errno = %d", &number) == 1 && number != 0)
-        snprintf(text, H5_REASON_TEXT, "%s", strerror(number));
+        snprintf(text, H5_REASON_TEXT, "%s", errno_text(number));
     if (!text[0])
         snprintf(text, H5_REASON_TEXT, "HDF5 gives no reason");
     return text;

@@ -20,7 +20,7 @@ static enum status agree(const struct h5 *file, enum status mine, struct error *
 static enum status failed(const struct h5 *file, const char *verb, const char *object, struct error *e)
 {
     char text[H5_REASON_TEXT];
-    const char *reason = file->failure ? strerror(file->failure) : h5_reason(text);
+    const char *reason = file->failure ? errno_text(file->failure) : h5_reason(text);
     bool memory = file->failure == ENOMEM;
     enum status status = memory ? STATUS_OS : STATUS_IO;
     const char *fix = memory ? "use more memory per rank" : "check the free space and the disk";
@@ -76,7 +76,7 @@ static enum status create(struct h5 *file, const char *name, hid_t access, struc
     enum status status = STATUS_OK;
     if (file->id < 0) {
         char text[H5_REASON_TEXT];
-        const char *reason = file->failure ? strerror(file->failure) : h5_reason(text);
+        const char *reason = file->failure ? errno_text(file->failure) : h5_reason(text);
         status = error_set(e, STATUS_CANTCREATE,
                            "cannot create '%s': %s; check the folder, its permissions and the free space", file->name,
                            reason);

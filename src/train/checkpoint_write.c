@@ -10,6 +10,7 @@
 #include "unroll/base/build_info.h"
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/temporary.h"
 
 void checkpoint_build_here(struct checkpoint_build *build)
 {
@@ -246,7 +247,7 @@ static enum status verify_and_commit(const char *temporary, const struct checkpo
     if (!status)
         status = file_commit(temporary, target->path, target->guard, e);
     if (status)
-        (void)unlink(temporary);
+        temporary_remove(temporary);
     return status;
 }
 
@@ -269,9 +270,12 @@ static enum status write_single(const struct checkpoint *checkpoint, const struc
     enum status closed = h5_close_write(file, status ? NULL : e);
     if (!status)
         status = closed;
+    temporary_watch(temporary);
     if (!status)
         status = file_write_new(temporary, image, bytes, e);
     mem_free(image);
+    if (status)
+        temporary_remove(temporary);
     return status ? status : verify_and_commit(temporary, target, e);
 }
 
@@ -316,6 +320,7 @@ static enum status write_parallel(const struct comm *comm, const struct checkpoi
     if (status)
         return status;
     comm_broadcast(comm, temporary, sizeof temporary, 0); /* rank 0 alone has the guard */
+    temporary_watch(temporary);
     status = comm->size > 1 ? h5_create_parallel(temporary, comm, &file, e) : h5_create_serial(temporary, &file, e);
     if (!status)
         status = write_contents(file, comm, checkpoint, resumable, parts, e);
@@ -329,16 +334,19 @@ static enum status write_parallel(const struct comm *comm, const struct checkpoi
     if (status) {
         if (comm->rank == 0)
             (void)unlink(temporary);
+        temporary_forget(temporary);
         return status;
     }
     if (comm->rank == 0) {
         status = sync_path(temporary, e);
         if (status)
-            (void)unlink(temporary);
+            temporary_remove(temporary);
         else
             status = verify_and_commit(temporary, target, e);
     }
-    return comm_agree(comm, status, e);
+    status = comm_agree(comm, status, e);
+    temporary_forget(temporary);
+    return status;
 }
 
 /* ---- both ---- */

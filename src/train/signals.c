@@ -3,7 +3,8 @@
 #include <signal.h>
 #include <stddef.h>
 
-static const int caught[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT};
+static const int caught[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU};
+#define CAUGHT_HUP 4
 #define CAUGHT ((int)(sizeof caught / sizeof *caught))
 
 /* A handler reaches nothing but globals: these belong to it. */
@@ -23,6 +24,8 @@ void signals_catch(void)
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < CAUGHT; i++)
         (void)sigaction(caught[i], &action, &before[i]);
+    if (before[CAUGHT_HUP].sa_handler == SIG_IGN) /* nohup: the run is to outlive its terminal */
+        (void)sigaction(SIGHUP, &before[CAUGHT_HUP], NULL);
     (void)sigaction(SIGPIPE, &ignore, &before_pipe);
 }
 
@@ -49,6 +52,10 @@ const char *signals_name(int number)
         return "SIGTERM";
     case SIGINT:
         return "SIGINT";
+    case SIGHUP:
+        return "SIGHUP";
+    case SIGXCPU:
+        return "SIGXCPU (limit of CPU time)";
     default:
         return "a signal";
     }

@@ -169,7 +169,7 @@ static enum status write_text(int fd, const char *path, const struct checkpoint 
         }
         if (failed)
             status = error_set(e, STATUS_IO, "cannot write '%s': %s; make room or choose another place", path,
-                               strerror(number));
+                               errno_text(number));
     }
     return status;
 }

@@ -145,7 +145,7 @@ END
     run --separate-stderr bash -c 'trap "" XFSZ; ulimit -f 100; exec "$UNROLL" prepare --train long.txt -o fine.h5'
     echo "$status $stderr"
     [ "$status" -eq 74 ]
-    [[ "$stderr" == "unroll: cannot write 'fine.h5.tmp': File too large;"* ]]
+    [[ "$stderr" == "unroll: cannot write 'fine.h5.tmp': file size limit (ulimit -f) reached;"* ]]
     nothing_left
     cmp fine.h5 before.h5
 }

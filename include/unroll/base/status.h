@@ -38,6 +38,9 @@ enum status error_set(struct error *e, enum status status, const char *format, .
 /* The status an I/O failure with this errno deserves (ENOENT: NOINPUT; ENOMEM, EMFILE: OS; else IO). */
 enum status status_of_errno(int error_number);
 
+/* strerror, but of EFBIG the limit that is in the way. */
+const char *errno_text(int error_number);
+
 /* Ends the process with STATUS_INTERNAL and a message: for our own mistakes only, on in every build. */
 #define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 _Noreturn void check_failed(const char *condition, const char *file, int line);

@@ -1,6 +1,6 @@
-/* Signals that ask a run to stop: USR1, USR2, TERM and INT. The handler only takes note; the trainer asks once per
- * step, so further signals, also while a checkpoint is written, do no harm. A closed pipe as log (SIGPIPE) is
- * ignored. */
+/* Signals that ask a run to stop: USR1, USR2, TERM, INT, XCPU (its time by `ulimit -t` is over) and HUP, unless it was
+ * ignored at the start, as nohup does. The handler only takes note; the trainer asks once per step, so further signals, also
+ * while a checkpoint is written, do no harm. A closed pipe as log (SIGPIPE) is ignored. */
 #ifndef UNROLL_TRAIN_SIGNALS_H
 #define UNROLL_TRAIN_SIGNALS_H
 
