@@ -130,10 +130,15 @@ still_ours() {
         [ "$(detail job "$job" Restarts)" = "$start" ]
 }
 
+# The log of this job: the rest of its line in Slurm's words, for a path may have spaces.
+log_path() {
+    scontrol show job "$job" | sed -n 's/^ *StdOut=//p' | head -n 1
+}
+
 # follow_up: the same script as another job that waits for this one, with this job's shape, log and options.
 follow_up() {
     local option options=(--dependency="afterany:$SLURM_JOB_ID" --open-mode=append --nodes="$SLURM_JOB_NUM_NODES"
-        --partition="$SLURM_JOB_PARTITION" --job-name="$SLURM_JOB_NAME" --output="$(detail job "$job" StdOut)"
+        --partition="$SLURM_JOB_PARTITION" --job-name="$SLURM_JOB_NAME" --output="$(log_path)"
         --time="$(squeue -h -j "$job" -o %l)")
     for option in account:SLURM_JOB_ACCOUNT qos:SLURM_JOB_QOS ntasks-per-node:SLURM_NTASKS_PER_NODE \
         cpus-per-task:SLURM_CPUS_PER_TASK; do
