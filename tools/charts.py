@@ -180,8 +180,14 @@ def _exp(points):
     return [(x, math.exp(min(y, 700.0))) for x, y in points]
 
 
+def _counted(runs, of_tokens, of_texts):
+    """The unit of a picture of these runs: language models count tokens, classifiers texts."""
+    kinds = {run.classifies() for run in runs}
+    return of_tokens + ", of classifiers " + of_texts if len(kinds) > 1 else of_texts if True in kinds else of_tokens
+
+
 def loss(runs):
-    return Chart("Loss", "nats per token", "step", _over_runs(runs, lambda group, run: [
+    return Chart("Loss", _counted(runs, "nats per token", "nats per text"), "step", _over_runs(runs, lambda group, run: [
         Line(run.name, thin(run_files.points(run.train, "step", "loss")), group, THIN),
         Line(run.name, run_files.points(run.valid, "step", "loss"), group, DOTTED)]),
         note="Faint: training, the mean since the line before. Dots: validation.")
@@ -218,7 +224,7 @@ def _skipped(runs):
 
 
 def speed(runs):
-    return Chart("Speed", "tokens per second", "step", _over_runs(runs, lambda group, run: [
+    return Chart("Speed", _counted(runs, "tokens per second", "texts per second"), "step", _over_runs(runs, lambda group, run: [
         Line(run.name, thin(run_files.points(run.timing, "step", "tokens_per_second")), group)]), zero=True,
         key="bottom right")
 

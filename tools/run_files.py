@@ -54,8 +54,29 @@ def run_main(main):
         sys.exit(74)
 
 
+# Files of a run directory, and of an experiment's folder: a page or a picture may lie beside them.
+OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|log))$")
+
+
+def refuse_input(output, inputs):
+    """A Mistake if a file to write, or the name that it has until it is whole, is a file that is read, by whatever name or link,
+    or one of those that a folder among `inputs` is made of. Beforehand, of every tool that writes a file."""
+    for name in [] if output == "-" else [output, output + ".tmp"]:
+        for path in filter(None, inputs):
+            there = os.path.isfile(name) and os.path.isfile(path)
+            if os.path.realpath(name) == os.path.realpath(path) or (there and os.path.samefile(name, path)):
+                raise Mistake(73, "cannot create '%s': it is '%s', which the command reads; choose another name" % (name, path))
+            inside = os.path.relpath(os.path.realpath(name), os.path.realpath(path))
+            if os.path.isdir(path) and not inside.startswith("..") and OWN.search(inside):
+                raise Mistake(73, "cannot create '%s': it is one of the files of '%s', which the command reads; choose another "
+                                  "name" % (name, path))
+
+
 def write_text(path, text):
-    """The whole file or none: a temporary name, then a rename."""
+    """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
+    if path == "-":
+        sys.stdout.write(text)
+        return
     temporary = path + ".tmp"
     try:
         with open(temporary, "w", encoding="utf-8") as file:

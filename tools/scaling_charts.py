@@ -27,7 +27,7 @@ class Experiment:
                 self.left_out += 1
             elif value.get("format") == scaling_grid.FORMAT:
                 try:
-                    self.points.append(Measured(folder, value))
+                    self.points.append(Measured(path, value))
                 except (KeyError, TypeError, ValueError) as error:
                     run_files.warn("'%s' is no point of a scaling experiment: %r is bad; left out" % (path, error.args[0]))
                     self.left_out += 1
@@ -56,8 +56,9 @@ class Experiment:
         return sorted({point.ranks for points in self.series.values() for point in points})
 
     def runs(self):
-        """Points whose training has validations with times."""
-        return [point for point in self.points if point.training and point.training.valid and point.training.timing]
+        """Points whose training has validations with times, and a perplexity, which classifiers have not."""
+        return [point for point in self.points if point.training and point.training.valid and point.training.timing
+                and not point.training.classifies()]
 
     def common_perplexity(self):
         """The lowest that all trainings reach, rounded up to three digits; None without trainings."""
@@ -72,7 +73,8 @@ class Experiment:
 class Measured:
     """One point. rate: tokens/s or None; phases, network: dictionaries, maybe empty; training: a run_files.Run or None."""
 
-    def __init__(self, folder, value):
+    def __init__(self, path, value):
+        self.path = path
         self.mode, self.reduction = value["mode"], value["reduction"]
         self.ranks, self.threads, self.batch = int(value["ranks"]), int(value["threads"]), int(value["batch"])
         if self.mode not in scaling_grid.MODES or self.reduction not in scaling_grid.REDUCTIONS:
@@ -95,7 +97,7 @@ class Measured:
         self.training = None
         if isinstance(value.get("run"), str):
             try:
-                self.training = run_files.Run(os.path.join(folder, value["run"]))
+                self.training = run_files.Run(os.path.join(os.path.dirname(path), value["run"]))
             except Mistake as mistake:
                 run_files.warn("%s; its training is left out" % mistake)
 
@@ -119,23 +121,38 @@ class Measured:
 
 # --- fits ---
 
+LEAST_POINTS = 3  # of a law: the first, from which the others are counted, one to fit it by and one to doubt it by
+
+
 class Fit:
     """Amdahl's law, 1 / (s + (1 - s) / n), under strong and Gustafson's, n - s (n - 1), under weak scaling: the serial share s
     by least squares, on the time of a step under Amdahl's and on the speed-up under Gustafson's law, and what each measured
-    speed-up lies above the fitted one. Points with more threads than cores do not count."""
+    speed-up lies above the fitted one. Points with more threads than cores do not count.
+
+    `serial` is None, and `why` says the reason, where there is nothing to fit: any law of one number goes through one point
+    beside the first, and a share of the work below 0 or above 1 is no share."""
 
     def __init__(self, points):
         self.law = "Amdahl" if points[0].mode == "strong" else "Gustafson"
         self.base = points[0].ranks
         used = [(point.times(), point.speedup()) for point in points if not point.oversubscribed and point.times() > 1]
-        self.serial = None
-        if used:
+        self.serial, self.why = None, ""
+        if len(used) < LEAST_POINTS - 1:
+            self.why = "it takes %d numbers of ranks without more threads than cores; there are %d" % (
+                LEAST_POINTS, len(used) + 1)
+        else:
             if self.law == "Amdahl":
                 pairs = [(1 - 1 / n, 1 / speedup - 1 / n) for n, speedup in used]
             else:
                 pairs = [(n - 1, n - speedup) for n, speedup in used]
-            self.serial = sum(a * b for a, b in pairs) / sum(a * a for a, _ in pairs)
-        self.residuals = [(round(n * self.base), speedup - self.at(n)) for n, speedup in used] if used else []
+            serial = sum(a * b for a, b in pairs) / sum(a * a for a, _ in pairs)
+            if 0 <= serial <= 1:
+                self.serial = serial
+            else:
+                self.why = "the nearest serial share would be %.3f, %s" % (
+                    serial, "as more ranks are faster than in proportion" if serial < 0 else
+                    "as more ranks are slower than one that does all")
+        self.residuals = [(round(n * self.base), speedup - self.at(n)) for n, speedup in used] if self.serial is not None else []
 
     def at(self, n):
         if self.law == "Amdahl":
@@ -148,9 +165,8 @@ class Fit:
 
 
 def fits(experiment):
-    """[(name, Fit)] of the series with more than one number of ranks."""
-    found = [(key, Fit(points)) for key, points in experiment.series.items()]
-    return [(experiment.name(key), fit) for key, fit in found if fit.serial is not None]
+    """[(name, Fit)] of all series."""
+    return [(experiment.name(key), Fit(points)) for key, points in experiment.series.items()]
 
 
 # --- verdicts ---
@@ -174,6 +190,11 @@ def verdicts(experiment):
                         % (experiment.name(key).capitalize(), fastest.ranks, "" if fastest.ranks == 1 else "s",
                            charts.label_of(float("%.3g" % fastest.rate)), fastest.speedup(), points[0].ranks,
                            fastest.speedup() / fastest.times()))
+    for key, points in experiment.series.items():
+        if points[0].ranks > 1:
+            told.append("%s: no point on one rank; speed-up and efficiency are against %d ranks."
+                        % (experiment.name(key).capitalize(), points[0].ranks))
+    told += ["%s: no law fitted: %s." % (name.capitalize(), fit.why) for name, fit in fits(experiment) if fit.why]
     crowded = sorted({point.ranks * point.threads for point in experiment.points if point.oversubscribed})
     if crowded:
         told.append("More threads than cores: points of %s threads in all; they say how the program bears it, not how it "
@@ -222,15 +243,16 @@ def speedup(experiment):
     if times[-1] > 1:
         base = experiment.ranks()[0]
         lines.append(Line("perfect", [(base * n, n) for n in times], IDEAL, charts.PLAIN, 2))
+    note = ""
     for key, points in experiment.series.items():
         fit = Fit(points)
         if fit.serial is not None:
+            note = "Dashed: Amdahl's law fitted to strong, Gustafson's to weak scaling, where the work grows with the ranks."
             last = points[-1].times()
             curve = [(points[0].ranks * n, fit.at(n)) for n in (last ** (k / 30) for k in range(31))]
             lines.append(Line(experiment.name(key), curve, experiment.numbers[key], charts.THIN, 1))
     return _against_ranks(experiment, "Speed-up", "logarithmic", lines, y_log=True, key="top left",
-                          note="Dashed: Amdahl's law fitted to strong, Gustafson's to weak scaling, where the work grows with "
-                               "the ranks.")
+                          note=note)
 
 
 def efficiency(experiment):

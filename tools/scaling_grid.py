@@ -134,6 +134,16 @@ def end_session(process):
             continue
 
 
+def refuse_corpus(args, outputs, run):
+    """A point's folder is made anew, and its files: the corpus must be none of them."""
+    corpus = os.path.realpath(args.corpus or ".")
+    for output in outputs:
+        run_files.refuse_input(output, [args.corpus])
+    if args.corpus and corpus.startswith(os.path.realpath(run) + os.sep):
+        raise Mistake(73, "cannot create '%s': '%s', which the command reads, lies in it; choose another folder with -o"
+                      % (run, args.corpus))
+
+
 def run_point(args, point, launcher, env, oversubscribed=False):
     """Runs a point and writes its file. True if nothing of it failed, None if it was there already."""
     path = os.path.join(args.output, point.name() + ".json")
@@ -141,6 +151,7 @@ def run_point(args, point, launcher, env, oversubscribed=False):
         return None
     batch = args.batch * (point.ranks if point.mode == "weak" else 1)
     run = os.path.join("runs", point.name())
+    refuse_corpus(args, [path, os.path.join(args.output, point.name() + ".log")], os.path.join(args.output, run))
     shutil.rmtree(os.path.join(args.output, run), ignore_errors=True)
     common = ["--batch", str(batch), "--threads", str(point.threads), "--reduction", point.reduction] + args.options
     result = {"format": FORMAT, "mode": point.mode, "ranks": point.ranks, "threads": point.threads,

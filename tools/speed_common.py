@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import launch
+import run_files
 
 
 def setting(cell, layers, hidden, vocab_size, batch, bptt):
@@ -140,13 +141,21 @@ def table(header, rows):
     return "\n".join([table_head(header)] + [table_row(row) for row in rows])
 
 
-def write_json(path, value):
-    text = json.dumps(value, indent=1) + "\n"
+def refuse_input(path, inputs):
+    """Of a file for --json, which may be None; tables go to standard output, so that it needs a name."""
+    if path == "-":
+        fail(78, "cannot write '-' for --json: standard output has the table; name a file")
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        fail(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
+        run_files.refuse_input(path or "-", inputs)
+    except run_files.Mistake as mistake:
+        fail(mistake.status, str(mistake))
+
+
+def write_json(path, value):
+    try:
+        run_files.write_text(path, json.dumps(value, indent=1) + "\n")
+    except run_files.Mistake as mistake:
+        fail(mistake.status, str(mistake))
 
 
 def append_json(path, value):

@@ -238,3 +238,61 @@ EOF
     run -65 "$tools/plot" perplexity classes -o x.svg
     "$tools/plot" accuracy classes -o accuracy.svg
 }
+
+@test "no tool destroys what it reads" {
+    local before
+    ln flow.csv hard.svg
+    ln -s flow.csv soft.svg
+    ln -s ../best.h5 two/checkpoints/link.html
+    before=$(find one two flow.csv -type f -exec sha256sum {} +)
+    refused 73 "cannot create 'one/metrics.jsonl': it is one of the files of 'one', which the command reads; choose another name" \
+        "$tools/report" one -o one/metrics.jsonl
+    refused 73 "of 'two', which the command reads" "$tools/report" one two -o ./one/../two/best.h5
+    refused 73 "of 'one', which the command reads" "$tools/report" one -o one/checkpoints/page.html
+    refused 73 "of 'two', which the command reads" "$tools/report" two -o two/checkpoints/link.html
+    refused 73 "cannot create '$UNROLL': it is '$UNROLL', which the command reads" "$tools/report" one --unroll "$UNROLL" -o "$UNROLL"
+    refused 73 "cannot create 'hard.svg': it is 'flow.csv', which the command reads" "$tools/plot" gradflow flow.csv -o hard.svg
+    refused 73 "it is 'flow.csv', which the command reads" "$tools/plot" gradflow flow.csv -o soft.svg
+    mv flow.csv out.svg.tmp
+    refused 73 "cannot create 'out.svg.tmp': it is 'out.svg.tmp'" "$tools/plot" gradflow out.svg.tmp -o out.svg
+    mv out.svg.tmp flow.csv
+    [ "$(find one two flow.csv -type f -exec sha256sum {} +)" = "$before" ]
+    for figures in benchmark benchmark-commands compare-pytorch; do
+        run -73 "$tools/$figures" --unroll "$UNROLL" --json "$UNROLL"
+        [[ "$output" == "unroll: cannot create '$UNROLL': it is '$UNROLL', which the command reads; choose another name" ]]
+        run -78 "$tools/$figures" --unroll "$UNROLL" --json -
+    done
+    echo '{}' >setups
+    run -73 "$tools/compare-pytorch" --unroll "$UNROLL" --json ./setups --setups setups
+    # beside them there is room, and a page goes to standard output
+    "$tools/report" one --samples 0 -o one/report.html
+    "$tools/report" one --samples 0 -o one/report.html
+    "$tools/report" one --samples 0 -o - | cmp - one/report.html
+}
+
+@test "classifiers count texts, wherever a tool counts" {
+    mkdir classes
+    cat >classes/metrics.jsonl <<'EOF'
+{"type": "run", "task": "classify", "cell": "lstm", "layers": 1, "hidden": 8, "parameters": 900}
+{"type": "train", "step": 10, "tokens": 320, "loss": 0.6, "grad_norm": 1, "lr": 0.1}
+{"type": "valid", "step": 10, "tokens": 320, "loss": 0.5, "accuracy": 0.7125, "best": true}
+EOF
+    printf '{"type": "start", "step": 0, "ranks": 1}\n{"type": "train", "step": 10, "seconds": 2, "tokens_per_second": 160}\n' \
+        >classes/timing.jsonl
+    "$tools/report" classes -o page.html --samples 0
+    grep -q '<th>texts</th><td>320</td>' page.html
+    grep -q '<th>texts/s, median</th><td>160</td>' page.html
+    grep -q '<h3>Speed <small>texts per second' page.html
+    grep -q '<h3>Loss <small>nats per text' page.html
+    run grep -c 'okens' page.html
+    [ "$output" -eq 0 ]
+    "$tools/report" one classes -o both.html --samples 0
+    grep -q '<th>tokens</th><td>[0-9][^<]*</td><td>-</td>' both.html
+    grep -q '<th>texts</th><td>-</td><td>320</td>' both.html
+    grep -q '<h3>Loss <small>nats per token, of classifiers nats per text' both.html
+    "$tools/plot" speed classes -o speed.svg
+    grep -q 'Speed, texts per second' speed.svg
+    mkdir sweep && cp -r classes sweep/lr-1
+    printf 'lr\n1\n2\n' >table
+    [ "$("$tools/sweep-table" table sweep | head -n 1 | cut -f 7)" = texts_per_second ]
+}

@@ -50,7 +50,7 @@ point() {
     echo "$output$stderr"
     [[ "$output" == *"| strong, 2 ranks x 1, exact | 8 | "* ]]
     [[ "$output" == *"| strong, 9 ranks x 1, exact | 8 | - | - |"* ]]
-    [[ "$output" == *"| strong | Amdahl | "*"| weak | Gustafson | "* ]]
+    [[ "$output" == *"- Strong: no law fitted: it takes 3 numbers of ranks"*"- Weak: no law fitted: "* ]]
     [[ "$output" == *"- Gap: strong, 9 ranks x 1, exact: train ended with 78: unroll: cannot share"* ]]
     [[ "$stderr" == "written: s/report/report.html" ]]
     for picture in scaling speedup efficiency time-to reduction imbalance strong-phases weak-phases; do
@@ -191,4 +191,80 @@ END
     run -65 "$tools/sweep-table" table --line 1
     printf -- '--lr\n0.01\n' >table
     run -65 "$tools/sweep-table" table --line 1
+}
+
+# points EXPRESSION [STATEMENT]: makes the folder `few` of those points of `laws` for which the expression over a point `p`
+# holds, after the statement.
+points() {
+    rm -rf few
+    cp -r laws few
+    python3 - "$1" "${2:-pass}" <<'END'
+import glob, json, os, sys
+for path in glob.glob("few/*.json"):
+    p = json.load(open(path))
+    if not eval(sys.argv[1]):
+        os.remove(path)
+        continue
+    exec(sys.argv[2])
+    json.dump(p, open(path, "w"))
+END
+}
+
+@test "no law is fitted to less than three numbers of ranks, and no share of the work is above 1 or below 0" {
+    points 'p["ranks"] <= 2 and p["reduction"] == "exact"'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    echo "$output"
+    [[ "$output" != *Amdahl* ]] && [[ "$output" != *Gustafson* ]]
+    [[ "$output" == *"- Strong: no law fitted: it takes 3 numbers of ranks without more threads than cores; there are 2."* ]]
+    [[ "$output" == *"- Weak: no law fitted: it takes 3"* ]]
+    run grep -c "Dashed: Amdahl" out/report.html
+    [ "$output" -eq 0 ]
+    # more threads than cores do not count
+    points 'p["ranks"] <= 4 and p["reduction"] == "exact" and p["mode"] == "strong"' 'p["oversubscribed"] = p["ranks"] == 4'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    [[ "$output" != *Amdahl* ]]
+    # three are enough
+    points 'p["ranks"] <= 4 and p["reduction"] == "exact"'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    [[ "$output" == *"| strong | Amdahl | 0.0400 | 0.0000 |"* ]]
+    grep -q "Dashed: Amdahl" out/report.html
+    # slower on more ranks: the nearest share is 1.875
+    points 'p["ranks"] <= 4 and p["reduction"] == "exact" and p["mode"] == "strong"' \
+        'p["bench"]["tokens_per_second"] = 10000.0 / (1.875 + (1 - 1.875) / p["ranks"])'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    [[ "$output" != *Amdahl* ]]
+    [[ "$output" == *"- Strong: no law fitted: the nearest serial share would be 1.875, as more ranks are slower"* ]]
+    # faster than in proportion
+    points 'p["ranks"] <= 4 and p["reduction"] == "exact" and p["mode"] == "weak"' \
+        'p["bench"]["tokens_per_second"] = 10000.0 * (p["ranks"] + 0.1 * (p["ranks"] - 1))'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    [[ "$output" != *Gustafson* ]]
+    [[ "$output" == *"would be -0.100, as more ranks are faster than in proportion"* ]]
+    # what speed-ups are against is told where it is not one rank
+    points 'p["ranks"] >= 2 and p["reduction"] == "exact" and p["mode"] == "strong"'
+    run -0 --separate-stderr "$tools/scaling-report" few -o out --no-files
+    [[ "$output" == *"- Strong: no point on one rank; speed-up and efficiency are against 2 ranks."* ]]
+}
+
+@test "experiments are read, and none of their points is written over" {
+    local before
+    before=$(find laws -type f -exec sha256sum {} +)
+    mkdir out && ln laws/strong-r001-t01-exact.json out/report.html
+    run -73 "$tools/scaling-report" laws -o out --no-files
+    [[ "$output" == "unroll: cannot create 'out/report.html': it is 'laws/strong-r001-t01-exact.json', which the command reads"* ]]
+    run -73 "$tools/plot" scaling laws -o laws/strong-r001-t01-exact.json
+    printf 'lr\n0.01\n' >table
+    run -73 "$tools/sweep-table" table sweep -o ./table
+    [[ "$output" == "unroll: cannot create './table': it is 'table', which the command reads; choose another name" ]]
+    run -73 "$tools/sweep-table" table laws/runs -o laws/runs/weak-r001-t01-exact/metrics.jsonl
+    mkdir -p s/runs/strong-r001-t01-exact && cp c.h5 s/runs/strong-r001-t01-exact/
+    run -73 "$tools/scaling-local" -o s --ranks 1 --mode strong --unroll "$UNROLL" --corpus s/runs/strong-r001-t01-exact/c.h5
+    [[ "$output" == *"cannot create 's/runs/strong-r001-t01-exact': "*"lies in it; choose another folder with -o"* ]]
+    cmp c.h5 s/runs/strong-r001-t01-exact/c.h5
+    cp c.h5 s/strong-r001-t01-exact.log
+    run -73 "$tools/scaling-local" -o s --ranks 1 --mode strong --unroll "$UNROLL" --corpus s/strong-r001-t01-exact.log
+    cmp c.h5 s/strong-r001-t01-exact.log
+    [ "$(find laws -type f -exec sha256sum {} +)" = "$before" ]
+    [ "$("$tools/sweep-table" table laws/runs -o - | wc -l)" -eq 2 ]
+    [ ! -e - ]
 }

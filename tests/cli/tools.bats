@@ -132,6 +132,42 @@ make_bare_python() {
     [ "$(echo ./*part*)" = './*part*' ]
 }
 
+@test "get-corpus never writes over its source, and writes to standard output" {
+    local name
+    printf 'one\ntwo\n' >text
+    ln text hard
+    ln -s text soft
+    for name in text ./text hard soft; do
+        run -73 "$root/tools/get-corpus" text -o $name
+        [[ "$output" == "unroll: cannot create '$name': it is 'text', which the command reads; choose another name" ]]
+    done
+    cp text out.part
+    run -73 "$root/tools/get-corpus" out.part -o out
+    mkdir folder
+    run -73 "$root/tools/get-corpus" text -o folder
+    [ -z "$(ls folder)" ] && [ "$(cat text out.part)" = $'one\ntwo\none\ntwo' ] && [ ! -e out ]
+    "$root/tools/get-corpus" text -o - | cmp - text
+    [ ! -e - ]
+}
+
+@test "shell tools bear spaces and an apostrophe in every path" {
+    local folder="it's a  folder"
+    mkdir "$folder"
+    printf 'one\n' >"$folder/the text's"
+    gzip -k "$folder/the text's"
+    (cd "$folder" && "$root/tools/get-corpus" "the text's.gz" -o "a copy's" && cmp "the text's" "a copy's")
+    make_tree
+    mkdir -p tree/tests/cli
+    printf '@test "a" { true; }\n' >tree/tests/cli/some.bats
+    printf '#!/bin/sh\n' >tree/build/unroll
+    chmod +x tree/build/unroll
+    mv tree "$folder/a tree's"
+    run -0 "$folder/a tree's/tools/check-floors"
+    run -0 "$folder/a tree's/tools/find-python" sys
+    run -0 "$folder/a tree's/tools/run-tests" tests/cli/some.bats
+    [[ "$output" == *"1 passed, 0 failed"* ]]
+}
+
 @test "get-corpus writes the glosses of WordNet as labelled lines" {
     [ -f /usr/share/wordnet/data.noun ] || skip "no wordnet-base"
     run -0 "$root/tools/get-corpus" wordnet -o glosses.tsv
