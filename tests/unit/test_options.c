@@ -262,7 +262,6 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");
     refused(TRAIN "--batch 8 --lane-groups 9", STATUS_CONFIG, "more than the 8 lanes");
     refused(TRAIN "--lr 0.1 --lr-min 0.2 --schedule cosine", STATUS_CONFIG, "above --lr, which is 0.1");
-    refused(TRAIN "--branch r", STATUS_CONFIG, "it is --run itself");
     refused("prepare -o x --train a --split 90,5,6", STATUS_CONFIG, "sum to 100");
     refused("prepare -o x --train a --split 0,50,50", STATUS_CONFIG, "the first above 0");
     refused("prepare -o x --train a --split 90,5,5 --test b", STATUS_CONFIG,
