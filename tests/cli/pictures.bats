@@ -250,7 +250,8 @@ EOF
     refused 73 "of 'two', which the command reads" "$tools/report" one two -o ./one/../two/best.h5
     refused 73 "of 'one', which the command reads" "$tools/report" one -o one/checkpoints/page.html
     refused 73 "of 'two', which the command reads" "$tools/report" two -o two/checkpoints/link.html
-    refused 73 "cannot create '$UNROLL': it is '$UNROLL', which the command reads" "$tools/report" one --unroll "$UNROLL" -o "$UNROLL"
+    cp "$UNROLL" program
+    refused 73 "cannot create 'program': it is 'program', which the command reads" "$tools/report" one --unroll program -o program
     refused 73 "cannot create 'hard.svg': it is 'flow.csv', which the command reads" "$tools/plot" gradflow flow.csv -o hard.svg
     refused 73 "it is 'flow.csv', which the command reads" "$tools/plot" gradflow flow.csv -o soft.svg
     mv flow.csv out.svg.tmp
@@ -258,8 +259,8 @@ EOF
     mv out.svg.tmp flow.csv
     [ "$(find one two flow.csv -type f -exec sha256sum {} +)" = "$before" ]
     for figures in benchmark benchmark-commands compare-pytorch; do
-        run -73 "$tools/$figures" --unroll "$UNROLL" --json "$UNROLL"
-        [[ "$output" == "unroll: cannot create '$UNROLL': it is '$UNROLL', which the command reads; choose another name" ]]
+        run -73 "$tools/$figures" --unroll program --json program
+        [[ "$output" == "unroll: cannot create 'program': it is '$PWD/program', which the command reads; choose another name" ]]
         run -78 "$tools/$figures" --unroll "$UNROLL" --json -
     done
     echo '{}' >setups
