@@ -304,6 +304,9 @@ static void check_entry(enum command command, const struct option *option)
     assert_non_null(option->section);
     assert_true(option->help && *option->help && !strchr(".;", option->help[strlen(option->help) - 1]));
     assert_true(option->type == OPTION_BOOL || option->metavar);
+    /* A file or folder whose role nobody tells would be written over (cli/path_check.h). */
+    bool names_path = option->metavar && (strstr(option->metavar, "FILE") || strstr(option->metavar, "DIR"));
+    assert_true((option->path != OPTION_PATH_NONE) == names_path);
     assert_true((option->required & ~option->commands) == 0);
     assert_true(option->type != OPTION_CHOICE || (option->choices >= 2 && option->choice));
     help_option_heading(option, heading, sizeof heading);
