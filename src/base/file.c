@@ -314,10 +314,26 @@ enum status file_read_text(const char *path, char *text, size_t size, struct err
     return status;
 }
 
-enum status file_make_folders(const char *path, struct error *e)
+void file_unmake_folders(const char *path, const char *made)
+{
+    char part[FILE_PATH_MAX];
+    size_t least = strlen(made);
+    if (least == 0)
+        return;
+    snprintf(part, sizeof part, "%s", path);
+    while (strlen(part) >= least && (rmdir(part) == 0 || errno == ENOENT)) {
+        char *slash = strrchr(part, '/');
+        if (!slash || slash == part)
+            return;
+        *slash = '\0';
+    }
+}
+
+enum status file_make_folders(const char *path, char made[FILE_PATH_MAX], struct error *e)
 {
     char part[FILE_PATH_MAX];
     size_t length = strlen(path);
+    made[0] = '\0';
     if (length == 0 || length >= sizeof part)
         return error_set(e, STATUS_CONFIG, "cannot use '%.200s' as a folder: it is %s; choose another name", path,
                          length ? "too long" : "empty");
@@ -326,13 +342,18 @@ enum status file_make_folders(const char *path, struct error *e)
         if (part[i] != '/' && part[i] != '\0')
             continue;
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0) {
+        if (mkdir(part, 0777) == 0) {
+            if (!made[0])
+                memcpy(made, part, i + 1);
+        } else {
             /* A folder that is there may answer EEXIST, but also EROFS or EACCES. */
             int error_number = errno;
             struct stat entry;
             if (stat(part, &entry) != 0 || !S_ISDIR(entry.st_mode)) {
                 errno = error_number == EEXIST ? ENOTDIR : error_number;
-                return cannot_create(e, part);
+                enum status status = cannot_create(e, part);
+                file_unmake_folders(part, made);
+                return status;
             }
         }
         part[i] = i < length ? '/' : '\0';

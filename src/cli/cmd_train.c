@@ -31,6 +31,7 @@ static void assemble(const struct options *options, const struct option_list *li
 {
     *config = (struct trainer_config){
         .corpus = options->corpus,
+        .corpus_remembered = options_origin(options, "corpus") < ORIGIN_FLAG,
         .run = options->run,
         .branch = options->branch,
         .json_summary = options->json_summary,

@@ -79,15 +79,16 @@ const struct command_info command_table[COMMANDS] = {
         .example = "unroll import --from safetensors book.safetensors -o again.h5"},
     [COMMAND_INSPECT] = {
         .name = "inspect", .summary = "what a corpus or checkpoint holds",
-        .description = "Describes corpus files and checkpoints: sizes, options, progress, digests.",
-        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX,
+        .description = "Describes corpus files and checkpoints: sizes, options, progress, digests. Of a run directory its "
+                       "best.h5, else its latest.",
+        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX, .files_of_run = true,
         .example = "unroll inspect --json runs/book/best.h5"},
     [COMMAND_VERIFY] = {
         .name = "verify", .summary = "whether corpora and checkpoints are whole",
         .description = "Reads every byte of corpus files and checkpoints and compares the digests stored in them. "
                        "Prints a line for each file. Of several failures the exit status tells the worst: an error "
                        "in reading, then a damaged checkpoint (76), a damaged corpus (65), a missing file (66).",
-        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX,
+        .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX, .files_of_run = true,
         .example = "unroll verify runs/book/checkpoints/*.h5"},
     [COMMAND_GRADCHECK] = {
         .name = "gradcheck", .summary = "check the gradients numerically",
@@ -190,23 +191,28 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define MANY 1e15 /* more steps or tokens than any run has; exact in a double */
 
 const struct option option_table[] = {
-    {"corpus", .type = OPTION_TEXT, .commands = TRAIN | EVAL | GRADFLOW, .required = TRAIN | EVAL | GRADFLOW,
-     FIELD(corpus), READS,
+    {"corpus", .type = OPTION_TEXT, .commands = TRAIN, FIELD(corpus), READS,
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "corpus file, made by 'unroll prepare'; needed unless DIR of --run holds a run, which knows its own"},
+    {"corpus", .type = OPTION_TEXT, .commands = EVAL | GRADFLOW, .required = EVAL | GRADFLOW, FIELD(corpus), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file, made by 'unroll prepare'"},
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run), WRITES_RUN,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
-     .help = "run directory, made if it does not exist; training resumes if it holds a run"},
+     .help = "run directory, made if it does not exist; if it holds a run, that goes on, with the options that it began "
+             "with and those that are given now"},
     {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT,
-     .required = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT, FIELD(model_file), READS,
+     .required = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT, FIELD(model_file), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
-     .help = "a checkpoint: best.h5, latest, or one of checkpoints/ in a run directory"},
-    {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models), READS,
+     .help = "a checkpoint, or a run directory: its best.h5, else its latest"},
+    {"model", .type = OPTION_FILES, .commands = GRADFLOW, FIELD(flow_model), COUNT(flow_models), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
-     .help = "checkpoints, at most one of each cell; without any, models are made anew"},
-    {"config", .type = OPTION_TEXT,
-     .commands = PREPARE | TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN, FIELD(config), READS,
+     .help = "checkpoints or run directories, at most one of each cell; without any, models are made anew"},
+    {"config", .type = OPTION_FILES, .singly = true,
+     .commands = PREPARE | TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
+     FIELD(config_file), COUNT(config_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
-     .help = "INI file (also valid TOML) with options as 'name = value'; the command line overrides it"},
+     .help = "INI file (also valid TOML) with options as 'name = value'; may be given several times: later files override "
+             "earlier ones, the command line all"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
      .help = "training text; needed unless --class names it"},
@@ -230,7 +236,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of the output"},
     {"from", CHOICES(WEIGHTS_FROM_HDF5, from_choice), .commands = IMPORT, FIELD(from), .initial = "safetensors",
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of FILE"},
-    {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from), READS,
+    {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "corpus or model whose vocabulary it is, or a text with a token a line, '<unk>' first"},
     {"output", 'o', .type = OPTION_TEXT, .commands = EXPORT, .required = EXPORT, FIELD(output), WRITES_STREAM,
@@ -287,7 +293,7 @@ const struct option option_table[] = {
     {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(word_dropout), FROM(0, 1), .below_max = true,
      .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "to classify: probability of reading a training text's word as <unk>"},
-    {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from), READS,
+    {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(init_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
      .help = "checkpoint of the same cell, sizes and level that a new run starts from: its layers are copied, and of every "
              "token that both vocabularies have the embedding, and between language models the output weights and bias; "

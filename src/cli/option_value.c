@@ -107,15 +107,22 @@ static int parse_duration(const char *text, double *seconds)
     return 0;
 }
 
-static enum status set_bool(bool *field, const char *text, const char *where, enum status malformed, struct error *e)
+/* 1 yes, 0 no, -1 neither. */
+static int truth_of(const char *text)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
-            *field = strcmp(text, yes[i]) == 0;
-            return STATUS_OK;
-        }
-    }
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0)
+            return strcmp(text, yes[i]) == 0;
+    return -1;
+}
+
+static enum status set_bool(bool *field, const char *text, const char *where, enum status malformed, struct error *e)
+{
+    int truth = truth_of(text);
+    *field = truth == 1;
+    if (truth >= 0)
+        return STATUS_OK;
     return error_set(e, malformed, "bad value '%s' for %s: neither yes nor no; write true or false", text, where);
 }
 
@@ -214,6 +221,8 @@ enum status option_set(const struct option *option, struct options *options, con
     case OPTION_TEXT:
         if (!*text && option->offset != offsetof(struct options, prime))
             return error_set(e, malformed, "bad value '' for %s: empty; write a name", where);
+        if (option->bare && truth_of(text) >= 0)
+            text = truth_of(text) ? option->bare : NULL; /* as a file of options says it */
         *(const char **)field = text;
         return STATUS_OK;
     case OPTION_UINT64:

@@ -1,30 +1,31 @@
-#include "unroll/cli/options.h"
+#include "options_private.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
-#include "unroll/cli/option_table.h"
-#include "unroll/sys/ini.h"
+#include "unroll/train/rundir.h"
 
-/* Strings of the INI file, in one chain. */
-struct kept_string {
-    struct kept_string *next;
-    char text[];
-};
-
-enum origin { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_FLAG };
-
-struct option_memory {
-    struct kept_string *strings;
-    unsigned char *origin; /* [option_count] an enum origin each */
-};
-
-static int number_of(const struct option *option)
+int option_number(const struct options *options, const struct option *option)
 {
-    return (int)(option - option_table);
+    unsigned command = 1u << command_find(options->command);
+    int first = 0;
+    while (option_table[first].offset != option->offset || !(option_table[first].commands & command))
+        first++;
+    return first;
+}
+
+const char *options_keep(struct options *options, const char *text, struct error *e)
+{
+    size_t bytes = strlen(text) + 1;
+    struct kept_string *kept = mem_alloc(1, sizeof *kept + bytes, "an option", e);
+    if (!kept)
+        return NULL;
+    memcpy(kept->text, text, bytes);
+    kept->next = options->memory->strings;
+    options->memory->strings = kept;
+    return kept->text;
 }
 
 void options_free(struct options *options)
@@ -42,11 +43,16 @@ void options_free(struct options *options)
     options->memory = NULL;
 }
 
-bool options_given(const struct options *options, const char *name)
+enum option_origin options_origin(const struct options *options, const char *name)
 {
     const struct option *option = option_find(command_find(options->command), name);
     CHECK(option != NULL);
-    return options->memory->origin[number_of(option)] != ORIGIN_DEFAULT;
+    return (enum option_origin)options->memory->origin[option_number(options, option)];
+}
+
+bool options_given(const struct options *options, const char *name)
+{
+    return options_origin(options, name) >= ORIGIN_FILE;
 }
 
 /* ---- defaults ---- */
@@ -112,13 +118,16 @@ static enum status take_flag(struct arguments *arguments, const struct option *o
 {
     char where[80];
     snprintf(where, sizeof where, "'--%s'", option->name);
-    unsigned char *origin = &arguments->options->memory->origin[number_of(option)];
+    unsigned char *origin = &arguments->options->memory->origin[option_number(arguments->options, option)];
     *origin = ORIGIN_FLAG;
+    bool alone = arguments->next == arguments->count || looks_like_option(arguments->text[arguments->next]);
     if (option->type == OPTION_BOOL && !value)
         value = "true";
-    else if (!value && (arguments->next == arguments->count || looks_like_option(arguments->text[arguments->next])))
+    else if (option->bare && !value && (alone || command_table[arguments->command].files_max > 0))
+        value = option->bare;
+    else if (!value && alone)
         return missing_value(arguments, option);
-    bool several = option->type == OPTION_FILES && !value;
+    bool several = option->type == OPTION_FILES && !option->singly && !value;
     do {
         if (!value)
             value = arguments->text[arguments->next++];
@@ -147,7 +156,7 @@ static enum status take_long(struct arguments *arguments, const char *typed)
         return take_flag(arguments, option, value);
     if (strncmp(name, "no-", 3) == 0) {
         option = option_find(arguments->command, name + 3);
-        if (option && option->type == OPTION_BOOL) {
+        if (option && (option->type == OPTION_BOOL || option->bare)) {
             if (value)
                 return error_set(arguments->e, STATUS_USAGE, "bad option '%s': '--%s' takes no value; leave it out",
                                  typed, name);
@@ -212,81 +221,6 @@ static enum status take_all(struct arguments *arguments)
     return STATUS_OK;
 }
 
-/* ---- INI file ---- */
-
-struct file_reading {
-    const char *path;
-    enum command command;
-    struct options *options;
-    int *line; /* [option_count] where it was set, 0 if it was not */
-};
-
-static const char *keep_string(struct option_memory *memory, const char *text, struct error *e)
-{
-    size_t bytes = strlen(text) + 1;
-    struct kept_string *kept = mem_alloc(1, sizeof *kept + bytes, "an option of the configuration file", e);
-    if (!kept)
-        return NULL;
-    memcpy(kept->text, text, bytes);
-    kept->next = memory->strings;
-    memory->strings = kept;
-    return kept->text;
-}
-
-/* One file may serve several commands: options that only others take are passed over, and so is a section that bears
- * another command's name. Other sections only group. */
-static enum status take_entry(void *context, const char *section, const char *name, const char *value, int element,
-                              int line, struct error *e)
-{
-    struct file_reading *reading = context;
-    char where[300];
-    snprintf(where, sizeof where, "'%.60s' in '%.150s' line %d", name, reading->path, line);
-    const struct option *option = option_find(reading->command, name);
-    bool known = option != NULL;
-    for (int other = 0; other < COMMANDS && !known; other++)
-        known = option_find((enum command)other, name) != NULL;
-    if (!known) {
-        const char *near = option_suggest(reading->command, name);
-        if (!near)
-            near = option_suggest(COMMANDS, name);
-        if (near)
-            return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where,
-                             near);
-        return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; see 'unroll %s --help'", where,
-                         command_table[reading->command].name);
-    }
-    enum command owner = command_find(section);
-    if (!option || (owner != COMMANDS && owner != reading->command))
-        return STATUS_OK;
-    int number = number_of(option);
-    if (option->offset == offsetof(struct options, config))
-        return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file",
-                         where);
-    if (element > 0 && option->type != OPTION_FILES)
-        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array; write one value", value, where);
-    if (element == 0 && reading->line[number])
-        return error_set(e, STATUS_CONFIG, "option %s is set a second time: line %d has it too; remove one of them",
-                         where, reading->line[number]);
-    reading->line[number] = line;
-    unsigned char *origin = &reading->options->memory->origin[number];
-    if (*origin == ORIGIN_FLAG)
-        return STATUS_OK;
-    *origin = ORIGIN_FILE;
-    const char *kept = keep_string(reading->options->memory, value, e);
-    return kept ? option_set(option, reading->options, kept, where, STATUS_CONFIG, e) : STATUS_OS;
-}
-
-static enum status take_file(struct options *options, enum command command, struct error *e)
-{
-    struct file_reading reading = {.path = options->config, .command = command, .options = options};
-    reading.line = mem_alloc((size_t)option_count, sizeof *reading.line, "the configuration file", e);
-    if (!reading.line)
-        return STATUS_OS;
-    enum status status = ini_read(options->config, take_entry, &reading, e);
-    mem_free(reading.line);
-    return status;
-}
-
 /* ---- all together ---- */
 
 static enum status check_required(const struct options *options, enum command command, struct error *e)
@@ -294,14 +228,48 @@ static enum status check_required(const struct options *options, enum command co
     const struct command_info *info = &command_table[command];
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
-        if (option->required >> command & 1 && options->memory->origin[i] == ORIGIN_DEFAULT)
+        if (option->required >> command & 1 &&
+            options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
             return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
                              option->name, info->name, option->name, option->metavar, info->example);
     }
+    if (command == COMMAND_TRAIN && !options->corpus)
+        return error_set(e, STATUS_USAGE,
+                         "missing option '--corpus': '%.200s' holds no run that names its corpus; add '--corpus FILE', "
+                         "for example: %s",
+                         options->run, info->example);
     if (options->files < info->files_min)
         return error_set(e, STATUS_USAGE, "missing argument '%s': '%s' needs a file; for example: %s", info->operand,
                          info->name, info->example);
     return STATUS_OK;
+}
+
+/* Where a model may be named by its run directory, the file that it is read from takes the place. */
+static enum status take_model(struct options *options, const char **path, struct error *e)
+{
+    char model[FILE_PATH_MAX];
+    enum status status = rundir_model(*path, model, e);
+    if (status || strcmp(model, *path) == 0)
+        return status;
+    *path = options_keep(options, model, e);
+    return *path ? STATUS_OK : STATUS_OS;
+}
+
+static enum status take_models(struct options *options, enum command command, struct error *e)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        if (!(option->commands >> command & 1) || !option->of_run)
+            continue;
+        const char **path = (const char **)(void *)((char *)options + option->offset);
+        int count = option->type == OPTION_FILES ? *(int *)((char *)options + option->count_offset) : *path != NULL;
+        for (int k = 0; k < count && !status; k++)
+            status = take_model(options, &path[k], e);
+    }
+    for (int i = 0; i < options->files && command_table[command].files_of_run && !status; i++)
+        status = take_model(options, &options->file[i], e);
+    return status;
 }
 
 /* torch.optim's learning rates are meant to be replaced; these suit mean losses per token, clipped at norm 5. */
@@ -328,7 +296,8 @@ static void set_classify_defaults(struct options *options, enum command command)
     struct error e;
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
-        if (option->classify && option->commands >> command & 1 && options->memory->origin[i] == ORIGIN_DEFAULT)
+        if (option->classify && option->commands >> command & 1 &&
+            options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
             CHECK(option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
     }
 }
@@ -349,9 +318,9 @@ static void derive(struct options *options, enum command command)
         if (options->labelled && !options_given(options, "level"))
             options->level = LEVEL_WORD;
     }
-    if (command == COMMAND_EVAL && options->memory->origin[number_of(option_find(command, "batch"))] != ORIGIN_FLAG)
+    if (command == COMMAND_EVAL && options_origin(options, "batch") != ORIGIN_FLAG)
         options->batch = -1; /* the configuration file of a run says what it was trained with */
-    if (command == COMMAND_TRAIN && options->max_steps > 0 && !options_given(options, "epochs"))
+    if (command == COMMAND_TRAIN && options->max_steps > 0 && options_origin(options, "epochs") == ORIGIN_DEFAULT)
         options->epochs = OPTION_EPOCHS_MAX;
 }
 
@@ -399,7 +368,7 @@ static enum status check_prepare(const struct options *options, struct error *e)
 
 static enum status check_eval(const struct options *options, struct error *e)
 {
-    if (!options->dynamic && options->memory->origin[number_of(option_find(COMMAND_EVAL, "lr"))] == ORIGIN_FLAG)
+    if (!options->dynamic && options_origin(options, "lr") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG, "cannot use '--lr' without '--dynamic': nothing else learns here");
     return STATUS_OK;
 }
@@ -434,7 +403,7 @@ static enum status check_sample(const struct options *options, struct error *e)
                          "raise one or lower the other",
                          (long long)options->min_length, (long long)options->length);
     for (size_t i = 0; options->beam && i < sizeof of_drawing / sizeof *of_drawing; i++)
-        if (options->memory->origin[number_of(option_find(COMMAND_SAMPLE, of_drawing[i]))] == ORIGIN_FLAG)
+        if (options_origin(options, of_drawing[i]) == ORIGIN_FLAG)
             return error_set(e, STATUS_CONFIG,
                              "cannot use '--%s' together with '--beam': a search draws nothing; leave one out",
                              of_drawing[i]);
@@ -451,8 +420,7 @@ static enum status check_gradflow(const struct options *options, struct error *e
 {
     static const char *const of_new_models[] = {"cell", "layers", "hidden", "embedding", "tied", "init", "seed"};
     for (size_t i = 0; options->flow_models && i < sizeof of_new_models / sizeof *of_new_models; i++) {
-        const struct option *option = option_find(COMMAND_GRADFLOW, of_new_models[i]);
-        if (options->memory->origin[number_of(option)] == ORIGIN_FLAG)
+        if (options_origin(options, of_new_models[i]) == ORIGIN_FLAG)
             return error_set(e, STATUS_CONFIG,
                              "cannot use '--%s' together with '--model': the checkpoint says what the model is; leave "
                              "one out",
@@ -479,10 +447,14 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     enum status status = take_all(&arguments);
     if (options->help)
         return STATUS_OK;
-    if (status == STATUS_OK && options->config)
-        status = take_file(options, command, e);
+    if (status == STATUS_OK)
+        status = options_take_files(options, command, e);
+    if (status == STATUS_OK)
+        status = options_take_run(options, command, e);
     if (status == STATUS_OK)
         status = check_required(options, command, e);
+    if (status == STATUS_OK)
+        status = take_models(options, command, e);
     if (status != STATUS_OK)
         return status;
     derive(options, command);
@@ -508,84 +480,11 @@ void options_each_of_run(const struct options *options,
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         char room[96];
-        if (!(option->commands >> COMMAND_TRAIN & 1) || option->offset == offsetof(struct options, config))
+        if (!(option->commands >> COMMAND_TRAIN & 1) || option->type == OPTION_FILES ||
+            is_another_name(options, option))
             continue;
         const char *value = option_text(option, options, room);
         if (value)
             visit(context, option->name, value, option->class);
     }
-}
-
-struct growing_text {
-    char *text;
-    size_t length, capacity;
-    const char *section;
-    struct error *e;
-    enum status status;
-};
-
-static void add_text(struct growing_text *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add_text(struct growing_text *out, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int bytes = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    void *text = out->text;
-    if (out->status == STATUS_OK)
-        out->status = mem_grow(&text, &out->capacity, out->length + (size_t)bytes + 1, 1, "configuration", out->e);
-    if (out->status != STATUS_OK)
-        return;
-    out->text = text;
-    va_start(arguments, format);
-    vsnprintf(out->text + out->length, (size_t)bytes + 1, format, arguments);
-    va_end(arguments);
-    out->length += (size_t)bytes;
-}
-
-/* Quoted unless TOML has a bare form for it. */
-static void add_value(struct growing_text *out, const struct option *option, const char *value)
-{
-    double number;
-    if (option->type == OPTION_BOOL || (option->type != OPTION_TEXT && number_parse_double(value, &number) == 0)) {
-        add_text(out, "%s", value);
-        return;
-    }
-    add_text(out, "\"");
-    for (const char *at = value; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            add_text(out, "\\%c", *at);
-        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            add_text(out, "\\u%04x", (unsigned char)*at);
-        else
-            add_text(out, "%c", *at);
-    }
-    add_text(out, "\"");
-}
-
-enum status options_ini_text(const struct options *options, char **text, struct error *e)
-{
-    struct growing_text out = {.e = e};
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        char room[96];
-        if (!(option->commands >> COMMAND_TRAIN & 1) || option->offset == offsetof(struct options, config))
-            continue;
-        const char *value = option_text(option, options, room);
-        if (!value)
-            continue;
-        if (!out.section || strcmp(out.section, option->section) != 0)
-            add_text(&out, "%s# %s\n", out.section ? "\n" : "", option->section);
-        out.section = option->section;
-        add_text(&out, "%s = ", option->name);
-        add_value(&out, option, value);
-        add_text(&out, "\n");
-    }
-    if (out.status != STATUS_OK) {
-        mem_free(out.text);
-        return out.status;
-    }
-    *text = out.text;
-    return STATUS_OK;
 }

@@ -35,6 +35,100 @@ static void remove_temporaries(const char *folder)
     (void)closedir(list);
 }
 
+/* ---- whose directory it is ---- */
+
+static bool has(const char *path, const char *name)
+{
+    char file[FILE_PATH_MAX];
+    struct stat entry;
+    return file_join(file, path, name, NULL) == STATUS_OK && stat(file, &entry) == 0;
+}
+
+bool rundir_holds_run(const char *path)
+{
+    struct rundir *rundir;
+    int64_t *steps = NULL;
+    int count = 0;
+    if (rundir_look(path, &rundir, NULL))
+        return false;
+    (void)rundir_list(rundir, &steps, &count, NULL);
+    mem_free(steps);
+    rundir_close(rundir);
+    return count > 0;
+}
+
+bool rundir_is_begun(const char *path)
+{
+    return rundir_holds_run(path) || (has(path, "metrics.jsonl") && has(path, "checkpoints"));
+}
+
+enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e)
+{
+    struct stat entry;
+    if (stat(path, &entry) != 0 || !S_ISDIR(entry.st_mode)) {
+        if (snprintf(model, FILE_PATH_MAX, "%s", path) < FILE_PATH_MAX)
+            return STATUS_OK;
+        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+    }
+    const char *name = has(path, "best.h5") ? "best.h5" : "latest";
+    if (!has(path, name))
+        return error_set(
+            e, STATUS_NOINPUT,
+            "cannot find a model in '%.300s': it has neither best.h5 nor latest; name a run directory that "
+            "has one, or a checkpoint",
+            path);
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    char folder[FILE_PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s", (int)length, path);
+    return file_join(model, folder, name, e);
+}
+
+/* What a run directory may hold before its first run: what a start that was killed has left, and what people put there. */
+static bool is_harmless(const char *folder, const char *name)
+{
+    static const char *const own[] = {".",           "..",      "config.ini", "metrics.jsonl", "timing.jsonl",
+                                      "checkpoints", "best.h5", "latest",     "lock",          "lost+found"};
+    static const char *const ends[] = {".tmp", ".log", ".out", ".err", ".ini", ".toml", ".json"};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strcmp(name, own[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(name, ends[i]))
+            return true;
+    char file[FILE_PATH_MAX];
+    struct stat entry;
+    return strcmp(name, "log") == 0 || (file_join(file, folder, name, NULL) == STATUS_OK && lstat(file, &entry) == 0 &&
+                                        S_ISREG(entry.st_mode) && entry.st_size == 0);
+}
+
+/* That files of a run would not get among other things: STATUS_CANTCREATE. */
+static enum status check_place(const char *path, struct error *e)
+{
+    struct stat entry;
+    if (stat(path, &entry) != 0)
+        return STATUS_OK; /* to be made */
+    if (!S_ISDIR(entry.st_mode))
+        return error_set(e, STATUS_CANTCREATE,
+                         "cannot use '%.200s' as a run directory: it is no directory; name a new one", path);
+    DIR *list = rundir_is_begun(path) ? NULL : opendir(path);
+    char other[256] = "";
+    for (struct dirent *each; list && !*other && (each = readdir(list)) != NULL;)
+        if (!is_harmless(path, each->d_name))
+            snprintf(other, sizeof other, "%s", each->d_name);
+    if (list)
+        (void)closedir(list);
+    if (*other)
+        return error_set(e, STATUS_CANTCREATE,
+                         "cannot use '%.200s' as a run directory: it holds no run, but other things, such as '%.100s'; "
+                         "name a new directory or an empty one",
+                         path, other);
+    return STATUS_OK;
+}
+
+/* ---- opening ---- */
+
 enum status rundir_look(const char *path, struct rundir **out, struct error *e)
 {
     *out = NULL;
@@ -54,12 +148,14 @@ enum status rundir_open(const char *path, struct rundir **out, char *notice, str
 {
     char lock[FILE_PATH_MAX];
     notice[0] = '\0';
-    enum status status = rundir_look(path, out, e);
+    enum status status = check_place(path, e);
+    if (!status)
+        status = rundir_look(path, out, e);
     if (status)
         return status;
     struct rundir *rundir = *out;
     rundir_file(rundir, "lock", lock);
-    status = file_make_folders(rundir->checkpoints, e);
+    status = file_make_folders(rundir->checkpoints, rundir->made, e);
     if (!status)
         status = run_lock_take(&rundir->lock, lock, notice, e);
     if (!status && access(rundir->checkpoints, W_OK | X_OK) != 0)
@@ -80,6 +176,8 @@ void rundir_close(struct rundir *rundir)
     if (!rundir)
         return;
     run_lock_release(&rundir->lock);
+    if (!rundir->begun)
+        file_unmake_folders(rundir->checkpoints, rundir->made);
     mem_free(rundir);
 }
 

@@ -28,6 +28,12 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
     enum status status = corpus_open_shared(trainer->comm, config->corpus, &trainer->corpus, e);
+    if (status == STATUS_NOINPUT && config->corpus_remembered)
+        return error_set(
+            e, status,
+            "cannot open '%.300s': no such file, though the run's options name it; say where the corpus is "
+            "now with --corpus FILE",
+            config->corpus);
     if (status)
         return status;
     if (config->model.task == TASK_CLASSIFY && (!trainer->corpus->labels || trainer->corpus->texts[SPLIT_TRAIN] == 0))
@@ -279,6 +285,7 @@ enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error
     if (!rundir)
         return comm_agree(trainer->comm, STATUS_OK, e);
     char path[FILE_PATH_MAX];
+    rundir->begun = true;
     rundir_file(rundir, "config.ini", path);
     enum status status =
         file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text), &rundir->guard, e);

@@ -72,7 +72,12 @@ enum status file_write_stream(int fd, const char *path, const void *data, size_t
 /* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 
-/* Makes a folder and those above it; one that is there already is fine. */
-enum status file_make_folders(const char *path, struct error *e);
+/* Makes a folder and those above it; one that is there already is fine. `made` is the uppermost that was made, "" if all
+ * were there; after a failure none of them stays. */
+enum status file_make_folders(const char *path, char made[FILE_PATH_MAX], struct error *e);
+
+/* Removes the folder `path` and those above it up to `made`, as file_make_folders told; from the first on that is not
+ * empty they stay. */
+void file_unmake_folders(const char *path, const char *made);
 
 #endif

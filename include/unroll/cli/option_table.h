@@ -34,6 +34,7 @@ struct command_info {
     const char *description; /* a paragraph in the command's own help */
     const char *operand;     /* as the usage line shows it; NULL if there is none */
     int files_min, files_max;
+    bool files_of_run;   /* a run directory may be named: its model is meant */
     const char *example; /* a command line that works */
 };
 
@@ -78,6 +79,10 @@ struct option {
     bool above_min, below_max;         /* the range leaves its end out */
     const char *word;                  /* numbers: a word allowed instead, and the value it means */
     double word_value;
+    bool of_run; /* paths: a run directory may be named where a model is asked for */
+    bool singly; /* OPTION_FILES: one each time it is given */
+    const char *
+        bare; /* OPTION_TEXT: what it is if nothing stands behind it; a value may follow where a command takes no files */
     int choices; /* OPTION_CHOICE */
     const char *(*choice)(int value);
     enum option_class class;

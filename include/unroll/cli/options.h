@@ -27,7 +27,8 @@ struct options {
     const char *file[OPTION_FILES_MAX];
 
     /* files and places */
-    const char *config;                    /* --config FILE, an INI file; flags override it */
+    int config_files; /* --config FILE, INI files: the later override the earlier, flags all */
+    const char *config_file[OPTION_FILES_MAX];
     const char *corpus, *run, *model_file; /* --corpus C.h5, --run DIR, --model M.h5 */
     const char *output;                    /* -o, --output */
     const char *json_summary;              /* --json-summary FILE */
@@ -130,12 +131,25 @@ struct options {
  *
  * On the command line an unknown option, a missing value, a missing option that the command needs and a text that is no
  * number are STATUS_USAGE (unknown names get a "did you mean"). A value out of range, options that contradict each other
- * and any fault of the --config file are STATUS_CONFIG; if that file is missing, STATUS_NOINPUT. Strings point into argv
- * or into memory owned by `options`. Release with options_free, also after a failure. */
+ * and any fault of a --config file are STATUS_CONFIG; if such a file is missing, STATUS_NOINPUT. Strings point into argv
+ * or into memory owned by `options`. Release with options_free, also after a failure.
+ *
+ * `train`: if the run directory holds a run, its config.ini says what neither flags nor files do; a --config file that is
+ * a run's own config.ini, in the run's directory, names that directory. Where a model is asked for and a run directory
+ * named, the option comes to be the file (train/rundir.h: rundir_model). */
 enum status options_parse(int argc, char **argv, struct options *options, struct error *e);
 void options_free(struct options *options);
 
-/* True if the option was given on the command line or in the --config file. */
+/* Where the option's value comes from; the later override the earlier. */
+enum option_origin {
+    ORIGIN_DEFAULT,
+    ORIGIN_RUN,  /* `train`: the config.ini of the run that is gone on with */
+    ORIGIN_FILE, /* a --config file */
+    ORIGIN_FLAG
+};
+enum option_origin options_origin(const struct options *options, const char *name);
+
+/* True if the option was given on the command line or in a --config file. */
 bool options_given(const struct options *options, const char *name);
 
 /* How an option matters to a run that resumes. */
@@ -151,8 +165,9 @@ void options_each_of_run(const struct options *options,
                          void (*visit)(void *context, const char *name, const char *value, enum option_class class),
                          void *context);
 
-/* The effective options of `train` as an INI file that is also valid TOML: what DIR/config.ini holds. The text belongs to
- * the caller (mem_free). STATUS_OS if memory is short. */
+/* The effective options of `train` as an INI file that is also valid TOML: what DIR/config.ini holds. Paths are absolute,
+ * and what is of one start stays out (run, branch, resume), so that the file means the same wherever it is read. The text
+ * belongs to the caller (mem_free). STATUS_OS if memory is short. */
 enum status options_ini_text(const struct options *options, char **text, struct error *e);
 
 #endif

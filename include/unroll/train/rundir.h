@@ -20,12 +20,25 @@
 struct rundir {
     char path[FILE_PATH_MAX];
     char checkpoints[FILE_PATH_MAX];
+    char made[FILE_PATH_MAX]; /* the uppermost folder that rundir_open made, "" if all were there */
+    bool begun;               /* a run has begun in it: rundir_close leaves the folders */
     struct run_lock lock;
     struct file_guard guard; /* asks whether the lock is still ours */
 };
 
+/* Not collective, and nothing is made: whether it holds a checkpoint to go on from. */
+bool rundir_holds_run(const char *path);
+/* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
+bool rundir_is_begun(const char *path);
+
+/* The file that a model is read from where `path` may be a run directory: best.h5 in it, else latest. Any path that is
+ * no directory stays as it is. STATUS_NOINPUT if a directory has neither. */
+enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e);
+
 /* Makes the directory if needed, takes its lock and removes temporary files that a killed job left. STATUS_CANTCREATE
- * if it is held by another job or cannot be written to, STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. */
+ * if it is held by another job, cannot be written to, or holds other things and no run (logs, option files and empty
+ * files are let pass); STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. Folders that were made go again when
+ * it is closed before a run has `begun`. */
 enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e);
 /* A look at a directory that may belong to another job: nothing is made, no lock is taken, nothing may be written. */
 enum status rundir_look(const char *path, struct rundir **out, struct error *e);

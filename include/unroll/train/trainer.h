@@ -40,6 +40,7 @@ struct trainer_option {
 
 struct trainer_config {
     const char *corpus, *run; /* paths */
+    bool corpus_remembered;   /* by a file of options: it may have been moved since */
     const char *branch;       /* NULL, or the directory of a new run that starts from `run`'s newest checkpoint */
     const char *json_summary; /* NULL, or a path */
     const char *ini_text;     /* what config.ini holds */

@@ -1,0 +1,282 @@
+/* Options in files: those of --config, and the config.ini of a run, which is written here and read again when the run goes
+ * on. Strings are kept with the options. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "options_private.h"
+
+#include "unroll/base/file.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/number.h"
+#include "unroll/sys/ini.h"
+#include "unroll/train/rundir.h"
+
+/* ---- reading ---- */
+
+struct file_reading {
+    const char *path;
+    enum command command;
+    struct options *options;
+    enum option_origin origin; /* of what it sets; what has a higher one stays */
+    bool own;                  /* the config.ini of a run, in the run's directory */
+    int *line;                 /* [option_count] where it was set, 0 if it was not */
+    bool *changed;             /* [option_count] what stays has another value */
+};
+
+/* Of a start, and not of the run: they are not taken from its config.ini. */
+static bool is_of_a_start(const struct option *option)
+{
+    return option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
+           option->offset == offsetof(struct options, resume) ||
+           option->offset == offsetof(struct options, json_summary);
+}
+
+/* A value for an option that the command takes. */
+static enum status take_value(struct file_reading *reading, const struct option *option, const char *value, int element,
+                              const char *where, struct error *e)
+{
+    struct options *options = reading->options;
+    int number = option_number(options, option);
+    unsigned char *origin = &options->memory->origin[number];
+    char room[96];
+    if (*origin > reading->origin) {
+        if (reading->origin == ORIGIN_RUN && option->type != OPTION_FILES) {
+            const char *now = option_text(option, options, room);
+            reading->changed[number] = !now || strcmp(now, value) != 0;
+        }
+        return STATUS_OK;
+    }
+    *origin = (unsigned char)reading->origin;
+    if (option->type == OPTION_FILES && element == 0)
+        *(int *)((char *)options + option->count_offset) = 0; /* of an earlier file */
+    const char *kept = options_keep(options, value, e);
+    return kept ? option_set(option, options, kept, where, STATUS_CONFIG, e) : STATUS_OS;
+}
+
+/* One file may serve several commands: options that only others take are passed over, and so is a section that bears
+ * another command's name. Other sections only group. */
+static enum status take_entry(void *context, const char *section, const char *name, const char *value, int element,
+                              int line, struct error *e)
+{
+    struct file_reading *reading = context;
+    char where[300];
+    snprintf(where, sizeof where, "'%.60s' in '%.150s' line %d", name, reading->path, line);
+    const struct option *option = option_find(reading->command, name);
+    bool known = option != NULL;
+    for (int other = 0; other < COMMANDS && !known; other++)
+        known = option_find((enum command)other, name) != NULL;
+    if (!known) {
+        const char *near = option_suggest(reading->command, name);
+        if (!near)
+            near = option_suggest(COMMANDS, name);
+        if (near)
+            return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where,
+                             near);
+        return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; see 'unroll %s --help'", where,
+                         command_table[reading->command].name);
+    }
+    enum command owner = command_find(section);
+    if (!option || (owner != COMMANDS && owner != reading->command))
+        return STATUS_OK;
+    int number = option_number(reading->options, option);
+    if (reading->own && is_of_a_start(option))
+        return STATUS_OK;
+    if (option->offset == offsetof(struct options, config_file))
+        return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file",
+                         where);
+    if (element > 0 && option->type != OPTION_FILES)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array; write one value", value, where);
+    if (element == 0 && reading->line[number])
+        return error_set(e, STATUS_CONFIG, "option %s is set a second time: line %d has it too; remove one of them",
+                         where, reading->line[number]);
+    reading->line[number] = line;
+    return take_value(reading, option, value, element, where, e);
+}
+
+static enum status read_file(struct file_reading *reading, struct error *e)
+{
+    size_t options = (size_t)option_count;
+    reading->line = mem_alloc(options, sizeof *reading->line, "the configuration file", e);
+    reading->changed = mem_alloc(options, sizeof *reading->changed, "the configuration file", e);
+    enum status status =
+        reading->line && reading->changed ? ini_read(reading->path, take_entry, reading, e) : STATUS_OS;
+    mem_free(reading->line);
+    return status;
+}
+
+/* True, with its directory, if a file is the config.ini that a run has in its directory. */
+static bool is_of_a_run(const char *path, char folder[FILE_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    if (strcmp(slash ? slash + 1 : path, "config.ini") != 0 || strlen(path) >= FILE_PATH_MAX)
+        return false;
+    snprintf(folder, FILE_PATH_MAX, "%.*s", slash == path ? 1 : slash ? (int)(slash - path) : 1, slash ? path : ".");
+    return rundir_is_begun(folder);
+}
+
+enum status options_take_files(struct options *options, enum command command, struct error *e)
+{
+    char folder[FILE_PATH_MAX], run[FILE_PATH_MAX] = "";
+    enum status status = STATUS_OK;
+    for (int i = 0; i < options->config_files && !status; i++) {
+        struct file_reading reading = {
+            .path = options->config_file[i], .command = command, .options = options, .origin = ORIGIN_FILE};
+        reading.own = is_of_a_run(reading.path, folder);
+        if (reading.own)
+            memcpy(run, folder, sizeof run);
+        status = read_file(&reading, e);
+        mem_free(reading.changed);
+    }
+    if (status || command != COMMAND_TRAIN || !*run || options->run)
+        return status;
+    options->run = options_keep(options, run, e);
+    options->memory->origin[option_number(options, option_find(command, "run"))] = ORIGIN_FILE;
+    return options->run ? STATUS_OK : STATUS_OS;
+}
+
+/* ---- the options of a run that is gone on with ---- */
+
+/* Where the first is given anew with another value, the second does not come from the run: its default follows from the
+ * first. */
+static const struct {
+    const char *given, *follows;
+} dependent[] = {{"optimizer", "lr"},
+                 {"optimizer", "epsilon"},
+                 {"hidden", "embedding"},
+                 {"max-steps", "epochs"},
+                 {"epochs", "max-steps"}};
+
+static enum status drop_dependent(const struct file_reading *reading, struct error *e)
+{
+    struct options *options = reading->options;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof dependent / sizeof *dependent && !status; i++) {
+        const struct option *given = option_find(reading->command, dependent[i].given);
+        const struct option *follows = option_find(reading->command, dependent[i].follows);
+        unsigned char *origin = &options->memory->origin[option_number(options, follows)];
+        if (!reading->changed[option_number(options, given)] || *origin != ORIGIN_RUN)
+            continue;
+        *origin = ORIGIN_DEFAULT;
+        status = option_set(follows, options, follows->initial, follows->name, STATUS_INTERNAL, e);
+    }
+    return status;
+}
+
+enum status options_take_run(struct options *options, enum command command, struct error *e)
+{
+    char path[FILE_PATH_MAX];
+    const char *run = options->branch && rundir_holds_run(options->branch) ? options->branch : options->run;
+    if (command != COMMAND_TRAIN || !run || !rundir_holds_run(run))
+        return STATUS_OK;
+    if (file_join(path, run, "config.ini", e) || access(path, F_OK) != 0)
+        return STATUS_OK; /* its checkpoints alone: whoever goes on with them says all */
+    struct file_reading reading = {
+        .path = path, .command = command, .options = options, .origin = ORIGIN_RUN, .own = true};
+    enum status status = read_file(&reading, e);
+    if (!status)
+        status = drop_dependent(&reading, e);
+    mem_free(reading.changed);
+    return status;
+}
+
+/* ---- writing ---- */
+
+struct growing_text {
+    char *text;
+    size_t length, capacity;
+    const char *section;
+    struct error *e;
+    enum status status;
+};
+
+static void add_text(struct growing_text *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add_text(struct growing_text *out, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    void *text = out->text;
+    if (out->status == STATUS_OK)
+        out->status = mem_grow(&text, &out->capacity, out->length + (size_t)bytes + 1, 1, "configuration", out->e);
+    if (out->status != STATUS_OK)
+        return;
+    out->text = text;
+    va_start(arguments, format);
+    vsnprintf(out->text + out->length, (size_t)bytes + 1, format, arguments);
+    va_end(arguments);
+    out->length += (size_t)bytes;
+}
+
+/* Quoted unless TOML has a bare form for it. */
+static void add_value(struct growing_text *out, const struct option *option, const char *value)
+{
+    double number;
+    if (option->type == OPTION_BOOL || (option->type != OPTION_TEXT && number_parse_double(value, &number) == 0)) {
+        add_text(out, "%s", value);
+        return;
+    }
+    add_text(out, "\"");
+    for (const char *at = value; *at; at++) {
+        if (*at == '"' || *at == '\\')
+            add_text(out, "\\%c", *at);
+        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            add_text(out, "\\u%04x", (unsigned char)*at);
+        else
+            add_text(out, "%c", *at);
+    }
+    add_text(out, "\"");
+}
+
+static bool is_path(const struct option *option)
+{
+    return option->type == OPTION_TEXT && (strcmp(option->metavar, "FILE") == 0 || strstr(option->metavar, "DIR"));
+}
+
+/* Of any folder that it may be read from later: paths begin at the root. */
+static void add_path(struct growing_text *out, const struct option *option, const char *path)
+{
+    char folder[FILE_PATH_MAX], whole[2 * FILE_PATH_MAX];
+    bool relative = path[0] != '/' && strcmp(path, "-") != 0 && strlen(path) < FILE_PATH_MAX;
+    if (!relative || !getcwd(folder, sizeof folder)) {
+        add_value(out, option, path);
+        return;
+    }
+    while (strncmp(path, "./", 2) == 0)
+        path += 2;
+    snprintf(whole, sizeof whole, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", path);
+    add_value(out, option, whole);
+}
+
+enum status options_ini_text(const struct options *options, char **text, struct error *e)
+{
+    struct growing_text out = {.e = e};
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        char room[96];
+        if (!(option->commands >> COMMAND_TRAIN & 1) || option->type == OPTION_FILES ||
+            is_another_name(options, option))
+            continue;
+        if (option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
+            option->offset == offsetof(struct options, resume))
+            continue;
+        const char *value = option_text(option, options, room);
+        if (!value)
+            continue;
+        if (!out.section || strcmp(out.section, option->section) != 0)
+            add_text(&out, "%s# %s\n", out.section ? "\n" : "", option->section);
+        out.section = option->section;
+        add_text(&out, "%s = ", option->name);
+        (is_path(option) ? add_path : add_value)(&out, option, value);
+        add_text(&out, "\n");
+    }
+    if (out.status != STATUS_OK) {
+        mem_free(out.text);
+        return out.status;
+    }
+    *text = out.text;
+    return STATUS_OK;
+}

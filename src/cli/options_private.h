@@ -1,0 +1,38 @@
+/* What options.c and option_files.c share: how the fields got their values. */
+#ifndef UNROLL_CLI_OPTIONS_PRIVATE_H
+#define UNROLL_CLI_OPTIONS_PRIVATE_H
+
+#include "unroll/cli/option_table.h"
+
+/* Strings that no argv holds, in one chain. */
+struct kept_string {
+    struct kept_string *next;
+    char text[];
+};
+
+struct option_memory {
+    struct kept_string *strings;
+    unsigned char *origin; /* [option_count] an enum option_origin each */
+};
+
+/* The number under which the option's origin is kept: that of the first row by which `options->command` sets the same
+ * field, for one may have two names. */
+int option_number(const struct options *options, const struct option *option);
+
+/* True of a row that is another name of an earlier one: --json of --json-summary. */
+static inline bool is_another_name(const struct options *options, const struct option *option)
+{
+    return &option_table[option_number(options, option)] != option;
+}
+
+/* A copy that lives as long as the options; NULL if memory is short. */
+const char *options_keep(struct options *options, const char *text, struct error *e);
+
+/* Reads the files of --config in order, the later overriding the earlier; what flags have set stays. The config.ini of a
+ * run that lies in its directory names the run by that, whatever was said when it was written. */
+enum status options_take_files(struct options *options, enum command command, struct error *e);
+
+/* `train`: what neither flags nor files have set comes from the config.ini of the run that is gone on with. */
+enum status options_take_run(struct options *options, enum command command, struct error *e);
+
+#endif
