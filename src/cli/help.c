@@ -73,6 +73,8 @@ void help_option_heading(const struct option *option, char *room, size_t size)
         snprintf(letter, sizeof letter, "-%c, ", option->letter);
     if (option->type == OPTION_BOOL)
         snprintf(room, size, "%s--[no-]%s", letter, option->name);
+    else if (option->bare)
+        snprintf(room, size, "%s--%s[=%s]", letter, option->name, option->metavar);
     else
         snprintf(room, size, "%s--%s %s", letter, option->name, option->metavar);
 }

@@ -28,9 +28,13 @@ struct file_reading {
 /* Of a start, and not of the run: they are not taken from its config.ini. */
 static bool is_of_a_start(const struct option *option)
 {
-    return option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
-           option->offset == offsetof(struct options, resume) ||
-           option->offset == offsetof(struct options, json_summary);
+    static const size_t fields[] = {offsetof(struct options, run), offsetof(struct options, branch),
+                                    offsetof(struct options, resume), offsetof(struct options, json_summary),
+                                    offsetof(struct options, max_time)};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (option->offset == fields[i])
+            return true;
+    return false;
 }
 
 /* A value for an option that the command takes. */

@@ -351,9 +351,9 @@ const struct option option_table[] = {
     {"weight-decay", .type = OPTION_DOUBLE, .commands = STEP, FIELD(optimizer.weight_decay), FROM(0, 1e6),
      .initial = "0", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "L2 penalty added to the gradient; for adamw decoupled from it"},
-    {"clip", .type = OPTION_DOUBLE, .commands = STEP, FIELD(clip), FROM(0, 1e30), .above_min = true, WORD("none", 0),
+    {"clip", .type = OPTION_DOUBLE, .commands = STEP, FIELD(clip), FROM(0, 1e30), WORD("none", 0),
      .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "scale the gradient down to this global norm; 'none': never"},
+     .help = "scale the gradient down to this global norm; 'none' or 0: never"},
 
     {"schedule", CHOICES(SCHEDULE_COSINE, schedule_name_choice), .commands = TRAIN, FIELD(schedule),
      .initial = "plateau", .classify = "cosine",
@@ -488,8 +488,12 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Classifying", .help = "print every label, the likeliest first"},
     {"format", CHOICES(1, format_choice), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Classifying", .metavar = "FORMAT", .help = "of the output"},
+    {"json", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(score_tsv_json), .class = OPTION_CONDUCT,
+     .section = "Classifying", .help = "print JSON, one object a line: the same as --format json"},
     {"format", CHOICES(1, format_choice), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
+    {"json", .type = OPTION_BOOL, .commands = SCORE, FIELD(score_tsv_json),
+     .class = OPTION_CONDUCT, .section = "Scoring", .help = "print JSON, one object a line: the same as --format json"},
     {"oov-penalty", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(oov_penalty), FROM(0, 1e6), .initial = "0",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},
@@ -586,11 +590,13 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
      .help = "steps between lines of metrics.jsonl and of a batch log"},
     {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM,
+     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "the same as --json=FILE"},
+    {"json", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), .bare = "-",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
-     .help = "write one JSON object at the end; '-': to standard output"},
-    {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM,
+     .help = "at the end print one JSON object on standard output, or write it to FILE"},
+    {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM, .bare = "-",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
-     .help = "write one JSON object there, too; '-': to standard output, instead of the table"},
+     .help = "print one JSON object on standard output instead of the table, or write it to FILE, too"},
     {"json", .type = OPTION_BOOL, .commands = INSPECT | EVAL, FIELD(json),
      .class = OPTION_CONDUCT, .section = "Conduct", .help = "print JSON, one object a line"},
 };
@@ -619,6 +625,8 @@ const char *command_suggest(const char *name)
     const char *nearest = NULL;
     int best = SUGGEST_FAR;
     for (int i = 0; i < COMMANDS; i++) {
+        if (suggest_command_means(name, command_table[i].name))
+            return command_table[i].name;
         int distance = suggest_distance(name, command_table[i].name);
         if (distance < best) {
             best = distance;
@@ -628,14 +636,25 @@ const char *command_suggest(const char *name)
     return nearest;
 }
 
+static bool is_taken(enum command command, const struct option *option)
+{
+    return command == COMMANDS || option->commands >> command & 1;
+}
+
+/* A name that other programs have for an option counts before any that only looks similar. */
 const char *option_suggest(enum command command, const char *name)
 {
     const char *nearest = NULL;
     int best = SUGGEST_FAR;
+    for (int i = 0; i < option_count; i++)
+        if (is_taken(command, &option_table[i]) && suggest_alike(name, option_table[i].name))
+            return option_table[i].name;
+    for (int rank = 0; (nearest = suggest_option_meant(name, rank)) != NULL; rank++)
+        for (int i = 0; i < option_count; i++)
+            if (is_taken(command, &option_table[i]) && strcmp(option_table[i].name, nearest) == 0)
+                return nearest;
     for (int i = 0; i < option_count; i++) {
-        if (command != COMMANDS && !(option_table[i].commands >> command & 1))
-            continue;
-        int distance = suggest_distance(name, option_table[i].name);
+        int distance = is_taken(command, &option_table[i]) ? suggest_distance(name, option_table[i].name) : SUGGEST_FAR;
         if (distance < best) {
             best = distance;
             nearest = option_table[i].name;

@@ -59,10 +59,10 @@ static bool in_range(const struct option *option, double value)
            (option->below_max ? value < option->max : value <= option->max);
 }
 
-/* The value that a word stands for may be written as a number too, 0 for 'none'; but not -1, which only marks 'auto'. */
-static bool is_word_value(const struct option *option, double value, bool by_word)
+/* What a word stands for is said by the word alone: 0 never means 'all' or 'auto'. */
+static bool is_allowed(const struct option *option, double value, bool by_word)
 {
-    return option->word && value == option->word_value && (by_word || value >= 0);
+    return by_word || in_range(option, value);
 }
 
 /* Two digits after a colon, below `limit`; moves *at behind them. */
@@ -239,7 +239,7 @@ enum status option_set(const struct option *option, struct options *options, con
             fault = number_parse_i64(text, &whole);
         if (fault == EINVAL)
             return malformed_number(option, text, where, "a whole number", malformed, e);
-        if (fault || !(in_range(option, (double)whole) || is_word_value(option, (double)whole, word)))
+        if (fault || !is_allowed(option, (double)whole, word))
             return out_of_range(option, text, where, e);
         if (option->type == OPTION_INT)
             *(int *)field = (int)whole; /* fits: so does the range of every OPTION_INT */
@@ -257,7 +257,7 @@ enum status option_set(const struct option *option, struct options *options, con
                              text, where);
         if (fault == EINVAL)
             return malformed_number(option, text, where, "a number", malformed, e);
-        if (fault || !(in_range(option, real) || is_word_value(option, real, word)))
+        if (fault || !is_allowed(option, real, word))
             return out_of_range(option, text, where, e);
         *(double *)field = real;
         return STATUS_OK;

@@ -5,6 +5,7 @@
 
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
+#include "unroll/cli/suggest.h"
 #include "unroll/train/rundir.h"
 
 int option_number(const struct options *options, const struct option *option)
@@ -86,7 +87,11 @@ static enum status unknown_option(const struct arguments *arguments, const char 
 {
     const char *command = command_table[arguments->command].name;
     const char *near = option_suggest(arguments->command, name);
+    const char *remark = suggest_remark(name, command_table[arguments->command].files_max > 0);
     bool elsewhere = false;
+    if (!near && remark)
+        return error_set(arguments->e, STATUS_USAGE, "unknown option '%s': '%s' does not take it; %s", typed, command,
+                         remark);
     for (int other = 0; other < COMMANDS && !elsewhere; other++) {
         elsewhere = option_find((enum command)other, name) != NULL;
         if (elsewhere && !near)

@@ -59,7 +59,7 @@ bool rundir_holds_run(const char *path)
 
 bool rundir_is_begun(const char *path)
 {
-    return rundir_holds_run(path) || (has(path, "metrics.jsonl") && has(path, "checkpoints"));
+    return rundir_holds_run(path) || (has(path, "checkpoints") && (has(path, "metrics.jsonl") || has(path, "lock")));
 }
 
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e)
@@ -148,6 +148,7 @@ enum status rundir_open(const char *path, struct rundir **out, char *notice, str
 {
     char lock[FILE_PATH_MAX];
     notice[0] = '\0';
+    *out = NULL;
     enum status status = check_place(path, e);
     if (!status)
         status = rundir_look(path, out, e);

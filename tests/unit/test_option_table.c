@@ -127,10 +127,6 @@ static void refuse_outside(enum command command, const struct option *option)
     if (!whole && !real)
         return;
     double below = option->min - (option->above_min ? 0 : 1), above = option->max + (option->below_max ? 0 : 1);
-    if (option->above_min && option->word && option->word_value == option->min)
-        below = option->min - 1; /* the end of the range is the number that the word stands for */
-    if (option->word && option->word_value == below)
-        below -= 1;
     if (option->type == OPTION_DURATION && below < 0)
         below = option->max * 2; /* there are no negative time spans to write */
     snprintf(value, sizeof value, whole ? "%.0f" : "%.17g", below);
@@ -197,7 +193,7 @@ static void refuse_without_value(enum command command, const struct option *opti
     begin_line(&line, command, option);
     add(&line, "--%s", option->name);
     enum status status = parse(&line, &e);
-    if (option->type == OPTION_BOOL || (status == STATUS_USAGE && strstr(e.text, option->name)))
+    if (option->type == OPTION_BOOL || option->bare || (status == STATUS_USAGE && strstr(e.text, option->name)))
         return;
     print_line(&line, &e, status);
     fail_msg("an option without its value should be refused");

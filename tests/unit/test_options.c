@@ -180,13 +180,41 @@ static void words_beside_numbers(void **state)
     accepted(TRAIN "--clip none --max-steps none --threads auto --lr auto --optimizer sgd --eval-every epoch");
     assert_true(options.clip == 0 && options.max_steps == 0 && options.threads == 0 && options.eval_every == 0);
     assert_true(options.lr == 1);
-    accepted(TRAIN "--clip 0 --max-steps 0 --optimizer adagrad");
-    assert_true(options.clip == 0 && options.max_steps == 0 && options.optimizer.epsilon == 1e-10);
+    accepted(TRAIN "--clip 0 --optimizer adagrad");
+    assert_true(options.clip == 0 && options.optimizer.epsilon == 1e-10);
     refused(TRAIN "--lr -1", STATUS_CONFIG, "bad value '-1' for '--lr': out of range");
     accepted(TRAIN "--max-steps 500");
     assert_true(options.max_steps == 500 && options.epochs == OPTION_EPOCHS_MAX);
     accepted(TRAIN "--max-steps 500 --epochs 3");
     assert_true(options.epochs == 3);
+}
+
+/* No 0 means 'all', 'auto', 'none' or 'hidden' untold: the word says it. */
+static void zero_is_no_word(void **state)
+{
+    (void)state;
+    int words = 0;
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        struct options some = {0};
+        char wanted[200];
+        bool zero = option->min < 0 || (option->min == 0 && !option->above_min);
+        if (!option->word || zero)
+            continue;
+        words++;
+        snprintf(wanted, sizeof wanted, "write '%s', or ", option->word);
+        assert_int_equal(option_set(option, &some, "0", "it", STATUS_USAGE, &error), STATUS_CONFIG);
+        assert_non_null(strstr(error.text, wanted));
+    }
+    assert_true(words >= 15);
+    refused("sample --model m --top-k 0", STATUS_CONFIG, "write 'all', or 1 to ");
+    refused(TRAIN "--max-steps 0", STATUS_CONFIG, "write 'none', or 1 or more");
+    refused(TRAIN "--threads 0", STATUS_CONFIG, "write 'auto', or 1 to 4096");
+    refused(TRAIN "--max-time 0", STATUS_CONFIG, "write 'none', or above 0");
+    refused("prepare --train a -o b --vocab-size 0", STATUS_CONFIG, "write 'none', or 2 to ");
+    /* where it is a number like others */
+    accepted(TRAIN "--clip 0 --dropout 0 --warmup 0 --weight-decay 0 --lr-min 0 --seed 0 --lr 0");
+    assert_true(options.clip == 0 && options.model.dropout == 0 && options.lr == 0);
 }
 
 static void durations(void **state)
@@ -256,7 +284,7 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--dropout 1", STATUS_CONFIG, "at least 0 and below 1");
     refused("sample --model m --top-p 0", STATUS_CONFIG, "above 0 and at most 1");
     refused(TRAIN "--seed=-1", STATUS_CONFIG, "0 to 18446744073709551615");
-    refused(TRAIN "--clip=-1", STATUS_CONFIG, "write 'none', or above 0");
+    refused(TRAIN "--clip=-1", STATUS_CONFIG, "write 'none', or 0 or more");
     refused(TRAIN "--cell lstmm", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell transformer", STATUS_CONFIG, "rnn-tanh, rnn-relu, lstm, gru");
     refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");
@@ -303,6 +331,9 @@ static void flags_override_the_file(void **state)
     assert_string_equal(options.corpus, "c d.h5");
     assert_true(options.max_time == 3600);
     assert_true(options_given(&options, "layers") && options_given(&options, "hidden"));
+    assert_int_equal(options_origin(&options, "layers"), ORIGIN_FILE);
+    assert_int_equal(options_origin(&options, "hidden"), ORIGIN_FLAG);
+    assert_int_equal(options_origin(&options, "cell"), ORIGIN_DEFAULT);
 
     assert_int_equal(parse_with_file("prepare -o x", "train = [\"a\", \"b\"]\nvalid = c\n"), STATUS_OK);
     assert_int_equal(options.train_files, 2);
@@ -357,8 +388,8 @@ static void texts_and_config_parse_back(void **state)
     for (uint32_t i = 0; i < 200; i++) {
         struct rng_bits bits = rng_philox(3, RNG_TEST, i, 0, 0, 0);
         snprintf(line, sizeof line,
-                 TRAIN "--lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
-                       "--json-summary a\"b\\c\td --clip none --tied",
+                 "train --run r --corpus /c.h5 --lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
+                 "--json-summary /a\"b\\c\td --clip none --tied",
                  rng_uniform_float(bits.word[0]) * 1e-3, rng_uniform_double(bits.word[1], bits.word[2]), bits.word[3],
                  i % 2 ? "sgd" : "adagrad", 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6);
         accepted(line);
@@ -366,7 +397,9 @@ static void texts_and_config_parse_back(void **state)
         options_each_of_run(&options, note, &before);
         char *config;
         assert_int_equal(options_ini_text(&options, &config, &error), STATUS_OK);
-        if (parse_with_file("train", config) != STATUS_OK)
+        assert_null(strstr(config, "\nrun =") || strstr(config, "\nresume =") || strstr(config, "\nbranch =") ? config
+                                                                                                              : NULL);
+        if (parse_with_file("train --run r", config) != STATUS_OK)
             fail_msg("%s: %s", config, error.text);
         mem_free(config);
         options_each_of_run(&options, note, &after);
@@ -374,7 +407,7 @@ static void texts_and_config_parse_back(void **state)
         for (int j = 0; j < before.count; j++)
             assert_string_equal(after.line[j], before.line[j]);
     }
-    assert_string_equal(before.line[0], "corpus=c.h5/2");
+    assert_string_equal(before.line[0], "corpus=/c.h5/2");
     accepted(TRAIN "--config /dev/null --epochs 7");
     before.count = 0;
     options_each_of_run(&options, note, &before);
@@ -384,6 +417,94 @@ static void texts_and_config_parse_back(void **state)
         assert_true(strncmp(before.line[j], "config=", 7) != 0 && strncmp(before.line[j], "branch=", 7) != 0);
     }
     assert_true(epochs);
+}
+
+/* Where a file of options is read from makes no difference. */
+static void paths_in_config_are_absolute(void **state)
+{
+    (void)state;
+    char *config, folder[1000], wanted[1200];
+    assert_non_null(getcwd(folder, sizeof folder));
+    accepted("train --run r --corpus ./d/c.h5 --init-from /m.h5 --json -");
+    assert_int_equal(options_ini_text(&options, &config, &error), STATUS_OK);
+    snprintf(wanted, sizeof wanted, "\ncorpus = \"%s/d/c.h5\"\n", folder);
+    assert_non_null(strstr(config, wanted));
+    assert_non_null(strstr(config, "\ninit-from = \"/m.h5\"\n"));
+    assert_non_null(strstr(config, "\njson-summary = \"-\"\n"));
+    assert_null(strstr(config, "\njson ="));
+    mem_free(config);
+}
+
+/* One way to ask for JSON, and those of before. */
+static void json_has_one_name(void **state)
+{
+    (void)state;
+    accepted(TRAIN "--json");
+    assert_string_equal(options.json_summary, "-");
+    accepted(TRAIN "--json=x.json --hidden 3");
+    assert_string_equal(options.json_summary, "x.json");
+    accepted(TRAIN "--json-summary y.json");
+    assert_string_equal(options.json_summary, "y.json");
+    accepted("bench --json --layers 1");
+    assert_string_equal(options.json_summary, "-");
+    accepted("plan --json p.json");
+    assert_string_equal(options.json_summary, "p.json");
+    accepted("plan --json --no-json");
+    assert_null(options.json_summary);
+    accepted("score --model m --json text");
+    assert_true(options.score_tsv_json && options.files == 1);
+    accepted("classify --model m --format json");
+    assert_true(options.score_tsv_json);
+    accepted("inspect --json file");
+    assert_true(options.json && options.files == 1);
+    accepted("eval --model m --corpus c --json");
+    assert_true(options.json);
+    refused("score --model m --nbest moses --json", STATUS_CONFIG, "together with '--nbest'");
+    /* either name overrides the other one in a file */
+    assert_int_equal(parse_with_file(TRAIN "--json", "json-summary = a.json\n"), STATUS_OK);
+    assert_string_equal(options.json_summary, "-");
+    assert_int_equal(parse_with_file(TRAIN, "json = true\n"), STATUS_OK);
+    assert_string_equal(options.json_summary, "-");
+    file_refused(TRAIN, "json = a\njson-summary = b\n", "set a second time: line 1");
+}
+
+static void synonyms(void **state)
+{
+    (void)state;
+    static const struct {
+        enum command command;
+        const char *typed, *meant;
+    } some[] = {
+        {COMMAND_TRAIN, "learning-rate", "lr"},    {COMMAND_TRAIN, "learning_rate", "lr"},
+        {COMMAND_TRAIN, "num-layers", "layers"},   {COMMAND_TRAIN, "save-every", "checkpoint-every"},
+        {COMMAND_TRAIN, "output-dir", "run"},      {COMMAND_PREPARE, "out", "output"},
+        {COMMAND_TRAIN, "units", "hidden"},        {COMMAND_TRAIN, "BatchSize", "batch"},
+        {COMMAND_TRAIN, "Max_Steps", "max-steps"}, {COMMAND_BENCH, "num-steps", "bptt"},
+        {COMMAND_EVAL, "checkpoint", "model"},     {COMMAND_PREPARE, "input", "train"},
+        {COMMAND_SAMPLE, "max-tokens", "length"},  {COMMAND_SAMPLE, "prompt", "prime"},
+        {COMMAND_TRAIN, "max-grad-norm", "clip"},  {COMMAND_TRAIN, "lr-scheduler", "schedule"},
+        {COMMAND_TRAIN, "resume-from", "run"},     {COMMAND_EVAL, "format", "json"},
+        {COMMAND_EXPORT, "format", "to"},          {COMMAND_GRADFLOW, "num-threads", "threads"},
+    };
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++)
+        assert_string_equal(option_suggest(some[i].command, some[i].typed), some[i].meant);
+    refused(TRAIN "--gpu", STATUS_USAGE, "it computes on processors");
+    refused("sample --model m --output x", STATUS_USAGE, "standard output");
+    refused("score --model m --input x", STATUS_USAGE, "stand behind the options");
+    file_refused(TRAIN, "learning_rate = 1\n", "did you mean 'lr'?");
+    assert_string_equal(command_suggest("fit"), "train");
+    assert_string_equal(command_suggest("generate"), "sample");
+    /* every name that is offered exists */
+    static const char *const typed[] = {"unit", "dir", "n", "text", "max-iters", "vocab", "format", "weights", "model"};
+    for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+        const char *meant;
+        for (int k = 0; (meant = suggest_option_meant(typed[i], k)) != NULL; k++) {
+            bool exists = false;
+            for (int j = 0; j < option_count; j++)
+                exists = exists || strcmp(option_table[j].name, meant) == 0;
+            assert_true(exists);
+        }
+    }
 }
 
 static void suggestions(void **state)
@@ -411,6 +532,7 @@ int main(void)
         cmocka_unit_test(forms_of_flags),
         cmocka_unit_test(help_asks_for_nothing_else),
         cmocka_unit_test(words_beside_numbers),
+        cmocka_unit_test(zero_is_no_word),
         cmocka_unit_test(durations),
         cmocka_unit_test(usage_errors),
         cmocka_unit_test(values_that_are_not_allowed),
@@ -418,6 +540,9 @@ int main(void)
         cmocka_unit_test(one_file_for_several_commands),
         cmocka_unit_test(faults_of_the_file_name_the_line),
         cmocka_unit_test(texts_and_config_parse_back),
+        cmocka_unit_test(paths_in_config_are_absolute),
+        cmocka_unit_test(json_has_one_name),
+        cmocka_unit_test(synonyms),
         cmocka_unit_test(suggestions),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -462,15 +462,110 @@ static void test_folders_and_texts(void **state)
 {
     (void)state;
     struct error e = {STATUS_OK, ""};
-    char text[6];
-    assert_int_equal(file_make_folders(path_of("x/y//z/"), &e), STATUS_OK);
-    assert_int_equal(file_make_folders(path_of("x/y/z"), &e), STATUS_OK);
+    char text[6], made[FILE_PATH_MAX];
+    assert_int_equal(file_make_folders(path_of("x/y//z/"), made, &e), STATUS_OK);
+    assert_string_equal(made, path_of("x"));
+    file_unmake_folders(path_of("x/y//z/"), made);
+    assert_false(exists("x"));
+    assert_true(exists(""));
+    assert_int_equal(file_make_folders(path_of("x/y/z"), made, &e), STATUS_OK);
+    assert_int_equal(file_make_folders(path_of("x/y/z"), made, &e), STATUS_OK);
+    assert_string_equal(made, "");
+    file_unmake_folders(path_of("x/y/z"), made); /* not ours */
+    assert_true(exists("x/y/z"));
+    write_text("x/f", "text");
+    assert_int_equal(file_make_folders(path_of("x/new/f/g"), made, &e), STATUS_OK);
+    write_text("x/new/h", "text");
+    file_unmake_folders(path_of("x/new/f/g"), made); /* as far as they are empty */
+    assert_true(exists("x/new") && !exists("x/new/f"));
+    assert_int_equal(file_make_folders(path_of("w/x/f"), made, &e), STATUS_OK);
+    write_text("w/x/f/g", "text");
+    assert_int_equal(file_make_folders(path_of("x/f/g"), made, &e), STATUS_CANTCREATE);
     assert_int_equal(file_replace(path_of("x/y/z/f"), "longer than five", 16, NULL, &e), STATUS_OK);
     assert_int_equal(file_read_text(path_of("x/y/z/f"), text, sizeof text, &e), STATUS_OK);
     assert_string_equal(text, "longe");
     assert_int_equal(file_read_text(path_of("x/none"), text, sizeof text, &e), STATUS_NOINPUT);
     assert_int_equal(file_replace(path_of("none/f"), "", 0, NULL, &e), STATUS_CANTCREATE);
-    assert_int_equal(file_make_folders("", &e), STATUS_CONFIG);
+    assert_int_equal(file_make_folders("", made, &e), STATUS_CONFIG);
+}
+
+/* ---- whose directory it is ---- */
+
+static void add_folder(const char *name)
+{
+    struct error e;
+    char made[FILE_PATH_MAX];
+    assert_int_equal(file_make_folders(path_of(name), made, &e), STATUS_OK);
+}
+
+static enum status look_and_leave(const char *path, struct error *e)
+{
+    struct rundir *rundir;
+    char notice[ERROR_TEXT];
+    enum status status = rundir_open(path, &rundir, notice, e);
+    rundir_close(rundir);
+    return status;
+}
+
+/* Nothing is left of a start that came to nothing, and nothing of ours comes among other things. */
+static void test_only_directories_of_runs(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    assert_int_equal(look_and_leave(path_of("d/e/f"), &e), STATUS_OK);
+    assert_false(exists("d"));
+    add_folder("d/e");
+    assert_int_equal(look_and_leave(path_of("d/e"), &e), STATUS_OK); /* empty and the user's */
+    assert_true(exists("d/e") && !exists("d/e/checkpoints"));
+    write_text("d/e/train.log", "a log may be there");
+    write_text("d/e/mark", "");
+    assert_int_equal(look_and_leave(path_of("d/e/"), &e), STATUS_OK);
+    write_text("d/e/book.txt", "but not this");
+    assert_int_equal(look_and_leave(path_of("d/e"), &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "such as 'book.txt'; name a new directory"));
+    assert_false(exists("d/e/checkpoints"));
+    assert_int_equal(look_and_leave(path_of("d/e/book.txt"), &e), STATUS_CANTCREATE);
+    assert_non_null(strstr(e.text, "no directory"));
+    assert_int_equal(look_and_leave("/", &e), STATUS_CANTCREATE);
+    assert_int_equal(look_and_leave("/dev", &e), STATUS_CANTCREATE);
+    assert_int_equal(look_and_leave("/dev/null", &e), STATUS_CANTCREATE);
+    assert_false(exists("/checkpoints"));
+    /* other things beside a run are no matter */
+    add_folder("d/e/checkpoints");
+    write_text("d/e/metrics.jsonl", "{}");
+    assert_true(rundir_is_begun(path_of("d/e")) && !rundir_holds_run(path_of("d/e")));
+    assert_int_equal(look_and_leave(path_of("d/e"), &e), STATUS_OK);
+    write_text("d/e/checkpoints/step-00000003.h5", "");
+    assert_true(rundir_holds_run(path_of("d/e")));
+    assert_int_equal(unlink(path_of("d/e/metrics.jsonl")), 0);
+    assert_true(rundir_is_begun(path_of("d/e")));
+    add_folder("project/checkpoints");
+    write_text("project/checkpoints/other.pt", "x");
+    write_text("project/config.ini", "x");
+    assert_false(rundir_is_begun(path_of("project")));
+}
+
+static void test_model_of_a_directory(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    char model[FILE_PATH_MAX];
+    add_folder("models");
+    assert_int_equal(rundir_model(path_of("models"), model, &e), STATUS_NOINPUT);
+    assert_non_null(strstr(e.text, "neither best.h5 nor latest"));
+    assert_int_equal(symlink("nowhere", path_of("models/latest")), 0);
+    assert_int_equal(rundir_model(path_of("models"), model, &e), STATUS_NOINPUT);
+    assert_int_equal(unlink(path_of("models/latest")), 0);
+    write_text("models/latest", "x");
+    assert_int_equal(rundir_model(path_of("models//"), model, &e), STATUS_OK);
+    assert_string_equal(model, path_of("models/latest"));
+    write_text("models/best.h5", "x");
+    assert_int_equal(rundir_model(path_of("models"), model, &e), STATUS_OK);
+    assert_string_equal(model, path_of("models/best.h5"));
+    assert_int_equal(rundir_model(path_of("models/latest"), model, &e), STATUS_OK);
+    assert_string_equal(model, path_of("models/latest"));
+    assert_int_equal(rundir_model("no such", model, &e), STATUS_OK);
+    assert_string_equal(model, "no such");
 }
 
 /* ---- placement and signals ---- */
@@ -552,6 +647,8 @@ int main(void)
         cmocka_unit_test(test_only_whole_lines_are_kept),
         cmocka_unit_test(test_full_disk_is_told),
         cmocka_unit_test(test_folders_and_texts),
+        cmocka_unit_test(test_only_directories_of_runs),
+        cmocka_unit_test(test_model_of_a_directory),
         cmocka_unit_test(test_advice_names_the_options),
         cmocka_unit_test(test_signals_are_noted_not_obeyed),
     };
