@@ -56,11 +56,18 @@ int file_open(const char *path, int flags, unsigned mode)
     return fd;
 }
 
+enum status file_path_too_long(const char *path, size_t most, struct error *e)
+{
+    return error_set(e, STATUS_CONFIG,
+                     "path too long: '%.200s...' has %zu bytes, at most %zu fit; choose a shorter one", path,
+                     strlen(path), most);
+}
+
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e)
 {
     int length = snprintf(path, FILE_PATH_MAX, "%s/%s", folder, name);
     if (length < 0 || length >= FILE_PATH_MAX)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", folder);
+        return file_path_too_long(folder, FILE_PATH_MAX - 2 - strlen(name), e);
     return STATUS_OK;
 }
 
@@ -174,7 +181,7 @@ enum status file_temporary(char temporary[FILE_PATH_MAX], const char *path, cons
     int length = guard && guard->folder ? snprintf(temporary, FILE_PATH_MAX, "%s/%s.tmp", guard->folder, name)
                                         : snprintf(temporary, FILE_PATH_MAX, "%s.tmp", path);
     if (length < 0 || length >= FILE_PATH_MAX)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+        return file_path_too_long(path, FILE_PATH_MAX - sizeof ".tmp", e);
     return STATUS_OK;
 }
 
@@ -334,9 +341,10 @@ enum status file_make_folders(const char *path, char made[FILE_PATH_MAX], struct
     char part[FILE_PATH_MAX];
     size_t length = strlen(path);
     made[0] = '\0';
-    if (length == 0 || length >= sizeof part)
-        return error_set(e, STATUS_CONFIG, "cannot use '%.200s' as a folder: it is %s; choose another name", path,
-                         length ? "too long" : "empty");
+    if (length == 0)
+        return error_set(e, STATUS_CONFIG, "cannot use '' as a folder: it is empty; choose another name");
+    if (length >= sizeof part)
+        return file_path_too_long(path, sizeof part - 1, e);
     memcpy(part, path, length + 1);
     for (size_t i = 1; i <= length; i++) {
         if (part[i] != '/' && part[i] != '\0')

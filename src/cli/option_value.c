@@ -22,14 +22,13 @@ const char *option_range(const struct option *option, char room[160])
     char least[NUMBER_TEXT], most[NUMBER_TEXT];
     number_format(option->min, least);
     number_format(option->max, most);
+    if (option->type == OPTION_INT64)
+        snprintf(most, sizeof most, "%lld", (long long)option->max);
     int at = option->word ? snprintf(room, 160, "'%s', or ", option->word) : 0;
     char *range = room + at;
     size_t left = 160 - (size_t)at;
-    bool bounded = option->max < 1e6 || option->type == OPTION_INT || option->type == OPTION_INT64;
     if (option->type == OPTION_UINT64)
         snprintf(range, left, "0 to 18446744073709551615");
-    else if (!bounded || option->max >= 1e15)
-        snprintf(range, left, option->above_min ? "above %s" : "%s or more", least);
     else if (!option->above_min && !option->below_max)
         snprintf(range, left, "%s to %s", least, most);
     else
@@ -252,8 +251,8 @@ enum status option_set(const struct option *option, struct options *options, con
             fault = option->type == OPTION_DOUBLE ? number_parse_double(text, &real) : parse_duration(text, &real);
         if (fault == EINVAL && option->type == OPTION_DURATION)
             return error_set(e, malformed,
-                             "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or "
-                             "D-HH:MM:SS",
+                             "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or D-HH:MM:SS, MM and SS "
+                             "being below 60, and HH below 24 where days stand before",
                              text, where);
         if (fault == EINVAL)
             return malformed_number(option, text, where, "a number", malformed, e);

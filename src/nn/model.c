@@ -220,8 +220,11 @@ static enum status check_shape(const struct model_shape *shape, struct error *e)
     int64_t lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) -
                     lane_group_begin(shape->batch, shape->groups, shape->group_begin);
     if (lanes * shape->bptt > INT32_MAX / 2)
-        return error_set(e, STATUS_CONFIG, "a window of '%d' steps of '%d' lanes is too large; use more ranks",
-                         shape->bptt, (int)lanes);
+        return error_set(
+            e, STATUS_CONFIG,
+            "a window of '%d' steps of '%d' lanes is too large: a rank takes at most %d tokens at once; use more "
+            "ranks, or a smaller --batch or --bptt",
+            shape->bptt, (int)lanes, INT32_MAX / 2);
     return STATUS_OK;
 }
 

@@ -132,7 +132,9 @@ static enum status add_array(struct reader *reader, const char **at)
 /* Rewrites a line for libinih; `out` has room for `room` bytes. */
 static enum status prepare_line(struct reader *reader, const char *line, char *out, size_t room)
 {
-    static const char too_long[] = "the line is too long; put long values into quotes";
+    char too_long[96];
+    snprintf(too_long, sizeof too_long, "the line is too long, %zu bytes are the most; put long values into quotes",
+             room - 1);
     reader->values = 0;
     reader->value_length = 0;
     reader->expected = false;

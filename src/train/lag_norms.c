@@ -34,9 +34,11 @@ static enum status open_work(struct work *work, struct corpus *corpus, struct er
     if (!lag_norms_fit(corpus->tokens[config->split], config->batch, config->bptt))
         return error_set(e, STATUS_CONFIG,
                          "cannot follow gradients over %d steps: the %s split has %lld tokens, less than a window for "
-                         "each of %d lanes; use a longer %s text, or fewer steps or lanes",
+                         "each of %d lanes; use a longer %s text, at most %lld steps, or at most %lld lanes",
                          config->bptt, split_name(config->split), (long long)corpus->tokens[config->split],
-                         config->batch, split_name(config->split));
+                         config->batch, split_name(config->split),
+                         (long long)(corpus->tokens[config->split] - 1) / config->batch,
+                         (long long)(corpus->tokens[config->split] - 1) / config->bptt);
     work->kept = mem_alloc((size_t)work->states * lanes * H, sizeof *work->kept, what, e);
     work->lane = work->kept ? mem_alloc(sums * lanes, sizeof *work->lane, what, e) : NULL;
     work->mine = work->lane

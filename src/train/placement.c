@@ -31,8 +31,8 @@ static enum status threads_of_environment(int *threads, struct error *e)
     if (end == text || (*end != '\0' && *end != ',') || value < 1 || value > CPUS)
         return error_set(e, STATUS_CONFIG,
                          "bad value '%.50s' of the environment's 'OMP_NUM_THREADS': not a number of "
-                         "threads; set it to 1 or more, or use --threads",
-                         text);
+                         "threads; set it to 1 to %d, or use --threads",
+                         text, CPUS);
     *threads = (int)value;
     return STATUS_OK;
 }

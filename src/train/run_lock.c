@@ -188,7 +188,7 @@ static enum status fence(const struct run_lock *lock, const char *folder, struct
     char aside[FILE_PATH_MAX];
     const char *token = strrchr(lock->folder, '/');
     if (snprintf(aside, sizeof aside, "%s.%s", folder, token ? token + 1 : lock->folder) >= (int)sizeof aside)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", folder);
+        return file_path_too_long(folder, sizeof aside - 2 - strlen(token ? token + 1 : lock->folder), e);
     if (rename(folder, aside) == 0)
         remove_folder(aside);
     else if (errno != ENOENT)
@@ -317,7 +317,7 @@ enum status run_lock_take(struct run_lock *lock, const char *path, char *notice,
     if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path ||
         snprintf(aside, sizeof aside, "%s.%s.tmp", path, token) >= (int)sizeof aside ||
         !name_folder(lock, self, lock->folder))
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+        return file_path_too_long(path, FILE_PATH_MAX - 1 - strlen(FOLDER FOLDER_END) - strlen(token), e);
     for (int attempt = 0, waits = 0; attempt < 10; attempt++) {
         enum attempt outcome = try_take(lock, self, aside, notice, &status, e);
         if (outcome == AGAIN)

@@ -68,7 +68,7 @@ enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct err
     if (stat(path, &entry) != 0 || !S_ISDIR(entry.st_mode)) {
         if (snprintf(model, FILE_PATH_MAX, "%s", path) < FILE_PATH_MAX)
             return STATUS_OK;
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter one", path);
+        return file_path_too_long(path, FILE_PATH_MAX - 1, e);
     }
     const char *name = has(path, "best.h5") ? "best.h5" : "latest";
     if (!has(path, name))
@@ -133,7 +133,7 @@ enum status rundir_look(const char *path, struct rundir **out, struct error *e)
 {
     *out = NULL;
     if (strlen(path) + LONGEST_NAME >= FILE_PATH_MAX)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter run directory", path);
+        return file_path_too_long(path, FILE_PATH_MAX - LONGEST_NAME - 1, e);
     struct rundir *rundir = mem_alloc(1, sizeof *rundir, "a run directory", e);
     if (!rundir)
         return STATUS_OS;

@@ -75,7 +75,7 @@ static enum status check_summary(const struct trainer *trainer, struct error *e)
     char folder[FILE_PATH_MAX];
     const char *slash = strrchr(path, '/');
     if (strlen(path) + sizeof ".tmp" > sizeof folder)
-        return error_set(e, STATUS_CONFIG, "path too long: '%.200s...'; choose a shorter --json-summary", path);
+        return file_path_too_long(path, sizeof folder - sizeof ".tmp", e);
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
     if (access(folder, W_OK | X_OK) != 0)
         return error_set(e, STATUS_CANTCREATE,

@@ -30,10 +30,11 @@ static enum status check(const struct corpus *corpus, const struct gradflow_conf
                          name);
     if (lanes_of(tokens, config) > 0)
         return STATUS_OK;
-    return error_set(e, STATUS_CONFIG,
-                     "cannot follow gradients over '%d' steps: the %s split has only %lld tokens; use fewer --lags or "
-                     "another --split",
-                     config->lags, name, (long long)tokens);
+    return error_set(
+        e, STATUS_CONFIG,
+        "cannot follow gradients over '%d' steps: the %s split has only %lld tokens; use fewer --lags, at most "
+        "%lld, or another --split",
+        config->lags, name, (long long)tokens, (long long)(tokens > 2 ? tokens - 2 : 0));
 }
 
 /* Not collective. NULL in *model on a rank that has no groups. */

@@ -223,8 +223,11 @@ static enum status check(const struct plan_config *config, struct error *e)
                          config->groups, config->ranks, config->groups, config->ranks);
     for (int rank = 0; rank < config->ranks; rank++)
         if ((int64_t)lanes_of(config, rank) * config->bptt > INT32_MAX / 2)
-            return error_set(e, STATUS_CONFIG, "a window of '%d' steps of '%d' lanes is too large; use more ranks",
-                             config->bptt, lanes_of(config, rank));
+            return error_set(
+                e, STATUS_CONFIG,
+                "a window of '%d' steps of '%d' lanes is too large: a rank takes at most %d tokens at once; use more "
+                "ranks, or a smaller --batch or --bptt",
+                config->bptt, lanes_of(config, rank), INT32_MAX / 2);
     return STATUS_OK;
 }
 

@@ -106,7 +106,7 @@ for row in csv.DictReader(open("end.csv")):
 @test "what cannot be followed is refused" {
     refused 78 "'--hidden' together with '--model'" --corpus book.h5 --model lstm/best.h5 --hidden 8
     refused 78 "both are of cell 'lstm'" --corpus book.h5 --model lstm/best.h5 lstm/latest
-    refused 78 "use fewer --lags" --corpus book.h5 --lags 60000
+    refused 78 "use fewer --lags, at most " --corpus book.h5 --lags 60000
     refused 78 "'--lags'" --corpus book.h5 --lags 0
     refused 78 "'--windows'" --corpus book.h5 --windows 0
     refused 66 "no such file" --corpus none.h5

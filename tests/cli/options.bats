@@ -47,7 +47,7 @@ refused() {
         "$UNROLL" "$command" --help >help.txt
         [ "$(tail -n 2 help.txt | head -n 1)" = "Example:" ]
         for option in $(tail -n 1 help.txt | grep -o -- ' unroll .*' | grep -oE -- ' --[a-z-]+| -o'); do
-            grep -qE -- "^  (-o, )?(--\[no-\])?${option}[ ,]|^  --\[no-\]${option#--}|^  -o, ${option} " help.txt
+            grep -qE -- "^  (-o, )?(--\[no-\])?${option}[] [,]|^  --\[no-\]${option#--}|^  -o, ${option} " help.txt
         done
     done
 }

@@ -66,7 +66,7 @@ refused() {
     refused 78 "--lane-groups 8 or more" --batch 16 --lane-groups 4 --ranks 8
     refused 78 "'--tied'" --tied --embedding 3
     refused 78 "write 1 to 4" --batch 4 --lane-groups 5
-    refused 78 "too large" --batch 1048576 --bptt 65535
+    refused 78 "too large: a rank takes at most 1073741823 tokens at once" --batch 1048576 --bptt 65535
     refused 64 "--vocab-size" --vocabsize 5
 }
 

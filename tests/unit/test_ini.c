@@ -113,7 +113,7 @@ static void refusals_name_the_line(void **state)
     memset(file, 'x', sizeof file - 1);
     memcpy(file, "a = ", 4);
     file[sizeof file - 1] = '\0';
-    expect_refusal(file, strlen(file), STATUS_CONFIG, "line 1: the line is too long");
+    expect_refusal(file, strlen(file), STATUS_CONFIG, "line 1: the line is too long, 199 bytes are the most");
 }
 
 static void missing_and_unreadable_files(void **state)

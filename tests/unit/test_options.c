@@ -208,9 +208,9 @@ static void zero_is_no_word(void **state)
     }
     assert_true(words >= 15);
     refused("sample --model m --top-k 0", STATUS_CONFIG, "write 'all', or 1 to ");
-    refused(TRAIN "--max-steps 0", STATUS_CONFIG, "write 'none', or 1 or more");
+    refused(TRAIN "--max-steps 0", STATUS_CONFIG, "write 'none', or 1 to 1000000000000000");
     refused(TRAIN "--threads 0", STATUS_CONFIG, "write 'auto', or 1 to 4096");
-    refused(TRAIN "--max-time 0", STATUS_CONFIG, "write 'none', or above 0");
+    refused(TRAIN "--max-time 0", STATUS_CONFIG, "write 'none', or above 0 and at most 1000000000");
     refused("prepare --train a -o b --vocab-size 0", STATUS_CONFIG, "write 'none', or 2 to ");
     /* where it is a number like others */
     accepted(TRAIN "--clip 0 --dropout 0 --warmup 0 --weight-decay 0 --lr-min 0 --seed 0 --lr 0");
@@ -284,7 +284,11 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--dropout 1", STATUS_CONFIG, "at least 0 and below 1");
     refused("sample --model m --top-p 0", STATUS_CONFIG, "above 0 and at most 1");
     refused(TRAIN "--seed=-1", STATUS_CONFIG, "0 to 18446744073709551615");
-    refused(TRAIN "--clip=-1", STATUS_CONFIG, "write 'none', or 0 or more");
+    refused(TRAIN "--clip=-1", STATUS_CONFIG, "write 'none', or 0 to 1e+30");
+    /* also the bounds that nobody comes near */
+    refused(TRAIN "--lr 1e7", STATUS_CONFIG, "write 'auto', or 0 to 1000000");
+    refused(TRAIN "--max-steps 2000000000000000", STATUS_CONFIG, "1 to 1000000000000000");
+    refused(TRAIN "--max-time 1e10", STATUS_CONFIG, "at most 1000000000");
     refused(TRAIN "--cell lstmm", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell transformer", STATUS_CONFIG, "rnn-tanh, rnn-relu, lstm, gru");
     refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");

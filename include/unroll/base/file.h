@@ -26,6 +26,9 @@ struct file_guard {
  * STATUS_CANTCREATE and what `check` says of it, for that is why its folder is gone; else `status`. */
 enum status file_guard_reason(const struct file_guard *guard, enum status status, struct error *e);
 
+/* STATUS_CONFIG: `path` has more than the `most` bytes that fit. */
+enum status file_path_too_long(const char *path, size_t most, struct error *e);
+
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
 
