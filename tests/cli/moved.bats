@@ -126,6 +126,8 @@ ini() {
     [[ "$stderr" == *"branching from 'new/e' at step 5 into 'b'"* ]]
     [ "$(ini b lr)" = 1 ] # sgd's own, not adam's
     [ "$(ini b hidden)" = 16 ]
+    run -0 --separate-stderr "$UNROLL" train --run new/e --branch b # the branch's own options now, not its source's
+    [[ "$stderr" == *"'b' is finished (max steps) at step 8"* ]]
     run -0 --separate-stderr "$UNROLL" train --config new/e/config.ini --branch b2 --max-steps 8 --lr 0.02
     [[ "$stderr" == *"branching from 'new/e' at step 5 into 'b2'"* ]]
     mv b b2 new
