@@ -9,6 +9,8 @@
 `unroll_torch.save(model, "weights.h5")` writes what `unroll import --from hdf5 weights.h5 --vocab-from ...` reads. Needs
 h5py and torch; nothing of Unroll.
 """
+import os
+
 import h5py
 import torch
 from torch import nn
@@ -74,8 +76,11 @@ class Model(nn.Module):
 
 
 def load(path):
-    """The model of a checkpoint, ready to compute (model.train() turns dropout on). Its `tokens` are the vocabulary: texts,
-    or bytes at byte level; its `options` those of the training, as text."""
+    """The model of a checkpoint, or of a run directory's best.h5, else latest; ready to compute (model.train() turns dropout
+    on). Its `tokens` are the vocabulary: texts, or bytes at byte level; its `options` those of the training, as text."""
+    if os.path.isdir(path):
+        best = os.path.join(path, "best.h5")
+        path = best if os.path.exists(best) else os.path.join(path, "latest")
     with h5py.File(path, "r") as file:
         about = file["model"].attrs
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),

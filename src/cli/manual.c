@@ -116,9 +116,11 @@ void help_manual(FILE *stream)
     for (int command = 0; command < COMMANDS; command++)
         put_command(stream, (enum command)command);
     fputs(".SH CONFIGURATION FILE\n", stream);
-    put(stream, "With --config, options come from an INI file that is also valid TOML: 'name = value' lines under any "
-                "headings; texts may be quoted, '#' begins a comment. The command line overrides it. A run directory's "
-                "config.ini is such a file.");
+    put(stream,
+        "With --config, options come from an INI file that is also valid TOML: 'name = value' lines under any "
+        "headings; texts may be quoted, '#' begins a comment. It may be given up to 64 times: later files override "
+        "earlier ones, the command line all. A run directory's config.ini is such a file: 'train' goes on with "
+        "the run, if it lies there.");
     fputs("\n.SH ENVIRONMENT\n.TP\n.B OMP_NUM_THREADS\nthreads of a rank where \\-\\-threads is not given\n"
           ".TP\n.B UNROLL_ARCH\nof a program for several instruction sets: the one to use, such as x86\\-64\\-v3\n"
           ".TP\n.B BLIS_ARCH_TYPE\nkernels of BLIS, instead of those that suit the CPU\n",

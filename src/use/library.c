@@ -10,6 +10,7 @@
 #include "unroll/base/build_info.h"
 #include "unroll/base/mem.h"
 #include "unroll/train/checkpoint.h"
+#include "unroll/train/rundir.h"
 #include "unroll/use/line_reader.h"
 #include "unroll/use/prime.h"
 #include "unroll/use/sampler.h"
@@ -55,16 +56,18 @@ int unroll_open(const char *path, int threads, struct unroll_model **model, stru
         return finish(error_set(&e, STATUS_USAGE, "bad argument '%s' of unroll_open: give a path and 1 to 4096 threads",
                                 path ? "threads" : "path"),
                       &e, error);
-    struct unroll_model *made = mem_alloc(1, sizeof *made, "a model", &e);
+    char file[FILE_PATH_MAX];
+    enum status status = rundir_model(path, file, &e);
+    struct unroll_model *made = status ? NULL : mem_alloc(1, sizeof *made, "a model", &e);
     if (!made)
-        return finish(STATUS_OS, &e, error);
+        return finish(status ? status : STATUS_OS, &e, error);
     made->threads = threads;
     pthread_mutex_lock(&turn);
-    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &made->checkpoint, &e);
+    status = checkpoint_read(file, CHECKPOINT_FOR_USE, &made->checkpoint, &e);
     pthread_mutex_unlock(&turn);
     if (!status && made->checkpoint.model.task != TASK_LM) {
         checkpoint_release(&made->checkpoint);
-        status = error_set(&e, STATUS_CHECKPOINT, "cannot use '%.400s' as a language model: it is a classifier", path);
+        status = error_set(&e, STATUS_CHECKPOINT, "cannot use '%.400s' as a language model: it is a classifier", file);
     }
     if (status)
         mem_free(made);

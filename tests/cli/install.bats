@@ -117,7 +117,7 @@ same_scores() {
         "$UNROLL" score --model run-$level/best.h5 lines 2>/dev/null | cmp - found
     done
     "$UNROLL" sample --model run-byte/best.h5 --prime 'the rank' --length 80 >expected
-    LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-byte/best.h5 --write 'the rank' 80 | head -c -1 | cmp expected -
+    LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-byte --write 'the rank' 80 | head -c -1 | cmp expected -
     "$UNROLL" sample --model run-word/best.h5 --prime 'the rank ' --length 80 | tr -d '\n' >expected
     LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-word/best.h5 --write 'the rank ' 80 | tr -d '\n' | cmp expected -
 }
