@@ -300,6 +300,25 @@ enum status file_write_report(const char *path, const void *data, size_t bytes, 
     return status;
 }
 
+enum status file_check_place(const char *path, const char *option, struct error *e)
+{
+    char folder[FILE_PATH_MAX];
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!path || strcmp(path, "-") == 0)
+        return STATUS_OK;
+    if (strlen(path) + sizeof ".tmp" > sizeof folder)
+        return file_path_too_long(path, sizeof folder - sizeof ".tmp", e);
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    struct stat itself;
+    bool through =
+        lstat(path, &itself) == 0 && !S_ISREG(itself.st_mode); /* a link, pipe or device is written through */
+    if (through || access(folder, W_OK | X_OK) == 0)
+        return STATUS_OK;
+    return error_set(e, STATUS_CANTCREATE,
+                     "cannot write '%s %.200s': %s; name a file in a folder that can be written to", option, path,
+                     strerror(errno));
+}
+
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e)
 {
     int fd = file_open(path, O_RDONLY, 0);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "unroll/base/build_info.h"
+#include "unroll/base/file.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
@@ -126,7 +127,10 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
     struct bench_result result;
     struct network_report network = {0};
     config.network = options->bench_network ? &network : NULL;
-    enum status status = load_threads(comm, options, &config.threads, e);
+    enum status status = comm->rank == 0 ? file_check_place(options->json_summary, "--json", e) : STATUS_OK;
+    status = comm_agree(comm, status, e);
+    if (!status)
+        status = load_threads(comm, options, &config.threads, e);
     if (!status)
         status = bench_run(comm, &config, &result, e);
     if (!status && comm->rank == 0) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
@@ -165,6 +166,13 @@ static void print_table(const struct flow *flow)
 /* ---- the command ---- */
 
 /* Rank 0 alone. */
+static enum status check_places(const struct options *options, struct error *e)
+{
+    enum status status = file_check_place(options->output, "--output", e);
+    return status ? status : file_check_place(options->csv, "--csv", e);
+}
+
+/* Rank 0 alone. */
 static enum status tell(const struct flow *flow, struct error *e)
 {
     enum status status = STATUS_OK;
@@ -184,7 +192,9 @@ enum status cmd_gradflow(const struct comm *comm, const struct options *options,
         .options = options,
         .config = {
             .split = options->split, .lags = options->lags, .batch = options->batch, .windows = options->flow_windows}};
-    enum status status = corpus_open_shared(comm, options->corpus, &flow.corpus, e);
+    enum status status = comm_agree(comm, comm->rank == 0 ? check_places(options, e) : STATUS_OK, e);
+    if (!status)
+        status = corpus_open_shared(comm, options->corpus, &flow.corpus, e);
     if (!status)
         status = load_threads(comm, options, &flow.config.threads, e);
     if (!status)

@@ -40,6 +40,9 @@ static void add_option(struct digest *digest, const struct option *option)
     add_int(digest, option->above_min);
     add_int(digest, option->below_max);
     add_text(digest, option->word);
+    add_text(digest, option->bare);
+    add_int(digest, option->singly);
+    add_int(digest, option->of_run);
     add_double(digest, option->word_value);
     add_int(digest, option->class);
     add_int(digest, option->choices);
@@ -57,6 +60,7 @@ enum status option_table_digest(char hex[DIGEST_TEXT], struct error *e)
         add_text(digest, info->name);
         add_int(digest, info->files_min);
         add_int(digest, info->files_max);
+        add_int(digest, info->files_of_run);
     }
     for (int i = 0; i < option_count; i++)
         add_option(digest, &option_table[i]);

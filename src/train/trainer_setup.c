@@ -1,10 +1,8 @@
 #include "trainer_private.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
@@ -66,25 +64,6 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
     return status;
 }
 
-/* That the summary can be written is better known before hours of training than after. */
-static enum status check_summary(const struct trainer *trainer, struct error *e)
-{
-    const char *path = trainer->config->json_summary;
-    if (!path || trainer->comm->rank != 0)
-        return STATUS_OK;
-    char folder[FILE_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    if (strlen(path) + sizeof ".tmp" > sizeof folder)
-        return file_path_too_long(path, sizeof folder - sizeof ".tmp", e);
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
-    if (access(folder, W_OK | X_OK) != 0)
-        return error_set(e, STATUS_CANTCREATE,
-                         "cannot write '--json-summary %.200s': %s; name a file in a folder that "
-                         "can be written to",
-                         path, strerror(errno));
-    return STATUS_OK;
-}
-
 enum status trainer_check(struct trainer *trainer, struct error *e)
 {
     char advice[ERROR_TEXT];
@@ -96,7 +75,9 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
         return status;
     if (advice[0])
         trainer_warn(trainer, "%s", advice);
-    status = comm_agree(trainer->comm, check_summary(trainer, e), e);
+    if (trainer->comm->rank == 0)
+        status = file_check_place(trainer->config->json_summary, "--json-summary", e);
+    status = comm_agree(trainer->comm, status, e);
     if (!status)
         status = check_corpus(trainer, e);
     if (status)

@@ -18,7 +18,7 @@ setup_file() {
 # A folder with the corpus and a run of five steps at `old`, which then moves to `new/e`.
 setup() {
     cd "$BATS_TEST_TMPDIR"
-    cp "$BATS_FILE_TMPDIR"/*.h5 .
+    cp "$BATS_FILE_TMPDIR"/*.h5 "$BATS_FILE_TMPDIR"/c.txt .
     cp -a "$BATS_FILE_TMPDIR/five" old
     sed -i "s,$BATS_FILE_TMPDIR,$BATS_TEST_TMPDIR," old/config.ini # as if it had been made here
 }
@@ -232,6 +232,18 @@ ini() {
     run timeout 60 mpirun -n 2 ./seeded "$UNROLL" "${small[@]}" --run a/b
     [ "$status" -eq 78 ]
     none_left
+}
+
+@test "outputs without a place are refused before the work, and nothing of them stays" {
+    mkdir out
+    refused 73 "cannot write '--csv nowhere/a.csv'" gradflow --corpus c.h5 --hidden 8 --lags 4 --threads 1 -o out/a.h5 \
+        --csv nowhere/a.csv
+    refused 73 "cannot write '--output nowhere/a.h5'" gradflow --corpus c.h5 -o nowhere/a.h5 --csv out/a.csv
+    refused 73 "cannot write '--json nowhere/a.json'" bench --hidden 8 --steps 1000000000 --json nowhere/a.json
+    refused 66 "none.h5" export --model none.h5 -o out/a
+    refused 65 "'c.txt'" prepare --labelled --train c.txt -o out/a.h5
+    refused 65 "'c.txt'" import c.txt -o out/a.h5
+    [ -z "$(ls out)" ]
 }
 
 @test "files of options: the later override the earlier, flags all, whatever their place" {

@@ -72,6 +72,10 @@ int file_standard_stream(const char *path);
 /* Writes to a stream, pipe or device, from where it stands; `path` is for messages. */
 enum status file_write_stream(int fd, const char *path, const void *data, size_t bytes, struct error *e);
 
+/* That `path`, which `option` names for file_write_report or the like, can be made is better known before hours of work than
+ * after: STATUS_CANTCREATE if its folder is not there or cannot be written to. NULL is no path and fine. */
+enum status file_check_place(const char *path, const char *option, struct error *e);
+
 /* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 
