@@ -84,6 +84,62 @@ refused() {
     [ ! -e r ]
 }
 
+@test "names that other programs have get the right hint" {
+    while read -r command typed meant; do
+        refused 64 "unknown option '--$typed': '$command' does not take it; did you mean '--$meant'?" $command --$typed 3
+    done <<'END'
+train learning-rate lr
+train num-layers layers
+train save-every checkpoint-every
+train output-dir run
+train units hidden
+train seq_len bptt
+train GradClip clip
+eval checkpoint model
+sample max-new-tokens length
+prepare out output
+END
+    refused 64 "it computes on processors" train --corpus c --run r --device cuda
+    refused 64 "did you mean 'sample'?" generate
+    printf 'batch_size = 3\n' >other.ini
+    refused 78 "did you mean 'batch'?" train --corpus c --run r --config other.ini
+}
+
+@test "0 means 0, and not all, auto or none" {
+    refused 78 "bad value '0' for '--top-k': out of range; write 'all', or 1 to" sample --model m --top-k 0
+    refused 78 "write 'auto', or 1 to 4096" train --corpus c --run r --threads 0
+    refused 78 "write 'none', or 1 to" train --corpus c --run r --patience 0
+    refused 78 "write 'hidden', or 1 to" plan --embedding 0
+    printf 'max-steps = 0\n' >zero.ini
+    refused 78 "'max-steps' in 'zero.ini' line 1: out of range; write 'none', or 1 to" \
+        train --corpus c --run r --config zero.ini
+}
+
+@test "what refuses a value is named, also where it is the corpus, another option or the environment" {
+    awk 'BEGIN { for (i = 0; i < 500; i++) print "a lane of text" }' >text
+    "$UNROLL" prepare --train text --split 80,10,10 -o c.h5 >/dev/null
+    bound() {
+        local text=$1
+        shift
+        run -78 --separate-stderr "$UNROLL" "$@"
+        echo "$*: $stderr"
+        [[ "${stderr_lines[-1]}" == *"$text"* ]]
+    }
+    small=(train --corpus c.h5 --run r --hidden 8 --layers 1 --threads 1)
+    bound "use at most 5999" "${small[@]}" --batch 6000
+    bound "more than the 8 lanes of --batch; write 1 to 8" "${small[@]}" --batch 8 --lane-groups 9
+    bound "a --bptt of at most 74, a --batch of at most 3," "${small[@]}" --batch 10 --bptt 200 --gradflow-every 5
+    bound "fewer --lags, at most 748" gradflow --corpus c.h5 --lags 800 --hidden 8 --layers 1
+    bound "above --lr, which is 0.1; write 0 to 0.1" "${small[@]}" --lr 0.1 --lr-min 0.2
+    bound "write 'auto', or 0 to 1000000" "${small[@]}" --lr 1e7
+    bound "write 1 to 1000000" "${small[@]}" --keep 1000001
+    bound "use at most 3 ranks, or --lane-groups 4 or more" plan --lane-groups 3 --ranks 4
+    bound "a beam of 3" sample --model m --beam 3 --count 4
+    bound "bytes, at most 3999 fit" "${small[@]}" --run "$(printf 'x/%.0s' $(seq 2040))"
+    OMP_NUM_THREADS=0 bound "set it to 1 to 8192" train --corpus c.h5 --run r --hidden 8
+    [ ! -e r ]
+}
+
 @test "an INI file: faults name file and line, a missing one is 66" {
     printf '# a run\n[model]\nhiden = 3\n' >bad.ini
     refused 78 "unknown option 'hiden' in 'bad.ini' line 3: no command takes it; did you mean 'hidden'?" \
