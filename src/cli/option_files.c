@@ -20,7 +20,7 @@ struct file_reading {
     enum command command;
     struct options *options;
     enum option_origin origin; /* of what it sets; what has a higher one stays */
-    bool own;                  /* the config.ini of a run, in the run's directory */
+    bool own;                  /* the config.ini of the run that it is about, in the run's directory */
     int *line;                 /* [option_count] where it was set, 0 if it was not */
     bool *changed;             /* [option_count] what stays has another value */
 };
@@ -123,11 +123,12 @@ static bool is_of_a_run(const char *path, char folder[FILE_PATH_MAX])
 enum status options_take_files(struct options *options, enum command command, struct error *e)
 {
     char folder[FILE_PATH_MAX], run[FILE_PATH_MAX] = "";
+    bool elsewhere = options->run != NULL; /* by a flag: then a run's config.ini is a file of options like any other */
     enum status status = STATUS_OK;
     for (int i = 0; i < options->config_files && !status; i++) {
         struct file_reading reading = {
             .path = options->config_file[i], .command = command, .options = options, .origin = ORIGIN_FILE};
-        reading.own = is_of_a_run(reading.path, folder);
+        reading.own = !elsewhere && is_of_a_run(reading.path, folder);
         if (reading.own)
             memcpy(run, folder, sizeof run);
         status = read_file(&reading, e);

@@ -28,8 +28,8 @@ static inline bool is_another_name(const struct options *options, const struct o
 /* A copy that lives as long as the options; NULL if memory is short. */
 const char *options_keep(struct options *options, const char *text, struct error *e);
 
-/* Reads the files of --config in order, the later overriding the earlier; what flags have set stays. The config.ini of a
- * run that lies in its directory names the run by that, whatever was said when it was written. */
+/* Reads the files of --config in order, the later overriding the earlier; what flags have set stays. Unless a flag names
+ * another, the config.ini of a run that lies in its directory names the run by that, whatever it says itself. */
 enum status options_take_files(struct options *options, enum command command, struct error *e);
 
 /* `train`: what neither flags nor files have set comes from the config.ini of the run that is gone on with. */

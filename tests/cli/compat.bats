@@ -14,3 +14,22 @@ bats_require_minimum_version 1.5.0
         END { if (found != known || found < 30) { print found " facts, expected " known; bad = 1 } exit bad }
     ' expected "$BATS_TEST_TMPDIR/found"
 }
+
+@test "their runs go on with the options that they hold, in the words of then" {
+    cd "$BATS_TEST_DIRNAME/../compat"
+    local found expected
+    for model in lstm gru rnn-tanh rnn-relu tied classifier; do
+        run="$BATS_TEST_TMPDIR/$model" # moved: its config.ini names a corpus and a run of before, relative
+        mkdir -p "$run/checkpoints"
+        cp $model.h5 "$run/checkpoints/step-00000020.h5"
+        "$UNROLL" inspect $model.h5 | sed -n '/^options/,/^$/s/^  \([a-z0-9-]*\)  *\(.*\)/\1 = "\2"/p' >"$run/config.ini"
+        grep -q '^max-time = "none"' "$run/config.ini"
+        grep -q '^run = "'$model'"' "$run/config.ini"
+        "$UNROLL" train --run "$run" --max-steps 40 --json-summary "$run.json" 2>"$run.log" || { cat "$run.log"; false; }
+        [ ! -e $model ]
+        grep -q "resuming '$run' at step 20 of 40" "$run.log"
+        found=$(sed -n 's/.*"valid_loss": *\([0-9.]*\).*/\1/p' "$run.json" | head -n 1)
+        expected=$(awk -v model=$model '$1 == model && $2 == "resumed-valid-loss" { print $3 }' expected)
+        awk -v a="$found" -v b="$expected" 'BEGIN { d = a - b; exit !(a != "" && d <= 2e-4 && d >= -2e-4) }'
+    done
+}

@@ -105,6 +105,14 @@ ini() {
     run -0 "$UNROLL" plan --config sub/r/config.ini
 }
 
+@test "a run's config.ini is a file of options like any other for a new run" {
+    sed -i -e '/^max-time/d' -e '$a max-time = 0.0001' old/config.ini
+    run -75 --separate-stderr "$UNROLL" train --config old/config.ini --run fresh
+    [ "$(ini fresh hidden) $(ini fresh lr) $(ini fresh max-steps)" = "16 0.01 5" ]
+    run -0 "$UNROLL" train --run fresh # the time was that start's
+    cmp fresh/metrics.jsonl old/metrics.jsonl
+}
+
 @test "what is given overrides what the directory holds, within the rules of a run" {
     move
     refused 76 "--lr was 0.01 and is now 0.5" train --run new/e --max-steps 9 --lr 0.5
