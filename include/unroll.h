@@ -59,8 +59,8 @@ UNROLL_API const char *unroll_version(void);
 
 struct unroll_model;
 
-/* Reads a checkpoint (any in checkpoints/; of a run directory best.h5, else latest), verifies it and holds it in memory. `threads` >= 1 is for all
- * calls with this model. On failure *model is NULL. */
+/* Reads a checkpoint (best.h5, or any in checkpoints/; of a run directory best.h5, else latest), verifies it and holds it in
+ * memory. `threads` >= 1 is for all calls with this model. On failure *model is NULL. */
 UNROLL_API int unroll_open(const char *path, int threads, struct unroll_model **model, struct unroll_error *error);
 UNROLL_API void unroll_free(struct unroll_model *model); /* NULL is allowed */
 

@@ -175,7 +175,7 @@ enum status options_take_run(struct options *options, enum command command, stru
     const char *run = options->branch && rundir_holds_run(options->branch) ? options->branch : options->run;
     if (command != COMMAND_TRAIN || !run || !rundir_holds_run(run))
         return STATUS_OK;
-    if (file_join(path, run, "config.ini", e) || access(path, F_OK) != 0)
+    if (file_join(path, run, "config.ini", NULL) || access(path, F_OK) != 0)
         return STATUS_OK; /* its checkpoints alone: whoever goes on with them says all */
     struct file_reading reading = {
         .path = path, .command = command, .options = options, .origin = ORIGIN_RUN, .own = true};

@@ -118,7 +118,8 @@ static enum status missing_value(const struct arguments *arguments, const struct
                      option->name, option->metavar, option->name);
 }
 
-/* `value` is what followed '=', or NULL. */
+/* `value` is what followed '=', or NULL. An option that can do without one takes the next word only where no file can be
+ * meant by it. */
 static enum status take_flag(struct arguments *arguments, const struct option *option, const char *value)
 {
     char where[80];

@@ -79,11 +79,10 @@ struct option {
     bool above_min, below_max;         /* the range leaves its end out */
     const char *word;                  /* numbers: a word allowed instead, and the value it means */
     double word_value;
-    bool of_run; /* paths: a run directory may be named where a model is asked for */
-    bool singly; /* OPTION_FILES: one each time it is given */
-    const char *
-        bare; /* OPTION_TEXT: what it is if nothing stands behind it; a value may follow where a command takes no files */
-    int choices; /* OPTION_CHOICE */
+    bool of_run;      /* paths: a run directory may be named where a model is asked for */
+    bool singly;      /* OPTION_FILES: one each time it is given */
+    const char *bare; /* OPTION_TEXT: its value if none is given; NULL: one must be */
+    int choices;      /* OPTION_CHOICE */
     const char *(*choice)(int value);
     enum option_class class;
     enum option_path path;
