@@ -236,11 +236,6 @@ static void add_value(struct growing_text *out, const struct option *option, con
     add_text(out, "\"");
 }
 
-static bool is_path(const struct option *option)
-{
-    return option->type == OPTION_TEXT && (strcmp(option->metavar, "FILE") == 0 || strstr(option->metavar, "DIR"));
-}
-
 /* Of any folder that it may be read from later: paths begin at the root. */
 static void add_path(struct growing_text *out, const struct option *option, const char *path)
 {
@@ -275,7 +270,7 @@ enum status options_ini_text(const struct options *options, char **text, struct 
             add_text(&out, "%s# %s\n", out.section ? "\n" : "", option->section);
         out.section = option->section;
         add_text(&out, "%s = ", option->name);
-        (is_path(option) ? add_path : add_value)(&out, option, value);
+        (option->path != OPTION_PATH_NONE ? add_path : add_value)(&out, option, value);
         add_text(&out, "\n");
     }
     if (out.status != STATUS_OK) {

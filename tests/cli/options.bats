@@ -172,3 +172,43 @@ END
     [ "$status" -eq 74 ]
     [[ "$stderr" == *"cannot write to standard output"* ]]
 }
+
+@test "--json is JSON on standard output, whatever the command; the older ways stay" {
+    awk 'BEGIN { for (i = 0; i < 300; i++) print "a lane of text" }' >text
+    "$UNROLL" prepare --train text --split 80,10,10 -o c.h5 >/dev/null
+    small=(--hidden 8 --layers 1 --threads 1)
+    is_json() {
+        [ "$status" -eq 0 ]
+        python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin.read().splitlines()]' <<<"$output"
+        [[ "$output" == *"\"$1\""* ]]
+    }
+    train=(train --corpus c.h5 "${small[@]}" --batch 4 --max-steps 2)
+    run --separate-stderr "$UNROLL" "${train[@]}" --run r --json
+    is_json valid_loss
+    run --separate-stderr "$UNROLL" plan "${small[@]}" --json --ranks 1
+    is_json memory
+    run --separate-stderr "$UNROLL" bench "${small[@]}" --batch 4 --steps 1 --json
+    is_json gflops
+    run --separate-stderr "$UNROLL" eval --model r --corpus c.h5 --json
+    is_json loss
+    run --separate-stderr "$UNROLL" inspect --json r c.h5
+    is_json parameters_digest
+    run --separate-stderr "$UNROLL" score --model r --json text
+    is_json tokens
+    [ "$output" = "$("$UNROLL" score --model r --format json text 2>/dev/null)" ]
+    # into a file, by either spelling
+    for option in --json=a.json "--json a.json"; do
+        run -0 "$UNROLL" plan "${small[@]}" --ranks 1 $option
+        [[ "$output" == *"memory, MiB"* ]]
+        grep -q '"memory"' a.json
+        rm a.json
+    done
+    for option in --json=b.json "--json b.json" "--json-summary b.json"; do
+        run -0 "$UNROLL" train --run r --max-steps 3 $option
+        grep -q '"valid_loss"' b.json
+        rm b.json
+    done
+    printf 'json = true\n' >json.ini
+    run --separate-stderr "$UNROLL" plan "${small[@]}" --ranks 1 --config json.ini
+    is_json memory
+}
