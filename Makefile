@@ -85,7 +85,7 @@ BETTER  := $(if $(filter portable,$(ARCH)),$(filter-out $(MARCH),$(LEVELS)))
 LIBRARY := $(if $(SANITIZE),,$(LIB)/$(SONAME) $(LIB)/libunroll.a $(BETTER:%=$(BUILD)/levels/%/lib/$(SONAME)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-unit check-mpi check-cli check-bits check-fault check-slurm check-platforms fuzz libs demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-all check-unit check-mpi check-cli check-bits check-fault check-slurm check-platforms fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll $(LIBRARY) ## build the program and libunroll (the default)
@@ -100,6 +100,7 @@ help: ## this list
 	@echo "  OPT='-O3 -g'   level of optimisation             SYSROOT=         cross builds"
 	@echo "  V=1            show the commands                 MPI=openmpi      or mpich"
 	@echo "  WERROR=1       warnings are errors, also CI=true PREFIX=, DESTDIR= for install"
+	@echo "  JOBS=          test files at a time, by default as many as cores"
 	@echo "Tested with:"
 	@echo "  Debian 12, x86-64: gcc 12, clang 14         Open MPI 4.1, HDF5 1.10, BLIS 0.9"
 	@echo "  Debian 13, x86-64: gcc 13 and 14, clang 19  Open MPI 5.0, HDF5 1.14, BLIS 1.1"
@@ -218,7 +219,8 @@ $(BUILD)/tests/fault/%: tests/fault/%.c $(KEEP) $(BUILD)/libunroll.a
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS)
 
 # --- tests ---------------------------------------------------------------------------------------------------------
-RUN_TESTS = BUILD=$(BUILD) tools/run-tests
+JOBS      ?=
+RUN_TESTS = BUILD=$(BUILD) tools/run-tests $(JOBS:%=-j %)
 ifeq ($(ARCH),portable) # test programs hold the library for the first level; what runs beside them shall compute alike
 RUN_TESTS := UNROLL_ARCH=$(MARCH) $(RUN_TESTS)
 endif
@@ -229,9 +231,16 @@ deps: ## install what is missing (tools/install-deps)
 tests: all $(UNIT_TESTS) $(MPI_TESTS) $(FAULT_TESTS) ## build all test programs
 
 # A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
-check: deps ## install what is missing, build, run all tests
-	@$(MAKE) --no-print-directory tests
-	@$(RUN_TESTS) floors unit mpi cli bits fault fuzz
+# As many compilers as cores, unless -j was given.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+check: deps ## install what is missing, build, run the tests (minutes)
+	@$(MAKE) --no-print-directory $(PARALLEL) tests
+	@$(RUN_TESTS) floors unit mpi cli bits fault fuzz $(MORE)
+
+check-all: deps ## those and all below that begin with check-, and fuzz (hours; root)
+	@$(MAKE) --no-print-directory $(PARALLEL) tests
+	@UNROLL_TEST_LONG=1 FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) \
+	    floors format unit mpi cli bits all-bits fault fuzz slurm platforms
 
 check-unit: all $(UNIT_TESTS) ## tests of single rooms
 	@$(RUN_TESTS) unit
@@ -243,7 +252,7 @@ check-cli: all ## the command line
 	@$(RUN_TESTS) cli
 
 check-bits: ## digests of record by every compiler, level and ISA (an hour)
-	@BUILD=$(BUILD) tools/run-tests all-bits
+	@BUILD=$(BUILD) tools/run-tests $(JOBS:%=-j %) all-bits
 
 check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
@@ -258,7 +267,7 @@ check-platforms: ## make demo and make check on fresh systems (root; PLATFORMS=)
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 asan: ## a part of the tests under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE="$(ASAN)" tests
-	@BUILD=$(BUILD)/asan tools/run-tests --asan unit mpi cli
+	@BUILD=$(BUILD)/asan tools/run-tests $(JOBS:%=-j %) --asan unit mpi cli
 
 FUZZ_SECONDS ?= 600
 fuzz: ## libFuzzer (clang) on loaders of files, FUZZ_SECONDS=600 each

@@ -119,7 +119,7 @@ refused() {
         "$UNROLL" train --task classify --corpus reviews.h5 --run killed --hidden 18 --batch 13 --epochs 40 --lr 0.02 \
             --dropout 0.2 --word-dropout 0.1 --checkpoint-every 10 --log-every 5 --threads 1 2>killed.log & pid=$!
         before=$(readlink killed/latest || true)
-        for _ in $(seq 200); do [ "$(readlink killed/latest || true)" != "$before" ] && break; sleep 0.02; done
+        while kill -0 $pid && [ "$(readlink killed/latest || true)" = "$before" ]; do sleep 0.02; done
         kill -KILL $pid
         wait $pid || true
     done

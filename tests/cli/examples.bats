@@ -33,7 +33,7 @@ setup_file() {
     [ "$(wc -l <examples)" -ge 10 ]
     while read -r example; do
         echo "\$ $example"
-        timeout 120 bash -o pipefail -c "$example" >out 2>err </dev/null || {
+        timeout $((120 * ${PATIENCE:-1})) bash -o pipefail -c "$example" >out 2>err </dev/null || {
             echo "status $?"
             cat out err
             false

@@ -93,7 +93,7 @@ same() {
         --eval-every 25 --log-every 1 --lane-groups 7 --threads 1)
     UNROLL_ARCH=x86-64-v3 "$portable" train --run whole "${options[@]}" 2>log
     UNROLL_ARCH=x86-64-v3 "$portable" train --run killed "${options[@]}" 2>log 3>&- &
-    until [ -e killed/latest ]; do sleep 0.02; done
+    while kill -0 $! && [ ! -e killed/latest ]; do sleep 0.02; done
     kill -KILL $!
     wait $! || status=$?
     [ "$status" -eq 137 ]

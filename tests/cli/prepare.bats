@@ -165,9 +165,9 @@ END
 
 @test "under mpirun one corpus is made, and an error is everyone's" {
     run -0 "$UNROLL" prepare --train book.txt -o c.h5
-    run -0 timeout 60 mpirun -n 3 "$UNROLL" prepare --train book.txt -o d.h5
+    run -0 timeout $((60 * ${PATIENCE:-1})) mpirun -n 3 "$UNROLL" prepare --train book.txt -o d.h5
     [ "$(grep -c wrote <<<"$output")" -eq 1 ]
     cmp c.h5 d.h5
-    run timeout 60 mpirun -n 2 "$UNROLL" prepare --train absent.txt -o e.h5
+    run timeout $((60 * ${PATIENCE:-1})) mpirun -n 2 "$UNROLL" prepare --train absent.txt -o e.h5
     [ "$status" -eq 66 ]
 }

@@ -108,11 +108,11 @@ spoil() {
     the_same --level word --train text.txt long.txt
     grep -q "word of more than" one.err
     mkdir -p folder
-    run timeout 60 mpirun -n 3 "$UNROLL" prepare --train text.txt -o folder
+    run on 3 "$UNROLL" prepare --train text.txt -o folder
     [ "$status" -eq 73 ]
     # no space: the limit on the size of files stands for the full disk; MPI's own files are smaller
     head -c 15000000 /dev/zero | tr '\0' 'a' >large.txt
-    run timeout 60 mpirun -n 3 bash -c \
+    run on 3 bash -c \
         'trap "" XFSZ; ulimit -f 20000; exec "$UNROLL" prepare --train large.txt -o full.h5'
     echo "$status $output"
     [ "$status" -eq 74 ]

@@ -66,14 +66,13 @@ case $1 in bench) sleep "$MARK" & sleep "$MARK" ;; *) exec "$REAL" "$@" ;; esac
 END
     chmod +x slow
     mark=1000.$$$RANDOM
-    run -0 --separate-stderr env MARK=$mark REAL="$UNROLL" "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow "${tiny[@]}" --limit 2 \
+    limit=$((5 * PATIENCE)) # the training that follows must end within it
+    run -0 --separate-stderr env MARK=$mark REAL="$UNROLL" "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow "${tiny[@]}" --limit $limit \
         -o s -- "${model[@]}"
     echo "$stderr"
-    [[ "$stderr" == *"gap: bench ended with 124: stopped after 2 s"* ]]
+    [[ "$stderr" == *"gap: bench ended with 124: stopped after $limit s"* ]]
     [ "$(point s/strong-r001-t01-exact.json 'p["bench"], p["train"]["steps"]')" = "(None, 20)" ]
-    for process in /proc/[0-9]*; do
-        [ "$(tr '\0' ' ' 2>/dev/null <"$process/cmdline")" != "sleep $mark " ]
-    done
+    gone 10 "^sleep $mark"
 }
 
 @test "a tool that is told to end ends what it has started" {
@@ -82,17 +81,12 @@ END
     chmod +x slow
     "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow --train-steps 0 -o s 3>&- &
     tool=$!
-    here() { grep -lz "^$mark\$" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
-    until [ "$(here)" -eq 2 ]; do sleep 0.1; done
+    while kill -0 $tool && [ "$(processes_with "^sleep $mark" | wc -l)" -ne 2 ]; do sleep 0.1; done
     kill -TERM $tool
     ended=0
     wait $tool || ended=$?
     [ $ended -eq 143 ]
-    for _ in $(seq 50); do # they have their signal, and need a processor to end
-        [ "$(here)" -ne 0 ] || break
-        sleep 0.1
-    done
-    [ "$(here)" -eq 0 ]
+    gone 10 "^sleep $mark" # they have their signal, and need a processor to end
 }
 
 @test "the report finds the laws that points follow, and what lies beside them" {

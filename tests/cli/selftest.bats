@@ -6,8 +6,8 @@ bats_require_minimum_version 1.5.0
 
 load training
 
-@test "all is well, within seconds, and what computes is named" {
-    run -0 --separate-stderr timeout 60 "$UNROLL" selftest # ten times as long as it may take, for other tests beside it
+@test "all is well, and what computes is named" {
+    run -0 --separate-stderr on 0 "$UNROLL" selftest
     [ -z "$stderr" ]
     [ "$(grep -c '^.* ok ' <<<"$output")" -ge 10 ]
     ! grep DIFFERS <<<"$output" || false

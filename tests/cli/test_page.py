@@ -84,7 +84,8 @@ def browse(page, dark=False):
                    "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-dev-shm-usage", "--no-first-run",
                    "--user-data-dir=" + os.path.join(folder, "profile"), "--virtual-time-budget=5000", "--dump-dom",
                    "--blink-settings=preferredColorScheme=%d" % (0 if dark else 1), "file://" + path]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=120 * int(os.environ.get("PATIENCE", "1")))
     told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout.decode("utf-8", "replace"), re.S)
     if not told or not told.group(1):
         raise AssertionError("the browser told nothing; it said: " + done.stderr.decode("utf-8", "replace")[-2000:])

@@ -27,7 +27,7 @@ TEXT = "the rank carries a window.\nsome state follows that lane.\nthis gate sum
 
 
 def run(*command, **options):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300 * int(os.environ.get("PATIENCE", "1")), **options)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 

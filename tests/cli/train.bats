@@ -133,7 +133,7 @@ refused() {
 @test "a second job on the directory gets 73 and is told who holds it" {
     "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
     first=$!
-    until [ -s r/lock ] && grep -q ' step 1/' log; do sleep 0.05; done
+    until ! kill -0 $first || { [ -s r/lock ] && grep -q ' step 1/' log; }; do sleep 0.05; done
     refused 73 "process $first on host" "${small[@]}" --run r --epochs 1000
     kill -TERM $first
     wait $first || [ $? -eq 75 ]

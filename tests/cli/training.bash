@@ -32,9 +32,9 @@ on() {
     local ranks=$1
     shift
     if [ "$ranks" -eq 0 ]; then
-        timeout --kill-after=5 120 "$@"
+        timeout --kill-after=5 $((120 * PATIENCE)) "$@"
     else
-        timeout --kill-after=5 120 mpirun -n "$ranks" "$@"
+        timeout --kill-after=5 $((120 * PATIENCE)) mpirun -n "$ranks" "$@"
     fi
 }
 

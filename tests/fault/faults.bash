@@ -30,10 +30,10 @@ injected() {
     done
     shift
     if [ "$ranks" -eq 0 ]; then
-        timeout --kill-after=5 60 env "${variables[@]}" LD_PRELOAD="$BATS_FILE_TMPDIR/inject.so" \
+        timeout --kill-after=5 $((60 * PATIENCE)) env "${variables[@]}" LD_PRELOAD="$BATS_FILE_TMPDIR/inject.so" \
             "$UNROLL" train "${base[@]}" --run "$PWD/r" "$@"
     else
-        timeout --kill-after=5 60 mpirun -n "$ranks" env "${variables[@]}" LD_PRELOAD="$BATS_FILE_TMPDIR/inject.so" \
+        timeout --kill-after=5 $((60 * PATIENCE)) mpirun -n "$ranks" env "${variables[@]}" LD_PRELOAD="$BATS_FILE_TMPDIR/inject.so" \
             "$UNROLL" train "${base[@]}" --run "$PWD/r" "$@"
     fi
 }

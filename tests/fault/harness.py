@@ -21,7 +21,8 @@ UNROLL = os.path.abspath(os.environ.get("UNROLL", "build/unroll"))
 PROGRAMS = pathlib.Path(UNROLL).parent / "tests" / "fault"
 FAULTY = str(PROGRAMS / "unroll-faulty")  # the program with faults on request: faults.c
 LONG = bool(os.environ.get("UNROLL_TEST_LONG"))
-LIMIT = 180  # seconds for one command
+PATIENCE = int(os.environ.get("PATIENCE", "1"))  # limits are so many times as long: the machine is busy
+LIMIT = 180  # seconds for one command on an idle machine
 
 USAGE, DATA, NOINPUT, UNAVAILABLE, INTERNAL, OS, CANTCREATE, IO, STOPPED, CHECKPOINT, CONFIG, DIVERGED = (
     64, 65, 66, 69, 70, 71, 73, 74, 75, 76, 78, 79)
@@ -47,10 +48,15 @@ def processes():
                     yield int(entry), int(fields[1])
 
 
-def alive(pid):
+def state(pid):
+    """As ps shows it: R, S, T, ...; Z if there is no such process any more."""
     with contextlib.suppress(OSError):
-        return pathlib.Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+        return pathlib.Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0]
+    return "Z"
+
+
+def alive(pid):
+    return state(pid) != "Z"
 
 
 def rank_of(pid):
@@ -74,7 +80,7 @@ class Job:
         self.ranks = ranks
         self.out = tempfile.TemporaryFile()
         self.errors = errors or tempfile.TemporaryFile()
-        self.process = subprocess.Popen(["timeout", "--kill-after=5", str(limit), *command], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(["timeout", "--kill-after=5", str(limit * PATIENCE), *command], stdin=subprocess.DEVNULL,
                                         stdout=self.out, stderr=self.errors)
         self.known = {}
 
@@ -87,9 +93,7 @@ class Job:
 
     def pids(self):
         """{rank: process id} of all ranks, once all are there."""
-        for _ in range(2000):
-            if len(self.known) >= max(self.ranks, 1) or self.finished():
-                break
+        while len(self.known) < max(self.ranks, 1) and not self.finished():
             launcher = self.launcher()
             for pid, parent in processes() if self.ranks else ():
                 rank = rank_of(pid) if parent == launcher else None
@@ -109,6 +113,15 @@ class Job:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
+    def wait_stopped(self, rank=0):
+        """Until a rank has got SIGSTOP; False if the job has ended without."""
+        pid = self.pids().get(rank)
+        while pid and not self.finished():
+            if state(pid) == "T":
+                return True
+            time.sleep(0.01)
+        return False
+
     def finished(self):
         return self.process.poll() is not None
 
@@ -125,8 +138,8 @@ class Job:
         return Result(status, *texts)
 
     def survivors(self, seconds=10):
-        """Ranks that are still alive after `seconds`; they are killed then."""
-        end = time.monotonic() + seconds
+        """Ranks that are still alive after `seconds` of an idle machine; they are killed then."""
+        end = time.monotonic() + seconds * PATIENCE
         while time.monotonic() < end and any(map(alive, self.known.values())):
             time.sleep(0.02)
         left = [pid for pid in self.known.values() if alive(pid)]

@@ -20,7 +20,7 @@ class Damage(harness.Case):
         scratch = pathlib.Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else self.folder,
                                f"damage-{os.getpid()}.h5")
         try:
-            done = subprocess.run(["timeout", "600", str(harness.PROGRAMS / "damage"), str(path), str(scratch),
+            done = subprocess.run(["timeout", str(600 * harness.PATIENCE), str(harness.PROGRAMS / "damage"), str(path), str(scratch),
                                    "1" if harness.LONG else "7"], capture_output=True, text=True, check=False)
         finally:
             scratch.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -59,34 +60,35 @@ class Folder(harness.Case):
         return disk
 
     def fill(self, disk, free):
-        """Fills the disk but for `free` bytes, also with what a job in progress gives back meanwhile."""
+        """Fills the disk but for `free` bytes. Nobody else writes there meanwhile."""
         filler = disk / "filler"
-        with open(filler, "ab", buffering=0) as file:
-            for _ in range(10):
+        with open(filler, "ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
                 space = os.statvfs(disk)
-                with contextlib.suppress(OSError):
-                    file.write(b"\0" * (max(space.f_bavail - free // space.f_frsize, 0) * space.f_frsize))
-                time.sleep(0.02)
+                blocks = space.f_bavail - free // space.f_frsize
+                if blocks <= 0:
+                    break
+                file.write(b"\0" * (blocks * space.f_frsize))
         return filler
 
-    def fill_in_progress(self, ranks, share, *more, steps=STEPS, until=None, **how):
+    def start_with_stops(self, ranks, run, stops, *more, **how):
+        """A job that stops itself (SIGSTOP to rank 0) in step 12, after its first checkpoint, and in those that follow."""
+        stop = {"FAULT_DO": int(signal.SIGSTOP), "FAULT_AT": "forward", "FAULT_STEP": 12, "FAULT_RANK": 0,
+                "FAULT_TIMES": stops}
+        job = harness.Job(ranks, "train", "--corpus", self.corpus, "--run", run, *self.options(), *more,
+                          program=harness.FAULTY, env=stop, **how)
+        self.assertTrue(job.wait_stopped(), "the job has not stopped itself")
+        self.assertEqual(harness.newest_step(run), 10)
+        return job
+
+    def full_disk(self, ranks, share, *more, words):
         """A run whose disk gets full, but for a share of a checkpoint, once it has saved something."""
         disk = self.mount()
         run = disk / "run"
-        job = harness.Job(ranks, "train", "--corpus", self.corpus, "--run", run,
-                          *self.options(max_steps=steps), *more, **how)
-        job.pids()
-        while not job.finished() and harness.newest_step(run) < 10:
-            time.sleep(0.01)
+        job = self.start_with_stops(ranks, run, 1, *more)
         filler = self.fill(disk, int((run / "latest").stat().st_size * share))
-        while until and not job.finished() and not until():
-            time.sleep(0.01)
-        if until:
-            filler.unlink()
-        return run, filler, job.wait(), job
-
-    def full_disk(self, ranks, share, *more, words):
-        run, filler, result, job = self.fill_in_progress(ranks, share, *more)
+        job.signal(signal.SIGCONT, 0)
+        result = job.wait()
         self.assertStatus(result, harness.IO, *words)
         self.assertGone(job)
         self.assertWhole(run, at_least=1)
@@ -133,13 +135,19 @@ class Folder(harness.Case):
     @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
     def test_disk_that_gets_room_again(self):
         """A run that outlives a full disk ends as if nothing had happened, also in its record."""
-        log, steps = self.folder / "errors", 2000
-        run, _, result, _ = self.fill_in_progress(2, 0, steps=steps, errors=open(log, "w+b"),
-                                                  until=lambda: b"training goes on" in log.read_bytes())
-        self.assertStatus(result, 0, "No space left on device", "training goes on")
-        whole = self.folder / "whole"
-        self.assertStatus(self.train(0, whole, max_steps=steps), 0)
-        self.assertSameRun(run, whole)
+        disk, log, stops = self.mount(), self.folder / "errors", 10
+        run = disk / "run"
+        job = self.start_with_stops(2, run, stops, errors=open(log, "w+b"))
+        filler = self.fill(disk, 0)
+        for _ in range(1, stops):  # to step 21, behind a checkpoint that failed
+            job.signal(signal.SIGCONT, 0)
+            self.assertTrue(job.wait_stopped())
+        while b"training goes on" not in log.read_bytes() and not job.finished():
+            time.sleep(0.01)
+        filler.unlink()
+        job.signal(signal.SIGCONT, 0)
+        self.assertStatus(job.wait(), 0, "No space left on device", "training goes on")
+        self.assertSameRun(run, self.reference())
         self.assertTidy(run)
 
     @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")

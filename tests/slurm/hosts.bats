@@ -43,30 +43,33 @@ while True:
     connection.sendall(bytes(int(connection.recv(9) or 0)))
     connection.close()" &
 until answers "$1" n2; do sleep 0.05; done
+# A machine that others use may make one try late, but not all.
+soon() { for _ in {1..30}; do "$@" && return; done; false; }
 took() { "$1" on n1 python3 -c "
 import socket, time
 link, begun = socket.create_connection(('n2', 7000)), time.monotonic()
 link.sendall(b'2000000')
 while link.recv(65536): pass
 print(time.monotonic() - begun)"; }
-echo "free $(took "$1")"
+free() { took "$1" | awk '{ exit !($1 < 0.5) }'; }
+soon free "$1" && echo free
 "$1" rate n2 20mbit && echo "limited $(took "$1")"
-"$1" rate n2 none && echo "free $(took "$1")"
+"$1" rate n2 none && soon free "$1" && echo free
 "$1" cut n2; answers "$1" n2 || echo cut
-"$1" mend n2; answers "$1" n2 && echo mended
+"$1" mend n2; soon answers "$1" n2 && echo mended
 "$1" cut n1 n2; answers "$1" n2 || echo lost
-"$1" mend n1; answers "$1" n2 && echo found
+"$1" mend n1; soon answers "$1" n2 && echo found
 "$1" crash n2; kill -0 $! 2>/dev/null || echo crashed
 INSIDE
     "$hosts" run 2 bash inside "$hosts" >out
     cat out
     # 2 MB through 20 Mbit/s need 0.7 s at the least, after what the bucket held
-    awk '/^free/ && $2 > 0.5 || /^limited/ && $2 < 0.6 { bad = 1 } END { exit bad }' out
-    [ "$(grep -v '^free\|^limited' out | tr '\n' ' ')" = "cut mended lost found crashed " ]
+    awk '/^limited/ && $2 < 0.6 { bad = 1 } END { exit bad }' out
+    [ "$(cut -d ' ' -f 1 out | tr '\n' ' ')" = "free limited free cut mended lost found crashed " ]
 }
 
 @test "ranks on several hosts find each other" {
-    timeout 60 "$hosts" run 3 "$hosts" on n1 mpirun -H n1,n2,n3 -n 3 sh -c 'hostname' >out
+    timeout $((60 * PATIENCE)) "$hosts" run 3 "$hosts" on n1 mpirun -H n1,n2,n3 -n 3 sh -c 'hostname' >out
     [ "$(sort out | tr '\n' ' ')" = "n1 n2 n3 " ]
 }
 

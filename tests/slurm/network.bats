@@ -44,7 +44,7 @@ done
 "$hosts" rate n3 50mbit || exit
 mpirun -H n1,n2,n3,n4 -n 4 bash -c '[ "$(hostname)" != n2 ] || export LD_PRELOAD=$PWD/slow.so; exec "$@"' rank "$@"
 INSIDE
-    timeout --kill-after=5 240 "$hosts" run 4 bash slowed "$hosts" "$UNROLL" "$@"
+    timeout --kill-after=5 $((240 * PATIENCE)) "$hosts" run 4 bash slowed "$hosts" "$UNROLL" "$@"
 }
 
 @test "training across four hosts, one with a slow link and one slow, ends in the bits of one rank" {
@@ -56,17 +56,14 @@ INSIDE
     cmp alone/metrics.jsonl spread/metrics.jsonl
 }
 
-@test "slow link and slow host are named" {
+# measured: slow link and slow host are what they are, in b.json, out and report.
+measured() {
     slowed bench --layers 1 --hidden 128 --vocab-size 100 --batch 32 --bptt 32 \
-        --threads 1 --steps 9 --network --json b.json >out
+        --threads 1 --steps 9 --network --json b.json >out || return
     cat out
-    grep -q '^network of 4 ranks on 4 hosts$' out
-    grep -q '^  slow link      n3$' out
-    grep -q '^  slow host      n2:' out
-    [ "$(grep -c '^  slow link' out)" -eq 1 ]
-    grep -q '^  slowest pair   ranks .*(n3)' out
+    rm -rf grid
     mkdir grid
-    python3 - <<'PYTHON'
+    python3 - <<'PYTHON' || return
 import json
 bench = json.load(open("b.json"))
 network = bench["network"]
@@ -83,8 +80,21 @@ json.dump({"format": "unroll-scaling-point", "mode": "strong", "ranks": 4, "thre
            "oversubscribed": True, "bench": bench, "train": None, "run": None, "failures": []},
           open("grid/strong-r004-t01-exact.json", "w"))
 PYTHON
-    "$BATS_TEST_DIRNAME/../../tools/scaling-report" grid --no-files >report
+    "$BATS_TEST_DIRNAME/../../tools/scaling-report" grid --no-files >report || return
     cat report
+}
+
+@test "slow link and slow host are named" {
+    # What is measured on a machine that others use is now and then another host's: not every time.
+    for _ in {1..8}; do
+        ! measured || break
+    done
+    measured
+    grep -q '^network of 4 ranks on 4 hosts$' out
+    grep -q '^  slow link      n3$' out
+    grep -q '^  slow host      n2:' out
+    [ "$(grep -c '^  slow link' out)" -eq 1 ]
+    grep -q '^  slowest pair   ranks .*(n3)' out
     grep -q 'Slow host: n2' report
     grep -q 'Slow link: n3' report
 }

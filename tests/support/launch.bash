@@ -14,6 +14,9 @@
 # is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare number of a signal
 # that ended one.
 
+# Tests multiply their limits of time by it: tools/run-tests sets it, the higher the busier the machine.
+: "${PATIENCE:=1}"
+
 # launch_here: ranks as mpirun places them, each on cores of its own. What is said twice is for 4.1 and 5.0.
 launch_here() {
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers
@@ -42,6 +45,7 @@ launch_bound() {
 launch_over() {
     export OMPI_MCA_plm_rsh_agent=$1 PRTE_MCA_plm_ssh_agent=$1
     export OMPI_MCA_btl_tcp_if_include=$2 OMPI_MCA_oob_tcp_if_include=$2 PRTE_MCA_prte_if_include=$2
+    unset OMPI_MCA_btl_vader_backing_directory OMPI_MCA_btl_sm_backing_directory # a folder of this host
 }
 
 # processes_with PATTERN: the ids of processes whose command line, words parted by spaces, matches the extended regular
@@ -54,9 +58,9 @@ processes_with() {
     done
 }
 
-# gone SECONDS PATTERN: waits until no process matches.
+# gone SECONDS PATTERN: waits until no process matches, so many seconds if the machine is idle.
 gone() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * PATIENCE))
     while [ -n "$(processes_with "$2")" ]; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.05
