@@ -3,6 +3,8 @@
 
 bats_require_minimum_version 1.5.0
 
+source "$BATS_TEST_DIRNAME/../support/launch.bash" # processes_with, gone
+
 setup() {
     root=$BATS_TEST_DIRNAME/../..
     cd "$BATS_TEST_TMPDIR"
@@ -58,6 +60,90 @@ make_tree() {
     [ "$status" -eq 1 ] # nothing to run is no success
     run env BUILD=build tree/tools/run-tests nonsense
     [ "$status" -eq 64 ]
+}
+
+# make_test NAME LINE...: a unit test in tree/ that is a shell script.
+make_test() {
+    touch "tree/tests/unit/test_$1.c"
+    printf '%s\n' '#!/bin/sh' "${@:2}" >"tree/build/tests/unit/test_$1"
+    chmod +x "tree/build/tests/unit/test_$1"
+}
+
+# verdicts: of the last `run`, in an order that does not depend on when tests ended.
+verdicts() {
+    sed -n 's/^\(ok\|skip\|FAIL\|failed:\|      |\)\( .*[^ ]\)/\1\2/p; $p' <<<"$output" | sed 's/ *[0-9.]* s *[0-9.]* s$//' | sort
+}
+
+@test "run-tests side by side gives the verdicts of one after another: all run, each block whole, skips with their reason" {
+    make_tree
+    for k in {1..20}; do
+        make_test $k "echo begin $k; sleep 0.0$((k % 7)); echo end $k; exit $((k % 3 == 0))"
+    done
+    make_test wanting 'echo there is no moon; exit 69'
+    run -1 env BUILD=build tree/tools/run-tests -j 1 unit
+    [ "${lines[-1]}" = "14 passed, 6 failed" ]
+    verdicts >one
+    run -1 env BUILD=build tree/tools/run-tests -j 5 unit
+    echo "$output"
+    [ "${lines[-1]}" = "14 passed, 6 failed" ]
+    verdicts | diff one -
+    [ "$(grep -c '^ok  *unit/test_' <<<"$output")" -eq 14 ]
+    [[ "$output" == *"skip  unit/test_wanting "*"      | there is no moon"* ]]
+    for k in 3 6 9 12 15 18; do
+        [ "$(grep -A 3 "^FAIL  unit/test_$k " <<<"$output" | tail -n 3)" = \
+            "$(printf '      | %s\n' "begin $k" "end $k" "exit status 1")" ]
+    done
+    grep -A 6 -m 1 '^failed: ' <<<"$output" | head -n 6 | sort -c
+}
+
+@test "run-tests: as many at a time as asked, what comes first starts first, and wide tests wait for room" {
+    make_tree
+    mkdir places
+    for k in {1..8}; do # each sees how many there are with it
+        make_test $k "mkdir $PWD/places/$k; ls $PWD/places | wc -l >$PWD/seen.$k; sleep 0.3; rmdir $PWD/places/$k"
+    done
+    make_test last "ls $PWD/places | wc -l >$PWD/seen.last; ls $PWD/seen.* | wc -l >$PWD/begun; sleep 0.3"
+    printf '3 unit/test_last\n' >tree/tests/support/first
+    run -0 env BUILD=build tree/tools/run-tests -j 3 unit
+    [ "$(cat seen.last)" -eq 0 ] # alone
+    [ "$(cat begun)" -eq 1 ]     # before the others
+    [ "$(cat seen.[1-8] | sort -n | tail -n 1)" -le 3 ]
+    run -64 env BUILD=build tree/tools/run-tests -j 0 unit
+    [[ "$output" == *"'0' for '-j'"* ]]
+}
+
+@test "run-tests: a test that leaves a process behind fails, one that hangs is stopped, and neither leaves anything" {
+    make_tree
+    sed -i 's/^\( *plan "\$name"\) 300 /\1 2 /' tree/tools/run-tests # seconds
+    make_test careless "sleep 1234.$$ &"
+    make_test stuck "trap '' TERM; sleep 1234.$$; sleep 1234.$$; sleep 1234.$$"
+    sed -i 's/10 \* PATIENCE/PATIENCE/; s/--kill-after=10/--kill-after=1/' tree/tools/run-tests
+    run -1 env BUILD=build PATIENCE=1 tree/tools/run-tests -j 2 unit
+    echo "$output"
+    [[ "$output" == *"left behind: process "[0-9]*": sleep 1234.$$"* ]]
+    [[ "$output" == *"stopped after 2 s"* ]]
+    [ "${lines[-1]}" = "0 passed, 2 failed" ]
+    gone 10 "^sleep 1234\.$$"
+    [ -z "$(ls "$TMPDIR" | grep '^tmp\.')" ]
+}
+
+@test "run-tests ends all that it has started when it is told to end" {
+    make_tree
+    make_test slow "echo x >$PWD/begun; setsid sleep 4321.$$ & trap '' TERM; sleep 4321.$$; sleep 4321.$$"
+    for signal in INT TERM HUP; do
+        rm -f begun
+        env --default-signal=INT BUILD=build tree/tools/run-tests -j 2 unit >out 2>&1 3>&- &
+        runner=$!
+        while kill -0 $runner && [ ! -s begun ]; do sleep 0.05; done
+        [ -n "$(processes_with "^sleep 4321\.$$")" ]
+        kill -$signal $runner
+        status=0
+        wait $runner || status=$?
+        [ "$status" -gt 128 ]
+        [ -z "$(processes_with "^sleep 4321\.$$")" ]
+        [ -z "$(ls "$TMPDIR" | grep '^tmp\.')" ]
+        run ! grep -i 'passed\|killed\|error' out
+    done
 }
 
 # A python3 in the folder `bare` that has everything but h5py.
