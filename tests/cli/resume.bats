@@ -46,13 +46,13 @@ kill_after() {
 }
 
 @test "killed and resumed on other numbers of ranks, a run is the run that was not killed" {
-    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 2000 --eval-every 20 --checkpoint-every 7)
+    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 2000 --eval-every 60 --checkpoint-every 25)
     "$UNROLL" train "${options[@]}" --run "$PWD/whole" 2>log
-    kill_after 11 mpirun -n 2 "$UNROLL" train "${options[@]}" --run "$PWD/r"
+    kill_after 36 mpirun -n 2 "$UNROLL" train "${options[@]}" --run "$PWD/r"
     [ ! -e r/checkpoints/step-00002000.h5 ]
-    kill_after 30 mpirun -n 3 "$UNROLL" train "${options[@]}" --run "$PWD/r"
+    kill_after 65 mpirun -n 3 "$UNROLL" train "${options[@]}" --run "$PWD/r"
     grep -q "resuming" killed.log
-    kill_after 20 "$UNROLL" train "${options[@]}" --run "$PWD/r"
+    kill_after 40 "$UNROLL" train "${options[@]}" --run "$PWD/r"
     on 1 "$UNROLL" train "${options[@]}" --run "$PWD/r" 2>log
     grep -q "took over the lock" log
     same_run whole r

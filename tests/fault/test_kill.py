@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """A run that was killed is the run that was not: SIGKILL at random moments, resumed on other numbers of ranks.
 
-The run validates every 21 steps and saves every 5, has the plateau schedule, and ends by early stopping; the moments
+The run validates every 21 steps and saves every 13, has the plateau schedule, and ends by early stopping; the moments
 fall into steps, validation, saving and start-up alike. Each job may pass some checkpoints before it is killed, so that
-the test goes forward on any machine; one that was faster than its signal is undone. Compared with the uninterrupted run: all of metrics.jsonl, and the parameters.
+the test goes forward on any machine; one that was faster than its signal is undone. Compared with the uninterrupted
+run: all of metrics.jsonl, and the parameters.
 """
 import os
 import random
@@ -19,7 +20,7 @@ KILLS = 20 if harness.LONG else 5
 
 class Kill(harness.Case):
     def options(self, **more):
-        chosen = {"cell": "lstm", "max_steps": 9000, "epochs": 99, "eval_every": 21, "checkpoint_every": 5, "keep": 3,
+        chosen = {"cell": "lstm", "max_steps": 9000, "epochs": 99, "eval_every": 21, "checkpoint_every": 13, "keep": 3,
                   "log_every": 2, "lr": 0.01, "schedule": "plateau", "lr_patience": 3, "patience": 8}
         chosen.update(more)
         return harness.small(**chosen)
