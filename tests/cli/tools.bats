@@ -112,6 +112,16 @@ verdicts() {
     [[ "$output" == *"'0' for '-j'"* ]]
 }
 
+@test "run-tests: what is to start first exists" {
+    while read -r cores name; do
+        [[ $cores =~ ^[1-9][0-9]*$ ]]
+        case $name in
+        bits* | tools/check-platforms*) continue ;;
+        esac
+        [ -e "$root/tests/$name" ] || [ -e "$root/tests/${name% -n *}.c" ] || { echo "no '$name'"; false; }
+    done < <(grep -v '^#' "$root/tests/support/first")
+}
+
 @test "run-tests: a test that leaves a process behind fails, one that hangs is stopped, and neither leaves anything" {
     make_tree
     sed -i 's/^\( *plan "\$name"\) 300 /\1 2 /' tree/tools/run-tests # seconds
