@@ -85,11 +85,17 @@ PYTHON
 }
 
 @test "slow link and slow host are named" {
-    # What is measured on a machine that others use is now and then another host's: not every time.
-    for _ in {1..8}; do
-        ! measured || break
+    # What others do on this machine now and then makes another host or link the slow one, but not every time; where nobody can
+    # measure, nobody can judge. How measurements are judged: tests/unit/test_network.c.
+    local try=1 load
+    until measured; do
+        read -r load _ </proc/loadavg
+        if [ $try -eq 4 ]; then
+            [ "${load%.*}" -le $(($(nproc) + 4)) ] || skip "others keep this machine busy: load $load"
+            return 1
+        fi
+        try=$((try + 1))
     done
-    measured
     grep -q '^network of 4 ranks on 4 hosts$' out
     grep -q '^  slow link      n3$' out
     grep -q '^  slow host      n2:' out
