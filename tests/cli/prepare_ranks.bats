@@ -116,7 +116,7 @@ spoil() {
         'trap "" XFSZ; ulimit -f 20000; exec "$UNROLL" prepare --train large.txt -o full.h5'
     echo "$status $output"
     [ "$status" -eq 74 ]
-    [[ "$output" == *"cannot write 'full.h5.tmp': File too large"* ]]
+    [[ "$output" == *"cannot write 'full.h5.tmp': file size limit (ulimit -f) reached"* ]]
     [ ! -e full.h5 ]
     [ ! -e full.h5.tmp ]
 }
