@@ -262,7 +262,7 @@ static enum status write_until_full(const char *path)
             return STATUS_INTERNAL; /* a failure must not be forgotten */
         status = closed;
     }
-    return status != STATUS_OK && !strstr(error.text, "File too large") ? STATUS_INTERNAL : status;
+    return status != STATUS_OK && !strstr(error.text, "file size limit (ulimit -f) reached") ? STATUS_INTERNAL : status;
 }
 
 /* In a child, because HDF5's trouble with unwritten files shows when the process ends. The limit on the size of files
