@@ -591,7 +591,7 @@ const struct option option_table[] = {
      .help = "steps between lines of metrics.jsonl and of a batch log"},
     {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM,
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "the same as --json=FILE"},
-    {"json", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), .bare = "-",
+    {"json", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM, .bare = "-",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
      .help = "at the end print one JSON object on standard output, or write it to FILE"},
     {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM, .bare = "-",

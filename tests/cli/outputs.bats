@@ -70,6 +70,8 @@ refused() {
     refused 73 "which --from reads" plan --nodes 2 --network 1us,1GB --from bench.json --json bench.json
     refused 73 "which --config reads" plan --config options.ini --json ./options.ini
     refused 73 "which --corpus reads" train --corpus book.h5 --run new --json-summary book.h5
+    refused 73 "which --corpus reads" train --corpus book.h5 --run new --json=book.h5
+    refused 73 "cannot use 'new/best.h5' for --json" train --corpus book.h5 --run new --json=new/best.h5
     refused 73 "which --init-from reads" train --corpus book.h5 --run new --init-from run/best.h5 --json-summary run/best.h5
 }
 
