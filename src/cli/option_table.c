@@ -620,6 +620,14 @@ const struct option *option_find(enum command command, const char *name)
     return NULL;
 }
 
+const struct option *option_of_field(enum command command, const struct option *option)
+{
+    const struct option *first = option_table;
+    while (first->offset != option->offset || !(first->commands >> command & 1))
+        first++;
+    return first;
+}
+
 const char *command_suggest(const char *name)
 {
     const char *nearest = NULL;

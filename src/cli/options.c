@@ -10,11 +10,7 @@
 
 int option_number(const struct options *options, const struct option *option)
 {
-    unsigned command = 1u << command_find(options->command);
-    int first = 0;
-    while (option_table[first].offset != option->offset || !(option_table[first].commands & command))
-        first++;
-    return first;
+    return (int)(option_of_field(command_find(options->command), option) - option_table);
 }
 
 const char *options_keep(struct options *options, const char *text, struct error *e)

@@ -103,28 +103,13 @@ static enum status each_of_option(struct walk *walk, const struct option *option
     return status;
 }
 
-/* Two names of one field are one path, which is walked once: by the name that was given, else by the first. */
-static bool is_meant(const struct options *options, enum command command, int number)
-{
-    const struct option *option = &option_table[number];
-    if (option->path == OPTION_PATH_NONE || !(option->commands >> command & 1))
-        return false;
-    bool given = options_given(options, option->name);
-    for (int i = 0; i < option_count; i++) {
-        const struct option *other = &option_table[i];
-        bool twin = i != number && other->commands >> command & 1 && other->offset == option->offset;
-        if (twin && (options_given(options, other->name) == given ? i < number : !given))
-            return false;
-    }
-    return true;
-}
-
 static enum status each_path(struct walk *walk, visitor *visit)
 {
     enum command command = command_find(walk->options->command);
     enum status status = STATUS_OK;
     for (int i = 0; i < option_count && !status; i++)
-        if (is_meant(walk->options, command, i))
+        if (option_table[i].path != OPTION_PATH_NONE && option_table[i].commands >> command & 1 &&
+            option_of_field(command, &option_table[i]) == &option_table[i])
             status = each_of_option(walk, &option_table[i], visit);
     for (int i = 0; i < walk->options->files && !status; i++)
         status = visit(walk, &(struct use){OPTION_PATH_READ, walk->options->file[i], NULL});

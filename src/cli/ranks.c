@@ -164,7 +164,7 @@ static enum status receive(const struct comm *comm, struct said *said, struct er
 
 enum status ranks_compare_options(const struct comm *comm, const struct options *options, struct error *e)
 {
-    struct said here = {NULL}, first = {NULL};
+    struct said here = {.text = NULL}, first = {.text = NULL};
     char host[COMM_HOST];
     comm_host(host);
     comm_broadcast(comm, host, sizeof host, 0);

@@ -97,6 +97,9 @@ extern const int option_count;
 /* The option of that name that `command` takes, or NULL. Names are without dashes. */
 const struct option *option_find(enum command command, const char *name);
 
+/* The first row by which `command` sets the field of `option`: another one where an option has two names. */
+const struct option *option_of_field(enum command command, const struct option *option);
+
 /* The known name nearest to `name` for a "did you mean": of the commands, or of the options of `command` (COMMANDS: of all
  * options). NULL if none is near. */
 const char *command_suggest(const char *name);
