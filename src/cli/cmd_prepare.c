@@ -27,6 +27,13 @@ static void print_report(const struct prepare_config *config, const struct prepa
             print_split(report, (enum split)i);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);
+    if (markers_found(&report->markers)) {
+        char fate[MARKERS_TEXT];
+        markers_fate_text(config->markers, &report->markers, fate);
+        printf("note: %s\n", fate);
+    }
+    if (report->markers.unknowns > 0)
+        printf("note: %lld '<unk>' of the text are among the unknown\n", (long long)report->markers.unknowns);
     if (report->replaced > 0)
         printf("note: %lld invalid bytes or sequences were replaced by U+FFFD\n", (long long)report->replaced);
 }
@@ -37,6 +44,7 @@ enum status cmd_prepare(const struct comm *comm, const struct options *options, 
         .level = options->level,
         .lowercase = options->lowercase,
         .replace = options->invalid == INVALID_REPLACE,
+        .markers = options->markers,
         .vocab_size = options->vocab_size,
         .min_count = options->min_count,
         .files = {options->train_files, options->valid_files, options->test_files},

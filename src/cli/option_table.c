@@ -130,6 +130,7 @@ const struct command_info command_table[COMMANDS] = {
         return function((enum type)value);           \
     }
 CHOICE(level_name, level)
+CHOICE(markers_name, markers)
 CHOICE(cell_name, cell)
 CHOICE(init_name, init)
 CHOICE(optimizer_name, optimizer_kind)
@@ -265,6 +266,10 @@ const struct option option_table[] = {
     {"invalid", CHOICES(INVALID_REPLACE, invalid_choice), .commands = PREPARE, FIELD(invalid), .initial = "refuse",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
      .help = "bytes that are not UTF-8, and NUL: refuse the text, or put U+FFFD for them and count"},
+    {"markers", CHOICES(MARKERS_KEEP, markers_name_choice), .commands = PREPARE | SCORE | CLASSIFY | SAMPLE,
+     FIELD(markers), .initial = "refuse", .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
+     .help = "words '<s>' and '</s>' in the text, whose line ends become '</s>' by themselves: refuse it, leave them "
+             "out, or keep them, '</s>' as one more line end and '<s>' as a word"},
 
     {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = RUN, FIELD(model.task), .initial = "lm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",

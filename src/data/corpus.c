@@ -1,7 +1,8 @@
 /* The corpus file, version 1. HDF5 in the plain subset of sys/h5.h.
  *
  *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
- *                     lowercase = 0 or 1 (uint64); digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
+ *                     lowercase = 0 or 1 (uint64); markers = "strip" or "keep", what became of "<s>" and "</s>" of a
+ *                     text that held them, else absent; digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
  *                     split that is there, "SPLIT TOKENS DIGEST\n"; of a labelled corpus, then "labels DIGEST\n" and
  *                     "SPLIT TEXTS DIGEST DIGEST\n" (of offsets and labels) for each of those splits
  *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
@@ -78,6 +79,18 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     if (status == STATUS_OK)
         *lowercase = lower == 1;
     return status;
+}
+
+/* Corpora of texts without markers, and those of earlier versions, have no such attribute. */
+static enum status read_markers(const struct corpus_file *file, enum markers *markers, struct error *e)
+{
+    char text[8];
+    *markers = MARKERS_REFUSE;
+    if (h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) != STATUS_OK)
+        return STATUS_OK;
+    if (markers_parse(text, markers) && *markers != MARKERS_REFUSE)
+        return STATUS_OK;
+    return corpus_damaged(file, "markers", "is neither strip nor keep", e);
 }
 
 enum status corpus_check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
@@ -168,6 +181,8 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
     enum level level = LEVEL_CHAR;
     char found[DIGEST_TEXT];
     enum status status = read_head(file, &level, &corpus->lowercase, corpus->digest, e);
+    if (status == STATUS_OK)
+        status = read_markers(file, &corpus->markers, e);
     if (status == STATUS_OK)
         status = read_vocab(file, level, &corpus->vocab, e);
     if (status != STATUS_OK)

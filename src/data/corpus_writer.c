@@ -51,6 +51,8 @@ static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, str
         status = h5_set_string(h5, "/", "level", level_name(vocab->level), e);
     if (status == STATUS_OK)
         status = h5_set_u64(h5, "/", "lowercase", plan->lowercase, e);
+    if (status == STATUS_OK && plan->markers != MARKERS_REFUSE)
+        status = h5_set_string(h5, "/", "markers", markers_name(plan->markers), e);
     if (status == STATUS_OK)
         status = h5_make_group(h5, "/vocab", e);
     if (status == STATUS_OK)

@@ -14,12 +14,19 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
+struct met { /* in a rank's share of a split */
+    struct text_counts text;
+    struct marker_counts markers;
+    const struct text_part *marked; /* the first part with a marker; NULL: none */
+    int64_t line;                   /* of that marker in its part */
+};
+
 struct job {
     const struct comm *comm;
     const struct prepare_config *config;
     struct prepare_report *report; /* of all ranks */
     struct source source[SPLITS];  /* this rank's share ... */
-    struct text_counts met[SPLITS];
+    struct met met[SPLITS];
     int64_t tokens[SPLITS]; /* ... and what the first pass found in it: of rank 0, the relay begins with it */
     struct digest *digest[SPLITS];
     char share_digest[SPLITS][DIGEST_TEXT];
@@ -43,8 +50,9 @@ static enum status check_config(const struct prepare_config *config, struct erro
     }
     if (config->lowercase && config->level == LEVEL_BYTE)
         return error_set(e, STATUS_CONFIG, "'--lowercase' has no meaning for bytes; use --level char or word");
-    if (!prepare_has_percents(config))
-        return STATUS_OK;
+    enum status status = markers_check(config->markers, config->level, e);
+    if (status != STATUS_OK || !prepare_has_percents(config))
+        return status;
     if (config->files[SPLIT_VALID] || config->files[SPLIT_TEST])
         return error_set(e, STATUS_CONFIG, "'--split' and files for validation or test exclude each other; use either");
     double sum = percent[SPLIT_TRAIN] + percent[SPLIT_VALID] + percent[SPLIT_TEST];
@@ -85,31 +93,45 @@ static enum status pass_blocks(struct tokenizer *tokenizer, struct text *text, c
 
 static enum status pass_part(const struct prepare_config *config, const struct text_part *part,
                              struct tokenizer *tokenizer, struct digest *digest, const struct sink *sink,
-                             struct text_counts *met, struct error *e)
+                             struct met *met, struct error *e)
 {
     struct text *text = NULL;
+    struct tokenizer_met words;
     enum status status = text_open(part, &(struct text_config){config->level, config->replace}, digest, &text, e);
     if (status == STATUS_OK)
         status = pass_blocks(tokenizer, text, part->path, sink, e);
     if (status == STATUS_OK)
-        text_get_counts(text, met);
+        text_get_counts(text, &met->text);
     text_close(text);
+    tokenizer_take_met(tokenizer, &words);
+    met->markers = words.markers;
+    met->line = words.line;
     return status;
+}
+
+static void add_met(struct met *sum, const struct met *more, const struct text_part *part)
+{
+    sum->text.bytes += more->text.bytes;
+    sum->text.replaced += more->text.replaced;
+    sum->text.crlf += more->text.crlf;
+    markers_add(&sum->markers, &more->markers);
+    if (!sum->marked && more->line > 0) {
+        sum->marked = part;
+        sum->line = more->line;
+    }
 }
 
 /* This rank's share of a split; `digest` takes in its bytes. */
 static enum status pass_share(const struct job *job, enum split split, struct tokenizer *tokenizer,
-                              const struct sink *sink, struct digest *digest, struct text_counts *met, struct error *e)
+                              const struct sink *sink, struct digest *digest, struct met *met, struct error *e)
 {
     const struct source *source = &job->source[split];
     enum status status = STATUS_OK;
-    *met = (struct text_counts){0};
+    *met = (struct met){.line = 0};
     for (int i = 0; i < source->parts && status == STATUS_OK; i++) {
-        struct text_counts part = {0};
+        struct met part = {.line = 0};
         status = pass_part(job->config, &source->part[i], tokenizer, digest, sink, &part, e);
-        met->bytes += part.bytes;
-        met->replaced += part.replaced;
-        met->crlf += part.crlf;
+        add_met(met, &part, &source->part[i]);
     }
     return status;
 }
@@ -163,9 +185,12 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
     if (status != STATUS_OK)
         return status;
     report->tokens[split] = comm_sum(job->comm, job->tokens[split]);
-    report->bytes[split] = comm_sum(job->comm, job->met[split].bytes);
-    report->replaced += comm_sum(job->comm, job->met[split].replaced);
-    report->crlf += comm_sum(job->comm, job->met[split].crlf);
+    report->bytes[split] = comm_sum(job->comm, job->met[split].text.bytes);
+    report->replaced += comm_sum(job->comm, job->met[split].text.replaced);
+    report->crlf += comm_sum(job->comm, job->met[split].text.crlf);
+    report->markers.begins += comm_sum(job->comm, job->met[split].markers.begins);
+    report->markers.ends += comm_sum(job->comm, job->met[split].markers.ends);
+    report->markers.unknowns += comm_sum(job->comm, job->met[split].markers.unknowns);
     if (report->tokens[split] >= 2)
         return STATUS_OK;
     return error_set(e, STATUS_DATA,
@@ -198,6 +223,8 @@ static enum status make_vocab(struct job *job, struct error *e)
     enum status status = tally ? STATUS_OK : STATUS_OS;
     if (status == STATUS_OK)
         status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
+    if (status == STATUS_OK && config->markers == MARKERS_STRIP)
+        tokenizer_strip_markers(tokenizer);
     if (status == STATUS_OK)
         status = count_share(job, SPLIT_TRAIN, tokenizer, tally, e);
     status = sum_split(job, SPLIT_TRAIN, status, e);
@@ -223,14 +250,53 @@ static enum status add_source(void *context, int split, struct digest *digest, s
     return status;
 }
 
+enum status prepare_markers_refused(const struct marker_counts *counts, const char *path, int64_t line, struct error *e)
+{
+    char text[MARKERS_TEXT];
+    markers_count_text(counts, text);
+    return error_set(e, STATUS_DATA,
+                     "the text holds %s, the first in '%s' line %lld, but every line end becomes '</s>' by itself; use "
+                     "'--markers strip' to leave them out, or '--markers keep' to take them as tokens",
+                     text, path, (long long)line);
+}
+
+/* Collective. The first marker is that of the lowest rank that has one in the first split where any has. */
+static enum status refuse_markers(const struct job *job, struct error *e)
+{
+    const struct comm *comm = job->comm;
+    int64_t places = (int64_t)SPLITS * comm->size, mine = 0; /* places - number of (split, rank); 0: none */
+    const struct met *met = NULL;
+    for (int i = 0; i < SPLITS && !met; i++)
+        if (job->met[i].marked) {
+            met = &job->met[i];
+            mine = places - ((int64_t)i * comm->size + comm->rank);
+        }
+    enum status status = STATUS_OK;
+    if (comm_max(comm, mine) == mine && met) {
+        int64_t line = text_line(met->marked->path, met->marked->begin) + met->line - 1;
+        status = prepare_markers_refused(&job->report->markers, met->marked->path, line, e);
+    }
+    return comm_agree(comm, status, e);
+}
+
+static enum status open_tokenizer(struct job *job, struct error *e)
+{
+    enum status status = tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e);
+    if (status == STATUS_OK && job->config->markers == MARKERS_STRIP)
+        tokenizer_strip_markers(job->tokenizer);
+    return status;
+}
+
 static enum status count_all(struct job *job, struct error *e)
 {
     enum status status = make_vocab(job, e);
     if (status == STATUS_OK)
-        status = comm_agree(job->comm, tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e), e);
+        status = comm_agree(job->comm, open_tokenizer(job, e), e);
     for (int i = SPLIT_TRAIN + 1; i < SPLITS && status == STATUS_OK; i++)
         if (is_wanted(job, (enum split)i))
             status = sum_split(job, (enum split)i, count_share(job, (enum split)i, job->tokenizer, NULL, e), e);
+    if (status == STATUS_OK && job->config->markers == MARKERS_REFUSE && markers_found(&job->report->markers))
+        status = refuse_markers(job, e);
     if (status != STATUS_OK)
         return status;
     job->report->vocab = job->vocab->size;
@@ -248,7 +314,7 @@ enum status prepare_text_changed(enum split split, struct error *e)
 static enum status write_share(struct job *job, struct corpus_writer *writer, enum split split, struct error *e)
 {
     char hex[DIGEST_TEXT];
-    struct text_counts met;
+    struct met met;
     struct writing writing = {writer, split};
     struct sink sink = {take_writing, &writing};
     struct digest *digest = digest_new(e);
@@ -285,6 +351,8 @@ static enum status write_corpus(struct job *job, const char *path, struct error 
 {
     struct prepare_report *report = job->report;
     struct corpus_plan plan = {.vocab = job->vocab, .lowercase = job->config->lowercase};
+    if (markers_found(&report->markers))
+        plan.markers = job->config->markers;
     struct corpus_share share;
     struct corpus_writer *writer = NULL;
     for (int i = 0; i < SPLITS; i++) {

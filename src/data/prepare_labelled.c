@@ -12,6 +12,8 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
+#define FILES_MAX (1 << 20) /* more than any command line has */
+
 enum pass { PASS_VOCAB, PASS_COUNT, PASS_WRITE };
 
 struct texts { /* of one split */
@@ -33,12 +35,16 @@ struct labelling {
     struct corpus_writer *writer;
     char digest[SPLITS][DIGEST_TEXT]; /* of the files of each split; with percents, of all under the first */
     int64_t file_bytes[SPLITS];
+    const char *marked_path; /* the file of the first marker; NULL: none */
+    int marked_file;         /* its place in the order of splits and files */
+    int64_t marked_line;
 
     /* the pass at hand */
     enum pass pass;
     struct tokenizer *tokenizer;
     enum split files_of; /* whose files are read */
     const char *path;
+    int file_number; /* in the order of splits and files */
     const char *class_name; /* NULL: labels stand in the lines */
     size_t class_length;
 
@@ -153,11 +159,29 @@ static enum status keep_text(struct labelling *work, struct error *e)
     return STATUS_OK;
 }
 
+/* Both passes before the last may find markers, of different texts. */
+static void take_markers(struct labelling *work)
+{
+    struct tokenizer_met met;
+    tokenizer_take_met(work->tokenizer, &met);
+    if (work->pass == PASS_WRITE)
+        return;
+    markers_add(&work->report->markers, &met.markers);
+    bool first = !work->marked_path || work->file_number < work->marked_file ||
+                 (work->file_number == work->marked_file && work->line < work->marked_line);
+    if (met.line > 0 && first) {
+        work->marked_path = work->path;
+        work->marked_file = work->file_number;
+        work->marked_line = work->line;
+    }
+}
+
 /* Behind the line end. Its token belongs to the text. */
 static enum status end_text(struct labelling *work, int64_t offset, struct error *e)
 {
     int64_t before = work->tokens;
     enum status status = feed_text(work, "\n", 1, offset, e);
+    take_markers(work);
     bool word = work->config->level == LEVEL_WORD; /* its last word may come with the line end */
     if (!status && work->wanted && (word ? work->tokens : before + 1) <= 1)
         status = line_error(work, "it has no text; write one behind the label, or remove the line", e);
@@ -247,6 +271,7 @@ static enum status read_file(struct labelling *work, const char *path, const cha
         part.path = class + work->class_length + 1;
     }
     work->path = part.path;
+    work->file_number++;
     enum status status = text_size(part.path, &part.end, e);
     if (!status)
         status = text_open(&part, &(struct text_config){work->config->level, work->config->replace}, digest, &text, e);
@@ -272,6 +297,7 @@ static enum status read_files(struct labelling *work, enum split split, struct e
     enum status status = digest ? STATUS_OK : STATUS_OS;
     work->files_of = split;
     work->file_bytes[split] = 0;
+    work->file_number = split * FILES_MAX;
     for (int i = 0; i < config->files[split] && !status; i++)
         status = read_file(work, config->file[split][i], NULL, digest, e);
     for (int i = 0; split == SPLIT_TRAIN && i < config->classes && !status; i++)
@@ -323,13 +349,25 @@ static enum status check_labels(const struct labelling *work, struct error *e)
     return STATUS_OK;
 }
 
+/* Of the vocabulary, or before there is one of the tally. */
+static enum status open_tokenizer(struct labelling *work, struct error *e)
+{
+    const struct prepare_config *config = work->config;
+    enum status status =
+        work->vocab ? tokenizer_open(work->vocab, config->lowercase, &work->tokenizer, e)
+                    : tokenizer_open_counting(work->tally, config->level, config->lowercase, &work->tokenizer, e);
+    if (!status && config->markers == MARKERS_STRIP)
+        tokenizer_strip_markers(work->tokenizer);
+    return status;
+}
+
 static enum status make_vocab(struct labelling *work, struct error *e)
 {
     const struct prepare_config *config = work->config;
     work->tally = tally_new(e);
     if (!work->tally)
         return STATUS_OS;
-    enum status status = tokenizer_open_counting(work->tally, config->level, config->lowercase, &work->tokenizer, e);
+    enum status status = open_tokenizer(work, e);
     if (!status)
         status = run_pass(work, PASS_VOCAB, e);
     if (!status)
@@ -339,13 +377,15 @@ static enum status make_vocab(struct labelling *work, struct error *e)
     work->report->distinct = tally_entries(work->tally);
     tokenizer_free(work->tokenizer);
     work->tokenizer = NULL;
-    return status ? status : tokenizer_open(work->vocab, config->lowercase, &work->tokenizer, e);
+    return status ? status : open_tokenizer(work, e);
 }
 
 static void plan_corpus(const struct labelling *work, struct corpus_plan *plan)
 {
     bool percents = prepare_has_percents(work->config);
     *plan = (struct corpus_plan){.vocab = work->vocab, .lowercase = work->config->lowercase, .labels = work->labels};
+    if (work->marked_path)
+        plan->markers = work->config->markers;
     for (int i = 0; i < SPLITS; i++) {
         const struct texts *texts = &work->texts[i];
         int source = percents ? SPLIT_TRAIN : i;
@@ -366,6 +406,8 @@ static enum status run(struct labelling *work, const char *path, struct error *e
     enum status status = make_vocab(work, e);
     if (!status)
         status = run_pass(work, PASS_COUNT, e);
+    if (!status && work->config->markers == MARKERS_REFUSE && work->marked_path)
+        status = prepare_markers_refused(&report->markers, work->marked_path, work->marked_line, e);
     if (status)
         return status;
     report->vocab = work->vocab->size;

@@ -195,20 +195,29 @@ static size_t unfinished(const char *bytes, size_t length)
     return 0;
 }
 
-/* Number of the line that holds byte `offset` of the file, from 1; 0 if that cannot be read again. */
-static int64_t line_of(const struct text *text, int64_t offset)
+static int64_t line_of(int fd, int64_t offset)
 {
     char piece[4096];
     int64_t line = 1;
     for (int64_t at = 0; at < offset;) {
         size_t want = offset - at < (int64_t)sizeof piece ? (size_t)(offset - at) : sizeof piece;
-        ssize_t have = read_at(text->fd, piece, want, at);
+        ssize_t have = read_at(fd, piece, want, at);
         if (have <= 0)
             return 0;
         for (ssize_t i = 0; i < have; i++)
             line += piece[i] == '\n';
         at += have;
     }
+    return line;
+}
+
+int64_t text_line(const char *path, int64_t offset)
+{
+    int64_t size;
+    int fd = open_regular(path, &size, NULL);
+    int64_t line = fd >= 0 ? line_of(fd, offset) : 0;
+    if (fd >= 0)
+        (void)close(fd);
     return line;
 }
 
@@ -219,7 +228,7 @@ static enum status invalid(const struct text *text, const char *bytes, size_t le
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as text: NUL byte at byte offset %lld; it stands in line %lld: use --level "
                          "byte, or --invalid replace",
-                         text->part.path, (long long)offset, (long long)line_of(text, offset));
+                         text->part.path, (long long)offset, (long long)line_of(text->fd, offset));
     if (offset == 0 && length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as UTF-8: it begins like UTF-16; convert it with 'iconv -f UTF-16 -t UTF-8'",
@@ -228,7 +237,7 @@ static enum status invalid(const struct text *text, const char *bytes, size_t le
         e, STATUS_DATA,
         "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: convert "
         "the file with iconv, or use --invalid replace",
-        text->part.path, byte, (long long)offset, (long long)line_of(text, offset));
+        text->part.path, byte, (long long)offset, (long long)line_of(text->fd, offset));
 }
 
 /* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */

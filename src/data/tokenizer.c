@@ -20,6 +20,9 @@ struct tokenizer {
     char *open;         /* [TOKENIZER_WORD_MAX] the word that the last block cut */
     size_t open_length;
     bool line_open; /* words since the last line end */
+    bool strip;     /* markers give no token */
+    struct tokenizer_met met;
+    int64_t lines; /* line ends since `met` began */
     char *lower;    /* [2 * TOKENIZER_WORD_MAX] */
     uint32_t *ids;  /* the tokens of the last block */
     size_t ids_capacity, count;
@@ -98,6 +101,27 @@ static size_t lower_word(struct tokenizer *tokenizer, const char *text, size_t l
     return to;
 }
 
+static bool is_word(const char *text, size_t length, const char *word)
+{
+    return length == strlen(word) && memcmp(text, word, length) == 0;
+}
+
+/* A word that begins with '<'. True if it is to give no token. */
+static bool meet_marker(struct tokenizer *tokenizer, const char *text, size_t length)
+{
+    struct tokenizer_met *met = &tokenizer->met;
+    if (is_word(text, length, "<unk>"))
+        met->markers.unknowns++;
+    bool begin = is_word(text, length, "<s>"), end = is_word(text, length, VOCAB_EOS_WORD);
+    if (!begin && !end)
+        return false;
+    met->markers.begins += begin;
+    met->markers.ends += end;
+    if (met->line == 0)
+        met->line = tokenizer->lines + 1;
+    return tokenizer->strip;
+}
+
 static enum status add_word(struct tokenizer *tokenizer, const char *text, size_t length, struct error *e)
 {
     if (tokenizer->lowercase) {
@@ -105,6 +129,8 @@ static enum status add_word(struct tokenizer *tokenizer, const char *text, size_
         text = tokenizer->lower;
     }
     tokenizer->line_open = true;
+    if (text[0] == '<' && meet_marker(tokenizer, text, length))
+        return STATUS_OK;
     return lookup(tokenizer, text, length, &tokenizer->ids[tokenizer->count++], e);
 }
 
@@ -116,6 +142,7 @@ static enum status add_line_end(struct tokenizer *tokenizer, struct error *e)
             return status;
     }
     tokenizer->line_open = false;
+    tokenizer->lines++;
     tokenizer->ids[tokenizer->count++] = tokenizer->eos;
     return STATUS_OK;
 }
@@ -229,6 +256,18 @@ void tokenizer_free(struct tokenizer *tokenizer)
     mem_free(tokenizer->lower);
     mem_free(tokenizer->ids);
     mem_free(tokenizer);
+}
+
+void tokenizer_strip_markers(struct tokenizer *tokenizer)
+{
+    tokenizer->strip = true;
+}
+
+void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met)
+{
+    *met = tokenizer->met;
+    tokenizer->met = (struct tokenizer_met){.line = 0};
+    tokenizer->lines = 0;
 }
 
 enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name,

@@ -8,6 +8,7 @@
 
 #include "unroll/base/status.h"
 #include "unroll/data/corpus.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/train/trainer.h"
@@ -45,6 +46,7 @@ struct options {
     int classes;
     const char *class_file[OPTION_FILES_MAX];
     enum invalid_utf8 invalid;
+    enum markers markers; /* score, classify and sample take it, too */
 
     /* model */
     struct model_config model; /* vocab is filled from the corpus */

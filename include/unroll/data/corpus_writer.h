@@ -13,12 +13,14 @@
 #include "unroll/base/digest.h"
 #include "unroll/base/status.h"
 #include "unroll/data/corpus.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 #include "unroll/sys/comm.h"
 
 struct corpus_plan {
     const struct vocab *vocab;
     bool lowercase;
+    enum markers markers;         /* what became of those in the text; MARKERS_REFUSE: it had none */
     int64_t tokens[SPLITS];       /* 0: no such split */
     int64_t source_bytes[SPLITS]; /* of the text that each split was made from */
     char source_digest[SPLITS][DIGEST_TEXT];

@@ -20,6 +20,7 @@
 #include "unroll/base/digest.h"
 #include "unroll/base/status.h"
 #include "unroll/data/corpus.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 #include "unroll/sys/comm.h"
 
@@ -27,6 +28,7 @@ struct prepare_config {
     enum level level;
     bool lowercase;
     bool replace;       /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
+    enum markers markers; /* word level: "<s>" and "</s>" in the text */
     int64_t vocab_size; /* with <unk>; 0: no limit */
     int64_t min_count;  /* entries that occur less often become <unk> */
     int files[SPLITS];
@@ -45,11 +47,13 @@ struct prepare_report {
     int labels;               /* 0: the corpus is not labelled */
     int64_t texts[SPLITS];    /* of a labelled corpus */
     int64_t replaced, crlf;   /* over all splits */
+    struct marker_counts markers;
     char digest[DIGEST_TEXT]; /* of the corpus */
 };
 
-/* Collective. Writes config->output, whole or not at all; the bytes are the same for any number of ranks. STATUS_NOINPUT,
- * STATUS_DATA, STATUS_CONFIG, STATUS_CANTCREATE, STATUS_IO, STATUS_OS. Report and error are the same on all ranks. */
+/* Collective. Writes config->output, whole or not at all; the bytes are the same for any number of ranks. Markers that are
+ * to be refused are counted in all texts first: STATUS_DATA with their number and the first one's file and line. Else
+ * STATUS_NOINPUT, STATUS_DATA, STATUS_CONFIG, STATUS_CANTCREATE, STATUS_IO, STATUS_OS. Report and error are the same on all ranks. */
 enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
                     struct error *e);
 

@@ -52,6 +52,9 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
 /* Adds the bytes of a part, as they are in the file. STATUS_IO if they cannot be read. */
 enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e);
 
+/* Number of the line that holds byte `offset` of a file, from 1; 0 if it cannot be read. Reads all that stands before. */
+int64_t text_line(const char *path, int64_t offset);
+
 void text_get_counts(const struct text *text, struct text_counts *counts);
 
 #endif

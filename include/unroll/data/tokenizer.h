@@ -5,7 +5,10 @@
  *       TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has
  *       words but no line end.
  * byte: every byte is a token.
- * With `lowercase` each code point is replaced by its lower case first (char and word level). */
+ * With `lowercase` each code point is replaced by its lower case first (char and word level).
+ *
+ * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_strip_markers says otherwise: a line of
+ * nothing else then is a line without words, whose end is there. */
 #ifndef UNROLL_DATA_TOKENIZER_H
 #define UNROLL_DATA_TOKENIZER_H
 
@@ -14,6 +17,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/tally.h"
 #include "unroll/data/vocab.h"
 
@@ -27,6 +31,15 @@ enum status tokenizer_open(const struct vocab *vocab, bool lowercase, struct tok
 enum status tokenizer_open_counting(struct tally *tally, enum level level, bool lowercase, struct tokenizer **out,
                                     struct error *e);
 void tokenizer_free(struct tokenizer *tokenizer); /* NULL is allowed */
+
+/* From now on "<s>" and "</s>" in the text give no token. */
+void tokenizer_strip_markers(struct tokenizer *tokenizer);
+struct tokenizer_met {
+    struct marker_counts markers;
+    int64_t line; /* of the first "<s>" or "</s>", from 1; 0: none */
+};
+/* What has been met since the last call; lines are counted from there on. Nothing at char and byte level. */
+void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met);
 
 /* Ids of the next block of a text: valid UTF-8 in whole code points, except at byte level. They belong to the tokenizer
  * and stay valid until its next call. A word cut by the block's end comes with the next block. A word that is too long

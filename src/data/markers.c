@@ -1,0 +1,65 @@
+#include "unroll/data/markers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const names[] = {"refuse", "strip", "keep"};
+
+const char *markers_name(enum markers markers)
+{
+    return names[markers];
+}
+
+bool markers_parse(const char *name, enum markers *markers)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *markers = (enum markers)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void markers_add(struct marker_counts *sum, const struct marker_counts *more)
+{
+    sum->begins += more->begins;
+    sum->ends += more->ends;
+    sum->unknowns += more->unknowns;
+}
+
+bool markers_found(const struct marker_counts *counts)
+{
+    return counts->begins > 0 || counts->ends > 0;
+}
+
+void markers_count_text(const struct marker_counts *counts, char text[MARKERS_TEXT])
+{
+    int length = 0;
+    *text = '\0';
+    if (counts->begins > 0)
+        length = snprintf(text, MARKERS_TEXT, "%lld '<s>'%s", (long long)counts->begins, counts->ends ? " and " : "");
+    if (counts->ends > 0)
+        snprintf(text + length, (size_t)(MARKERS_TEXT - length), "%lld '</s>'", (long long)counts->ends);
+}
+
+void markers_fate_text(enum markers markers, const struct marker_counts *counts, char text[MARKERS_TEXT])
+{
+    char count[MARKERS_TEXT];
+    markers_count_text(counts, count);
+    if (markers == MARKERS_STRIP)
+        snprintf(text, MARKERS_TEXT, "%.60s of the text were left out (--markers strip)", count);
+    else
+        snprintf(text, MARKERS_TEXT, "%.60s of the text were kept (--markers keep):%s%s", count,
+                 counts->begins ? " '<s>' as a word" : "",
+                 counts->ends ? counts->begins ? ", '</s>' as one more line end" : " as more line ends" : "");
+}
+
+enum status markers_check(enum markers markers, enum level level, struct error *e)
+{
+    if (markers == MARKERS_REFUSE || level == LEVEL_WORD)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "'--markers %s' has no meaning at level '%s', where '<s>' is text like any other; leave it out",
+                     markers_name(markers), level_name(level));
+}
