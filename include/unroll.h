@@ -17,6 +17,9 @@
  * thread and run one at a time: the parallelism is that of `threads`, through OpenMP. Nothing is printed, and the
  * process is never ended but for a defect of the library itself.
  *
+ * The words "<s>" and "</s>" in a text are left out or kept as they were in the text that the model learned from
+ * ('unroll prepare --markers'); where that had none, they are refused.
+ *
  * What the library changes in its process: HDF5 loads no plugins and prints no errors any more, and the environment gets
  * BLIS_ARCH_TYPE where BLIS does not know the CPU.
  *
@@ -38,7 +41,8 @@ extern "C" {
 enum {
     UNROLL_OK = 0,
     UNROLL_USAGE = 64,       /* an argument that makes no sense */
-    UNROLL_DATA = 65,        /* text that is not UTF-8, or has a NUL byte or a line end in a line */
+    UNROLL_DATA = 65,        /* text that is not UTF-8, has a NUL byte, a line end in a line or, unless the text that
+                                the model learned from had them, the words <s> or </s> */
     UNROLL_NOINPUT = 66,     /* the model's file is missing */
     UNROLL_UNAVAILABLE = 69, /* the host lacks something */
     UNROLL_OS = 71,          /* out of memory or another resource */

@@ -213,7 +213,7 @@ static enum status open_classifying(const struct comm *comm, const struct option
     work->as_json = options->score_tsv_json;
     json_init(&work->json);
     work->order = mem_alloc((size_t)work->labels->count, sizeof *work->order, "labels", e);
-    enum status status = work->order ? STATUS_OK : STATUS_OS;
+    enum status status = work->order ? markers_check(options->markers, work->vocab->level, e) : STATUS_OS;
     if (!status)
         status = classify_pool_create(work->labels->count, work->longest, &work->pool, e);
     if (!status)
@@ -221,6 +221,8 @@ static enum status open_classifying(const struct comm *comm, const struct option
             classifier_create(&checkpoint->model, checkpoint->values, work->longest, threads, &work->classifier, e);
     if (!status && comm->rank == 0)
         status = line_reader_open(options->files > 0 ? options->file[0] : NULL, work->vocab, &work->reader, e);
+    if (!status && work->reader)
+        line_reader_markers(work->reader, options->markers, checkpoint->markers);
     return status;
 }
 
@@ -254,6 +256,11 @@ enum status cmd_classify(const struct comm *comm, const struct options *options,
         status = classify_lines(comm, work, e);
     if (!status && comm->rank == 0)
         tell_cut(work);
+    if (!status && comm->rank == 0) {
+        struct marker_counts met;
+        line_reader_met(work->reader, &met);
+        tell_markers(options->markers, &met);
+    }
     if (!status && comm->rank == 0 && work->failure)
         status = error_set(e, work->failure, "%s", work->reason.text);
     status = comm_agree(comm, status, e);

@@ -79,6 +79,25 @@ static enum status check_vocabulary(const struct options *options, const struct 
                      options->corpus, of_corpus->size, options->model_file, of_model->size);
 }
 
+/* Rank 0: a corpus whose markers were treated otherwise than those of the model's own text. */
+static void warn_markers(const struct options *options, const struct checkpoint *checkpoint,
+                         const struct corpus *corpus)
+{
+    const char *begin = "<s>";
+    bool kept = corpus->markers == MARKERS_KEEP, keeps = checkpoint->markers == MARKERS_KEEP;
+    if (kept != keeps)
+        fprintf(stderr,
+                "note: the text of '%s' %s '<s>' and '</s>' (--markers keep), that of the model %s: the numbers do not "
+                "compare\n",
+                options->corpus, kept ? "holds" : "does not hold", kept ? "does not" : "does");
+    else if (!kept && corpus->markers == MARKERS_REFUSE && corpus->vocab->level == LEVEL_WORD &&
+             vocab_find(corpus->vocab, begin, strlen(begin)) != VOCAB_UNK)
+        fprintf(stderr,
+                "note: the vocabulary of '%s' holds '<s>': an earlier version made it of a text with markers, and each "
+                "'</s>' in it counts as one more line end; make it again with 'unroll prepare --markers strip'\n",
+                options->corpus);
+}
+
 /* Collective. */
 static enum status open_corpus(const struct comm *comm, const struct options *options,
                                const struct checkpoint *checkpoint, struct corpus **corpus, enum split *split,
@@ -89,6 +108,8 @@ static enum status open_corpus(const struct comm *comm, const struct options *op
         status = check_vocabulary(options, checkpoint, *corpus, e);
     if (!status)
         status = choose_split(options, *corpus, split, e);
+    if (!status && comm->rank == 0)
+        warn_markers(options, checkpoint, *corpus);
     return status;
 }
 

@@ -62,7 +62,7 @@ static void tell_bool(struct report *report, const char *key, bool value)
         printf("  %-20s %s\n", key, value ? "yes" : "no");
 }
 
-static void tell_vocabulary(struct report *report, const struct vocab *vocab)
+static void tell_vocabulary(struct report *report, const struct vocab *vocab, enum markers markers)
 {
     char digest[33];
     vocab_digest(vocab, digest);
@@ -70,6 +70,8 @@ static void tell_vocabulary(struct report *report, const struct vocab *vocab)
     tell(report, "level", level_name(vocab->level));
     tell_int(report, "size", vocab->size);
     tell(report, "digest", digest);
+    if (markers != MARKERS_REFUSE)
+        tell(report, "markers", markers_name(markers));
     end(report);
 }
 
@@ -199,7 +201,7 @@ static enum status inspect_checkpoint(struct report *report, const char *path, s
     tell_int(report, "step", checkpoint.progress.step);
     tell_int(report, "epoch", checkpoint.progress.epoch);
     tell_model(report, &checkpoint);
-    tell_vocabulary(report, checkpoint.vocab);
+    tell_vocabulary(report, checkpoint.vocab, checkpoint.markers);
     if (checkpoint.labels)
         tell_labels(report, checkpoint.labels);
     tell_parameters(report, &checkpoint);
@@ -228,7 +230,7 @@ static enum status inspect_corpus(struct report *report, const char *path, struc
     tell(report, "format", "unroll-corpus");
     tell(report, "digest", corpus->digest);
     tell_bool(report, "lowercase", corpus->lowercase);
-    tell_vocabulary(report, corpus->vocab);
+    tell_vocabulary(report, corpus->vocab, corpus->markers);
     if (corpus->labels)
         tell_labels(report, corpus->labels);
     for (int split = 0; split < SPLITS; split++) {

@@ -190,6 +190,11 @@ static enum status write_likeliest(const struct options *options, const struct c
 
 static enum status check_end(const struct options *options, const struct vocab *vocab, struct error *e)
 {
+    if (options->stop && vocab->level == LEVEL_WORD && strstr(options->stop, VOCAB_EOS_WORD))
+        return error_set(e, STATUS_CONFIG,
+                         "'--stop %.100s' would never be met: the token '</s>' is written as a line end; use "
+                         "--stop-at-eos, or a stop with a line end in it",
+                         options->stop);
     if (!options->stop_at_eos || vocab->eos >= 0)
         return STATUS_OK;
     return error_set(e, STATUS_CONFIG,
@@ -206,9 +211,13 @@ static enum status write_texts(const struct options *options, const struct check
     sample_output_init(&output, checkpoint->vocab, text, options->per_token, options->count > 1);
     enum status status = check_end(options, checkpoint->vocab, e);
     if (!status)
-        status = prime_read(text, "--prime", checkpoint->vocab, &prime, e);
+        status = markers_check(options->markers, checkpoint->vocab->level, e);
     if (!status)
-        status = prime_warn(&prime, checkpoint->vocab, e);
+        status = prime_read(text, "--prime", checkpoint->vocab, options->markers, checkpoint->markers, &prime, e);
+    if (!status)
+        status = prime_warn(&prime, checkpoint->vocab, options->markers, e);
+    if (!status)
+        tell_markers(options->markers, &prime.met);
     output.counts_first = checkpoint->vocab->eos < 0 && prime.count == 0;
     if (!status && output.counts_first)
         fprintf(stderr,

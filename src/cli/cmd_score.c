@@ -163,7 +163,10 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
     scoring->vocab = checkpoint->vocab;
     scoring->oov_penalty = (float)options->oov_penalty;
     score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
-    enum status status = measure_init(checkpoint->vocab, &scoring->measure, e);
+    scoring->known = checkpoint->markers;
+    enum status status = markers_check(options->markers, scoring->vocab->level, e);
+    if (!status)
+        status = measure_init(checkpoint->vocab, &scoring->measure, e);
     if (!status)
         status = score_pool_create(&scoring->pool, e);
     if (!status)
@@ -172,6 +175,8 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
         status = mixture_open(options->mix, options->lambda, options->model_file, scoring->vocab, &scoring->mixture, e);
     if (!status && comm->rank == 0 && !options->nbest)
         status = line_reader_open(options->files > 0 ? options->file[0] : NULL, scoring->vocab, &scoring->reader, e);
+    if (!status && scoring->reader)
+        line_reader_markers(scoring->reader, options->markers, checkpoint->markers);
     return status;
 }
 
@@ -206,6 +211,9 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
     if (!status && comm->rank == 0) {
         if (!scoring.failure || scoring.output.lines > 0)
             put_summary(&scoring, &checkpoint, !options->nbest);
+        if (scoring.reader)
+            line_reader_met(scoring.reader, &scoring.met);
+        tell_markers(options->markers, &scoring.met);
         if (scoring.failure)
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);
     }

@@ -55,6 +55,15 @@ static const char *earlier_failure(void)
     return full ? errno_text(EFBIG) : "an earlier write failed";
 }
 
+void tell_markers(enum markers markers, const struct marker_counts *met)
+{
+    char fate[MARKERS_TEXT];
+    if (!markers_found(met) || markers == MARKERS_REFUSE)
+        return;
+    markers_fate_text(markers, met, fate);
+    fprintf(stderr, "note: %s\n", fate);
+}
+
 enum status finish_output(struct error *e)
 {
     errno = 0;

@@ -48,13 +48,15 @@ static enum status is_unknown(struct tokenizer *tokenizer, struct piece piece, b
 }
 
 /* Unknown pieces, each once, at most NAMED_MAX; returns in *count how many there are, one more if not all are there. */
-static enum status find_unknowns(const char *text, const struct vocab *vocab, struct piece *pieces, int *count,
-                                 struct error *e)
+static enum status find_unknowns(const char *text, const struct vocab *vocab, enum markers markers,
+                                 struct piece *pieces, int *count, struct error *e)
 {
     struct tokenizer *tokenizer;
     struct piece piece;
     enum status status = tokenizer_open(vocab, line_reader_lowers(vocab), &tokenizer, e);
     *count = 0;
+    if (!status && markers == MARKERS_STRIP)
+        tokenizer_strip_markers(tokenizer);
     while (!status && *count <= NAMED_MAX && next_piece(vocab->level, &text, &piece)) {
         bool unknown, told = false;
         status = is_unknown(tokenizer, piece, &unknown, e);
@@ -70,7 +72,7 @@ static enum status find_unknowns(const char *text, const struct vocab *vocab, st
     return status;
 }
 
-enum status prime_warn(const struct prime *prime, const struct vocab *vocab, struct error *e)
+enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enum markers markers, struct error *e)
 {
     struct piece pieces[NAMED_MAX];
     int count;
@@ -79,7 +81,7 @@ enum status prime_warn(const struct prime *prime, const struct vocab *vocab, str
         unknown += prime->tokens[i] == VOCAB_UNK;
     if (unknown == 0)
         return STATUS_OK;
-    enum status status = find_unknowns(prime->text, vocab, pieces, &count, e);
+    enum status status = find_unknowns(prime->text, vocab, markers, pieces, &count, e);
     if (status)
         return status;
     fprintf(stderr, "unroll: %lld of the %lld tokens of --prime are unknown to the model and enter it as <unk>:",

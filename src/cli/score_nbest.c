@@ -39,7 +39,11 @@ static enum status open_input(struct lists *lists, struct error *e)
     lists->pool = mem_alloc(SCORER_POOL_TEXTS, sizeof *lists->pool, "hypotheses", e);
     if (!lists->pool)
         return STATUS_OS;
-    return tokenizer_open(lists->scoring->vocab, line_reader_lowers(lists->scoring->vocab), &lists->tokenizer, e);
+    enum status status =
+        tokenizer_open(lists->scoring->vocab, line_reader_lowers(lists->scoring->vocab), &lists->tokenizer, e);
+    if (!status && options->markers == MARKERS_STRIP)
+        tokenizer_strip_markers(lists->tokenizer);
+    return status;
 }
 
 /* No line: the input has ended. */
@@ -86,11 +90,24 @@ static void take(struct score_pool *pool, int64_t *at, const uint32_t *ids, size
     *at += (int64_t)count;
 }
 
-/* The hypothesis behind the pool's texts, between two line ends like every line of a text. There is room. */
+/* Behind the tokenizer; a hypothesis that may not hold what was met is the end of the input. */
+static void judge_markers(struct lists *lists)
+{
+    struct scoring *scoring = lists->scoring;
+    struct tokenizer_met met;
+    tokenizer_take_met(lists->tokenizer, &met);
+    markers_add(&scoring->met, &met.markers);
+    if (lists->options->markers == MARKERS_REFUSE && markers_found(&met.markers))
+        scoring->failure = markers_refused(&met.markers, lists->name, lists->number, scoring->known, &scoring->reason);
+}
+
+/* The hypothesis behind the pool's texts, between two line ends like every line of a text. There is room. If it holds
+ * markers that it may not, that is the input's failure, and it is not in the pool. */
 static enum status put_text(struct lists *lists, const struct hypothesis *hypothesis, struct error *e)
 {
-    const struct vocab *vocab = lists->scoring->vocab;
-    struct score_pool *pool = lists->scoring->pool;
+    struct scoring *scoring = lists->scoring;
+    const struct vocab *vocab = scoring->vocab;
+    struct score_pool *pool = scoring->pool;
     int64_t at = pool->offset[pool->texts];
     const uint32_t *ids;
     size_t count;
@@ -109,6 +126,9 @@ static enum status put_text(struct lists *lists, const struct hypothesis *hypoth
     take(pool, &at, ids, count);
     if (vocab->eos >= 0)
         pool->tokens[at++] = (uint32_t)vocab->eos;
+    judge_markers(lists);
+    if (scoring->failure)
+        return STATUS_OK;
     lists->pool[pool->texts] = *hypothesis;
     pool->offset[++pool->texts] = at;
     return STATUS_OK;
@@ -136,7 +156,8 @@ static enum status fill(struct lists *lists, struct error *e)
             break;
         }
         status = put_text(lists, &next, e);
-        if (status)
+        scoring->input_ended = scoring->input_ended || scoring->failure;
+        if (status || scoring->failure)
             free(next.line);
     }
     return status;

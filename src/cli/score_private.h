@@ -18,6 +18,8 @@ struct scoring {
     struct mixture *mixture; /* NULL: the model's own probabilities */
     struct measure measure;  /* of what was scored */
     float oov_penalty;
+    enum markers known;       /* in the text that the model learned from */
+    struct marker_counts met; /* of all lines, at their end */
     struct scorer *scorer;
     int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */
     bool input_ended;

@@ -55,6 +55,23 @@ void markers_fate_text(enum markers markers, const struct marker_counts *counts,
                  counts->ends ? counts->begins ? ", '</s>' as one more line end" : " as more line ends" : "");
 }
 
+enum status markers_refused(const struct marker_counts *counts, const char *name, int64_t line, enum markers known,
+                            struct error *e)
+{
+    char text[MARKERS_TEXT];
+    markers_count_text(counts, text);
+    if (known != MARKERS_REFUSE)
+        return error_set(
+            e, STATUS_DATA,
+            "the text holds %s, the first in '%.200s' line %lld; use '--markers %s', as with the text that "
+            "the model learned from",
+            text, name, (long long)line, markers_name(known));
+    return error_set(e, STATUS_DATA,
+                     "the text holds %s, the first in '%.200s' line %lld, but every line end becomes '</s>' by itself; "
+                     "use '--markers strip' to leave them out, or '--markers keep' to take them as tokens",
+                     text, name, (long long)line);
+}
+
 enum status markers_check(enum markers markers, enum level level, struct error *e)
 {
     if (markers == MARKERS_REFUSE || level == LEVEL_WORD)

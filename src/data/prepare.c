@@ -250,16 +250,6 @@ static enum status add_source(void *context, int split, struct digest *digest, s
     return status;
 }
 
-enum status prepare_markers_refused(const struct marker_counts *counts, const char *path, int64_t line, struct error *e)
-{
-    char text[MARKERS_TEXT];
-    markers_count_text(counts, text);
-    return error_set(e, STATUS_DATA,
-                     "the text holds %s, the first in '%s' line %lld, but every line end becomes '</s>' by itself; use "
-                     "'--markers strip' to leave them out, or '--markers keep' to take them as tokens",
-                     text, path, (long long)line);
-}
-
 /* Collective. The first marker is that of the lowest rank that has one in the first split where any has. */
 static enum status refuse_markers(const struct job *job, struct error *e)
 {
@@ -274,7 +264,7 @@ static enum status refuse_markers(const struct job *job, struct error *e)
     enum status status = STATUS_OK;
     if (comm_max(comm, mine) == mine && met) {
         int64_t line = text_line(met->marked->path, met->marked->begin) + met->line - 1;
-        status = prepare_markers_refused(&job->report->markers, met->marked->path, line, e);
+        status = markers_refused(&job->report->markers, met->marked->path, line, MARKERS_REFUSE, e);
     }
     return comm_agree(comm, status, e);
 }

@@ -44,7 +44,7 @@ struct labelling {
     struct tokenizer *tokenizer;
     enum split files_of; /* whose files are read */
     const char *path;
-    int file_number; /* in the order of splits and files */
+    int file_number;        /* in the order of splits and files */
     const char *class_name; /* NULL: labels stand in the lines */
     size_t class_length;
 
@@ -407,7 +407,7 @@ static enum status run(struct labelling *work, const char *path, struct error *e
     if (!status)
         status = run_pass(work, PASS_COUNT, e);
     if (!status && work->config->markers == MARKERS_REFUSE && work->marked_path)
-        status = prepare_markers_refused(&report->markers, work->marked_path, work->marked_line, e);
+        status = markers_refused(&report->markers, work->marked_path, work->marked_line, MARKERS_REFUSE, e);
     if (status)
         return status;
     report->vocab = work->vocab->size;

@@ -8,9 +8,6 @@ bool prepare_has_percents(const struct prepare_config *config);
 /* The text is not the one that an earlier pass saw. */
 enum status prepare_text_changed(enum split split, struct error *e);
 
-/* The texts hold so many markers, the first in line `line` of `path`, and are to hold none. */
-enum status prepare_markers_refused(const struct marker_counts *counts, const char *path, int64_t line, struct error *e);
-
 /* prepare_labelled.c: a checked configuration with labels, into the temporary file `path`. */
 enum status prepare_labelled(const struct prepare_config *config, const char *path, struct prepare_report *report,
                              struct error *e);

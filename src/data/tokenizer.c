@@ -23,8 +23,8 @@ struct tokenizer {
     bool strip;     /* markers give no token */
     struct tokenizer_met met;
     int64_t lines; /* line ends since `met` began */
-    char *lower;    /* [2 * TOKENIZER_WORD_MAX] */
-    uint32_t *ids;  /* the tokens of the last block */
+    char *lower;   /* [2 * TOKENIZER_WORD_MAX] */
+    uint32_t *ids; /* the tokens of the last block */
     size_t ids_capacity, count;
 };
 

@@ -144,13 +144,19 @@ static enum status read_progress(struct reading *in)
 
 static enum status read_vocab_level(struct reading *in)
 {
-    char level[32];
+    char level[32], markers[32];
     in->attrs->object = "/vocab";
     enum status status = attrs_read(in->attrs, in->file, in->e);
     if (!status)
         status = attrs_string(in->attrs, "level", level, sizeof level, in->e);
     if (!status)
         status = level_parse(level, &in->level, in->e);
+    if (!status && attrs_has(in->attrs, "markers")) {
+        status = attrs_string(in->attrs, "markers", markers, sizeof markers, in->e);
+        if (!status && !markers_parse(markers, &in->checkpoint->markers))
+            status =
+                error_set(in->e, STATUS_CHECKPOINT, "the attribute 'markers' of '/vocab' is none that Unroll knows");
+    }
     return status ? status : attrs_all_taken(in->attrs, in->e);
 }
 

@@ -127,6 +127,8 @@ static enum status write_attributes(struct h5 *file, const struct checkpoint *ch
     if (!status)
         status = seal(attrs, file, "/vocab", e);
     attrs_add_string(attrs, "level", level_name(checkpoint->vocab->level));
+    if (checkpoint->markers != MARKERS_REFUSE)
+        attrs_add_string(attrs, "markers", markers_name(checkpoint->markers));
     if (!status)
         status = seal(attrs, file, "/config", e);
     for (int i = 0; i < checkpoint->options; i++)

@@ -158,6 +158,7 @@ static void prepare_snapshot(struct trainer *trainer)
     snapshot->table = trainer->table;
     snapshot->values = trainer->values;
     snapshot->vocab = trainer->corpus->vocab;
+    snapshot->markers = trainer->corpus->markers;
     snapshot->labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels : NULL;
     snapshot->options = config->options;
     for (int i = 0; i < config->options; i++)

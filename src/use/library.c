@@ -236,8 +236,10 @@ static enum status score_all(struct scoring *scoring, const char *text, size_t l
     enum status status = need_scorer(model, e);
     if (!status)
         status = line_reader_open_text(text, length, "lines", model->checkpoint.vocab, &scoring->reader, e);
-    if (!status)
+    if (!status) {
+        line_reader_markers(scoring->reader, model->checkpoint.markers, model->checkpoint.markers);
         model->pool->texts = 0;
+    }
     for (size_t line = 0; line < count && !status; line++) {
         scoring->scores[line] = (struct unroll_score){0, 0, 0};
         if (model->pool->texts == SCORER_POOL_TEXTS)
@@ -338,7 +340,8 @@ static enum status draw(struct unroll_model *model, const struct unroll_sampling
     };
     struct sampler *sampler = NULL;
     struct prime prime;
-    enum status status = prime_read(how->prime, "the prime", checkpoint->vocab, &prime, e);
+    enum status status =
+        prime_read(how->prime, "the prime", checkpoint->vocab, checkpoint->markers, checkpoint->markers, &prime, e);
     if (!status)
         status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
     if (!status) {

@@ -27,7 +27,9 @@ struct line_reader {
     unsigned char bad; /* its first byte */
     int64_t offset;    /* of block[at] in the cleaned text */
     int64_t bytes;     /* read; a line end that the input lacks is one */
-    int64_t line;      /* number of the current line, from 1 */
+    enum markers markers, known;
+    struct marker_counts met;
+    int64_t line; /* number of the current line, from 1 */
     bool line_begun;
 };
 
@@ -65,6 +67,19 @@ static enum status make_reader(const char *name, size_t room, const struct vocab
     }
     *out = reader;
     return STATUS_OK;
+}
+
+void line_reader_markers(struct line_reader *reader, enum markers markers, enum markers known)
+{
+    reader->markers = markers;
+    reader->known = known;
+    if (markers == MARKERS_STRIP)
+        tokenizer_strip_markers(reader->tokenizer);
+}
+
+void line_reader_met(const struct line_reader *reader, struct marker_counts *met)
+{
+    *met = reader->met;
 }
 
 static enum status open_input(struct line_reader *reader, const char *path, struct error *e)
@@ -232,6 +247,17 @@ static void take_tokens(uint32_t *tokens, struct line_part *part, const uint32_t
     part->count += (int64_t)count;
 }
 
+/* Behind the tokenizer: whether the current line may hold what was met. */
+static enum status judge_markers(struct line_reader *reader, struct error *e)
+{
+    struct tokenizer_met met;
+    tokenizer_take_met(reader->tokenizer, &met);
+    markers_add(&reader->met, &met.markers);
+    if (reader->markers != MARKERS_REFUSE || !markers_found(&met.markers))
+        return STATUS_OK;
+    return markers_refused(&met.markers, reader->name, reader->line, reader->known, e);
+}
+
 /* Tokenizes the part of the current line that lies in the block, at most `room` bytes; the line end stays. */
 static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t *tokens, struct line_part *part,
                               struct error *e)
@@ -250,6 +276,8 @@ static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t 
     size_t count;
     enum status status =
         tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
+    if (!status)
+        status = judge_markers(reader, e);
     if (status)
         return status;
     take_tokens(tokens, part, ids, count);
@@ -265,6 +293,8 @@ static enum status end_line(struct line_reader *reader, uint32_t *tokens, struct
     const uint32_t *ids;
     size_t count;
     enum status status = tokenizer_end(reader->tokenizer, &ids, &count, e);
+    if (!status)
+        status = judge_markers(reader, e);
     if (status)
         return status;
     if (reader->level == LEVEL_WORD && count > 0)

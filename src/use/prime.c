@@ -33,8 +33,8 @@ static enum status read_lines(struct line_reader *reader, const struct vocab *vo
     }
 }
 
-enum status prime_read(const char *text, const char *name, const struct vocab *vocab, struct prime *prime,
-                       struct error *e)
+enum status prime_read(const char *text, const char *name, const struct vocab *vocab, enum markers markers,
+                       enum markers known, struct prime *prime, struct error *e)
 {
     size_t length = strlen(text);
     size_t capacity = 2 * length + 2 * LINE_READER_CAPACITY_MIN; /* no more tokens than bytes, and no more line ends */
@@ -44,8 +44,11 @@ enum status prime_read(const char *text, const char *name, const struct vocab *v
     enum status status = STATUS_OS;
     if (prime->tokens)
         status = line_reader_open_text(text, length, name, vocab, &reader, e);
-    if (!status)
+    if (!status) {
+        line_reader_markers(reader, markers, known);
         status = read_lines(reader, vocab, (int64_t)capacity, prime, e);
+        line_reader_met(reader, &prime->met);
+    }
     line_reader_close(reader);
     return status;
 }

@@ -306,6 +306,9 @@ static enum status choose_vocab(struct importing *in)
     struct vocab *vocab = NULL;
     enum status status = in->hints->vocab ? copy_vocab(in->hints->vocab, &vocab, in->e) : own_vocab(in, &vocab);
     in->checkpoint->vocab = vocab;
+    char markers[SOURCE_FACT_TEXT];
+    if (!in->hints->vocab && source_fact(&in->source, "markers", markers))
+        (void)markers_parse(markers, &in->checkpoint->markers);
     if (!status && vocab->size != in->checkpoint->model.vocab)
         status = error_set(in->e, STATUS_DATA,
                            "cannot import '%.200s': 'encoder.weight' has %d rows but the vocabulary %d entries; name "

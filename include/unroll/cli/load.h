@@ -20,6 +20,9 @@ enum status load_check_task(const char *path, const struct checkpoint *checkpoin
  * cores are too few for them. */
 enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e);
 
+/* Not collective. Says on standard error what became of markers in the input, if it held any. */
+void tell_markers(enum markers markers, const struct marker_counts *met);
+
 /* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */
 enum status finish_output(struct error *e);
 

@@ -6,7 +6,8 @@
 #include "unroll/data/vocab.h"
 #include "unroll/use/prime.h"
 
-/* If the model does not know all of it, one line on standard error that says how much, and names the characters or words. */
-enum status prime_warn(const struct prime *prime, const struct vocab *vocab, struct error *e);
+/* If the model does not know all of it, one line on standard error that says how much, and names the characters or words.
+ * `markers` as the prime was read. */
+enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enum markers markers, struct error *e);
 
 #endif

@@ -25,8 +25,9 @@ struct corpus {
         *labels; /* NULL unless the corpus is labelled: then every split is a run of texts, each with a label */
     int64_t texts[SPLITS]; /* texts in each split of a labelled corpus, else 0 */
     bool lowercase;        /* the text was turned into lower case, and so must be what is compared with it */
-    enum markers markers;  /* what became of "<s>" and "</s>" in the text; MARKERS_REFUSE: it had none, or nobody looked */
-    char digest[33];       /* of the vocabulary and all splits, hexadecimal XXH3-128 */
+    enum markers
+        markers;     /* what became of "<s>" and "</s>" in the text; MARKERS_REFUSE: it had none, or nobody looked */
+    char digest[33]; /* of the vocabulary and all splits, hexadecimal XXH3-128 */
     void *file;
 };
 

@@ -27,10 +27,10 @@
 struct prepare_config {
     enum level level;
     bool lowercase;
-    bool replace;       /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
+    bool replace;         /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
     enum markers markers; /* word level: "<s>" and "</s>" in the text */
-    int64_t vocab_size; /* with <unk>; 0: no limit */
-    int64_t min_count;  /* entries that occur less often become <unk> */
+    int64_t vocab_size;   /* with <unk>; 0: no limit */
+    int64_t min_count;    /* entries that occur less often become <unk> */
     int files[SPLITS];
     const char *const *file[SPLITS]; /* [files[split]] */
     double percent[SPLITS];          /* all 0: each split has its own files */
@@ -44,9 +44,9 @@ struct prepare_report {
     int vocab;        /* V, with <unk> */
     int64_t distinct; /* entries of the training text before any was dropped */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
-    int labels;               /* 0: the corpus is not labelled */
-    int64_t texts[SPLITS];    /* of a labelled corpus */
-    int64_t replaced, crlf;   /* over all splits */
+    int labels;             /* 0: the corpus is not labelled */
+    int64_t texts[SPLITS];  /* of a labelled corpus */
+    int64_t replaced, crlf; /* over all splits */
     struct marker_counts markers;
     char digest[DIGEST_TEXT]; /* of the corpus */
 };

@@ -5,7 +5,7 @@
  *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
  *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
  *   /progress                               attributes: see struct progress
- *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level
+ *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level, and markers if the corpus has it
  *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
  *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
@@ -26,6 +26,7 @@
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
 #include "unroll/data/labels.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
@@ -84,6 +85,7 @@ struct checkpoint {
     struct optimizer *optimizer; /* NULL: not resumable, or loaded for use only; its table is `table` */
     float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
     const struct vocab *vocab;
+    enum markers markers;        /* as in the corpus */
     const struct labels *labels; /* of a classifier, else NULL */
     int options;
     struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];

@@ -4,7 +4,8 @@
  * The rules are those of `prepare` (data/text.h): at byte level the bytes as they are; at the other levels UTF-8, checked
  * strictly, without a byte order mark at the beginning, CR LF read as LF, NUL bytes refused. The line end itself is no
  * token here. What the vocabulary lacks is VOCAB_UNK. If the vocabulary has no capital letter, the text is turned into
- * lower case, as the model's text then was (`prepare --lowercase`) or might have been. */
+ * lower case, as the model's text then was (`prepare --lowercase`) or might have been. Markers in the text (data/markers.h)
+ * are refused unless line_reader_markers says otherwise. */
 #ifndef UNROLL_USE_LINE_READER_H
 #define UNROLL_USE_LINE_READER_H
 
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 
 struct line_reader;
@@ -23,6 +25,10 @@ enum status line_reader_open(const char *path, const struct vocab *vocab, struct
 /* The same over a copy of `length` bytes of memory; `name` stands for the path in messages. */
 enum status line_reader_open_text(const char *text, size_t length, const char *name, const struct vocab *vocab,
                                   struct line_reader **out, struct error *e);
+/* What becomes of markers; `known` is for messages (markers_refused). Before the first line is read. */
+void line_reader_markers(struct line_reader *reader, enum markers markers, enum markers known);
+/* Those of the lines read so far. */
+void line_reader_met(const struct line_reader *reader, struct marker_counts *met);
 void line_reader_close(struct line_reader *reader); /* NULL is allowed */
 
 #define LINE_READER_CAPACITY_MIN 16
@@ -34,8 +40,8 @@ struct line_part {
 };
 
 /* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the line goes
- * on. STATUS_DATA for what is not UTF-8, with the line's number and after all that stands before it has been delivered,
- * and for words that are too long; STATUS_IO. */
+ * on. STATUS_DATA for what is not UTF-8 and for markers, with the line's number and after all that stands before it has
+ * been delivered, and for words that are too long; STATUS_IO. */
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 

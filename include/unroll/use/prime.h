@@ -5,17 +5,19 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/markers.h"
 #include "unroll/data/vocab.h"
 
 struct prime {
     const char *text; /* the caller's */
     uint32_t *tokens; /* [count]; owned, mem_free, also after a failure */
     int64_t count;
+    struct marker_counts met;
 };
 
 /* By the rules of use/line_reader.h; line ends inside the text are tokens. STATUS_DATA if it is no text, with `name` in the
- * message. */
-enum status prime_read(const char *text, const char *name, const struct vocab *vocab, struct prime *prime,
-                       struct error *e);
+ * message; `markers` and `known` as there. */
+enum status prime_read(const char *text, const char *name, const struct vocab *vocab, enum markers markers,
+                       enum markers known, struct prime *prime, struct error *e);
 
 #endif
