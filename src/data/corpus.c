@@ -81,14 +81,21 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     return status;
 }
 
+static int is_markers(void *context, const char *name, enum h5_attr type)
+{
+    (void)context, (void)type;
+    return strcmp(name, "markers") == 0;
+}
+
 /* Corpora of texts without markers, and those of earlier versions, have no such attribute. */
 static enum status read_markers(const struct corpus_file *file, enum markers *markers, struct error *e)
 {
     char text[8];
     *markers = MARKERS_REFUSE;
-    if (h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) != STATUS_OK)
+    if (h5_each_attr(file->h5, "/", is_markers, NULL) != 1)
         return STATUS_OK;
-    if (markers_parse(text, markers) && *markers != MARKERS_REFUSE)
+    if (h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) == STATUS_OK &&
+        markers_parse(text, markers) && *markers != MARKERS_REFUSE)
         return STATUS_OK;
     return corpus_damaged(file, "markers", "is neither strip nor keep", e);
 }
