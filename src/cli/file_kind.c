@@ -1,19 +1,13 @@
 #include "unroll/cli/file_kind.h"
-#include "unroll/base/file.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "unroll/base/mem.h"
+#include "unroll/base/content.h"
 #include "unroll/sys/h5.h"
 
 #define CORPUS_FORMAT "unroll-corpus"
 #define CHECKPOINT_FORMAT "unroll-checkpoint"
-#define GLANCE ((size_t)1 << 16) /* bytes looked at from either end of a damaged file */
 
 static bool kind_of_format(const char *format, enum file_kind *kind)
 {
@@ -22,40 +16,14 @@ static bool kind_of_format(const char *format, enum file_kind *kind)
     return corpus || strcmp(format, CHECKPOINT_FORMAT) == 0;
 }
 
-static bool find(const char *bytes, size_t length, const char *name)
-{
-    return memmem(bytes, length, name, strlen(name)) != NULL;
-}
-
-static bool glance(int descriptor, off_t offset, char *buffer, enum file_kind *kind)
-{
-    ssize_t length = pread(descriptor, buffer, GLANCE, offset);
-    if (length <= 0)
-        return false;
-    if (find(buffer, (size_t)length, CHECKPOINT_FORMAT))
-        *kind = FILE_CHECKPOINT;
-    else if (find(buffer, (size_t)length, CORPUS_FORMAT))
-        *kind = FILE_CORPUS;
-    else
-        return false;
-    return true;
-}
-
 /* `e` holds why the file did not open, and keeps it unless the kind is found. */
 static enum status kind_of_damaged(const char *path, enum file_kind *kind, struct error *e)
 {
-    char *buffer = mem_alloc(GLANCE, 1, "a look at a file", e);
-    if (!buffer)
-        return STATUS_OS;
-    int descriptor = file_open(path, O_RDONLY, 0);
-    struct stat about;
-    bool found = descriptor >= 0 && fstat(descriptor, &about) == 0 &&
-                 (glance(descriptor, 0, buffer, kind) ||
-                  glance(descriptor, about.st_size > (off_t)GLANCE ? about.st_size - (off_t)GLANCE : 0, buffer, kind));
-    if (descriptor >= 0)
-        close(descriptor);
-    mem_free(buffer);
-    return found ? STATUS_OK : e->status;
+    enum content content = content_of_file(path);
+    if (content != CONTENT_CORPUS && content != CONTENT_CHECKPOINT)
+        return content_explain(path, WANTED_EITHER, e->status, e);
+    *kind = content == CONTENT_CORPUS ? FILE_CORPUS : FILE_CHECKPOINT;
+    return STATUS_OK;
 }
 
 enum status file_kind(const char *path, enum file_kind *kind, struct error *e)

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "score_private.h"
+#include "unroll/base/content.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/hypothesis.h"
 #include "unroll/cli/load.h"
+#include "unroll/data/encoding.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
 
@@ -46,6 +48,20 @@ static enum status open_input(struct lists *lists, struct error *e)
     return status;
 }
 
+static enum status refuse_line(const struct lists *lists, const char *line, size_t length, struct error *e)
+{
+    char advice[ENCODING_TEXT];
+    enum content content = lists->input != stdin ? content_of_file(lists->name)
+                           : lists->number == 1  ? content_of(line, length)
+                                                 : CONTENT_UNKNOWN;
+    enum status status = content_refuse_text(content, lists->name, false, e);
+    if (status)
+        return status;
+    encoding_advice(line, length, 0, advice);
+    return error_set(e, STATUS_DATA, "cannot read line %lld of '%s': it is not UTF-8; convert the text %s",
+                     (long long)lists->number, lists->name, advice);
+}
+
 /* No line: the input has ended. */
 static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypothesis, struct error *e)
 {
@@ -69,9 +85,7 @@ static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypot
         line[--length] = '\0';
     bool text = lists->scoring->vocab->level == LEVEL_BYTE || utf8_valid(line, (size_t)length) == (size_t)length;
     if (!text || strlen(line) != (size_t)length)
-        status =
-            error_set(e, STATUS_DATA, "cannot read line %lld of '%s': it is not UTF-8; convert the text with iconv",
-                      (long long)lists->number, lists->name);
+        status = refuse_line(lists, line, (size_t)length, e);
     else if (length > SCORER_POOL_TOKENS - 4)
         status = error_set(e, STATUS_DATA, "cannot read line %lld of '%s' as a hypothesis: it has more than %d bytes",
                            (long long)lists->number, lists->name, SCORER_POOL_TOKENS - 4);

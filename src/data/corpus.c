@@ -22,6 +22,7 @@
 
 #include "corpus_private.h"
 
+#include "unroll/base/content.h"
 #include "unroll/base/mem.h"
 
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
@@ -226,7 +227,9 @@ enum status corpus_open(const char *path, struct corpus **out, struct error *e)
     struct h5 *h5 = NULL;
     struct error reason = {0};
     enum status status = opened(h5_open_plain(path, STATUS_DATA, &h5, &reason), path, &reason, e);
-    return status == STATUS_OK ? corpus_adopt(h5, path, out, e) : status;
+    if (status == STATUS_OK)
+        status = corpus_adopt(h5, path, out, e);
+    return content_explain(path, WANTED_CORPUS, status, e);
 }
 
 enum status corpus_open_shared(const struct comm *comm, const char *path, struct corpus **out, struct error *e)
@@ -240,6 +243,7 @@ enum status corpus_open_shared(const struct comm *comm, const char *path, struct
         status = opened(h5_open_traced(path, STATUS_DATA, &h5, &reason), path, &reason, e);
         if (status == STATUS_OK)
             status = corpus_adopt(h5, path, out, e);
+        status = content_explain(path, WANTED_CORPUS, status, e);
     }
     status = comm_agree(comm, status, e);
     if (status == STATUS_OK)

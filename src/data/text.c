@@ -1,4 +1,5 @@
 #include "unroll/data/text.h"
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/encoding.h"
 #include "unroll/data/utf8.h"
 
 #define BLOCK ((size_t)1 << 20)
@@ -221,23 +223,33 @@ int64_t text_line(const char *path, int64_t offset)
     return line;
 }
 
-static enum status invalid(const struct text *text, const char *bytes, size_t length, int64_t offset, struct error *e)
+/* What the file is, if that tells why it is no text: looked at when something in it is none. */
+static enum status refuse_content(const struct text *text, struct error *e)
 {
-    unsigned char byte = (unsigned char)bytes[0];
-    if (byte == 0)
+    return content_refuse_text(content_of_file(text->part.path), text->part.path, true, e);
+}
+
+/* Byte `at` of a block of `length`, which stands at `begin` of the file, is no text. */
+static enum status invalid(const struct text *text, const char *block, size_t length, size_t at, int64_t begin,
+                           struct error *e)
+{
+    char advice[ENCODING_TEXT];
+    unsigned char byte = (unsigned char)block[at];
+    int64_t offset = begin + (int64_t)at;
+    long long line = line_of(text->fd, offset);
+    enum status status = refuse_content(text, e);
+    if (status != STATUS_OK)
+        return status;
+    encoding_advice(block, length, begin, advice);
+    if (byte == 0 && !strstr(advice, "UTF-16"))
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as text: NUL byte at byte offset %lld; it stands in line %lld: use --level "
                          "byte, or --invalid replace",
-                         text->part.path, (long long)offset, (long long)line_of(text->fd, offset));
-    if (offset == 0 && length >= 2 && (memcmp(bytes, "\xff\xfe", 2) == 0 || memcmp(bytes, "\xfe\xff", 2) == 0))
-        return error_set(e, STATUS_DATA,
-                         "cannot read '%s' as UTF-8: it begins like UTF-16; convert it with 'iconv -f UTF-16 -t UTF-8'",
-                         text->part.path);
-    return error_set(
-        e, STATUS_DATA,
-        "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: convert "
-        "the file with iconv, or use --invalid replace",
-        text->part.path, byte, (long long)offset, (long long)line_of(text->fd, offset));
+                         text->part.path, (long long)offset, line);
+    return error_set(e, STATUS_DATA,
+                     "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: "
+                     "convert the file %s, or use --invalid replace",
+                     text->part.path, byte, (long long)offset, line, advice);
 }
 
 /* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */
@@ -257,7 +269,12 @@ static enum status clean_block(struct text *text, const char *raw, size_t length
         }
         if (step == UTF8_BAD || raw[at] == '\0') {
             if (!text->config.replace)
-                return invalid(text, raw + at, length - at, offset + (int64_t)at, e);
+                return invalid(text, raw, length, at, offset, e);
+            if (text->met.replaced == 0) {
+                enum status status = refuse_content(text, e);
+                if (status != STATUS_OK)
+                    return status;
+            }
             to += utf8_encode(UTF8_REPLACEMENT, to);
             text->met.replaced++;
             at += (size_t)bad;

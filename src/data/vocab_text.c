@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
@@ -105,6 +106,10 @@ enum status vocab_text_read(const char *text, size_t length, enum level level, c
                             struct error *e)
 {
     struct parse parse = {.name = name, .e = e};
+    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
+        text += 3;
+        length -= 3;
+    }
     size_t entries = (size_t)count_lines(text, length) + 1; /* <unk> may have no line */
     *out = NULL;
     parse.bytes = mem_alloc(length + 8, 1, "a vocabulary", e);
@@ -167,6 +172,9 @@ enum status vocab_text_load(const char *path, enum level level, struct vocab **o
         status = text ? read_whole(fd, path, text, (size_t)about.st_size, &length, e) : STATUS_OS;
     if (!status)
         status = vocab_text_read(text, length, level, path, out, e);
+    struct error content = {0};
+    if (status == STATUS_DATA && content_refuse_text(content_of(text, length), path, true, &content) != STATUS_OK)
+        error_set(e, status, "%s", content.text);
     mem_free(text);
     (void)close(fd);
     return status;

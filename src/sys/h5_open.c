@@ -26,6 +26,8 @@ struct walk {
 
 static const char *fix(const struct h5 *file)
 {
+    if (file->foreign)
+        return "write it again with h5py, as float32, neither chunked nor compressed";
     return file->damaged == STATUS_CHECKPOINT ? "use another checkpoint" : "make it again with 'unroll prepare'";
 }
 
@@ -292,7 +294,8 @@ enum status h5_open_on(struct h5 *file, struct h5 **out, struct error *e)
     return open_and_walk(file, file->name, access, out, e);
 }
 
-static enum status open_plain(const char *path, enum status damaged, bool traced, struct h5 **out, struct error *e)
+static enum status open_plain(const char *path, enum status damaged, bool traced, bool foreign, struct h5 **out,
+                              struct error *e)
 {
     *out = NULL;
     enum status status = h5_library_begin(e);
@@ -302,6 +305,7 @@ static enum status open_plain(const char *path, enum status damaged, bool traced
     if (!file)
         return STATUS_OS;
     file->damaged = damaged;
+    file->foreign = foreign;
     status = h5_open_file(file, e);
     if (status == STATUS_OK && traced)
         status = h5_trace_begin(file, e);
@@ -314,12 +318,17 @@ static enum status open_plain(const char *path, enum status damaged, bool traced
 
 enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e)
 {
-    return open_plain(path, damaged, false, out, e);
+    return open_plain(path, damaged, false, false, out, e);
+}
+
+enum status h5_open_foreign(const char *path, struct h5 **out, struct error *e)
+{
+    return open_plain(path, STATUS_DATA, false, true, out, e);
 }
 
 enum status h5_open_traced(const char *path, enum status damaged, struct h5 **out, struct error *e)
 {
-    return open_plain(path, damaged, true, out, e);
+    return open_plain(path, damaged, true, false, out, e);
 }
 
 /* ---- images: HDF5 copies the caller's bytes unless its memory functions are replaced by ones that do not ---- */

@@ -24,6 +24,7 @@ struct h5 {
     hid_t transfer;         /* transfer properties: collective on a parallel file, else the default */
     char *name;             /* for messages; owned */
     enum status damaged;    /* reading: the status of a file that is not as it should be */
+    bool foreign;           /* reading: it was made by another program */
     int64_t bytes;          /* reading: size of the file */
     int fd;                 /* reading: the same file, to look at bytes before HDF5 does; -1: none */
     const char *source;     /* reading: an image's bytes; the caller's */

@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/sys/json.h"
@@ -149,6 +150,17 @@ static int take_numbers(const json_t *array, int64_t number[2])
     return (int)count;
 }
 
+/* With the command that writes all tensors as F32. */
+static enum status refuse_type(const struct safetensors *file, struct error *e, const char *name, const char *type)
+{
+    const char *path = content_shell_name(file->path);
+    return error_set(e, STATUS_DATA,
+                     "cannot use '%.100s' as safetensors: '%.60s' is %.16s, not F32; python3 -c \"import "
+                     "safetensors.torch as s; s.save_file({k: v.float() for k, v in s.load_file('%s').items()}, "
+                     "'f32.safetensors')\" writes it as F32",
+                     file->path, name, type, path);
+}
+
 static enum status take_tensor(struct safetensors *file, const char *name, const json_t *about, struct error *e)
 {
     const char *type = json_string_value(json_object_get(about, "dtype"));
@@ -162,9 +174,7 @@ static enum status take_tensor(struct safetensors *file, const char *name, const
     if (!json_is_object(about) || json_object_size(about) != 3 || !type)
         return refuse_tensor(file, e, name, "is not described by dtype, shape and data_offsets");
     if (strcmp(type, "F32") != 0) {
-        char reason[80];
-        snprintf(reason, sizeof reason, "is %.16s, not F32; convert it first, in PyTorch by .float()", type);
-        return refuse_tensor(file, e, name, reason);
+        return refuse_type(file, e, name, type);
     }
     tensor->rank = take_numbers(json_object_get(about, "shape"), tensor->shape);
     if (tensor->rank < 1)

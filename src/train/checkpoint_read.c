@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
 
@@ -539,7 +540,7 @@ enum status checkpoint_read(const char *path, enum checkpoint_part part, struct 
     enum status status = with_file(path, &in, read_verb, (int)part, e);
     if (status)
         checkpoint_release(checkpoint);
-    return status;
+    return content_explain(path, WANTED_CHECKPOINT, status, e);
 }
 
 enum status checkpoint_verify(const char *path, struct error *e)

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/mem.h"
+#include "unroll/data/encoding.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
 
@@ -25,7 +27,10 @@ struct line_reader {
     bool exhausted;    /* nothing follows `filled` */
     bool faulty;       /* what follows `clean` is not text */
     unsigned char bad; /* its first byte */
-    int64_t offset;    /* of block[at] in the cleaned text */
+    bool later;        /* the block is not the first */
+    enum content content;
+    char advice[ENCODING_TEXT]; /* what to do with what is no text */
+    int64_t offset;             /* of block[at] in the cleaned text */
     int64_t bytes;     /* read; a line end that the input lacks is one */
     enum markers markers, known;
     struct marker_counts met;
@@ -151,6 +156,15 @@ static void skip_mark(struct line_reader *reader, size_t *from)
         reader->begun = reader->exhausted; /* the beginning of a mark: it may go on */
 }
 
+/* What is no text begins at block[from]; `whole`: what stands before is as it was read. */
+static void note_fault(struct line_reader *reader, size_t from, bool whole)
+{
+    reader->bad = (unsigned char)reader->block[from];
+    if (!reader->later && whole)
+        reader->content = content_of(reader->block, reader->filled);
+    encoding_advice(reader->block, reader->filled, 0, reader->advice);
+}
+
 /* Checks what was read, in place; reader->at and reader->clean are 0. */
 static void clean_block(struct line_reader *reader)
 {
@@ -164,7 +178,7 @@ static void clean_block(struct line_reader *reader)
         int length = next_length(reader, reader->block + from, reader->filled - from, &drop);
         if (length < 0) {
             reader->faulty = reader->exhausted = true;
-            reader->bad = (unsigned char)reader->block[from];
+            note_fault(reader, from, from == to);
             from = reader->filled;
         }
         if (length <= 0)
@@ -174,6 +188,7 @@ static void clean_block(struct line_reader *reader)
         from += drop + (size_t)length;
     }
     memmove(reader->block + to, reader->block + from, reader->filled - from);
+    reader->later = true;
     reader->filled -= from - to;
     reader->clean = to;
 }
@@ -230,13 +245,14 @@ bool line_reader_ready(const struct line_reader *reader)
 
 static enum status refuse(const struct line_reader *reader, struct error *e)
 {
-    if (reader->bad == 0)
+    enum status status = content_refuse_text(reader->content, reader->name, false, e);
+    if (status)
+        return status;
+    if (reader->bad == 0 && !strstr(reader->advice, "UTF-16"))
         return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte in line %lld; remove it", reader->name,
                          (long long)reader->line);
-    return error_set(e, STATUS_DATA,
-                     "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text "
-                     "with iconv",
-                     reader->name, reader->bad, (long long)reader->line);
+    return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text %s",
+                     reader->name, reader->bad, (long long)reader->line, reader->advice);
 }
 
 /* ---- tokens ---- */

@@ -74,20 +74,67 @@ static enum status choose_cell(const struct importing *in, int gates, enum cell 
     return STATUS_OK;
 }
 
+/* What tensors of models that Unroll has none of are called like, and why it has none of them. */
+static const struct {
+    const char *part, *reason;
+} strangers[] = {
+    {"_reverse", "is of a bidirectional model; a language model must not see the words to come: train it with "
+                 "bidirectional=False"},
+    {"weight_hr_l", "is of an LSTM with projections, which Unroll has not: train it without proj_size"},
+    {"self_attn", "is of a Transformer; Unroll has recurrent models only"},
+    {".attention.", "is of a Transformer; Unroll has recurrent models only"},
+    {"weight_ci", "is of an LSTM with peepholes, which Unroll has not: train PyTorch's nn.LSTM"},
+    {"layer_norm",
+     "is of a model with layer normalisation, which Unroll has not: train nn.LSTM, nn.GRU or nn.RNN alone"},
+};
+
+static enum status refuse_strangers(const struct importing *in)
+{
+    for (int i = 0; i < in->source.count; i++)
+        for (size_t k = 0; k < sizeof strangers / sizeof *strangers; k++)
+            if (strstr(in->source.tensor[i].name, strangers[k].part))
+                return refuse(in, in->source.tensor[i].name, strangers[k].reason);
+    return STATUS_OK;
+}
+
+/* The recurrent layers are there under another name than rnn: how they are called instead, and what renames them. */
+static enum status refuse_names(const struct importing *in, const char *missing)
+{
+    for (int i = 0; i < in->source.count; i++) {
+        const char *name = in->source.tensor[i].name, *end = strstr(name, "weight_hh_l0");
+        const char *ours = end ? strstr(name, "rnn.weight_hh_l0") : NULL;
+        int before = ours ? (int)(ours - name) : 0;
+        if (ours && before > 0)
+            return error_set(
+                in->e, STATUS_DATA,
+                "cannot import '%.200s': its names begin with '%.*s', as those of a wrapped model do; save "
+                "{k.removeprefix('%.*s'): v for k, v in model.state_dict().items()}",
+                in->source.path, before, name, before, name);
+        if (end && !ours)
+            return error_set(
+                in->e, STATUS_DATA,
+                "cannot import '%.200s': '%.60s' should be called 'rnn.weight_hh_l0', and the others as "
+                "'unroll export' does: encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias",
+                in->source.path, name);
+    }
+    return refuse(in, missing,
+                  "is not there as a matrix; name the tensors as 'unroll export' does: "
+                  "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+}
+
 /* Cell, layers and widths, by the shapes of the tensors that every model has. */
 static enum status infer_model(struct importing *in, struct model_config *model)
 {
     const struct source *source = &in->source;
     const struct source_tensor *embedding = source_find(source, "encoder.weight");
     const struct source_tensor *recurrent = tensor_of_layer(source, "weight_hh", 0);
+    enum status status = refuse_strangers(in);
+    if (status)
+        return status;
     if (!embedding || embedding->rank != 2)
-        return refuse(in, "encoder.weight",
-                      "is not there as a matrix; name the tensors as 'unroll export' does: "
-                      "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+        return refuse_names(in, "encoder.weight");
     if (!recurrent || recurrent->rank != 2 || recurrent->shape[1] < 1)
-        return refuse(in, "rnn.weight_hh_l0",
-                      "is not there as a matrix; name the tensors as 'unroll export' does: "
-                      "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+        return refuse_names(in, "rnn.weight_hh_l0");
     int64_t H = recurrent->shape[1], gates = recurrent->shape[0] / H;
     if (recurrent->shape[0] % H != 0 || (gates != 1 && gates != 3 && gates != 4))
         return refuse(in, "rnn.weight_hh_l0", "has not 1, 3 or 4 times as many rows as columns");
@@ -156,7 +203,9 @@ static enum status check_names(const struct importing *in, const struct param_ta
             continue;
         if (!tensor)
             return refuse(in, param->name,
-                          strstr(param->name, "bias") ? "is missing; add it, as zeros if there is none" : "is missing");
+                          strstr(param->name, "bias") ? "is missing; a model made with bias=False needs one of zeros: "
+                                                        "torch.zeros(rows of its weight)"
+                                                      : "is missing");
         if (tensor->rank != param->rank || tensor->shape[0] != param->shape[0] || tensor->shape[1] != param->shape[1]) {
             char reason[160];
             snprintf(reason, sizeof reason, "is [%lld][%lld] where such a model has [%lld][%lld]",

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
+
 static enum status list_safetensors(struct source *source, struct error *e)
 {
     enum status status = safetensors_open(source->path, &source->safetensors, e);
@@ -36,8 +38,9 @@ static int add_dataset(void *context, const char *path, const struct h5_shape *s
                               source->path, path);
     if (shape->type != H5_F32)
         return (int)error_set(listing->e, STATUS_DATA,
-                              "cannot import '%.200s': '%.100s' is %s, not float32; store it as float32", source->path,
-                              path, h5_type_name(shape->type));
+                              "cannot import '%.200s': '%.100s' is %s, not float32; write it with h5py as "
+                              "file.create_dataset(NAME, data=TENSOR, dtype='float32')",
+                              source->path, path, h5_type_name(shape->type));
     struct source_tensor *tensor = &source->tensor[source->count++];
     *tensor = (struct source_tensor){.rank = shape->rank, .shape = {shape->dims[0], shape->dims[1]}};
     strcpy(tensor->name, name);
@@ -47,7 +50,7 @@ static int add_dataset(void *context, const char *path, const struct h5_shape *s
 static enum status list_hdf5(struct source *source, struct error *e)
 {
     struct listing listing = {source, e};
-    enum status status = h5_open_plain(source->path, STATUS_DATA, &source->h5, e);
+    enum status status = h5_open_foreign(source->path, &source->h5, e);
     if (status)
         return status;
     source->group = h5_exists(source->h5, "/model") ? "/model" : "";
@@ -57,7 +60,9 @@ static enum status list_hdf5(struct source *source, struct error *e)
 enum status source_open(struct source *source, const char *path, enum weights_source kind, struct error *e)
 {
     *source = (struct source){.path = path};
-    return kind == WEIGHTS_FROM_HDF5 ? list_hdf5(source, e) : list_safetensors(source, e);
+    bool hdf5 = kind == WEIGHTS_FROM_HDF5;
+    enum status status = hdf5 ? list_hdf5(source, e) : list_safetensors(source, e);
+    return content_explain(path, hdf5 ? WANTED_HDF5_WEIGHTS : WANTED_SAFETENSORS, status, e);
 }
 
 void source_close(struct source *source)

@@ -255,3 +255,42 @@ same_model() {
         weights same gru.h5 out
     done
 }
+
+# of_model CHANGE TEXT: safetensors and HDF5 of lstm.h5's tensors, changed, are refused with TEXT.
+of_model() {
+    weights make other.safetensors lstm.h5 "$1"
+    refused 65 "$2" import other.safetensors --vocab-from char.h5
+    weights make-hdf5 other.h5 lstm.h5 "$1"
+    refused 65 "${3:-$2}" import --from hdf5 other.h5 --vocab-from char.h5
+}
+
+@test "models that Unroll has none of are named" {
+    of_model 'tensors["rnn.weight_ih_l0_reverse"] = tensors["rnn.weight_ih_l0"]' \
+        "'rnn.weight_ih_l0_reverse' is of a bidirectional model; a language model must not see the words to come"
+    of_model 'tensors["rnn.weight_hr_l0"] = tensors["rnn.weight_hh_l0"][:6]' "'rnn.weight_hr_l0' is of an LSTM with projections"
+    of_model 'tensors["encoder.layers.0.self_attn.in_proj_weight"] = tensors.pop("rnn.weight_ih_l0")' "is of a Transformer"
+    of_model 'tensors["rnn.layer_norm.weight"] = tensors["decoder.bias"]' "layer normalisation"
+    of_model 'for name in [name for name in tensors if "rnn.bias" in name]: del tensors[name]' \
+        "'rnn.bias_ih_l0' is missing; a model made with bias=False needs one of zeros"
+    of_model 'del tensors["decoder.bias"]' "'decoder.bias' is missing; a model made with bias=False"
+}
+
+@test "names under a wrapper or of one's own: what renames them" {
+    of_model 'for name in list(tensors): tensors["module." + name] = tensors.pop(name)' \
+        "its names begin with 'module.', as those of a wrapped model do; save {k.removeprefix('module.'): v"
+    of_model 'for name in list(tensors): tensors["_orig_mod." + name] = tensors.pop(name)' "k.removeprefix('_orig_mod.')"
+    of_model 'for name in list(tensors): tensors[name.replace("rnn.", "lstm.").replace("encoder", "embedding")] = tensors.pop(name)' \
+        "'lstm.weight_hh_l0' should be called 'rnn.weight_hh_l0'"
+}
+
+@test "numbers of another type, with the command that converts them" {
+    of_model 'tensors["decoder.bias"] = tensors["decoder.bias"].astype("f2")' \
+        "'decoder.bias' is F16, not F32; python3 -c \"import safetensors.torch as s; s.save_file({k: v.float() for k, v in s.load_file('other.safetensors').items()}" \
+        "has an element type that Unroll does not use; write it again with h5py, as float32"
+    of_model 'tensors["decoder.bias"] = tensors["decoder.bias"].astype("f8")' "is F64, not F32" "'/decoder.bias' is float64, not float32; write it with h5py"
+    weights make other.safetensors lstm.h5 'tensors["decoder.bias"] = tensors["decoder.bias"].astype("u2")'
+    refused 65 "'decoder.bias' is BF16, not F32; python3 -c" import other.safetensors --vocab-from char.h5
+    of_model 'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")' "is I64, not F32" "not float32"
+    LIBVER=earliest weights make-hdf5 old.h5 lstm.h5
+    refused 65 "it is in HDF5's old format, without checksums; write it with libver='v108'" import --from hdf5 old.h5 --vocab-from char.h5
+}

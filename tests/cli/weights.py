@@ -17,6 +17,7 @@ import h5py
 import numpy
 
 MEMORY = 128 << 20
+DTYPES = {"float32": "F32", "float16": "F16", "float64": "F64", "uint16": "BF16", "int64": "I64"}  # NumPy has no bfloat16
 
 
 def tensors_of(path):
@@ -87,7 +88,7 @@ def same(checkpoint, path):
 def describe(tensors):
     header, at = {}, 0
     for name, values in tensors.items():
-        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [at, at + values.nbytes]}
+        header[name] = {"dtype": DTYPES[values.dtype.name], "shape": list(values.shape), "data_offsets": [at, at + values.nbytes]}
         at += values.nbytes
     return header, b"".join(values.tobytes() for values in tensors.values())
 

@@ -2,7 +2,7 @@
  *
  * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the file's
  * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or
- * with `replace` becomes U+FFFD. A part of a file is a text too: text_cut says where a file may be cut. */
+ * with `replace` becomes U+FFFD. What is no text at all, such as a compressed file, or UTF-16, is refused by its name. A part of a file is a text too: text_cut says where a file may be cut. */
 #ifndef UNROLL_DATA_TEXT_H
 #define UNROLL_DATA_TEXT_H
 

@@ -41,6 +41,8 @@ struct h5; /* an open file */
  * is not HDF5, is damaged or leaves the subset is `damaged` (STATUS_DATA for corpora, STATUS_CHECKPOINT for
  * checkpoints). Release with h5_close. */
 enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e);
+/* The same for what another program wrote, which messages then advise on: STATUS_DATA. */
+enum status h5_open_foreign(const char *path, struct h5 **out, struct error *e);
 /* The same, and keeps what is read from then on until h5_share. */
 enum status h5_open_traced(const char *path, enum status damaged, struct h5 **out, struct error *e);
 /* Collective. Opens on all other ranks the file that rank 0 has opened with h5_open_traced: what rank 0 has read of it since
