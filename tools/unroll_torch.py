@@ -40,7 +40,7 @@ class Model(nn.Module):
         self.decoder = nn.Linear(hidden, labels or vocab)
         if tied:
             self.decoder.weight = self.encoder.weight
-        self.level, self.tokens, self.options = "word", [], {}
+        self.level, self.markers, self.tokens, self.options = "word", "refuse", [], {}
         self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
 
     def forward(self, tokens, state=None):
@@ -64,9 +64,16 @@ class Model(nn.Module):
         return torch.cat(outputs), state
 
     def encode(self, text):
-        """The tokens of a text; what the vocabulary lacks is 0, "<unk>"."""
+        """The tokens of a text; what the vocabulary lacks is 0, "<unk>". The words "<s>" and "</s>" are left out or kept as
+        'unroll prepare --markers' had it, and refused where the model's own text had none."""
         number = {token: i for i, token in enumerate(self.tokens)}
         if self.level == "word":
+            words = text.split()
+            if self.markers == "refuse" and ("<s>" in words or "</s>" in words):
+                raise ValueError("the text holds '<s>' or '</s>', but every line end becomes '</s>' by itself")
+            if self.markers == "strip":
+                text = "\n".join(" ".join(word for word in line.split() if word not in ("<s>", "</s>"))
+                                 for line in text.split("\n"))
             pieces = text.replace("\n", " </s> ").split()
         elif self.level == "byte":
             pieces = [bytes([byte]) for byte in text.encode()]
@@ -90,6 +97,7 @@ def load(path):
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
         offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
         model.level = text_of(file["vocab"].attrs["level"])
+        model.markers = text_of(file["vocab"].attrs.get("markers", "refuse"))
         if model.pool:
             ends, names = file["labels/offsets"][()].tolist(), file["labels/bytes"][()].tobytes()
             model.labels = [names[begin:end].decode() for begin, end in zip(ends[:-1], ends[1:])]

@@ -29,7 +29,7 @@ static const struct magic magics[] = {
     {CONTENT_GGUF, 0, 4, "GGUF"},
     {CONTENT_PYTORCH, 0, 14, "\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19"}, /* torch.save before 1.6 */
     {CONTENT_GZIP, 0, 2, "\x1f\x8b"},
-    {CONTENT_BZIP2, 0, 3, "BZh"},
+    {CONTENT_BZIP2, 4, 6, "1AY&SY"},
     {CONTENT_XZ, 0, 6, "\xfd\x37zXZ\0"},
     {CONTENT_ZSTD, 0, 4, "\x28\xb5\x2f\xfd"},
     {CONTENT_LZ4, 0, 4, "\x04\x22\x4d\x18"},

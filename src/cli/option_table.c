@@ -12,7 +12,7 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Cuts UTF-8 text, or at level byte any file, into tokens, builds the vocabulary from the training "
                        "text and writes both into one HDF5 file. Either --split cuts one text by position, or "
                        "--valid and --test name "
-                       "texts of their own.",
+                       "texts of their own. '<unk>' in a text of words is an unknown word.",
         .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5"},
     [COMMAND_TRAIN] = {
         .name = "train", .summary = "train a model, or go on with a run",

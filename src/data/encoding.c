@@ -22,8 +22,9 @@ static void count(const unsigned char *bytes, size_t length, int64_t offset, str
     }
     for (size_t at = 0; at < length;) {
         int bad, step = utf8_sequence((const char *)bytes + at, length - at, &bad);
-        census->valid += step > 1;
-        census->invalid += step == UTF8_BAD;
+        bool begun = step == UTF8_CUT && length - at > 1; /* the beginning of a character, at the end */
+        census->valid += step > 1 || begun;
+        census->invalid += step <= 0 && !begun;
         at += step == UTF8_BAD ? (size_t)bad : step == UTF8_CUT ? length - at : (size_t)step;
     }
 }

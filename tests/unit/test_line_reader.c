@@ -166,10 +166,12 @@ static void what_is_no_text_is_refused_behind_what_is(void **state)
 {
     (void)state;
     struct vocab *vocab = words();
-    check_text(vocab, "the\nKing \xff the\n", "2/3!as UTF-8: invalid byte 0xff in line 2; convert the text with iconv");
+    check_text(
+        vocab, "the\nKing \xff the\n",
+        "2/3!as UTF-8: invalid byte 0xff in line 2; convert the text with iconv -f LATIN1 -t UTF-8, it looks like Latin-1");
     check_text(vocab, "the\n\n\xc3",
                "2//!as UTF-8: invalid byte 0xc3 in line 3; convert the text "
-               "with iconv");
+               "with iconv -f LATIN1 -t UTF-8, it looks like Latin-1");
     check(vocab, "the\nK\0", 6, "2/!as text: NUL byte in line 2; remove it");
     vocab_free(vocab);
 }

@@ -13,6 +13,7 @@
 #include <utf8proc.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/encoding.h"
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
@@ -448,6 +449,81 @@ static void words_have_a_longest_length(void **state)
     free(text);
 }
 
+/* Tokens of a text that is cut at `cut`, and what was met in it. */
+static size_t count_marked(const char *text, size_t cut, bool strip, struct tokenizer_met *met)
+{
+    struct error error;
+    struct tally *tally = tally_new(&error);
+    struct tokenizer *tokenizer = NULL;
+    const uint32_t *ids;
+    size_t count, total = 0;
+    assert_int_equal(tokenizer_open_counting(tally, LEVEL_WORD, true, &tokenizer, &error), STATUS_OK);
+    if (strip)
+        tokenizer_strip_markers(tokenizer);
+    for (int part = 0; part < 3; part++) {
+        const char *from = part == 0 ? text : text + cut;
+        size_t length = part == 0 ? cut : strlen(text) - cut;
+        if (part < 2)
+            assert_int_equal(tokenizer_feed(tokenizer, from, length, "t", 0, &ids, &count, &error), STATUS_OK);
+        else
+            assert_int_equal(tokenizer_end(tokenizer, &ids, &count, &error), STATUS_OK);
+        total += count;
+    }
+    tokenizer_take_met(tokenizer, met);
+    struct tokenizer_met again;
+    tokenizer_take_met(tokenizer, &again);
+    assert_int_equal(again.line + again.markers.begins + again.markers.ends + again.markers.unknowns, 0);
+    tokenizer_free(tokenizer);
+    tally_free(tally);
+    return total;
+}
+
+static void markers_do_not_depend_on_blocks(void **state)
+{
+    (void)state;
+    static const char text[] = "a\nb <s> </s> c</s>\n</S> <s> <>\n<UNK> <s></s> <unk>\n<s>";
+    for (size_t cut = 0; cut < sizeof text; cut++) {
+        struct tokenizer_met met;
+        assert_int_equal(count_marked(text, cut, false, &met), 17);
+        assert_int_equal(met.markers.begins, 3);
+        assert_int_equal(met.markers.ends, 2);
+        assert_int_equal(met.markers.unknowns, 2);
+        assert_int_equal(met.line, 2);
+        assert_int_equal(count_marked(text, cut, true, &met), 12);
+        assert_int_equal(met.markers.begins, 3);
+        assert_int_equal(met.line, 2);
+    }
+}
+
+static void expect_advice(const char *bytes, size_t length, const char *want)
+{
+    char text[ENCODING_TEXT];
+    encoding_advice(bytes, length, 0, text);
+    if (!strstr(text, want))
+        fail_msg("%s instead of %s", text, want);
+}
+
+static void encodings_are_guessed(void **state)
+{
+    (void)state;
+    expect_advice("caf\xe9", 4, "LATIN1");
+    expect_advice("\x93quoted\x94", 8, "CP1252");
+    expect_advice("a\0b\0c\0d\0e\0", 10, "UTF-16LE");
+    expect_advice("\0a\0b\0c\0d\0e", 10, "UTF-16BE");
+    expect_advice("a\0\0b\0c", 6, "with iconv"); /* NUL bytes here and there */
+    expect_advice("\xd0\xd1\xc9\xd7\xc5\xd4 \xcd\xc9\xd2 \xcb\xc1\xcb", 14, "KOI8-R");
+    expect_advice("na\xc3\xafve Stra\xc3\x9f"
+                  "e, \xc3\xa4 gr\xfc",
+                  20, "with iconv");
+    char text[ENCODING_TEXT], random[64];
+    for (int round = 0; round < 1000; round++) { /* whatever the bytes are */
+        for (size_t i = 0; i < sizeof random; i++)
+            random[i] = (char)(rand() >> 7);
+        encoding_advice(random, (size_t)(rand() % 65), rand() % 2, text);
+        assert_ptr_equal(strstr(text, "with iconv"), text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +538,8 @@ int main(void)
         cmocka_unit_test(cuts_lie_between_characters_and_lines),
         cmocka_unit_test(tokens_do_not_depend_on_blocks),
         cmocka_unit_test(words_have_a_longest_length),
+        cmocka_unit_test(markers_do_not_depend_on_blocks),
+        cmocka_unit_test(encodings_are_guessed),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
