@@ -116,6 +116,17 @@ same_scores() {
         LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-$level/best.h5 <lines >found
         "$UNROLL" score --model run-$level/best.h5 lines 2>/dev/null | cmp - found
     done
+    # Markers: refused, or as the text was that the model learned from.
+    sed 's/^/<s> /; s/$/ <\/s>/' lines >marked
+    LD_LIBRARY_PATH=$PWD/prefix/lib run -65 ./shared run-word/best.h5 <marked
+    [[ "$output" == *"the text holds 1 '<s>'"*"'--markers strip'"* ]]
+    for markers in strip keep; do
+        sed 's/^/<s> /' char.txt >marked.txt
+        "$UNROLL" prepare --level word --markers $markers --train marked.txt --split 80,10,10 -o $markers.h5
+        "$UNROLL" train --corpus $markers.h5 --run run-$markers --layers 1 --hidden 10 --batch 6 --bptt 9 --max-steps 3
+        LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-$markers/best.h5 <marked >found
+        "$UNROLL" score --model run-$markers/best.h5 --markers $markers marked 2>/dev/null | cmp - found
+    done
     "$UNROLL" sample --model run-byte/best.h5 --prime 'the rank' --length 80 >expected
     LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-byte --write 'the rank' 80 | head -c -1 | cmp expected -
     "$UNROLL" sample --model run-word/best.h5 --prime 'the rank ' --length 80 | tr -d '\n' >expected
