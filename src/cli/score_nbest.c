@@ -112,7 +112,7 @@ static void judge_markers(struct lists *lists)
     tokenizer_take_met(lists->tokenizer, &met);
     markers_add(&scoring->met, &met.markers);
     if (lists->options->markers == MARKERS_REFUSE && markers_found(&met.markers))
-        scoring->failure = markers_refused(&met.markers, lists->name, lists->number, scoring->known, &scoring->reason);
+        scoring->failure = markers_refused(NULL, lists->name, lists->number, scoring->known, &scoring->reason);
 }
 
 /* The hypothesis behind the pool's texts, between two line ends like every line of a text. There is room. If it holds

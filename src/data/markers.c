@@ -58,8 +58,9 @@ void markers_fate_text(enum markers markers, const struct marker_counts *counts,
 enum status markers_refused(const struct marker_counts *counts, const char *name, int64_t line, enum markers known,
                             struct error *e)
 {
-    char text[MARKERS_TEXT];
-    markers_count_text(counts, text);
+    char text[MARKERS_TEXT] = "'<s>' or '</s>'";
+    if (counts)
+        markers_count_text(counts, text);
     if (known != MARKERS_REFUSE)
         return error_set(
             e, STATUS_DATA,

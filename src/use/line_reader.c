@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "unroll/base/content.h"
@@ -33,6 +34,7 @@ struct line_reader {
     int64_t offset;             /* of block[at] in the cleaned text */
     int64_t bytes;     /* read; a line end that the input lacks is one */
     enum markers markers, known;
+    int64_t refused; /* line of a marker that is refused; 0: none */
     struct marker_counts met;
     int64_t line; /* number of the current line, from 1 */
     bool line_begun;
@@ -264,14 +266,15 @@ static void take_tokens(uint32_t *tokens, struct line_part *part, const uint32_t
 }
 
 /* Behind the tokenizer: whether the current line may hold what was met. */
-static enum status judge_markers(struct line_reader *reader, struct error *e)
+static enum status judge_markers(struct line_reader *reader)
 {
     struct tokenizer_met met;
     tokenizer_take_met(reader->tokenizer, &met);
     markers_add(&reader->met, &met.markers);
     if (reader->markers != MARKERS_REFUSE || !markers_found(&met.markers))
         return STATUS_OK;
-    return markers_refused(&met.markers, reader->name, reader->line, reader->known, e);
+    reader->refused = reader->line;
+    return STATUS_DATA; /* told when they are counted */
 }
 
 /* Tokenizes the part of the current line that lies in the block, at most `room` bytes; the line end stays. */
@@ -292,15 +295,13 @@ static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t 
     size_t count;
     enum status status =
         tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
-    if (!status)
-        status = judge_markers(reader, e);
     if (status)
         return status;
     take_tokens(tokens, part, ids, count);
     reader->at += length;
     reader->offset += (int64_t)length;
     reader->line_begun = reader->line_begun || length > 0;
-    return STATUS_OK;
+    return judge_markers(reader);
 }
 
 /* The line's last word, if the line end closes one. */
@@ -310,7 +311,7 @@ static enum status end_line(struct line_reader *reader, uint32_t *tokens, struct
     size_t count;
     enum status status = tokenizer_end(reader->tokenizer, &ids, &count, e);
     if (!status)
-        status = judge_markers(reader, e);
+        status = judge_markers(reader);
     if (status)
         return status;
     if (reader->level == LEVEL_WORD && count > 0)
@@ -322,11 +323,10 @@ static enum status end_line(struct line_reader *reader, uint32_t *tokens, struct
     return STATUS_OK;
 }
 
-enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
+static enum status next_part(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e)
 {
     *part = (struct line_part){0};
-    CHECK(capacity >= LINE_READER_CAPACITY_MIN);
     enum status status = fill(reader, e);
     if (status)
         return status;
@@ -347,4 +347,34 @@ enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64
     reader->at++;
     reader->offset++;
     return end_line(reader, tokens, part, e);
+}
+
+/* Whether the rest of the input is there to be read: of a pipe it may never come. */
+static bool is_whole(const struct line_reader *reader)
+{
+    struct stat about;
+    return reader->fd < 0 || (fstat(reader->fd, &about) == 0 && S_ISREG(about.st_mode));
+}
+
+/* Reads on, only to count, and tells all that the input holds, if it can be read whole. */
+static enum status tell_refused(struct line_reader *reader, struct error *e)
+{
+    uint32_t tokens[1024];
+    struct line_part part = {0};
+    bool whole = is_whole(reader);
+    reader->markers = MARKERS_KEEP;
+    while (whole && !part.input_ended)
+        whole = next_part(reader, tokens, 1024, &part, NULL) == STATUS_OK;
+    return markers_refused(whole ? &reader->met : NULL, reader->name, reader->refused, reader->known, e);
+}
+
+enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
+                             struct error *e)
+{
+    CHECK(capacity >= LINE_READER_CAPACITY_MIN);
+    enum status status = next_part(reader, tokens, capacity, part, e);
+    if (!status || reader->refused == 0)
+        return status;
+    *part = (struct line_part){0};
+    return tell_refused(reader, e);
 }

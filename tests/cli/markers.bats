@@ -127,10 +127,11 @@ digest() {
 }
 
 @test "on any number of ranks: the same corpus, the same refusal" {
-    for i in $(seq 8); do cat plain.txt; done >long.txt
+    for i in $(seq 56); do cat plain.txt; done >long.txt # 64 KiB and more for each of five ranks in each split
     lines=$(wc -l <long.txt)
-    sed "$((lines - 5))s/\$/ <\/s>/; $((lines * 2 / 3))s/^/<s> /" long.txt >far.txt
+    [ "$(stat -c %s long.txt)" -gt $((4 * 5 * 65536)) ]
     first=$((lines * 2 / 3))
+    sed "$((lines - 5))s/\$/ <\/s>/; ${first}s/^/<s> /; $((lines * 7 / 10))s/^/<s> /" long.txt >far.txt
     sed "7s/^/<s> /" long.txt >near.txt
     for ranks in 2 3 5; do
         for text in "far.txt $first" "near.txt 7" "long.txt far.txt $first"; do
@@ -141,7 +142,7 @@ digest() {
             [ $status -eq 65 ]
             [ "$(grep -c '^unroll:' said)" -eq 1 ]
             grep "the first in '${files[-1]}' line ${words[-1]}, but" said
-            [ "$text" != "far.txt $first" ] || grep "holds 1 '<s>' and 1 '</s>'," said
+            [ "$text" != "far.txt $first" ] || grep "holds 2 '<s>' and 1 '</s>'," said
             [ ! -e c.h5 ] && [ ! -e c.h5.tmp ]
         done
         for markers in strip keep; do
@@ -174,8 +175,16 @@ digest() {
     { head -n 3 plain.txt; echo 'the lane </s>'; } >late.txt
     refused 65 "the text holds 1 '</s>', the first in 'late.txt' line 4, but" score --model plain-model.h5 late.txt
     [ "${#lines[@]}" -eq 3 ]
-    refused 65 "the first in 'standard input' line 1" score --model plain-model.h5 <marked.txt
-    refused 65 "use '--markers strip', as with the text that the model learned from" score --model strip-model.h5 marked.txt
+    refused 65 "the text holds 600 '<s>' and 600 '</s>', the first in 'standard input' line 1" score --model plain-model.h5 <marked.txt
+    printf 'a\xff\n' | cat marked.txt - >broken.txt # what cannot be read to its end is not counted
+    refused 65 "the text holds '<s>' or '</s>', the first in 'broken.txt' line 1" score --model plain-model.h5 broken.txt
+    mkfifo pipe
+    exec {held}<>pipe # nor is the end of a pipe waited for
+    { head -n 2 plain.txt; echo '<s> x'; } >&$held
+    run -65 --separate-stderr timeout 300 "$UNROLL" score --model plain-model.h5 pipe
+    exec {held}>&-
+    [[ "${stderr_lines[-1]}" == *"the text holds '<s>' or '</s>', the first in 'pipe' line 3"* ]]
+    refused 65 "line 1; use '--markers strip', as with the text that the model learned from" score --model strip-model.h5 marked.txt
     refused 65 "use '--markers keep', as with" score --model keep-model.h5 marked.txt
     "$UNROLL" score --model plain-model.h5 plain.txt >bare 2>bare.said
     on 2 "$UNROLL" score --model plain-model.h5 --markers strip marked.txt >stripped 2>stripped.said
@@ -195,7 +204,7 @@ digest() {
     awk '{ print int(NR / 3) " ||| <s> " $0 " </s> ||| d= 1 ||| -2" }' short.txt >full.moses
     refused 65 "the first in 'full.moses' line 1," score --model plain-model.h5 --nbest moses full.moses
     { head -n 2 bare.moses; tail -n 1 full.moses; } >late.moses
-    refused 65 "holds 1 '<s>' and 1 '</s>', the first in 'late.moses' line 3," score --model plain-model.h5 --nbest moses late.moses
+    refused 65 "holds '<s>' or '</s>', the first in 'late.moses' line 3," score --model plain-model.h5 --nbest moses late.moses
     [ "${#lines[@]}" -eq 2 ]
     "$UNROLL" score --model plain-model.h5 --nbest moses bare.moses >bare
     "$UNROLL" score --model plain-model.h5 --nbest moses --markers strip full.moses >full 2>said

@@ -37,7 +37,7 @@ void markers_count_text(const struct marker_counts *counts, char text[MARKERS_TE
 /* What became of them under STRIP and KEEP, for a notice. */
 void markers_fate_text(enum markers markers, const struct marker_counts *counts, char text[MARKERS_TEXT]);
 
-/* STATUS_DATA: the text holds so many, the first in line `line` of `name`. `known` is what became of those in the text that
+/* STATUS_DATA: the text holds so many, the first in line `line` of `name`; NULL: nobody has counted. `known` is what became of those in the text that
  * the model learned from, REFUSE if it had none. */
 enum status markers_refused(const struct marker_counts *counts, const char *name, int64_t line, enum markers known,
                             struct error *e);

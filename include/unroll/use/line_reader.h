@@ -41,7 +41,7 @@ struct line_part {
 
 /* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the line goes
  * on. STATUS_DATA for what is not UTF-8 and for markers, with the line's number and after all that stands before it has
- * been delivered, and for words that are too long; STATUS_IO. */
+ * been delivered (a file with markers is then read to its end, to count them), and for words that are too long; STATUS_IO. */
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 
