@@ -13,7 +13,7 @@
  *   /SPLIT/labels     uint16 [texts]: the number of each text's label
  *   /labels/bytes, /labels/offsets, /labels/counts: the labels, as the vocabulary's entries; counts are training texts
  *   /SPLIT            attributes: unknowns (uint64); source_bytes (uint64) and source_xxh3_128 of the text it was
- *                     made from
+ *                     made from; stripped_bytes (uint64), those of markers that were left out, if there were any
  *
  * Every dataset has an attribute xxh3_128: the digest of its bytes in the file. */
 #include "unroll/data/corpus.h"

@@ -248,6 +248,8 @@ static enum status finish_split(struct corpus_writer *writer, enum split split, 
         status = h5_set_u64(writer->h5, path, "source_bytes", (uint64_t)writer->plan->source_bytes[split], e);
     if (status == STATUS_OK)
         status = h5_set_string(writer->h5, path, "source_xxh3_128", writer->plan->source_digest[split], e);
+    if (status == STATUS_OK && writer->plan->stripped_bytes[split] > 0)
+        status = h5_set_u64(writer->h5, path, "stripped_bytes", (uint64_t)writer->plan->stripped_bytes[split], e);
     return status;
 }
 

@@ -33,6 +33,11 @@ bool markers_found(const struct marker_counts *counts)
     return counts->begins > 0 || counts->ends > 0;
 }
 
+int64_t markers_bytes(const struct marker_counts *counts)
+{
+    return 4 * counts->begins + 5 * counts->ends;
+}
+
 void markers_count_text(const struct marker_counts *counts, char text[MARKERS_TEXT])
 {
     int length = 0;

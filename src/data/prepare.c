@@ -27,7 +27,8 @@ struct job {
     struct prepare_report *report; /* of all ranks */
     struct source source[SPLITS];  /* this rank's share ... */
     struct met met[SPLITS];
-    int64_t tokens[SPLITS]; /* ... and what the first pass found in it: of rank 0, the relay begins with it */
+    int64_t stripped[SPLITS]; /* bytes of markers that are left out, of all ranks */
+    int64_t tokens[SPLITS];   /* ... and what the first pass found in it: of rank 0, the relay begins with it */
     struct digest *digest[SPLITS];
     char share_digest[SPLITS][DIGEST_TEXT];
     char source_digest[SPLITS][DIGEST_TEXT]; /* of all ranks' */
@@ -188,9 +189,13 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
     report->bytes[split] = comm_sum(job->comm, job->met[split].text.bytes);
     report->replaced += comm_sum(job->comm, job->met[split].text.replaced);
     report->crlf += comm_sum(job->comm, job->met[split].text.crlf);
-    report->markers.begins += comm_sum(job->comm, job->met[split].markers.begins);
-    report->markers.ends += comm_sum(job->comm, job->met[split].markers.ends);
-    report->markers.unknowns += comm_sum(job->comm, job->met[split].markers.unknowns);
+    struct marker_counts markers = {
+        .begins = comm_sum(job->comm, job->met[split].markers.begins),
+        .ends = comm_sum(job->comm, job->met[split].markers.ends),
+        .unknowns = comm_sum(job->comm, job->met[split].markers.unknowns),
+    };
+    markers_add(&report->markers, &markers);
+    job->stripped[split] = config->markers == MARKERS_STRIP ? markers_bytes(&markers) : 0;
     if (report->tokens[split] >= 2)
         return STATUS_OK;
     return error_set(e, STATUS_DATA,
@@ -348,6 +353,7 @@ static enum status write_corpus(struct job *job, const char *path, struct error 
     for (int i = 0; i < SPLITS; i++) {
         plan.tokens[i] = report->tokens[i];
         plan.source_bytes[i] = report->bytes[i];
+        plan.stripped_bytes[i] = job->stripped[i];
         memcpy(plan.source_digest[i], job->source_digest[i], DIGEST_TEXT);
     }
     enum status status = place_tokens(job, &share, e);

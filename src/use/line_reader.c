@@ -32,7 +32,7 @@ struct line_reader {
     enum content content;
     char advice[ENCODING_TEXT]; /* what to do with what is no text */
     int64_t offset;             /* of block[at] in the cleaned text */
-    int64_t bytes;     /* read; a line end that the input lacks is one */
+    int64_t bytes;              /* read; a line end that the input lacks is one */
     enum markers markers, known;
     int64_t refused; /* line of a marker that is refused; 0: none */
     struct marker_counts met;
@@ -271,6 +271,8 @@ static enum status judge_markers(struct line_reader *reader)
     struct tokenizer_met met;
     tokenizer_take_met(reader->tokenizer, &met);
     markers_add(&reader->met, &met.markers);
+    if (reader->markers == MARKERS_STRIP)
+        reader->bytes -= markers_bytes(&met.markers);
     if (reader->markers != MARKERS_REFUSE || !markers_found(&met.markers))
         return STATUS_OK;
     reader->refused = reader->line;

@@ -24,7 +24,8 @@ struct corpus_plan {
     int64_t tokens[SPLITS];       /* 0: no such split */
     int64_t source_bytes[SPLITS]; /* of the text that each split was made from */
     char source_digest[SPLITS][DIGEST_TEXT];
-    const struct labels *labels; /* NULL: not labelled; else all of these for each split with tokens: */
+    int64_t stripped_bytes[SPLITS]; /* of them those of markers that were left out */
+    const struct labels *labels;    /* NULL: not labelled; else all of these for each split with tokens: */
     int64_t texts[SPLITS];
     const uint64_t *offsets[SPLITS];    /* [texts + 1] */
     const uint16_t *text_label[SPLITS]; /* [texts] */

@@ -30,6 +30,9 @@ struct marker_counts {
 void markers_add(struct marker_counts *sum, const struct marker_counts *more);
 bool markers_found(const struct marker_counts *counts); /* any "<s>" or "</s>" */
 
+/* Bytes of the "<s>" and "</s>", each with the blank that divides it from a word. */
+int64_t markers_bytes(const struct marker_counts *counts);
+
 #define MARKERS_TEXT 200
 
 /* "3 '<s>' and 2 '</s>'". */

@@ -5,7 +5,7 @@
  * predicted like a word. At word level that is the number of tokens. A character or byte that is "<unk>" belongs to a word.
  *
  * Bytes of a split are those of its text as it stood in its files (the attribute source_bytes), so they are the same at
- * every level, whatever "<unk>" stands for; of a labelled corpus, whose files hold labels too, those of the tokens, words
+ * every level, whatever "<unk>" stands for (less those of markers that were left out, data/markers.h); of a labelled corpus, whose files hold labels too, those of the tokens, words
  * with one blank between them: not known if there are unknown ones. */
 #ifndef UNROLL_DATA_MEASURE_H
 #define UNROLL_DATA_MEASURE_H

@@ -45,7 +45,8 @@ struct line_part {
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 
-/* Bytes read so far, as they were, and one more for a last line without a line end: of all lines once the input has ended. */
+/* Bytes read so far, as they were, less those of markers that were left out, and one more for a last line without a line end: of
+ * all lines once the input has ended. */
 int64_t line_reader_bytes(const struct line_reader *reader);
 
 /* False if the rest of the line is not there yet: the next call may wait for a pipe or a terminal. */
