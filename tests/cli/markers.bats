@@ -201,7 +201,7 @@ digest() {
     grep -q "were kept (--markers keep)" said
     "$UNROLL" score --model plain-model.h5 --markers strip --per-token marked.txt >other.tsv
     run -0 "$UNROLL" score --model strip-model.h5 --markers strip --mix other.tsv marked.txt
-    refused 65 "is about another token" score --model strip-model.h5 --markers keep --mix other.tsv marked.txt
+    refused 65 "cannot mix with 'other.tsv': line 2 " score --model strip-model.h5 --markers keep --mix other.tsv marked.txt
 }
 
 @test "n-best lists: the texts come back as they were, scored without markers" {
