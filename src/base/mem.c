@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -21,16 +22,26 @@ int64_t mem_allocation_count(void)
     return atomic_load(&allocation_count);
 }
 
-/* By all threads, in the shares of schedule(static): a page lies in the memory of the core that writes it first, and so
- * the optimizer and the norm later find theirs nearby, and all memory controllers of a host have work. */
-static void zero(char *block, size_t bytes)
+struct block {
+    char *start;
+    size_t bytes;
+};
+
+static void zero_pages(void *context, int64_t begin, int64_t end, int thread)
 {
+    (void)thread;
+    const struct block *block = context;
+    size_t from = (size_t)begin * HUGE_PAGE, to = (size_t)end * HUGE_PAGE;
+    memset(block->start + from, 0, (to < block->bytes ? to : block->bytes) - from);
+}
+
+/* By all threads, in the shares of team_share: a page lies in the memory of the core that writes it first, and so the
+ * optimizer and the norm later find theirs nearby, and all memory controllers of a host have work. */
+static void zero(char *start, size_t bytes)
+{
+    struct block block = {start, bytes};
     int64_t pages = (int64_t)((bytes + HUGE_PAGE - 1) / HUGE_PAGE);
-#pragma omp parallel for schedule(static) if (pages > 4)
-    for (int64_t page = 0; page < pages; page++) {
-        size_t begin = (size_t)page * HUGE_PAGE;
-        memset(block + begin, 0, bytes - begin < HUGE_PAGE ? bytes - begin : HUGE_PAGE);
-    }
+    team_share(pages > 4 ? TEAM_USUAL : 1, pages, (int64_t)bytes, zero_pages, &block);
 }
 
 void *mem_alloc(size_t count, size_t size, const char *what, struct error *e)

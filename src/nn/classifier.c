@@ -4,11 +4,11 @@
  *
  * Rows are lanes, so lane groups are ranges of rows, and gradients add up the lane tree as everywhere. */
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 #include "model_private.h"
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/team.h"
 #include "unroll/nn/dropout.h"
 
 static float *output_at(const struct model *model, int t, int lane)
@@ -100,9 +100,9 @@ static void pool_backward(struct model *model, int lane)
 }
 
 /* Rows through the dropout behind the last layer: one mask for each text, that of time step 0. */
-static void drop(struct model *model, int lane, float *row)
+static void drop(struct model *model, int lane, float *row, int thread)
 {
-    float *mask = model->mask + (size_t)omp_get_thread_num() * model->in_stride_max;
+    float *mask = model->mask + (size_t)thread * model->in_stride_max;
     if (!model->dropout || model->step < 0)
         return;
     dropout_mask(model->shape.seed, model->config.layers, (uint32_t)model->step, (uint32_t)(model->lane0 + lane), 0,
@@ -171,6 +171,30 @@ static void decode(struct model *model)
               model->shape.threads);
 }
 
+static void pool_lanes(void *context, int64_t begin, int64_t end, int thread)
+{
+    struct model *model = context;
+    for (int lane = (int)begin; lane < end; lane++) {
+        pool(model, lane);
+        drop(model, lane, model->y + (int64_t)lane * model->h_stride, thread);
+    }
+}
+
+static void pool_lanes_backward(void *context, int64_t begin, int64_t end, int thread)
+{
+    struct model *model = context;
+    for (int lane = (int)begin; lane < end; lane++) {
+        drop(model, lane, model->dy + (int64_t)lane * model->h_stride, thread);
+        pool_backward(model, lane);
+    }
+}
+
+/* Either of them, for all lanes. */
+static void pool_all(struct model *model, int T, team_range *function)
+{
+    team_share(model->shape.threads, model->lanes, 4 * (int64_t)T * model->lanes * model->H, function, model);
+}
+
 /* From probabilities to the gradients of the decoder and of the outputs of all steps. */
 static void backward(struct model *model, const struct window *window, float *const *node_grads)
 {
@@ -199,21 +223,13 @@ static void backward(struct model *model, const struct window *window, float *co
                                    .transposed = false};
     gemm_rows(&operand, model->lanes, H, model->dy, model->h_stride, model->gemm_scratch, threads);
     memset(model->dx, 0, sizeof *model->dx * (size_t)window->T * model->lanes * model->h_stride);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int lane = 0; lane < model->lanes; lane++) {
-        drop(model, lane, model->dy + (int64_t)lane * model->h_stride);
-        pool_backward(model, lane);
-    }
+    pool_all(model, window->T, pool_lanes_backward);
 }
 
 void classifier_window(struct model *model, const struct window *window, float *const *node_grads)
 {
     find_ends(model, window);
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int lane = 0; lane < model->lanes; lane++) {
-        pool(model, lane);
-        drop(model, lane, model->y + (int64_t)lane * model->h_stride);
-    }
+    pool_all(model, window->T, pool_lanes);
     decode(model);
     lose(model, window);
     if (node_grads)

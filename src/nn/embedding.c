@@ -2,10 +2,10 @@
  * projected by W_ih once and looked up afterwards (the same bits: a row's product does not depend on the others). Backward,
  * where a lane group repeats its tokens often (char and byte level), the gradients of equal tokens of the group are added
  * before the products. */
-#include <omp.h>
 #include <string.h>
 
 #include "model_private.h"
+#include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
 /* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in which
@@ -22,13 +22,27 @@ int model_sparse_rows(const struct model_config *config, int batch, int bptt)
     return TUNE_SPARSE_ROWS && !config->tied && 2 * positions <= config->vocab ? (int)positions : 0;
 }
 
+struct look_up {
+    const struct model *model;
+    const uint32_t *token;
+    float *x;
+};
+
+static void look_up_rows(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct look_up *work = context;
+    const struct model *model = work->model;
+    const float *encoder = model->values + model->table.param[0].offset;
+    for (int64_t row = begin; row < end; row++)
+        memcpy(work->x + row * model->layer[0].in_stride, encoder + (int64_t)work->token[row] * model->E,
+               sizeof *work->x * model->E);
+}
+
 static void look_up(const struct model *model, const uint32_t *token, int rows, float *x)
 {
-    const float *encoder = model->values + model->table.param[0].offset;
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int row = 0; row < rows; row++)
-        memcpy(x + (int64_t)row * model->layer[0].in_stride, encoder + (int64_t)token[row] * model->E,
-               sizeof *x * model->E);
+    struct look_up work = {model, token, x};
+    team_share(model->shape.threads, rows, 8 * (int64_t)rows * model->E, look_up_rows, &work);
 }
 
 /* Numbers the distinct tokens in order of appearance; false if there are more than fit. */
@@ -72,6 +86,50 @@ static void add_row(float *to, const float *from, int n)
         vstore(to + i, vload(to + i) + vload(from + i));
 }
 
+/* Threads share out columns, in pieces that fit the cache together with their sums. */
+#define PIECE 256
+
+static int merged_width(const struct model *model)
+{
+    return model->slots_stride / VLEN * VLEN;
+}
+
+static int merged_pieces(const struct model *model)
+{
+    return (merged_width(model) + PIECE - 1) / PIECE;
+}
+
+static void merge_piece(struct model *model, int T, int g, int column)
+{
+    struct merged *merged = &model->merged;
+    int rest = merged_width(model) - column, columns = rest < PIECE ? rest : PIECE;
+    for (int i = merged->group_row[g]; i < merged->group_row[g + 1]; i++)
+        memset(merged->sums + (int64_t)i * model->slots_stride + column, 0, sizeof(float) * columns);
+    for (int t = 0; t < T; t++)
+        for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
+            int64_t position = (int64_t)t * model->lanes + lane;
+            add_row(merged->sums + (int64_t)merged->row[position] * model->slots_stride + column,
+                    model->layer[0].slots + position * model->slots_stride + column, columns);
+        }
+}
+
+struct embedding_work {
+    struct model *model;
+    int T;
+    struct lane_node node;
+    float *encoder; /* gradient */
+    struct team_counter next;
+};
+
+static void merge_pieces(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct embedding_work *work = context;
+    int pieces = merged_pieces(work->model);
+    for (int64_t i = begin; i < end; i++)
+        merge_piece(work->model, work->T, (int)i / pieces, (int)i % pieces * PIECE);
+}
+
 /* Adds up the slots' gradients of equal tokens of each lane group: rows of merged.sums. */
 void embedding_merge(struct model *model, const struct window *window)
 {
@@ -94,22 +152,9 @@ void embedding_merge(struct model *model, const struct window *window)
     }
     merged->group_row[model->groups] = rows;
 
-    /* threads share out columns, in pieces that fit the cache together with their sums */
-    int width = model->slots_stride / VLEN * VLEN, piece = 256;
-    const float *slots = model->layer[0].slots;
-#pragma omp parallel for collapse(2) num_threads(model->shape.threads) schedule(static)
-    for (int g = 0; g < model->groups; g++)
-        for (int column = 0; column < width; column += piece) {
-            int columns = width - column < piece ? width - column : piece;
-            for (int i = merged->group_row[g]; i < merged->group_row[g + 1]; i++)
-                memset(merged->sums + (int64_t)i * model->slots_stride + column, 0, sizeof(float) * columns);
-            for (int t = 0; t < window->T; t++)
-                for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
-                    int64_t position = (int64_t)t * model->lanes + lane;
-                    add_row(merged->sums + (int64_t)merged->row[position] * model->slots_stride + column,
-                            slots + position * model->slots_stride + column, columns);
-                }
-        }
+    struct embedding_work work = {.model = model, .T = window->T};
+    team_share(model->shape.threads, (int64_t)model->groups * merged_pieces(model),
+               8 * (int64_t)window->T * model->lanes * model->slots_stride, merge_pieces, &work);
     look_up(model, merged->token, rows, merged->x);
 }
 
@@ -182,26 +227,38 @@ static void sum_token(const struct model *model, struct lane_node node, int begi
     }
 }
 
+#define TOKENS 16 /* that a thread takes at once */
+
+static void sum_tokens(const struct embedding_work *work, int64_t begin, float *level)
+{
+    const struct model *model = work->model;
+    const struct token_rows *sorted = &model->token_rows;
+    for (int64_t i = begin; i < begin + TOKENS && i < sorted->distinct; i++) {
+        uint32_t token = sorted->token[i];
+        sum_token(model, work->node, sorted->start[token], sorted->start[token + 1], level, VROUND(model->E));
+        memcpy(work->encoder + (int64_t)token * model->E, level, sizeof *level * model->E);
+    }
+}
+
+static void sum_share(void *context, const struct team_member *me)
+{
+    struct embedding_work *work = context;
+    const struct model *model = work->model;
+    float *level = model->tree_scratch + (size_t)me->thread * model->tree_depth * VROUND(model->E);
+    if (!model->shape.sparse) {
+        int64_t begin = team_begin(model->V, me->thread, me->threads) * model->E;
+        int64_t end = team_begin(model->V, me->thread + 1, me->threads) * model->E;
+        memset(work->encoder + begin, 0, sizeof *work->encoder * (end - begin));
+        team_barrier(me);
+    }
+    for (int64_t i; (i = team_next(&work->next, TOKENS)) < model->token_rows.distinct;)
+        sum_tokens(work, i, level);
+}
+
 void embedding_backward(struct model *model, const struct window *window, struct lane_node node, float *grad)
 {
     sort_rows(model, window, node);
-    const struct token_rows *sorted = &model->token_rows;
-    int E = model->E, width = VROUND(E), V = model->V;
-    float *encoder = grad + model->table.param[0].grad_offset;
-#pragma omp parallel num_threads(model->shape.threads)
-    {
-        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        float *level = model->tree_scratch + (size_t)thread * model->tree_depth * width;
-        if (!model->shape.sparse) {
-            size_t begin = (size_t)V * thread / threads * E, end = (size_t)V * (thread + 1) / threads * E;
-            memset(encoder + begin, 0, sizeof *encoder * (end - begin));
-#pragma omp barrier
-        }
-#pragma omp for schedule(dynamic, 16)
-        for (int i = 0; i < sorted->distinct; i++) {
-            uint32_t token = sorted->token[i];
-            sum_token(model, node, sorted->start[token], sorted->start[token + 1], level, width);
-            memcpy(encoder + (int64_t)token * E, level, sizeof *encoder * E);
-        }
-    }
+    struct embedding_work work = {model, window->T, node, grad + model->table.param[0].grad_offset, {0}};
+    int64_t rows = (int64_t)model->lanes * window->T + (model->shape.sparse ? 0 : model->V);
+    team_run(model->shape.threads, 4 * rows * model->E, sum_share, &work);
 }

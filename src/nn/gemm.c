@@ -1,9 +1,9 @@
 #include "unroll/nn/gemm.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "unroll/base/status.h"
+#include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
 /* A panel row is so many registers of the target. */
@@ -209,12 +209,27 @@ size_t gemm_packed(int k, int n)
     return (size_t)gemm_round(n) * k;
 }
 
+struct packing {
+    const float *w;
+    int64_t ldw;
+    bool transposed;
+    int k, n;
+    float *packed;
+};
+
+static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct packing *work = context;
+    for (int64_t p = begin; p < end; p++)
+        gemm_pack_panel(work->w, work->ldw, work->transposed, work->k, work->n, (int)p * GEMM_WIDE,
+                        work->packed + p * work->k * GEMM_WIDE);
+}
+
 void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float *packed, int threads)
 {
-    int panels = gemm_round(n) / GEMM_WIDE;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int p = 0; p < panels; p++)
-        gemm_pack_panel(w, ldw, transposed, k, n, p * GEMM_WIDE, packed + (size_t)p * k * GEMM_WIDE);
+    struct packing work = {w, ldw, transposed, k, n, packed};
+    team_share(threads, gemm_round(n) / GEMM_WIDE, 8 * (int64_t)k * n, pack_panels, &work);
 }
 
 /* ---- rows times weights, over all threads ---- */
@@ -223,6 +238,8 @@ size_t gemm_scratch(void)
 {
     return (size_t)GEMM_GROUP * GEMM_KC * GEMM_WIDE;
 }
+
+#define PACKED_ROWS 16 /* of a product take as long as packing its weights */
 
 /* The share of a grid of row threads x column threads: as square as balance allows. */
 struct share {
@@ -238,8 +255,7 @@ static struct share share_of(int rows, int panels, int thread, int threads)
             continue;
         int row_threads = threads / columns;
         int64_t share_rows = (rows + row_threads - 1) / row_threads, share_panels = (panels + columns - 1) / columns;
-        /* multiplying costs rows per panel; packing a panel about as much as 16 rows */
-        int64_t cost = share_panels * (share_rows + 16);
+        int64_t cost = share_panels * (share_rows + PACKED_ROWS);
         if (cost < best_cost)
             best_cost = cost, best_columns = columns;
     }
@@ -279,13 +295,26 @@ static void rows_part(const struct gemm_operand *operand, struct share share, in
         }
 }
 
+struct product {
+    const struct gemm_operand *operand;
+    int rows, n;
+    float *c;
+    int64_t ldc;
+    float *scratch;
+};
+
+static void multiply_share(void *context, const struct team_member *me)
+{
+    const struct product *work = context;
+    struct share share = share_of(work->rows, gemm_round(work->n) / GEMM_WIDE, me->thread, me->threads);
+    rows_part(work->operand, share, work->n, work->c, work->ldc, work->scratch + (size_t)me->thread * gemm_scratch());
+}
+
 void gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch, int threads)
 {
-    int panels = gemm_round(n) / GEMM_WIDE;
-#pragma omp parallel num_threads(threads)
-    {
-        int thread = omp_get_thread_num();
-        rows_part(operand, share_of(rows, panels, thread, omp_get_num_threads()), n, c, ldc,
-                  scratch + thread * gemm_scratch());
-    }
+    struct product work = {operand, rows, n, c, ldc, scratch};
+    int64_t k = 0;
+    for (int s = 0; s < operand->segments; s++)
+        k += operand->segment[s].k;
+    team_run(threads, 2 * k * n * (rows + (operand->packed ? 0 : PACKED_ROWS)), multiply_share, &work);
 }

@@ -1,7 +1,7 @@
-#include <omp.h>
 #include <string.h>
 
 #include "unroll/base/status.h"
+#include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 #include "unroll/nn/gemm.h"
 
@@ -126,13 +126,28 @@ size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows)
     return (size_t)(straight > turned ? straight : turned) * (size_t)rows;
 }
 
+struct packing {
+    const struct gemm_sum *sum;
+    struct gemm_lanes b;
+    int n, rows, width;
+    float *packed;
+};
+
+static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct packing *work = context;
+    for (int64_t p = begin; p < end; p++)
+        pack(work->sum, work->b, work->n, (int)p * work->width, work->width, 1,
+             work->packed + p * work->rows * work->width, NULL);
+}
+
 void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int m, int n,
                         float *packed_b, int threads)
 {
-    int rows = gemm_sum_rows(sum), width = lay_of(tile, m, n, rows).b_width, panels = (n + width - 1) / width;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int p = 0; p < panels; p++)
-        pack(sum, b, n, p * width, width, 1, packed_b + (size_t)p * rows * width, NULL);
+    int rows = gemm_sum_rows(sum), width = lay_of(tile, m, n, rows).b_width;
+    struct packing work = {sum, b, n, rows, width, packed_b};
+    team_share(threads, (n + width - 1) / width, 8 * (int64_t)rows * n, pack_panels, &work);
 }
 
 void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
@@ -304,6 +319,27 @@ static void gradient_slab(struct gradient work, int first, int last, int panel_b
         }
 }
 
+/* The product in items: slabs of A's panels by parts of B's. */
+struct items {
+    struct gradient work;
+    int a_panels, b_panels, slab_panels, column_parts, count;
+    size_t share; /* scratch of a thread */
+    float *scratch;
+    struct team_counter next;
+};
+
+static void take_items(void *context, const struct team_member *me)
+{
+    struct items *items = context;
+    for (int64_t item; (item = team_next(&items->next, 1)) < items->count;) {
+        int64_t slab = item / items->column_parts, part = item % items->column_parts, parts = items->column_parts;
+        int first = (int)slab * items->slab_panels, last = first + items->slab_panels;
+        gradient_slab(items->work, first, last < items->a_panels ? last : items->a_panels,
+                      (int)(items->b_panels * part / parts), (int)(items->b_panels * (part + 1) / parts),
+                      items->scratch + (size_t)me->thread * items->share);
+    }
+}
+
 void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
                    const float *packed_b, int n, bool add, float *c, int64_t ldc, float *bias, float *scratch,
                    int threads)
@@ -321,17 +357,16 @@ void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, str
     int column_parts = slabs >= threads ? 1 : (threads + slabs - 1) / slabs;
     if (column_parts > b_panels)
         column_parts = b_panels;
-    size_t share = gemm_gradient_scratch(tile, sum->node.end - sum->node.begin, rows);
-#pragma omp parallel num_threads(threads)
-    {
-#pragma omp for schedule(dynamic)
-        for (int item = 0; item < slabs * column_parts; item++) {
-            int slab = item / column_parts, part = item % column_parts;
-            int last = (slab + 1) * slab_panels < a_panels ? (slab + 1) * slab_panels : a_panels;
-            gradient_slab(work, slab * slab_panels, last, (int)((int64_t)b_panels * part / column_parts),
-                          (int)((int64_t)b_panels * (part + 1) / column_parts), scratch + omp_get_thread_num() * share);
-        }
-    }
+    struct items items = {work,
+                          a_panels,
+                          b_panels,
+                          slab_panels,
+                          column_parts,
+                          slabs * column_parts,
+                          gemm_gradient_scratch(tile, sum->node.end - sum->node.begin, rows),
+                          scratch,
+                          {0}};
+    team_run(threads, 2 * (int64_t)rows * m * n, take_items, &items);
 }
 
 /* ---- sums of rows ---- */
@@ -370,14 +405,30 @@ static void bias_node(const struct gemm_sum *sum, struct gemm_lanes a, struct la
         level[0][j] += level[1][j];
 }
 
+struct bias_work {
+    const struct gemm_sum *sum;
+    struct gemm_lanes a;
+    int m;
+    float *bias;
+};
+
+static void bias_blocks(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct bias_work *work = context;
+    for (int column = (int)begin * BIAS_COLUMNS; column < (int)end * BIAS_COLUMNS && column < work->m;
+         column += BIAS_COLUMNS) {
+        float level[TREE_DEPTH_MAX][BIAS_COLUMNS];
+        int columns = work->m - column < BIAS_COLUMNS ? work->m - column : BIAS_COLUMNS;
+        struct gemm_lanes a = {work->a.base + column, work->a.time_stride, work->a.lane_stride};
+        bias_node(work->sum, a, work->sum->node, columns, level);
+        for (int j = 0; j < columns; j++)
+            work->bias[column + j] = level[0][j];
+    }
+}
+
 void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias, int threads)
 {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int column = 0; column < m; column += BIAS_COLUMNS) {
-        float level[TREE_DEPTH_MAX][BIAS_COLUMNS];
-        int columns = m - column < BIAS_COLUMNS ? m - column : BIAS_COLUMNS;
-        bias_node(sum, (struct gemm_lanes){a.base + column, a.time_stride, a.lane_stride}, sum->node, columns, level);
-        for (int j = 0; j < columns; j++)
-            bias[column + j] = level[0][j];
-    }
+    struct bias_work work = {sum, a, m, bias};
+    team_share(threads, (m + BIAS_COLUMNS - 1) / BIAS_COLUMNS, 4 * (int64_t)gemm_sum_rows(sum) * m, bias_blocks, &work);
 }

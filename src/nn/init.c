@@ -18,6 +18,7 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+#include "unroll/base/team.h"
 
 #define RELU_LEAK 0.9 /* a: the state forgets with a time constant of about ten steps */
 
@@ -75,6 +76,27 @@ static void fill_gaussian(uint64_t seed, int tensor, size_t first, size_t count,
     }
 }
 
+/* Rows of H numbers that lose what they have along `row`. */
+struct rows {
+    int H;
+    const double *row;
+    double *rest;
+};
+
+static void subtract_row(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct rows *rows = context;
+    int H = rows->H;
+    for (int64_t j = begin; j < end; j++) {
+        double *other = rows->rest + j * H;
+        double along = arithmetic_dot(H, rows->row, other);
+#pragma omp simd
+        for (int k = 0; k < H; k++)
+            other[k] -= along * rows->row[k];
+    }
+}
+
 /* Makes the rows of a [H][H] orthonormal: modified Gram-Schmidt, right-looking, so that the rows still to come are
  * independent of each other and the bits do not depend on the number of threads. The loss of orthogonality is about
  * eps * cond(a) (Bjorck 1967), some 1e-11 for Gaussian entries: nothing against the float that is stored. */
@@ -85,14 +107,8 @@ static void orthonormalise(int H, double *a)
         double scale = 1 / sqrt(arithmetic_dot(H, row, row));
         for (int k = 0; k < H; k++)
             row[k] *= scale;
-#pragma omp parallel for schedule(static) if (H - i > 64)
-        for (int j = i + 1; j < H; j++) {
-            double *other = a + (size_t)j * (size_t)H;
-            double along = arithmetic_dot(H, row, other);
-#pragma omp simd
-            for (int k = 0; k < H; k++)
-                other[k] -= along * row[k];
-        }
+        struct rows rest = {H, row, row + H};
+        team_share(TEAM_USUAL, H - i - 1, 4 * (int64_t)H * (H - i - 1), subtract_row, &rest);
     }
 }
 

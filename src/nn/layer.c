@@ -1,10 +1,10 @@
 /* One layer unrolled over a window: input projections of all time steps as one product, the recurrence step by step with
  * weights packed once per update, and its mirror image backwards. Threads own blocks of hidden units with all their gates
  * (or ranges of lanes, when there are more threads than blocks), so one barrier a time step is enough. */
-#include <omp.h>
 #include <string.h>
 
 #include "model_private.h"
+#include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 #include "unroll/nn/dropout.h"
 
@@ -45,15 +45,29 @@ static void pack_backward(struct model *model, int l, int block)
                     layer->w_hh_backward + block * forward_panel(model));
 }
 
+/* A layer's part of a window. */
+struct layer_work {
+    struct model *model;
+    int l, T;
+};
+
+static void pack_blocks(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct layer_work *work = context;
+    for (int64_t block = begin; block < end; block++) {
+        pack_forward(work->model, work->l, (int)block);
+        if (work->model->layer[work->l].w_hh_backward)
+            pack_backward(work->model, work->l, (int)block);
+    }
+}
+
 void layer_pack(struct model *model, int l)
 {
     struct layer *layer = &model->layer[l];
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int block = 0; block < model->blocks; block++) {
-        pack_forward(model, l, block);
-        if (layer->w_hh_backward)
-            pack_backward(model, l, block);
-    }
+    struct layer_work work = {model, l, 0};
+    team_share(model->shape.threads, model->blocks, 2 * (int64_t)model->cell->gates * model->H * model->H * 4,
+               pack_blocks, &work);
     model->cell->bias(model->H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh,
                       model->slot_stride, layer->bias);
     if (layer->w_ih_packed)
@@ -163,25 +177,36 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
     }
 }
 
+/* Of one time step. */
+static int64_t step_flops(const struct model *model)
+{
+    return 2 * (int64_t)model->cell->gates * model->H * model->H * model->lanes;
+}
+
+static float *recurrent_of(const struct model *model, int thread)
+{
+    return model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
+}
+
+static void forward_steps(void *context, const struct team_member *me)
+{
+    const struct layer_work *work = context;
+    struct part part = part_of(work->model, me->thread, me->threads);
+    for (int t = 0; t < work->T; t++) {
+        forward_part(work->model, work->l, t, part, recurrent_of(work->model, me->thread));
+        team_barrier(me);
+    }
+}
+
 void layer_forward(struct model *model, int l, const struct window *window)
 {
     struct layer *layer = &model->layer[l];
+    struct layer_work work = {model, l, window->T};
     size_t state = (size_t)model->lanes * model->h_stride;
     memcpy(layer->h, layer->state_h, sizeof(float) * state);
     if (layer->c)
         memcpy(layer->c, layer->state_c, sizeof(float) * state);
-#pragma omp parallel num_threads(model->shape.threads)
-    {
-        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        struct part part = part_of(model, thread, threads);
-        float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
-        for (int t = 0; t < window->T; t++) {
-            forward_part(model, l, t, part, recurrent);
-            if (threads > 1) { /* libgomp's barrier is a system call even for one */
-#pragma omp barrier
-            }
-        }
-    }
+    team_run(model->shape.threads, step_flops(model), forward_steps, &work);
     memcpy(layer->state_h, layer->h + window->T * state, sizeof(float) * state);
     if (layer->c)
         memcpy(layer->state_c, layer->c + window->T * state, sizeof(float) * state);
@@ -230,20 +255,20 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
     }
 }
 
+static void backward_steps(void *context, const struct team_member *me)
+{
+    const struct layer_work *work = context;
+    struct part part = part_of(work->model, me->thread, me->threads);
+    for (int t = work->T - 1; t >= 0; t--) {
+        backward_part(work->model, work->l, t, t == work->T - 1, part, recurrent_of(work->model, me->thread));
+        team_barrier(me);
+    }
+}
+
 void layer_backward(struct model *model, int l, const struct window *window)
 {
-#pragma omp parallel num_threads(model->shape.threads)
-    {
-        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        struct part part = part_of(model, thread, threads);
-        float *recurrent = model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
-        for (int t = window->T - 1; t >= 0; t--) {
-            backward_part(model, l, t, t == window->T - 1, part, recurrent);
-            if (threads > 1) {
-#pragma omp barrier
-            }
-        }
-    }
+    struct layer_work work = {model, l, window->T};
+    team_run(model->shape.threads, step_flops(model), backward_steps, &work);
 }
 
 /* dL/dx of all rows, from slot input_slot[g] of each gate: rows of `slots`, into rows of `dx`. */
@@ -330,17 +355,34 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     }
 }
 
+#define MASK_FLOPS 10 /* a unit's random bits */
+
+struct dropping {
+    const struct model *model;
+    int site, units;
+    const float *from;
+    float *to;
+    int64_t from_stride, to_stride;
+};
+
+static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct dropping *work = context;
+    const struct model *model = work->model;
+    float *mask = model->mask + (size_t)thread * model->in_stride_max;
+    for (int64_t row = begin; row < end; row++) {
+        int t = (int)row / model->lanes, lane = model->lane0 + (int)row % model->lanes;
+        dropout_mask(model->shape.seed, work->site, (uint32_t)model->step, (uint32_t)lane, (uint32_t)t, work->units,
+                     model->dropout, mask);
+        for (int u = 0; u < work->units; u++)
+            work->to[row * work->to_stride + u] = work->from[row * work->from_stride + u] * mask[u];
+    }
+}
+
 void dropout_rows(struct model *model, const struct window *window, int site, const float *from, int64_t from_stride,
                   float *to, int64_t to_stride, int units)
 {
-    int rows = window->T * model->lanes;
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int row = 0; row < rows; row++) {
-        float *mask = model->mask + (size_t)omp_get_thread_num() * model->in_stride_max;
-        int t = row / model->lanes, lane = model->lane0 + row % model->lanes;
-        dropout_mask(model->shape.seed, site, (uint32_t)model->step, (uint32_t)lane, (uint32_t)t, units, model->dropout,
-                     mask);
-        for (int u = 0; u < units; u++)
-            to[row * to_stride + u] = from[row * from_stride + u] * mask[u];
-    }
+    struct dropping work = {model, site, units, from, to, from_stride, to_stride};
+    int64_t rows = (int64_t)window->T * model->lanes;
+    team_share(model->shape.threads, rows, rows * units * MASK_FLOPS, drop_rows, &work);
 }

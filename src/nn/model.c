@@ -5,6 +5,7 @@
 
 #include "model_private.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/nn/dropout.h"
 
 #define OWNED_MAX (48 + 8 * MODEL_LAYERS_MAX)
@@ -422,14 +423,20 @@ const float *model_probabilities(const struct model *model, int *stride)
     return model->logits;
 }
 
+static void add_biases(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    struct model *model = context;
+    for (int64_t b = begin; b < end; b++)
+        for (int v = 0; v < model->V; v++)
+            model->logits[b * model->v_stride + v] += model->decoder_bias[v];
+}
+
 const float *model_logits(struct model *model, int *stride)
 {
     CHECK(model->config.task == TASK_LM);
     softmax_logits(model, model->layer[model->config.layers - 1].state_h, model->lanes);
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int b = 0; b < model->lanes; b++)
-        for (int v = 0; v < model->V; v++)
-            model->logits[(int64_t)b * model->v_stride + v] += model->decoder_bias[v];
+    team_share(model->shape.threads, model->lanes, (int64_t)model->lanes * model->V, add_biases, model);
     *stride = model->v_stride;
     return model->logits;
 }

@@ -2,11 +2,11 @@
  * the rows and of the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group order, and
  * a chunk is a node of the lane tree, so that decoder gradients add up the tree like all others. */
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 #include "model_private.h"
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/team.h"
 
 /* The most bytes of logits: every chunk reads the decoder twice and writes its gradient, so chunks are as large as it, or
  * 64 MiB if that is more; 1024 instead of 512 rows gained 6 % at H = 1024 and V = 10000. */
@@ -112,6 +112,32 @@ static bool has_targets(const struct model *model, struct chunk chunk)
     return false;
 }
 
+struct losing {
+    struct model *model;
+    int first; /* row of the chunk */
+    bool gradient;
+};
+
+static void lose_rows(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct losing *work = context;
+    struct model *model = work->model;
+    for (int64_t row = begin; row < end; row++) {
+        float *logits = model->logits + row * model->v_stride;
+        uint32_t target = model->target[work->first + row];
+        float *loss = &model->ordered_loss[work->first + row];
+        if (target == WINDOW_NO_TARGET) {
+            *loss = 0;
+            memset(logits, 0, sizeof *logits * model->v_stride);
+        } else {
+            *loss = row_loss(logits, model->decoder_bias, model->V, model->v_stride, target, work->gradient);
+        }
+    }
+}
+
+#define LOSS_FLOPS 30 /* of a logit: the exponential */
+
 static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
 {
     if (!gradient &&
@@ -120,32 +146,44 @@ static void forward_chunk(struct model *model, struct chunk chunk, bool gradient
         return;
     }
     softmax_logits(model, model->y + (int64_t)chunk.first * model->h_stride, chunk.rows);
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int row = 0; row < chunk.rows; row++) {
-        float *logits = model->logits + (int64_t)row * model->v_stride;
-        uint32_t target = model->target[chunk.first + row];
-        float *loss = &model->ordered_loss[chunk.first + row];
-        if (target == WINDOW_NO_TARGET) {
-            *loss = 0;
-            memset(logits, 0, sizeof *logits * model->v_stride);
-        } else {
-            *loss = row_loss(logits, model->decoder_bias, model->V, model->v_stride, target, gradient);
-        }
-    }
+    struct losing work = {model, chunk.first, gradient};
+    team_share(model->shape.threads, chunk.rows, (int64_t)chunk.rows * model->V * LOSS_FLOPS, lose_rows, &work);
 }
 
+/* Rows of groups, from the order of lane groups or into it. */
+struct ordering {
+    struct model *model;
+    const struct window *window; /* where they come from; NULL for outputs of a chunk */
+    const float *h;
+    int first, T; /* group; time steps */
+};
+
 /* Position t, lane of ordered row `row` within group g: rows of a group are time-major over its lanes. */
-static void scatter_outputs(struct model *model, struct lane_node node, int T)
+static void scatter_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
 {
-    int group0 = model->shape.group_begin;
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int g = node.begin - group0; g < node.end - group0; g++) {
+    (void)thread;
+    const struct ordering *work = context;
+    struct model *model = work->model;
+    for (int64_t g = work->first + begin_group; g < work->first + end_group; g++) {
         int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
-        int first = (begin - model->group_lane[node.begin - group0]) * T;
-        for (int t = 0; t < T; t++)
+        int first = (begin - model->group_lane[work->first]) * work->T;
+        for (int t = 0; t < work->T; t++)
             memcpy(model->dx + ((int64_t)t * model->lanes + begin) * model->h_stride,
                    model->dy + (int64_t)(first + t * lanes) * model->h_stride, sizeof(float) * lanes * model->h_stride);
     }
+}
+
+/* Bytes read and written of so many groups. */
+static int64_t order_bytes(const struct model *model, int groups, int T)
+{
+    return 8 * (int64_t)model->lanes * T * model->h_stride * groups / model->groups;
+}
+
+static void scatter_outputs(struct model *model, struct lane_node node, int T)
+{
+    struct ordering work = {model, NULL, NULL, node.begin - model->shape.group_begin, T};
+    int groups = node.end - node.begin;
+    team_share(model->shape.threads, groups, order_bytes(model, groups, T), scatter_groups, &work);
 }
 
 static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
@@ -171,11 +209,25 @@ static void backward_chunk(struct model *model, struct chunk chunk, bool add, fl
                   model->gradient_scratch, threads);
 }
 
+struct addition {
+    float *to;
+    const float *from;
+};
+
+static void add_range(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    float *to = ((const struct addition *)context)->to;
+    const float *from = ((const struct addition *)context)->from;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++)
+        to[i] += from[i];
+}
+
 static void add_arrays(float *to, const float *from, size_t n, int threads)
 {
-#pragma omp parallel for simd num_threads(threads) schedule(static)
-    for (size_t i = 0; i < n; i++)
-        to[i] += from[i];
+    struct addition work = {to, from};
+    team_share(threads, (int64_t)n, 12 * (int64_t)n, add_range, &work);
 }
 
 /* The loss over `node`, and its gradients into weight and bias when they are given: overwritten, or added by a node that
@@ -207,6 +259,22 @@ static void node_loss(struct model *model, int T, struct lane_node node, bool ad
     add_arrays(bias, sums + weights, model->V, model->shape.threads);
 }
 
+static void order_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
+{
+    (void)thread;
+    const struct ordering *work = context;
+    struct model *model = work->model;
+    for (int64_t g = begin_group; g < end_group; g++) {
+        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
+        for (int t = 0; t < work->T; t++) {
+            int64_t row = model->ordered_row[g] + (int64_t)t * lanes, position = (int64_t)t * model->lanes + begin;
+            memcpy(model->y + row * model->h_stride, work->h + position * model->h_stride,
+                   sizeof(float) * lanes * model->h_stride);
+            memcpy(model->target + row, work->window->target + position, sizeof *model->target * lanes);
+        }
+    }
+}
+
 /* Copies the top layer's outputs and the targets into lane-group order. */
 static void order_rows(struct model *model, const struct window *window)
 {
@@ -218,16 +286,8 @@ static void order_rows(struct model *model, const struct window *window)
     }
     for (int g = 0; g <= model->groups; g++)
         model->ordered_row[g] = model->group_lane[g] * window->T;
-#pragma omp parallel for num_threads(model->shape.threads) schedule(static)
-    for (int g = 0; g < model->groups; g++) {
-        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
-        for (int t = 0; t < window->T; t++) {
-            int64_t row = model->ordered_row[g] + (int64_t)t * lanes, position = (int64_t)t * model->lanes + begin;
-            memcpy(model->y + row * model->h_stride, h + position * model->h_stride,
-                   sizeof(float) * lanes * model->h_stride);
-            memcpy(model->target + row, window->target + position, sizeof *model->target * lanes);
-        }
-    }
+    struct ordering work = {model, window, h, 0, window->T};
+    team_share(model->shape.threads, model->groups, order_bytes(model, model->groups, window->T), order_groups, &work);
 }
 
 static void sum_losses(struct model *model, const struct window *window)

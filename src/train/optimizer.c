@@ -5,6 +5,7 @@
 
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 
 /* The formulas, as torch.optim has them. g is the mean gradient after clipping, p a parameter, t the number of this
  * update from 1. Weight decay w: g = g + w p, except for adamw, where p = p - lr w p first.
@@ -167,6 +168,24 @@ static void adam(const struct update *u, size_t begin, size_t end)
     }
 }
 
+struct updating {
+    void (*rule)(const struct update *, size_t begin, size_t end);
+    const struct update *update;
+    const unsigned char *active; /* [blocks]; NULL: all are */
+    size_t total;
+};
+
+static void update_blocks(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct updating *work = context;
+    for (int64_t block = begin; block < end; block++) {
+        size_t first = (size_t)block * PARAM_BLOCK;
+        if (!work->active || work->active[block])
+            work->rule(work->update, first, work->total - first < PARAM_BLOCK ? work->total : first + PARAM_BLOCK);
+    }
+}
+
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads)
 {
@@ -197,13 +216,6 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
         .shrink = decoupled ? (float)(1 - lr * config->weight_decay) : 1,
     };
     bool rests = (config->kind == OPT_SGD || config->kind == OPT_ADAGRAD) && config->weight_decay == 0;
-    const unsigned char *active = rests ? grad.active : NULL;
-    size_t total = optimizer->table->total;
-    int64_t blocks = (int64_t)param_blocks(optimizer->table);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t block = 0; block < blocks; block++) {
-        size_t begin = (size_t)block * PARAM_BLOCK;
-        if (!active || active[block])
-            rule(&update, begin, total - begin < PARAM_BLOCK ? total : begin + PARAM_BLOCK);
-    }
+    struct updating work = {rule, &update, rests ? grad.active : NULL, optimizer->table->total};
+    team_share(threads, (int64_t)param_blocks(optimizer->table), 16 * (int64_t)work.total, update_blocks, &work);
 }

@@ -1,6 +1,5 @@
 #include "unroll/train/placement.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 
 #define CPUS 8192 /* more than any host has */
 #define MASK_BYTES CPU_ALLOC_SIZE(CPUS)
@@ -103,7 +103,7 @@ enum status placement_choose(const struct comm *comm, int threads, struct placem
         out->threads = out->shared ? out->cores / out->host_ranks : out->cores;
     if (out->threads < 1)
         out->threads = 1;
-    omp_set_num_threads(out->threads); /* also for regions that name no number: base/mem.c */
+    team_set_usual(out->threads);
     if (comm->rank == 0)
         placement_advice(out, advice);
     comm_broadcast(comm, advice, ERROR_TEXT, 0);

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/train/reducer_traffic.h"
 
 #define PIECE REDUCER_PIECE
@@ -414,27 +415,41 @@ static void share_blocks(const struct reducer *reducer)
     }
 }
 
-double reducer_norm2(struct reducer *reducer, int threads)
+/* The squares of block b, added up. */
+static double block_norm2(const struct reducer *reducer, size_t b)
 {
     const float *grad = reducer->grad[0];
     size_t total = reducer->table->total;
+    size_t begin = b * PARAM_BLOCK, end = begin + PARAM_BLOCK < total ? begin + PARAM_BLOCK : total;
+    double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
+    for (size_t i = begin; i < end; i += 8)
+        for (int j = 0; j < 8; j++)
+            chain[j] += (double)grad[i + j] * grad[i + j];
+    return ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
+}
+
+struct norm {
+    struct reducer *reducer;
+    size_t first; /* block of this rank */
+};
+
+static void norm_blocks(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct norm *work = context;
+    struct reducer *reducer = work->reducer;
+    for (size_t b = work->first + (size_t)begin; b < work->first + (size_t)end; b++)
+        reducer->block[b] = is_active(reducer, b) ? block_norm2(reducer, b) : 0;
+}
+
+double reducer_norm2(struct reducer *reducer, int threads)
+{
     size_t blocks = param_blocks(reducer->table);
     share_blocks(reducer);
     size_t first = reducer->share[1][reducer->host.rank] / sizeof *reducer->block;
     size_t last = first + reducer->share[0][reducer->host.rank] / sizeof *reducer->block;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (size_t b = first; b < last; b++) {
-        reducer->block[b] = 0;
-        if (!is_active(reducer, b))
-            continue;
-        size_t begin = b * PARAM_BLOCK, end = begin + PARAM_BLOCK < total ? begin + PARAM_BLOCK : total;
-        double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
-        for (size_t i = begin; i < end; i += 8)
-            for (int j = 0; j < 8; j++)
-                chain[j] += (double)grad[i + j] * grad[i + j];
-        reducer->block[b] =
-            ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
-    }
+    struct norm work = {reducer, first};
+    team_share(threads, (int64_t)(last - first), 4 * PARAM_BLOCK * (int64_t)(last - first), norm_blocks, &work);
     comm_allgatherv(&reducer->host, reducer->block + first, reducer->block, reducer->share[0], reducer->share[1]);
     double sum = 0;
     for (size_t b = 0; b < blocks; b++)

@@ -1,11 +1,13 @@
 #include "unroll/use/beam.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "draw.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/use/feeder.h"
 
 /* One token of a beginning, and the beginning one token shorter that it extends: `parent` is a node, or -1. */
@@ -232,17 +234,36 @@ static enum status select_next(struct beam *beam, struct error *e)
     return status;
 }
 
+#define LOGIT_FLOPS 20 /* a logit's part of a sum of exponentials, and of the selection */
+
+struct extension {
+    struct beam *beam;
+    const float *logits;
+    size_t stride;
+    uint32_t forbidden;
+    atomic_bool finite; /* all of them */
+};
+
+static void extend_range(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    struct extension *work = context;
+    for (int64_t i = begin; i < end; i++)
+        if (!extend(work->beam, (int)i, work->logits + (size_t)i * work->stride, work->forbidden))
+            work->finite = false;
+}
+
 static enum status step(struct beam *beam, int64_t length, struct error *e)
 {
-    int stride, finite = 1;
+    int stride;
     const float *logits = feeder_logits(beam->feeder, &stride);
     int eos = beam->config.end.vocab->eos;
     uint32_t forbidden =
         beam->config.end.at_eos && eos >= 0 && length + 1 < beam->config.end.min_length ? (uint32_t)eos : VOCAB_UNK;
-#pragma omp parallel for num_threads(beam->config.threads) schedule(static) reduction(& : finite)
-    for (int i = 0; i < beam->live_count; i++)
-        finite &= extend(beam, i, logits + (size_t)i * (size_t)stride, forbidden);
-    if (!finite)
+    struct extension work = {beam, logits, (size_t)stride, forbidden, true};
+    team_share(beam->config.threads, beam->live_count, LOGIT_FLOPS * (int64_t)beam->live_count * stride, extend_range,
+               &work);
+    if (!work.finite)
         return feeder_no_probabilities(length, e);
     enum status status = select_next(beam, e);
     if (status || beam->live_count == 0)

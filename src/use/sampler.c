@@ -1,11 +1,11 @@
 #include "unroll/use/sampler.h"
 
 #include <math.h>
-#include <omp.h>
 
 #include "draw.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+#include "unroll/base/team.h"
 #include "unroll/use/feeder.h"
 
 struct sampler {
@@ -169,23 +169,41 @@ void sampler_start(struct sampler *sampler, uint32_t first_text, const uint32_t 
     feeder_start(sampler->feeder, prime, count);
 }
 
+#define LOGIT_FLOPS 20 /* of a logit's exponential, at least */
+
+struct drawing {
+    struct sampler *sampler;
+    const float *logits;
+    size_t stride;
+    const struct sampler_rule *rule;
+    uint32_t *tokens;
+};
+
+static void draw_range(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct drawing *work = context;
+    struct sampler *sampler = work->sampler;
+    int V = sampler->vocab->size;
+    for (int64_t text = begin; text < end; text++) {
+        const float *row = work->logits + (size_t)text * work->stride;
+        struct rng_bits bits = rng_philox(sampler->config.seed, RNG_SAMPLE, sampler->drawn,
+                                          sampler->config.first_text + (uint32_t)text, 0, 0);
+        work->tokens[text] = sampler_choose(row, V, work->rule, rng_uniform_double(bits.word[0], bits.word[1]),
+                                            sampler->scratch + (size_t)thread * (size_t)V);
+        if (sampler->config.logp && work->tokens[text] != SAMPLER_NONE)
+            sampler->logp[text] = (float)((double)row[work->tokens[text]] - feeder_log_sum(row, V));
+    }
+}
+
 enum status sampler_next(struct sampler *sampler, uint32_t *tokens, struct error *e)
 {
-    int V = sampler->vocab->size, texts = sampler->config.texts, stride;
+    int texts = sampler->config.texts, stride;
     const float *logits = feeder_logits(sampler->feeder, &stride);
     struct sampler_rule rule = sampler->config.rule;
     if (sampler->drawn < sampler->config.no_end_before && sampler->vocab->eos >= 0)
         rule.forbidden = (uint32_t)sampler->vocab->eos;
-#pragma omp parallel for num_threads(sampler->config.threads) schedule(static)
-    for (int text = 0; text < texts; text++) {
-        const float *row = logits + (size_t)text * (size_t)stride;
-        struct rng_bits bits = rng_philox(sampler->config.seed, RNG_SAMPLE, sampler->drawn,
-                                          sampler->config.first_text + (uint32_t)text, 0, 0);
-        tokens[text] = sampler_choose(row, V, &rule, rng_uniform_double(bits.word[0], bits.word[1]),
-                                      sampler->scratch + (size_t)omp_get_thread_num() * (size_t)V);
-        if (sampler->config.logp && tokens[text] != SAMPLER_NONE)
-            sampler->logp[text] = (float)((double)row[tokens[text]] - feeder_log_sum(row, V));
-    }
+    struct drawing work = {sampler, logits, (size_t)stride, &rule, tokens};
+    team_share(sampler->config.threads, texts, LOGIT_FLOPS * (int64_t)texts * sampler->vocab->size, draw_range, &work);
     for (int text = 0; text < texts; text++)
         if (tokens[text] == SAMPLER_NONE)
             return feeder_no_probabilities(sampler->drawn, e);

@@ -1,6 +1,5 @@
 /* How weights start: the documented ranges, orthogonality, and that numbers depend on (config, init, seed) alone. */
 #include <math.h>
-#include <omp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +9,7 @@
 #include <cmocka.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/nn/param.h"
 #include "unroll/nn/reference.h"
 
@@ -164,9 +164,9 @@ static void test_pure_function(void **unused)
     (void)unused;
     for (int how = INIT_AUTO; how <= INIT_ORTHOGONAL; how++) {
         const struct model_config config = config_of(CELL_LSTM);
-        omp_set_num_threads(1);
+        team_set_usual(1);
         struct weights a = init(&config, (enum init)how, 7);
-        omp_set_num_threads(3);
+        team_set_usual(3);
         struct weights b = init(&config, (enum init)how, 7), other = init(&config, (enum init)how, 8);
         assert_memory_equal(a.values, b.values, a.table.total * sizeof *a.values);
         assert_memory_not_equal(a.values, other.values, 90 * 40 * sizeof *a.values);

@@ -10,7 +10,7 @@
 #define MEM_ALIGN 64 /* bytes: a cache line, and the widest vector */
 
 /* `count * size` zeroed bytes aligned to MEM_ALIGN; blocks of 2 MiB and more start on a huge-page boundary and ask the
- * kernel for huge pages; as many threads as OpenMP would use write them first (omp_set_num_threads; train/placement.h), so
+ * kernel for huge pages; the threads of the team write them first (TEAM_USUAL of base/team.h), so
  * that they are spread over the host's memories. A zero-byte request gives a valid pointer. On overflow or exhaustion returns NULL and fills `e`
  * (STATUS_OS, naming `what` and the size). Owned by the caller; release with mem_free. */
 void *mem_alloc(size_t count, size_t size, const char *what, struct error *e);
