@@ -59,6 +59,7 @@ struct team {
 static struct {
     atomic_flag taken; /* by the thread that runs something on the team */
     atomic_int usual;
+    atomic_llong least; /* work of a thread: UNROLL_TEAM_SHARE, -1 if there is none; 0: not looked up yet */
     atomic_llong crowded_until;
     struct team *team;
 } process = {.taken = ATOMIC_FLAG_INIT, .usual = 1};
@@ -345,16 +346,31 @@ static struct team *team_of(int threads)
     return process.team;
 }
 
+/* The least work of a thread that the environment asks for, -1 if it does not. */
+static int64_t least_asked(void)
+{
+    long long least = atomic_load_explicit(&process.least, memory_order_relaxed);
+    if (least == 0) {
+        const char *text = getenv("UNROLL_TEAM_SHARE");
+        least = text ? strtoll(text, NULL, 10) : TUNE_SMALL_ALONE ? -1 : 1;
+        if (least < 1)
+            least = -1;
+        atomic_store_explicit(&process.least, least, memory_order_relaxed);
+    }
+    return least;
+}
+
 /* How many threads are worth waking for so much work. */
 static int worthwhile(int threads, int64_t work)
 {
     if (threads == TEAM_USUAL)
         threads = atomic_load_explicit(&process.usual, memory_order_relaxed);
-    int64_t most = work / TEAM_SHARE;
-    if (threads > 1 && most > 1 && team_is_crowded())
-        most = work / TEAM_SHARE_CROWDED;
-    if (!TUNE_SMALL_ALONE)
-        return threads;
+    if (threads == 1)
+        return 1;
+    int64_t least = least_asked();
+    if (least < 0)
+        least = work >= 2 * TEAM_SHARE && team_is_crowded() ? TEAM_SHARE_CROWDED : TEAM_SHARE;
+    int64_t most = work / least;
     return most < 1 ? 1 : most < threads ? (int)most : threads;
 }
 

@@ -11,7 +11,8 @@
  * A long wait for long work changes nothing.
  *
  * Work says how large it is, and is done by as many threads as can have TEAM_SHARE of it, perhaps by one. So functions must give
- * the same bits for any number of threads; all of Unroll's do.
+ * the same bits for any number of threads; all of Unroll's do. UNROLL_TEAM_SHARE in the environment takes the constant's place,
+ * so that tests share out small work.
  *
  * There is one team in a process, as there is one set of cores: this is the one state of the process that Unroll keeps. It is made
  * at the first work for several threads, grows when more are asked for, and ends when the process does (or the library is
