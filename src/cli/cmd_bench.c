@@ -67,7 +67,7 @@ static void put_model(struct json *json, const struct bench_config *config)
 }
 
 static enum status write_json(const char *path, const struct comm *comm, const struct bench_config *config,
-                              const struct bench_result *result, struct error *e)
+                              const struct bench_result *result, double waited, struct error *e)
 {
     struct json json;
     json_init(&json);
@@ -93,6 +93,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     json_put_int(&json, "steps", result->steps);
     json_put_int(&json, "repetitions", result->repetitions);
     json_put_int(&json, "warm_up", result->warm_up);
+    json_put_double(&json, "waited_for_cores", waited);
     json_put_double(&json, "loss_first", result->loss_first);
     json_put_double(&json, "loss_last", result->loss_last);
     put_model(&json, config);
@@ -133,6 +134,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
         status = load_threads(comm, options, &config.threads, e);
     if (!status)
         status = bench_run(comm, &config, &result, e);
+    double waited = status ? 0 : load_report_cores(comm, config.threads);
     if (!status && comm->rank == 0) {
         bool table = !options->json_summary || !path_is_standard(options->json_summary);
         if (table)
@@ -141,7 +143,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
             network_print(config.network);
         status = finish_output(e);
         if (!status && options->json_summary)
-            status = write_json(options->json_summary, comm, &config, &result, e);
+            status = write_json(options->json_summary, comm, &config, &result, waited, e);
     }
     network_release(&network);
     return comm_agree(comm, status, e);

@@ -324,7 +324,10 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
     if (!status && comm->rank == 0)
         status = report(options, &config, corpus, &result, e);
     mem_free(config.confusion);
-    return comm_agree(comm, status, e);
+    status = comm_agree(comm, status, e);
+    if (!status)
+        (void)load_report_cores(comm, config.threads);
+    return status;
 }
 
 enum status cmd_eval(const struct comm *comm, const struct options *options, struct error *e)

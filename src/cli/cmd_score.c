@@ -218,6 +218,8 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);
     }
     status = comm_agree(comm, status, e);
+    if (!status)
+        (void)load_report_cores(comm, threads);
     line_reader_close(scoring.reader);
     mixture_close(scoring.mixture);
     scorer_free(scoring.scorer);

@@ -45,6 +45,17 @@ enum status load_threads(const struct comm *comm, const struct options *options,
     return STATUS_OK;
 }
 
+double load_report_cores(const struct comm *comm, int threads)
+{
+    struct placement_wait wait;
+    char advice[ERROR_TEXT];
+    placement_waited_most(comm, threads, &wait);
+    placement_wait_advice(&wait, advice);
+    if (comm->rank == 0 && *advice)
+        fprintf(stderr, "unroll: %s\n", advice);
+    return placement_wait_share(&wait);
+}
+
 /* Why an earlier write to standard output failed, as far as that can still be told. */
 static const char *earlier_failure(void)
 {

@@ -1,5 +1,6 @@
 #include "unroll/train/placement.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,4 +109,65 @@ enum status placement_choose(const struct comm *comm, int threads, struct placem
         placement_advice(out, advice);
     comm_broadcast(comm, advice, ERROR_TEXT, 0);
     return STATUS_OK;
+}
+
+/* ---- afterwards ---- */
+
+/* Adds the times of the thread whose folder in /proc/self/task is `name`; it may have ended. */
+static void add_thread(const char *name, struct placement_wait *wait)
+{
+    char path[64];
+    long long computed, waited;
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/schedstat", name);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return;
+    if (fscanf(file, "%lld %lld", &computed, &waited) == 2) {
+        wait->computed += 1e-9 * (double)computed;
+        wait->waited += 1e-9 * (double)waited;
+    }
+    (void)fclose(file);
+}
+
+void placement_waited(const struct comm *comm, int threads, struct placement_wait *wait)
+{
+    *wait = (struct placement_wait){.rank = comm->rank, .ranks = comm->size, .threads = threads};
+    (void)gethostname(wait->host, sizeof wait->host - 1);
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    while (tasks && (entry = readdir(tasks)))
+        if (entry->d_name[0] != '.')
+            add_thread(entry->d_name, wait);
+    if (tasks)
+        (void)closedir(tasks);
+}
+
+double placement_wait_share(const struct placement_wait *wait)
+{
+    double wanted = wait->computed + wait->waited;
+    return wanted > 0 ? wait->waited / wanted : 0;
+}
+
+void placement_waited_most(const struct comm *comm, int threads, struct placement_wait *worst)
+{
+    placement_waited(comm, threads, worst);
+    int64_t own = (int64_t)(1e6 * placement_wait_share(worst)) * comm->size + (comm->size - 1 - comm->rank);
+    comm_broadcast(comm, worst, sizeof *worst, comm->size - 1 - (int)(comm_max(comm, own) % comm->size));
+}
+
+void placement_wait_advice(const struct placement_wait *wait, char *advice)
+{
+    double share = placement_wait_share(wait);
+    char who[128] = "threads";
+    advice[0] = '\0';
+    if (!(share > PLACEMENT_WAIT_SHARE) || !(wait->waited > PLACEMENT_WAIT_SECONDS))
+        return;
+    if (wait->ranks > 1)
+        snprintf(who, sizeof who, "threads of rank %d on '%s'", wait->rank, wait->host);
+    snprintf(advice, ERROR_TEXT,
+             "%s waited %.0f s for cores that others used, %.0f %% of the time that they wanted one; %s%s%s", who,
+             wait->waited, 100 * share, wait->threads > 1 ? "use fewer --threads" : "",
+             wait->threads > 1 ? (wait->ranks > 1 ? ", start fewer ranks on the host, or " : ", or ")
+                               : (wait->ranks > 1 ? "start fewer ranks on the host, or " : ""),
+             wait->ranks > 1 ? "give each rank cores of its own" : "give this process cores of its own");
 }

@@ -24,6 +24,7 @@ struct trainer {
     const struct trainer_config *config;
     struct terminal *log; /* NULL on ranks that say nothing */
     struct placement placement;
+    struct placement_wait wait; /* of the rank that waited most for cores, at the end */
     struct checkpoint_build build;
 
     struct corpus *corpus;
@@ -139,6 +140,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);
 void trainer_report_saved(struct trainer *trainer, double seconds);
 void trainer_report_end(struct trainer *trainer, const char *why);
+void trainer_report_cores(struct trainer *trainer); /* collective */
 double trainer_train_loss(const struct trainer *trainer);
 /* Lines of metrics.jsonl before the first step. */
 void trainer_report_run(struct trainer *trainer);

@@ -328,6 +328,26 @@ void trainer_report_end(struct trainer *trainer, const char *why)
                      quality(trainer, trainer->final_test_loss, trainer->test_accuracy, room));
 }
 
+void trainer_report_cores(struct trainer *trainer)
+{
+    char advice[ERROR_TEXT];
+    const struct placement_wait *wait = &trainer->wait;
+    placement_waited_most(trainer->comm, trainer->placement.threads, &trainer->wait);
+    placement_wait_advice(wait, advice);
+    if (advice[0])
+        trainer_warn(trainer, "%s", advice);
+    if (!trainer->timing)
+        return;
+    struct json json;
+    begin_line(&json, "cores");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_double(&json, "waited_share", placement_wait_share(wait));
+    json_put_double(&json, "waited_seconds", wait->waited);
+    json_put_int(&json, "rank", wait->rank);
+    json_put_string(&json, "host", wait->host);
+    put_line(trainer->timing, &json);
+}
+
 enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
@@ -363,6 +383,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_int(&json, "skipped_steps", progress->skipped);
     json_put_int(&json, "ranks", trainer->build.ranks);
     json_put_int(&json, "threads", trainer->build.threads);
+    json_put_double(&json, "waited_for_cores", placement_wait_share(&trainer->wait));
     json_put_int(&json, "exit_status", (int64_t)exit_status);
     json_object_end(&json);
     enum status status = json_text(&json, &text, e);

@@ -607,6 +607,51 @@ static void test_advice_names_the_options(void **state)
     assert_advice((struct placement){.threads = 1, .cores = 2, .host_ranks = 3, .shared = true}, "at most 2 ranks");
 }
 
+static void test_waiting_for_cores_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        struct placement_wait wait;
+        const char *expected; /* NULL: nothing is said */
+    } cases[] = {
+        {{.ranks = 1, .threads = 2}, NULL},                                 /* a kernel that does not tell */
+        {{.computed = 100, .waited = 0.5, .ranks = 1, .threads = 2}, NULL}, /* an idle machine */
+        {{.computed = 90.1, .waited = 9.9, .ranks = 1, .threads = 2}, NULL},
+        {{.computed = 1, .waited = 1.9, .ranks = 1, .threads = 2}, NULL}, /* too short to matter */
+        {{.computed = 30, .waited = 10, .ranks = 1, .threads = 2},
+         "threads waited 10 s for cores that others used, 25 % of the time that they wanted one; use fewer --threads, or "
+         "give this process cores of its own"},
+        {{.computed = 30, .waited = 10, .ranks = 1, .threads = 1}, "wanted one; give this process cores of its own"},
+        {{.computed = 30, .waited = 10, .rank = 2, .ranks = 4, .threads = 2, .host = "n7"},
+         "threads of rank 2 on 'n7' waited 10 s for cores that others used, 25 % of the time that they wanted one; use fewer "
+         "--threads, start fewer ranks on the host, or give each rank cores of its own"},
+        {{.computed = 0, .waited = 3, .rank = 0, .ranks = 2, .threads = 1, .host = "n7"},
+         "100 % of the time that they wanted one; start fewer ranks on the host, or give each rank cores of its own"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char advice[ERROR_TEXT];
+        placement_wait_advice(&cases[i].wait, advice);
+        if (!cases[i].expected)
+            assert_string_equal(advice, "");
+        else if (!strstr(advice, cases[i].expected))
+            fail_msg("'%s' lacks '%s'", advice, cases[i].expected);
+    }
+}
+
+/* What the kernel says of this process: it has computed, and a second of sleep is neither computing nor waiting. */
+static void test_sleep_is_no_wait_for_cores(void **state)
+{
+    (void)state;
+    struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+    struct placement_wait before, after;
+    placement_waited(&alone, 1, &before);
+    sleep(1);
+    placement_waited(&alone, 1, &after);
+    assert_true(before.computed > 0);
+    assert_true(after.computed - before.computed < 0.5);
+    assert_true(after.waited - before.waited < 0.5);
+}
+
 static void test_signals_are_noted_not_obeyed(void **state)
 {
     (void)state;
@@ -663,6 +708,8 @@ int main(void)
         cmocka_unit_test(test_only_directories_of_runs),
         cmocka_unit_test(test_model_of_a_directory),
         cmocka_unit_test(test_advice_names_the_options),
+        cmocka_unit_test(test_waiting_for_cores_is_told),
+        cmocka_unit_test(test_sleep_is_no_wait_for_cores),
         cmocka_unit_test(test_signals_are_noted_not_obeyed),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

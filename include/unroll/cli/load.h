@@ -23,6 +23,10 @@ enum status load_threads(const struct comm *comm, const struct options *options,
 /* Not collective. Says on standard error what became of markers in the input, if it held any. */
 void tell_markers(enum markers markers, const struct marker_counts *met);
 
+/* Collective. At a command's end: rank 0 says on standard error if a rank's threads waited for cores. Returns the share of the
+ * time that they wanted one, of the rank that waited most (placement_wait_share). */
+double load_report_cores(const struct comm *comm, int threads);
+
 /* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */
 enum status finish_output(struct error *e);
 
