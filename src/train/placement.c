@@ -148,11 +148,10 @@ double placement_wait_share(const struct placement_wait *wait)
     return wanted > 0 ? wait->waited / wanted : 0;
 }
 
-void placement_waited_most(const struct comm *comm, int threads, struct placement_wait *worst)
+void placement_wait_most(const struct comm *comm, struct placement_wait *wait)
 {
-    placement_waited(comm, threads, worst);
-    int64_t own = (int64_t)(1e6 * placement_wait_share(worst)) * comm->size + (comm->size - 1 - comm->rank);
-    comm_broadcast(comm, worst, sizeof *worst, comm->size - 1 - (int)(comm_max(comm, own) % comm->size));
+    int64_t own = (int64_t)(1e6 * placement_wait_share(wait)) * comm->size + (comm->size - 1 - comm->rank);
+    comm_broadcast(comm, wait, sizeof *wait, comm->size - 1 - (int)(comm_max(comm, own) % comm->size));
 }
 
 void placement_wait_advice(const struct placement_wait *wait, char *advice)

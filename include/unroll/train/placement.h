@@ -43,8 +43,8 @@ struct placement_wait {
 
 /* Of this process. Not collective. */
 void placement_waited(const struct comm *comm, int threads, struct placement_wait *wait);
-/* The rank that waited for the largest share of its time. Collective. */
-void placement_waited_most(const struct comm *comm, int threads, struct placement_wait *worst);
+/* From each rank's own to that of the rank that waited for the largest share of its time, on all ranks. Collective. */
+void placement_wait_most(const struct comm *comm, struct placement_wait *wait);
 /* waited / (computed + waited), 0 without either. */
 double placement_wait_share(const struct placement_wait *wait);
 /* What to tell of it, [ERROR_TEXT]; "" if it is not worth telling. */
