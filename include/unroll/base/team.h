@@ -17,7 +17,7 @@
  * There is one team in a process, as there is one set of cores: this is the one state of the process that Unroll keeps. It is made
  * at the first work for several threads, grows when more are asked for, and ends when the process does (or the library is
  * unloaded). Its threads are those of one parallel region of OpenMP, which a sleeping thread of its own opened: OMP_PLACES,
- * OMP_PROC_BIND, OMP_STACKSIZE and OMP_THREAD_LIMIT hold. They take none of the program's signals. Work that is started from
+ * OMP_PROC_BIND, OMP_STACKSIZE and OMP_THREAD_LIMIT hold, OMP_WAIT_POLICY does not. They take none of the program's signals. Work that is started from
  * inside the team, or from another thread while the team works, is done by the calling thread alone. A child of fork(2) makes a
  * team of its own. */
 #ifndef UNROLL_BASE_TEAM_H

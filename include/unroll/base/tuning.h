@@ -30,7 +30,7 @@
 #endif
 
 /* What waiting costs: constants of base/team.c, measured on two cores of a Xeon (Sapphire Rapids) under KVM. */
-#define TEAM_SPIN 50000  /* nanoseconds that a thread spins before it sleeps: a wake-up takes some 20000 */
+#define TEAM_SPIN 100000 /* nanoseconds that a thread spins before it sleeps: a wake-up takes 10000 to 50000 */
 #define TEAM_SHARE 32768 /* least work of a thread (flops or bytes, 1 to 4 us): starting and joining take as long */
 #define TEAM_SHARE_CROWDED (1 << 21) /* the same where threads sleep (some 40 us) */
 #define TEAM_CROWDED_TIMES 16 /* a thread that waited for a core costs at most one part in so many, again and again */

@@ -13,8 +13,7 @@
  * one runs on BLIS's micro-kernel. Each tile is finished over all lane groups, in the order of the lane tree, while it
  * is in the L1 cache: every gradient is written once.
  *
- * Functions named *_part are called by every thread of a parallel region with its index and do their share; the others
- * open a region themselves. */
+ * Functions that take `threads` share their work out to the team (base/team.h). */
 #ifndef UNROLL_NN_GEMM_H
 #define UNROLL_NN_GEMM_H
 

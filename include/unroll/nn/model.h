@@ -5,8 +5,8 @@
  * Bits: every number computed for a lane is the same whatever the other lanes, the rank's range of lanes and the number
  * of threads are; gradients are summed over lane groups in the order of base/lane_tree.h.
  *
- * Not thread safe: one caller; it uses `threads` OpenMP threads inside. No allocation, no I/O and no system call but
- * OpenMP's own after model_create. */
+ * Not thread safe: one caller; it uses `threads` threads of the team inside (base/team.h). No allocation, no I/O and no system
+ * call but the team's own after model_create. */
 #ifndef UNROLL_NN_MODEL_H
 #define UNROLL_NN_MODEL_H
 
@@ -25,7 +25,7 @@ struct model_shape {
     int bptt;                   /* the longest window, T */
     int batch, groups;          /* global lanes and lane groups; groups 1 .. batch */
     int group_begin, group_end; /* the groups of this rank: its lanes are those of these groups */
-    int threads;                /* OpenMP threads; >= 1 */
+    int threads;                /* of the team; >= 1 */
     bool train;                 /* allocate what the backward pass needs */
     bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
