@@ -9,6 +9,7 @@
 
 #include "unroll/base/build_info.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/train/checkpoint.h"
 #include "unroll/train/rundir.h"
 #include "unroll/use/line_reader.h"
@@ -63,6 +64,7 @@ int unroll_open(const char *path, int threads, struct unroll_model **model, stru
         return finish(status ? status : STATUS_OS, &e, error);
     made->threads = threads;
     pthread_mutex_lock(&turn);
+    team_set_usual(threads);
     status = checkpoint_read(file, CHECKPOINT_FOR_USE, &made->checkpoint, &e);
     pthread_mutex_unlock(&turn);
     if (!status && made->checkpoint.model.task != TASK_LM) {
