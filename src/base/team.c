@@ -59,8 +59,9 @@ struct team {
 static struct {
     atomic_flag taken; /* by the thread that runs something on the team */
     atomic_int usual;
-    atomic_llong least; /* work of a thread: UNROLL_TEAM_SHARE, -1 if there is none; 0: not looked up yet */
-    atomic_llong crowded_until;
+    atomic_llong least;         /* work of a thread: UNROLL_TEAM_SHARE, -1 if there is none; 0: not looked up yet */
+    atomic_llong crowded_until; /* nanoseconds */
+    atomic_llong sleepy_until;  /* the same of threads that kept their own partners from a core: spinning harms */
     struct team *team;
 } process = {.taken = ATOMIC_FLAG_INIT, .usual = 1};
 
@@ -87,14 +88,10 @@ static void relax(void)
 #endif
 }
 
-static bool is_crowded(int64_t now)
-{
-    return now < atomic_load_explicit(&process.crowded_until, memory_order_relaxed);
-}
-
 bool team_is_crowded(void)
 {
-    return atomic_load_explicit(&process.crowded_until, memory_order_relaxed) && is_crowded(nanoseconds());
+    long long until = atomic_load_explicit(&process.crowded_until, memory_order_relaxed);
+    return until && nanoseconds() < until;
 }
 
 static bool glance(struct place *place, unsigned old, int times)
@@ -129,7 +126,7 @@ static void await(struct team *team, struct seat *seat, struct place *place, uns
     if (glance(place, old, GLANCES))
         return;
     long long begin = nanoseconds();
-    bool spins = !is_crowded(begin);
+    bool spins = begin >= atomic_load_explicit(&process.sleepy_until, memory_order_relaxed);
     while (spins && nanoseconds() - begin < TEAM_SPIN)
         if (glance(place, old, GLANCES / 2))
             return;
@@ -170,13 +167,15 @@ static void judge(struct team *team, struct seat *late, int64_t since)
     late->delay = delay_of_thread();
     late->sleeps = 0;
     int64_t delay = late->delay - before;
-    if (atomic_load_explicit(&team->vain_cpu, memory_order_relaxed) == sched_getcpu())
-        delay = lost; /* it spun on the very core that this thread had to wait for */
-    else if (delay < DELAY_MIN * (1 + sleeps))
+    bool same = atomic_load_explicit(&team->vain_cpu, memory_order_relaxed) == sched_getcpu();
+    if (!same && delay < DELAY_MIN * (1 + sleeps))
         return;
-    lost = lost < delay ? lost : delay;
+    lost = same || lost < delay ? lost : delay;
     lost = lost < LOST_MAX ? lost : LOST_MAX;
-    atomic_store_explicit(&process.crowded_until, now + TEAM_CROWDED_TIMES * lost, memory_order_relaxed);
+    int64_t until = now + TEAM_CROWDED_TIMES * lost;
+    atomic_store_explicit(&process.crowded_until, until, memory_order_relaxed);
+    if (same) /* the other spun on the very core that this thread had to wait for */
+        atomic_store_explicit(&process.sleepy_until, until, memory_order_relaxed);
 }
 
 /* By the thread that came last: changes the word that the others wait for. */

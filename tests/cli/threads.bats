@@ -28,8 +28,8 @@ teardown() {
 # cpu_time COMMAND...: seconds of CPU time that it took, on one core.
 cpu_time() {
     local TIMEFORMAT='%U %S'
-    { time taskset -c "$core" timeout 300 "$@" >out 2>err </dev/null; } 2>times
-    awk '{ print $1 + $2 }' times
+    { time taskset -c "$core" timeout 300 "$@" >out 2>err </dev/null; } 2>spent
+    awk '{ print $1 + $2 }' spent
 }
 
 # not_more NAME TWO ONE TIMES: what two threads took is at most so many times what one took, half a second aside.

@@ -5,9 +5,9 @@
  * only keeps it from the core. So:
  * - A spin lasts TEAM_SPIN at most (base/tuning.h); then the thread sleeps.
  * - Who comes last and finds that others spun in vain asks the kernel whether it was kept from a core meanwhile. If it was, the
- *   team counts as crowded for TEAM_CROWDED_TIMES as long as that took. A crowded team sleeps at once, and work that a wake-up
- *   would outlast is done by the calling thread alone. Then the team tries again: so it loses a small share of its time at most,
- *   and nothing once the cores are free.
+ *   team counts as crowded for TEAM_CROWDED_TIMES as long as that took: work that a wake-up would outlast is done by the calling
+ *   thread alone, and if it was a partner's spin that kept it from the core, the team's threads sleep at once. Then the team tries
+ *   again: so it loses a small share of its time at most, and nothing once the cores are free.
  * A long wait for long work changes nothing.
  *
  * Work says how large it is, and is done by as many threads as can have TEAM_SHARE of it, perhaps by one. So functions must give
