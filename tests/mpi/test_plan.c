@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/team.h"
 #include "unroll/nn/model.h"
 #include "unroll/use/bench.h"
 #include "unroll/use/plan.h"
@@ -138,6 +139,12 @@ static void steps_allocate_nothing(enum reduction reduction)
     expect(fabs(result.loss_first - log(101)) < 0.5, "loss", log(101), result.loss_first);
 }
 
+static void nothing(void *context, const struct team_member *me)
+{
+    (void)context;
+    (void)me;
+}
+
 int main(void)
 {
     struct comm comm;
@@ -152,6 +159,7 @@ int main(void)
     if (comm_sum(&comm, 1) != comm.size || comm_split_host(&comm, &host, &e) != STATUS_OK)
         return 1;
     comm_release(&host);
+    team_run(2, INT64_MAX, nothing, NULL);                                        /* and what the team takes */
     memory_is_as_planned(CELL_LSTM, 16, 20, 10, OPT_SGD, false, REDUCTION_EXACT); /* the reducer's buffers stand out */
     memory_is_as_planned(CELL_LSTM, 512, 20, 10, OPT_ADAM, false, REDUCTION_EXACT);
     memory_is_as_planned(CELL_GRU, 512, 7, 5, OPT_MOMENTUM, true, REDUCTION_EXACT);
