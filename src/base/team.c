@@ -36,23 +36,22 @@ struct seat {
 };
 
 struct team {
-    /* the work */
-    team_function *function;
-    void *context;
-    int threads; /* that take part */
-    bool stop;
-    /* waiting */
+    /* written by all: each on lines of its own */
     struct place barrier, joined;
-    _Alignas(APART) atomic_int arrived;      /* at the barrier */
-    _Alignas(APART) atomic_int working;      /* threads that are not done, besides the caller */
+    struct place parked;                /* the host, once all are there, until the end */
+    struct place ready;                 /* the caller, until then */
+    _Alignas(APART) atomic_int arrived; /* at the barrier */
+    _Alignas(APART) atomic_int working; /* threads that are not done, besides the caller */
+    /* seldom written */
     _Alignas(APART) atomic_llong vain_since; /* when the spin began that ended last without success; 0: none */
     atomic_int vain_cpu;                     /* and where */
-    /* the threads */
+    int threads;                             /* that take part in the work */
+    team_function *function;
+    void *context;
+    struct seat *seat; /* [asked] */
     pthread_t host;
-    struct place parked; /* the host, once all are there, until the end */
-    struct place ready;  /* the caller, until then */
-    int asked, size;     /* threads that were asked for, and that there are */
-    struct seat *seat;   /* [asked] */
+    int asked, size; /* threads that were asked for, and that there are */
+    bool stop;
 };
 
 /* All that there is in the process; see team.h. */

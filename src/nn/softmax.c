@@ -173,17 +173,18 @@ static void scatter_groups(void *context, int64_t begin_group, int64_t end_group
     }
 }
 
-/* Bytes read and written of so many groups. */
-static int64_t order_bytes(const struct model *model, int groups, int T)
+/* Read and written. */
+static int64_t order_bytes(const struct model *model, int rows)
 {
-    return 8 * (int64_t)model->lanes * T * model->h_stride * groups / model->groups;
+    return 8 * (int64_t)rows * model->h_stride;
 }
 
 static void scatter_outputs(struct model *model, struct lane_node node, int T)
 {
-    struct ordering work = {model, NULL, NULL, node.begin - model->shape.group_begin, T};
-    int groups = node.end - node.begin;
-    team_share(model->shape.threads, groups, order_bytes(model, groups, T), scatter_groups, &work);
+    int first = node.begin - model->shape.group_begin, last = node.end - model->shape.group_begin;
+    struct ordering work = {model, NULL, NULL, first, T};
+    int rows = (model->group_lane[last] - model->group_lane[first]) * T;
+    team_share(model->shape.threads, last - first, order_bytes(model, rows), scatter_groups, &work);
 }
 
 static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
@@ -287,7 +288,7 @@ static void order_rows(struct model *model, const struct window *window)
     for (int g = 0; g <= model->groups; g++)
         model->ordered_row[g] = model->group_lane[g] * window->T;
     struct ordering work = {model, window, h, 0, window->T};
-    team_share(model->shape.threads, model->groups, order_bytes(model, model->groups, window->T), order_groups, &work);
+    team_share(model->shape.threads, model->groups, order_bytes(model, model->lanes * window->T), order_groups, &work);
 }
 
 static void sum_losses(struct model *model, const struct window *window)
