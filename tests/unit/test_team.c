@@ -321,7 +321,7 @@ static void a_child_has_a_team_of_its_own(void **unused)
     if (child == 0) {
         struct tally own = {0};
         team_run(3, LARGE, count_call, &own);
-        exit(own.calls == 3 ? 0 : 1);
+        _exit(own.calls == 3 ? 0 : 1);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
