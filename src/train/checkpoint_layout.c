@@ -4,24 +4,24 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define COUNT(field)                                       \
-    {                                                      \
-#field, offsetof(struct progress, field), false, 0 \
+#define FIELD(field, rule, least)                             \
+    {                                                         \
+#field, offsetof(struct progress, field), rule, least \
     }
-#define COUNT_FROM(field, least)                               \
-    {                                                          \
-#field, offsetof(struct progress, field), false, least \
-    }
-#define REAL(field)                                       \
-    {                                                     \
-#field, offsetof(struct progress, field), true, 0 \
-    }
+#define COUNT(field) FIELD(field, FIELD_COUNT, 0)
+#define REAL(field) FIELD(field, FIELD_REAL, 0)
 
 const struct progress_field progress_fields[] = {
-    COUNT(step),           COUNT(epoch),      COUNT(window),        COUNT(tokens),    COUNT(skipped),
-    COUNT(skipped_in_row), REAL(epoch_loss),  COUNT(epoch_tokens),  REAL(valid_loss), COUNT_FROM(valid_step, -1),
-    REAL(best_valid_loss), COUNT(best_step),  COUNT(stalls),        REAL(lr_factor),  COUNT(plateau_stalls),
-    REAL(log_loss),        COUNT(log_tokens), COUNT(metrics_bytes), COUNT(finished),  REAL(seconds),
+    COUNT(step),           COUNT(epoch),
+    COUNT(window),         COUNT(tokens),
+    COUNT(skipped),        COUNT(skipped_in_row),
+    REAL(epoch_loss),      COUNT(epoch_tokens),
+    REAL(valid_loss),      FIELD(valid_step, FIELD_COUNT, -1),
+    REAL(best_valid_loss), COUNT(best_step),
+    COUNT(stalls),         FIELD(lr_factor, FIELD_POSITIVE, 0),
+    COUNT(plateau_stalls), REAL(log_loss),
+    COUNT(log_tokens),     COUNT(metrics_bytes),
+    COUNT(finished),       REAL(seconds),
 };
 const int progress_field_count = (int)(sizeof progress_fields / sizeof *progress_fields);
 

@@ -51,17 +51,29 @@ enum status attrs_f64(struct attrs *attrs, const char *name, double *value, stru
 /* STATUS_CHECKPOINT if one was not asked for: nothing unknown may be in a checkpoint. */
 enum status attrs_all_taken(const struct attrs *attrs, struct error *e);
 
-/* ---- the fields of struct progress, by name ---- */
+/* ---- the fields of struct progress, by name, and what they may be ---- */
+
+enum field_rule {
+    FIELD_COUNT,   /* int64_t, `least` or more */
+    FIELD_REAL,    /* double, any, also infinite or NaN */
+    FIELD_POSITIVE /* double above 0 */
+};
 
 struct progress_field {
     const char *name;
     size_t offset;
-    bool real; /* double, else int64_t */
+    enum field_rule rule;
     int64_t least;
 };
 
 extern const struct progress_field progress_fields[];
 extern const int progress_field_count;
+
+/* Whether a checkpoint may say so: the one rule of writer and reader (checkpoint_valid.c). STATUS_CHECKPOINT, or STATUS_CONFIG
+ * of model_config_check; the text names what is wrong. What is not there yet while a file is read (vocabulary, labels,
+ * optimizer) is passed over. */
+enum status checkpoint_check(const struct checkpoint *checkpoint, struct error *e);
+enum status progress_check(const struct progress *progress, struct error *e);
 
 /* ---- datasets ---- */
 

@@ -58,7 +58,7 @@ static enum status read_root(struct reading *in)
         status =
             attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest, in->e);
     if (!status)
-        status = attrs_i64(attrs, "step", 0, INT64_MAX, &checkpoint->progress.step, in->e);
+        status = attrs_i64(attrs, "step", INT64_MIN, INT64_MAX, &checkpoint->progress.step, in->e);
     if (!status)
         status = attrs_i64(attrs, "resumable", 0, 1, &resumable, in->e);
     in->resumable = resumable;
@@ -73,7 +73,7 @@ static enum status read_task(struct reading *in)
     if (!status && strcmp(task, task_name(TASK_CLASSIFY)) != 0)
         status = error_set(in->e, STATUS_CHECKPOINT, "the attribute 'task' of '/model' is '%s'", task);
     if (!status)
-        status = attrs_int(in->attrs, "labels", 2, MODEL_LABELS_MAX, &model->labels, in->e);
+        status = attrs_int(in->attrs, "labels", INT_MIN, INT_MAX, &model->labels, in->e);
     if (!status)
         status = attrs_string(in->attrs, "pool", pool, sizeof pool, in->e);
     if (!status)
@@ -95,26 +95,24 @@ static enum status read_model(struct reading *in)
     if (!status)
         status = cell_parse(cell, &model->cell, in->e);
     if (!status)
-        status = attrs_int(attrs, "layers", 1, MODEL_LAYERS_MAX, &model->layers, in->e);
+        status = attrs_int(attrs, "layers", INT_MIN, INT_MAX, &model->layers, in->e);
     if (!status)
-        status = attrs_int(attrs, "embedding", 1, MODEL_WIDTH_MAX, &model->embedding, in->e);
+        status = attrs_int(attrs, "embedding", INT_MIN, INT_MAX, &model->embedding, in->e);
     if (!status)
-        status = attrs_int(attrs, "hidden", 1, MODEL_WIDTH_MAX, &model->hidden, in->e);
+        status = attrs_int(attrs, "hidden", INT_MIN, INT_MAX, &model->hidden, in->e);
     if (!status)
-        status = attrs_int(attrs, "vocab", 1, MODEL_VOCAB_MAX, &model->vocab, in->e);
+        status = attrs_int(attrs, "vocab", INT_MIN, INT_MAX, &model->vocab, in->e);
     if (!status)
         status = attrs_int(attrs, "tied", 0, 1, &tied, in->e);
     if (!status)
         status = attrs_f64(attrs, "dropout", &model->dropout, in->e);
     if (!status && attrs_has(attrs, "reset_token"))
-        status = attrs_int(attrs, "reset_token", 1, model->vocab - 1, &reset_token, in->e);
+        status = attrs_int(attrs, "reset_token", 1, INT_MAX, &reset_token, in->e);
     if (!status && attrs_has(attrs, "task"))
         status = read_task(in);
     model->tied = tied;
     model->reset_token = (uint32_t)reset_token;
-    if (!status)
-        status = attrs_all_taken(attrs, in->e);
-    return status ? status : model_config_check(model, in->e);
+    return status ? status : attrs_all_taken(attrs, in->e);
 }
 
 static enum status read_progress(struct reading *in)
@@ -125,21 +123,21 @@ static enum status read_progress(struct reading *in)
     attrs->object = "/progress";
     enum status status = attrs_read(attrs, in->file, in->e);
     if (!status)
-        status = attrs_int(attrs, "batch", 1, INT_MAX, &checkpoint->batch, in->e);
+        status = attrs_int(attrs, "batch", INT_MIN, INT_MAX, &checkpoint->batch, in->e);
     if (!status)
-        status = attrs_int(attrs, "bptt", 1, INT_MAX, &checkpoint->bptt, in->e);
+        status = attrs_int(attrs, "bptt", INT_MIN, INT_MAX, &checkpoint->bptt, in->e);
     if (!status)
-        status = attrs_int(attrs, "lane_groups", 1, checkpoint->batch, &checkpoint->groups, in->e);
+        status = attrs_int(attrs, "lane_groups", INT_MIN, INT_MAX, &checkpoint->groups, in->e);
     for (int i = 0; i < progress_field_count && !status; i++) {
         const struct progress_field *field = &progress_fields[i];
         char *value = (char *)&checkpoint->progress + field->offset;
-        if (field->real)
-            status = attrs_f64(attrs, field->name, (double *)value, in->e);
+        if (field->rule == FIELD_COUNT)
+            status = attrs_i64(attrs, field->name, INT64_MIN, INT64_MAX, (int64_t *)value, in->e);
         else
-            status = attrs_i64(attrs, field->name, field->least, INT64_MAX, (int64_t *)value, in->e);
+            status = attrs_f64(attrs, field->name, (double *)value, in->e);
     }
-    if (!status && (checkpoint->progress.step != step || !(checkpoint->progress.lr_factor > 0)))
-        status = error_set(in->e, STATUS_CHECKPOINT, "the attributes of '/progress' contradict each other");
+    if (!status && checkpoint->progress.step != step)
+        status = error_set(in->e, STATUS_CHECKPOINT, "the step of '/progress' is not that of the file");
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
@@ -200,11 +198,11 @@ static enum status read_build(struct reading *in)
     for (int i = 0; i < (int)(sizeof texts / sizeof *texts) && !status; i++)
         status = attrs_string(attrs, texts[i].name, texts[i].text, texts[i].size, in->e);
     if (!status)
-        status = attrs_int(attrs, "ranks", 0, INT_MAX, &build->ranks, in->e);
+        status = attrs_int(attrs, "ranks", INT_MIN, INT_MAX, &build->ranks, in->e);
     if (!status)
-        status = attrs_int(attrs, "threads", 0, INT_MAX, &build->threads, in->e);
+        status = attrs_int(attrs, "threads", INT_MIN, INT_MAX, &build->threads, in->e);
     if (!status && attrs_has(attrs, "arithmetic"))
-        status = attrs_int(attrs, "arithmetic", 0, INT_MAX, &build->arithmetic, in->e);
+        status = attrs_int(attrs, "arithmetic", INT_MIN, INT_MAX, &build->arithmetic, in->e);
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
@@ -246,7 +244,7 @@ static enum status read_attributes(struct reading *in)
     enum status status = STATUS_OK;
     for (int i = 0; i < (int)(sizeof steps / sizeof *steps) && !status; i++)
         status = steps[i](in);
-    return status;
+    return status ? status : checkpoint_check(in->checkpoint, in->e);
 }
 
 /* ---- the datasets that must be there, and no others ---- */

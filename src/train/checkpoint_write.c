@@ -83,10 +83,10 @@ static void describe_progress(struct attrs *attrs, const struct checkpoint *chec
     for (int i = 0; i < progress_field_count; i++) {
         const struct progress_field *field = &progress_fields[i];
         const char *value = (const char *)&checkpoint->progress + field->offset;
-        if (field->real)
-            attrs_add_f64(attrs, field->name, *(const double *)value);
-        else
+        if (field->rule == FIELD_COUNT)
             attrs_add_i64(attrs, field->name, *(const int64_t *)value);
+        else
+            attrs_add_f64(attrs, field->name, *(const double *)value);
     }
 }
 
@@ -400,6 +400,18 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     all->build = facts->build;
 }
 
+/* What would be refused when it is read is not written. */
+static enum status check_facts(const struct checkpoint *checkpoint, const char *path, struct error *e)
+{
+    struct error reason;
+    if (!checkpoint_check(checkpoint, &reason))
+        return STATUS_OK;
+    return error_set(e, STATUS_INTERNAL,
+                     "cannot write checkpoint '%.200s': %.300s; nothing was written, and this is a fault of the "
+                     "program: go on from the checkpoint before",
+                     path, reason.text);
+}
+
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e)
 {
@@ -410,6 +422,8 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
     enum status status = parts && facts && all ? STATUS_OK : STATUS_OS;
     if (!status && comm->rank == 0 && target->guard)
         status = target->guard->check(target->guard->context, e);
+    if (!status && comm->rank == 0)
+        status = check_facts(checkpoint, target->path, e);
     status = comm_agree(comm, status, e);
     if (!status) {
         share_facts(comm, facts, checkpoint, all);

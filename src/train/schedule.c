@@ -1,5 +1,6 @@
 #include "unroll/train/schedule.h"
 
+#include <float.h>
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
@@ -25,6 +26,12 @@ enum status schedule_parse(const char *name, enum schedule_kind *kind, struct er
         }
     }
     return error_set(e, STATUS_CONFIG, "unknown schedule '%s'; use constant, step, plateau or cosine", name);
+}
+
+/* A rate that begins below the minimum stays there. */
+static double least_lr(const struct schedule_config *config)
+{
+    return config->minimum < config->lr ? config->minimum : config->lr;
 }
 
 static double cosine_lr(const struct schedule_config *config, const struct schedule_point *point)
@@ -53,9 +60,8 @@ double schedule_lr(const struct schedule_config *config, const struct schedule_p
         lr = cosine_lr(config, point);
         break;
     }
-    double least = config->minimum < config->lr ? config->minimum : config->lr;
-    if (config->kind != SCHEDULE_CONSTANT && lr < least)
-        lr = least;
+    if (config->kind != SCHEDULE_CONSTANT && lr < least_lr(config))
+        lr = least_lr(config);
     if (point->step < config->warmup)
         lr *= (double)(point->step + 1) / (double)config->warmup;
     return lr;
@@ -73,6 +79,8 @@ bool schedule_validated(const struct schedule_config *config, bool improved, dou
     if (*stalls < config->patience)
         return false;
     *stalls = 0;
+    if (config->lr * *factor <= least_lr(config) || *factor / config->decay < DBL_MIN)
+        return false;
     *factor /= config->decay;
     return true;
 }

@@ -63,6 +63,13 @@ static void clear_bad_lanes(struct trainer *trainer)
     }
 }
 
+double trainer_next_lr(const struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    struct schedule_point point = {progress->step, progress->epoch, trainer_total_steps(trainer), progress->lr_factor};
+    return schedule_lr(&trainer->config->schedule, &point);
+}
+
 /* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
 static bool update(struct trainer *trainer, int64_t tokens)
 {
@@ -76,10 +83,8 @@ static bool update(struct trainer *trainer, int64_t tokens)
     if (!isfinite(norm))
         return false;
     double clip = config->clip > 0 && norm > config->clip ? config->clip / norm : 1;
-    struct schedule_point point = {trainer->progress.step, trainer->progress.epoch, trainer_total_steps(trainer),
-                                   trainer->progress.lr_factor};
     trainer->grad_norm = norm;
-    trainer->lr = schedule_lr(&config->schedule, &point);
+    trainer->lr = trainer_next_lr(trainer);
     trainer_beat(trainer, "update");
     optimizer_update(trainer->optimizer, trainer->values, grad, (float)(clip / (double)tokens), trainer->lr,
                      trainer->placement.threads);

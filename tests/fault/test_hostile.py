@@ -5,9 +5,12 @@ with the status of its kind and the reason, within 256 MiB.
 Starting points are a real corpus and a real checkpoint, copied object by object with h5py: the copies themselves would
 pass every check but the digests, so each case must be refused for its own reason, and before its data is read.
 """
+import ctypes
+import ctypes.util
 import os
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -126,6 +129,45 @@ def last_beyond(data):
     data[-1] = 1 << 50
 
 
+class Hash(ctypes.Structure):
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def xxh3_128(data):
+    library = ctypes.CDLL(ctypes.util.find_library("xxhash"))
+    library.XXH3_128bits.restype = Hash
+    library.XXH3_128bits.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    result = library.XXH3_128bits(data, len(data))
+    return f"{result.high:016x}{result.low:016x}"
+
+
+def attributes_digest(attributes):
+    """As src/train/checkpoint_attrs.c says."""
+    text = b""
+    for name in sorted(attributes):
+        value = attributes[name]
+        if isinstance(value, (bytes, str)):
+            text += name.encode() + b"\0s" + (value if isinstance(value, bytes) else value.encode()) + b"\0"
+        elif value.dtype.kind == "f":
+            text += name.encode() + b"\0f" + struct.pack("<d", value)
+        else:
+            text += name.encode() + b"\0i" + struct.pack("<q", value)
+    return xxh3_128(text)
+
+
+def say(group, name, value):
+    """Another value of an attribute, and a true digest over all of them: only what it says can be wrong."""
+    def change(file):
+        attributes = {key: kept for key, kept in file[group].attrs.items() if key != "xxh3_128"}
+        if attributes_digest(attributes) != file[group].attrs["xxh3_128"].decode():
+            raise RuntimeError("this test does not know how the digest is made")
+        attributes[name] = type(attributes[name])(value)
+        file[group].attrs.modify(name, attributes[name])
+        digest = attributes_digest(attributes).encode()
+        file[group].attrs.modify("xxh3_128", digest)
+    return change
+
+
 class Hostile(harness.Case):
     def refused(self, status, reason, commands, name):
         for command in commands:
@@ -166,6 +208,13 @@ class Hostile(harness.Case):
             "vocabulary out of order": (edit("vocab/offsets", swap_first), r"offset|digest|vocab"),
             "vocabulary out of range": (edit("vocab/offsets", last_beyond), r"offset|digest|vocab"),
             "flipped weights": (edit(weight, lambda data: data.__imul__(2)), r"digest"),
+            "a factor of 0": (say("progress", "lr_factor", 0.0), r"'lr_factor' is 0, it must be above 0"),
+            "a factor below 0": (say("progress", "lr_factor", -0.5), r"'lr_factor' is -0.5"),
+            "a factor that is none": (say("progress", "lr_factor", float("nan")), r"'lr_factor' is -?nan"),
+            "a count below 0": (say("progress", "stalls", -1), r"'stalls' is -1, it must be 0 or more"),
+            "more groups than lanes": (say("progress", "lane_groups", 99), r"'lane_groups' is 99, it must be 13"),
+            "dropout of 1": (say("model", "dropout", 1.0), r"--dropout"),
+            "no layers": (say("model", "layers", 0), r"--layers"),
         }
         for name, (change, reason) in cases.items():
             bad = self.folder / "bad.h5"

@@ -372,16 +372,136 @@ static void test_contradictions_are_refused(void **state)
     make(&c, false, OPT_ADAM);
     c.model.vocab = V - 1; /* the vocabulary of the file has V entries */
     param_table_build(&c.model, &c.table);
-    assert_int_equal(write_to("small.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO); /* noticed when read back */
+    assert_int_equal(write_to("small.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_INTERNAL);
     c.model.vocab = V;
     param_table_build(&c.model, &c.table);
     c.progress.step = -1;
-    assert_int_equal(write_to("negative.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO);
+    assert_int_equal(write_to("negative.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_INTERNAL);
     c.progress.step = 100;
     c.groups = BATCH + 1;
-    assert_int_equal(write_to("groups.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_IO);
+    assert_int_equal(write_to("groups.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_INTERNAL);
     c.groups = 3;
     assert_int_equal(write_to("right.h5", &c, WRITER_SINGLE, NULL, NULL), STATUS_OK);
+    drop(&c);
+}
+
+/* ---- what the writer takes, the reader takes, and nothing else ---- */
+
+/* The fields of struct progress in its order: i counts from 0, r any number, p above 0, v counts from -1. */
+static const char kinds[] = "iiiiiirirrii"
+                            "pivriiir";
+static const char *const names[] = {
+    "step",         "epoch",      "window",          "tokens",        "skipped",  "skipped_in_row", "epoch_loss",
+    "epoch_tokens", "valid_loss", "best_valid_loss", "best_step",     "stalls",   "lr_factor",      "plateau_stalls",
+    "valid_step",   "log_loss",   "log_tokens",      "metrics_bytes", "finished", "seconds",
+};
+
+#define FIELDS (sizeof(struct progress) / 8)
+
+static void set_real(struct progress *progress, size_t field, double value)
+{
+    memcpy((char *)progress + 8 * field, &value, 8);
+}
+
+static void set_count(struct progress *progress, size_t field, int64_t value)
+{
+    memcpy((char *)progress + 8 * field, &value, 8);
+}
+
+static uint32_t draw(uint32_t state, uint32_t what)
+{
+    return rng_philox(3, RNG_TEST, what, 0, 0, state).word[0];
+}
+
+/* State 0 is the least that is valid, 1 the most; the others are drawn from ends and middles. */
+static void fill_valid(struct progress *progress, uint32_t state)
+{
+    static const int64_t counts[] = {0, INT64_MAX, 1, 17, (int64_t)1 << 53, INT32_MAX};
+    static const double reals[] = {-INFINITY, NAN, INFINITY, -0.0, 5e-324, -1e300};
+    static const double positives[] = {5e-324, INFINITY, 1, 1e-300, 1.0 / 3, 1e300};
+    for (size_t field = 0; field < FIELDS; field++) {
+        size_t pick = state < 2 ? state : draw(state, (uint32_t)field) % 6;
+        if (kinds[field] == 'r')
+            set_real(progress, field, reals[pick]);
+        else if (kinds[field] == 'p')
+            set_real(progress, field, positives[pick]);
+        else
+            set_count(progress, field, kinds[field] == 'v' && pick == 0 ? -1 : counts[pick]);
+    }
+}
+
+static void test_every_valid_state_comes_back(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c, back;
+    make(&c, false, OPT_ADAM);
+    c.options = 3;
+    for (uint32_t i = 0; i < 40; i++) {
+        fill_valid(&c.progress, i);
+        c.optimizer->updates = i == 1 ? INT64_MAX : (int64_t)i;
+        c.optimizer->config.beta1 = i % 2 ? NAN : INFINITY;
+        c.groups = i % 2 ? 1 : BATCH;
+        c.bptt = i == 1 ? INT32_MAX : 1 + (int)i;
+        c.build.ranks = i == 1 ? INT32_MAX : (int)i;
+        c.model.dropout = i == 1 ? nextafter(1, 0) : 0;
+        assert_written("valid.h5", &c, i % 2 ? WRITER_SINGLE : WRITER_PARALLEL);
+        if (checkpoint_read(path_of("valid.h5"), CHECKPOINT_ALL, &back, &e))
+            fail_msg("state %u: %s", i, e.text);
+        assert_memory_equal(&c.progress, &back.progress, sizeof c.progress);
+        assert_int_equal(back.optimizer->updates, c.optimizer->updates);
+        assert_int_equal(back.bptt, c.bptt);
+        assert_true(back.model.dropout == c.model.dropout);
+        checkpoint_release(&back);
+    }
+    drop(&c);
+}
+
+/* A state that would be refused when it is read is not written: the message says what is wrong, the old file stays. */
+static void never_written(const struct checkpoint *c, const char *what)
+{
+    for (int writer = WRITER_AUTO; writer <= WRITER_PARALLEL; writer++) {
+        struct error e = {STATUS_OK, ""};
+        assert_int_equal(write_to("never.h5", c, (enum checkpoint_writer)writer, NULL, &e), STATUS_INTERNAL);
+        if (!strstr(e.text, what) || !strstr(e.text, "nothing was written"))
+            fail_msg("'%s' does not say '%s'", e.text, what);
+        assert_false(exists("never.h5"));
+        assert_false(exists("never.h5.tmp"));
+    }
+}
+
+static void test_invalid_states_are_never_written(void **state)
+{
+    (void)state;
+    struct checkpoint c;
+    make(&c, false, OPT_ADAM);
+    struct progress valid = c.progress;
+    for (size_t field = 0; field < FIELDS; field++) {
+        double below[] = {0, -0.0, -1, NAN, -INFINITY};
+        for (int i = 0; i < 5 && kinds[field] == 'p'; i++) {
+            set_real(&c.progress, field, below[i]);
+            never_written(&c, names[field]);
+        }
+        for (int i = 0; i < 2 && (kinds[field] == 'i' || kinds[field] == 'v'); i++) {
+            set_count(&c.progress, field, i ? INT64_MIN : kinds[field] == 'v' ? -2 : -1);
+            never_written(&c, names[field]);
+        }
+        c.progress = valid;
+    }
+    c.optimizer->updates = -1;
+    never_written(&c, "updates");
+    c.optimizer->updates = 0;
+    c.model.dropout = 1;
+    never_written(&c, "dropout");
+    c.model.dropout = 0;
+    c.bptt = 0;
+    never_written(&c, "bptt");
+    c.bptt = 1;
+    c.groups = 0;
+    never_written(&c, "lane_groups");
+    c.groups = 1;
+    c.build.threads = -1;
+    never_written(&c, "threads");
     drop(&c);
 }
 
@@ -453,6 +573,8 @@ int main(void)
         cmocka_unit_test(test_every_truncation_is_noticed),
         cmocka_unit_test(test_other_files_are_refused),
         cmocka_unit_test(test_contradictions_are_refused),
+        cmocka_unit_test(test_every_valid_state_comes_back),
+        cmocka_unit_test(test_invalid_states_are_never_written),
         cmocka_unit_test(test_guard_keeps_the_old_file),
         cmocka_unit_test(test_missing_folder),
     };

@@ -86,6 +86,83 @@ static void test_plateau_divides_after_stalls_in_a_row(void **state)
     assert_close(schedule_lr(&config, &point), 0.1);
 }
 
+/* So many stalls; returns how often the rate changed. */
+static int stall(const struct schedule_config *config, int times, double *factor)
+{
+    int64_t stalls = 0;
+    int changes = 0;
+    for (int i = 0; i < times; i++) {
+        struct schedule_point before = {.factor = *factor};
+        double was = schedule_lr(config, &before);
+        bool changed = schedule_validated(config, false, factor, &stalls);
+        struct schedule_point after = {.factor = *factor};
+        assert_int_equal(changed, schedule_lr(config, &after) != was);
+        assert_true(*factor > 0);
+        changes += changed;
+    }
+    return changes;
+}
+
+static void test_plateau_stops_at_the_minimum(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_PLATEAU, .lr = 0.9, .decay = 2, .patience = 1, .minimum = 0.4};
+    double factor = 1;
+    assert_int_equal(stall(&config, 5, &factor), 2); /* 0.45, 0.4 */
+    assert_close(factor, 0.25);
+    config.warmup = 10; /* which multiplies afterwards */
+    struct schedule_point point = {.factor = factor, .step = 4};
+    assert_close(schedule_lr(&config, &point), 0.2);
+    /* hit exactly; and a rate that begins at the minimum, or below */
+    config = (struct schedule_config){.kind = SCHEDULE_PLATEAU, .lr = 1, .decay = 2, .patience = 1, .minimum = 0.25};
+    factor = 1;
+    assert_int_equal(stall(&config, 9, &factor), 2);
+    assert_close(factor, 0.25);
+    config.minimum = 1;
+    factor = 1;
+    assert_int_equal(stall(&config, 9, &factor), 0);
+    config.minimum = 5;
+    assert_int_equal(stall(&config, 9, &factor), 0);
+    assert_close(factor, 1);
+}
+
+/* A minimum of 0 is none, yet the factor never is: neither by halves nor in leaps. */
+static void test_plateau_never_reaches_zero(void **state)
+{
+    (void)state;
+    for (double decay = 1.5; decay <= 1e6; decay *= 3) {
+        struct schedule_config config = {.kind = SCHEDULE_PLATEAU, .lr = 1e-3, .decay = decay, .patience = 1};
+        double factor = 1;
+        assert_true(stall(&config, 3000, &factor) > 40);
+        assert_true(isnormal(factor));
+    }
+}
+
+/* What runs of earlier versions have saved: they go on with the rate that they had. */
+static void test_plateau_goes_on_below_the_minimum(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_PLATEAU, .lr = 1, .decay = 2, .patience = 1, .minimum = 0.25};
+    for (int i = 0; i < 3; i++) {
+        double was = (double[]){0.0625, 1e-300, 5e-324}[i], factor = was;
+        assert_int_equal(stall(&config, 3, &factor), 0);
+        assert_true(factor == was);
+        struct schedule_point point = {.factor = factor};
+        assert_close(schedule_lr(&config, &point), 0.25);
+    }
+}
+
+/* The step schedule keeps no state: after any number of epochs the rate is a number. */
+static void test_step_over_many_epochs(void **state)
+{
+    (void)state;
+    struct schedule_config config = {.kind = SCHEDULE_STEP, .lr = 0.8, .decay = 1e6, .every = 1, .minimum = 1e-5};
+    assert_close(at(&config, 0, 1000000000), 1e-5);
+    config.minimum = 0;
+    double rate = at(&config, 0, 1000000000);
+    assert_true(rate >= 0 && rate < 1e-300);
+}
+
 static void test_other_schedules_ignore_validations(void **state)
 {
     (void)state;
@@ -117,6 +194,10 @@ int main(void)
         cmocka_unit_test(test_step_divides_every_so_many_epochs),
         cmocka_unit_test(test_cosine_goes_from_lr_to_minimum),
         cmocka_unit_test(test_plateau_divides_after_stalls_in_a_row),
+        cmocka_unit_test(test_plateau_stops_at_the_minimum),
+        cmocka_unit_test(test_plateau_never_reaches_zero),
+        cmocka_unit_test(test_plateau_goes_on_below_the_minimum),
+        cmocka_unit_test(test_step_over_many_epochs),
         cmocka_unit_test(test_other_schedules_ignore_validations),
         cmocka_unit_test(test_names),
     };

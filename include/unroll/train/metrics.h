@@ -7,8 +7,9 @@
  *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm (of
  *          this step, before clipping), lr, skipped (steps so far)
  *   skip   step: loss or gradient was not finite, nothing was updated
- *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule;
- *          to classify accuracy instead of perplexity, and tokens are texts everywhere
+ *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule
+ *          (train/schedule.h; the rate that is used, not below --lr-min, is the next step's lr); to classify accuracy
+ *          instead of perplexity, and tokens are texts everywhere
  *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, to classify valid_accuracy and test_accuracy,
  *          parameters_digest: the last line of a run
  * Whatever depends on machine or time goes to timing.jsonl, which is never cut.

@@ -2,7 +2,8 @@
  *
  *   constant  lr
  *   step      lr / decay^floor(epoch / every)
- *   plateau   lr * factor, where factor is divided by `decay` after `patience` validations in a row without improvement
+ *   plateau   lr * factor, where factor is divided by `decay` after `patience` validations in a row without improvement,
+ *             until lr * factor is `minimum` or less (or, with a minimum of 0, until it would be no normal number)
  *   cosine    min + (lr - min) (1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the last step
  *             (Loshchilov and Hutter 2017, without restarts)
  *
@@ -39,8 +40,8 @@ struct schedule_point {
 
 double schedule_lr(const struct schedule_config *config, const struct schedule_point *point);
 
-/* After a validation: updates the plateau schedule's factor and its count of validations without improvement. True if
- * the factor changed. */
+/* After a validation: updates the plateau schedule's factor, which stays above 0, and its count of validations without
+ * improvement. True if the rate changed. */
 bool schedule_validated(const struct schedule_config *config, bool improved, double *factor, int64_t *stalls);
 
 #endif
