@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "trainer_private.h"
@@ -70,24 +69,14 @@ static const char *end_reached(const struct trainer *trainer)
     return NULL;
 }
 
-static void note_accuracy(const struct trainer *trainer, const struct evaluator *evaluator, int64_t targets,
-                          double *accuracy)
-{
-    if (trainer->shape.task == TASK_CLASSIFY)
-        *accuracy = (double)evaluator_correct(evaluator) / (double)targets;
-}
-
 static enum status validate(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
-    double sum = 0;
-    int64_t targets = 0;
+    double loss;
     trainer_beat(trainer, "validation");
-    enum status status = evaluator_run(trainer->valid, &sum, &targets, e);
+    enum status status = trainer_evaluate(trainer, trainer->valid, &loss, &trainer->valid_accuracy, e);
     if (status)
         return status;
-    double loss = sum / (double)targets;
-    note_accuracy(trainer, trainer->valid, targets, &trainer->valid_accuracy);
     bool improved = isfinite(loss) && !(loss >= progress->best_valid_loss); /* any is better than none, NaN */
     progress->valid_loss = loss;
     progress->valid_step = progress->step;
@@ -137,123 +126,6 @@ static enum status stop(struct trainer *trainer, struct error *e)
                      progress->step, trainer_total_steps(trainer), saved, why);
 }
 
-static enum status evaluate_test(struct trainer *trainer, struct error *e)
-{
-    struct evaluator_config config = {
-        .split = SPLIT_TEST,
-        .model = trainer->shape,
-        .batch = trainer->config->batch,
-        .bptt = trainer->config->bptt,
-        .groups = trainer->groups,
-        .threads = trainer->placement.threads,
-    };
-    struct evaluator *evaluator;
-    double sum = 0;
-    int64_t targets = 1;
-    trainer_beat(trainer, "test");
-    evaluator_free(trainer->valid); /* the last validation is over: never two at once */
-    trainer->valid = NULL;
-    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &evaluator, e);
-    if (status)
-        return status;
-    status = evaluator_run(evaluator, &sum, &targets, e);
-    if (!status)
-        note_accuracy(trainer, evaluator, targets, &trainer->test_accuracy);
-    evaluator_free(evaluator);
-    trainer->final_test_loss = sum / (double)targets;
-    return status;
-}
-
-/* The losses of the final parameters. They belong to the end, not to the run: one that is extended later knows nothing
- * of them, and is the run that was longer from the start. */
-static enum status evaluate_end(struct trainer *trainer, struct error *e)
-{
-    struct progress *progress = &trainer->progress;
-    enum status status = STATUS_OK;
-    /* a resumed run knows the loss of its last validation, but no accuracy */
-    bool known = trainer->shape.task != TASK_CLASSIFY || !isnan(trainer->valid_accuracy);
-    if (trainer->valid && progress->valid_step == progress->step && known) {
-        trainer->final_valid_loss = progress->valid_loss;
-    } else if (trainer->valid) {
-        double sum = 0;
-        int64_t targets = 1;
-        trainer_beat(trainer, "validation");
-        status = evaluator_run(trainer->valid, &sum, &targets, e);
-        trainer->final_valid_loss = sum / (double)targets;
-        if (!status)
-            note_accuracy(trainer, trainer->valid, targets, &trainer->valid_accuracy);
-    }
-    if (!status && trainer->corpus->tokens[SPLIT_TEST] >= 2)
-        status = evaluate_test(trainer, e);
-    return status;
-}
-
-/* best.h5 also considers the final parameters, in a checkpoint that says so. */
-static enum status save_final_best(struct trainer *trainer, struct error *e)
-{
-    struct progress before = trainer->progress;
-    struct progress *progress = &trainer->progress;
-    double loss = trainer->final_valid_loss;
-    if (progress->valid_step == progress->step || !isfinite(loss) || loss >= progress->best_valid_loss)
-        return STATUS_OK; /* NaN without validation text */
-    progress->valid_loss = progress->best_valid_loss = loss;
-    progress->valid_step = progress->best_step = progress->step;
-    enum status status = trainer_save_best(trainer, e);
-    trainer->progress = before;
-    return status;
-}
-
-static enum status finish(struct trainer *trainer, const char *why, struct error *e)
-{
-    struct progress *progress = &trainer->progress;
-    enum status status = STATUS_OK;
-    if (!progress->finished || !trainer_is_saved(trainer)) {
-        progress->finished = 1;
-        status = trainer_save(trainer, e);
-    }
-    if (!status)
-        status = evaluate_end(trainer, e);
-    if (!status)
-        status = save_final_best(trainer, e);
-    if (status)
-        return status;
-    progress->seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
-    trainer_report_end(trainer, why);
-    if (trainer->metrics)
-        status = metrics_sync(trainer->metrics, e);
-    status = comm_agree(trainer->comm, status, e);
-    const struct error *failed = trainer->save_status ? &trainer->save_error : &trainer->best_error;
-    if (!status && (trainer->save_status || trainer->best_status)) {
-        *e = *failed;
-        status = failed->status;
-    }
-    return status;
-}
-
-static int64_t metrics_length(const struct rundir *rundir)
-{
-    char path[FILE_PATH_MAX];
-    struct stat entry;
-    rundir_file(rundir, "metrics.jsonl", path);
-    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
-}
-
-/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
- * good. */
-static enum status finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
-{
-    int64_t known = trainer->progress.metrics_bytes, there = known;
-    if (trainer->rundir)
-        there = metrics_length(trainer->rundir);
-    *nothing = comm_max(trainer->comm, there > known);
-    if (!*nothing)
-        return STATUS_OK;
-    trainer_tell(trainer,
-                 "'%s' is finished (%s) at step %" PRId64 ": nothing to do; raise --epochs or --max-steps to go on",
-                 trainer->config->branch ? trainer->config->branch : trainer->config->run, why, trainer->progress.step);
-    return trainer->config->json_summary ? evaluate_end(trainer, e) : STATUS_OK;
-}
-
 /* ---- the run ---- */
 
 static enum status loop(struct trainer *trainer, struct error *e)
@@ -270,7 +142,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
         }
         const char *why = end_reached(trainer);
         if (why)
-            return finish(trainer, why, e);
+            return trainer_finish(trainer, why, e);
         if (checkpoint_due(trainer)) {
             status = trainer_save(trainer, e);
             if (status || trainer_is_saved(trainer))
@@ -325,7 +197,7 @@ static enum status begin(struct trainer *trainer, struct error *e)
     }
     const char *why = status ? NULL : end_reached(trainer);
     if (!status && found && why && trainer->progress.finished)
-        status = finished_before(trainer, why, &nothing, e);
+        status = trainer_finished_before(trainer, why, &nothing, e);
     trainer->already_finished = nothing;
     if (!status && !nothing)
         status = trainer_open_files(trainer, !found || trainer->branched_from >= 0, e);
@@ -360,8 +232,8 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     trainer->log = comm->rank == 0 ? log : NULL;
     trainer->saved_step = -1;
     trainer->begun = trainer->log_begun = trainer_clock();
-    trainer->final_valid_loss = trainer->final_test_loss = NAN;
-    trainer->valid_accuracy = trainer->test_accuracy = NAN;
+    trainer->valid_accuracy = NAN;
+    trainer->last = trainer->best = TRAINER_OUTCOME_NONE;
     signals_catch(); /* to the end of the process: a late signal must not spoil the exit status */
     status = trainer_check(trainer, e);
     if (!status)

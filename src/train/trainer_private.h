@@ -2,9 +2,12 @@
 #ifndef UNROLL_TRAIN_TRAINER_PRIVATE_H
 #define UNROLL_TRAIN_TRAINER_PRIVATE_H
 
+#include <math.h>
+
 #include "unroll/data/corpus.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
+#include "unroll/sys/json.h"
 #include "unroll/train/evaluator.h"
 #include "unroll/train/metrics.h"
 #include "unroll/train/placement.h"
@@ -18,6 +21,13 @@
 #define REQUEST_SIGNAL 100 /* + the signal's number */
 #define REQUEST_LOST 500   /* another job has taken the run directory over */
 #define REQUEST_ERROR 1000 /* a rank cannot go on: agree on its error */
+
+/* What weights are worth, once the run has ended; NaN where there is none. Accuracies are a classifier's. */
+struct outcome {
+    int64_t step; /* -1: no such weights */
+    double valid_loss, test_loss, valid_accuracy, test_accuracy;
+};
+#define TRAINER_OUTCOME_NONE ((struct outcome){-1, NAN, NAN, NAN, NAN})
 
 struct trainer {
     const struct comm *comm;
@@ -75,9 +85,9 @@ struct trainer {
     double log_seconds, log_begun; /* since the last line of the log */
     int64_t log_tokens;
     int64_t first_step;
-    double grad_norm, lr;                     /* of the last step */
-    double final_valid_loss, final_test_loss; /* NaN unless the run has ended */
-    double valid_accuracy, test_accuracy;     /* to classify: of the last evaluations; NaN before */
+    double grad_norm, lr;      /* of the last step */
+    double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
+    struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */
 };
 
 double trainer_clock(void);
@@ -93,6 +103,15 @@ enum status trainer_build(struct trainer *trainer, struct error *e);
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
+
+/* ---- trainer_end.c: collective ---- */
+/* The mean loss by an evaluator, and to classify the accuracy, else NaN. */
+enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, double *loss, double *accuracy,
+                             struct error *e);
+/* The run has ended by its own rules. Training is over after it: what only steps need is released. */
+enum status trainer_finish(struct trainer *trainer, const char *why, struct error *e);
+/* The run had ended before this start. *nothing: there is nothing to do. */
+enum status trainer_finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e);
 
 /* ---- trainer_init.c: collective ---- */
 /* Parameters of a new run from --init-from, if there is one. */
@@ -141,11 +160,21 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 /* norms [states][bptt], the mean of `samples` */
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);
 void trainer_report_saved(struct trainer *trainer, double seconds);
-void trainer_report_end(struct trainer *trainer, const char *why);
 void trainer_report_cores(struct trainer *trainer); /* collective */
+/* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */
+const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32]);
+void trainer_format_duration(double seconds, char text[32]); /* "1:02:03" */
 double trainer_train_loss(const struct trainer *trainer);
 /* Lines of metrics.jsonl before the first step. */
 void trainer_report_run(struct trainer *trainer);
+/* One line of metrics or timing: begun with its type, ended and appended. */
+void trainer_begin_line(struct json *json, const char *type);
+void trainer_put_line(struct metrics *metrics, struct json *json);
+
+/* ---- trainer_report_end.c: as above ---- */
+void trainer_report_end(struct trainer *trainer, const char *why);
+/* Commands that its user may want to type now. */
+void trainer_report_next(struct trainer *trainer);
 enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e);
 
 #endif

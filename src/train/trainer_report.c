@@ -1,4 +1,4 @@
-/* What rank 0 tells: the log for people, metrics.jsonl and timing.jsonl, and the summary. */
+/* What rank 0 tells while it trains: the log for people, metrics.jsonl and timing.jsonl. */
 #include "trainer_private.h"
 
 #include <math.h>
@@ -36,7 +36,7 @@ void trainer_warn(struct trainer *trainer, const char *format, ...)
 }
 
 /* Ends a line's object and appends it. A line that cannot be had for want of memory is left out; metrics_sync tells. */
-static void put_line(struct metrics *metrics, struct json *json)
+void trainer_put_line(struct metrics *metrics, struct json *json)
 {
     const char *text;
     json_object_end(json);
@@ -45,7 +45,7 @@ static void put_line(struct metrics *metrics, struct json *json)
     json_release(json);
 }
 
-static void begin_line(struct json *json, const char *type)
+void trainer_begin_line(struct json *json, const char *type)
 {
     json_init(json);
     json_object_begin(json, NULL);
@@ -64,7 +64,7 @@ static double mean(double sum, int64_t count)
     return count > 0 ? sum / (double)count : NAN;
 }
 
-static void format_duration(double seconds, char text[32])
+void trainer_format_duration(double seconds, char text[32])
 {
     long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;
     snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
@@ -76,7 +76,7 @@ void trainer_report_run(struct trainer *trainer)
     struct json json;
     if (!trainer->metrics || metrics_bytes(trainer->metrics) > 0)
         return;
-    begin_line(&json, "run");
+    trainer_begin_line(&json, "run");
     json_put_string(&json, "cell", cell_name(trainer->shape.cell));
     json_put_int(&json, "layers", trainer->shape.layers);
     json_put_int(&json, "embedding", trainer->shape.embedding);
@@ -107,7 +107,7 @@ void trainer_report_run(struct trainer *trainer)
         json_put_int(&json, "tokens_per_epoch", trainer->corpus->tokens[SPLIT_TRAIN] - 1);
     if (trainer->branched_from >= 0)
         json_put_int(&json, "branched_from", trainer->branched_from);
-    put_line(trainer->metrics, &json);
+    trainer_put_line(trainer->metrics, &json);
 }
 
 void trainer_report_start(struct trainer *trainer, bool resumed)
@@ -135,7 +135,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
         trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
                      (long long)trainer->progress.step, (long long)trainer_total_steps(trainer));
     struct json json;
-    begin_line(&json, "start");
+    trainer_begin_line(&json, "start");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_int(&json, "ranks", build->ranks);
     json_put_int(&json, "threads", build->threads);
@@ -143,7 +143,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     json_put_int(&json, "arithmetic", build->arithmetic);
     json_put_string(&json, "kernel", build->kernel);
     json_put_string(&json, "instructions", build->instructions);
-    put_line(trainer->timing, &json);
+    trainer_put_line(trainer->timing, &json);
 }
 
 /* Times of the phases of the steps since the last line. */
@@ -152,7 +152,7 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     struct model_phases phases;
     struct json json;
     model_take_phases(trainer->model, &phases);
-    begin_line(&json, "train");
+    trainer_begin_line(&json, "train");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_double(&json, "seconds", seconds);
     json_put_double(&json, "tokens_per_second", rate);
@@ -164,11 +164,10 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     json_put_double(&json, "weight_gradients", phases.weight_gradients);
     json_put_double(&json, "other", phases.other);
     json_object_end(&json);
-    put_line(trainer->timing, &json);
+    trainer_put_line(trainer->timing, &json);
 }
 
-/* What a loss means to people: "  perplexity 4.20"; "  accuracy 0.7700" if it is known. */
-static const char *quality(const struct trainer *trainer, double loss, double accuracy, char room[32])
+const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32])
 {
     room[0] = '\0';
     if (trainer->shape.task == TASK_LM)
@@ -185,7 +184,7 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
         return;
     double loss = mean(progress->log_loss, progress->log_tokens);
     struct json json;
-    begin_line(&json, "train");
+    trainer_begin_line(&json, "train");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", epoch + 1);
     json_put_int(&json, "tokens", progress->tokens);
@@ -193,7 +192,7 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     json_put_double(&json, "grad_norm", trainer->grad_norm);
     json_put_double(&json, "lr", trainer->lr);
     json_put_int(&json, "skipped", progress->skipped);
-    put_line(trainer->metrics, &json);
+    trainer_put_line(trainer->metrics, &json);
 
     double seconds = trainer->step_seconds - trainer->log_seconds;
     double rate = seconds > 0 ? (double)(trainer->step_tokens - trainer->log_tokens) / seconds : 0;
@@ -202,13 +201,14 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     put_timing(trainer, seconds, rate);
     int64_t total = trainer_total_steps(trainer), done = progress->step - trainer->first_step;
     char left[32], epochs[64], room[32];
-    format_duration((trainer_clock() - trainer->log_begun) / (double)done * (double)(total - progress->step), left);
+    trainer_format_duration((trainer_clock() - trainer->log_begun) / (double)done * (double)(total - progress->step),
+                            left);
     if (total == trainer->config->epochs * trainer->windows)
         snprintf(epochs, sizeof epochs, "epoch %lld/%lld  ", (long long)epoch + 1, (long long)trainer->config->epochs);
     else
         snprintf(epochs, sizeof epochs, "epoch %lld  ", (long long)epoch + 1);
     terminal_progress(trainer->log, "%sstep %lld/%lld  loss %.4f%s  norm %.2f  lr %.3g  %.0f %s/s  %s left", epochs,
-                      (long long)progress->step, (long long)total, loss, quality(trainer, loss, NAN, room),
+                      (long long)progress->step, (long long)total, loss, trainer_quality(trainer, loss, NAN, room),
                       trainer->grad_norm, trainer->lr, rate, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
                       left);
 }
@@ -218,10 +218,10 @@ void trainer_report_skip(struct trainer *trainer, const char *what)
     struct json json;
     if (!trainer->metrics)
         return;
-    begin_line(&json, "skip");
+    trainer_begin_line(&json, "skip");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_string(&json, "not_finite", what);
-    put_line(trainer->metrics, &json);
+    trainer_put_line(trainer->metrics, &json);
     trainer_warn(trainer, "step %lld was skipped: its %s is not finite (%lld in a row)",
                  (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
 }
@@ -234,7 +234,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     struct json json;
     if (!trainer->metrics)
         return;
-    begin_line(&json, "valid");
+    trainer_begin_line(&json, "valid");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", epoch);
     json_put_int(&json, "tokens", progress->tokens);
@@ -246,13 +246,14 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     json_put_bool(&json, "best", best);
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
-    put_line(trainer->metrics, &json);
+    trainer_put_line(trainer->metrics, &json);
     char change[64] = "", room[32];
     if (lr_changed)
         snprintf(change, sizeof change, "; learning rate is now %.4g", trainer_next_lr(trainer));
     trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f%s%s%s", (long long)epoch,
                  (long long)progress->step, progress->valid_loss,
-                 quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "", change);
+                 trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
+                 change);
 }
 
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)
@@ -261,7 +262,7 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
     char name[16];
     if (!trainer->metrics)
         return;
-    begin_line(&json, "gradflow");
+    trainer_begin_line(&json, "gradflow");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_int(&json, "samples", samples);
     for (int state = 0; state < model_state_count(&trainer->shape); state++) {
@@ -270,7 +271,7 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
             json_put_double(&json, NULL, *norms++);
         json_array_end(&json);
     }
-    put_line(trainer->metrics, &json);
+    trainer_put_line(trainer->metrics, &json);
 }
 
 void trainer_report_saved(struct trainer *trainer, double seconds)
@@ -279,53 +280,10 @@ void trainer_report_saved(struct trainer *trainer, double seconds)
     trainer->checkpoint_seconds += seconds;
     if (!trainer->timing)
         return;
-    begin_line(&json, "checkpoint");
+    trainer_begin_line(&json, "checkpoint");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_double(&json, "seconds", seconds);
-    put_line(trainer->timing, &json);
-}
-
-static void put_accuracies(const struct trainer *trainer, struct json *json)
-{
-    if (!isnan(trainer->valid_accuracy))
-        json_put_double(json, "valid_accuracy", trainer->valid_accuracy);
-    if (!isnan(trainer->test_accuracy))
-        json_put_double(json, "test_accuracy", trainer->test_accuracy);
-}
-
-void trainer_report_end(struct trainer *trainer, const char *why)
-{
-    const struct progress *progress = &trainer->progress;
-    char hex[33], total[32], room[32];
-    struct json json;
-    if (!trainer->metrics)
-        return;
-    param_digest(&trainer->table, trainer->values, hex);
-    begin_line(&json, "end");
-    json_put_int(&json, "step", progress->step);
-    json_put_int(&json, "epoch", progress->window == 0 ? progress->epoch : progress->epoch + 1);
-    json_put_int(&json, "tokens", progress->tokens);
-    json_put_string(&json, "why", why);
-    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
-    if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
-        json_put_double(&json, "valid_loss", trainer->final_valid_loss);
-    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
-        json_put_double(&json, "test_loss", trainer->final_test_loss);
-    put_accuracies(trainer, &json);
-    json_put_string(&json, "parameters_digest", hex);
-    put_line(trainer->metrics, &json);
-    format_duration(progress->seconds, total);
-    double elapsed = trainer_clock() - trainer->begun;
-    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s; checkpoints took %.1f %% of this start's %.0f s",
-                 why, (long long)progress->step, (long long)progress->tokens,
-                 trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total,
-                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
-    if (trainer->corpus->tokens[SPLIT_VALID] >= 2)
-        trainer_tell(trainer, "validation loss %.4f%s", trainer->final_valid_loss,
-                     quality(trainer, trainer->final_valid_loss, trainer->valid_accuracy, room));
-    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
-        trainer_tell(trainer, "test loss %.4f%s", trainer->final_test_loss,
-                     quality(trainer, trainer->final_test_loss, trainer->test_accuracy, room));
+    trainer_put_line(trainer->timing, &json);
 }
 
 void trainer_report_cores(struct trainer *trainer)
@@ -340,56 +298,11 @@ void trainer_report_cores(struct trainer *trainer)
     if (!trainer->timing)
         return;
     struct json json;
-    begin_line(&json, "cores");
+    trainer_begin_line(&json, "cores");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_double(&json, "waited_share", placement_wait_share(wait));
     json_put_double(&json, "waited_seconds", wait->waited);
     json_put_int(&json, "rank", wait->rank);
     json_put_string(&json, "host", wait->host);
-    put_line(trainer->timing, &json);
-}
-
-enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
-{
-    const struct progress *progress = &trainer->progress;
-    const char *path = trainer->config->json_summary, *text;
-    char hex[33];
-    struct json json;
-    if (!path || trainer->comm->rank != 0 || !trainer->values)
-        return STATUS_OK;
-    param_digest(&trainer->table, trainer->values, hex);
-    double valid = isnan(trainer->final_valid_loss) ? progress->valid_loss : trainer->final_valid_loss;
-    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
-                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
-                                            : 0;
-    json_init(&json);
-    json_object_begin(&json, NULL);
-    json_put_int(&json, "steps", progress->step);
-    json_put_double(&json, "epochs", (double)progress->epoch + (double)progress->window / (double)trainer->windows);
-    json_put_int(&json, "tokens", progress->tokens);
-    json_put_double(&json, "seconds", progress->seconds);
-    json_put_double(&json, "tokens_per_second", rate);
-    json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
-    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
-    json_put_double(&json, "valid_loss", valid);
-    if (trainer->shape.task == TASK_LM)
-        json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
-    put_accuracies(trainer, &json);
-    json_put_double(&json, "best_valid_loss", progress->best_valid_loss);
-    json_put_int(&json, "best_step", progress->best_step);
-    if (trainer->corpus->tokens[SPLIT_TEST] >= 2)
-        json_put_double(&json, "test_loss", trainer->final_test_loss);
-    json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
-    json_put_string(&json, "parameters_digest", hex);
-    json_put_int(&json, "skipped_steps", progress->skipped);
-    json_put_int(&json, "ranks", trainer->build.ranks);
-    json_put_int(&json, "threads", trainer->build.threads);
-    json_put_double(&json, "waited_for_cores", placement_wait_share(&trainer->wait));
-    json_put_int(&json, "exit_status", (int64_t)exit_status);
-    json_object_end(&json);
-    enum status status = json_text(&json, &text, e);
-    if (!status)
-        status = file_write_report(path, text, strlen(text), e);
-    json_release(&json);
-    return status;
+    trainer_put_line(trainer->timing, &json);
 }

@@ -101,6 +101,22 @@ refused() {
     [ "$(lines_of valid run/metrics.jsonl | grep -c '"accuracy"')" -eq 3 ]
 }
 
+@test "the end tells both accuracies of the best weights and of the last" {
+    # a rate at which the last epochs spoil what the first have learnt
+    train_on 0 spoilt --epochs 6 --lr 0.3 --schedule constant --json-summary s.json
+    [ "$(field best_step s.json)" -lt "$(field steps s.json)" ]
+    for which in best:best.h5 last:latest; do
+        for split in valid test; do
+            field accuracy < <("$UNROLL" eval --model "spoilt/${which#*:}" --corpus reviews.h5 --split $split --json --threads 1)
+        done | awk '{ printf "%.4f\n", $1 }' | paste -sd' ' >measured
+        sed -n "s/^${which%:*} weights, step .*  accuracy \([0-9.]*\), test loss .*  accuracy \([0-9.]*\)$/\1 \2/p" spoilt.log >told
+        [ -s told ]
+        cmp told measured
+    done
+    [ "$(lines_of end spoilt/metrics.jsonl | field best_test_accuracy)" = "$(field best_test_accuracy s.json)" ]
+    grep -q "^  echo 'a text' | .* classify --model spoilt/best.h5$" spoilt.log
+}
+
 @test "the same bits on any number of ranks and threads" {
     for place in 2:1 3:2 5:1; do
         train_on "${place%:*}" "ranks-$place" --threads "${place#*:}"

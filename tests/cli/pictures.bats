@@ -218,20 +218,49 @@ EOF
     refused 69 "install gnuplot-nox" env PATH="$PWD/bin" "$tools/plot" loss two -o out.svg
 }
 
+@test "a test result stands beside the weights that it belongs to" {
+    for run in best last; do
+        mkdir $run
+        cat >$run/metrics.jsonl <<'EOF'
+{"type": "run", "cell": "lstm", "layers": 1, "hidden": 8, "parameters": 900}
+{"type": "train", "step": 10, "loss": 0.6, "grad_norm": 1, "lr": 0.1}
+{"type": "valid", "step": 10, "loss": 0.5, "perplexity": 1.6, "best": true}
+EOF
+    done
+    # as it is written now, best and last apart; and by a version that tested the last weights only, which were the best
+    cat >>best/metrics.jsonl <<'EOF'
+{"type": "valid", "step": 20, "loss": 0.9, "perplexity": 2.5, "best": false}
+{"type": "end", "step": 20, "why": "epochs", "valid_loss": 0.9, "test_loss": 1, "best_step": 10, "best_valid_loss": 0.5, "best_test_loss": 0.75}
+EOF
+    cat >>last/metrics.jsonl <<'EOF'
+{"type": "end", "step": 10, "why": "epochs", "valid_loss": 0.5, "test_loss": 0.25}
+EOF
+    run -0 "$tools/report" best last -o page.html --samples 0
+    grep -q '<th>best validation perplexity</th><td>1.649</td><td>1.649</td>' page.html
+    grep -q '<th>test perplexity, best weights</th><td>2.117</td><td>1.284</td>' page.html
+    grep -q '<th>test perplexity, last weights</th><td>2.718</td><td>1.284</td>' page.html
+    # and of a run of that version whose last weights were not: not known
+    sed -i 's/, "best_step.*}/}/' best/metrics.jsonl
+    run -0 "$tools/report" best last -o page.html --samples 0
+    grep -q '<th>test perplexity, best weights</th><td>-</td><td>1.284</td>' page.html
+}
+
 @test "classifiers show accuracy instead of perplexity, and gradients logged while a model learns are drawn" {
     mkdir classes
     cat >classes/metrics.jsonl <<'EOF'
 {"type": "run", "task": "classify", "cell": "lstm", "layers": 1, "hidden": 8, "parameters": 900}
 {"type": "train", "step": 10, "loss": 0.6, "grad_norm": 1, "lr": 0.1}
 {"type": "valid", "step": 10, "loss": 0.5, "accuracy": 0.7125, "best": true}
-{"type": "end", "step": 10, "why": "epochs", "valid_loss": 0.5, "test_loss": 0.5, "test_accuracy": 0.75}
+{"type": "valid", "step": 20, "loss": 0.9, "accuracy": 0.6125, "best": false}
+{"type": "end", "step": 20, "why": "epochs", "valid_loss": 0.9, "test_loss": 0.8, "test_accuracy": 0.65, "best_step": 10, "best_valid_loss": 0.5, "best_test_loss": 0.6, "best_test_accuracy": 0.75}
 EOF
     for step in 5 10 15; do
         echo "{\"type\": \"gradflow\", \"step\": $step, \"h_l0\": [1, 0.5, 0.2$step], \"c_l0\": [1, 0.5, null]}"
     done >>one/metrics.jsonl
     run -0 "$tools/report" one classes -o page.html --samples 0
     grep -q '<th>validation accuracy</th><td>-</td><td>0.7125</td>' page.html
-    grep -q '<th>test accuracy</th><td>-</td><td>0.7500</td>' page.html
+    grep -q '<th>test accuracy, best weights</th><td>-</td><td>0.7500</td>' page.html
+    grep -q '<th>test accuracy, last weights</th><td>-</td><td>0.6500</td>' page.html
     grep -q '<h3>Accuracy <small>' page.html
     grep -q '<h3>Gradient by time lag while it learns, one <small>' page.html
     grep -q '</svg>step 15 <b' page.html

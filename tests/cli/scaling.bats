@@ -171,9 +171,9 @@ END
     run -0 "$tools/sweep-table" table sweep
     echo "$output"
     [ "${#lines[@]}" -eq 4 ]
-    [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-')" ]
+    [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-\t-')" ]
     [[ "${lines[2]}" == "$(printf '0.01\t2\tmax steps\t20')"*"$(printf '\t20\t')"* ]]
-    [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-')" ]
+    [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-\t-')" ]
     run -64 "$tools/sweep-table" table --line 4
     [[ "$output" == *"--array=1-3"* ]]
     run -64 "$tools/sweep-table" table

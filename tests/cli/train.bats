@@ -72,6 +72,87 @@ refused() {
     [ "$(field loss <<<"$output")" = "$(field loss <<<"$best")" ]
 }
 
+# told WHICH FILE: the validation and test loss of the last or best weights, as the end of a log tells them.
+told() {
+    sed -n "s/^$1 weights, step [0-9]*.*: validation loss \([0-9.]*\) .*test loss \([0-9.]*\) .*/\1 \2/p" "$2"
+}
+
+# measured MODEL: the same two by eval.
+measured() {
+    for split in valid test; do
+        "$UNROLL" eval --model "$1" --corpus c.h5 --split $split --threads 1 | awk '$1 == "loss" { printf "%.4f\n", $2 }'
+    done | paste -sd' '
+}
+
+@test "the end tells what the best weights are worth and what the last, where they are, and what to type next" {
+    # a rate that makes the last weights worse than the best
+    options=("${small[@]}" --lr 0.5 --schedule constant --max-steps 60 --eval-every 10)
+    for ranks in 0 3; do
+        on $ranks "$UNROLL" train "${options[@]}" --run "it's r$ranks" --json-summary s$ranks.json 2>log$ranks
+    done
+    cmp "it's r0/metrics.jsonl" "it's r3/metrics.jsonl"
+    best=$(field best_step s0.json)
+    [ "$best" -lt 60 ]
+    grep -q "^last weights, step 60, in 'it's r0/latest': " log0
+    grep -q "^best weights, step $best, in 'it's r0/best.h5': " log0
+    [ "$(told last log0)" = "$(measured "it's r0/latest")" ]
+    [ "$(told best log0)" = "$(measured "it's r0/best.h5")" ]
+    [ "$(told best log0)" = "$(told best log3)" ]
+    [ "$(told best log0)" != "$(told last log0)" ]
+    for key in best_step best_valid_loss best_test_loss test_loss valid_loss; do
+        [ -n "$(field $key s0.json)" ]
+        [ "$(field $key s0.json)" = "$(field $key s3.json)" ]
+        [ "$(field $key s0.json)" = "$(lines_of end "it's r0/metrics.jsonl" | field $key)" ]
+    done
+    [ "$(printf '%.4f %.4f' "$(field best_valid_loss s0.json)" "$(field best_test_loss s0.json)")" = "$(told best log0)" ]
+    [ "$(field last_model s0.json)" = "it's r0/latest" ]
+    [ "$(field best_model s0.json)" = "it's r0/best.h5" ]
+    # each of the commands can be typed as it stands
+    sed -n '/^next:$/,$ s/^  //p' log0 >commands
+    [ "$(wc -l <commands)" -eq 2 ]
+    while read -r command; do
+        run -0 bash -c "$command"
+    done <commands
+    [[ "$(cat commands)" == *" eval --model "*" sample --model "* ]]
+    # a run that has ended tells the same again
+    run -0 --separate-stderr "$UNROLL" train "${options[@]}" --run "it's r0" --json-summary again.json
+    [[ "$stderr" == *"nothing to do"*"next:"*" eval --model "* ]]
+    [ "$(field best_test_loss again.json)" = "$(field best_test_loss s0.json)" ]
+}
+
+@test "last weights that are the best are told as such; best weights that cannot be read are no failure" {
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 8 --json-summary s.json
+    [[ "$stderr" == *"last weights, step 20, which are the best, in 'r/latest': "*"best weights, step 20, in 'r/best.h5': "* ]]
+    [ "$(field best_test_loss s.json)" = "$(field test_loss s.json)" ]
+    [ "$(field best_step s.json)" = 20 ] # also considered when no validation was due
+    for damage in "rm r/best.h5" "truncate -s 3000 r/best.h5" "cp other/best.h5 r/best.h5"; do
+        "$UNROLL" train "${small[@]}" --run other --hidden 12 --max-steps 2 --eval-every 1 2>/dev/null
+        $damage
+        sed -i '$d' r/metrics.jsonl # as if killed before the last line
+        run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 8 --json-summary s.json
+        [[ "$stderr" == *"warning: the weights of 'r/best.h5' are not tested: "* ]]
+        [[ "$stderr" == *"last weights, step 20, in 'r/latest': "*"test loss "* ]]
+        [[ "$stderr" != *"best weights, "* ]]
+        grep -q '"best_test_loss": null' s.json
+        [ "$(field exit_status s.json)" = 0 ]
+    done
+}
+
+@test "the plateau schedule stops at --lr-min, says the rate that is used, and never keeps a run from saving" {
+    # at such rates validations go up and down: 0.9, 0.45, and 0.4, which is 0.225 no more
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --lr 0.9 --lr-min 0.4 --schedule plateau --lr-decay 2 \
+        --lr-patience 1 --max-steps 60 --eval-every 1
+    [ "$(grep -o 'learning rate is now .*' <<<"$stderr" | paste -sd,)" = "learning rate is now 0.45,learning rate is now 0.4" ]
+    [ "$(lines_of train r/metrics.jsonl | field lr | uniq | paste -sd' ')" = "0.9 0.45 0.4" ]
+    [ "$(lines_of valid r/metrics.jsonl | field lr_factor | uniq | paste -sd' ')" = "1 0.5 0.25" ]
+    # 54 divisions by a million are below all numbers; 1100 by two as well, which test_schedule.c does
+    options=("${small[@]}" --run m --schedule plateau --lr-decay 1000000 --lr-patience 1 --eval-every 1 --checkpoint-every 10)
+    run -0 "$UNROLL" train "${options[@]}" --max-steps 70
+    run -0 --separate-stderr "$UNROLL" train "${options[@]}" --max-steps 80
+    [[ "$stderr" == *"resuming 'm' at step 70 of 80"* ]]
+    "$UNROLL" verify m/latest
+}
+
 @test "ranks and threads do not matter: the same bits and the same metrics" {
     options=("${small[@]}" --cell gru --layers 2 --dropout 0.2 --batch 11 --max-steps 25 --eval-every 9 --clip 0.1)
     for way in "0 1" "1 2" "2 1" "3 1" "3 2"; do

@@ -1,0 +1,249 @@
+/* The end of a run: what its weights are worth. There are two kinds, the last ones, and those with the lowest validation
+ * loss in best.h5; each is evaluated on both splits.
+ *
+ * The losses belong to the end, not to the run: one that is extended later knows nothing of them, and is the run that was
+ * longer from the start. Its best.h5 may be older than its own best step if the shorter run's last weights were better
+ * than that: best.h5 itself says what it holds. */
+#include "trainer_private.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "unroll/base/mem.h"
+
+enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, double *loss, double *accuracy,
+                             struct error *e)
+{
+    double sum = 0;
+    int64_t targets = 1;
+    enum status status = evaluator_run(evaluator, &sum, &targets, e);
+    if (status)
+        return status;
+    *loss = sum / (double)targets;
+    *accuracy = NAN;
+    if (trainer->shape.task == TASK_CLASSIFY)
+        *accuracy = (double)evaluator_correct(evaluator) / (double)targets;
+    return STATUS_OK;
+}
+
+static void beat_of_test(void *context)
+{
+    trainer_beat(context, "test");
+}
+
+/* A split with given values; nothing if there is none. */
+static enum status evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
+                                  double *accuracy, struct error *e)
+{
+    struct evaluator_config config = {
+        .split = split,
+        .model = trainer->shape,
+        .batch = trainer->config->batch,
+        .bptt = trainer->config->bptt,
+        .groups = trainer->groups,
+        .threads = trainer->placement.threads,
+        .beat = beat_of_test,
+        .beat_context = trainer,
+    };
+    struct evaluator *evaluator;
+    if (trainer->corpus->tokens[split] < 2)
+        return STATUS_OK;
+    trainer_beat(trainer, "test");
+    evaluator_free(trainer->valid); /* the last validation is over: never two at once */
+    trainer->valid = NULL;
+    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, values, &evaluator, e);
+    if (status)
+        return status;
+    status = trainer_evaluate(trainer, evaluator, loss, accuracy, e);
+    evaluator_free(evaluator);
+    return status;
+}
+
+static enum status evaluate_last(struct trainer *trainer, struct error *e)
+{
+    const struct progress *progress = &trainer->progress;
+    struct outcome *last = &trainer->last;
+    enum status status = STATUS_OK;
+    /* a resumed run knows the loss of its last validation, but no accuracy */
+    bool known = trainer->shape.task != TASK_CLASSIFY || !isnan(trainer->valid_accuracy);
+    last->step = progress->step;
+    if (trainer->valid && progress->valid_step == progress->step && known) {
+        last->valid_loss = progress->valid_loss;
+        last->valid_accuracy = trainer->valid_accuracy;
+    } else if (trainer->valid) {
+        trainer_beat(trainer, "validation");
+        status = trainer_evaluate(trainer, trainer->valid, &last->valid_loss, &last->valid_accuracy, e);
+    }
+    if (!status)
+        status = evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
+    return status;
+}
+
+/* best.h5 also considers the final parameters, in a checkpoint that says so. */
+static enum status save_final_best(struct trainer *trainer, struct error *e)
+{
+    struct progress before = trainer->progress;
+    struct progress *progress = &trainer->progress;
+    double loss = trainer->last.valid_loss;
+    if (progress->valid_step == progress->step || !isfinite(loss) || loss >= progress->best_valid_loss)
+        return STATUS_OK; /* NaN without validation text */
+    progress->valid_loss = progress->best_valid_loss = loss;
+    progress->valid_step = progress->best_step = progress->step;
+    enum status status = trainer_save_best(trainer, e);
+    trainer->progress = before;
+    return status;
+}
+
+/* ---- the weights of best.h5 ---- */
+
+enum best { BEST_NONE, BEST_LAST, BEST_OTHER }; /* nothing to evaluate; the same as the last weights; others */
+
+static enum status compare_model(const struct trainer *trainer, const struct checkpoint *best, struct error *e)
+{
+    const struct model_config *a = &trainer->shape, *b = &best->model;
+    char is[33], was[33];
+    vocab_digest(trainer->corpus->vocab, is);
+    vocab_digest(best->vocab, was);
+    if (a->task == b->task && a->cell == b->cell && a->layers == b->layers && a->embedding == b->embedding &&
+        a->hidden == b->hidden && a->tied == b->tied && a->labels == b->labels && strcmp(is, was) == 0)
+        return STATUS_OK;
+    return error_set(e, STATUS_CHECKPOINT,
+                     "it holds a model of another shape or vocabulary; it was not made by this run");
+}
+
+/* Rank 0. Whatever is wrong with the file is a warning: the run itself is whole. */
+static enum best read_best(struct trainer *trainer, struct checkpoint *best)
+{
+    char path[FILE_PATH_MAX], mine[33], its[33];
+    struct error reason;
+    rundir_file(trainer->rundir, "best.h5", path);
+    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, best, &reason);
+    if (!status)
+        status = compare_model(trainer, best, &reason);
+    if (status) {
+        trainer_warn(trainer, "the weights of '%.300s' are not tested: %.600s", path, reason.text);
+        return BEST_NONE;
+    }
+    trainer->best.step = best->progress.step;
+    trainer->best.valid_loss = best->progress.valid_loss;
+    param_digest(&trainer->table, trainer->values, mine);
+    param_digest(&best->table, best->values, its);
+    if (strcmp(mine, its) != 0)
+        return BEST_OTHER;
+    trainer->best = trainer->last;
+    return BEST_LAST;
+}
+
+/* What steps need is not needed any more: its memory takes the second array of values. */
+static void release_training(struct trainer *trainer)
+{
+    reducer_free(trainer->reducer);
+    optimizer_free(trainer->optimizer);
+    model_free(trainer->model);
+    trainer->reducer = NULL;
+    trainer->optimizer = NULL;
+    trainer->model = NULL;
+}
+
+/* `read` holds them on rank 0. */
+static enum status evaluate_others(struct trainer *trainer, struct checkpoint *read, struct error *e)
+{
+    struct outcome *best = &trainer->best;
+    size_t total = trainer->table.total;
+    bool first = trainer->comm->rank == 0;
+    float *own = first ? NULL : mem_alloc(total, sizeof *own, "the parameters of best.h5", e);
+    float *values = first ? read->values : own;
+    enum status status = comm_agree(trainer->comm, values ? STATUS_OK : STATUS_OS, e);
+    if (!status) {
+        comm_broadcast(trainer->comm, values, total * sizeof *values, 0);
+        status = evaluate_split(trainer, SPLIT_TEST, values, &best->test_loss, &best->test_accuracy, e);
+    }
+    double loss; /* as best.h5 says */
+    if (!status && trainer->shape.task == TASK_CLASSIFY)
+        status = evaluate_split(trainer, SPLIT_VALID, values, &loss, &best->valid_accuracy, e);
+    mem_free(own);
+    return status;
+}
+
+static enum status evaluate_best(struct trainer *trainer, struct error *e)
+{
+    enum best kind = BEST_NONE;
+    if (trainer->corpus->tokens[SPLIT_VALID] < 2)
+        return STATUS_OK;
+    trainer_beat(trainer, "reading best.h5");
+    release_training(trainer);
+    struct checkpoint *read = mem_alloc(1, sizeof *read, "a checkpoint", e);
+    enum status status = comm_agree(trainer->comm, read ? STATUS_OK : STATUS_OS, e);
+    if (!status && trainer->rundir)
+        kind = read_best(trainer, read);
+    comm_broadcast(trainer->comm, &kind, sizeof kind, 0);
+    comm_broadcast(trainer->comm, &trainer->best, sizeof trainer->best, 0);
+    if (!status && kind == BEST_OTHER)
+        status = evaluate_others(trainer, read, e);
+    if (read)
+        checkpoint_release(read);
+    mem_free(read);
+    return status;
+}
+
+/* ---- the end ---- */
+
+enum status trainer_finish(struct trainer *trainer, const char *why, struct error *e)
+{
+    struct progress *progress = &trainer->progress;
+    enum status status = STATUS_OK;
+    if (!progress->finished || !trainer_is_saved(trainer)) {
+        progress->finished = 1;
+        status = trainer_save(trainer, e);
+    }
+    if (!status)
+        status = evaluate_last(trainer, e);
+    if (!status)
+        status = save_final_best(trainer, e);
+    if (!status)
+        status = evaluate_best(trainer, e);
+    if (status)
+        return status;
+    progress->seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
+    trainer_report_end(trainer, why);
+    if (trainer->metrics)
+        status = metrics_sync(trainer->metrics, e);
+    status = comm_agree(trainer->comm, status, e);
+    const struct error *failed = trainer->save_status ? &trainer->save_error : &trainer->best_error;
+    if (!status && (trainer->save_status || trainer->best_status)) {
+        *e = *failed;
+        status = failed->status;
+    }
+    return status;
+}
+
+static int64_t metrics_length(const struct rundir *rundir)
+{
+    char path[FILE_PATH_MAX];
+    struct stat entry;
+    rundir_file(rundir, "metrics.jsonl", path);
+    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
+}
+
+/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
+ * good. */
+enum status trainer_finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
+{
+    int64_t known = trainer->progress.metrics_bytes, there = known;
+    if (trainer->rundir)
+        there = metrics_length(trainer->rundir);
+    *nothing = comm_max(trainer->comm, there > known);
+    if (!*nothing)
+        return STATUS_OK;
+    trainer_tell(trainer, "'%s' is finished (%s) at step %lld: nothing to do; raise --epochs or --max-steps to go on",
+                 trainer->config->branch ? trainer->config->branch : trainer->config->run, why,
+                 (long long)trainer->progress.step);
+    enum status status = STATUS_OK;
+    if (trainer->config->json_summary)
+        status = evaluate_last(trainer, e);
+    if (!status && trainer->config->json_summary)
+        status = evaluate_best(trainer, e);
+    if (!status)
+        trainer_report_next(trainer);
+    return status;
+}

@@ -1,0 +1,215 @@
+/* What rank 0 tells in the end: what the last weights are worth and what those of best.h5, which file holds which, and what
+ * to type next. */
+#include "trainer_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unroll/base/arithmetic.h"
+#include "unroll/base/shell.h"
+
+static bool has(const struct trainer *trainer, enum split split)
+{
+    return trainer->corpus->tokens[split] >= 2;
+}
+
+/* ---- the log ---- */
+
+/* What `eval` prints, six digits behind the point, which are then rounded to four: who compares the two finds no other. */
+static double as_eval_prints(double loss)
+{
+    return rint(loss * 1e6) / 1e6;
+}
+
+/* "validation loss 1.2345  perplexity 3.44, test loss ...": what is known. */
+static void describe(const struct trainer *trainer, const struct outcome *outcome, char *text, size_t size)
+{
+    char valid[32], test[32];
+    int length = 0;
+    text[0] = '\0';
+    if (has(trainer, SPLIT_VALID))
+        length = snprintf(text, size, "validation loss %.4f%s", as_eval_prints(outcome->valid_loss),
+                          trainer_quality(trainer, outcome->valid_loss, outcome->valid_accuracy, valid));
+    if (has(trainer, SPLIT_TEST))
+        snprintf(text + length, size - (size_t)length, "%stest loss %.4f%s", length ? ", " : "",
+                 as_eval_prints(outcome->test_loss),
+                 trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
+}
+
+/* Which file holds the last weights: none if they could not be saved. */
+static const char *file_of_last(const struct trainer *trainer)
+{
+    return trainer_is_saved(trainer) ? "latest" : NULL;
+}
+
+static void tell_outcomes(struct trainer *trainer)
+{
+    const struct outcome *last = &trainer->last, *best = &trainer->best;
+    const char *run = trainer->rundir->path, *file = file_of_last(trainer);
+    char text[200];
+    describe(trainer, last, text, sizeof text);
+    trainer_tell(trainer, "last weights, step %lld%s, %s%.300s%s%s: %s", (long long)last->step,
+                 best->step == last->step ? ", which are the best" : "", file ? "in '" : "not saved", file ? run : "",
+                 file ? "/latest" : "", file ? "'" : "", *text ? text : "not tested");
+    if (best->step < 0)
+        return; /* there are none, or a warning has said why they are not known */
+    describe(trainer, best, text, sizeof text);
+    trainer_tell(trainer, "best weights, step %lld, in '%.300s/best.h5': %s", (long long)best->step, run, text);
+}
+
+/* What there is to use: the best weights, or the last. */
+static void name_model(const struct trainer *trainer, char path[FILE_PATH_MAX])
+{
+    rundir_file(trainer->rundir, "best.h5", path);
+    if (access(path, R_OK) != 0)
+        rundir_file(trainer->rundir, "latest", path);
+}
+
+void trainer_report_next(struct trainer *trainer)
+{
+    char path[FILE_PATH_MAX], model[SHELL_WORD(FILE_PATH_MAX)], corpus[SHELL_WORD(FILE_PATH_MAX)];
+    char program[SHELL_WORD(FILE_PATH_MAX)];
+    bool classifies = trainer->shape.task == TASK_CLASSIFY;
+    if (!trainer->rundir)
+        return;
+    name_model(trainer, path);
+    shell_word(program_invocation_name, program, sizeof program);
+    shell_word(path, model, sizeof model);
+    shell_word(trainer->config->corpus, corpus, sizeof corpus);
+    trainer_tell(trainer, "next:");
+    if (has(trainer, SPLIT_TEST))
+        trainer_tell(trainer, "  %s eval --model %s --corpus %s --split test", program, model, corpus);
+    if (classifies)
+        trainer_tell(trainer, "  echo 'a text' | %s classify --model %s", program, model);
+    else
+        trainer_tell(trainer, "  %s sample --model %s --length 500", program, model);
+}
+
+/* ---- the last line of metrics.jsonl ---- */
+
+static void put_accuracies(struct json *json, const struct outcome *outcome, const char *valid, const char *test)
+{
+    if (!isnan(outcome->valid_accuracy))
+        json_put_double(json, valid, outcome->valid_accuracy);
+    if (!isnan(outcome->test_accuracy))
+        json_put_double(json, test, outcome->test_accuracy);
+}
+
+static void put_end(struct trainer *trainer, const char *why)
+{
+    const struct progress *progress = &trainer->progress;
+    char hex[33];
+    struct json json;
+    param_digest(&trainer->table, trainer->values, hex);
+    trainer_begin_line(&json, "end");
+    json_put_int(&json, "step", progress->step);
+    json_put_int(&json, "epoch", progress->window == 0 ? progress->epoch : progress->epoch + 1);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_string(&json, "why", why);
+    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
+    if (has(trainer, SPLIT_VALID))
+        json_put_double(&json, "valid_loss", trainer->last.valid_loss);
+    if (has(trainer, SPLIT_TEST))
+        json_put_double(&json, "test_loss", trainer->last.test_loss);
+    put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
+    if (has(trainer, SPLIT_VALID) && has(trainer, SPLIT_TEST) && trainer->best.step >= 0) {
+        json_put_int(&json, "best_step", trainer->best.step);
+        json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
+        json_put_double(&json, "best_test_loss", trainer->best.test_loss);
+        put_accuracies(&json, &trainer->best, "best_valid_accuracy", "best_test_accuracy");
+    }
+    json_put_string(&json, "parameters_digest", hex);
+    trainer_put_line(trainer->metrics, &json);
+}
+
+void trainer_report_end(struct trainer *trainer, const char *why)
+{
+    const struct progress *progress = &trainer->progress;
+    char total[32];
+    if (!trainer->metrics)
+        return;
+    put_end(trainer, why);
+    trainer_format_duration(progress->seconds, total);
+    double elapsed = trainer_clock() - trainer->begun;
+    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s; checkpoints took %.1f %% of this start's %.0f s",
+                 why, (long long)progress->step, (long long)progress->tokens,
+                 trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total,
+                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
+    tell_outcomes(trainer);
+    trainer_report_next(trainer);
+}
+
+/* ---- the summary ---- */
+
+static void put_best(const struct trainer *trainer, struct json *json)
+{
+    const struct progress *progress = &trainer->progress;
+    const struct outcome *best = &trainer->best;
+    bool known = best->step >= 0;
+    json_put_double(json, "best_valid_loss", known ? best->valid_loss : progress->best_valid_loss);
+    json_put_int(json, "best_step", known ? best->step : progress->best_step);
+    if (has(trainer, SPLIT_TEST) && has(trainer, SPLIT_VALID))
+        json_put_double(json, "best_test_loss", best->test_loss);
+    put_accuracies(json, best, "best_valid_accuracy", "best_test_accuracy");
+}
+
+static void put_files(const struct trainer *trainer, struct json *json)
+{
+    char path[FILE_PATH_MAX];
+    rundir_file(trainer->rundir, "latest", path);
+    if (access(path, R_OK) == 0)
+        json_put_string(json, "last_model", path);
+    rundir_file(trainer->rundir, "best.h5", path);
+    if (access(path, R_OK) == 0)
+        json_put_string(json, "best_model", path);
+}
+
+enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
+{
+    const struct progress *progress = &trainer->progress;
+    const char *path = trainer->config->json_summary, *text;
+    char hex[33];
+    struct json json;
+    if (!path || trainer->comm->rank != 0 || !trainer->values)
+        return STATUS_OK;
+    param_digest(&trainer->table, trainer->values, hex);
+    double valid = isnan(trainer->last.valid_loss) ? progress->valid_loss : trainer->last.valid_loss;
+    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
+                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
+                                            : 0;
+    json_init(&json);
+    json_object_begin(&json, NULL);
+    json_put_int(&json, "steps", progress->step);
+    json_put_double(&json, "epochs", (double)progress->epoch + (double)progress->window / (double)trainer->windows);
+    json_put_int(&json, "tokens", progress->tokens);
+    json_put_double(&json, "seconds", progress->seconds);
+    json_put_double(&json, "tokens_per_second", rate);
+    json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
+    json_put_double(&json, "train_loss", trainer_train_loss(trainer));
+    json_put_double(&json, "valid_loss", valid);
+    if (trainer->shape.task == TASK_LM)
+        json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
+    struct outcome last = trainer->last;
+    if (isnan(last.valid_accuracy))
+        last.valid_accuracy = trainer->valid_accuracy; /* not ended: of the last validation, as the loss */
+    put_accuracies(&json, &last, "valid_accuracy", "test_accuracy");
+    if (has(trainer, SPLIT_TEST))
+        json_put_double(&json, "test_loss", last.test_loss);
+    put_best(trainer, &json);
+    put_files(trainer, &json);
+    json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
+    json_put_string(&json, "parameters_digest", hex);
+    json_put_int(&json, "skipped_steps", progress->skipped);
+    json_put_int(&json, "ranks", trainer->build.ranks);
+    json_put_int(&json, "threads", trainer->build.threads);
+    json_put_double(&json, "waited_for_cores", placement_wait_share(&trainer->wait));
+    json_put_int(&json, "exit_status", (int64_t)exit_status);
+    json_object_end(&json);
+    enum status status = json_text(&json, &text, e);
+    if (!status)
+        status = file_write_report(path, text, strlen(text), e);
+    json_release(&json);
+    return status;
+}
