@@ -125,11 +125,13 @@ measured() {
     [[ "$stderr" == *"last weights, step 20, which are the best, in 'r/latest': "*"best weights, step 20, in 'r/best.h5': "* ]]
     [ "$(field best_test_loss s.json)" = "$(field test_loss s.json)" ]
     [ "$(field best_step s.json)" = 20 ] # also considered when no validation was due
-    for damage in "rm r/best.h5" "truncate -s 3000 r/best.h5" "cp other/best.h5 r/best.h5"; do
-        "$UNROLL" train "${small[@]}" --run other --hidden 12 --max-steps 2 --eval-every 1 2>/dev/null
+    "$UNROLL" train "${small[@]}" --run other --hidden 12 --max-steps 2 --eval-every 1 2>/dev/null
+    rm -r r
+    "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 10 2>/dev/null
+    for damage in "rm r/best.h5" "cp other/best.h5 r/best.h5" "truncate -s 3000 r/best.h5"; do
         $damage
         sed -i '$d' r/metrics.jsonl # as if killed before the last line
-        run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 8 --json-summary s.json
+        run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 10 --json-summary s.json
         [[ "$stderr" == *"warning: the weights of 'r/best.h5' are not tested: "* ]]
         [[ "$stderr" == *"last weights, step 20, in 'r/latest': "*"test loss "* ]]
         [[ "$stderr" != *"best weights, "* ]]
