@@ -589,8 +589,10 @@ const struct option option_table[] = {
     {"print", .type = OPTION_BOOL, .commands = SELFTEST, FIELD(print_digests), .class = OPTION_CONDUCT,
      .section = "Conduct", .help = "print the digests as they are here, for src/use/selftest_digests.h; check nothing"},
     {"stall-timeout", .type = OPTION_DURATION, .commands = TRAIN, FIELD(stall_timeout), FROM(0, 1e9),
-     .above_min = true, WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "Conduct",
-     .metavar = "TIME", .help = "end the run if no step completes for so long, naming rank and phase"},
+     .above_min = true, WORD("none", 0), .initial = "00:30:00", .class = OPTION_CONDUCT, .section = "Conduct",
+     .metavar = "TIME",
+     .help = "end the run with status 74 where it stands still for so long, naming rank, host and phase; files have a second "
+             "for each megabyte besides"},
     {"log-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(log_every), FROM(1, MANY), .initial = "100",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
      .help = "steps between lines of metrics.jsonl and of a batch log"},

@@ -11,6 +11,7 @@
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/temporary.h"
+#include "unroll/train/shared_folder.h"
 
 void checkpoint_build_here(struct checkpoint_build *build)
 {
@@ -307,6 +308,17 @@ static enum status sync_path(const char *path, struct error *e)
     return status;
 }
 
+/* Collective. The folder of a file that all ranks are to write; `temporary` is rank 0's. */
+static enum status check_shared(const struct comm *comm, const char *temporary, struct error *e)
+{
+    char folder[FILE_PATH_MAX];
+    const char *slash = strrchr(temporary, '/');
+    if (comm->size == 1)
+        return STATUS_OK;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - temporary) : 1, slash ? temporary : ".");
+    return shared_folder_check(comm, slash == temporary ? "/" : folder, SHARED_FOLDER_PATIENCE, e);
+}
+
 static enum status write_parallel(const struct comm *comm, const struct checkpoint *checkpoint, bool resumable,
                                   const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
                                   struct error *e)
@@ -319,6 +331,9 @@ static enum status write_parallel(const struct comm *comm, const struct checkpoi
     if (!status && comm->rank == 0)
         status = check_space(target->path, bytes, e);
     status = comm_agree(comm, status, e);
+    if (status)
+        return status;
+    status = check_shared(comm, temporary, e);
     if (status)
         return status;
     comm_broadcast(comm, temporary, sizeof temporary, 0); /* rank 0 alone has the guard */
@@ -369,6 +384,39 @@ static enum checkpoint_writer choose(enum checkpoint_writer writer, int64_t byte
     return memory > 0 && bytes > memory / 4 ? WRITER_PARALLEL : WRITER_SINGLE;
 }
 
+static void list_parts(const struct checkpoint *checkpoint, bool resumable, struct parts *parts)
+{
+    parts_list(parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, resumable,
+               resumable ? checkpoint->optimizer->config.kind : OPT_SGD);
+    for (int i = 0; i < parts->count; i++) {
+        struct part *part = &parts->item[i];
+        if (part->kind == PART_VOCAB_BYTES)
+            part->shape.dims[0] = (int64_t)checkpoint->vocab->offsets[checkpoint->vocab->size];
+        if (part->kind == PART_LABELS_BYTES)
+            part->shape.dims[0] = (int64_t)checkpoint->labels->offsets[checkpoint->labels->count];
+    }
+}
+
+enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
+                               const struct checkpoint_target *target, struct error *e)
+{
+    struct parts *parts = mem_alloc(1, sizeof *parts, "a checkpoint", e);
+    enum status status = comm_agree(comm, parts ? STATUS_OK : STATUS_OS, e);
+    char temporary[FILE_PATH_MAX] = "";
+    enum checkpoint_writer writer = WRITER_SINGLE;
+    if (!status && comm->rank == 0) {
+        list_parts(checkpoint, checkpoint->optimizer != NULL, parts);
+        writer = choose(target->writer, bytes_of(parts));
+        status = file_temporary(temporary, target->path, target->guard, e);
+    }
+    status = comm_agree(comm, status, e);
+    comm_broadcast(comm, &writer, sizeof writer, 0);
+    if (!status && writer == WRITER_PARALLEL)
+        status = check_shared(comm, temporary, e);
+    mem_free(parts);
+    return status;
+}
+
 /* The small part of rank 0's checkpoint, which all ranks must write alike into a parallel file. */
 struct facts {
     struct progress progress;
@@ -400,6 +448,21 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     all->build = facts->build;
 }
 
+/* Rank 0 had no memory for the file, as `e` says. All ranks can write it where they share the folder; where they do not,
+ * there is nothing better to say. */
+static enum status write_without_memory(const struct comm *comm, const struct checkpoint *all, bool resumable,
+                                        const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
+                                        struct error *e)
+{
+    struct error reason = {STATUS_OK, ""};
+    enum status status = write_parallel(comm, all, resumable, parts, target, bytes, &reason);
+    if (status == STATUS_CANTCREATE)
+        return STATUS_OS;
+    if (status && e)
+        *e = reason;
+    return status;
+}
+
 /* What would be refused when it is read is not written. */
 static enum status check_facts(const struct checkpoint *checkpoint, const char *path, struct error *e)
 {
@@ -427,22 +490,16 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
     status = comm_agree(comm, status, e);
     if (!status) {
         share_facts(comm, facts, checkpoint, all);
-        parts_list(parts, &all->model, &all->table, all->batch, facts->resumable,
-                   facts->resumable ? all->optimizer->config.kind : OPT_SGD);
-        for (int i = 0; i < parts->count; i++) {
-            struct part *part = &parts->item[i];
-            if (part->kind == PART_VOCAB_BYTES)
-                part->shape.dims[0] = (int64_t)all->vocab->offsets[all->vocab->size];
-            if (part->kind == PART_LABELS_BYTES)
-                part->shape.dims[0] = (int64_t)all->labels->offsets[all->labels->count];
-        }
+        list_parts(all, facts->resumable, parts);
         int64_t bytes = bytes_of(parts);
         enum checkpoint_writer writer = choose(target->writer, bytes);
         comm_broadcast(comm, &writer, sizeof writer, 0);
         if (writer == WRITER_SINGLE)
             status = comm_agree(comm, comm->rank == 0 ? write_single(all, parts, target, e) : STATUS_OK, e);
-        if (writer == WRITER_PARALLEL || (status == STATUS_OS && target->writer == WRITER_AUTO))
+        if (writer == WRITER_PARALLEL)
             status = write_parallel(comm, all, facts->resumable, parts, target, bytes, e);
+        else if (status == STATUS_OS && target->writer == WRITER_AUTO)
+            status = write_without_memory(comm, all, facts->resumable, parts, target, bytes, e);
         if (status && !target->broken) /* the folder may be gone because another job has taken the run */
             status = comm_agree(comm, comm->rank == 0 ? file_guard_reason(target->guard, status, e) : status, e);
     }

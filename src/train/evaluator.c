@@ -13,8 +13,9 @@
 struct evaluator {
     const struct comm *comm;
     struct evaluator_config config;
-    int lanes, groups;          /* of all ranks */
-    int bptt;                   /* the longest window */
+    int lanes, groups; /* of all ranks */
+    int bptt;          /* the longest window */
+    int64_t windows;   /* of this rank's lanes, which is also those of all; without lanes 0, unless there is a beat */
     int group_begin, group_end; /* of this rank; empty if there are more ranks than groups */
     struct model *model;        /* NULL without groups */
     struct feed feed;           /* empty without groups */
@@ -28,6 +29,8 @@ struct evaluator {
     double *all;                 /* [groups] */
     size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
 };
+
+#define MEETING 16 /* windows between meetings of all ranks: seconds even for the slowest models */
 
 int evaluator_lanes(int64_t tokens, int batch)
 {
@@ -185,6 +188,9 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
         evaluator_free(evaluator);
         return status;
     }
+    evaluator->windows = evaluator->group_begin < evaluator->group_end ? feed_windows(&evaluator->feed) : 0;
+    if (config->beat)
+        evaluator->windows = comm_max(comm, evaluator->windows);
     *out = evaluator;
     return STATUS_OK;
 }
@@ -236,34 +242,47 @@ static void add_confusion(struct evaluator *evaluator, int64_t *row_of_all)
     }
 }
 
-/* Runs all windows over this rank's lanes and adds up its groups. Not collective. */
-static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
+/* One window over this rank's lanes. Not collective. */
+static enum status run_window(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
     int groups = evaluator->group_end - evaluator->group_begin;
-    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
-    if (groups == 0)
-        return STATUS_OK;
-    model_pack(evaluator->model);
-    feed_seek(&evaluator->feed, 0, 0);
-    for (;;) {
-        struct window window;
-        enum status status = feed_next(&evaluator->feed, &window, e);
-        if (status)
-            return status;
-        if (window.T == 0)
-            return STATUS_OK;
-        struct model_loss loss;
-        model_forward(evaluator->model, &window, -1, &loss);
-        for (int group = 0; group < groups; group++) {
-            evaluator->mine[group] += loss.group[group];
-            *targets += loss.targets[group];
-            evaluator->correct += loss.correct ? loss.correct[group] : 0;
-        }
-        if (evaluator->config.confusion)
-            count_labels(evaluator, &window);
-        if (evaluator->config.beat)
-            evaluator->config.beat(evaluator->config.beat_context);
+    struct window window;
+    struct model_loss loss;
+    enum status status = feed_next(&evaluator->feed, &window, e);
+    if (status)
+        return status;
+    CHECK(window.T > 0);
+    model_forward(evaluator->model, &window, -1, &loss);
+    for (int group = 0; group < groups; group++) {
+        evaluator->mine[group] += loss.group[group];
+        *targets += loss.targets[group];
+        evaluator->correct += loss.correct ? loss.correct[group] : 0;
     }
+    if (evaluator->config.confusion)
+        count_labels(evaluator, &window);
+    return STATUS_OK;
+}
+
+/* Runs all windows over this rank's lanes and adds up its groups. Collective if there is a beat: ranks with little or nothing to
+ * do then meet the others on the way, so that theirs goes on while the others work. */
+static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
+{
+    bool works = evaluator->group_begin < evaluator->group_end, meets = evaluator->config.beat;
+    enum status status = STATUS_OK;
+    memset(evaluator->mine, 0, (size_t)(evaluator->group_end - evaluator->group_begin) * sizeof *evaluator->mine);
+    if (works) {
+        model_pack(evaluator->model);
+        feed_seek(&evaluator->feed, 0, 0);
+    }
+    for (int64_t done = 1; done <= evaluator->windows && (meets || !status); done++) {
+        if (works && !status)
+            status = run_window(evaluator, targets, e);
+        if (meets)
+            evaluator->config.beat(evaluator->config.beat_context);
+        if (meets && done % MEETING == 0 && comm_max(evaluator->comm, status != STATUS_OK))
+            break;
+    }
+    return status;
 }
 
 /* Collective. The same, with a step of SGD after each window: all ranks have lanes. */

@@ -71,14 +71,38 @@ static const char *from_environment(const char *name)
     return value && *value && strlen(value) < 64 && !strchr(value, '\n') ? value : "-";
 }
 
+static bool is_set(const char *name)
+{
+    return strcmp(from_environment(name), "-") != 0;
+}
+
+/* What all processes have in common that one mpirun or srun has started, "-" for a process that was started alone. Hydra gives
+ * no name to a launch: on each host its processes have one parent. */
+static void launch_of(const char *host, char launch[128])
+{
+    static const char *const names[] = {"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"};
+    bool ended;
+    snprintf(launch, 128, "-");
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (is_set(names[i])) {
+            snprintf(launch, 128, "%s", from_environment(names[i]));
+            return;
+        }
+    if (is_set("SLURM_STEP_ID"))
+        snprintf(launch, 128, "slurm %s.%s", from_environment("SLURM_JOB_ID"), from_environment("SLURM_STEP_ID"));
+    else if (is_set("PMI_RANK"))
+        snprintf(launch, 128, "%.60s %ld %llu", host, (long)getppid(), start_of(getppid(), &ended));
+}
+
 static void describe_self(char text[RUN_LOCK_TEXT])
 {
     bool ended;
-    char host[256], boot[64], space[64];
+    char host[256], boot[64], space[64], launch[128];
     uint64_t token[2];
     host_of(host);
     boot_of(boot);
     process_space_of(space);
+    launch_of(host, launch);
     if (getrandom(token, sizeof token, 0) != (ssize_t)sizeof token) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
@@ -86,9 +110,11 @@ static void describe_self(char text[RUN_LOCK_TEXT])
         token[1] = (uint64_t)getpid();
     }
     snprintf(text, RUN_LOCK_TEXT,
-             "host %.255s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\ntoken %016llx%016llx\n", host,
-             (long)getpid(), start_of(getpid(), &ended), boot, space, from_environment("SLURM_JOB_ID"),
-             from_environment("SLURM_RESTART_COUNT"), (unsigned long long)token[0], (unsigned long long)token[1]);
+             "host %.255s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\nlaunch %s\ntoken "
+             "%016llx%016llx\n",
+             host, (long)getpid(), start_of(getpid(), &ended), boot, space, from_environment("SLURM_JOB_ID"),
+             from_environment("SLURM_RESTART_COUNT"), launch, (unsigned long long)token[0],
+             (unsigned long long)token[1]);
 }
 
 static bool same_field(const char *a, const char *b, const char *key)
@@ -139,6 +165,26 @@ static const char *left_behind(const char *held, const char *self, double age)
     if (over && strcmp(job, "-") != 0 && strcmp(job, over) == 0)
         return "Slurm says that its job has ended";
     return age > RUN_LOCK_ABANDONED ? "it was not renewed for more than 10 minutes" : NULL;
+}
+
+/* Whether both say the same of a key, and not nothing. */
+static bool shares(const char *held, const char *self, const char *key)
+{
+    char value[128];
+    field(self, key, value, sizeof value);
+    return strcmp(value, "-") != 0 && same_field(held, self, key);
+}
+
+/* What to do about a lock whose holder may live. A lock of one's own job is never to be deleted. */
+static const char *advice(const char *held, const char *self)
+{
+    if (shares(held, self, "launch"))
+        return "it is of the same launch as this one: each process is a run of its own, because MPI does not connect "
+               "them; use 'srun --mpi=pmix' or 'mpirun' of the MPI library that 'unroll --version' names";
+    if (shares(held, self, "job"))
+        return "it is another part of this same Slurm job; wait for it, or, if both were to be ranks of one run, start "
+               "them by one 'srun --mpi=pmix' or 'mpirun'";
+    return "wait for it, or remove that file if the job is surely gone";
 }
 
 static void describe_holder(const char *held, char text[400])
@@ -279,10 +325,9 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
     describe_holder(held, holder);
     if (!why) {
         (void)unlink(aside);
-        *status = error_set(e, STATUS_CANTCREATE,
-                            "run directory in use: '%.150s' is held by %.250s, renewed %.0f s ago; wait for it, or "
-                            "remove that file if the job is surely gone",
-                            lock->path, holder, age);
+        *status =
+            error_set(e, STATUS_CANTCREATE, "run directory in use: '%.150s' is held by %.250s, renewed %.0f s ago; %s",
+                      lock->path, holder, age, advice(held, self));
         return IN_USE;
     }
     take_away(lock, held, aside);

@@ -11,6 +11,7 @@
 #include "unroll/train/signals.h"
 
 #define RENEW_SECONDS 30 /* of the lock */
+#define SLOWEST_DISK 1e6 /* bytes a second: what is slower has stalled */
 
 double trainer_clock(void)
 {
@@ -21,7 +22,17 @@ double trainer_clock(void)
 
 void trainer_beat(struct trainer *trainer, const char *phase)
 {
-    watchdog_beat(trainer->watchdog, trainer->progress.step, phase);
+    trainer_beat_longer(trainer, phase, 0);
+}
+
+void trainer_beat_bytes(struct trainer *trainer, const char *phase, int64_t bytes)
+{
+    trainer_beat_longer(trainer, phase, (double)bytes / SLOWEST_DISK);
+}
+
+void trainer_beat_longer(struct trainer *trainer, const char *phase, double seconds)
+{
+    watchdog_beat(trainer->watchdog, trainer->progress.step, phase, seconds);
     if (!trainer->rundir)
         return;
     double now = trainer_clock();
@@ -182,14 +193,19 @@ static enum status begin(struct trainer *trainer, struct error *e)
     bool found = false, nothing = false;
     struct checkpoint *checkpoint = mem_alloc(1, sizeof *checkpoint, "a checkpoint", e);
     enum status status = comm_agree(trainer->comm, checkpoint ? STATUS_OK : STATUS_OS, e);
+    trainer_beat(trainer, "opening the run directory");
     if (!status)
         status = trainer_open_directory(trainer, e);
     if (!status)
         status = trainer_find(trainer, checkpoint, &found, e);
+    trainer_beat(trainer, "building the model");
     if (!status)
         status = trainer_build(trainer, e);
+    if (!status)
+        status = trainer_check_writer(trainer, e);
     if (!status) {
         begin_fresh(trainer);
+        trainer_beat(trainer, "handing out the checkpoint");
         if (found)
             status = trainer_restore(trainer, checkpoint, e);
         else
@@ -199,6 +215,7 @@ static enum status begin(struct trainer *trainer, struct error *e)
     if (!status && found && why && trainer->progress.finished)
         status = trainer_finished_before(trainer, why, &nothing, e);
     trainer->already_finished = nothing;
+    trainer_beat(trainer, "opening the run's files");
     if (!status && !nothing)
         status = trainer_open_files(trainer, !found || trainer->branched_from >= 0, e);
     if (!status && !nothing) {
@@ -222,8 +239,11 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
                         struct error *e)
 {
     struct trainer *trainer = mem_alloc(1, sizeof *trainer, "a trainer", e);
-    enum status status = comm_agree(comm, trainer ? STATUS_OK : STATUS_OS, e);
+    enum status status = trainer ? watchdog_start(config->stall_timeout, comm->rank, &trainer->watchdog, e) : STATUS_OS;
+    status = comm_agree(comm, status, e);
     if (status) {
+        if (trainer)
+            watchdog_stop(trainer->watchdog);
         mem_free(trainer);
         return status;
     }

@@ -165,12 +165,24 @@ static enum status evaluate_others(struct trainer *trainer, struct checkpoint *r
     return status;
 }
 
+/* The others wait for rank 0 to read it. */
+static void beat_for_best(struct trainer *trainer)
+{
+    char path[FILE_PATH_MAX];
+    int64_t bytes = 0;
+    if (trainer->rundir) {
+        rundir_file(trainer->rundir, "best.h5", path);
+        bytes = trainer_bytes_of(path);
+    }
+    trainer_beat_bytes(trainer, "reading best.h5", comm_max(trainer->comm, bytes));
+}
+
 static enum status evaluate_best(struct trainer *trainer, struct error *e)
 {
     enum best kind = BEST_NONE;
     if (trainer->corpus->tokens[SPLIT_VALID] < 2)
         return STATUS_OK;
-    trainer_beat(trainer, "reading best.h5");
+    beat_for_best(trainer);
     release_training(trainer);
     struct checkpoint *read = mem_alloc(1, sizeof *read, "a checkpoint", e);
     enum status status = comm_agree(trainer->comm, read ? STATUS_OK : STATUS_OS, e);

@@ -76,6 +76,8 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e)
     enum status status = STATUS_OK;
     if (!trainer->config->init_from)
         return STATUS_OK;
+    int64_t bytes = trainer->comm->rank == 0 ? trainer_bytes_of(trainer->config->init_from) : 0;
+    trainer_beat_bytes(trainer, "reading the model of --init-from", comm_max(trainer->comm, bytes));
     if (trainer->comm->rank == 0) {
         source = mem_alloc(1, sizeof *source, "a checkpoint", e);
         status = source ? checkpoint_read(trainer->config->init_from, CHECKPOINT_FOR_USE, source, e) : STATUS_OS;

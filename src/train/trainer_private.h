@@ -93,14 +93,23 @@ struct trainer {
 double trainer_clock(void);
 /* The run is alive: for the watchdog, and for the lock. */
 void trainer_beat(struct trainer *trainer, const char *phase);
+/* The same where what follows may take `seconds` more than --stall-timeout, or time for so many bytes of files, on a rank that
+ * works or on the others that wait for it. */
+void trainer_beat_longer(struct trainer *trainer, const char *phase, double seconds);
+void trainer_beat_bytes(struct trainer *trainer, const char *phase, int64_t bytes);
+
+/* The size of a file as this host sees it, 0 if it does not. Not collective. */
+int64_t trainer_bytes_of(const char *path);
 
 /* ---- trainer_setup.c: all collective ---- */
 /* What can be checked before anything is written or much memory is taken. */
 enum status trainer_check(struct trainer *trainer, struct error *e);
 /* The model and all that belongs to it. */
 enum status trainer_build(struct trainer *trainer, struct error *e);
-/* The run directory and its files. `trainer_open_files` comes after the resuming, which may refuse. */
+/* The run directory and its files. `trainer_check_writer` looks whether all ranks that will write share it, and comes after the
+ * building; `trainer_open_files` comes after the resuming, which may refuse. */
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
+enum status trainer_check_writer(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
 

@@ -165,6 +165,35 @@ static enum status find_source(struct trainer *trainer, struct checkpoint *check
     return status;
 }
 
+/* Rank 0. What reading may take in all: a directory's checkpoints are tried one after another. */
+static int64_t bytes_to_read(const struct rundir *rundir)
+{
+    int64_t *steps, bytes = 0;
+    int count;
+    if (rundir_list(rundir, &steps, &count, NULL))
+        return 0;
+    for (int i = 0; i < count; i++) {
+        char path[FILE_PATH_MAX];
+        rundir_checkpoint(rundir, steps[i], path);
+        bytes += trainer_bytes_of(path);
+    }
+    mem_free(steps);
+    return bytes;
+}
+
+/* The others wait for it. */
+static void beat_for_reading(struct trainer *trainer)
+{
+    int64_t bytes = 0;
+    struct rundir *source = NULL;
+    if (trainer->rundir)
+        bytes = bytes_to_read(trainer->rundir);
+    if (trainer->rundir && trainer->config->branch && !rundir_look(trainer->config->run, &source, NULL))
+        bytes += bytes_to_read(source);
+    rundir_close(source);
+    trainer_beat_bytes(trainer, "reading the checkpoint", comm_max(trainer->comm, bytes));
+}
+
 /* Rank 0. */
 static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
 {
@@ -216,6 +245,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
     const struct trainer_config *config = trainer->config;
     *found = false;
     trainer->branched_from = -1;
+    beat_for_reading(trainer);
     if (trainer->rundir)
         status = find(trainer, checkpoint, found, e);
     status = comm_agree(trainer->comm, status, e);

@@ -105,6 +105,13 @@ static void fill_snapshot(struct trainer *trainer, bool resumable)
     snapshot->states = resumable ? trainer->states : NULL;
 }
 
+/* Written and read back, which takes rank 0 or all ranks about as long as so many bytes. */
+static int64_t bytes_to_write(const struct trainer *trainer, int slots)
+{
+    int64_t states = (int64_t)model_state_count(&trainer->shape) * trainer->config->batch * trainer->shape.hidden;
+    return 2 * (int64_t)sizeof(float) * ((int64_t)trainer->table.total * (2 + slots) + states); /* tied weights twice */
+}
+
 /* A failing disk may recover, and the run in memory is worth more than the wish to report it at once. */
 static bool may_recover(enum status status)
 {
@@ -151,7 +158,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          "diverged: parameters are not finite at step %lld, they were not saved; use a lower --lr or "
                          "--clip",
                          (long long)trainer->progress.step);
-    trainer_beat(trainer, "checkpoint");
+    trainer_beat_bytes(trainer, "checkpoint", bytes_to_write(trainer, trainer->optimizer->slots));
     trainer->save_owed = false;
     gather_states(trainer);
     char path[FILE_PATH_MAX] = "";
@@ -192,7 +199,7 @@ enum status trainer_save_best(struct trainer *trainer, struct error *e)
     enum status status = trainer_check_replicas(trainer, e);
     if (status || !all_finite(trainer))
         return status;
-    trainer_beat(trainer, "saving best.h5");
+    trainer_beat_bytes(trainer, "saving best.h5", bytes_to_write(trainer, 0));
     char path[FILE_PATH_MAX] = "";
     struct error reason = {STATUS_OK, ""};
     if (trainer->rundir)

@@ -3,9 +3,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
+#include "unroll/train/shared_folder.h"
+
+int64_t trainer_bytes_of(const char *path)
+{
+    struct stat entry;
+    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
+}
 
 /* ---- what computes here, and on which data ---- */
 
@@ -25,6 +33,7 @@ static enum status describe_build(struct trainer *trainer, struct error *e)
 static enum status check_corpus(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
+    trainer_beat_bytes(trainer, "opening the corpus", trainer_bytes_of(config->corpus));
     enum status status = corpus_open_shared(trainer->comm, config->corpus, &trainer->corpus, e);
     if (status == STATUS_NOINPUT && config->corpus_remembered)
         return error_set(
@@ -213,7 +222,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         return status;
     trainer->windows = feed_windows(&trainer->feed);
     prepare_snapshot(trainer);
-    return watchdog_start(config->stall_timeout, trainer->comm->rank, &trainer->watchdog, e);
+    return STATUS_OK;
 }
 
 enum status trainer_build(struct trainer *trainer, struct error *e)
@@ -259,6 +268,20 @@ enum status trainer_open_directory(struct trainer *trainer, struct error *e)
     if (!status && notice[0])
         trainer_warn(trainer, "%s", notice);
     return status;
+}
+
+enum status trainer_check_writer(struct trainer *trainer, struct error *e)
+{
+    struct checkpoint_target target = {.writer = trainer->config->writer};
+    char path[FILE_PATH_MAX] = "";
+    trainer_beat_longer(trainer, "looking for the run directory on all hosts", SHARED_FOLDER_PATIENCE);
+    if (trainer->rundir) {
+        rundir_checkpoint(trainer->rundir, 0, path);
+        target.guard = &trainer->rundir->guard;
+    }
+    target.path = path;
+    trainer->snapshot->optimizer = trainer->optimizer;
+    return checkpoint_prepare(trainer->comm, trainer->snapshot, &target, e);
 }
 
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e)

@@ -12,6 +12,7 @@
 #include "unroll/base/mem.h"
 
 #define LOOKS 20 /* per timeout */
+#define GRACE 1  /* looks between telling and ending */
 
 struct watchdog {
     pthread_t thread;
@@ -20,16 +21,19 @@ struct watchdog {
     bool stopping; /* under the mutex */
     double timeout;
     int rank;
+    char host[64];
     atomic_ullong beats;
+    atomic_llong longer; /* milliseconds beyond the timeout until the next beat */
     atomic_llong step;
     _Atomic(const char *) phase;
 };
 
-static void speak(const struct watchdog *watchdog, const char *what, double seconds)
+static void speak(const struct watchdog *watchdog, const char *what, double seconds, const char *advice)
 {
-    char line[300];
-    int length = snprintf(line, sizeof line, "unroll: rank %d %s %.1f s at step %lld in phase '%s'\n", watchdog->rank,
-                          what, seconds, (long long)atomic_load(&watchdog->step), atomic_load(&watchdog->phase));
+    char line[500];
+    int length = snprintf(line, sizeof line, "unroll: rank %d on host '%s' %s %.1f s at step %lld in phase '%s'%s\n",
+                          watchdog->rank, watchdog->host, what, seconds, (long long)atomic_load(&watchdog->step),
+                          atomic_load(&watchdog->phase), advice);
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
         return; /* nobody listens */
 }
@@ -55,16 +59,23 @@ static void *watch(void *context)
 {
     struct watchdog *watchdog = context;
     unsigned long long seen = 0;
-    int quiet = 0; /* looks without a beat: a stopped process takes no looks */
-    while (!sleep_or_stop(watchdog, watchdog->timeout / LOOKS)) {
+    double look = watchdog->timeout / LOOKS;
+    long long quiet = 0, told = 0; /* looks without a beat: a stopped process takes no looks */
+    while (!sleep_or_stop(watchdog, look)) {
         unsigned long long beats = atomic_load(&watchdog->beats);
+        double longer = (double)atomic_load(&watchdog->longer) / 1000;
         if (beats != seen) {
-            if (quiet >= LOOKS)
-                speak(watchdog, "goes on after", (double)quiet * watchdog->timeout / LOOKS);
+            if (told)
+                speak(watchdog, "goes on after", (double)quiet * look, "");
             seen = beats;
-            quiet = 0;
-        } else if (++quiet == LOOKS) {
-            speak(watchdog, "has made no progress for", watchdog->timeout);
+            quiet = told = 0;
+        } else if (++quiet >= LOOKS + (long long)(longer / look) && !told) {
+            told = quiet;
+            speak(watchdog, "has made no progress for", (double)quiet * look,
+                  ": the run ends; run the same command again to go on from the last checkpoint, with a longer "
+                  "--stall-timeout if it was only slow");
+        } else if (told && quiet >= told + GRACE) {
+            _exit(STATUS_IO);
         }
     }
     return NULL;
@@ -80,6 +91,8 @@ enum status watchdog_start(double timeout, int rank, struct watchdog **out, stru
         return STATUS_OS;
     watchdog->timeout = timeout;
     watchdog->rank = rank;
+    if (gethostname(watchdog->host, sizeof watchdog->host - 1) != 0)
+        snprintf(watchdog->host, sizeof watchdog->host, "unknown");
     atomic_store(&watchdog->phase, "start");
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -95,8 +108,8 @@ enum status watchdog_start(double timeout, int rank, struct watchdog **out, stru
     if (result != 0) {
         mem_free(watchdog);
         return error_set(e, STATUS_OS,
-                         "cannot start the watchdog's thread: %s; raise the limit of processes, or leave "
-                         "out --stall-timeout",
+                         "cannot start the watchdog's thread: %s; raise the limit of processes, or use "
+                         "'--stall-timeout none'",
                          strerror(result));
     }
     *out = watchdog;
@@ -117,10 +130,12 @@ void watchdog_stop(struct watchdog *watchdog)
     mem_free(watchdog);
 }
 
-void watchdog_beat(struct watchdog *watchdog, int64_t step, const char *phase)
+void watchdog_beat(struct watchdog *watchdog, int64_t step, const char *phase, double longer)
 {
     if (!watchdog)
         return;
+    double milliseconds = longer < 1e12 ? longer * 1000 : 1e15;
+    atomic_store_explicit(&watchdog->longer, (long long)milliseconds, memory_order_relaxed);
     atomic_store_explicit(&watchdog->step, step, memory_order_relaxed);
     atomic_store_explicit(&watchdog->phase, phase, memory_order_relaxed);
     atomic_fetch_add_explicit(&watchdog->beats, 1, memory_order_release);

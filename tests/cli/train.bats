@@ -223,6 +223,31 @@ measured() {
     [ ! -e r/lock ]
 }
 
+@test "nobody is told to delete the lock of the own job: processes of one launch are told how to become ranks" {
+    env SLURM_JOB_ID=77 SLURM_STEP_ID=3 PMIX_NAMESPACE=a.77 "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
+    first=$!
+    until [ -s r/lock ] && grep -q ' step 1/' log; do sleep 0.05; done
+    # another job; another step of the job; another launch in the same job; the same launch, by PMIx and by Slurm
+    SLURM_JOB_ID=78 SLURM_STEP_ID=3 refused 73 "remove that file" "${small[@]}" --run r
+    SLURM_JOB_ID=77 SLURM_STEP_ID=4 refused 73 "another part of this same Slurm job" "${small[@]}" --run r
+    [[ "$stderr" != *"remove"* ]]
+    SLURM_JOB_ID=77 PMIX_NAMESPACE=b.77 refused 73 "another part of this same Slurm job" "${small[@]}" --run r
+    PMIX_NAMESPACE=a.77 refused 73 "same launch as this one" "${small[@]}" --run r
+    [[ "$stderr" == *"use 'srun --mpi=pmix' or 'mpirun'"* && "$stderr" != *"remove"* ]]
+    kill -TERM $first
+    wait $first || [ $? -eq 75 ]
+    for launch in "SLURM_JOB_ID=77 SLURM_STEP_ID=3" "PMI_JOBID=kvs_5"; do
+        env $launch "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
+        first=$!
+        until [ -s r/lock ] && grep -q ' step .*/' log; do sleep 0.05; done
+        env $launch bash -c '"$0" train "$@"' "$UNROLL" "${small[@]}" --run r 2>error && false
+        [[ "$(tail -n 1 error)" == *"in use"*"same launch"*"srun --mpi=pmix"* ]]
+        ! grep -q remove error
+        kill -TERM $first
+        wait $first || [ $? -eq 75 ]
+    done
+}
+
 @test "a directory that cannot be used is found before the first step" {
     touch file
     refused 73 "file" "${small[@]}" --run file/r --max-steps 5

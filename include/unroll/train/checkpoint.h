@@ -110,9 +110,16 @@ struct checkpoint_target {
  * memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and vocabulary (all but the
  * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the
  * file is not resumable. On failure the file of that name that was there before is untouched, no temporary file stays,
- * and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). */
+ * and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). What could not be read back is
+ * not written: STATUS_INTERNAL, saying what is wrong with it. Ranks that are to write together and do not share the folder:
+ * STATUS_CANTCREATE (train/shared_folder.h). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
+
+/* Collective. Before the first one: whether ranks that would write checkpoints like this one share the folder, as above.
+ * Nothing but its size is looked at: values and states need not be there. */
+enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
+                               const struct checkpoint_target *target, struct error *e);
 
 /* Not collective. Reads and verifies a checkpoint: everything, or what sampling and scoring need. Missing:
  * STATUS_NOINPUT; unusable in any way: STATUS_CHECKPOINT with the reason. On failure nothing needs releasing. */

@@ -44,7 +44,8 @@ struct evaluator_config {
     double lr;        /* of dynamic evaluation */
     bool exact_lanes; /* so many lanes as `batch`, not fewer in a short split; to classify without account */
     uint32_t before;  /* what the split is read behind, so that its first token has a loss; VOCAB_UNK: nothing */
-    void (*beat)(void *context); /* called after each window, so that a watchdog sees progress; may be NULL */
+    /* Called after each window, also on ranks without lanes, so that a watchdog sees progress; NULL on all ranks or none. */
+    void (*beat)(void *context);
     void *beat_context;
     int64_t
         *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which (column);

@@ -1,0 +1,107 @@
+#include "unroll/train/shared_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "unroll/base/file.h"
+
+#define NAME "seen-by-all"
+#define SHORTEST_SLEEP 0.01 /* seconds; each is twice the one before */
+#define LONGEST_SLEEP 1.0
+
+/* What rank 0 has made, and where. */
+struct sign {
+    char path[FILE_PATH_MAX];
+    char host[256];
+    char token[40];
+};
+
+static void host_of(char host[256])
+{
+    if (gethostname(host, 256) != 0)
+        snprintf(host, 256, "unknown");
+    host[255] = '\0';
+}
+
+/* Rank 0. */
+static enum status make(struct sign *sign, const char *folder, struct error *e)
+{
+    uint64_t random[2] = {0, 0};
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        random[0] = (uint64_t)getpid(); /* the folder's own name is a token as well */
+    snprintf(sign->token, sizeof sign->token, "%016llx%016llx", (unsigned long long)random[0],
+             (unsigned long long)random[1]);
+    host_of(sign->host);
+    enum status status = file_join(sign->path, folder, NAME, e);
+    return status ? status : file_write_new(sign->path, sign->token, strlen(sign->token), e);
+}
+
+/* Opening the folders above makes NFS ask its server for what is new in them. */
+static void look_again(const char *path)
+{
+    char folder[FILE_PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    for (int level = 0; level < 3 && strrchr(folder, '/'); level++) {
+        *strrchr(folder, '/') = '\0';
+        DIR *list = opendir(*folder ? folder : "/");
+        if (list)
+            (void)closedir(list);
+    }
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void sleep_for(double seconds)
+{
+    struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+    (void)nanosleep(&time, NULL); /* woken early it looks early */
+}
+
+static enum status wait_to_see(const struct comm *comm, const struct sign *sign, double patience, struct error *e)
+{
+    char text[sizeof sign->token], host[256];
+    struct error reason;
+    double until = seconds_now() + patience;
+    for (double sleep = SHORTEST_SLEEP;; sleep = sleep < LONGEST_SLEEP / 2 ? 2 * sleep : LONGEST_SLEEP) {
+        enum status status = file_read_text(sign->path, text, sizeof text, &reason);
+        if (!status && strcmp(text, sign->token) == 0)
+            return STATUS_OK;
+        if (seconds_now() >= until)
+            break;
+        sleep_for(sleep);
+        look_again(sign->path);
+    }
+    host_of(host);
+    return error_set(
+        e, STATUS_CANTCREATE,
+        "folder not shared: rank %d on host '%.60s' does not see '%.250s', which rank 0 on host '%.60s' has "
+        "made; use a run directory on a file system that all hosts share, or '--checkpoint-writer single'",
+        comm->rank, host, sign->path, sign->host);
+}
+
+enum status shared_folder_check(const struct comm *comm, const char *folder, double patience, struct error *e)
+{
+    struct sign sign = {"", "", ""};
+    enum status status = comm_agree(comm, comm->rank == 0 ? make(&sign, folder, e) : STATUS_OK, e);
+    if (status)
+        return status;
+    comm_broadcast(comm, &sign, sizeof sign, 0);
+    if (comm->rank > 0)
+        status = wait_to_see(comm, &sign, patience, e);
+    comm_barrier_asleep(comm);
+    status = comm_agree(comm, status, e);
+    if (comm->rank == 0)
+        (void)unlink(sign.path);
+    return status;
+}
