@@ -38,23 +38,22 @@ static void describe(const struct trainer *trainer, const struct outcome *outcom
                  trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
 }
 
-/* Which file holds the last weights: none if they could not be saved. */
-static const char *file_of_last(const struct trainer *trainer)
-{
-    return trainer_is_saved(trainer) ? "latest" : NULL;
-}
-
 static void tell_outcomes(struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last, *best = &trainer->best;
-    const char *run = trainer->rundir->path, *file = file_of_last(trainer);
+    const char *run = trainer->rundir->path;
     char text[200];
     describe(trainer, last, text, sizeof text);
-    trainer_tell(trainer, "last weights, step %lld%s, %s%.300s%s%s: %s", (long long)last->step,
-                 best->step == last->step ? ", which are the best" : "", file ? "in '" : "not saved", file ? run : "",
-                 file ? "/latest" : "", file ? "'" : "", *text ? text : "not tested");
-    if (best->step < 0)
-        return; /* there are none, or a warning has said why they are not known */
+    if (!trainer_is_saved(trainer))
+        trainer_tell(trainer, "last weights, step %lld, not saved: %s", (long long)last->step, text);
+    else if (best->step == last->step)
+        trainer_tell(trainer, "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest': %s",
+                     (long long)last->step, run, run, text);
+    else
+        trainer_tell(trainer, "last weights, step %lld, in '%.300s/latest': %s", (long long)last->step, run,
+                     *text ? text : "not tested");
+    if (best->step < 0 || (best->step == last->step && trainer_is_saved(trainer)))
+        return; /* told already; or there are none, or a warning has said why they are not known */
     describe(trainer, best, text, sizeof text);
     trainer_tell(trainer, "best weights, step %lld, in '%.300s/best.h5': %s", (long long)best->step, run, text);
 }

@@ -6,6 +6,7 @@
  *   FAULT_STEP   training step at which it happens, from 0; validation and checkpoints follow the step of that number
  *   FAULT_RANK   the rank that it happens on
  *   FAULT_TIMES  in how many steps in a row, 1 unless given
+ *   FAULT_PATIENCE  seconds in which a shared folder must be seen by all ranks (train/shared_folder.h)
  * And it can take itself for another program, on all ranks that have these in their environment:
  *   FAULT_VERSION, FAULT_ARITHMETIC, FAULT_OPTIONS   version, arithmetic revision, digest of the options */
 #include <math.h>
@@ -24,6 +25,7 @@
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
 #include "unroll/train/optimizer.h"
+#include "unroll/train/shared_folder.h"
 
 static int64_t step = -1; /* of the last call of model_train */
 
@@ -208,6 +210,13 @@ enum status __wrap_file_commit(const char *temporary, const char *path, const st
     enum status status = __real_file_commit(temporary, path, guard, e);
     strike("renamed");
     return status;
+}
+
+enum status __real_shared_folder_check(const struct comm *comm, const char *folder, double patience, struct error *e);
+enum status __wrap_shared_folder_check(const struct comm *comm, const char *folder, double patience, struct error *e);
+enum status __wrap_shared_folder_check(const struct comm *comm, const char *folder, double patience, struct error *e)
+{
+    return __real_shared_folder_check(comm, folder, (double)number("FAULT_PATIENCE", (int64_t)patience), e);
 }
 
 /* ---- another program ---- */

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The run directory fails: full, read-only, vanished, or taken over; and a log that nobody can read.
+"""The run directory fails: full, read-only, vanished, taken over, or another one on each host; and a log that nobody can
+read.
 
 A small tmpfs stands for the disk, which needs root and the right to mount; without them those tests are skipped.
 Oracles: the expected status and message, whole checkpoints, and that the run, once the fault is gone, ends in the bits
@@ -219,6 +220,96 @@ class Folder(harness.Case):
         self.assertWhole(run, at_least=1)
         (run / "lock").unlink()
         self.assertEqual(harness.newest_step(run), newest)
+
+
+class HostsOfTheirOwn(harness.Case):
+    """Rank 1 sees a disk of its own where the run directory is, as on hosts that share no file system: a mount that only it
+    sees. It must not wait for ever, nor write half of a file there."""
+
+    options, train, reference = Folder.options, Folder.train, Folder.reference
+
+    def apart(self, disk, when=1):
+        """A program for Job that is `unroll-faulty`, on ranks from `when` on with another disk at `disk`."""
+        disk.mkdir(exist_ok=True)
+        program = self.folder / f"apart-{disk.name}"
+        program.write_text(f'#!/bin/bash\n[ "$OMPI_COMM_WORLD_RANK" -lt {when} ] || exec unshare -m --propagation private '
+                           f'bash -c \'mount -t tmpfs tmpfs "$0" && exec "$@"\' {disk} {harness.FAULTY} "$@"\n'
+                           f'exec {harness.FAULTY} "$@"\n')
+        program.chmod(0o755)
+        return str(program)
+
+    def on_hosts(self, disk, *more, ranks=2, when=1, run=None, **options):
+        return harness.run(ranks, "train", "--corpus", self.corpus, "--run", run or disk / "run", *self.options(**options), *more,
+                           program=self.apart(disk, when), env={"FAULT_PATIENCE": 1}, limit=60)
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_parallel_writer_is_refused(self):
+        result = self.on_hosts(self.folder / "disk", "--checkpoint-writer", "parallel")
+        self.assertStatus(result, 73, "folder not shared: rank 1 on host '", "does not see", "which rank 0 on host '",
+                          "'--checkpoint-writer single'")
+        self.assertNotIn("step 1/", result.text)
+        self.assertTidy(self.folder / "disk" / "run")
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_the_last_of_three_ranks(self):
+        result = self.on_hosts(self.folder / "disk", "--checkpoint-writer", "parallel", ranks=3, when=2)
+        self.assertStatus(result, 73, "folder not shared: rank 2 on host '")
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_directories_of_one_name(self):
+        """A run is there on rank 0's disk and a directory on the other's: refused, and the run is as it was."""
+        disk = self.folder / "disk"
+        disk.mkdir()
+        self.assertStatus(self.train(0, disk / "run", max_steps=20), 0)
+        result = self.on_hosts(disk / "run", "--checkpoint-writer", "parallel", run=disk / "run")
+        self.assertStatus(result, 73, "folder not shared: rank 1")
+        self.assertStatus(self.train(2, disk / "run", "--checkpoint-writer", "parallel"), 0)
+        self.assertSameRun(disk / "run", self.reference())
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_branch(self):
+        """What is written to counts, not what is read."""
+        self.assertStatus(self.train(0, self.folder / "old", max_steps=10), 0)
+        disk = self.folder / "disk"
+        result = self.on_hosts(disk, "--branch", disk / "new", "--checkpoint-writer", "parallel", run=self.folder / "old")
+        self.assertStatus(result, 73, "folder not shared: rank 1", "/disk/new/")
+        old = self.folder / "old"
+        result = self.on_hosts(old, "--branch", self.folder / "new", "--checkpoint-writer", "parallel", run=old)
+        self.assertStatus(result, 0)
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_rank_0_alone_may_have_the_directory(self):
+        """It is the only one that writes with the single writer, which `auto` takes for a checkpoint of this size."""
+        for writer in ("single", "auto"):
+            disk = self.folder / writer
+            self.assertStatus(self.on_hosts(disk, "--checkpoint-writer", writer), 0)
+            self.assertSameRun(disk / "run", self.reference())
+            self.assertTidy(disk / "run")
+
+    @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
+    def test_lost_on_the_way(self):
+        """A host loses the file system while the run goes on: the next checkpoint ends it, and does not hang."""
+        disk, moved = self.folder / "disk", self.folder / "moved"
+        disk.mkdir()
+        program = self.folder / "later"
+        # rank 1 sees its own disk from the moment on that a file is there
+        program.write_text(f'#!/bin/bash\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec {harness.FAULTY} "$@"\n'
+                           f'exec unshare -m --propagation private bash -c \'(until [ -e {moved} ]; do sleep 0.05; done; '
+                           f'mount -t tmpfs tmpfs {disk}; touch {moved}.done) & exec {harness.FAULTY} "$@"\' - "$@"\n')
+        program.chmod(0o755)
+        options = self.options(max_steps=1000000, epochs=1000000, log_every=50)
+        job = harness.Job(2, "train", "--corpus", self.corpus, "--run", disk / "run", *options,
+                          "--checkpoint-writer", "parallel", program=str(program), env={"FAULT_PATIENCE": 1}, limit=120)
+        job.pids()
+        while not job.finished() and harness.newest_step(disk / "run") < 10:
+            time.sleep(0.01)
+        moved.touch()
+        result = job.wait()
+        self.assertStatus(result, 73, "folder not shared: rank 1")
+        self.assertTrue((self.folder / "moved.done").exists())
+        self.assertGone(job)
+        self.assertWhole(disk / "run", at_least=1)
+        self.assertTidy(disk / "run")
 
 
 if __name__ == "__main__":

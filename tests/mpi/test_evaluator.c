@@ -60,6 +60,31 @@ static void same_bits_as_alone(const struct comm *comm, struct corpus *corpus, s
         }
 }
 
+static void count_beat(void *context)
+{
+    ++*(int64_t *)context;
+}
+
+/* Every rank hears of the work of the others, also one that has none: 2 lanes on any number of ranks. */
+static void all_ranks_beat(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *given,
+                           const float *values)
+{
+    struct error e = {0};
+    struct evaluator_config config = *given;
+    int64_t beats = 0, targets = 0, quiet_targets = 0;
+    double loss = 0, quiet = 1;
+    config.split = SPLIT_TRAIN;
+    config.batch = config.groups = 2;
+    config.bptt = 5;
+    config.threads = 1;
+    expect(run(comm, corpus, &config, values, &quiet, &quiet_targets, &e) == STATUS_OK, e.text);
+    config.beat = count_beat;
+    config.beat_context = &beats;
+    expect(run(comm, corpus, &config, values, &loss, &targets, &e) == STATUS_OK, e.text);
+    expect(memcmp(&loss, &quiet, sizeof loss) == 0 && targets == quiet_targets, "a beat changes the loss");
+    expect(beats == (lengths[SPLIT_TRAIN] - 1 + 9) / 10, "the beats of a rank are not the windows of all");
+}
+
 /* A token outside the vocabulary, in the last rank's own copy of the corpus. */
 static void one_bad_corpus_ends_all(const struct comm *comm, const char *path, struct evaluator_config *config,
                                     const float *values)
@@ -88,6 +113,12 @@ static void one_bad_corpus_ends_all(const struct comm *comm, const char *path, s
     e = (struct error){0};
     expect(run(comm, corpus, config, values, &loss, &targets, &e) == STATUS_DATA, "a bad token was not noticed by all");
     expect(e.status == STATUS_DATA && *e.text, "a rank does not know the reason");
+    struct evaluator_config beating = *config;
+    int64_t beats = 0;
+    beating.beat = count_beat;
+    beating.beat_context = &beats;
+    e = (struct error){0};
+    expect(run(comm, corpus, &beating, values, &loss, &targets, &e) == STATUS_DATA && *e.text, "nor with a beat");
     config->split = SPLIT_TEST;
     expect(run(comm, corpus, config, values, &loss, &targets, &e) == STATUS_DATA, "an absent split was not refused");
     corpus_close(corpus);
@@ -117,6 +148,7 @@ int main(void)
     comm_barrier(&comm);
     expect(corpus_open(path, &corpus, &e) == STATUS_OK, e.text);
     same_bits_as_alone(&comm, corpus, &config, values);
+    all_ranks_beat(&comm, corpus, &config, values);
     one_bad_corpus_ends_all(&comm, path, &config, values);
 
     corpus_close(corpus);
