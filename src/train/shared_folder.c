@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,7 +40,17 @@ static enum status make(struct sign *sign, const char *folder, struct error *e)
              (unsigned long long)random[1]);
     host_of(sign->host);
     enum status status = file_join(sign->path, folder, NAME, e);
-    return status ? status : file_write_new(sign->path, sign->token, strlen(sign->token), e);
+    if (status)
+        return status;
+    int fd = file_open(sign->path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (fd < 0)
+        return error_set(e, errno == EIO || errno == ENOSPC || errno == EDQUOT ? STATUS_IO : STATUS_CANTCREATE,
+                         "cannot create '%.300s': %s; check the file system", sign->path, strerror(errno));
+    status = file_write_at(fd, sign->path, sign->token, strlen(sign->token), 0, e);
+    if (close(fd) != 0 && !status) /* which makes it visible elsewhere; that it is on the disk does not matter */
+        status =
+            error_set(e, STATUS_IO, "cannot write '%.300s': %s; check the file system", sign->path, strerror(errno));
+    return status;
 }
 
 /* Opening the folders above makes NFS ask its server for what is new in them. */
