@@ -10,6 +10,11 @@
  * pending at a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the
  * same acts.
  *
+ * A run that has ended tells on the log what the last weights are worth on validation and test text, and what those of best.h5,
+ * and names commands to go on with. The summary has both: valid_loss, test_loss and accuracies are of the last weights
+ * (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5 (best_model). Before
+ * the end the best are what training knows of them, without a test.
+ *
  * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with
  * STATUS_DIVERGED. Parameters that are not finite are never saved, and nothing is while steps are being skipped. */
 #ifndef UNROLL_TRAIN_TRAINER_H
@@ -65,7 +70,7 @@ struct trainer_config {
     int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
     int64_t check_replicas; /* steps; 0: only at checkpoints */
     double max_time;        /* seconds; 0: no limit */
-    double stall_timeout;   /* seconds; 0: no watchdog */
+    double stall_timeout;   /* seconds without progress that end the run (train/watchdog.h); 0: no watchdog */
     int threads;            /* 0: see train/placement.h */
     enum resume resume;
     enum checkpoint_writer writer;
