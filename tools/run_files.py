@@ -189,14 +189,14 @@ class Run:
         """test_loss or test_accuracy of the weights with the lowest validation loss; None if unknown: before they were tested,
         a run told it of its last weights only, which may be the same."""
         end = self.end or {}
-        if end.get("best_step") == end.get("step") or "best_step" not in end and self._ended_with_best():
+        if "best_step" not in end and self._ended_with_best():
             return number(end.get(name))
         return number(end.get("best_" + name))
 
     def _ended_with_best(self):
-        losses = [(number(line.get("loss")), line.get("step")) for line in self.valid]
-        losses = [pair for pair in losses if pair[0] is not None]
-        return bool(losses) and min(losses)[1] == (self.end or {}).get("step")
+        losses = [number(line.get("loss")) for line in self.valid]
+        last = number((self.end or {}).get("valid_loss"))
+        return last is not None and all(loss is None or last <= loss for loss in losses)
 
     def classifies(self):
         return self.facts.get("task") == "classify"

@@ -113,7 +113,7 @@ static void put_end(struct trainer *trainer, const char *why)
     if (has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", trainer->last.test_loss);
     put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
-    if (has(trainer, SPLIT_VALID) && has(trainer, SPLIT_TEST) && trainer->best.step >= 0) {
+    if (has(trainer, SPLIT_TEST) && trainer->best.step >= 0 && trainer->best.step != trainer->last.step) {
         json_put_int(&json, "best_step", trainer->best.step);
         json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
         json_put_double(&json, "best_test_loss", trainer->best.test_loss);

@@ -324,5 +324,5 @@ EOF
     grep -q 'Speed, texts per second' speed.svg
     mkdir sweep && cp -r classes sweep/lr-1
     printf 'lr\n1\n2\n' >table
-    [ "$("$tools/sweep-table" table sweep | head -n 1 | cut -f 7)" = texts_per_second ]
+    [ "$("$tools/sweep-table" table sweep | head -n 1 | cut -f 8)" = texts_per_second ]
 }

@@ -11,8 +11,8 @@
  *          (train/schedule.h; the rate that is used, not below --lr-min, is the next step's lr); to classify accuracy
  *          instead of perplexity, and tokens are texts everywhere
  *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, to classify valid_accuracy and test_accuracy, of the
- *          last weights; with validation and test text best_step, best_valid_loss, best_test_loss (and accuracies) of those
- *          in best.h5; parameters_digest of the last: the last line of a run
+ *          last weights; where those in best.h5 are others, and there is test text, best_step, best_valid_loss,
+ *          best_test_loss (and accuracies) of those; parameters_digest of the last: the last line of a run
  * Whatever depends on machine or time goes to timing.jsonl, which is never cut.
  *
  * What a full disk refuses is kept in memory and tried again with every line. */
