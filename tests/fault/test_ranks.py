@@ -6,7 +6,6 @@ place of a known step on one rank.
 Oracles: the expected status and message; all ranks are gone within ten seconds; every checkpoint there is whole; the
 run goes on from there, on another number of ranks, and ends in the bits of the run that nothing happened to.
 """
-import re
 import signal
 import subprocess
 import time
