@@ -3,6 +3,7 @@
 #include "trainer_private.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,6 +97,16 @@ static void put_accuracies(struct json *json, const struct outcome *outcome, con
         json_put_double(json, test, outcome->test_accuracy);
 }
 
+/* Whether the best weights are others than the last, and those that the run without any fault has in best.h5: a file that could
+ * not be written must not show in what a run computed. */
+static bool are_best_known(const struct trainer *trainer)
+{
+    const struct outcome *last = &trainer->last, *best = &trainer->best;
+    const struct progress *progress = &trainer->progress;
+    bool last_is_best = isfinite(last->valid_loss) && !(last->valid_loss >= progress->best_valid_loss);
+    return best->step >= 0 && best->step != last->step && !last_is_best && best->step == progress->best_step;
+}
+
 static void put_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
@@ -113,7 +124,7 @@ static void put_end(struct trainer *trainer, const char *why)
     if (has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", trainer->last.test_loss);
     put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
-    if (has(trainer, SPLIT_TEST) && trainer->best.step >= 0 && trainer->best.step != trainer->last.step) {
+    if (has(trainer, SPLIT_TEST) && are_best_known(trainer)) {
         json_put_int(&json, "best_step", trainer->best.step);
         json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
         json_put_double(&json, "best_test_loss", trainer->best.test_loss);

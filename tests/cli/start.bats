@@ -10,7 +10,7 @@ load training
     make_corpus book 300
     for round in start resume; do
         rm -f trace.*
-        on 4 strace -ff -o trace -e trace=openat,getdents64,uname "$UNROLL" train --corpus book.h5 --run run --hidden 8 \
+        on 4 strace -ff -y -o trace -e trace=openat,getdents64,uname "$UNROLL" train --corpus book.h5 --run run --hidden 8 \
             --layers 1 --batch 8 --bptt 10 --epochs 1 --threads 1 >/dev/null 2>&1
         ranks=0
         for trace in $(grep -l 'book\.h5' trace.*); do
@@ -24,7 +24,8 @@ load training
                 continue
             fi
             [ "$(cat opened.txt)" = book.h5 ]
-            run ! grep -q getdents own.txt
+            # folders of the kernel's about this process are not meant either
+            run ! grep -q 'getdents64([0-9]*</[^p]' own.txt
             ranks=$((ranks + 1))
         done
         [ $ranks -eq 3 ]

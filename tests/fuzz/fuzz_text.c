@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "unroll/base/content.h"
 #include "unroll/data/text.h"
 
 static int sequence_length(const unsigned char *s, size_t left)
@@ -60,7 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_utf8(bytes, length);
     }
     fuzz_check_error((int)status, (int)e.status, e.text);
-    if (status && (config.replace || config.level == LEVEL_BYTE))
+    struct error refused; /* what is no text of any encoding, whatever is replaced */
+    bool packed = content_refuse_text(content_of(data + 1, size - 1), "", true, &refused) != STATUS_OK;
+    if (status && (config.level == LEVEL_BYTE || (config.replace && !packed)))
         abort();
     if (!status && config.level == LEVEL_BYTE && total != size - 1)
         abort();
