@@ -161,7 +161,11 @@ again() {
         exit "$status"
     fi
     say "$why; requeued"
-    scontrol requeue "$job" || give_up "$status" "requeueing was refused; submit the job again, with CHAIN=1"
+    local refused=0
+    scontrol requeue "$job" || refused=$?
+    # Above 128 it was granted: Slurm ends what the job runs, and may reach scontrol before its answer does.
+    [ $refused -eq 0 ] || [ $refused -gt 128 ] ||
+        give_up "$status" "requeueing was refused; submit the job again, with CHAIN=1"
     sleep 60 # Slurm ends this shell
     exit "$status"
 }
