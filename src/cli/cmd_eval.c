@@ -337,6 +337,12 @@ enum status cmd_eval(const struct comm *comm, const struct options *options, str
     enum split split = SPLIT_TEST;
     /* learning from what was just predicted is for running text */
     enum status status = load_model(comm, options, options->dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
+    if (!status && checkpoint.model.task == TASK_CLASSIFY && options->batch >= 1) /* the same on all ranks */
+        status =
+            error_set(e, STATUS_CONFIG,
+                      "cannot use '--batch' with '%.300s': it is a classifier, to which each text stands alone; leave "
+                      "it out",
+                      options->model_file);
     if (!status)
         status = open_corpus(comm, options, &checkpoint, &corpus, &split, e);
     if (!status)

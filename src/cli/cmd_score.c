@@ -209,6 +209,9 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
     if (!status && comm->rank == 0 && scoring.mixture && !scoring.failure)
         status = mixture_end(scoring.mixture, e);
     if (!status && comm->rank == 0) {
+        if (scoring.failure && scoring.output.lines > 0)
+            fprintf(stderr, "the input is not read to its end; of its first %lld lines:\n",
+                    (long long)scoring.output.lines);
         if (!scoring.failure || scoring.output.lines > 0)
             put_summary(&scoring, &checkpoint, !options->nbest);
         if (scoring.reader)

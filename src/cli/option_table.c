@@ -364,7 +364,7 @@ const struct option option_table[] = {
      .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
      .help = "of the learning rate: step divides it every --lr-step epochs, plateau where validation stalls, cosine goes "
-             "down to --lr-min, with which the last step is made: of 2 steps one trains if that is 0"},
+             "down to --lr-min, with which the last step is made, unless that is still in --warmup: of 2 steps one trains if it is 0"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(lr_decay), FROM(1, 1e6), .above_min = true,
      .initial = "2",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "step and plateau divide by this"},
@@ -378,7 +378,7 @@ const struct option option_table[] = {
      .help = "the rate falls no lower: step and plateau stop here, cosine ends here"},
     {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(warmup), FROM(0, MANY), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
-     .help = "let the learning rate rise linearly over the first steps"},
+     .help = "let the learning rate rise linearly over the first steps; it holds before the schedule does"},
 
     {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX), .initial = "10", .classify = "8",
      .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",

@@ -67,17 +67,25 @@ static void name_model(const struct trainer *trainer, char path[FILE_PATH_MAX])
         rundir_file(trainer->rundir, "latest", path);
 }
 
+/* A path as a word that a shell takes for a value, also one that begins as options do. */
+static void path_word(const char *path, char *word, size_t size)
+{
+    char plain[FILE_PATH_MAX + 2];
+    snprintf(plain, sizeof plain, "%s%s", path[0] == '-' ? "./" : "", path);
+    shell_word(plain, word, size);
+}
+
 void trainer_report_next(struct trainer *trainer)
 {
-    char path[FILE_PATH_MAX], model[SHELL_WORD(FILE_PATH_MAX)], corpus[SHELL_WORD(FILE_PATH_MAX)];
+    char path[FILE_PATH_MAX], model[SHELL_WORD(FILE_PATH_MAX + 2)], corpus[SHELL_WORD(FILE_PATH_MAX + 2)];
     char program[SHELL_WORD(FILE_PATH_MAX)];
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
     if (!trainer->rundir)
         return;
     name_model(trainer, path);
     shell_word(program_invocation_name, program, sizeof program);
-    shell_word(path, model, sizeof model);
-    shell_word(trainer->config->corpus, corpus, sizeof corpus);
+    path_word(path, model, sizeof model);
+    path_word(trainer->config->corpus, corpus, sizeof corpus);
     trainer_tell(trainer, "next:");
     if (has(trainer, SPLIT_TEST))
         trainer_tell(trainer, "  %s eval --model %s --corpus %s --split test", program, model, corpus);
@@ -199,6 +207,8 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
+    if (has(trainer, SPLIT_VALID)) /* before the run's end it is that of the last validation */
+        json_put_int(&json, "valid_step", isnan(trainer->last.valid_loss) ? progress->valid_step : trainer->last.step);
     if (trainer->shape.task == TASK_LM)
         json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
     struct outcome last = trainer->last;

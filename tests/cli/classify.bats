@@ -292,3 +292,8 @@ P
     run -0 "$UNROLL" bench --task classify --hidden 16 --bptt 8 --vocab-size 50 --steps 1 --threads 1
     [[ "$output" == *"classify, 2 labels"* ]]
 }
+
+@test "eval of a classifier cuts nothing into lanes, and refuses to be told how many" {
+    run -78 --separate-stderr "$UNROLL" eval --model run/latest --corpus reviews.h5 --batch 7
+    [[ "$stderr" == *"cannot use '--batch' with 'run/latest': it is a classifier"* ]]
+}

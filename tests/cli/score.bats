@@ -217,3 +217,11 @@ END
         "$UNROLL" score --model longer/best.h5 2>notes >found
     awk 'NR == 1 { a = $1 } NR == 2 { exit !(a > $1 + 5) }' found
 }
+
+@test "counts of a part of the text say so" {
+    { yes 'Line 3 of the book' | head -n 5000; echo 'the </s> end'; } >late.txt
+    run -65 --separate-stderr "$UNROLL" score --model word-model.h5 late.txt
+    [[ "$stderr" == *"not read to its end; of its first 5000 lines:"*"lines 5000, "* ]]
+    run -0 --separate-stderr "$UNROLL" score --model word-model.h5 lines.txt
+    [[ "$stderr" != *"not read to its end"* ]]
+}

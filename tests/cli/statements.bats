@@ -25,7 +25,7 @@ start() {
 }
 
 @test "cosine's last step is at --lr-min: of two steps one trains" {
-    says train "cosine goes down to --lr-min, with which the last step is made: of 2 steps one trains if that is 0"
+    says train "cosine goes down to --lr-min, with which the last step is made, unless that is still in --warmup: of 2 steps one trains if it is 0"
     start once --schedule cosine --max-steps 2 --lr 0.01 --checkpoint-every 1 --keep 2 --log-every 1
     [ "$(lines_of train once/metrics.jsonl | field lr | paste -sd' ')" = "0.01 0" ]
     first=$("$UNROLL" inspect --json once/checkpoints/step-00000001.h5 | field parameters_digest)

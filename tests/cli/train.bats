@@ -305,3 +305,22 @@ measured() {
     run -0 bash -c '"$0" "$@" 2>&1 | head -n 1' "$UNROLL" train "${small[@]}" --run q --max-steps 5
     [ "$(steps_of q)" = 5 ]
 }
+
+@test "a run that was stopped says at which step its validation loss was" {
+    run -75 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 100000 --eval-every 7 --max-time 1 \
+        --json-summary s.json
+    python3 - <<'PY'
+import json
+summary = json.load(open("s.json"))
+valid = [json.loads(line) for line in open("r/metrics.jsonl")]
+valid = [record for record in valid if record["type"] == "valid"][-1]
+assert summary["valid_step"] == valid["step"] <= summary["steps"], summary
+assert summary["valid_loss"] == valid["loss"], (summary, valid)
+PY
+}
+
+@test "the commands to type next work for a run whose name begins as an option" {
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run=-r --max-steps 3
+    next=$(grep ' sample ' <<<"$stderr")
+    run -0 --separate-stderr bash -c "$next"
+}
