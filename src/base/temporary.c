@@ -56,7 +56,8 @@ static void clean_and_end(int number)
 
 void temporary_heed_signals(void)
 {
-    static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+    static const int ending[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE,   SIGTERM, SIGUSR1,
+                                 SIGUSR2, SIGXCPU, SIGALRM, SIGVTALRM, SIGABRT};
     struct sigaction action = {.sa_handler = clean_and_end, .sa_flags = SA_RESETHAND | SA_NODEFER}, before;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)

@@ -592,7 +592,7 @@ const struct option option_table[] = {
      .above_min = true, WORD("none", 0), .initial = "00:30:00", .class = OPTION_CONDUCT, .section = "Conduct",
      .metavar = "TIME",
      .help = "end the run with status 74 where it stands still for so long, naming rank, host and phase; files have a second "
-             "for each megabyte besides"},
+             "for each megabyte besides; 'none': never"},
     {"log-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(log_every), FROM(1, MANY), .initial = "100",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
      .help = "steps between lines of metrics.jsonl and of a batch log"},

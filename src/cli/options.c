@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
@@ -235,6 +236,16 @@ static enum status check_required(const struct options *options, enum command co
             return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
                              option->name, info->name, option->name, option->metavar, info->example);
     }
+    struct stat about;
+    if (command == COMMAND_TRAIN && !options->corpus && stat(options->run, &about) == 0 && !S_ISDIR(about.st_mode))
+        return error_set(e, STATUS_USAGE, "bad value '%.200s' for '--run': it is a file; name the run's directory",
+                         options->run);
+    if (command == COMMAND_TRAIN && !options->corpus && options->resume == RESUME_MUST)
+        return error_set(
+            e, STATUS_USAGE,
+            "cannot resume '%.200s': it holds no run that names its corpus; name another directory, or add "
+            "'--corpus FILE'",
+            options->run);
     if (command == COMMAND_TRAIN && !options->corpus)
         return error_set(e, STATUS_USAGE,
                          "missing option '--corpus': '%.200s' holds no run that names its corpus; add '--corpus FILE', "

@@ -209,8 +209,25 @@ static enum status check_temporary(struct walk *walk)
     return status;
 }
 
+/* Whether a path is that of a run's own file, whatever run it is and whether the command reads of it; its directory into
+ * `folder`. */
+static bool belongs_to_run(const struct place *file, char folder[FILE_PATH_MAX])
+{
+    snprintf(folder, FILE_PATH_MAX, "%s", file->real);
+    for (int up = 0; up < 2; up++) { /* DIR/best.h5, DIR/checkpoints/step-00000100.h5 */
+        char *slash = strrchr(folder, '/');
+        if (!slash || slash == folder)
+            return false;
+        *slash = '\0';
+        if (rundir_owns(file->real + (slash - folder) + 1) && rundir_is_begun(folder))
+            return true;
+    }
+    return false;
+}
+
 static enum status check_written(struct walk *walk, const struct use *use)
 {
+    char folder[FILE_PATH_MAX];
     if (!is_written(use) || path_is_standard(use->path))
         return STATUS_OK;
     struct walk inner = {.options = walk->options, .other = *use, .place = place_of(use->path), .e = walk->e};
@@ -218,6 +235,11 @@ static enum status check_written(struct walk *walk, const struct use *use)
         return error_set(walk->e, STATUS_CANTCREATE, "cannot create '%.180s': it is %s; choose the name of a file",
                          use->path, inner.place.is_folder ? "a directory" : "not a regular file");
     enum status status = each_path(&inner, compare);
+    if (!status && belongs_to_run(&inner.place, folder))
+        return error_set(
+            walk->e, STATUS_CANTCREATE,
+            "cannot create '%.180s': it is one of the files of the run directory '%.180s'; choose another name",
+            use->path, folder);
     return status ? status : check_temporary(&inner);
 }
 

@@ -96,7 +96,8 @@ static enum status add_option(struct said *said, const struct option *option, co
                          (const char *const *)((const char *)options + option->offset), e);
     char room[96];
     const char *value = option_text(option, options, room);
-    return add(said, value ? value : "", e);
+    bool marked = value && value[0] == '-' && option->min >= 0; /* a number that only says that none was given */
+    return add(said, value && !marked ? value : "", e);
 }
 
 static enum status say_options(const struct options *options, struct said *said, struct error *e)
@@ -140,7 +141,8 @@ static enum status compare_said(int rank, const char *here, const char *first, c
                 e, STATUS_CONFIG,
                 "different options: '%s%s' is '%.150s' on rank 0, host '%s', and '%.150s' on rank %d, host "
                 "'%s'; give all ranks the same command line and the same --config file",
-                strcmp(name, "FILE") == 0 ? "" : "--", name, was, first_host, is, rank, host);
+                strcmp(name, "FILE") == 0 ? "" : "--", name, *was ? was : "(not given)", first_host,
+                *is ? is : "(not given)", rank, host);
         first = after(was);
         here = after(is);
     }

@@ -134,6 +134,9 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     else if (resumed)
         trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
                      (long long)trainer->progress.step, (long long)trainer_total_steps(trainer));
+    if (resumed && config->init_from)
+        trainer_tell(trainer, "--init-from '%.300s' is not read: the run goes on from its own weights",
+                     config->init_from);
     struct json json;
     trainer_begin_line(&json, "start");
     json_put_int(&json, "step", trainer->progress.step);

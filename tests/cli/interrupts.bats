@@ -58,7 +58,7 @@ interrupted() {
 
 @test "every command that makes a file, and every signal" {
     local signal
-    for signal in INT TERM HUP PIPE QUIT USR1 USR2 XCPU; do
+    for signal in INT TERM HUP PIPE QUIT USR1 USR2 XCPU ALRM ABRT; do
         interrupted $signal "$UNROLL" prepare --train book.txt -o out/c.h5
     done
     for signal in INT TERM HUP PIPE; do

@@ -115,6 +115,19 @@ refused() {
     rm -r again
 }
 
+@test "the files of any run are its own, whatever the command reads" {
+    before=$(find run -type f -exec sha256sum {} + | sort)
+    for name in config.ini latest checkpoints/another.h5 metrics.jsonl; do
+        refused 73 "it is one of the files of the run directory" export --model run -o "run/$name"
+        refused 73 "it is one of the files of the run directory" gradflow --corpus book.h5 --csv "run/$name"
+        refused 73 "it is one of the files of the run directory" train --corpus book.h5 --run other \
+            --init-from run/best.h5 --json-summary "run/$name"
+    done
+    [ "$before" = "$(find run -type f -exec sha256sum {} + | sort)" ]
+    "$UNROLL" export --model run -o run/weights.safetensors
+    rm run/weights.safetensors
+}
+
 @test "shell redirection onto an input, or into the file that is written anyway" {
     local words
     for words in "score --model run/best.h5 short.txt" "classify --model run/best.h5 ./short.txt" \

@@ -60,6 +60,14 @@ differ() {
     [ ! -e run ]
 }
 
+@test "an option that only one rank is given is named as such" {
+    run on 2 ./told "--init-from=r1/latest" "--threads=1" "$UNROLL" train --corpus c.h5 --run run --hidden 8 --layers 1 --batch 8 \
+        --threads 1
+    echo "$output"
+    [ "$status" -eq 78 ]
+    [[ "$output" == *"'--init-from' is 'r1/latest' on rank 0"*" and '(not given)' on rank 1"* ]]
+}
+
 @test "options of the other commands, too" {
     differ 2 split valid test eval --model r1/latest --corpus c.h5
     differ 2 oov-penalty 1 2 score --model r1/latest c.txt
