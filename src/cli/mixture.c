@@ -29,7 +29,7 @@ struct mixture {
     FILE *token_stream;
 };
 
-/* The file's next line without its end; NULL at the file's end. */
+/* The file's next line without its end, LF or CR LF; NULL at the file's end. */
 static char *next_line(struct mixture *mixture)
 {
     if (mixture->held) {
@@ -40,6 +40,8 @@ static char *next_line(struct mixture *mixture)
     if (length < 0)
         return NULL;
     if (length > 0 && mixture->text[length - 1] == '\n')
+        mixture->text[--length] = '\0';
+    if (length > 0 && mixture->text[length - 1] == '\r')
         mixture->text[length - 1] = '\0';
     mixture->number++;
     return mixture->text;

@@ -143,6 +143,8 @@ refused() {
     cmp default found
     mpirun -n 2 "$UNROLL" score --model word-model.h5 --mix other --threads 1 text 2>notes | cmp - default
     # a file that is not about this text
+    sed 's/$/\r/' other >dos
+    "$UNROLL" score --model word-model.h5 --mix dos text 2>notes | cmp - default # CR LF is a line end
     head -n 51 other >short && refused 65 "ends after 50 tokens" --model word-model.h5 --mix short text
     { cat other && echo '21	a	-1'; } >long && refused 65 "behind the end" --model word-model.h5 --mix long text
     sed '7s/\t.*\t/\tother\t/' other >bad && refused 65 "line 7 is about another token" --model word-model.h5 --mix bad text
