@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/file_kind.h"
@@ -29,6 +30,19 @@ static bool is_hdf5(const char *path)
     return found;
 }
 
+/* Nothing but the option says the level of a text; what is no text is told first. */
+static enum status level_missing(const char *path, struct error *e)
+{
+    enum content content = content_of_file(path);
+    enum status status = content_refuse_text(content, path, true, e);
+    if (status)
+        return status;
+    return error_set(e, STATUS_USAGE,
+                     "missing option '--level': '%s' is %s, which does not say what its tokens are; write "
+                     "'--level word', char or byte",
+                     path, content == CONTENT_TEXT ? "a text" : "neither a corpus nor a model");
+}
+
 static enum status load_vocab(const struct options *options, struct vocab_owner *owner, struct error *e)
 {
     enum file_kind kind;
@@ -38,10 +52,7 @@ static enum status load_vocab(const struct options *options, struct vocab_owner 
         return STATUS_OK;
     if (!is_hdf5(path)) {
         if (!options_given(options, "level") && access(path, F_OK) == 0)
-            return error_set(e, STATUS_USAGE,
-                             "missing option '--level': '%s' is a text, which does not say what its tokens are; write "
-                             "'--level word', char or byte",
-                             path);
+            return level_missing(path, e);
         status = vocab_text_load(path, options->level, &owner->own, e);
         owner->vocab = owner->own;
         return status;

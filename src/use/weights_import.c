@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
@@ -341,6 +342,11 @@ static enum status own_vocab(const struct importing *in, struct vocab **vocab)
     char level_text[SOURCE_FACT_TEXT];
     enum level level;
     *vocab = NULL;
+    if (!text && content_of_file(in->source.path) == CONTENT_CHECKPOINT)
+        return error_set(in->e, STATUS_DATA,
+                         "cannot use '%.200s' as weights: %s; use it as --model, without an import, or with another "
+                         "vocabulary by --vocab-from",
+                         in->source.path, content_says(CONTENT_CHECKPOINT));
     if (!text || !source_fact(&in->source, "level", level_text) || level_parse(level_text, &level, NULL) != STATUS_OK)
         return error_set(
             in->e, STATUS_USAGE,

@@ -126,7 +126,12 @@ END
     { printf '\xef\xbb\xbf'; sed -n '/^vocabulary/,/^encoder/p' weights.txt | sed '1d;$d' | cut -f 1; } >tokens
     "$UNROLL" import model.safetensors --vocab-from tokens --level word -o again.h5
     "$UNROLL" score --model again.h5 text.txt | cmp - <("$UNROLL" score --model model.h5 text.txt)
-    refused 65 "cannot read 'text.gz' as text: it is compressed with gzip" import model.safetensors --vocab-from text.gz --level word -o out.h5
+    for level in "" "--level word"; do
+        refused 65 "cannot read 'text.gz' as text: it is compressed with gzip; unpack it first: 'zcat text.gz" import model.safetensors --vocab-from text.gz $level -o out.h5
+        refused 65 "cannot read 'model.safetensors' as text: it is a safetensors file" import model.safetensors --vocab-from model.safetensors $level -o out.h5
+    done
+    run -64 "$UNROLL" import model.safetensors --vocab-from tokens -o out.h5
+    [[ "$output" == *"missing option '--level': 'tokens' is a text"* ]]
 }
 
 @test "PyTorch's files: import and --model name the line that converts them" {
@@ -150,6 +155,8 @@ END
     refused 76 "cannot use 'corpus.h5' as a model: it is a corpus of 'unroll prepare'; name a checkpoint, such as best.h5 in a run directory, and the corpus as --corpus" \
         eval --model corpus.h5 --corpus corpus.h5
     refused 65 "cannot use 'model.h5' as safetensors: it is a model, a checkpoint of Unroll; use it as --model" import model.h5 -o out.h5
+    refused 65 "cannot use 'model.h5' as weights: it is a model, a checkpoint of Unroll; use it as --model, without an import" \
+        import --from hdf5 model.h5 -o out.h5
     refused 76 "it is a safetensors file; 'unroll import --from safetensors model.safetensors -o MODEL.h5' makes a model of it" \
         score --model model.safetensors text.txt
     refused 65 "it is a safetensors file" import --from hdf5 model.safetensors -o out.h5
