@@ -28,6 +28,12 @@ static const struct magic magics[] = {
     {CONTENT_NUMPY, 0, 6, "\x93NUMPY"},
     {CONTENT_GGUF, 0, 4, "GGUF"},
     {CONTENT_PYTORCH, 0, 14, "\x80\x02\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19"}, /* torch.save before 1.6 */
+    {CONTENT_PNG, 0, 8, "\x89PNG\r\n\x1a\n"},
+    {CONTENT_JPEG, 0, 3, "\xff\xd8\xff"},
+    {CONTENT_ELF, 0, 4,
+     "\x7f"
+     "ELF"},
+    {CONTENT_SQLITE, 0, 16, "SQLite format 3"},
     {CONTENT_GZIP, 0, 2, "\x1f\x8b"},
     {CONTENT_BZIP2, 4, 6, "1AY&SY"},
     {CONTENT_XZ, 0, 6, "\xfd\x37zXZ\0"},
@@ -65,6 +71,10 @@ static const struct {
     [CONTENT_NUMPY] = {"it is a file of NumPy", NULL},
     [CONTENT_KERAS] = {"it is a model of Keras", NULL},
     [CONTENT_GGUF] = {"it is a GGUF file, of llama.cpp", NULL},
+    [CONTENT_PNG] = {"it is a picture, PNG", NULL},
+    [CONTENT_JPEG] = {"it is a picture, JPEG", NULL},
+    [CONTENT_ELF] = {"it is a program or a library, ELF", NULL},
+    [CONTENT_SQLITE] = {"it is a database of SQLite", NULL},
     [CONTENT_GZIP] = {"it is compressed with gzip", "zcat"},
     [CONTENT_BZIP2] = {"it is compressed with bzip2", "bzcat"},
     [CONTENT_XZ] = {"it is compressed with xz", "xzcat"},
@@ -209,6 +219,8 @@ enum status content_refuse_text(enum content content, const char *name, bool see
     if (content == CONTENT_UNKNOWN || content == CONTENT_TEXT || content == CONTENT_EMPTY)
         return STATUS_OK;
     const char *unpack = words[content].unpack, *verb = content >= CONTENT_UTF32 ? "convert" : "unpack";
+    if (content >= CONTENT_PNG && content <= CONTENT_SQLITE && seekable)
+        snprintf(remedy, sizeof remedy, "name a text, or use --level byte if its bytes are meant");
     if (unpack)
         unpack_text(content, content_shell_name(name), command);
     if (unpack && standard && archive)

@@ -48,7 +48,8 @@ static enum status open_input(struct lists *lists, struct error *e)
     return status;
 }
 
-static enum status refuse_line(const struct lists *lists, const char *line, size_t length, struct error *e)
+/* `ended`: a line end follows. */
+static enum status refuse_line(const struct lists *lists, const char *line, size_t length, bool ended, struct error *e)
 {
     char advice[ENCODING_TEXT];
     enum content content = lists->input != stdin ? content_of_file(lists->name)
@@ -57,7 +58,16 @@ static enum status refuse_line(const struct lists *lists, const char *line, size
     enum status status = content_refuse_text(content, lists->name, false, e);
     if (status)
         return status;
-    encoding_advice(line, length, 0, advice);
+    const char *cut = ended ? NULL : encoding_cut(line, length, utf8_valid(line, length));
+    enum encoding encoding = encoding_advice(line, length, 0, advice);
+    if (cut)
+        return error_set(e, STATUS_DATA, "cannot read line %lld of '%s': %s; get the whole text",
+                         (long long)lists->number, lists->name, cut);
+    if (encoding == ENCODING_BINARY)
+        return error_set(e, STATUS_DATA,
+                         "cannot read line %lld of '%s': it is no text (binary); use a model of --level byte if that "
+                         "is meant, else name a text",
+                         (long long)lists->number, lists->name);
     return error_set(e, STATUS_DATA, "cannot read line %lld of '%s': it is not UTF-8; convert the text %s",
                      (long long)lists->number, lists->name, advice);
 }
@@ -79,13 +89,14 @@ static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypot
         return status;
     }
     lists->number++;
-    if (length > 0 && line[length - 1] == '\n')
+    bool ended = length > 0 && line[length - 1] == '\n';
+    if (ended)
         line[--length] = '\0';
     if (length > 0 && line[length - 1] == '\r')
         line[--length] = '\0';
     bool text = lists->scoring->vocab->level == LEVEL_BYTE || utf8_valid(line, (size_t)length) == (size_t)length;
     if (!text || strlen(line) != (size_t)length)
-        status = refuse_line(lists, line, (size_t)length, e);
+        status = refuse_line(lists, line, (size_t)length, ended, e);
     else if (length > SCORER_POOL_TOKENS - 4)
         status = error_set(e, STATUS_DATA, "cannot read line %lld of '%s' as a hypothesis: it has more than %d bytes",
                            (long long)lists->number, lists->name, SCORER_POOL_TOKENS - 4);

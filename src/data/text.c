@@ -240,8 +240,20 @@ static enum status invalid(const struct text *text, const char *block, size_t le
     enum status status = refuse_content(text, e);
     if (status != STATUS_OK)
         return status;
-    encoding_advice(block, length, begin, advice);
-    if (byte == 0 && !strstr(advice, "UTF-16"))
+    enum encoding encoding = encoding_advice(block, length, begin, advice);
+    int64_t size;
+    const char *cut = encoding_cut(block, length, at);
+    if (cut && text_size(text->part.path, &size, NULL) == STATUS_OK && begin + (int64_t)length >= size)
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: "
+                         "%s: get the whole text, or use --invalid replace",
+                         text->part.path, byte, (long long)offset, line, cut);
+    if (encoding == ENCODING_BINARY)
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as text: %s 0x%02x at byte offset %lld, among NUL and control bytes: it is "
+                         "no text (binary); use --level byte if that is meant, else name a text",
+                         text->part.path, byte ? "invalid byte" : "NUL byte", byte, (long long)offset);
+    if (byte == 0 && encoding != ENCODING_WIDE)
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as text: NUL byte at byte offset %lld; it stands in line %lld: use --level "
                          "byte, or --invalid replace",

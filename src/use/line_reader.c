@@ -30,6 +30,8 @@ struct line_reader {
     unsigned char bad; /* its first byte */
     bool later;        /* the block is not the first */
     enum content content;
+    const char *cut; /* what to say if it is the beginning of a character, where the input ends; else NULL */
+    enum encoding encoding;
     char advice[ENCODING_TEXT]; /* what to do with what is no text */
     int64_t offset;             /* of block[at] in the cleaned text */
     int64_t bytes;              /* read; a line end that the input lacks is one */
@@ -164,7 +166,8 @@ static void note_fault(struct line_reader *reader, size_t from, bool whole)
     reader->bad = (unsigned char)reader->block[from];
     if (!reader->later && whole)
         reader->content = content_of(reader->block, reader->filled);
-    encoding_advice(reader->block, reader->filled, 0, reader->advice);
+    reader->cut = encoding_cut(reader->block, reader->filled, from);
+    reader->encoding = encoding_advice(reader->block, reader->filled, 0, reader->advice);
 }
 
 /* Checks what was read, in place; reader->at and reader->clean are 0. */
@@ -250,7 +253,16 @@ static enum status refuse(const struct line_reader *reader, struct error *e)
     enum status status = content_refuse_text(reader->content, reader->name, false, e);
     if (status)
         return status;
-    if (reader->bad == 0 && !strstr(reader->advice, "UTF-16"))
+    if (reader->cut)
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld: %s; get the whole text",
+                         reader->name, reader->bad, (long long)reader->line, reader->cut);
+    if (reader->encoding == ENCODING_BINARY)
+        return error_set(e, STATUS_DATA,
+                         "cannot read '%s' as text: invalid byte 0x%02x in line %lld, among NUL and control bytes: it "
+                         "is no text (binary); use a model of --level byte if that is meant, else name a text",
+                         reader->name, reader->bad, (long long)reader->line);
+    if (reader->bad == 0 && reader->encoding != ENCODING_WIDE)
         return error_set(e, STATUS_DATA, "cannot read '%s' as text: NUL byte in line %lld; remove it", reader->name,
                          (long long)reader->line);
     return error_set(e, STATUS_DATA, "cannot read '%s' as UTF-8: invalid byte 0x%02x in line %lld; convert the text %s",

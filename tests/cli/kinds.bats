@@ -35,12 +35,24 @@ open("jit.pt", "wb").write(info + bytes(100))
 open("dict.pkl", "wb").write(pickle.dumps({"weight": list(range(9))}))
 open("array.npy", "wb").write(b"\x93NUMPY\x01\0v\0{'descr': '<f4'}" + bytes(99))
 for name, coding, bom in (("utf16.txt", "utf-16-le", b"\xff\xfe"), ("utf16be.txt", "utf-16-be", b"\xfe\xff"), ("utf32.txt", "utf-32-le", b"\xff\xfe\0\0"),
-                          ("bare16le.txt", "utf-16-le", b""), ("bare16be.txt", "utf-16-be", b"")):
+                          ("bare16le.txt", "utf-16-le", b""), ("bare16be.txt", "utf-16-be", b""),
+                          ("bare32le.txt", "utf-32-le", b""), ("bare32be.txt", "utf-32-be", b"")):
     open(name, "wb").write(bom + text.decode().encode(coding))
 open("latin1.txt", "wb").write((text.decode() + "Die schöne Müllerin grüßt\n").encode("latin-1"))
 open("cp1252.txt", "wb").write((text.decode() + "“Größe” – das heißt\n").encode("cp1252"))
 open("koi8.txt", "wb").write(("Все счастливые семьи похожи друг на друга\n" * 20).encode("koi8-r"))
 open("sjis.txt", "wb").write(("吾輩は猫である。名前はまだ無い。\n" * 20).encode("shift-jis"))
+open("latin2.txt", "wb").write((text.decode() + "Příliš žluťoučký kůň úpěl ďábelské ódy\n").encode("iso-8859-2"))
+open("czech.txt", "wb").write(("Příliš žluťoučký kůň úpěl ďábelské ódy\n" * 9).encode("iso-8859-2"))
+open("cp850.txt", "wb").write((text.decode() + "Die schöne Müllerin grüßt\n").encode("cp850"))
+open("cut.txt", "wb").write(text + "Die schöne Müllerin grü".encode()[:-1])
+open("cafe.txt", "wb").write(b"caf\xc3")
+open("unknown.bin", "wb").write(bytes(range(1, 256)) * 3)
+open("nul.bin", "wb").write(b"\1\0\xff\xfe\0" * 99)
+open("a.png", "wb").write(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(99))
+open("a.jpg", "wb").write(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(99))
+open("a.elf", "wb").write(b"\x7fELF\2\1\1" + bytes(99))
+open("a.db", "wb").write(b"SQLite format 3\0\x10\0" + bytes(99))
 open("mixed.txt", "wb").write("Grüße aus Köln, schöne Tür\n".encode() + b"gr\xfc\xdf\n")
 open("bom.txt", "wb").write(b"\xef\xbb\xbf" + text)
 END
@@ -110,8 +122,13 @@ END
     done <<'END'
 bare16le.txt with iconv -f UTF-16LE -t UTF-8, it looks like UTF-16 without a byte order mark
 bare16be.txt with iconv -f UTF-16BE -t UTF-8, it looks like UTF-16 without a byte order mark
+bare32le.txt with iconv -f UTF-32LE -t UTF-8, it looks like UTF-32 without a byte order mark
+bare32be.txt with iconv -f UTF-32BE -t UTF-8, it looks like UTF-32 without a byte order mark
 latin1.txt with iconv -f LATIN1 -t UTF-8, it looks like Latin-1
 cp1252.txt with iconv -f CP1252 -t UTF-8, it looks like Windows-1252
+latin2.txt with iconv, from another 8-bit encoding, such as ISO-8859-2
+czech.txt with iconv, from another 8-bit encoding, such as ISO-8859-2
+cp850.txt with iconv, from another 8-bit encoding, such as ISO-8859-2, CP1250 or CP850
 koi8.txt with iconv, from an encoding of no Latin script, such as
 sjis.txt with iconv, from an encoding of no Latin script, such as
 END
@@ -132,6 +149,39 @@ END
     done
     run -64 "$UNROLL" import model.safetensors --vocab-from tokens -o out.h5
     [[ "$output" == *"missing option '--level': 'tokens' is a text"* ]]
+}
+
+@test "a text that was cut off within a character, and what is no text, are not told to be of another encoding" {
+    for file in cafe.txt cut.txt; do
+        refused 65 "the text ends within a character, it was cut off: get the whole text, or use --invalid replace" prepare --train $file -o out.h5
+        refused 65 "the text ends within a character, it was cut off" score --model model.h5 $file
+        refused 65 "the text ends within a character, it was cut off" score --model model.h5 <$file
+        refused 65 "the text ends within a character, it was cut off" score --model model.h5 --nbest kaldi < <(printf 'a-1 ' && tail -n 1 $file)
+    done
+    for file in cafe.txt cut.txt; do
+        "$UNROLL" prepare --invalid replace --train $file -o cut.h5
+    done
+    printf 'caf\xe9' >end.txt
+    refused 65 "it was cut off, or it is Latin-1: get the whole text" prepare --train end.txt -o out.h5
+    printf 'caf\xe9 caf\xe9 caf\xe9 caf\xe9' >parts.txt # a part that ends so is no end of the text
+    for percent in 20,40,40 21,39,40 22,38,40 25,35,40; do
+        refused 65 "it looks like Latin-1" prepare --level char --split $percent --train parts.txt -o out.h5
+    done
+    while read -r file what; do
+        refused 65 "$what" prepare --train $file -o out.h5
+        [[ "$stderr" == *"--level byte if"* && "$stderr" != *iconv* ]]
+        refused 65 "$what" score --model model.h5 $file
+        [[ $file == unknown.bin ]] || refused 65 "$what" score --model model.h5 --nbest kaldi $file
+        [[ "$stderr" != *iconv* ]]
+        "$UNROLL" prepare --level byte --train $file -o bytes.h5
+    done <<'END'
+unknown.bin it is no text (binary); use
+nul.bin it is no text (binary); use
+a.png it is a picture, PNG; name a text
+a.jpg it is a picture, JPEG; name a text
+a.elf it is a program or a library, ELF; name a text
+a.db it is a database of SQLite; name a text
+END
 }
 
 @test "PyTorch's files: import and --model name the line that converts them" {

@@ -149,7 +149,9 @@ static void characters_of_lines(void **state)
                "a\xef\xbb\xbf",
                "20/"); /* a byte order mark, and a character of no use */
     check_text(vocab, "a\r", "26/");
-    check_text(vocab, "\xef\xbb", "!as UTF-8: invalid byte 0xef in line 1; convert the text with iconv");
+    check_text(
+        vocab, "\xef\xbb",
+        "!as UTF-8: invalid byte 0xef in line 1: the text ends within a character, it was cut off; get the whole text");
     vocab_free(vocab);
 }
 
@@ -170,8 +172,8 @@ static void what_is_no_text_is_refused_behind_what_is(void **state)
         vocab, "the\nKing \xff the\n",
         "2/3!as UTF-8: invalid byte 0xff in line 2; convert the text with iconv -f LATIN1 -t UTF-8, it looks like Latin-1");
     check_text(vocab, "the\n\n\xc3",
-               "2//!as UTF-8: invalid byte 0xc3 in line 3; convert the text "
-               "with iconv -f LATIN1 -t UTF-8, it looks like Latin-1");
+               "2//!as UTF-8: invalid byte 0xc3 in line 3: the text ends within a character, "
+               "it was cut off; get the whole text");
     check(vocab, "the\nK\0", 6, "2/!as text: NUL byte in line 2; remove it");
     vocab_free(vocab);
 }

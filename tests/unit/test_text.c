@@ -515,7 +515,13 @@ static void encodings_are_guessed(void **state)
     expect_advice("na\xc3\xafve Stra\xc3\x9f"
                   "e, \xc3\xa4 gr\xfc",
                   20, "with iconv");
+    expect_advice("a\0\0\0b\0\0\0c\0\0\0d\0\0\0", 16, "UTF-32LE");
+    expect_advice("P\xf8\xedli\xb9 \xbelu\xbb"
+                  "ou\xe8k\xfd k\xf9\xf2 \xfap\xecl",
+                  23, "another 8-bit encoding, such as ISO-8859-2");
     char text[ENCODING_TEXT], random[64];
+    assert_int_equal(encoding_advice("a\0b\xff\1\2", 6, 0, text), ENCODING_BINARY);
+    assert_int_equal(encoding_advice("gr\xfc\xdf", 4, 0, text), ENCODING_BYTES);
     for (int round = 0; round < 1000; round++) { /* whatever the bytes are */
         for (size_t i = 0; i < sizeof random; i++)
             random[i] = (char)(rand() >> 7);

@@ -26,6 +26,10 @@ enum content {
     CONTENT_NUMPY,
     CONTENT_KERAS,
     CONTENT_GGUF,
+    CONTENT_PNG,
+    CONTENT_JPEG,
+    CONTENT_ELF,
+    CONTENT_SQLITE,
     CONTENT_GZIP, /* from here on a command unpacks it to text or whatever it holds */
     CONTENT_BZIP2,
     CONTENT_XZ,
