@@ -41,6 +41,9 @@ class Chart:
     def empty(self):
         return not self.lines
 
+    def names(self):
+        return {line.name for line in self.lines}
+
     def entries(self):
         """The legend: for each name the line that shows it best."""
         best = {}
@@ -77,6 +80,9 @@ class Bars:
 
     def empty(self):
         return not self.rows
+
+    def names(self):
+        return {name for name, _ in self.rows}
 
     def longest(self):
         return max(sum(max(0.0, row.get(part, 0.0)) for part, _ in self.parts) for _, row in self.rows)

@@ -39,6 +39,13 @@ class Mistake(Exception):
         self.status = status
 
 
+class NoSteps(Mistake):
+    """A run directory that tells of no step yet: other runs can be shown without it."""
+
+    def __init__(self, path):
+        super().__init__(65, "'%s' holds no steps yet; wait for the first line of --log-every steps" % path)
+
+
 def warn(message):
     print("unroll: warning: " + message, file=sys.stderr)
 
@@ -156,13 +163,12 @@ class Run:
         lines = read_lines(os.path.join(path, "metrics.jsonl"))
         by_type = {kind: [line for line in lines if line["type"] == kind]
                    for kind in ("run", "train", "valid", "skip", "gradflow", "end")}
-        if not by_type["train"] and not by_type["valid"]:
-            raise Mistake(65, "'%s' holds no steps yet; wait for the first line of --log-every steps"
-                          % os.path.join(path, "metrics.jsonl"))
         self.facts = (by_type["run"] or [{}])[0]
         self.train, self.valid, self.skips = by_type["train"], by_type["valid"], by_type["skip"]
         self.gradflow = by_type["gradflow"]
         self.end = (by_type["end"] or [None])[-1]
+        if self.last_step() is None:
+            raise NoSteps(os.path.join(path, "metrics.jsonl"))
         self.config = read_config(os.path.join(path, "config.ini"))
         self._read_timing()
 
@@ -184,6 +190,11 @@ class Run:
                 self.timing.append(dict(line, clock=clock))
             elif line["type"] == "checkpoint" and seconds is not None:
                 self.saved.append(line)
+
+    def last_step(self):
+        """The line of the latest step; a short run without validation has no other than its end. None: no step yet."""
+        lines = self.train + self.valid + ([self.end] if self.end else [])
+        return max((line for line in lines if number(line.get("step")) is not None), key=lambda line: line["step"], default=None)
 
     def best_test(self, name):
         """test_loss or test_accuracy of the weights with the lowest validation loss; None if unknown: before they were tested,
@@ -268,13 +279,24 @@ def distinct_names(runs):
 
 
 def read_runs(paths):
-    """Runs with names that tell them apart. A path twice is a Mistake: its line would hide itself."""
+    """Runs with names that tell them apart. A path twice is a Mistake: its line would hide itself. A run without steps is left
+    out with a warning, and a Mistake if there is no other."""
     seen = set()
     for path in paths:
         if os.path.realpath(path) in seen:
             raise Mistake(64, "'%s' is named twice; name each run once" % path)
         seen.add(os.path.realpath(path))
-    return distinct_names([Run(path) for path in paths])
+    runs, without = [], []
+    for path in paths:
+        try:
+            runs.append(Run(path))
+        except NoSteps as mistake:
+            without.append(mistake)
+    if not runs and without:
+        raise without[0]
+    for mistake in without:
+        warn("%s; left out" % mistake)
+    return distinct_names(runs)
 
 
 def read_config(path):

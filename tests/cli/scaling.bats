@@ -174,6 +174,10 @@ END
     [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-\t-')" ]
     [[ "${lines[2]}" == "$(printf '0.01\t2\tmax steps\t20')"*"$(printf '\t20\t')"* ]]
     [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-\t-')" ]
+    # a short run without validation has its end only
+    printf '{"type": "run"}\n{"type": "end", "step": 50, "why": "max steps", "test_loss": 2.5}\n' >sweep/lr-0.02_seed-1/metrics.jsonl
+    run -0 "$tools/sweep-table" table sweep
+    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t-\t-\t-\t2.500000\t-')" ]
     run -64 "$tools/sweep-table" table --line 4
     [[ "$output" == *"--array=1-3"* ]]
     run -64 "$tools/sweep-table" table
