@@ -184,6 +184,23 @@ static void put_files(const struct trainer *trainer, struct json *json)
         json_put_string(json, "best_model", path);
 }
 
+/* How much was trained, in which time. Classifiers count texts, which the names of old say as well. */
+static void put_amount(const struct trainer *trainer, struct json *json)
+{
+    const struct progress *progress = &trainer->progress;
+    bool classifies = trainer->shape.task == TASK_CLASSIFY;
+    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
+                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
+                                            : 0;
+    json_put_int(json, "tokens", progress->tokens);
+    if (classifies)
+        json_put_int(json, "texts", progress->tokens);
+    json_put_double(json, "seconds", progress->seconds);
+    json_put_double(json, "tokens_per_second", rate);
+    if (classifies)
+        json_put_double(json, "texts_per_second", rate);
+}
+
 enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
@@ -194,16 +211,11 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
         return STATUS_OK;
     param_digest(&trainer->table, trainer->values, hex);
     double valid = isnan(trainer->last.valid_loss) ? progress->valid_loss : trainer->last.valid_loss;
-    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
-                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
-                                            : 0;
     json_init(&json);
     json_object_begin(&json, NULL);
     json_put_int(&json, "steps", progress->step);
     json_put_double(&json, "epochs", (double)progress->epoch + (double)progress->window / (double)trainer->windows);
-    json_put_int(&json, "tokens", progress->tokens);
-    json_put_double(&json, "seconds", progress->seconds);
-    json_put_double(&json, "tokens_per_second", rate);
+    put_amount(trainer, &json);
     json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);

@@ -300,6 +300,30 @@ EOF
     "$tools/report" one --samples 0 -o - | cmp - one/report.html
 }
 
+@test "a short run without validation is shown by its end, and one without steps costs no other" {
+    make_text 200 >t.txt
+    "$UNROLL" prepare --level char --train t.txt --test t.txt -o short.h5 >/dev/null
+    "$UNROLL" train --corpus short.h5 --run short --hidden 8 --batch 4 --bptt 5 --max-steps 50 --threads 1 2>/dev/null
+    [ "$(lines_of train short/metrics.jsonl | wc -l)$(lines_of valid short/metrics.jsonl | wc -l)" = 00 ]
+    mkdir begun && head -n 1 short/metrics.jsonl >begun/metrics.jsonl
+    loss=$(lines_of end short/metrics.jsonl | field test_loss)
+    told=$(awk -v loss="$loss" 'BEGIN { printf "%.4g", exp(loss) }')
+    run -0 --separate-stderr "$tools/report" short -o page.html --samples 0
+    [ -z "$stderr" ]
+    grep -q '<th>state</th><td>finished: max steps</td>' page.html
+    run -0 --separate-stderr "$tools/report" one begun short -o page.html --samples 0
+    [ "$stderr" = "unroll: warning: 'begun/metrics.jsonl' holds no steps yet; wait for the first line of --log-every steps; left out" ]
+    grep -q '<th>steps</th><td>60</td><td>50</td>' page.html
+    grep -q '<th>tokens</th><td>[0-9][^<]*</td><td>[0-9]' page.html
+    grep -q "<th>test perplexity, last weights</th><td>[0-9.]*</td><td>$told</td>" page.html
+    grep -q '<th>state</th><td>finished: max steps</td><td>finished: max steps</td>' page.html
+    run -0 --separate-stderr "$tools/plot" loss one begun short -o loss.svg
+    [[ "$stderr" == *"'begun/metrics.jsonl' holds no steps yet"*"run 'short' has no numbers for 'Loss'; left out" ]]
+    grep -q '>one<' loss.svg
+    refused 65 "nothing to draw for 'Loss'" "$tools/plot" loss short -o out.svg
+    refused 65 "'begun/metrics.jsonl' holds no steps yet" "$tools/report" begun -o out.html
+}
+
 @test "classifiers count texts, wherever a tool counts" {
     mkdir classes
     cat >classes/metrics.jsonl <<'EOF'
@@ -325,4 +349,13 @@ EOF
     mkdir sweep && cp -r classes sweep/lr-1
     printf 'lr\n1\n2\n' >table
     [ "$("$tools/sweep-table" table sweep | head -n 1 | cut -f 8)" = texts_per_second ]
+    # the summary has both names
+    printf 'good\tthe lane carries\nbad\ta step rests\ngood\tthe gate carries\nbad\ta rank rests\n' >labelled.tsv
+    "$UNROLL" prepare --labelled --level char --train labelled.tsv -o labelled.h5 >/dev/null
+    "$UNROLL" train --task classify --corpus labelled.h5 --run labelled --hidden 4 --batch 2 --max-steps 4 --threads 1 \
+        --json-summary s.json 2>/dev/null
+    [ "$(field texts s.json)" -gt 0 ] && [ "$(field texts s.json)" = "$(field tokens s.json)" ]
+    [ "$(field texts_per_second s.json)" = "$(field tokens_per_second s.json)" ]
+    "$UNROLL" train --corpus c.h5 --run lm --hidden 4 --batch 2 --max-steps 1 --threads 1 --json=s.json 2>/dev/null
+    [ -n "$(field tokens s.json)" ] && [ -z "$(field texts s.json)$(field texts_per_second s.json)" ]
 }
