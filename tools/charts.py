@@ -195,21 +195,21 @@ def _counted(runs, of_tokens, of_texts):
 def loss(runs):
     return Chart("Loss", _counted(runs, "nats per token", "nats per text"), "step", _over_runs(runs, lambda group, run: [
         Line(run.name, thin(run_files.points(run.train, "step", "loss")), group, THIN),
-        Line(run.name, run_files.points(run.valid, "step", "loss"), group, DOTTED)]),
+        Line(run.name, run_files.points(run.validated(), "step", "loss"), group, DOTTED)]),
         note="Faint: training, the mean since the line before. Dots: validation.")
 
 
 def perplexity(runs):
     return Chart("Perplexity", "logarithmic", "step", _over_runs(runs, lambda group, run: [] if run.classifies() else [
         Line(run.name, _exp(thin(run_files.points(run.train, "step", "loss"))), group, THIN),
-        Line(run.name, _exp(run_files.points(run.valid, "step", "loss")), group, DOTTED)]), y_log=True,
+        Line(run.name, _exp(run_files.points(run.validated(), "step", "loss")), group, DOTTED)]), y_log=True,
         note="The exponential of the loss: as many equally likely tokens. Faint: training. Dots: validation.")
 
 
 def accuracy(runs):
     """Of classifiers."""
     return Chart("Accuracy", "on validation texts", "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, run_files.points(run.valid, "step", "accuracy"), group, DOTTED)]), key="bottom right")
+        Line(run.name, run_files.points(run.validated(), "step", "accuracy"), group, DOTTED)]), key="bottom right")
 
 
 def learning_rate(runs):
@@ -238,7 +238,7 @@ def speed(runs):
 def against_time(runs):
     """Validation perplexity over time in steps, crashes and repeated steps included."""
     def points(run):
-        timed = [(run.clock_at(step), value) for step, value in run_files.points(run.valid, "step", "loss")]
+        timed = [(run.clock_at(step), value) for step, value in run_files.points(run.validated(), "step", "loss")]
         return [(clock, math.exp(min(value, 700.0))) for clock, value in timed if clock is not None]
     return Chart("Validation perplexity over time", "logarithmic", "seconds in training steps", _over_runs(
         runs, lambda group, run: [] if run.classifies() else [Line(run.name, points(run), group, DOTTED)]), y_log=True,

@@ -196,6 +196,13 @@ class Run:
         lines = self.train + self.valid + ([self.end] if self.end else [])
         return max((line for line in lines if number(line.get("step")) is not None), key=lambda line: line["step"], default=None)
 
+    def validated(self):
+        """The lines of validation, and what the end tells of the last weights where --eval-every left them out."""
+        end = self.end or {}
+        told = number(end.get("step")) is None or number(end.get("valid_loss")) is None \
+            or any(line.get("step") == end["step"] for line in self.valid)
+        return self.valid + ([] if told else [dict(end, type="valid", loss=end["valid_loss"], accuracy=end.get("valid_accuracy"))])
+
     def best_test(self, name):
         """test_loss or test_accuracy of the weights with the lowest validation loss; None if unknown: before they were tested,
         a run told it of its last weights only, which may be the same."""

@@ -321,6 +321,12 @@ EOF
     [[ "$stderr" == *"'begun/metrics.jsonl' holds no steps yet"*"run 'short' has no numbers for 'Loss'; left out" ]]
     grep -q '>one<' loss.svg
     refused 65 "nothing to draw for 'Loss'" "$tools/plot" loss short -o out.svg
+    # one that validated in the end only
+    cp -r short ended && sed -i 's/"test_loss"/"valid_loss": 1.5, &/' ended/metrics.jsonl
+    "$tools/report" ended -o page.html --samples 0
+    grep -q '<th>best validation perplexity</th><td>4.482</td>' page.html
+    grep -q '<th>at step</th><td>50</td>' page.html
+    "$tools/plot" loss ended -o loss.svg
     refused 65 "'begun/metrics.jsonl' holds no steps yet" "$tools/report" begun -o out.html
 }
 

@@ -178,6 +178,10 @@ END
     printf '{"type": "run"}\n{"type": "end", "step": 50, "why": "max steps", "test_loss": 2.5}\n' >sweep/lr-0.02_seed-1/metrics.jsonl
     run -0 "$tools/sweep-table" table sweep
     [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t-\t-\t-\t2.500000\t-')" ]
+    # and one shorter than --eval-every was validated in the end only
+    sed -i 's/"test_loss"/"valid_loss": 2.25, &/' sweep/lr-0.02_seed-1/metrics.jsonl
+    run -0 "$tools/sweep-table" table sweep
+    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t2.250000\t50\t2.500000\t2.500000\t-')" ]
     run -64 "$tools/sweep-table" table --line 4
     [[ "$output" == *"--array=1-3"* ]]
     run -64 "$tools/sweep-table" table
