@@ -19,7 +19,6 @@ static void keep_mathematics(struct checkpoint *checkpoint)
     checkpoint->options = kept;
 }
 
-/* Rank 0 does the work. */
 enum status cmd_export(const struct options *options, struct error *e)
 {
     struct checkpoint checkpoint;

@@ -56,12 +56,9 @@ static enum status unknown_command(const char *name, struct error *e)
 static enum status run_on_ranks(const struct comm *comm, enum command command, const struct options *options,
                                 enum status parsed, struct error *e)
 {
-    struct error reason = *e;
     enum status status = ranks_compare_programs(comm, e);
-    if (!status) {
-        *e = reason;
+    if (!status)
         status = comm_agree_where(comm, parsed, e);
-    }
     if (!status)
         status = ranks_compare_options(comm, options, e);
     if (!status)
@@ -89,10 +86,8 @@ static enum status run_command(int argc, char **argv, struct error *e)
         return STATUS_OK;
     }
     struct comm comm;
-    struct error launch = {0};
-    enum status launched = comm_init(&comm, &launch);
+    enum status launched = comm_init(&comm, e);
     if (launched) {
-        *e = launch;
         status = launched;
     } else {
         status = run_on_ranks(&comm, command, &options, status, e);

@@ -25,16 +25,18 @@ struct file_reading {
     bool *changed;             /* [option_count] what stays has another value */
 };
 
+/* What the place of a config.ini says, or only one start: older files hold it, too. */
+static bool is_never_written(const struct option *option)
+{
+    return option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
+           option->offset == offsetof(struct options, resume);
+}
+
 /* Of a start, and not of the run: they are not taken from its config.ini. */
 static bool is_of_a_start(const struct option *option)
 {
-    static const size_t fields[] = {offsetof(struct options, run), offsetof(struct options, branch),
-                                    offsetof(struct options, resume), offsetof(struct options, json_summary),
-                                    offsetof(struct options, max_time)};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (option->offset == fields[i])
-            return true;
-    return false;
+    return is_never_written(option) || option->offset == offsetof(struct options, json_summary) ||
+           option->offset == offsetof(struct options, max_time);
 }
 
 /* A value for an option that the command takes. */
@@ -172,11 +174,13 @@ static enum status drop_dependent(const struct file_reading *reading, struct err
 enum status options_take_run(struct options *options, enum command command, struct error *e)
 {
     char path[FILE_PATH_MAX];
-    const char *run = options->branch && rundir_holds_run(options->branch) ? options->branch : options->run;
-    if (command != COMMAND_TRAIN || !run || !rundir_holds_run(run))
+    if (command != COMMAND_TRAIN || !options->run)
         return STATUS_OK;
+    const char *run = options->branch && rundir_holds_run(options->branch) ? options->branch : options->run;
     if (file_join(path, run, "config.ini", NULL) || access(path, F_OK) != 0)
-        return STATUS_OK; /* its checkpoints alone: whoever goes on with them says all */
+        return STATUS_OK; /* perhaps its checkpoints alone: whoever goes on with them says all */
+    if (!rundir_holds_run(run))
+        return STATUS_OK;
     struct file_reading reading = {
         .path = path, .command = command, .options = options, .origin = ORIGIN_RUN, .own = true};
     enum status status = read_file(&reading, e);
@@ -257,11 +261,7 @@ enum status options_ini_text(const struct options *options, char **text, struct 
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         char room[96];
-        if (!(option->commands >> COMMAND_TRAIN & 1) || option->type == OPTION_FILES ||
-            is_another_name(options, option))
-            continue;
-        if (option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
-            option->offset == offsetof(struct options, resume))
+        if (!is_of_run(options, option) || is_never_written(option))
             continue;
         const char *value = option_text(option, options, room);
         if (!value)

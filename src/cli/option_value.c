@@ -197,6 +197,14 @@ static enum status add_file(const struct option *option, struct options *options
     return STATUS_OK;
 }
 
+const char **option_texts(const struct option *option, const struct options *options, int *count)
+{
+    const char **texts = (const char **)(void *)((char *)(uintptr_t)options + option->offset);
+    *count =
+        option->type == OPTION_FILES ? *(const int *)((const char *)options + option->count_offset) : texts[0] != NULL;
+    return texts;
+}
+
 enum status option_set(const struct option *option, struct options *options, const char *text, const char *where,
                        enum status malformed, struct error *e)
 {

@@ -226,6 +226,25 @@ static enum status take_all(struct arguments *arguments)
 
 /* ---- all together ---- */
 
+/* `train`: neither the command line nor the run directory names one. */
+static enum status corpus_missing(const struct options *options, struct error *e)
+{
+    struct stat about;
+    if (stat(options->run, &about) == 0 && !S_ISDIR(about.st_mode))
+        return error_set(e, STATUS_USAGE, "bad value '%.200s' for '--run': it is a file; name the run's directory",
+                         options->run);
+    if (options->resume == RESUME_MUST)
+        return error_set(
+            e, STATUS_USAGE,
+            "cannot resume '%.200s': it holds no run that names its corpus; name another directory, or add "
+            "'--corpus FILE'",
+            options->run);
+    return error_set(e, STATUS_USAGE,
+                     "missing option '--corpus': '%.200s' holds no run that names its corpus; add '--corpus FILE', "
+                     "for example: %s",
+                     options->run, command_table[COMMAND_TRAIN].example);
+}
+
 static enum status check_required(const struct options *options, enum command command, struct error *e)
 {
     const struct command_info *info = &command_table[command];
@@ -236,21 +255,8 @@ static enum status check_required(const struct options *options, enum command co
             return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
                              option->name, info->name, option->name, option->metavar, info->example);
     }
-    struct stat about;
-    if (command == COMMAND_TRAIN && !options->corpus && stat(options->run, &about) == 0 && !S_ISDIR(about.st_mode))
-        return error_set(e, STATUS_USAGE, "bad value '%.200s' for '--run': it is a file; name the run's directory",
-                         options->run);
-    if (command == COMMAND_TRAIN && !options->corpus && options->resume == RESUME_MUST)
-        return error_set(
-            e, STATUS_USAGE,
-            "cannot resume '%.200s': it holds no run that names its corpus; name another directory, or add "
-            "'--corpus FILE'",
-            options->run);
     if (command == COMMAND_TRAIN && !options->corpus)
-        return error_set(e, STATUS_USAGE,
-                         "missing option '--corpus': '%.200s' holds no run that names its corpus; add '--corpus FILE', "
-                         "for example: %s",
-                         options->run, info->example);
+        return corpus_missing(options, e);
     if (options->files < info->files_min)
         return error_set(e, STATUS_USAGE, "missing argument '%s': '%s' needs a file; for example: %s", info->operand,
                          info->name, info->example);
@@ -275,8 +281,8 @@ static enum status take_models(struct options *options, enum command command, st
         const struct option *option = &option_table[i];
         if (!(option->commands >> command & 1) || !option->of_run)
             continue;
-        const char **path = (const char **)(void *)((char *)options + option->offset);
-        int count = option->type == OPTION_FILES ? *(int *)((char *)options + option->count_offset) : *path != NULL;
+        int count;
+        const char **path = option_texts(option, options, &count);
         for (int k = 0; k < count && !status; k++)
             status = take_model(options, &path[k], e);
     }
@@ -493,8 +499,7 @@ void options_each_of_run(const struct options *options,
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         char room[96];
-        if (!(option->commands >> COMMAND_TRAIN & 1) || option->type == OPTION_FILES ||
-            is_another_name(options, option))
+        if (!is_of_run(options, option))
             continue;
         const char *value = option_text(option, options, room);
         if (value)

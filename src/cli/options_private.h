@@ -19,10 +19,12 @@ struct option_memory {
  * field, for one may have two names. */
 int option_number(const struct options *options, const struct option *option);
 
-/* True of a row that is another name of an earlier one: --json of --json-summary. */
-static inline bool is_another_name(const struct options *options, const struct option *option)
+/* True of the options of `train` that a run records: all but files of options, and each by its first name (--json is another
+ * one of --json-summary). */
+static inline bool is_of_run(const struct options *options, const struct option *option)
 {
-    return &option_table[option_number(options, option)] != option;
+    return option->commands >> COMMAND_TRAIN & 1 && option->type != OPTION_FILES &&
+           &option_table[option_number(options, option)] == option;
 }
 
 /* A copy that lives as long as the options; NULL if memory is short. */

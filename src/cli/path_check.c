@@ -89,11 +89,9 @@ typedef enum status visitor(struct walk *walk, const struct use *use);
 
 static enum status each_of_option(struct walk *walk, const struct option *option, visitor *visit)
 {
-    const char *const *paths = (const char *const *)((const char *)walk->options + option->offset);
-    int count = paths[0] != NULL;
+    int count;
+    const char *const *paths = option_texts(option, walk->options, &count);
     enum status status = STATUS_OK;
-    if (option->type == OPTION_FILES)
-        count = *(const int *)((const char *)walk->options + option->count_offset);
     for (int i = 0; i < count && !status; i++) {
         struct use use = {option->path, paths[i], option->name};
         if (use.role == OPTION_PATH_LABELLED && strchr(use.path, '='))

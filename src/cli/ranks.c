@@ -38,6 +38,8 @@ static enum status compare_programs(int rank, const struct program *here, const 
 
 enum status ranks_compare_programs(const struct comm *comm, struct error *e)
 {
+    if (comm->size == 1)
+        return STATUS_OK;
     struct program here = {.arithmetic = build_arithmetic()};
     comm_host(here.host);
     snprintf(here.version, sizeof here.version, "%s", build_version());
@@ -91,9 +93,11 @@ static enum status add_option(struct said *said, const struct option *option, co
     enum status status = add(said, option->name, e);
     if (status)
         return status;
-    if (option->type == OPTION_FILES)
-        return add_files(said, *(const int *)((const char *)options + option->count_offset),
-                         (const char *const *)((const char *)options + option->offset), e);
+    if (option->type == OPTION_FILES) {
+        int count;
+        const char *const *files = option_texts(option, options, &count);
+        return add_files(said, count, files, e);
+    }
     char room[96];
     const char *value = option_text(option, options, room);
     bool marked = value && value[0] == '-' && option->min >= 0; /* a number that only says that none was given */
@@ -122,9 +126,10 @@ static const char *after(const char *text)
 }
 
 /* The first difference between what rank 0 said and what this rank says. */
-static enum status compare_said(int rank, const char *here, const char *first, const char *end, const char *first_host,
+static enum status compare_said(int rank, const char *here, const struct said *said, const char *first_host,
                                 struct error *e)
 {
+    const char *first = said->text, *end = said->text + said->length;
     char host[COMM_HOST];
     comm_host(host);
     if (strcmp(here, first) != 0)
@@ -149,8 +154,8 @@ static enum status compare_said(int rank, const char *here, const char *first, c
     return STATUS_OK;
 }
 
-/* Collective. Rank 0's in place of `said`. */
-static enum status receive(const struct comm *comm, struct said *said, struct error *e)
+/* Collective. Hands out rank 0's `said`; the other ranks' is empty before. */
+static enum status share(const struct comm *comm, struct said *said, struct error *e)
 {
     size_t bytes = said->length;
     comm_broadcast(comm, &bytes, sizeof bytes, 0);
@@ -168,17 +173,16 @@ enum status ranks_compare_options(const struct comm *comm, const struct options 
 {
     struct said here = {.text = NULL}, first = {.text = NULL};
     char host[COMM_HOST];
+    if (comm->size == 1)
+        return STATUS_OK;
     comm_host(host);
     comm_broadcast(comm, host, sizeof host, 0);
-    enum status status = say_options(options, &here, e);
-    if (!status && comm->rank == 0)
-        status = say_options(options, &first, e);
-    status = comm_agree(comm, status, e);
+    bool is_first = comm->rank == 0;
+    enum status status = comm_agree(comm, say_options(options, is_first ? &first : &here, e), e);
     if (!status)
-        status = receive(comm, &first, e);
+        status = share(comm, &first, e);
     if (!status)
-        status =
-            comm_agree(comm, compare_said(comm->rank, here.text, first.text, first.text + first.length, host, e), e);
+        status = comm_agree(comm, is_first ? STATUS_OK : compare_said(comm->rank, here.text, &first, host, e), e);
     mem_free(here.text);
     mem_free(first.text);
     return status;

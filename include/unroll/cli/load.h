@@ -8,8 +8,8 @@
 #include "unroll/sys/json.h"
 #include "unroll/train/checkpoint.h"
 
-/* Collective. Reads the checkpoint of --model for use on every rank, where it must be the same; one of another task is STATUS_CHECKPOINT, unless any
- * will do (LOAD_ANY). Release with checkpoint_release, also after a failure. */
+/* Collective. Reads the checkpoint of --model for use on every rank, where it must be the same; one of another task is
+ * STATUS_CHECKPOINT, unless any will do (LOAD_ANY). Release with checkpoint_release, also after a failure. */
 #define LOAD_ANY (-1)
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e);
