@@ -8,9 +8,8 @@
 #include <unistd.h>
 
 #include "unroll/base/file.h"
+#include "unroll/base/shell.h"
 
-#define CORPUS_FORMAT "unroll-corpus"
-#define CHECKPOINT_FORMAT "unroll-checkpoint"
 #define HDF5_GLANCE ((size_t)1 << 16) /* bytes looked at from either end */
 #define COMMAND_TEXT 400
 
@@ -138,10 +137,15 @@ static enum content kind_of_hdf5(const char *bytes, size_t length)
     return find(bytes, length, "weight_ih_l0") ? CONTENT_HDF5_WEIGHTS : CONTENT_HDF5;
 }
 
+bool content_is_control(unsigned char byte)
+{
+    return byte == 0 || byte == 0x7f || (byte < 0x20 && !strchr("\t\n\v\f\r\033", byte));
+}
+
 static bool is_text(const unsigned char *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        if (bytes[i] == 0x7f || (bytes[i] < 0x20 && !strchr("\t\n\v\f\r\033", bytes[i])) || bytes[i] == 0)
+        if (content_is_control(bytes[i]))
             return false;
     return true;
 }
@@ -202,8 +206,7 @@ const char *content_says(enum content content)
 
 const char *content_shell_name(const char *path)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+,:=@%-";
-    return path[0] && path[0] != '-' && strlen(path) <= 80 && path[strspn(path, plain)] == '\0' ? path : "FILE";
+    return shell_is_plain(path) && path[0] != '-' && strlen(path) <= 80 ? path : "FILE";
 }
 
 /* The command that writes to standard output what is packed in the file. */

@@ -71,6 +71,18 @@ enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *
     return STATUS_OK;
 }
 
+void file_folder(const char *path, char folder[FILE_PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int length = slash == path ? 1 : slash ? (int)(slash - path) : 1;
+    snprintf(folder, FILE_PATH_MAX, "%.*s", length, slash ? path : ".");
+}
+
+bool file_is_standard(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 /* `path` may be `real`. */
 static void join(const char *folder, const char *name, char real[FILE_PATH_MAX])
 {
@@ -156,11 +168,7 @@ enum status file_sync(int fd, const char *path, struct error *e)
 static enum status sync_folder_of(const char *path, struct error *e)
 {
     char folder[FILE_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        snprintf(folder, sizeof folder, ".");
-    else
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    file_folder(path, folder);
     int fd = file_open(folder, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return failed(e, "open", folder);
@@ -248,7 +256,7 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
 int file_standard_stream(const char *path)
 {
     struct stat itself, there, own;
-    if (strcmp(path, "-") == 0)
+    if (file_is_standard(path))
         return STDOUT_FILENO;
     if (lstat(path, &itself) != 0 || S_ISREG(itself.st_mode) || stat(path, &there) != 0)
         return -1;
@@ -284,7 +292,7 @@ static enum status write_standard(const char *data, size_t bytes, struct error *
 enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e)
 {
     struct stat itself;
-    if (strcmp(path, "-") == 0)
+    if (file_is_standard(path))
         return write_standard(data, bytes, e);
     if (lstat(path, &itself) != 0 || S_ISREG(itself.st_mode) || S_ISDIR(itself.st_mode))
         return file_replace(path, data, bytes, NULL, e);
@@ -303,12 +311,11 @@ enum status file_write_report(const char *path, const void *data, size_t bytes, 
 enum status file_check_place(const char *path, const char *option, struct error *e)
 {
     char folder[FILE_PATH_MAX];
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (!path || strcmp(path, "-") == 0)
+    if (!path || file_is_standard(path))
         return STATUS_OK;
     if (strlen(path) + sizeof ".tmp" > sizeof folder)
         return file_path_too_long(path, sizeof folder - sizeof ".tmp", e);
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".");
+    file_folder(path, folder);
     struct stat itself;
     bool through =
         lstat(path, &itself) == 0 && !S_ISREG(itself.st_mode); /* a link, pipe or device is written through */

@@ -4,14 +4,18 @@
 
 #include "unroll/base/status.h"
 
-#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./,:+=@%"
+bool shell_is_plain(const char *text)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./,:+=@%";
+    return *text && text[strspn(text, plain)] == '\0';
+}
 
 void shell_word(const char *text, char *word, size_t size)
 {
     char *end = word;
     size_t length = strlen(text);
     CHECK(size >= SHELL_WORD(length + 1));
-    if (length > 0 && strspn(text, PLAIN) == length) {
+    if (shell_is_plain(text)) {
         memcpy(word, text, length + 1);
         return;
     }

@@ -7,7 +7,6 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/network_output.h"
-#include "unroll/cli/path_check.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/bench.h"
 
@@ -136,7 +135,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
         status = bench_run(comm, &config, &result, e);
     double waited = status ? 0 : load_report_cores(comm, config.threads);
     if (!status && comm->rank == 0) {
-        bool table = !options->json_summary || !path_is_standard(options->json_summary);
+        bool table = !file_is_standard(options->json_summary);
         if (table)
             print_result(comm, &config, &result);
         if (table && config.network)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
@@ -204,7 +205,7 @@ static enum status open_classifying(const struct comm *comm, const struct option
                                     const struct checkpoint *checkpoint, int threads, struct classifying *work,
                                     struct error *e)
 {
-    bool standard = options->files == 0 || strcmp(options->file[0], "-") == 0;
+    bool standard = options->files == 0 || file_is_standard(options->file[0]);
     work->vocab = checkpoint->vocab;
     work->labels = checkpoint->labels;
     work->name = standard ? "standard input" : options->file[0];

@@ -83,7 +83,6 @@ static enum status check_vocabulary(const struct options *options, const struct 
 static void warn_markers(const struct options *options, const struct checkpoint *checkpoint,
                          const struct corpus *corpus)
 {
-    const char *begin = "<s>";
     bool kept = corpus->markers == MARKERS_KEEP, keeps = checkpoint->markers == MARKERS_KEEP;
     if (kept != keeps)
         fprintf(stderr,
@@ -91,7 +90,7 @@ static void warn_markers(const struct options *options, const struct checkpoint 
                 "compare\n",
                 options->corpus, kept ? "holds" : "does not hold", kept ? "does not" : "does");
     else if (!kept && corpus->markers == MARKERS_REFUSE && corpus->vocab->level == LEVEL_WORD &&
-             vocab_find(corpus->vocab, begin, strlen(begin)) != VOCAB_UNK)
+             vocab_find(corpus->vocab, MARKERS_BEGIN, strlen(MARKERS_BEGIN)) != VOCAB_UNK)
         fprintf(stderr,
                 "note: the vocabulary of '%s' holds '<s>': an earlier version made it of a text with markers, and each "
                 "'</s>' in it counts as one more line end; make it again with 'unroll prepare --markers strip'\n",

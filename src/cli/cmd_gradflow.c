@@ -7,7 +7,6 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
-#include "unroll/cli/path_check.h"
 #include "unroll/nn/model.h"
 #include "unroll/use/gradflow.h"
 
@@ -176,7 +175,7 @@ static enum status check_places(const struct options *options, struct error *e)
 static enum status tell(const struct flow *flow, struct error *e)
 {
     enum status status = STATUS_OK;
-    if (!flow->options->csv || !path_is_standard(flow->options->csv))
+    if (!file_is_standard(flow->options->csv))
         print_table(flow);
     status = finish_output(e);
     if (!status && flow->options->output)

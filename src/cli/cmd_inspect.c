@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/number.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/file_kind.h"
@@ -197,7 +198,7 @@ static enum status inspect_checkpoint(struct report *report, const char *path, s
     if (status)
         return status;
     tell(report, "file", path);
-    tell(report, "format", "unroll-checkpoint");
+    tell(report, "format", CHECKPOINT_FORMAT);
     tell_int(report, "step", checkpoint.progress.step);
     tell_int(report, "epoch", checkpoint.progress.epoch);
     tell_model(report, &checkpoint);
@@ -227,7 +228,7 @@ static enum status inspect_corpus(struct report *report, const char *path, struc
     if (status)
         return status;
     tell(report, "file", path);
-    tell(report, "format", "unroll-corpus");
+    tell(report, "format", CORPUS_FORMAT);
     tell(report, "digest", corpus->digest);
     tell_bool(report, "lowercase", corpus->lowercase);
     tell_vocabulary(report, corpus->vocab, corpus->markers);

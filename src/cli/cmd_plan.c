@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
-#include "unroll/cli/path_check.h"
 #include "unroll/cli/plan_prediction.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/plan.h"
@@ -158,7 +158,7 @@ static enum status plan_alone(const struct options *options, struct plan_config 
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     int best, threads_max = cores > config->threads ? (int)cores : config->threads;
     int count = plan_splits(config, config->ranks * config->threads, threads_max, splits, &best);
-    bool table = !options->json_summary || !path_is_standard(options->json_summary);
+    bool table = !file_is_standard(options->json_summary);
     if (table) {
         print_plan(config, &plan);
         print_splits(config, splits, count, best);

@@ -1,6 +1,5 @@
 /* unroll selftest: whether this build gives the bits of its arithmetic revision on this processor. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "unroll/base/build_info.h"
 #include "unroll/cli/commands.h"
@@ -55,8 +54,8 @@ static enum status check_all(const struct comm *comm, int threads, struct error 
     char where[128] = "";
     struct error wrong = {0};
     if (comm->size > 1) {
-        char host[64] = "";
-        (void)gethostname(host, sizeof host - 1);
+        char host[COMM_HOST];
+        comm_host(host);
         snprintf(where, sizeof where, " on rank %d, host '%s'", comm->rank, host);
     }
     for (int group = 0; group < SELFTEST_GROUPS; group++) {

@@ -6,9 +6,6 @@
 #include "unroll/base/content.h"
 #include "unroll/sys/h5.h"
 
-#define CORPUS_FORMAT "unroll-corpus"
-#define CHECKPOINT_FORMAT "unroll-checkpoint"
-
 static bool kind_of_format(const char *format, enum file_kind *kind)
 {
     bool corpus = strcmp(format, CORPUS_FORMAT) == 0;

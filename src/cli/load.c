@@ -49,9 +49,7 @@ double load_report_cores(const struct comm *comm, int threads)
 {
     struct placement_wait wait;
     char advice[ERROR_TEXT];
-    placement_waited(comm, threads, &wait);
-    placement_wait_most(comm, &wait);
-    placement_wait_advice(&wait, advice);
+    placement_wait_report(comm, threads, &wait, advice);
     if (comm->rank == 0 && *advice)
         fprintf(stderr, "unroll: %s\n", advice);
     return placement_wait_share(&wait);

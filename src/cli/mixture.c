@@ -166,7 +166,7 @@ static enum status read_logp(struct mixture *mixture, int64_t line, uint32_t tok
         return error_set(e, STATUS_OS, "out of memory for a token");
     if (found == line && strcmp(name, expected) == 0)
         return STATUS_OK;
-    if (found == line && (token == VOCAB_UNK || strcmp(name, "<unk>") == 0))
+    if (found == line && (token == VOCAB_UNK || strcmp(name, VOCAB_UNK_WORD) == 0))
         return error_set(e, STATUS_DATA,
                          "cannot mix with '%s': line %lld has '%.100s' where the model has '%.100s', so the two know "
                          "different words and have no distribution together; " ADVICE,

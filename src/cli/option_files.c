@@ -118,7 +118,7 @@ static bool is_of_a_run(const char *path, char folder[FILE_PATH_MAX])
     const char *slash = strrchr(path, '/');
     if (strcmp(slash ? slash + 1 : path, "config.ini") != 0 || strlen(path) >= FILE_PATH_MAX)
         return false;
-    snprintf(folder, FILE_PATH_MAX, "%.*s", slash == path ? 1 : slash ? (int)(slash - path) : 1, slash ? path : ".");
+    file_folder(path, folder);
     return rundir_is_begun(folder);
 }
 
@@ -244,7 +244,7 @@ static void add_value(struct growing_text *out, const struct option *option, con
 static void add_path(struct growing_text *out, const struct option *option, const char *path)
 {
     char folder[FILE_PATH_MAX], whole[2 * FILE_PATH_MAX];
-    bool relative = path[0] != '/' && strcmp(path, "-") != 0 && strlen(path) < FILE_PATH_MAX;
+    bool relative = path[0] != '/' && !file_is_standard(path) && strlen(path) < FILE_PATH_MAX;
     if (!relative || !getcwd(folder, sizeof folder)) {
         add_value(out, option, path);
         return;

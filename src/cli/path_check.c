@@ -24,11 +24,6 @@ struct place {
     char real[FILE_PATH_MAX];
 };
 
-bool path_is_standard(const char *path)
-{
-    return strcmp(path, "-") == 0;
-}
-
 static bool is_written(const struct use *use)
 {
     return use->role == OPTION_PATH_STREAM || use->role == OPTION_PATH_HDF5;
@@ -130,13 +125,13 @@ static const char *user(const struct use *use, char room[80])
 
 static const char *shown(const struct use *use)
 {
-    return !path_is_standard(use->path) ? use->path : is_read(use) ? "standard input" : "standard output";
+    return !file_is_standard(use->path) ? use->path : is_read(use) ? "standard input" : "standard output";
 }
 
 static enum status clash(struct walk *walk, const struct use *other)
 {
     const struct use *use = &walk->other;
-    const char *verb = path_is_standard(use->path) ? "write to" : "create";
+    const char *verb = file_is_standard(use->path) ? "write to" : "create";
     char of_use[80], of_other[80];
     if (is_read(other))
         return error_set(walk->e, STATUS_CANTCREATE,
@@ -148,12 +143,11 @@ static enum status clash(struct walk *walk, const struct use *other)
 }
 
 /* Of a run directory only the files that it is made of are taken: a summary may well lie beside them. */
-static const char *inside(const struct place *folder, const struct place *file)
+static bool is_inside(const struct place *folder, const struct place *file)
 {
     size_t length = strlen(folder->real);
-    if (length == 0 || strncmp(file->real, folder->real, length) != 0 || file->real[length] != '/')
-        return NULL;
-    return rundir_owns(file->real + length + 1) ? file->real + length + 1 : NULL;
+    return length > 0 && strncmp(file->real, folder->real, length) == 0 && file->real[length] == '/' &&
+           rundir_owns(file->real + length + 1);
 }
 
 /* A file against a directory that `folder` names. config.ini of a run may well be what its options come from. */
@@ -161,7 +155,7 @@ static enum status check_folder(struct walk *walk, const struct use *file, const
                                 const struct use *folder, const struct place *of_folder)
 {
     char of_user[80];
-    if (!inside(of_folder, of_file) || (file->option && strcmp(file->option, "config") == 0))
+    if (!is_inside(of_folder, of_file) || (file->option && strcmp(file->option, "config") == 0))
         return STATUS_OK;
     return error_set(walk->e, STATUS_CANTCREATE,
                      "cannot use '%.180s' for %s: it is one of the files of the run directory '%.180s'; choose another "
@@ -173,15 +167,15 @@ static enum status check_folder(struct walk *walk, const struct use *file, const
 static enum status compare(struct walk *walk, const struct use *use)
 {
     const struct use *other = &walk->other;
-    bool standard = is_read(use) && path_is_standard(use->path);
+    bool standard = is_read(use) && file_is_standard(use->path);
     struct place place = standard ? place_of_stream(STDIN_FILENO) : place_of(use->path);
-    if (is_written(use) && path_is_standard(use->path))
+    if (is_written(use) && file_is_standard(use->path))
         return STATUS_OK; /* check_standard */
     if (is_read(use) && is_same(&walk->place, &place))
         return clash(walk, use);
     if (is_written(use) && use->option != other->option && is_same(&walk->place, &place))
         return clash(walk, use);
-    if (!walk->is_temporary && (use->role == OPTION_PATH_RUN || (is_read(use) && place.is_folder)))
+    if (!walk->is_temporary && use->role == OPTION_PATH_RUN)
         return check_folder(walk, other, &walk->place, use, &place);
     return STATUS_OK;
 }
@@ -226,7 +220,7 @@ static bool belongs_to_run(const struct place *file, char folder[FILE_PATH_MAX])
 static enum status check_written(struct walk *walk, const struct use *use)
 {
     char folder[FILE_PATH_MAX];
-    if (!is_written(use) || path_is_standard(use->path))
+    if (!is_written(use) || file_is_standard(use->path))
         return STATUS_OK;
     struct walk inner = {.options = walk->options, .other = *use, .place = place_of(use->path), .e = walk->e};
     if (use->role == OPTION_PATH_HDF5 && inner.place.is_there && !inner.place.is_regular)
@@ -249,7 +243,7 @@ static enum status compare_with_run(struct walk *walk, const struct use *use)
         return error_set(walk->e, STATUS_CONFIG,
                          "bad value '%.180s' for '--%s': it is --%s itself; name another directory", use->path,
                          use->option, walk->other.option);
-    if (!is_read(use) || path_is_standard(use->path))
+    if (!is_read(use) || file_is_standard(use->path))
         return STATUS_OK;
     return check_folder(walk, use, &place, &walk->other, &walk->place);
 }
@@ -274,8 +268,8 @@ static enum status check_standard(struct walk *walk, const struct use *use)
             walk->e, STATUS_CONFIG,
             "cannot write '%.180s' for %s: an HDF5 file is not written from front to back, as standard output "
             "is; name a file%s",
-            use->path, user(use, of_use), path_is_standard(use->path) ? ", './-' if it is to be called so" : "");
-    if (!path_is_standard(use->path))
+            use->path, user(use, of_use), file_is_standard(use->path) ? ", './-' if it is to be called so" : "");
+    if (!file_is_standard(use->path))
         return STATUS_OK;
     if (walk->other.path)
         return error_set(walk->e, STATUS_CONFIG,
@@ -290,13 +284,13 @@ static enum status check_standard(struct walk *walk, const struct use *use)
 static bool is_link_to_stream(const char *path)
 {
     struct stat about;
-    return path_is_standard(path) || (lstat(path, &about) == 0 && S_ISLNK(about.st_mode));
+    return file_is_standard(path) || (lstat(path, &about) == 0 && S_ISLNK(about.st_mode));
 }
 
 /* The shell has opened standard output: `score f >f` has lost f by now, `score f >>f` would never come to its end. */
 static enum status compare_with_standard(struct walk *walk, const struct use *use)
 {
-    bool standard = is_read(use) && path_is_standard(use->path);
+    bool standard = is_read(use) && file_is_standard(use->path);
     if (use->role == OPTION_PATH_RUN || (is_written(use) && is_link_to_stream(use->path)))
         return STATUS_OK;
     struct place place = standard ? place_of_stream(STDIN_FILENO) : place_of(use->path);

@@ -55,8 +55,8 @@ static enum status find_unknowns(const char *text, const struct vocab *vocab, en
     struct piece piece;
     enum status status = tokenizer_open(vocab, line_reader_lowers(vocab), &tokenizer, e);
     *count = 0;
-    if (!status && markers == MARKERS_STRIP)
-        tokenizer_strip_markers(tokenizer);
+    if (!status)
+        tokenizer_set_markers(tokenizer, markers);
     while (!status && *count <= NAMED_MAX && next_piece(vocab->level, &text, &piece)) {
         bool unknown, told = false;
         status = is_unknown(tokenizer, piece, &unknown, e);

@@ -6,6 +6,7 @@
 
 #include "score_private.h"
 #include "unroll/base/content.h"
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/hypothesis.h"
 #include "unroll/cli/load.h"
@@ -32,7 +33,7 @@ static enum status open_input(struct lists *lists, struct error *e)
 {
     const struct options *options = lists->options;
     const char *path = options->files > 0 ? options->file[0] : "-";
-    bool standard = strcmp(path, "-") == 0;
+    bool standard = file_is_standard(path);
     lists->name = standard ? "standard input" : path;
     lists->input = standard ? stdin : fopen(path, "re");
     if (!lists->input)
@@ -43,8 +44,8 @@ static enum status open_input(struct lists *lists, struct error *e)
         return STATUS_OS;
     enum status status =
         tokenizer_open(lists->scoring->vocab, line_reader_lowers(lists->scoring->vocab), &lists->tokenizer, e);
-    if (!status && options->markers == MARKERS_STRIP)
-        tokenizer_strip_markers(lists->tokenizer);
+    if (!status)
+        tokenizer_set_markers(lists->tokenizer, options->markers);
     return status;
 }
 

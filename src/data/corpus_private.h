@@ -4,11 +4,11 @@
 
 #include <stdio.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/digest.h"
 #include "unroll/data/corpus.h"
 #include "unroll/sys/h5.h"
 
-#define CORPUS_FORMAT "unroll-corpus"
 #define CORPUS_VERSION 1
 #define CORPUS_DIGEST "xxh3_128" /* attribute of every dataset */
 #define CORPUS_PATH 32

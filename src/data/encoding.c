@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
 #include "unroll/data/utf8.h"
 
 /* Of a sample of text. */
@@ -30,18 +31,13 @@ static bool is_inner(const unsigned char *bytes, size_t length, size_t i)
     return symbol && i > 0 && i + 1 < length && is_letter(bytes[i - 1]) && is_letter(bytes[i + 1]);
 }
 
-static bool is_control(unsigned char byte)
-{
-    return byte == 0 || byte == 0x7f || (byte < 0x20 && !strchr("\t\n\v\f\r\033", byte));
-}
-
 static void count_bytes(const unsigned char *bytes, size_t length, int64_t offset, struct census *census)
 {
     size_t run = 0;
     for (size_t i = 0; i < length; i++) {
         bool high = bytes[i] >= 0x80;
         census->null[(offset + (int64_t)i) & 3] += bytes[i] == 0;
-        census->control += is_control(bytes[i]);
+        census->control += content_is_control(bytes[i]);
         census->high += high;
         census->symbols += high && bytes[i] < 0xa0;
         census->inner += is_inner(bytes, length, i);

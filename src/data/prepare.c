@@ -228,8 +228,8 @@ static enum status make_vocab(struct job *job, struct error *e)
     enum status status = tally ? STATUS_OK : STATUS_OS;
     if (status == STATUS_OK)
         status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
-    if (status == STATUS_OK && config->markers == MARKERS_STRIP)
-        tokenizer_strip_markers(tokenizer);
+    if (status == STATUS_OK)
+        tokenizer_set_markers(tokenizer, config->markers);
     if (status == STATUS_OK)
         status = count_share(job, SPLIT_TRAIN, tokenizer, tally, e);
     status = sum_split(job, SPLIT_TRAIN, status, e);
@@ -277,8 +277,8 @@ static enum status refuse_markers(const struct job *job, struct error *e)
 static enum status open_tokenizer(struct job *job, struct error *e)
 {
     enum status status = tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e);
-    if (status == STATUS_OK && job->config->markers == MARKERS_STRIP)
-        tokenizer_strip_markers(job->tokenizer);
+    if (status == STATUS_OK)
+        tokenizer_set_markers(job->tokenizer, job->config->markers);
     return status;
 }
 

@@ -356,8 +356,8 @@ static enum status open_tokenizer(struct labelling *work, struct error *e)
     enum status status =
         work->vocab ? tokenizer_open(work->vocab, config->lowercase, &work->tokenizer, e)
                     : tokenizer_open_counting(work->tally, config->level, config->lowercase, &work->tokenizer, e);
-    if (!status && config->markers == MARKERS_STRIP)
-        tokenizer_strip_markers(work->tokenizer);
+    if (!status)
+        tokenizer_set_markers(work->tokenizer, config->markers);
     return status;
 }
 

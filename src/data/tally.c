@@ -63,7 +63,7 @@ struct tally *tally_new(struct error *e)
     uint32_t unknown;
     if (grow(&offsets, &tally->offsets_capacity, 1, sizeof *tally->offsets, e) == STATUS_OK) {
         tally->offsets = offsets;
-        if (tally_find(tally, "<unk>", 5, &unknown, e) == STATUS_OK)
+        if (tally_find(tally, VOCAB_UNK_WORD, strlen(VOCAB_UNK_WORD), &unknown, e) == STATUS_OK)
             return tally;
     }
     tally_free(tally);

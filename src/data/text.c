@@ -58,7 +58,7 @@ static int open_regular(const char *path, int64_t *size, struct error *e)
 
 enum status text_size(const char *path, int64_t *size, struct error *e)
 {
-    if (strcmp(path, "-") == 0)
+    if (file_is_standard(path))
         return error_set(e, STATUS_NOINPUT,
                          "cannot read '-': the text is read twice, which standard input does not "
                          "allow; save it to a file first");

@@ -110,9 +110,9 @@ static bool is_word(const char *text, size_t length, const char *word)
 static bool meet_marker(struct tokenizer *tokenizer, const char *text, size_t length)
 {
     struct tokenizer_met *met = &tokenizer->met;
-    if (is_word(text, length, "<unk>"))
+    if (is_word(text, length, VOCAB_UNK_WORD))
         met->markers.unknowns++;
-    bool begin = is_word(text, length, "<s>"), end = is_word(text, length, VOCAB_EOS_WORD);
+    bool begin = is_word(text, length, MARKERS_BEGIN), end = is_word(text, length, VOCAB_EOS_WORD);
     if (!begin && !end)
         return false;
     met->markers.begins += begin;
@@ -258,9 +258,9 @@ void tokenizer_free(struct tokenizer *tokenizer)
     mem_free(tokenizer);
 }
 
-void tokenizer_strip_markers(struct tokenizer *tokenizer)
+void tokenizer_set_markers(struct tokenizer *tokenizer, enum markers markers)
 {
-    tokenizer->strip = true;
+    tokenizer->strip = markers == MARKERS_STRIP;
 }
 
 void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met)

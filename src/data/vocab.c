@@ -35,7 +35,7 @@ static const char *entry_fault(const struct vocab *vocab, int i)
     const char *text = vocab->bytes + begin;
     size_t length = (size_t)(end - begin);
     if (i == VOCAB_UNK)
-        return length == 5 && memcmp(text, "<unk>", 5) == 0 ? NULL : "is not '<unk>'";
+        return length == strlen(VOCAB_UNK_WORD) && memcmp(text, VOCAB_UNK_WORD, length) == 0 ? NULL : "is not '<unk>'";
     if (vocab->level == LEVEL_BYTE)
         return length == 1 ? NULL : "is not one byte";
     if (utf8_valid(text, length) != length)

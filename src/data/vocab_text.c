@@ -85,7 +85,7 @@ static int count_lines(const char *text, size_t length)
 
 static enum status parse_lines(struct parse *parse, const char *text, size_t length)
 {
-    static const char unknown[] = "<unk>";
+    static const char unknown[] = VOCAB_UNK_WORD;
     bool has_unknown = length >= 5 && memcmp(text, unknown, 5) == 0 &&
                        (length == 5 || text[5] == '\t' || text[5] == '\n' || text[5] == '\r');
     enum status status = has_unknown ? STATUS_OK : add_entry(parse, unknown, 5);

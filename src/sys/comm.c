@@ -76,8 +76,9 @@ bool comm_speaks(void)
 
 void comm_host(char host[COMM_HOST])
 {
-    memset(host, 0, COMM_HOST);
-    (void)gethostname(host, COMM_HOST - 1);
+    memset(host, 0, COMM_HOST); /* structures that hold it are sent and compared whole */
+    if (gethostname(host, COMM_HOST - 1) != 0)
+        snprintf(host, COMM_HOST, "unknown");
 }
 
 /* Else every process would take itself for the only rank, and all would do the same work and write the same files. */

@@ -2,11 +2,11 @@
 #ifndef UNROLL_TRAIN_CHECKPOINT_PRIVATE_H
 #define UNROLL_TRAIN_CHECKPOINT_PRIVATE_H
 
+#include "unroll/base/content.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
 
-#define CHECKPOINT_FORMAT "unroll-checkpoint"
 #define CHECKPOINT_VERSION 1
 #define CHECKPOINT_DIGEST "xxh3_128" /* name of the attribute that carries a digest */
 

@@ -286,10 +286,9 @@ static enum status write_single(const struct checkpoint *checkpoint, const struc
 static enum status check_space(const char *path, int64_t need, struct error *e)
 {
     char folder[FILE_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    file_folder(path, folder);
     struct statvfs space;
-    if (statvfs(slash == path ? "/" : folder, &space) != 0)
+    if (statvfs(folder, &space) != 0)
         return error_set(e, status_of_errno(errno), "cannot look at '%s': %s; check the path", folder, strerror(errno));
     if ((double)space.f_bavail * (double)space.f_frsize < (double)need)
         return error_set(e, STATUS_IO, "cannot write '%s': %.0f MiB are free, %.0f MiB are needed; free some space",
@@ -312,11 +311,10 @@ static enum status sync_path(const char *path, struct error *e)
 static enum status check_shared(const struct comm *comm, const char *temporary, struct error *e)
 {
     char folder[FILE_PATH_MAX];
-    const char *slash = strrchr(temporary, '/');
     if (comm->size == 1)
         return STATUS_OK;
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - temporary) : 1, slash ? temporary : ".");
-    return shared_folder_check(comm, slash == temporary ? "/" : folder, SHARED_FOLDER_PATIENCE, e);
+    file_folder(temporary, folder);
+    return shared_folder_check(comm, folder, SHARED_FOLDER_PATIENCE, e);
 }
 
 static enum status write_parallel(const struct comm *comm, const struct checkpoint *checkpoint, bool resumable,

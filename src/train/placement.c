@@ -132,7 +132,7 @@ static void add_thread(const char *name, struct placement_wait *wait)
 void placement_waited(const struct comm *comm, int threads, struct placement_wait *wait)
 {
     *wait = (struct placement_wait){.rank = comm->rank, .ranks = comm->size, .threads = threads};
-    (void)gethostname(wait->host, sizeof wait->host - 1);
+    comm_host(wait->host);
     DIR *tasks = opendir("/proc/self/task");
     struct dirent *entry;
     while (tasks && (entry = readdir(tasks)))
@@ -169,4 +169,11 @@ void placement_wait_advice(const struct placement_wait *wait, char *advice)
              wait->threads > 1 ? (wait->ranks > 1 ? ", start fewer ranks on the host, or " : ", or ")
                                : (wait->ranks > 1 ? "start fewer ranks on the host, or " : ""),
              wait->ranks > 1 ? "give each rank cores of its own" : "give this process cores of its own");
+}
+
+void placement_wait_report(const struct comm *comm, int threads, struct placement_wait *most, char *advice)
+{
+    placement_waited(comm, threads, most);
+    placement_wait_most(comm, most);
+    placement_wait_advice(most, advice);
 }

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "unroll/sys/comm.h"
+
 #define DYING_WAITS 20 /* of 0.1 s each */
 
 /* The file's lines are "key value"; unknown keys are ignored. */
@@ -58,13 +60,6 @@ static void process_space_of(char space[64])
     space[length > 0 ? length : 0] = '\0';
 }
 
-static void host_of(char host[256])
-{
-    if (gethostname(host, 256) != 0)
-        snprintf(host, 256, "unknown");
-    host[255] = '\0';
-}
-
 static const char *from_environment(const char *name)
 {
     const char *value = getenv(name);
@@ -94,27 +89,31 @@ static void launch_of(const char *host, char launch[128])
         snprintf(launch, 128, "%.60s %ld %llu", host, (long)getppid(), start_of(getppid(), &ended));
 }
 
-static void describe_self(char text[RUN_LOCK_TEXT])
+void run_lock_token(char text[RUN_LOCK_TOKEN])
 {
-    bool ended;
-    char host[256], boot[64], space[64], launch[128];
     uint64_t token[2];
-    host_of(host);
-    boot_of(boot);
-    process_space_of(space);
-    launch_of(host, launch);
     if (getrandom(token, sizeof token, 0) != (ssize_t)sizeof token) {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now);
         token[0] = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
         token[1] = (uint64_t)getpid();
     }
+    snprintf(text, RUN_LOCK_TOKEN, "%016llx%016llx", (unsigned long long)token[0], (unsigned long long)token[1]);
+}
+
+static void describe_self(char text[RUN_LOCK_TEXT])
+{
+    bool ended;
+    char host[COMM_HOST], boot[64], space[64], launch[128], token[RUN_LOCK_TOKEN];
+    comm_host(host);
+    boot_of(boot);
+    process_space_of(space);
+    launch_of(host, launch);
+    run_lock_token(token);
     snprintf(text, RUN_LOCK_TEXT,
-             "host %.255s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\nlaunch %s\ntoken "
-             "%016llx%016llx\n",
-             host, (long)getpid(), start_of(getpid(), &ended), boot, space, from_environment("SLURM_JOB_ID"),
-             from_environment("SLURM_RESTART_COUNT"), launch, (unsigned long long)token[0],
-             (unsigned long long)token[1]);
+             "host %s\npid %ld\nstarted %llu\nboot %s\nspace %s\njob %s\nrestart %s\nlaunch %s\ntoken %s\n", host,
+             (long)getpid(), start_of(getpid(), &ended), boot, space, from_environment("SLURM_JOB_ID"),
+             from_environment("SLURM_RESTART_COUNT"), launch, token);
 }
 
 static bool same_field(const char *a, const char *b, const char *key)

@@ -88,19 +88,20 @@ enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct err
 /* What a run directory may hold before its first run: what a start that was killed has left, and what people put there. */
 static bool is_harmless(const char *folder, const char *name)
 {
-    static const char *const own[] = {".",           "..",      "config.ini", "metrics.jsonl", "timing.jsonl",
-                                      "checkpoints", "best.h5", "latest",     "lock",          "lost+found"};
-    static const char *const ends[] = {".tmp", ".log", ".out", ".err", ".ini", ".toml", ".json"};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (strcmp(name, own[i]) == 0)
+    static const char *const names[] = {".", "..", "checkpoints", "lost+found", "log"};
+    static const char *const ends[] = {".log", ".out", ".err", ".ini", ".toml", ".json"};
+    if (rundir_owns(name))
+        return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
             return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i]))
             return true;
     char file[FILE_PATH_MAX];
     struct stat entry;
-    return strcmp(name, "log") == 0 || (file_join(file, folder, name, NULL) == STATUS_OK && lstat(file, &entry) == 0 &&
-                                        S_ISREG(entry.st_mode) && entry.st_size == 0);
+    return file_join(file, folder, name, NULL) == STATUS_OK && lstat(file, &entry) == 0 && S_ISREG(entry.st_mode) &&
+           entry.st_size == 0;
 }
 
 /* That files of a run would not get among other things: STATUS_CANTCREATE. */

@@ -6,11 +6,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "unroll/base/file.h"
+#include "unroll/train/run_lock.h"
 
 #define NAME "seen-by-all"
 #define SHORTEST_SLEEP 0.01 /* seconds; each is twice the one before */
@@ -19,26 +19,15 @@
 /* What rank 0 has made, and where. */
 struct sign {
     char path[FILE_PATH_MAX];
-    char host[256];
-    char token[40];
+    char host[COMM_HOST];
+    char token[RUN_LOCK_TOKEN];
 };
-
-static void host_of(char host[256])
-{
-    if (gethostname(host, 256) != 0)
-        snprintf(host, 256, "unknown");
-    host[255] = '\0';
-}
 
 /* Rank 0. */
 static enum status make(struct sign *sign, const char *folder, struct error *e)
 {
-    uint64_t random[2] = {0, 0};
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        random[0] = (uint64_t)getpid(); /* the folder's own name is a token as well */
-    snprintf(sign->token, sizeof sign->token, "%016llx%016llx", (unsigned long long)random[0],
-             (unsigned long long)random[1]);
-    host_of(sign->host);
+    run_lock_token(sign->token);
+    comm_host(sign->host);
     enum status status = file_join(sign->path, folder, NAME, e);
     if (status)
         return status;
@@ -81,7 +70,7 @@ static void sleep_for(double seconds)
 
 static enum status wait_to_see(const struct comm *comm, const struct sign *sign, double patience, struct error *e)
 {
-    char text[sizeof sign->token], host[256];
+    char text[RUN_LOCK_TOKEN + 1], host[COMM_HOST];
     struct error reason;
     double until = seconds_now() + patience;
     for (double sleep = SHORTEST_SLEEP;; sleep = sleep < LONGEST_SLEEP / 2 ? 2 * sleep : LONGEST_SLEEP) {
@@ -93,7 +82,7 @@ static enum status wait_to_see(const struct comm *comm, const struct sign *sign,
         sleep_for(sleep);
         look_again(sign->path);
     }
-    host_of(host);
+    comm_host(host);
     return error_set(
         e, STATUS_CANTCREATE,
         "folder not shared: rank %d on host '%.60s' does not see '%.250s', which rank 0 on host '%.60s' has "

@@ -88,7 +88,7 @@ static enum status validate(struct trainer *trainer, struct error *e)
     enum status status = trainer_evaluate(trainer, trainer->valid, &loss, &trainer->valid_accuracy, e);
     if (status)
         return status;
-    bool improved = isfinite(loss) && !(loss >= progress->best_valid_loss); /* any is better than none, NaN */
+    bool improved = trainer_improves(trainer, loss);
     progress->valid_loss = loss;
     progress->valid_step = progress->step;
     if (improved) {

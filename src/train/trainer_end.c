@@ -7,7 +7,6 @@
 #include "trainer_private.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #include "unroll/base/mem.h"
 
@@ -35,16 +34,7 @@ static void beat_of_test(void *context)
 static enum status evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
                                   double *accuracy, struct error *e)
 {
-    struct evaluator_config config = {
-        .split = split,
-        .model = trainer->shape,
-        .batch = trainer->config->batch,
-        .bptt = trainer->config->bptt,
-        .groups = trainer->groups,
-        .threads = trainer->placement.threads,
-        .beat = beat_of_test,
-        .beat_context = trainer,
-    };
+    struct evaluator_config config = trainer_evaluation(trainer, split, beat_of_test);
     struct evaluator *evaluator;
     if (trainer->corpus->tokens[split] < 2)
         return STATUS_OK;
@@ -85,8 +75,8 @@ static enum status save_final_best(struct trainer *trainer, struct error *e)
     struct progress before = trainer->progress;
     struct progress *progress = &trainer->progress;
     double loss = trainer->last.valid_loss;
-    if (progress->valid_step == progress->step || !isfinite(loss) || loss >= progress->best_valid_loss)
-        return STATUS_OK; /* NaN without validation text */
+    if (progress->valid_step == progress->step || !trainer_improves(trainer, loss))
+        return STATUS_OK;
     progress->valid_loss = progress->best_valid_loss = loss;
     progress->valid_step = progress->best_step = progress->step;
     enum status status = trainer_save_best(trainer, e);
@@ -104,8 +94,7 @@ static enum status compare_model(const struct trainer *trainer, const struct che
     char is[33], was[33];
     vocab_digest(trainer->corpus->vocab, is);
     vocab_digest(best->vocab, was);
-    if (a->task == b->task && a->cell == b->cell && a->layers == b->layers && a->embedding == b->embedding &&
-        a->hidden == b->hidden && a->tied == b->tied && a->labels == b->labels && strcmp(is, was) == 0)
+    if (a->task == b->task && a->labels == b->labels && trainer_same_layers(a, b) && strcmp(is, was) == 0)
         return STATUS_OK;
     return error_set(e, STATUS_CHECKPOINT,
                      "it holds a model of another shape or vocabulary; it was not made by this run");
@@ -229,21 +218,16 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
     return status;
 }
 
-static int64_t metrics_length(const struct rundir *rundir)
-{
-    char path[FILE_PATH_MAX];
-    struct stat entry;
-    rundir_file(rundir, "metrics.jsonl", path);
-    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
-}
-
 /* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
  * good. */
 enum status trainer_finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
 {
     int64_t known = trainer->progress.metrics_bytes, there = known;
-    if (trainer->rundir)
-        there = metrics_length(trainer->rundir);
+    if (trainer->rundir) {
+        char path[FILE_PATH_MAX];
+        rundir_file(trainer->rundir, "metrics.jsonl", path);
+        there = trainer_bytes_of(path);
+    }
     *nothing = comm_max(trainer->comm, there > known);
     if (!*nothing)
         return STATUS_OK;

@@ -90,6 +90,19 @@ struct trainer {
     struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */
 };
 
+/* A validation loss below all before it; any is better than none, NaN. */
+static inline bool trainer_improves(const struct trainer *trainer, double loss)
+{
+    return isfinite(loss) && !(loss >= trainer->progress.best_valid_loss);
+}
+
+/* Whether the recurrent layers and the embedding have the same parameters. */
+static inline bool trainer_same_layers(const struct model_config *a, const struct model_config *b)
+{
+    return a->cell == b->cell && a->layers == b->layers && a->embedding == b->embedding && a->hidden == b->hidden &&
+           a->tied == b->tied;
+}
+
 double trainer_clock(void);
 /* The run is alive: for the watchdog, and for the lock. */
 void trainer_beat(struct trainer *trainer, const char *phase);
@@ -104,6 +117,8 @@ int64_t trainer_bytes_of(const char *path);
 /* ---- trainer_setup.c: all collective ---- */
 /* What can be checked before anything is written or much memory is taken. */
 enum status trainer_check(struct trainer *trainer, struct error *e);
+/* How the run evaluates a split: not collective. */
+struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split split, void (*beat)(void *context));
 /* The model and all that belongs to it. */
 enum status trainer_build(struct trainer *trainer, struct error *e);
 /* The run directory and its files. `trainer_check_writer` looks whether all ranks that will write share it, and comes after the

@@ -293,9 +293,7 @@ void trainer_report_cores(struct trainer *trainer)
 {
     char advice[ERROR_TEXT];
     const struct placement_wait *wait = &trainer->wait;
-    placement_waited(trainer->comm, trainer->placement.threads, &trainer->wait);
-    placement_wait_most(trainer->comm, &trainer->wait);
-    placement_wait_advice(wait, advice);
+    placement_wait_report(trainer->comm, trainer->placement.threads, &trainer->wait, advice);
     if (advice[0])
         trainer_warn(trainer, "%s", advice);
     if (!trainer->timing)

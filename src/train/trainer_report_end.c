@@ -111,8 +111,8 @@ static bool are_best_known(const struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last, *best = &trainer->best;
     const struct progress *progress = &trainer->progress;
-    bool last_is_best = isfinite(last->valid_loss) && !(last->valid_loss >= progress->best_valid_loss);
-    return best->step >= 0 && best->step != last->step && !last_is_best && best->step == progress->best_step;
+    return best->step >= 0 && best->step != last->step && best->step == progress->best_step &&
+           !trainer_improves(trainer, last->valid_loss);
 }
 
 static void put_end(struct trainer *trainer, const char *why)
@@ -210,7 +210,9 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     if (!path || trainer->comm->rank != 0 || !trainer->values)
         return STATUS_OK;
     param_digest(&trainer->table, trainer->values, hex);
-    double valid = isnan(trainer->last.valid_loss) ? progress->valid_loss : trainer->last.valid_loss;
+    struct outcome last = trainer->last;
+    bool ended = !isnan(last.valid_loss); /* else what is known is of the last validation */
+    double valid = ended ? last.valid_loss : progress->valid_loss;
     json_init(&json);
     json_object_begin(&json, NULL);
     json_put_int(&json, "steps", progress->step);
@@ -219,13 +221,12 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
-    if (has(trainer, SPLIT_VALID)) /* before the run's end it is that of the last validation */
-        json_put_int(&json, "valid_step", isnan(trainer->last.valid_loss) ? progress->valid_step : trainer->last.step);
+    if (has(trainer, SPLIT_VALID))
+        json_put_int(&json, "valid_step", ended ? last.step : progress->valid_step);
     if (trainer->shape.task == TASK_LM)
         json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
-    struct outcome last = trainer->last;
     if (isnan(last.valid_accuracy))
-        last.valid_accuracy = trainer->valid_accuracy; /* not ended: of the last validation, as the loss */
+        last.valid_accuracy = trainer->valid_accuracy;
     put_accuracies(&json, &last, "valid_accuracy", "test_accuracy");
     if (has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", last.test_loss);

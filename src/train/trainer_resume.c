@@ -109,8 +109,7 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
             "cannot branch from '%.150s': it is of --task %s with %d labels, and the new run of --task %s with "
             "%d; start a new run with --init-from instead",
             trainer->config->run, task_name(was->task), was->labels, task_name(is->task), is->labels);
-    if (was->cell == is->cell && was->layers == is->layers && was->embedding == is->embedding &&
-        was->hidden == is->hidden && was->tied == is->tied)
+    if (trainer_same_layers(was, is))
         return STATUS_OK;
     return error_set(
         e, STATUS_CHECKPOINT,

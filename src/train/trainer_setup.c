@@ -176,6 +176,20 @@ static void prepare_snapshot(struct trainer *trainer)
     snapshot->build = trainer->build;
 }
 
+struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split split, void (*beat)(void *context))
+{
+    return (struct evaluator_config){
+        .split = split,
+        .model = trainer->shape,
+        .batch = trainer->config->batch,
+        .bptt = trainer->config->bptt,
+        .groups = trainer->groups,
+        .threads = trainer->placement.threads,
+        .beat = beat,
+        .beat_context = trainer,
+    };
+}
+
 static void beat_of_evaluator(void *context)
 {
     trainer_beat(context, "validation");
@@ -242,16 +256,7 @@ enum status trainer_build(struct trainer *trainer, struct error *e)
     status = comm_agree(trainer->comm, build_local(trainer, e), e);
     if (status || trainer->corpus->tokens[SPLIT_VALID] < 2)
         return status;
-    struct evaluator_config evaluation = {
-        .split = SPLIT_VALID,
-        .model = trainer->shape,
-        .batch = config->batch,
-        .bptt = config->bptt,
-        .groups = trainer->groups,
-        .threads = trainer->placement.threads,
-        .beat = beat_of_evaluator,
-        .beat_context = trainer,
-    };
+    struct evaluator_config evaluation = trainer_evaluation(trainer, SPLIT_VALID, beat_of_evaluator);
     return evaluator_create(trainer->comm, trainer->corpus, &evaluation, trainer->values, &trainer->valid, e);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/sys/comm.h"
 
 #define LOOKS 20 /* per timeout */
 #define GRACE 1  /* looks between telling and ending */
@@ -21,7 +22,7 @@ struct watchdog {
     bool stopping; /* under the mutex */
     double timeout;
     int rank;
-    char host[64];
+    char host[COMM_HOST];
     atomic_ullong beats;
     atomic_llong longer; /* milliseconds beyond the timeout until the next beat */
     atomic_llong step;
@@ -91,8 +92,7 @@ enum status watchdog_start(double timeout, int rank, struct watchdog **out, stru
         return STATUS_OS;
     watchdog->timeout = timeout;
     watchdog->rank = rank;
-    if (gethostname(watchdog->host, sizeof watchdog->host - 1) != 0)
-        snprintf(watchdog->host, sizeof watchdog->host, "unknown");
+    comm_host(watchdog->host);
     atomic_store(&watchdog->phase, "start");
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "unroll/base/content.h"
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/encoding.h"
 #include "unroll/data/tokenizer.h"
@@ -82,8 +83,7 @@ void line_reader_markers(struct line_reader *reader, enum markers markers, enum 
 {
     reader->markers = markers;
     reader->known = known;
-    if (markers == MARKERS_STRIP)
-        tokenizer_strip_markers(reader->tokenizer);
+    tokenizer_set_markers(reader->tokenizer, markers);
 }
 
 void line_reader_met(const struct line_reader *reader, struct marker_counts *met)
@@ -103,7 +103,7 @@ static enum status open_input(struct line_reader *reader, const char *path, stru
 
 enum status line_reader_open(const char *path, const struct vocab *vocab, struct line_reader **out, struct error *e)
 {
-    bool standard = !path || strcmp(path, "-") == 0;
+    bool standard = !path || file_is_standard(path);
     enum status status = make_reader(standard ? "standard input" : path, BLOCK, vocab, out, e);
     if (status)
         return status;

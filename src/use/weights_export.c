@@ -216,7 +216,7 @@ static enum status copy_out(int fd, int stream, const char *name, struct error *
 static enum status export_to_stream(const struct checkpoint *checkpoint, enum weights_format format, int stream,
                                     const char *path, struct error *e)
 {
-    const char *name = strcmp(path, "-") == 0 ? "standard output" : path;
+    const char *name = file_is_standard(path) ? "standard output" : path;
     int fd = memfd_create("weights", MFD_CLOEXEC);
     if (fd < 0)
         return error_set(e, STATUS_OS, "cannot get memory for weights: %s; free some", strerror(errno));

@@ -459,7 +459,7 @@ static size_t count_marked(const char *text, size_t cut, bool strip, struct toke
     size_t count, total = 0;
     assert_int_equal(tokenizer_open_counting(tally, LEVEL_WORD, true, &tokenizer, &error), STATUS_OK);
     if (strip)
-        tokenizer_strip_markers(tokenizer);
+        tokenizer_set_markers(tokenizer, MARKERS_STRIP);
     for (int part = 0; part < 3; part++) {
         const char *from = part == 0 ? text : text + cut;
         size_t length = part == 0 ? cut : strlen(text) - cut;

@@ -8,6 +8,10 @@
 
 #include "unroll/base/status.h"
 
+/* The attribute `format` of Unroll's own files. */
+#define CORPUS_FORMAT "unroll-corpus"
+#define CHECKPOINT_FORMAT "unroll-checkpoint"
+
 #define CONTENT_GLANCE 4096 /* bytes that tell; a tar's mark stands in the 257th */
 
 enum content {
@@ -50,6 +54,9 @@ enum content content_of(const void *bytes, size_t length);
 /* By the file's first bytes, and for HDF5 by the format's name among its first and last; CONTENT_UNKNOWN if it cannot be
  * read. */
 enum content content_of_file(const char *path);
+
+/* Whether a byte is one of ASCII that stands in no text: NUL, and control characters but for white space and escape. */
+bool content_is_control(unsigned char byte);
 
 /* "it is compressed with gzip"; for messages. */
 const char *content_says(enum content content);

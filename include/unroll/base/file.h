@@ -6,6 +6,7 @@
 #ifndef UNROLL_BASE_FILE_H
 #define UNROLL_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,12 @@ enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *
 /* Where `path` leads to: absolute, through all links, and as far as it is there; what is not there yet follows. The path
  * itself if the system cannot tell. */
 void file_resolve(const char *path, char real[FILE_PATH_MAX]);
+
+/* The folder that a file lies in, as far as `path` says: "." if it has no slash. */
+void file_folder(const char *path, char folder[FILE_PATH_MAX]);
+
+/* True of "-", which is standard input where it is read and standard output where it is written. NULL is not. */
+bool file_is_standard(const char *path);
 
 /* open(2), closed on exec, that carries on when interrupted: -1 with errno on failure. */
 int file_open(const char *path, int flags, unsigned mode);

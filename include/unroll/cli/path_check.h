@@ -11,7 +11,4 @@
  * rank's answer is that of all. */
 enum status path_check(const struct options *options, struct error *e);
 
-/* True if a path to write is "-", which is standard output. */
-bool path_is_standard(const char *path);
-
 #endif

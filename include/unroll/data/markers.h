@@ -13,6 +13,8 @@
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
 
+#define MARKERS_BEGIN "<s>" /* the other one is VOCAB_EOS_WORD */
+
 enum markers {
     MARKERS_REFUSE, /* a text that holds one is not taken */
     MARKERS_STRIP,  /* they are left out */

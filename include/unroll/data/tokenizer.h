@@ -7,7 +7,7 @@
  * byte: every byte is a token.
  * With `lowercase` each code point is replaced by its lower case first (char and word level).
  *
- * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_strip_markers says otherwise: a line of
+ * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_set_markers says otherwise: a line of
  * nothing else then is a line without words, whose end is there. */
 #ifndef UNROLL_DATA_TOKENIZER_H
 #define UNROLL_DATA_TOKENIZER_H
@@ -32,8 +32,10 @@ enum status tokenizer_open_counting(struct tally *tally, enum level level, bool 
                                     struct error *e);
 void tokenizer_free(struct tokenizer *tokenizer); /* NULL is allowed */
 
-/* From now on "<s>" and "</s>" in the text give no token. */
-void tokenizer_strip_markers(struct tokenizer *tokenizer);
+/* From now on "<s>" and "</s>" in the text give no token if they are to be left out. To refuse them is for whoever asks
+ * tokenizer_take_met. */
+void tokenizer_set_markers(struct tokenizer *tokenizer, enum markers markers);
+
 struct tokenizer_met {
     struct marker_counts markers;
     int64_t line; /* of the first "<s>" or "</s>", from 1; 0: none */

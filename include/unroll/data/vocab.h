@@ -13,6 +13,7 @@
 #define VOCAB_MAX (1 << 22)       /* entries; with their texts and the index this bounds a vocabulary to 256 MiB */
 #define VOCAB_BYTES_MAX (1 << 26) /* of all texts */
 #define VOCAB_ENTRY_MAX (1 << 16) /* bytes of one text */
+#define VOCAB_UNK_WORD "<unk>"
 #define VOCAB_EOS_WORD "</s>"
 
 enum level { LEVEL_CHAR, LEVEL_WORD, LEVEL_BYTE };

@@ -27,8 +27,8 @@ bool comm_launched(void);
  * for all of them. */
 bool comm_speaks(void);
 
-/* Not collective. The name of this host, cut to fit. */
-#define COMM_HOST 64
+/* Not collective. The name of this host, "unknown" if the system does not tell. */
+#define COMM_HOST 65 /* Linux has no longer ones */
 void comm_host(char host[COMM_HOST]);
 
 /* Not collective, also before comm_init: name and version of the MPI library that runs, such as "Open MPI v4.1.4". */

@@ -38,7 +38,7 @@ struct placement_wait {
     double computed,
         waited; /* seconds: on a core; ready to run, but others had the core. 0 where the kernel does not tell */
     int rank, ranks, threads;
-    char host[65];
+    char host[COMM_HOST];
 };
 
 /* Of this process. Not collective. */
@@ -49,5 +49,7 @@ void placement_wait_most(const struct comm *comm, struct placement_wait *wait);
 double placement_wait_share(const struct placement_wait *wait);
 /* What to tell of it, [ERROR_TEXT]; "" if it is not worth telling. */
 void placement_wait_advice(const struct placement_wait *wait, char *advice);
+/* All of it at a command's end, on all ranks: that of the rank that waited most, and what to tell. Collective. */
+void placement_wait_report(const struct comm *comm, int threads, struct placement_wait *most, char *advice);
 
 #endif

@@ -19,6 +19,7 @@
 
 #define RUN_LOCK_ABANDONED 600 /* seconds */
 #define RUN_LOCK_TEXT 1024
+#define RUN_LOCK_TOKEN 33 /* 32 hexadecimal digits and the end */
 
 struct run_lock {
     char path[FILE_PATH_MAX];
@@ -26,6 +27,9 @@ struct run_lock {
     char text[RUN_LOCK_TEXT];   /* what our lock says; "" while we hold none */
     int fd;                     /* of our lock file, whatever bears its name now */
 };
+
+/* A text that no other process has made. */
+void run_lock_token(char text[RUN_LOCK_TOKEN]);
 
 /* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another: STATUS_CANTCREATE saying by whom and what to do (of one's own job, or launch: never to delete it). If a lock that was left
  * behind was replaced, `notice` [ERROR_TEXT] says so, else it is "". */
