@@ -2,6 +2,7 @@
 # 'unroll eval': what it prints, that it agrees with training and with every number of ranks and threads, what it refuses.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -19,14 +20,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" eval "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" eval "${@:3}"
 }
 
 # member FILE NAME: a number of a JSON object

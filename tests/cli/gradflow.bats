@@ -3,6 +3,7 @@
 # That the numbers are derivatives is the business of tests/unit/test_flow.c.
 
 bats_require_minimum_version 1.5.0
+load refusal
 load training
 
 setup_file() {
@@ -20,14 +21,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" gradflow "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" gradflow "${@:3}"
 }
 
 @test "new models of all cells side by side: table, CSV and HDF5 say the same" {

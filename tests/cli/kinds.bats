@@ -3,6 +3,7 @@
 # texts, PyTorch's files, models for corpora and corpora for models.
 
 bats_require_minimum_version 1.5.0
+load refusal
 load training
 
 setup_file() {
@@ -65,13 +66,8 @@ setup() {
 
 # refused STATUS TEXT COMMAND ARGUMENT...: status, TEXT in the last line of stderr.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
+    ends_with_error "$1" "$2" "$UNROLL" "${@:3}"
     [ "$(grep -c "^unroll: cannot" <<<"$stderr")" -eq 1 ]
-    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
     [ ! -e out.h5 ]
 }
 

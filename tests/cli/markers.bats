@@ -3,6 +3,7 @@
 # same on any number of ranks, and by every command that reads text.
 
 bats_require_minimum_version 1.5.0
+load refusal
 load training
 
 setup_file() {
@@ -32,12 +33,7 @@ setup() {
 
 # refused STATUS TEXT COMMAND ARGUMENT...: status, TEXT in the last line of stderr.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
+    ends_with_error "$1" "$2" "$UNROLL" "${@:3}"
 }
 
 refused_text() {

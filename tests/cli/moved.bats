@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 
+load refusal
 load training
 
 setup_file() {
@@ -42,12 +43,7 @@ goes_on() {
 
 # refused STATUS TEXT ARGUMENT...: the last line on stderr has the text.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
+    ends_with_error "$1" "$2" "$UNROLL" "${@:3}"
 }
 
 ini() {

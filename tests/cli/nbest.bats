@@ -3,6 +3,7 @@
 # with another model.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -35,12 +36,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, TEXT in the last line of stderr, which is ours.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" score "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
+    ends_with_error "$1" "$2" "$UNROLL" score "${@:3}"
 }
 
 @test "every hypothesis comes back in its place with the score of its text" {

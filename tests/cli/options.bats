@@ -2,6 +2,7 @@
 # The command line as its user meets it: help, version, usage errors, and their exit status.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -11,15 +12,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "* ]]
-    [[ "${stderr_lines[0]}" == *"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" "${@:3}"
 }
 
 @test "--help lists every command, and each has help of its own" {

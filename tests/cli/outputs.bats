@@ -3,6 +3,7 @@
 # "-" is standard output wherever a file may be written, or is refused.
 
 bats_require_minimum_version 1.5.0
+load refusal
 load training
 
 setup_file() {
@@ -38,14 +39,7 @@ unharmed() {
 
 # refused STATUS TEXT COMMAND...: exit status, one line on stderr with TEXT in it, nothing harmed.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" "${@:3}"
     unharmed
 }
 

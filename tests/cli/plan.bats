@@ -2,6 +2,7 @@
 # unroll plan: what a run needs, told without a corpus.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -14,14 +15,7 @@ value() {
 
 # refused STATUS TEXT ARGUMENT...: one line on stderr with TEXT in it, nothing on stdout, no file.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" plan --json p.json "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == *"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" plan --json p.json "${@:3}"
     [ ! -e p.json ]
 }
 

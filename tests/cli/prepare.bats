@@ -2,6 +2,7 @@
 # 'unroll prepare' as its user meets it: what it prints, what it refuses, and that it leaves nothing half-written.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup() {
     cd "$BATS_TEST_TMPDIR"
@@ -12,15 +13,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout, no output.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" prepare "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "* ]]
-    [[ "${stderr_lines[0]}" == *"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" prepare "${@:3}"
     nothing_left
 }
 

@@ -2,6 +2,7 @@
 # 'unroll sample': text by the rules it was asked for, the same for the same seed, however many texts are written.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -23,14 +24,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing on stdout.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" sample "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" sample "${@:3}"
 }
 
 @test "the length is in tokens, and the text is UTF-8" {

@@ -2,6 +2,7 @@
 # 'unroll score': a log-probability for each line, the same digits however the lines come and wherever they are computed.
 
 bats_require_minimum_version 1.5.0
+load refusal
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -24,14 +25,7 @@ setup() {
 
 # refused STATUS TEXT ARGUMENT...: exit status, TEXT in the one line of stderr that is ours, nothing on stdout.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" score "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" score "${@:3}"
 }
 
 @test "a line of output for each line of input, and counts and perplexities on stderr" {

@@ -4,6 +4,7 @@
 
 bats_require_minimum_version 1.5.0
 
+load refusal
 load training
 
 setup_file() {
@@ -21,13 +22,8 @@ setup() {
 
 # refused STATUS TEXT OPTION...: no training happens, one line says why.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
-    run --separate-stderr "$UNROLL" train "$@"
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
+    ends_with_error "$1" "$2" "$UNROLL" train "${@:3}"
     [ -z "$output" ]
-    [[ "${stderr_lines[-1]}" == "unroll: "*"$text"* ]]
     [[ "$stderr" != *" step 1/"* ]]
 }
 

@@ -3,6 +3,7 @@
 
 bats_require_minimum_version 1.5.0
 
+load refusal
 load training
 
 weights() {
@@ -36,15 +37,8 @@ setup() {
 
 # refused STATUS TEXT COMMAND ARGUMENT...: exit status, exactly one line on stderr with TEXT in it, nothing written.
 refused() {
-    local status_wanted=$1 text=$2
-    shift 2
     rm -f refused
-    run --separate-stderr "$UNROLL" "$@" -o refused
-    echo "$* -> $status: $stderr"
-    [ "$status" -eq "$status_wanted" ]
-    [ -z "$output" ]
-    [ "${#stderr_lines[@]}" -eq 1 ]
-    [[ "${stderr_lines[0]}" == "unroll: "*"$text"* ]]
+    says_error_alone "$1" "$2" "$UNROLL" "${@:3}" -o refused
     [ ! -e refused ] && [ ! -e refused.tmp ]
 }
 
