@@ -15,23 +15,45 @@ setup() {
     [ $status -eq 0 ]
 }
 
-# Runs `unroll` with four ranks on four hosts. The link of n3 is slow, and so is n2: what its rank computes in parallel regions
-# takes four times as long.
+# Runs `unroll` with four ranks on four hosts. The link of n3 is slow, and so is n2: what its rank computes takes four times as
+# long. A clock interrupts it: when it has not looked for messages since the last time, it has computed, and has to sleep.
 slowed() {
     cat >slow.c <<'C'
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
 #include <time.h>
-void GOMP_parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags)
+static volatile sig_atomic_t looked;
+static timer_t timer;
+int poll(struct pollfd *files, nfds_t count, int patience)
 {
-    void (*run)(void (*)(void *), void *, unsigned, unsigned) = dlsym(RTLD_NEXT, "GOMP_parallel");
-    struct timespec begin, end;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    run(body, data, threads, flags);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    long long wait = 3 * ((end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec);
-    struct timespec more = {wait / 1000000000, wait % 1000000000};
-    nanosleep(&more, 0);
+    looked = 1;
+    return ((int (*)(struct pollfd *, nfds_t, int))dlsym(RTLD_NEXT, "poll"))(files, count, patience);
+}
+int epoll_wait(int file, struct epoll_event *event, int most, int patience)
+{
+    looked = 1;
+    return ((int (*)(int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait"))(file, event, most, patience);
+}
+static void arm(void)
+{
+    timer_settime(timer, 0, &(struct itimerspec){.it_value = {0, 500000}}, NULL);
+}
+static void tick(int signal)
+{
+    (void)signal;
+    if (!looked)
+        nanosleep(&(struct timespec){0, 1500000}, NULL);
+    looked = 0;
+    arm();
+}
+__attribute__((constructor)) static void begin(void)
+{
+    sigaction(SIGRTMAX, &(struct sigaction){.sa_handler = tick, .sa_flags = SA_RESTART}, NULL);
+    timer_create(CLOCK_MONOTONIC, &(struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMAX}, &timer);
+    arm();
 }
 C
     gcc -shared -fPIC -o slow.so slow.c -ldl
