@@ -7,7 +7,9 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/sys/blas.h"
+#include "unroll/train/fit.h"
 #include "unroll/train/trainer.h"
+#include "unroll/train/watchdog.h"
 
 struct option_list {
     const struct options *options;
@@ -96,8 +98,56 @@ static void say_hello(struct terminal *log)
             tile.kernel);
 }
 
-enum status cmd_train(const struct comm *comm, const struct options *options, struct error *e)
+/* ---- what fits the text ---- */
+
+/* Sets what is 'auto' by the length of the training text, and says what it has set. */
+static void fit(struct options *options, int64_t tokens, struct terminal *log)
 {
+    char batch[80] = "", epochs[48] = "";
+    if (options->batch == 0) {
+        options->batch = fit_lanes(tokens, options->bptt, options->lane_groups);
+        snprintf(batch, sizeof batch, " --batch %d (%lld steps an epoch)", options->batch,
+                 (long long)fit_steps(tokens, options->batch, options->bptt));
+    }
+    if (options->epochs == 0) {
+        options->epochs = fit_epochs(tokens);
+        snprintf(epochs, sizeof epochs, " --epochs %lld", (long long)options->epochs);
+    }
+    if (log && (*batch || *epochs))
+        terminal_message(log, "to fit %lld training tokens:%s%s", (long long)tokens, batch, epochs);
+    if (options->eval_every >= 0)
+        return;
+    options->eval_every = fit_eval_every(tokens, options->batch, options->bptt, options->epochs);
+    if (log && options->eval_every > 0)
+        terminal_message(log, "to validate %d times: --eval-every %lld", FIT_VALIDATIONS,
+                         (long long)options->eval_every);
+}
+
+/* Collective. Options without 'auto', the same on all ranks. A corpus that cannot be opened is the trainer's to refuse. */
+static enum status fit_to_corpus(const struct comm *comm, struct options *options, struct terminal *log,
+                                 struct error *e)
+{
+    struct watchdog *watchdog;
+    struct corpus *corpus;
+    struct error unreadable;
+    if (options->batch > 0 && options->epochs > 0 && options->eval_every >= 0)
+        return STATUS_OK;
+    enum status status = watchdog_start(options->stall_timeout, comm->rank, &watchdog, e);
+    status = comm_agree(comm, status, e);
+    if (status)
+        return status;
+    watchdog_beat(watchdog, 0, "opening the corpus", 0);
+    bool opened = corpus_open_shared(comm, options->corpus, &corpus, &unreadable) == STATUS_OK;
+    fit(options, opened ? corpus->tokens[SPLIT_TRAIN] : 1, opened && comm->rank == 0 ? log : NULL);
+    if (opened)
+        corpus_close(corpus);
+    watchdog_stop(watchdog);
+    return STATUS_OK;
+}
+
+enum status cmd_train(const struct comm *comm, const struct options *given, struct error *e)
+{
+    struct options fitted = *given, *options = &fitted;
     struct terminal log;
     struct trainer_config config;
     char *ini_text = NULL;
@@ -105,8 +155,11 @@ enum status cmd_train(const struct comm *comm, const struct options *options, st
     terminal_init(&log, stderr);
     if (comm->rank == 0)
         say_hello(&log);
+    enum status status = fit_to_corpus(comm, options, &log, e);
+    if (status)
+        return status;
     struct option_list *list = mem_alloc(1, sizeof *list, "options", e);
-    enum status status = list ? options_ini_text(options, &ini_text, e) : STATUS_OS;
+    status = list ? options_ini_text(options, &ini_text, e) : STATUS_OS;
     status = comm_agree(comm, status, e);
     if (!status) {
         list->options = options;

@@ -50,9 +50,9 @@ static void put_values(FILE *stream, const struct option *option)
     fputs(") values='", stream);
     for (int i = 0; i < option->choices; i++, between = " ")
         fprintf(stream, "%s%s", between, option->choice(i));
-    if (option->word)
-        fputs(option->word, stream);
-    fprintf(stream, "%s' ;;\n", option->choices || option->word ? "" : " ");
+    for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++)
+        fprintf(stream, "%s%s", i ? " " : "", option->word[i].text);
+    fprintf(stream, "%s' ;;\n", option->choices || option->word[0].text ? "" : " ");
 }
 
 static void put_command(FILE *stream, enum command command)

@@ -39,11 +39,13 @@ static void add_option(struct digest *digest, const struct option *option)
     add_double(digest, option->max);
     add_int(digest, option->above_min);
     add_int(digest, option->below_max);
-    add_text(digest, option->word);
+    for (int i = 0; i < OPTION_WORDS; i++) {
+        add_text(digest, option->word[i].text);
+        add_double(digest, option->word[i].value);
+    }
     add_text(digest, option->bare);
     add_int(digest, option->singly);
     add_int(digest, option->of_run);
-    add_double(digest, option->word_value);
     add_int(digest, option->class);
     add_int(digest, option->choices);
     for (int i = 0; i < option->choices; i++)

@@ -186,7 +186,8 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define WRITES_STREAM .path = OPTION_PATH_STREAM
 #define WRITES_HDF5 .path = OPTION_PATH_HDF5
 #define FROM(least, most) .min = least, .max = most
-#define WORD(text, value) .word = text, .word_value = value
+#define WORD(text, value) .word = {{text, value}}
+#define WORDS(text, value, text2, value2) .word = {{text, value}, {text2, value2}}
 #define CHOICES(last, function) .type = OPTION_CHOICE, .choices = (last) + 1, .choice = function
 
 #define MANY 1e15 /* more steps or tokens than any run has; exact in a double */
@@ -315,10 +316,13 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "everything random is a function of it; ranks and threads change nothing"},
 
-    {"batch", .type = OPTION_INT, .commands = RUN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
+    {"batch", .type = OPTION_INT, .commands = TRAIN, FIELD(batch), FROM(1, 1 << 20), WORD("auto", 0), .initial = "auto",
+     .classify = "32", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
+     .help = "lanes of text trained side by side, over all ranks together, fewer to validate a short split; 'auto': 8 to 64, "
+             "for about 400 steps an epoch; to classify, texts of a step"},
+    {"batch", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "lanes of text trained side by side, over all ranks together, fewer to validate a short split; to classify, "
-             "texts of a step"},
+     .help = "lanes of text trained side by side, over all ranks together; to classify, texts of a step"},
     {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(bptt), FROM(1, 65535), .initial = "64", .classify = "256",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "time steps that a window unrolls and gradients flow back; to classify, the most tokens of a text"},
@@ -380,9 +384,10 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
      .help = "let the learning rate rise linearly over the first steps; it holds before the schedule does"},
 
-    {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX), .initial = "10", .classify = "8",
-     .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "passes over the training text; without limit if --max-steps alone is given"},
+    {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX),
+     WORD("auto", 0), .initial = "auto", .classify = "8", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .help = "passes over the training text; 'auto': 1 to 50, by its length, 10 for a million tokens; without limit if "
+             "--max-steps alone is given"},
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(max_steps), FROM(1, MANY), WORD("none", 0),
      .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "optimizer steps after which the run is finished"},
@@ -393,9 +398,11 @@ const struct option option_table[] = {
      WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
      .help = "stop with a checkpoint and status 75 after seconds, HH:MM:SS or D-HH:MM:SS"},
 
-    {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(eval_every), FROM(1, MANY), WORD("epoch", 0),
-     .initial = "epoch", .class = OPTION_MATHEMATICS, .section = "Validation and checkpoints", .metavar = "STEPS",
-     .help = "steps from one validation to the next"},
+    {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(eval_every), FROM(1, MANY), 
+     WORDS("epoch", 0, "auto", -1), .initial = "auto", .classify = "epoch", .class = OPTION_MATHEMATICS,
+     .section = "Validation and checkpoints", .metavar = "STEPS",
+     .help = "steps from one validation to the next, or 'epoch'; 'auto': an epoch, or so many that a run of --epochs has "
+             "ten validations"},
     {"gradflow-every", .type = OPTION_INT64, .commands = TRAIN | PLAN, FIELD(gradflow_every), FROM(1, MANY),
      WORD("never", 0), .initial = "never", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
      .metavar = "STEPS", .help = "steps between gradients by time lag in metrics.jsonl, on validation text"},

@@ -24,7 +24,11 @@ const char *option_range(const struct option *option, char room[160])
     number_format(option->max, most);
     if (option->type == OPTION_INT64)
         snprintf(most, sizeof most, "%lld", (long long)option->max);
-    int at = option->word ? snprintf(room, 160, "'%s', or ", option->word) : 0;
+    int at = 0;
+    for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++)
+        at += snprintf(room + at, 160 - (size_t)at, "'%s', ", option->word[i].text);
+    if (at)
+        at += snprintf(room + at, 160 - (size_t)at, "or ");
     char *range = room + at;
     size_t left = 160 - (size_t)at;
     if (option->type == OPTION_UINT64)
@@ -205,14 +209,34 @@ const char **option_texts(const struct option *option, const struct options *opt
     return texts;
 }
 
+/* The value of a word that stands for a number. */
+static bool is_word(const struct option *option, const char *text, double *value)
+{
+    for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++) {
+        *value = option->word[i].value;
+        if (strcmp(text, option->word[i].text) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The word that stands for a number, else `number`. */
+static const char *word_of(const struct option *option, double value, const char *number)
+{
+    for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++)
+        if (value == option->word[i].value)
+            return option->word[i].text;
+    return number;
+}
+
 enum status option_set(const struct option *option, struct options *options, const char *text, const char *where,
                        enum status malformed, struct error *e)
 {
     void *field = field_of(options, option);
-    bool word = option->word && strcmp(text, option->word) == 0;
-    int64_t whole = (int64_t)option->word_value;
+    double real = 0;
+    bool word = is_word(option, text, &real);
+    int64_t whole = (int64_t)real;
     uint64_t natural = 0;
-    double real = option->word_value;
     int fault = 0;
     switch (option->type) {
     case OPTION_BOOL:
@@ -296,15 +320,13 @@ const char *option_text(const struct option *option, const struct options *optio
     case OPTION_INT:
     case OPTION_INT64: {
         int64_t whole = option->type == OPTION_INT ? *(const int *)field : *(const int64_t *)field;
-        if (option->word && (double)whole == option->word_value)
-            return option->word;
         snprintf(room, 96, "%lld", (long long)whole);
-        return room;
+        return word_of(option, (double)whole, room);
     }
     case OPTION_DOUBLE:
     case OPTION_DURATION:
         value = *(const double *)field;
-        return option->word && value == option->word_value ? option->word : number_format(value, room);
+        return word_of(option, value, number_format(value, room));
     case OPTION_PERCENTS: {
         const double *percent = field;
         char part[3][NUMBER_TEXT];

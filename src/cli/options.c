@@ -361,7 +361,7 @@ static enum status check_train(const struct options *options, struct error *e)
     if (options->model.tied && options->model.embedding != options->model.hidden)
         return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
                          options->model.embedding, options->model.hidden);
-    if (options->lane_groups > options->batch)
+    if (options->batch > 0 && options->lane_groups > options->batch) /* else --batch is made for them */
         return error_set(e, STATUS_CONFIG,
                          "bad value '%d' for '--lane-groups': more than the %d lanes of --batch; write 1 to %d",
                          options->lane_groups, options->batch, options->batch);

@@ -66,6 +66,8 @@ enum option_path {
     OPTION_PATH_HDF5      /* a file that is written, and not from front to back: it needs a name */
 };
 
+#define OPTION_WORDS 2
+
 struct option {
     const char *name;
     char letter; /* a short form, or 0 */
@@ -77,12 +79,14 @@ struct option {
     const char *classify;              /* the default with --task classify, if it is another */
     double min, max;                   /* numbers: the allowed range */
     bool above_min, below_max;         /* the range leaves its end out */
-    const char *word;                  /* numbers: a word allowed instead, and the value it means */
-    double word_value;
-    bool of_run;      /* paths: a run directory may be named where a model is asked for */
-    bool singly;      /* OPTION_FILES: one each time it is given */
-    const char *bare; /* OPTION_TEXT: its value if none is given; NULL: one must be */
-    int choices;      /* OPTION_CHOICE */
+    struct {
+        const char *text;
+        double value;
+    } word[OPTION_WORDS]; /* numbers: words allowed instead, and the values they mean */
+    bool of_run;          /* paths: a run directory may be named where a model is asked for */
+    bool singly;          /* OPTION_FILES: one each time it is given */
+    const char *bare;     /* OPTION_TEXT: its value if none is given; NULL: one must be */
+    int choices;          /* OPTION_CHOICE */
     const char *(*choice)(int value);
     enum option_class class;
     enum option_path path;

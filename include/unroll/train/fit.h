@@ -1,0 +1,28 @@
+/* How many lanes, epochs and validations suit a text, where nobody says: rules of thumb, made on English at character and word level
+ * (2 x 256 LSTM, Adam, windows of 64). They know the length of the training text alone, so that the same command is the same run on
+ * any number of ranks and threads; integers alone, so on any machine. */
+#ifndef UNROLL_TRAIN_FIT_H
+#define UNROLL_TRAIN_FIT_H
+
+#include <stdint.h>
+
+#define FIT_LANES_MIN 8
+#define FIT_LANES_MAX 64
+#define FIT_EPOCHS_MAX 50
+#define FIT_VALIDATIONS 10 /* of a run, at least */
+
+/* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a long one full
+ * matrices. `least` lanes are wanted in any case. */
+int fit_lanes(int64_t tokens, int bptt, int least);
+
+/* Epochs: 10 for a million tokens; a text of a tenth has twice as many (the cube root), one of ten times half. */
+int64_t fit_epochs(int64_t tokens);
+
+/* Steps from one validation to the next, 0: an epoch, as long as there are FIT_VALIDATIONS of them. Of a training text in so many
+ * lanes, for so many epochs. */
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, int64_t epochs);
+
+/* Steps of an epoch: the windows of the longest lane. */
+int64_t fit_steps(int64_t tokens, int lanes, int bptt);
+
+#endif

@@ -1,0 +1,41 @@
+#include "unroll/train/fit.h"
+
+#define STEPS 400 /* of an epoch, about */
+
+static int64_t share(int64_t whole, int64_t parts)
+{
+    return (whole + parts - 1) / parts;
+}
+
+int64_t fit_steps(int64_t tokens, int lanes, int bptt)
+{
+    int64_t positions = tokens > 1 ? tokens - 1 : 1;
+    return share(share(positions, lanes), bptt);
+}
+
+int fit_lanes(int64_t tokens, int bptt, int least)
+{
+    int lanes = FIT_LANES_MIN;
+    /* twice as many are nearer if the geometric mean of both is still too few */
+    while (lanes < FIT_LANES_MAX &&
+           2.0 * lanes * lanes * STEPS * STEPS <= (double)(tokens / bptt) * (double)(tokens / bptt))
+        lanes *= 2;
+    return lanes > least ? lanes : least;
+}
+
+int64_t fit_epochs(int64_t tokens)
+{
+    int64_t epochs = 1;
+    /* one more is nearer to 10 * cbrt(1e6 / tokens) if that is above epochs + 1/2 */
+    while (epochs < FIT_EPOCHS_MAX &&
+           (double)((2 * epochs + 1) * (2 * epochs + 1) * (2 * epochs + 1)) * (double)tokens <= 8e9)
+        epochs++;
+    return epochs;
+}
+
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, int64_t epochs)
+{
+    if (epochs >= FIT_VALIDATIONS)
+        return 0;
+    return share(fit_steps(tokens, lanes, bptt), share(FIT_VALIDATIONS, epochs));
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env bats
+# What nobody gives fits the text: lanes, epochs and the interval of validations follow from its length. They are written down as
+# numbers, so that the run stays what it is. The rules: tests/unit/test_fit.c.
+
+bats_require_minimum_version 1.5.0
+
+load refusal
+load training
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    make_corpus c 300 # 80 of 100 of it are 10489 characters
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    begun="$BATS_TEST_TMPDIR/run"
+    options=(train --corpus c.h5 --run "$begun" --hidden 8 --layers 1 --threads 1 --bptt 4)
+}
+
+# of_run NAME: the value in config.ini.
+of_run() {
+    sed -n "s/^$1 = //p" "$begun/config.ini"
+}
+
+# All of them on every number of ranks; said once, and written down as numbers.
+@test "batch, epochs and validations fit the text, on any ranks" {
+    for ranks in 0 2 3; do
+        begun="$BATS_TEST_TMPDIR/run$ranks"
+        options[4]=$begun
+        run -75 --separate-stderr on $ranks "$UNROLL" "${options[@]}" --max-time 0.01
+        [[ "$stderr" == *"to fit "*" training tokens: --batch 8 ("*" steps an epoch) --epochs 46"* ]]
+        [ "$(grep -c "to fit" <<<"$stderr")" -eq 1 ]
+        [ "$(of_run batch)" = 8 ]
+        [ "$(of_run epochs)" = 46 ]
+        [ "$(of_run eval-every)" = '"epoch"' ]
+    done
+}
+
+@test "what is given stays, and the rest follows from it" {
+    run -75 --separate-stderr "$UNROLL" "${options[@]}" --epochs 3 --max-time 0.01
+    [[ "$stderr" == *"to validate 10 times: --eval-every "* ]]
+    [ "$(of_run epochs)" = 3 ]
+    steps=$(($(sed -n 's/.*"steps_per_epoch": *\([0-9]*\).*/\1/p' "$begun/metrics.jsonl")))
+    [ "$(of_run eval-every)" -eq $(((steps + 3) / 4)) ]
+    rm -r "$begun"
+    run -75 --separate-stderr "$UNROLL" "${options[@]}" --batch 12 --epochs 10 --max-time 0.01
+    [[ "$stderr" != *"to fit"* ]]
+    [ "$(of_run batch)" = 12 ]
+    [ "$(of_run eval-every)" = '"epoch"' ]
+    rm -r "$begun"
+    "$UNROLL" "${options[@]}" --lane-groups 20 --max-steps 2 2>/dev/null
+    [ "$(of_run batch)" = 20 ]
+    [ "$(of_run eval-every)" = '"epoch"' ]
+}
+
+@test "a run goes on with the numbers that it began with" {
+    printf 'batch = "auto"\nepochs = "auto"\neval-every = "auto"\n' >auto.ini
+    run -75 --separate-stderr "$UNROLL" "${options[@]}" --config auto.ini --max-time 0.01
+    [[ "$stderr" == *"to fit "* ]]
+    run -75 --separate-stderr "$UNROLL" train --run "$begun" --max-time 0.01
+    [[ "$stderr" != *"to fit "* ]]
+    [[ "$stderr" == *"resuming "* ]]
+    run -75 --separate-stderr "$UNROLL" "${options[@]}" --config auto.ini --max-time 0.01
+    [[ "$stderr" == *"resuming "* ]]
+    [ "$(of_run batch)" = 8 ]
+    [ "$(of_run epochs)" = 46 ]
+}
+
+@test "a corpus that is not there is refused once, as ever" {
+    run -66 --separate-stderr "$UNROLL" train --corpus no.h5 --run "$begun"
+    [[ "$stderr" == *"cannot open corpus 'no.h5': no such file; run 'unroll prepare' first"* ]]
+    [ ! -e "$begun" ]
+}
