@@ -386,7 +386,7 @@ const struct option option_table[] = {
 
     {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(epochs), FROM(1, OPTION_EPOCHS_MAX),
      WORD("auto", 0), .initial = "auto", .classify = "8", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "passes over the training text; 'auto': 1 to 50, by its length, 10 for a million tokens; without limit if "
+     .help = "passes over the training text; 'auto': 1 to 20, by its length, 10 for a million tokens; without limit if "
              "--max-steps alone is given"},
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(max_steps), FROM(1, MANY), WORD("none", 0),
      .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",

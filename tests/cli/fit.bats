@@ -29,10 +29,10 @@ of_run() {
         begun="$BATS_TEST_TMPDIR/run$ranks"
         options[4]=$begun
         run -75 --separate-stderr on $ranks "$UNROLL" "${options[@]}" --max-time 0.01
-        [[ "$stderr" == *"to fit "*" training tokens: --batch 8 ("*" steps an epoch) --epochs 46"* ]]
+        [[ "$stderr" == *"to fit "*" training tokens: --batch 8 ("*" steps an epoch) --epochs 20"* ]]
         [ "$(grep -c "to fit" <<<"$stderr")" -eq 1 ]
         [ "$(of_run batch)" = 8 ]
-        [ "$(of_run epochs)" = 46 ]
+        [ "$(of_run epochs)" = 20 ]
         [ "$(of_run eval-every)" = '"epoch"' ]
     done
 }
@@ -64,7 +64,7 @@ of_run() {
     run -75 --separate-stderr "$UNROLL" "${options[@]}" --config auto.ini --max-time 0.01
     [[ "$stderr" == *"resuming "* ]]
     [ "$(of_run batch)" = 8 ]
-    [ "$(of_run epochs)" = 46 ]
+    [ "$(of_run epochs)" = 20 ]
 }
 
 @test "a corpus that is not there is refused once, as ever" {

@@ -8,14 +8,15 @@
 
 #define FIT_LANES_MIN 8
 #define FIT_LANES_MAX 64
-#define FIT_EPOCHS_MAX 50
+#define FIT_EPOCHS_MAX 20
 #define FIT_VALIDATIONS 10 /* of a run, at least */
 
 /* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a long one full
  * matrices. `least` lanes are wanted in any case. */
 int fit_lanes(int64_t tokens, int bptt, int least);
 
-/* Epochs: 10 for a million tokens; a text of a tenth has twice as many (the cube root), one of ten times half. */
+/* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: less text is learnt by heart
+ * before. */
 int64_t fit_epochs(int64_t tokens);
 
 /* Steps from one validation to the next, 0: an epoch, as long as there are FIT_VALIDATIONS of them. Of a training text in so many
