@@ -117,9 +117,9 @@ static void fit(struct options *options, int64_t tokens, struct terminal *log)
         terminal_message(log, "to fit %lld training tokens:%s%s", (long long)tokens, batch, epochs);
     if (options->eval_every >= 0)
         return;
-    options->eval_every = fit_eval_every(tokens, options->batch, options->bptt, options->epochs);
+    options->eval_every = fit_eval_every(tokens, options->batch, options->bptt);
     if (log && options->eval_every > 0)
-        terminal_message(log, "to validate %d times: --eval-every %lld", FIT_VALIDATIONS,
+        terminal_message(log, "to validate a long text within its epochs: --eval-every %lld",
                          (long long)options->eval_every);
 }
 

@@ -401,8 +401,8 @@ const struct option option_table[] = {
     {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(eval_every), FROM(1, MANY), 
      WORDS("epoch", 0, "auto", -1), .initial = "auto", .classify = "epoch", .class = OPTION_MATHEMATICS,
      .section = "Validation and checkpoints", .metavar = "STEPS",
-     .help = "steps from one validation to the next, or 'epoch'; 'auto': an epoch, or so many that a run of --epochs has "
-             "ten validations"},
+     .help = "steps from one validation to the next, or 'epoch'; 'auto': an epoch, or a part of one if the text has over a "
+             "million tokens, for ten validations in the epochs that suit it"},
     {"gradflow-every", .type = OPTION_INT64, .commands = TRAIN | PLAN, FIELD(gradflow_every), FROM(1, MANY),
      WORD("never", 0), .initial = "never", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
      .metavar = "STEPS", .help = "steps between gradients by time lag in metrics.jsonl, on validation text"},

@@ -33,8 +33,9 @@ int64_t fit_epochs(int64_t tokens)
     return epochs;
 }
 
-int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, int64_t epochs)
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt)
 {
+    int64_t epochs = fit_epochs(tokens);
     if (epochs >= FIT_VALIDATIONS)
         return 0;
     return share(fit_steps(tokens, lanes, bptt), share(FIT_VALIDATIONS, epochs));

@@ -9,7 +9,7 @@
 #define FIT_LANES_MIN 8
 #define FIT_LANES_MAX 64
 #define FIT_EPOCHS_MAX 20
-#define FIT_VALIDATIONS 10 /* of a run, at least */
+#define FIT_VALIDATIONS 10 /* in fit_epochs(), at least */
 
 /* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a long one full
  * matrices. `least` lanes are wanted in any case. */
@@ -19,9 +19,9 @@ int fit_lanes(int64_t tokens, int bptt, int least);
  * before. */
 int64_t fit_epochs(int64_t tokens);
 
-/* Steps from one validation to the next, 0: an epoch, as long as there are FIT_VALIDATIONS of them. Of a training text in so many
- * lanes, for so many epochs. */
-int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, int64_t epochs);
+/* Steps from one validation to the next, of a text in so many lanes. 0: an epoch; of a text so long that fit_epochs() is below
+ * FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run: one that is extended is what it would have been. */
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt);
 
 /* Steps of an epoch: the windows of the longest lane. */
 int64_t fit_steps(int64_t tokens, int lanes, int bptt);
