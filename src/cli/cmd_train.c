@@ -123,13 +123,24 @@ static void fit(struct options *options, int64_t tokens, struct terminal *log)
                          (long long)options->eval_every);
 }
 
-/* Collective. Options without 'auto', the same on all ranks. A corpus that cannot be opened is the trainer's to refuse. */
+/* Rank 0. The length of the training text; 1 if the corpus cannot be opened, which is the trainer's to refuse. */
+static int64_t training_tokens(const char *path)
+{
+    struct corpus *corpus;
+    struct error unreadable;
+    if (corpus_open(path, &corpus, &unreadable) != STATUS_OK)
+        return 1;
+    int64_t tokens = corpus->tokens[SPLIT_TRAIN];
+    corpus_close(corpus);
+    return tokens;
+}
+
+/* Collective. Options without 'auto', the same on all ranks. */
 static enum status fit_to_corpus(const struct comm *comm, struct options *options, struct terminal *log,
                                  struct error *e)
 {
     struct watchdog *watchdog;
-    struct corpus *corpus;
-    struct error unreadable;
+    int64_t tokens = 1;
     if (options->batch > 0 && options->epochs > 0 && options->eval_every >= 0)
         return STATUS_OK;
     enum status status = watchdog_start(options->stall_timeout, comm->rank, &watchdog, e);
@@ -137,11 +148,11 @@ static enum status fit_to_corpus(const struct comm *comm, struct options *option
     if (status)
         return status;
     watchdog_beat(watchdog, 0, "opening the corpus", 0);
-    bool opened = corpus_open_shared(comm, options->corpus, &corpus, &unreadable) == STATUS_OK;
-    fit(options, opened ? corpus->tokens[SPLIT_TRAIN] : 1, opened && comm->rank == 0 ? log : NULL);
-    if (opened)
-        corpus_close(corpus);
+    if (comm->rank == 0)
+        tokens = training_tokens(options->corpus);
+    comm_broadcast(comm, &tokens, sizeof tokens, 0);
     watchdog_stop(watchdog);
+    fit(options, tokens, comm->rank == 0 && tokens > 1 ? log : NULL);
     return STATUS_OK;
 }
 

@@ -250,8 +250,12 @@ static void take_good(enum command command, const struct option *option)
     good_value(option, value);
     if (option_set(option, &options, value, "it", STATUS_USAGE, &e) != STATUS_OK)
         fail_msg("'%s' does not take '%s': %s", option->name, value, e.text);
-    if (option->word && option_set(option, &options, option->word, "it", STATUS_USAGE, &e) != STATUS_OK)
-        fail_msg("'%s' does not take its word '%s': %s", option->name, option->word, e.text);
+    for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++) {
+        char room[96];
+        if (option_set(option, &options, option->word[i].text, "it", STATUS_USAGE, &e) != STATUS_OK)
+            fail_msg("'%s' does not take its word '%s': %s", option->name, option->word[i].text, e.text);
+        assert_string_equal(option_text(option, &options, room), option->word[i].text);
+    }
     begin_line(&line, command, option);
     add(&line, "--%s=%s", option->name, value);
     enum status status = parse(&line, &e);
