@@ -183,6 +183,7 @@ enum status cmd_plan(const struct comm *comm, const struct options *options, str
         .reduction = options->reduction,
         .run = true,
         .flow = options->gradflow_every > 0,
+        .sample = options->sample_every != 0,
         .image = options->checkpoint_writer != WRITER_PARALLEL,
     };
     config.model.vocab = (int)options->vocab_size;

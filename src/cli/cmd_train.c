@@ -10,6 +10,7 @@
 #include "unroll/train/fit.h"
 #include "unroll/train/trainer.h"
 #include "unroll/train/watchdog.h"
+#include "unroll/use/sample_text.h"
 
 struct option_list {
     const struct options *options;
@@ -26,6 +27,21 @@ static void add_option(void *context, const char *name, const char *value, enum 
     snprintf(option->text.value, sizeof option->text.value, "%s", value);
     option->mathematics = class == OPTION_MATHEMATICS;
     option->initial = !options_given(list->options, name);
+}
+
+/* As `unroll sample` would with its defaults and the run's seed. */
+static enum status write_sample(const struct trainer_sample *sample, char **text, size_t *length, struct error *e)
+{
+    struct sample_text_config config = {
+        .model = sample->model,
+        .values = sample->values,
+        .vocab = sample->vocab,
+        .sampler = {.rule = {.temperature = 1, .top_p = 1}, .seed = sample->seed, .threads = 1},
+        .length = sample->length,
+        .beat = sample->beat,
+        .beat_context = sample->beat_context,
+    };
+    return sample_text(&config, text, length, e);
 }
 
 static void assemble(const struct options *options, const struct option_list *list, const char *ini_text,
@@ -67,6 +83,9 @@ static void assemble(const struct options *options, const struct option_list *li
         .patience = options->patience,
         .eval_every = options->eval_every,
         .gradflow_every = options->gradflow_every,
+        .sample_every = options->sample_every,
+        .sample_length = options->sample_length,
+        .write_sample = write_sample,
         .checkpoint_every = options->checkpoint_every,
         .keep = options->keep,
         .log_every = options->log_every,

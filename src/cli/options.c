@@ -354,6 +354,9 @@ static enum status check_train(const struct options *options, struct error *e)
         return error_set(
             e, STATUS_CONFIG,
             "cannot use '--gradflow-every' with --task classify: it follows predictions of tokens; leave it out");
+    if (options->model.task == TASK_CLASSIFY && options->sample_every)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--sample-every' with --task classify: a classifier writes no text; leave it out");
     if (options->model.task == TASK_LM && options->word_dropout > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
@@ -368,6 +371,15 @@ static enum status check_train(const struct options *options, struct error *e)
     if (options->schedule != SCHEDULE_CONSTANT && options->lr_min > options->lr)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
                          number_format(options->lr_min, first), number_format(options->lr, second), second);
+    return STATUS_OK;
+}
+
+static enum status check_sample_length(const struct options *options, struct error *e)
+{
+    if (!options->sample_every && options_origin(options, "sample-length") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--sample-length' without '--sample-every': no sample is written; add "
+                         "'--sample-every STEPS'");
     return STATUS_OK;
 }
 
@@ -477,6 +489,10 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     if (status != STATUS_OK)
         return status;
     derive(options, command);
+    if (command == COMMAND_TRAIN)
+        status = check_sample_length(options, e);
+    if (status != STATUS_OK)
+        return status;
     if (command == COMMAND_TRAIN || command == COMMAND_BENCH || command == COMMAND_PLAN)
         return check_train(options, e);
     if (command == COMMAND_GRADFLOW)

@@ -112,6 +112,8 @@ static const struct {
     {"log-every", "log-interval logging-steps log-steps log-freq print-every print-freq print-interval report-interval "
                   "report-every"},
     {"gradflow-every", "gradflow"},
+    {"sample-every", "sample sample-interval sample-steps sample-freq samples generate-every sampling-every"},
+    {"sample-length", "length sample-tokens max-new-tokens sample-size"},
     {"run",
      "output-dir out-dir save-dir checkpoint-dir ckpt-dir log-dir logdir work-dir run-dir exp-dir experiment-dir "
      "model-dir dir directory save save-to out output output-file resume-from load-from continue continue-from "

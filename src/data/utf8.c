@@ -115,6 +115,16 @@ bool utf8_space(uint32_t code)
            code == 0x3000;
 }
 
+int utf8_columns(uint32_t code)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    bool turns = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    if (turns || category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_ZL ||
+        category == UTF8PROC_CATEGORY_ZP)
+        return -1;
+    return utf8proc_charwidth((utf8proc_int32_t)code);
+}
+
 uint32_t utf8_lower(uint32_t code)
 {
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);

@@ -83,7 +83,7 @@ enum status placement_choose(const struct comm *comm, int threads, struct placem
     advice[0] = '\0';
     cpu_set_t *mask = mem_alloc(MASK_BYTES, 1, "a set of cores", e);
     enum status status = mask ? STATUS_OK : STATUS_OS;
-    int from_environment = 0;
+    int from_environment = 0, first_here = 0;
     if (!status)
         status = threads_of_environment(&from_environment, e);
     status = comm_agree(comm, status, e);
@@ -92,12 +92,14 @@ enum status placement_choose(const struct comm *comm, int threads, struct placem
     if (!status) {
         out->cores = cores_of_mask(mask);
         out->host_ranks = host.size;
+        first_here = host.rank == 0;
         status = comm_agree(comm, look_around(&host, mask, out, e), e);
         comm_release(&host);
     }
     mem_free(mask);
     if (status)
         return status;
+    out->hosts = (int)comm_sum(comm, first_here);
     if (out->threads == 0)
         out->threads = from_environment;
     if (out->threads == 0)

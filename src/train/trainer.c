@@ -163,6 +163,8 @@ static enum status loop(struct trainer *trainer, struct error *e)
         status = trainer_step(trainer, e);
         if (!status && trainer_flow_due(trainer))
             status = trainer_follow_gradients(trainer, e);
+        if (!status && trainer_sample_due(trainer))
+            status = trainer_show_sample(trainer, e);
     }
     return status;
 }

@@ -164,6 +164,13 @@ enum status trainer_check_flow(const struct trainer *trainer, struct error *e);
 bool trainer_flow_due(const struct trainer *trainer);
 enum status trainer_follow_gradients(struct trainer *trainer, struct error *e); /* collective */
 
+/* ---- trainer_sample.c ---- */
+/* Whether --sample-every can be had, before the run begins. Not collective; the same on all ranks. */
+enum status trainer_check_sample(const struct trainer *trainer, struct error *e);
+/* After each step, before anything else at the boundary; see trainer_flow_due. */
+bool trainer_sample_due(const struct trainer *trainer);
+enum status trainer_show_sample(struct trainer *trainer, struct error *e); /* collective */
+
 /* ---- trainer_save.c: collective ---- */
 /* STATUS_INTERNAL if the ranks' parameters or optimizers differ. */
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
@@ -183,6 +190,8 @@ void trainer_report_skip(struct trainer *trainer, const char *what);
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 /* norms [states][bptt], the mean of `samples` */
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);
+/* A sample's text [length], any bytes; NULL if there is none, and why. */
+void trainer_report_sample(struct trainer *trainer, const char *text, size_t length, const char *why);
 void trainer_report_saved(struct trainer *trainer, double seconds);
 void trainer_report_cores(struct trainer *trainer); /* collective */
 /* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */

@@ -5,11 +5,15 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/data/quote.h"
 #include "unroll/sys/json.h"
 
 #define MESSAGE 1200
+#define LOG_COLUMNS 80
+#define QUOTE_MARGIN "  | " /* nothing that a model writes looks like a line of the log */
 
 void trainer_tell(struct trainer *trainer, const char *format, ...)
 {
@@ -50,6 +54,16 @@ void trainer_begin_line(struct json *json, const char *type)
     json_init(json);
     json_object_begin(json, NULL);
     json_put_string(json, "type", type);
+}
+
+/* Now, by the host's clock, as ISO 8601 has it; null if the clock stands where no calendar goes. */
+static void put_time(struct json *json)
+{
+    char text[32];
+    struct tm parts;
+    time_t now = time(NULL);
+    bool known = gmtime_r(&now, &parts) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
+    json_put_string(json, "time", known ? text : NULL);
 }
 
 /* Mean loss of the epoch that the last step belongs to. */
@@ -138,8 +152,13 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
         trainer_tell(trainer, "--init-from '%.300s' is not read: the run goes on from its own weights",
                      config->init_from);
     struct json json;
+    char host[COMM_HOST];
     trainer_begin_line(&json, "start");
     json_put_int(&json, "step", trainer->progress.step);
+    put_time(&json);
+    comm_host(host);
+    json_put_string(&json, "host", host);
+    json_put_int(&json, "hosts", trainer->placement.hosts);
     json_put_int(&json, "ranks", build->ranks);
     json_put_int(&json, "threads", build->threads);
     json_put_string(&json, "version", build->version);
@@ -157,6 +176,7 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     model_take_phases(trainer->model, &phases);
     trainer_begin_line(&json, "train");
     json_put_int(&json, "step", trainer->progress.step);
+    put_time(&json);
     json_put_double(&json, "seconds", seconds);
     json_put_double(&json, "tokens_per_second", rate);
     json_object_begin(&json, "phases");
@@ -277,6 +297,31 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
     trainer_put_line(trainer->metrics, &json);
 }
 
+static void put_quoted(void *context, const char *line)
+{
+    trainer_tell(context, QUOTE_MARGIN "%s", line);
+}
+
+void trainer_report_sample(struct trainer *trainer, const char *text, size_t length, const char *why)
+{
+    struct json json;
+    if (!trainer->metrics)
+        return;
+    trainer_begin_line(&json, "sample");
+    json_put_int(&json, "step", trainer->progress.step);
+    if (text)
+        json_put_string_n(&json, "text", text, length);
+    else
+        json_put_null(&json, "text");
+    trainer_put_line(trainer->metrics, &json);
+    if (!text) {
+        trainer_warn(trainer, "no sample at step %lld: %s", (long long)trainer->progress.step, why);
+        return;
+    }
+    trainer_tell(trainer, "sample at step %lld:", (long long)trainer->progress.step);
+    quote_lines(text, length, LOG_COLUMNS - (int)strlen(QUOTE_MARGIN), put_quoted, trainer);
+}
+
 void trainer_report_saved(struct trainer *trainer, double seconds)
 {
     struct json json;
@@ -285,6 +330,7 @@ void trainer_report_saved(struct trainer *trainer, double seconds)
         return;
     trainer_begin_line(&json, "checkpoint");
     json_put_int(&json, "step", trainer->progress.step);
+    put_time(&json);
     json_put_double(&json, "seconds", seconds);
     trainer_put_line(trainer->timing, &json);
 }

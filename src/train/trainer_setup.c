@@ -106,6 +106,8 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
     status = model_config_check(&trainer->shape, e);
     if (!status)
         status = trainer_check_flow(trainer, e);
+    if (!status)
+        status = trainer_check_sample(trainer, e);
     trainer->bptt = trainer->typical = trainer->config->bptt;
     if (!status && trainer->shape.task == TASK_CLASSIFY)
         status = measure_texts(trainer, e);

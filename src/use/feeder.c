@@ -51,6 +51,26 @@ static enum status allocate(struct feeder *feeder, struct error *e)
     return feeder->vocab->eos < 0 ? make_unigram(feeder, e) : STATUS_OK;
 }
 
+static struct model_shape shape_of(int lanes, int threads)
+{
+    return (struct model_shape){
+        .resident = true,
+        .bptt = 1,
+        .batch = lanes,
+        .groups = lanes,
+        .group_begin = 0,
+        .group_end = lanes,
+        .threads = threads,
+        .exact = true,
+    };
+}
+
+size_t feeder_bytes(const struct model_config *model, int lanes, int threads)
+{
+    struct model_shape shape = shape_of(lanes, threads);
+    return model_bytes(model, &shape);
+}
+
 enum status feeder_create(const struct model_config *model, const float *values, const struct vocab *vocab, int lanes,
                           int threads, struct feeder **out, struct error *e)
 {
@@ -68,16 +88,7 @@ enum status feeder_create(const struct model_config *model, const float *values,
     feeder->states = model_state_count(model);
     feeder->state_size = (size_t)lanes * (size_t)model->hidden;
     enum status status = allocate(feeder, e);
-    struct model_shape shape = {
-        .resident = true,
-        .bptt = 1,
-        .batch = lanes,
-        .groups = lanes,
-        .group_begin = 0,
-        .group_end = lanes,
-        .threads = threads,
-        .exact = true,
-    };
+    struct model_shape shape = shape_of(lanes, threads);
     if (!status)
         status = model_create(model, values, &shape, &feeder->model, e);
     if (status) {

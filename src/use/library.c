@@ -14,9 +14,8 @@
 #include "unroll/train/rundir.h"
 #include "unroll/use/line_reader.h"
 #include "unroll/use/prime.h"
-#include "unroll/use/sampler.h"
+#include "unroll/use/sample_text.h"
 #include "unroll/use/scorer.h"
-#include "unroll/use/spelling.h"
 
 struct unroll_model {
     struct checkpoint checkpoint;
@@ -285,35 +284,6 @@ int unroll_score(struct unroll_model *model, const char *line, size_t length, st
 
 /* ---- text ---- */
 
-struct text {
-    char *bytes; /* owned, by malloc: the caller frees it */
-    size_t length, capacity;
-    bool word_before; /* on this line */
-};
-
-static enum status append(struct text *text, const char *bytes, size_t length, struct error *e)
-{
-    if (text->length + length + 1 > text->capacity) {
-        size_t capacity = 2 * (text->length + length + 64);
-        char *grown = realloc(text->bytes, capacity);
-        if (!grown)
-            return error_set(e, STATUS_OS, "out of memory for a text of '%zu' bytes; ask for a shorter one", capacity);
-        text->bytes = grown;
-        text->capacity = capacity;
-    }
-    memcpy(text->bytes + text->length, bytes, length);
-    text->length += length;
-    text->bytes[text->length] = '\0';
-    return STATUS_OK;
-}
-
-static enum status append_token(struct text *text, const struct vocab *vocab, uint32_t token, struct error *e)
-{
-    struct spelling spelling = spelling_of(vocab, token, &text->word_before);
-    enum status status = spelling.blank ? append(text, " ", 1, e) : STATUS_OK;
-    return status ? status : append(text, spelling.bytes, spelling.length, e);
-}
-
 static enum status check_sampling(const struct unroll_sampling *how, struct error *e)
 {
     const char *bad = NULL;
@@ -330,33 +300,29 @@ static enum status check_sampling(const struct unroll_sampling *how, struct erro
     return bad ? error_set(e, STATUS_USAGE, "bad value for %s", bad) : STATUS_OK;
 }
 
-static enum status draw(struct unroll_model *model, const struct unroll_sampling *how, struct text *text,
+static enum status draw(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
                         struct error *e)
 {
     const struct checkpoint *checkpoint = &model->checkpoint;
-    const struct sampler_config config = {
-        .rule = {.temperature = how->temperature, .top_k = how->top_k, .top_p = how->top_p},
-        .seed = how->seed,
-        .texts = 1,
-        .threads = model->threads,
+    struct sample_text_config config = {
+        .model = &checkpoint->model,
+        .values = checkpoint->values,
+        .vocab = checkpoint->vocab,
+        .sampler =
+            {
+                .rule = {.temperature = how->temperature, .top_k = how->top_k, .top_p = how->top_p},
+                .seed = how->seed,
+                .threads = model->threads,
+            },
+        .length = how->length,
     };
-    struct sampler *sampler = NULL;
     struct prime prime;
     enum status status =
         prime_read(how->prime, "the prime", checkpoint->vocab, checkpoint->markers, checkpoint->markers, &prime, e);
+    config.prime = prime.tokens;
+    config.primed = prime.count;
     if (!status)
-        status = sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &sampler, e);
-    if (!status) {
-        sampler_start(sampler, 0, prime.tokens, prime.count);
-        status = append(text, "", 0, e);
-    }
-    for (int64_t n = 0; n < how->length && !status; n++) {
-        uint32_t token;
-        status = sampler_next(sampler, &token, e);
-        if (!status)
-            status = append_token(text, checkpoint->vocab, token, e);
-    }
-    sampler_free(sampler);
+        status = sample_text(&config, text, length, e);
     mem_free(prime.tokens);
     return status;
 }
@@ -366,7 +332,7 @@ int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how,
 {
     struct error e = {0};
     struct unroll_sampling all = UNROLL_SAMPLING;
-    struct text made = {NULL, 0, 0, false};
+    size_t made = 0;
     enum status status = STATUS_OK;
     if (text)
         *text = NULL;
@@ -380,15 +346,10 @@ int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how,
         status = check_sampling(&all, &e);
     if (!status) {
         pthread_mutex_lock(&turn);
-        status = draw(model, &all, &made, &e);
+        status = draw(model, &all, text, &made, &e);
         pthread_mutex_unlock(&turn);
     }
-    if (status) {
-        free(made.bytes);
-        return finish(status, &e, error);
-    }
-    *text = made.bytes;
-    if (length)
-        *length = made.length;
-    return finish(STATUS_OK, &e, error);
+    if (!status && length)
+        *length = made;
+    return finish(status, &e, error);
 }

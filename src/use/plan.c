@@ -10,6 +10,7 @@
 #include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
+#include "unroll/use/sampler.h"
 
 /* The resident set before anything is computed: program and libraries, the heap they fill while they start, and with
  * more than one rank what MPI maps to talk to the others. Measured with Open MPI 4.1, HDF5 1.10 and BLIS 0.9. */
@@ -185,6 +186,8 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
     };
     if (config->run && config->flow && !classify)
         memory->streams += stream_bytes(&stream) + flow_bytes(config, rank);
+    if (config->run && config->sample && !classify && rank == 0)
+        memory->evaluator += sampler_bytes(&config->model);
     if (memory->workspace == SIZE_MAX || memory->evaluator == SIZE_MAX) {
         memory->total = SIZE_MAX;
         return;

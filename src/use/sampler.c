@@ -162,6 +162,12 @@ void sampler_free(struct sampler *sampler)
     mem_free(sampler);
 }
 
+size_t sampler_bytes(const struct model_config *model)
+{
+    size_t bytes = feeder_bytes(model, 1, 1);
+    return bytes == SIZE_MAX ? bytes : bytes + (size_t)model->vocab * sizeof(struct sampler_candidate);
+}
+
 void sampler_start(struct sampler *sampler, uint32_t first_text, const uint32_t *prime, int64_t count)
 {
     sampler->config.first_text = first_text;

@@ -71,6 +71,8 @@ struct options {
     uint64_t seed;
     int64_t eval_every;       /* steps; 0: at each epoch's end */
     int64_t gradflow_every;   /* steps; 0: never */
+    int64_t sample_every;     /* steps; 0: never; TRAINER_EPOCH: at each epoch's end */
+    int64_t sample_length;    /* tokens */
     int64_t checkpoint_every; /* steps; 0: at each epoch's end */
     int64_t keep;             /* checkpoints kept */
     int64_t log_every;        /* steps */

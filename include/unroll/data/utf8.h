@@ -29,6 +29,10 @@ int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST]);
 /* Whether a code point is white space: Unicode's property White_Space. */
 bool utf8_space(uint32_t code);
 
+/* Columns of a terminal that a code point takes, 0 to 2; -1 if it would not stand there as text: control characters, line
+ * and paragraph separators, and what turns the direction of the text behind it. */
+int utf8_columns(uint32_t code);
+
 /* The code point's lower case; itself if it has none. One to one: no locale, no context. */
 uint32_t utf8_lower(uint32_t code);
 

@@ -14,6 +14,7 @@ struct placement {
     int threads;    /* of this rank */
     int cores;      /* that this rank may run on */
     int host_ranks; /* ranks on this rank's host */
+    int hosts;      /* of all ranks */
     bool shared;    /* they may run on the same cores */
 };
 

@@ -24,6 +24,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
 #include "unroll/sys/terminal.h"
@@ -41,6 +42,19 @@ struct trainer_option {
     struct checkpoint_option text;
     bool mathematics; /* a resumed run must have the same value */
     bool initial;     /* the default: so it was in a run that began before there was this option */
+};
+
+#define TRAINER_EPOCH (-1) /* not so many steps: at the end of each epoch */
+
+/* A sample to write: `length` tokens of a new text by the weights as they are. */
+struct trainer_sample {
+    const struct model_config *model;
+    const float *values;
+    const struct vocab *vocab;
+    uint64_t seed;
+    int64_t length;
+    void (*beat)(void *context); /* to be called after each token */
+    void *beat_context;
 };
 
 struct trainer_config {
@@ -68,6 +82,12 @@ struct trainer_config {
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */
     int64_t keep, log_every;
     int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
+    int64_t sample_every;   /* steps; 0: never; TRAINER_EPOCH */
+    int64_t sample_length;  /* tokens */
+    /* What writes the samples, since drawing text is of a higher floor. Rank 0 calls it, alone; the same arguments give the same
+     * bytes. *text [*length], which may hold any bytes, is the caller's (mem_free). STATUS_CHECKPOINT if the weights give no
+     * finite probabilities: then there is no sample, and the run goes on. STATUS_OS. Not used where sample_every is 0. */
+    enum status (*write_sample)(const struct trainer_sample *sample, char **text, size_t *length, struct error *e);
     int64_t check_replicas; /* steps; 0: only at checkpoints */
     double max_time;        /* seconds; 0: no limit */
     double stall_timeout;   /* seconds without progress that end the run (train/watchdog.h); 0: no watchdog */

@@ -18,6 +18,8 @@ struct feeder;
 enum status feeder_create(const struct model_config *model, const float *values, const struct vocab *vocab, int lanes,
                           int threads, struct feeder **out, struct error *e);
 void feeder_free(struct feeder *feeder); /* NULL is allowed */
+/* What the model of so many lanes and threads takes; the arrays of tokens and states besides are small. */
+size_t feeder_bytes(const struct model_config *model, int lanes, int threads);
 
 /* All lanes begin anew: state zero, then the line end (vocab->eos: a text begins where a line begins), then the tokens of
  * the prime. */

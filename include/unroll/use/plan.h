@@ -9,7 +9,7 @@
  *   workspace   model_bytes (nn/model.h)
  *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
  *   streams     tokens read ahead, for training and validation
- *   evaluator   a second workspace for validation, which has no way back
+ *   evaluator   a second workspace for validation, which has no way back; on rank 0 that of samples (--sample-every), too
  *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
  *   process     code and data of the program and its libraries before anything is computed: measured once, see plan.c
  * Nothing of it grows with the corpus, but that to classify every text takes PLAN_TEXT_BYTES more in `streams`. */
@@ -33,9 +33,10 @@ struct plan_config {
     int ranks, threads;
     enum optimizer_kind optimizer;
     enum reduction reduction;
-    bool run;   /* reads a corpus and validates; else steps alone, as in bench */
-    bool flow;  /* --gradflow-every is on */
-    bool image; /* rank 0 builds checkpoints in memory */
+    bool run;    /* reads a corpus and validates; else steps alone, as in bench */
+    bool flow;   /* --gradflow-every is on */
+    bool sample; /* --sample-every is on */
+    bool image;  /* rank 0 builds checkpoints in memory */
 };
 
 struct plan_memory { /* bytes of one rank */

@@ -52,6 +52,8 @@ struct sampler_config {
 enum status sampler_create(const struct model_config *model, const float *values, const struct vocab *vocab,
                            const struct sampler_config *config, struct sampler **out, struct error *e);
 void sampler_free(struct sampler *sampler); /* NULL is allowed */
+/* What a sampler of one text takes. */
+size_t sampler_bytes(const struct model_config *model);
 
 /* Starts all texts anew, as texts first_text, first_text + 1, ..., by feeder_start. Without a line end in the vocabulary and
  * without a prime the first token is drawn by the counts of the training text instead of by the model. */

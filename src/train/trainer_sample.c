@@ -1,0 +1,93 @@
+/* Samples while training: rank 0 writes a text with the weights as they are, the others wait and hear that it goes on. */
+#include "trainer_private.h"
+
+#include "unroll/base/mem.h"
+
+#define PHASE "a sample"
+#define NEWS_SECONDS 0.1 /* between signs of life: less than any --stall-timeout worth having */
+
+enum status trainer_check_sample(const struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    CHECK(!config->sample_every || (trainer->shape.task == TASK_LM && config->write_sample));
+    if (!config->sample_every || trainer->shape.vocab > VOCAB_UNK + 1)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "cannot use '--sample-every': the vocabulary of '%.200s' has no entry but '<unk>', which is never "
+                     "written; leave the option out",
+                     config->corpus);
+}
+
+bool trainer_sample_due(const struct trainer *trainer)
+{
+    int64_t every = trainer->config->sample_every;
+    return every == TRAINER_EPOCH ? trainer->progress.window == 0 : every > 0 && trainer->progress.step % every == 0;
+}
+
+/* ---- while rank 0 writes ---- */
+
+struct writing {
+    struct trainer *trainer;
+    double told; /* when the others last heard of it */
+};
+
+static void tell_others(struct trainer *trainer, bool goes_on)
+{
+    comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
+}
+
+static void beat(void *context)
+{
+    struct writing *writing = context;
+    double now = trainer_clock();
+    trainer_beat(writing->trainer, PHASE);
+    if (now - writing->told < NEWS_SECONDS)
+        return;
+    writing->told = now;
+    tell_others(writing->trainer, true);
+}
+
+static void wait_for_sample(struct trainer *trainer)
+{
+    bool goes_on = true;
+    while (goes_on) {
+        comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
+        trainer_beat(trainer, PHASE);
+    }
+}
+
+static enum status write_sample(struct trainer *trainer, struct error *e)
+{
+    struct writing writing = {trainer, trainer_clock()};
+    struct trainer_sample sample = {
+        .model = &trainer->shape,
+        .values = trainer->values,
+        .vocab = trainer->corpus->vocab,
+        .seed = trainer->config->seed,
+        .length = trainer->config->sample_length,
+        .beat = beat,
+        .beat_context = &writing,
+    };
+    struct error reason = {0};
+    char *text = NULL;
+    size_t length = 0;
+    enum status status = trainer->config->write_sample(&sample, &text, &length, &reason);
+    tell_others(trainer, false);
+    if (status == STATUS_OK || status == STATUS_CHECKPOINT)
+        trainer_report_sample(trainer, status ? NULL : text, length, reason.text);
+    else
+        *e = reason;
+    mem_free(text);
+    return status == STATUS_CHECKPOINT ? STATUS_OK : status;
+}
+
+enum status trainer_show_sample(struct trainer *trainer, struct error *e)
+{
+    enum status status = STATUS_OK;
+    trainer_beat(trainer, PHASE);
+    if (trainer->comm->rank == 0)
+        status = write_sample(trainer, e);
+    else
+        wait_for_sample(trainer);
+    return comm_agree(trainer->comm, status, e);
+}
