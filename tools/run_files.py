@@ -150,7 +150,7 @@ class Run:
     """A run directory.
 
     facts    the line that says what is trained      starts   lines of timing.jsonl, one for each job
-    train, valid, skips, gradflow, end               lines of metrics.jsonl; end is None while the run is not finished
+    train, valid, skips, gradflow, samples, end      lines of metrics.jsonl; end is None while the run is not finished
     timing   lines of timing.jsonl of the steps that count, each with "clock": seconds of all steps done until then, those
              included that a crash undid and that were done again
     redone   seconds of steps done twice             saved    lines about checkpoints written
@@ -162,10 +162,10 @@ class Run:
         self.name = os.path.basename(os.path.abspath(path))
         lines = read_lines(os.path.join(path, "metrics.jsonl"))
         by_type = {kind: [line for line in lines if line["type"] == kind]
-                   for kind in ("run", "train", "valid", "skip", "gradflow", "end")}
+                   for kind in ("run", "train", "valid", "skip", "gradflow", "sample", "end")}
         self.facts = (by_type["run"] or [{}])[0]
         self.train, self.valid, self.skips = by_type["train"], by_type["valid"], by_type["skip"]
-        self.gradflow = by_type["gradflow"]
+        self.gradflow, self.samples = by_type["gradflow"], by_type["sample"]
         self.end = (by_type["end"] or [None])[-1]
         if self.last_step() is None:
             raise NoSteps(os.path.join(path, "metrics.jsonl"))

@@ -190,8 +190,8 @@ void trainer_report_skip(struct trainer *trainer, const char *what);
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 /* norms [states][bptt], the mean of `samples` */
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);
-/* A sample's text [length], any bytes; NULL if there is none, and why. */
-void trainer_report_sample(struct trainer *trainer, const char *text, size_t length, const char *why);
+/* A sample's text [length], any bytes; NULL if the weights give none. */
+void trainer_report_sample(struct trainer *trainer, const char *text, size_t length);
 void trainer_report_saved(struct trainer *trainer, double seconds);
 void trainer_report_cores(struct trainer *trainer); /* collective */
 /* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */

@@ -302,7 +302,7 @@ static void put_quoted(void *context, const char *line)
     trainer_tell(context, QUOTE_MARGIN "%s", line);
 }
 
-void trainer_report_sample(struct trainer *trainer, const char *text, size_t length, const char *why)
+void trainer_report_sample(struct trainer *trainer, const char *text, size_t length)
 {
     struct json json;
     if (!trainer->metrics)
@@ -315,7 +315,8 @@ void trainer_report_sample(struct trainer *trainer, const char *text, size_t len
         json_put_null(&json, "text");
     trainer_put_line(trainer->metrics, &json);
     if (!text) {
-        trainer_warn(trainer, "no sample at step %lld: %s", (long long)trainer->progress.step, why);
+        trainer_warn(trainer, "no sample at step %lld: the weights give no finite probabilities",
+                     (long long)trainer->progress.step);
         return;
     }
     trainer_tell(trainer, "sample at step %lld:", (long long)trainer->progress.step);

@@ -31,8 +31,10 @@ struct writing {
     double told; /* when the others last heard of it */
 };
 
+/* Nobody spins while rank 0 writes: where ranks share cores it has them to itself. */
 static void tell_others(struct trainer *trainer, bool goes_on)
 {
+    comm_barrier_asleep(trainer->comm);
     comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
 }
 
@@ -51,6 +53,7 @@ static void wait_for_sample(struct trainer *trainer)
 {
     bool goes_on = true;
     while (goes_on) {
+        comm_barrier_asleep(trainer->comm);
         comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
         trainer_beat(trainer, PHASE);
     }
@@ -74,7 +77,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
     enum status status = trainer->config->write_sample(&sample, &text, &length, &reason);
     tell_others(trainer, false);
     if (status == STATUS_OK || status == STATUS_CHECKPOINT)
-        trainer_report_sample(trainer, status ? NULL : text, length, reason.text);
+        trainer_report_sample(trainer, status ? NULL : text, length);
     else
         *e = reason;
     mem_free(text);

@@ -23,7 +23,7 @@ class Exact(harness.Case):
         folder = self.folder / name
         result = harness.run(ranks, "train", "--corpus", self.corpus, "--run", folder,
                              *harness.small(threads=threads, max_steps=200, eval_every=40, checkpoint_every=150,
-                                            log_every=1, **options))
+                                            log_every=1, sample_every=25, sample_length=30, **options))
         self.assertStatus(result, 0)
         return folder
 
@@ -31,6 +31,7 @@ class Exact(harness.Case):
         model = "-".join(str(options[name]) for name in sorted(options))
         reference = self.train(f"{model}-reference", 1, 1, **options)
         self.assertEqual([record["step"] for record in harness.records(reference, "train")], list(range(1, 201)))
+        self.assertEqual([len(record["text"]) for record in harness.records(reference, "sample")], [30] * 8)
         for ranks, threads in places:
             with self.subTest(ranks=ranks, threads=threads, **options):
                 self.assertSameRun(self.train(f"{model}-r{ranks}t{threads}", ranks, threads, **options),

@@ -21,7 +21,7 @@ KILLS = 20 if harness.LONG else 5
 class Kill(harness.Case):
     def options(self, **more):
         chosen = {"cell": "lstm", "max_steps": 9000, "epochs": 99, "eval_every": 21, "checkpoint_every": 13, "keep": 3,
-                  "log_every": 2, "lr": 0.01, "schedule": "plateau", "lr_patience": 3, "patience": 8}
+                  "log_every": 2, "sample_every": 31, "sample_length": 20, "lr": 0.01, "schedule": "plateau", "lr_patience": 3, "patience": 8}
         chosen.update(more)
         return harness.small(**chosen)
 

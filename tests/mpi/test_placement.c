@@ -42,6 +42,16 @@ static void nobody_waited(const struct comm *comm)
     expect(comm, 0, wait.rank == 0 && advice[0] == '\0', "nothing to tell");
 }
 
+/* All ranks of this test are on one host. */
+static void hosts_are_counted(const struct comm *comm)
+{
+    struct placement placement;
+    char advice[ERROR_TEXT];
+    struct error e;
+    enum status status = placement_choose(comm, 1, &placement, advice, &e);
+    expect(comm, 0, status == STATUS_OK && placement.hosts == 1 && placement.host_ranks == comm->size, "hosts");
+}
+
 int main(void)
 {
     struct comm comm;
@@ -51,6 +61,7 @@ int main(void)
     for (int worst = 0; worst < comm.size; worst++)
         worst_is_known(&comm, worst);
     nobody_waited(&comm);
+    hosts_are_counted(&comm);
     int64_t all = comm_sum(&comm, failures);
     comm_finalize(&comm);
     return all > 0;

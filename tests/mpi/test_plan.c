@@ -1,8 +1,9 @@
 /* What a plan says a rank takes is what it takes: the resident set grows by that much when gradients, reducer, workspace,
- * optimizer and an evaluation's workspace are made. Also that steps allocate nothing, over several ranks. */
+ * optimizer, an evaluation's workspace and a sampler are made. Also that steps allocate nothing, over several ranks. */
 #include <malloc.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
@@ -10,6 +11,7 @@
 #include "unroll/nn/model.h"
 #include "unroll/use/bench.h"
 #include "unroll/use/plan.h"
+#include "unroll/use/sampler.h"
 
 #define TOLERANCE 0.02 /* pages that round up, small blocks, and what MPI takes meanwhile */
 
@@ -46,6 +48,43 @@ static void compare(const char *what, double begin, size_t planned)
 #else
     (void)what, (void)begin, (void)planned, (void)resident;
 #endif
+}
+
+/* Words of eight bytes, numbers all of them. */
+static struct vocab *make_vocab(int V)
+{
+    struct vocab *vocab = NULL;
+    char *bytes = mem_alloc((size_t)V * 8 + 8, 1, "texts", NULL);
+    uint64_t *offsets = mem_alloc((size_t)V + 1, sizeof *offsets, "offsets", NULL);
+    uint64_t *counts = mem_alloc((size_t)V, sizeof *counts, "counts", NULL);
+    memcpy(bytes, VOCAB_UNK_WORD, 5);
+    offsets[1] = 5;
+    for (int token = 1; token < V; token++) {
+        offsets[token + 1] = offsets[token] + 8;
+        for (int i = 0, left = token; i < 8; i++, left /= 10)
+            bytes[offsets[token] + (uint64_t)i] = (char)('0' + left % 10);
+    }
+    struct error e = {0};
+    expect(vocab_adopt(LEVEL_WORD, V, bytes, offsets, counts, STATUS_DATA, &vocab, &e) == STATUS_OK, e.text, 0, 0);
+    return vocab;
+}
+
+/* Rank 0 alone writes them. */
+static void samples_are_as_planned(struct plan_config config, size_t evaluator, const float *values)
+{
+    const struct sampler_config one = {.rule = {.temperature = 1, .top_p = 1}, .texts = 1, .threads = 1};
+    struct plan_memory plan;
+    struct error e = {0};
+    struct sampler *sampler = NULL;
+    struct vocab *vocab = make_vocab(config.model.vocab);
+    config.sample = true;
+    plan_rank(&config, world->rank, &plan);
+    double begin = resident();
+    if (world->rank == 0)
+        expect(sampler_create(&config.model, values, vocab, &one, &sampler, &e) == STATUS_OK, e.text, 0, 0);
+    compare("samples", begin, plan.evaluator - evaluator);
+    sampler_free(sampler);
+    vocab_free(vocab);
 }
 
 static void memory_is_as_planned(enum cell cell, int hidden, int batch, int groups, enum optimizer_kind kind, bool tied,
@@ -105,6 +144,7 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
     shape.train = false;
     expect(model_create(&config.model, values, &shape, &evaluator, &e) == STATUS_OK, e.text, 0, 0);
     compare("evaluator", begin, plan.evaluator);
+    samples_are_as_planned(config, plan.evaluator, values);
     model_free(evaluator);
     model_free(model);
     mem_free(values);

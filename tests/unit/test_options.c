@@ -123,6 +123,8 @@ static void classifiers_have_other_defaults(void **state)
     refused(TRAIN "--task classify --tied", STATUS_CONFIG, "--tied");
     refused(TRAIN "--task classify --reset-at eos", STATUS_CONFIG, "--reset-at eos");
     refused(TRAIN "--task classify --gradflow-every 5", STATUS_CONFIG, "--gradflow-every");
+    refused(TRAIN "--task classify --sample-every epoch", STATUS_CONFIG, "a classifier writes no text");
+    refused(TRAIN "--sample-length 5", STATUS_CONFIG, "without '--sample-every'");
     refused(TRAIN "--word-dropout 0.1", STATUS_CONFIG, "--word-dropout");
     refused(TRAIN "--task tag", STATUS_CONFIG, "lm, classify");
 }
@@ -209,6 +211,8 @@ static void zero_is_no_word(void **state)
     assert_true(words >= 15);
     refused("sample --model m --top-k 0", STATUS_CONFIG, "write 'all', or 1 to ");
     refused(TRAIN "--max-steps 0", STATUS_CONFIG, "write 'none', or 1 to 1000000000000000");
+    refused(TRAIN "--sample-every 0", STATUS_CONFIG, "write 'never', 'epoch', or 1 to 1000000000000000");
+    refused(TRAIN "--sample-every -1", STATUS_CONFIG, "write 'never', 'epoch', or 1 to 1000000000000000");
     refused(TRAIN "--threads 0", STATUS_CONFIG, "write 'auto', or 1 to 4096");
     refused(TRAIN "--max-time 0", STATUS_CONFIG, "write 'none', or above 0 and at most 1000000000");
     refused("prepare --train a -o b --vocab-size 0", STATUS_CONFIG, "write 'none', or 2 to ");
@@ -393,9 +397,12 @@ static void texts_and_config_parse_back(void **state)
         struct rng_bits bits = rng_philox(3, RNG_TEST, i, 0, 0, 0);
         snprintf(line, sizeof line,
                  "train --run r --corpus /c.h5 --lr %.17g --dropout %.17g --seed %u --optimizer %s --max-time %.17g "
-                 "--json-summary /a\"b\\c\td --clip none --tied",
+                 "--json-summary /a\"b\\c\td --clip none --tied --sample-every %s",
                  rng_uniform_float(bits.word[0]) * 1e-3, rng_uniform_double(bits.word[1], bits.word[2]), bits.word[3],
-                 i % 2 ? "sgd" : "adagrad", 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6);
+                 i % 2 ? "sgd" : "adagrad", 1 + rng_uniform_double(bits.word[2], bits.word[3]) * 1e6,
+                 i % 3 == 0   ? "epoch"
+                 : i % 3 == 1 ? "never"
+                              : "40");
         accepted(line);
         before.count = after.count = 0;
         options_each_of_run(&options, note, &before);
