@@ -28,6 +28,7 @@ refused() {
 }
 
 @test "a run leaves its files, and the log begins with what computed it" {
+    begun=$(date -u +%FT%TZ)
     run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 30 --eval-every 10 --checkpoint-every 10 \
         --keep 2 --json-summary s.json
     [ -z "$output" ]
@@ -51,6 +52,12 @@ refused() {
     awk -v sum="$(lines_of checkpoint r/timing.jsonl | field seconds | awk '{ sum += $1 } END { print sum }')" \
         -v told="$(field checkpoint_seconds s.json)" 'BEGIN { exit !(sum > 0 && told > 0.99 * sum && told < 1.01 * sum) }'
     [[ "$stderr" == *"checkpoints took "*" % of this start's "* ]]
+    # when and where: ISO 8601 sorts as time does
+    times=$(printf '%s\n' "$begun" $(field time r/timing.jsonl) "$(date -u +%FT%TZ)")
+    [ "$(wc -l <<<"$times")" -eq $((1 + 1 + 30 + 3 + 1)) ]
+    [ "$(LC_ALL=C sort <<<"$times")" = "$times" ]
+    [ "$(lines_of start r/timing.jsonl | field host)" = "$(uname -n)" ]
+    [ "$(lines_of start r/timing.jsonl | field hosts)" = 1 ]
     [ "$(lines_of train r/metrics.jsonl | wc -l)" -eq 30 ]
     [ "$(lines_of train r/metrics.jsonl | field step | tr '\n' ' ')" = "$(seq -s ' ' 30) " ]
     [ "$(lines_of valid r/metrics.jsonl | field step | tr '\n' ' ')" = "10 20 30 " ]
