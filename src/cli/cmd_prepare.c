@@ -2,6 +2,7 @@
 
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/vocab_origin.h"
 #include "unroll/data/prepare.h"
 
 static void print_split(const struct prepare_report *report, enum split split)
@@ -14,10 +15,30 @@ static void print_split(const struct prepare_report *report, enum split split)
     printf("\n");
 }
 
-static void print_report(const struct prepare_config *config, const struct prepare_report *report)
+/* Of a vocabulary that was taken over: how much of the text it does not know. */
+static void print_unknown(const struct prepare_config *config, const struct prepare_report *report)
 {
-    printf("wrote '%s': level %s, vocabulary of %d tokens (%lld distinct in the training text), digest %s\n",
-           config->output, level_name(config->level), report->vocab, (long long)report->distinct, report->digest);
+    long long tokens = 0, unknowns = 0;
+    for (int i = 0; i < SPLITS; i++) {
+        tokens += report->tokens[i];
+        unknowns += report->unknowns[i];
+    }
+    printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>%s\n", unknowns, tokens,
+           unknowns > 0 && config->vocab->counts[VOCAB_UNK] == 0
+               ? ", which its own training text never had: a model of it has learned nothing about <unk>"
+               : "");
+    if (config->lowercase)
+        printf("note: the text was turned into lower case, as the vocabulary has no capitals\n");
+}
+
+static void print_report(const struct prepare_config *config, const struct prepare_report *report, const char *origin)
+{
+    printf("wrote '%s': level %s, vocabulary of %d tokens ", config->output, level_name(config->level), report->vocab);
+    if (origin)
+        printf("(that of '%s')", origin);
+    else
+        printf("(%lld distinct in the training text)", (long long)report->distinct);
+    printf(", digest %s\n", report->digest);
     if (report->labels > 0)
         printf("%d labels\n", report->labels);
     printf("%-5s  %14s  %14s  %14s  %9s%s\n", "split", "bytes", "tokens", "unknown", "share",
@@ -25,6 +46,8 @@ static void print_report(const struct prepare_config *config, const struct prepa
     for (int i = 0; i < SPLITS; i++)
         if (report->tokens[i] > 0)
             print_split(report, (enum split)i);
+    if (origin)
+        print_unknown(config, report);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);
     if (markers_found(&report->markers)) {
@@ -36,6 +59,47 @@ static void print_report(const struct prepare_config *config, const struct prepa
         printf("note: %lld '<unk>' of the text are among the unknown\n", (long long)report->markers.unknowns);
     if (report->replaced > 0)
         printf("note: %lld invalid bytes or sequences were replaced by U+FFFD\n", (long long)report->replaced);
+}
+
+/* ---- --vocab-from ---- */
+
+/* Rank 0. What the old vocabulary says about the text is not said otherwise. */
+static enum status read_origin(const struct options *options, struct vocab_origin *origin, struct vocab **vocab,
+                               struct error *e)
+{
+    if (vocab_origin_says_level(options->vocab_from) && options_given(options, "level"))
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--level' together with '--vocab-from': '%s' says what its tokens are; leave it out",
+            options->vocab_from);
+    enum status status = vocab_origin_load(options, origin, e);
+    if (!status && options_given(options, "markers") && origin->markers != MARKERS_REFUSE &&
+        options->markers != origin->markers)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--markers %s' with '%s', whose own text was read with --markers %s; leave it out",
+                         markers_name(options->markers), options->vocab_from, markers_name(origin->markers));
+    return status ? status : vocab_copy(origin->vocab, vocab, e);
+}
+
+/* Collective. The vocabulary on all ranks, and what follows from it; labels are rank 0's alone, which does their work. */
+static enum status take_origin(const struct comm *comm, const struct options *options, struct vocab_origin *origin,
+                               struct vocab **vocab, struct prepare_config *config, struct error *e)
+{
+    enum status status = comm->rank == 0 ? read_origin(options, origin, vocab, e) : STATUS_OK;
+    status = comm_agree(comm, status, e);
+    if (!status && comm->size > 1)
+        status = vocab_broadcast(comm, vocab, e);
+    if (status)
+        return status;
+    comm_broadcast(comm, &origin->lowercase, sizeof origin->lowercase, 0);
+    comm_broadcast(comm, &origin->markers, sizeof origin->markers, 0);
+    config->vocab = *vocab;
+    config->labels = origin->labels;
+    config->level = config->vocab->level;
+    config->lowercase = origin->lowercase;
+    if (!options_given(options, "markers"))
+        config->markers = origin->markers;
+    return STATUS_OK;
 }
 
 enum status cmd_prepare(const struct comm *comm, const struct options *options, struct error *e)
@@ -56,8 +120,16 @@ enum status cmd_prepare(const struct comm *comm, const struct options *options, 
         .output = options->output,
     };
     struct prepare_report report;
-    enum status status = prepare(comm, &config, &report, e);
+    struct vocab_origin origin = {.vocab = NULL};
+    struct vocab *vocab = NULL;
+    enum status status = STATUS_OK;
+    if (options->vocab_from)
+        status = take_origin(comm, options, &origin, &vocab, &config, e);
+    if (status == STATUS_OK)
+        status = prepare(comm, &config, &report, e);
     if (status == STATUS_OK && comm->rank == 0)
-        print_report(&config, &report);
+        print_report(&config, &report, options->vocab_from);
+    vocab_free(vocab);
+    vocab_origin_release(&origin);
     return status;
 }

@@ -217,7 +217,7 @@ const struct option option_table[] = {
              "earlier ones, the command line all"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
-     .help = "training text; needed unless --class names it"},
+     .help = "training text; needed unless --class or --vocab-from says what it would"},
     {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "validation text"},
     {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files), READS,
@@ -257,6 +257,11 @@ const struct option option_table[] = {
     {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
      .help = "what a token is: a Unicode character, a word between white space or a line end, a byte"},
+    {"vocab-from", .type = OPTION_TEXT, .commands = PREPARE, FIELD(vocab_from), READS, .of_run = true,
+     .class = OPTION_CONDUCT, .section = "Text", .metavar = "FILE",
+     .help = "take the vocabulary of this model, run directory or corpus as it is, with its level, lower case, markers and "
+             "labels, so that the new corpus fits 'eval --model', --init-from and --branch; words that it lacks become "
+             "<unk>; --train may then be missing. Of a text, a token a line, --level must be given"},
     {"vocab-size", .type = OPTION_INT64, .commands = PREPARE, FIELD(vocab_size), FROM(2, VOCAB_MAX), WORD("none", 0),
      .initial = "none", .class = OPTION_CONDUCT, .section = "Text", .metavar = "N",
      .help = "keep the N most frequent tokens, <unk> among them; the others become <unk>"},

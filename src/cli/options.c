@@ -383,9 +383,27 @@ static enum status check_sample_length(const struct options *options, struct err
     return STATUS_OK;
 }
 
+/* The vocabulary is there: nothing is chosen. */
+static enum status check_vocab_from(const struct options *options, struct error *e)
+{
+    static const char *const of_making[] = {"vocab-size", "min-count", "lowercase"};
+    for (size_t i = 0; options->vocab_from && i < sizeof of_making / sizeof *of_making; i++)
+        if (options_given(options, of_making[i]))
+            return error_set(
+                e, STATUS_CONFIG,
+                "cannot use '--%s' together with '--vocab-from', whose vocabulary is taken as it is; leave "
+                "one out",
+                of_making[i]);
+    return STATUS_OK;
+}
+
 static enum status check_prepare(const struct options *options, struct error *e)
 {
-    if (options->train_files == 0 && options->classes == 0)
+    enum status status = check_vocab_from(options, e);
+    if (status)
+        return status;
+    bool other = options->vocab_from && options->valid_files + options->test_files > 0;
+    if (options->train_files == 0 && options->classes == 0 && !other)
         return error_set(e, STATUS_USAGE,
                          "missing option '--train': 'prepare' needs it; add '--train FILE...', for example: %s",
                          command_table[COMMAND_PREPARE].example);

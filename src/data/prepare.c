@@ -32,7 +32,8 @@ struct job {
     struct digest *digest[SPLITS];
     char share_digest[SPLITS][DIGEST_TEXT];
     char source_digest[SPLITS][DIGEST_TEXT]; /* of all ranks' */
-    struct vocab *vocab;
+    struct vocab *made;                      /* NULL: the vocabulary was given */
+    const struct vocab *vocab;
     struct tokenizer *tokenizer; /* of the vocabulary */
 };
 
@@ -41,7 +42,8 @@ struct job {
 static enum status check_config(const struct prepare_config *config, struct error *e)
 {
     const double *percent = config->percent;
-    if (config->files[SPLIT_TRAIN] < 1 && config->classes < 1)
+    bool other = config->files[SPLIT_VALID] + config->files[SPLIT_TEST] > 0;
+    if (config->files[SPLIT_TRAIN] < 1 && config->classes < 1 && !(config->vocab && other))
         return error_set(e, STATUS_CONFIG, "no training text; name it with '--train FILE'%s",
                          config->labelled ? ", or a class's with '--class NAME=FILE'" : "");
     for (int i = 0; i < config->classes; i++) {
@@ -211,10 +213,11 @@ static enum status choose_vocab(struct job *job, struct tally *tally, struct err
     const struct prepare_config *config = job->config;
     enum status status = tally_gather(job->comm, tally, e);
     if (status == STATUS_OK && job->comm->rank == 0)
-        status = tally_vocab(tally, config->level, config->vocab_size, config->min_count, &job->vocab, e);
+        status = tally_vocab(tally, config->level, config->vocab_size, config->min_count, &job->made, e);
     status = comm_agree(job->comm, status, e);
     if (status == STATUS_OK && job->comm->size > 1)
-        status = vocab_broadcast(job->comm, &job->vocab, e);
+        status = vocab_broadcast(job->comm, &job->made, e);
+    job->vocab = job->made;
     job->report->distinct = tally_entries(tally);
     comm_broadcast(job->comm, &job->report->distinct, sizeof job->report->distinct, 0);
     return status;
@@ -284,10 +287,13 @@ static enum status open_tokenizer(struct job *job, struct error *e)
 
 static enum status count_all(struct job *job, struct error *e)
 {
-    enum status status = make_vocab(job, e);
+    enum status status = STATUS_OK;
+    job->vocab = job->config->vocab;
+    if (!job->vocab)
+        status = make_vocab(job, e);
     if (status == STATUS_OK)
         status = comm_agree(job->comm, open_tokenizer(job, e), e);
-    for (int i = SPLIT_TRAIN + 1; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = job->made ? SPLIT_TRAIN + 1 : SPLIT_TRAIN; i < SPLITS && status == STATUS_OK; i++)
         if (is_wanted(job, (enum split)i))
             status = sum_split(job, (enum split)i, count_share(job, (enum split)i, job->tokenizer, NULL, e), e);
     if (status == STATUS_OK && job->config->markers == MARKERS_REFUSE && markers_found(&job->report->markers))
@@ -444,7 +450,7 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
     if (temporary)
         temporary_forget(temporary);
     tokenizer_free(job.tokenizer);
-    vocab_free(job.vocab);
+    vocab_free(job.made);
     sources_release(job.source);
     for (int i = 0; i < SPLITS; i++)
         digest_free(job.digest[i]);

@@ -30,8 +30,9 @@ struct labelling {
     int64_t *seen; /* [labels met] texts of each label in this pass: what deals texts to splits */
     size_t seen_capacity;
     struct texts texts[SPLITS];
-    struct tally *tally;
-    struct vocab *vocab;
+    struct tally *tally; /* these two: NULL if the vocabulary is given */
+    struct vocab *made;
+    const struct vocab *vocab;
     struct corpus_writer *writer;
     char digest[SPLITS][DIGEST_TEXT]; /* of the files of each split; with percents, of all under the first */
     int64_t file_bytes[SPLITS];
@@ -85,10 +86,14 @@ static enum status find_label(struct labelling *work, struct error *e)
     work->number = labels_find(work->labels, text, length);
     if (work->number >= 0)
         return STATUS_OK;
-    if (work->files_of != SPLIT_TRAIN)
+    if (work->files_of != SPLIT_TRAIN && !work->config->labels)
         return error_set(e, STATUS_DATA,
                          "cannot use '%s' line %lld: no training text has its label '%.*s'; correct it, or add such "
                          "texts to the training text",
+                         work->path, (long long)work->line, (int)length, text);
+    if (work->config->labels)
+        return error_set(e, STATUS_DATA,
+                         "cannot use '%s' line %lld: what --vocab-from names has no label '%.*s'; correct it",
                          work->path, (long long)work->line, (int)length, text);
     struct error reason;
     enum status status = labels_add(work->labels, text, length, &work->number, &reason);
@@ -121,7 +126,7 @@ static enum status begin_text(struct labelling *work, struct error *e)
 static enum status take_ids(struct labelling *work, const uint32_t *ids, size_t count, struct error *e)
 {
     work->tokens += (int64_t)count;
-    if (work->pass == PASS_VOCAB)
+    if (work->pass == PASS_VOCAB && work->tally)
         tally_count(work->tally, ids, count);
     return work->pass == PASS_WRITE ? corpus_writer_add(work->writer, work->split, ids, count, e) : STATUS_OK;
 }
@@ -329,6 +334,21 @@ static enum status run_pass(struct labelling *work, enum pass pass, struct error
 
 /* ---- the whole ---- */
 
+/* Those that are given, or none yet. */
+static enum status begin_labels(struct labelling *work, struct error *e)
+{
+    const struct labels *given = work->config->labels;
+    work->labels = labels_new(e);
+    enum status status = work->labels ? STATUS_OK : STATUS_OS;
+    for (int i = 0; given && i < given->count && !status; i++) {
+        size_t length;
+        int number;
+        const char *text = labels_text(given, i, &length);
+        status = labels_add(work->labels, text, length, &number, e);
+    }
+    return status;
+}
+
 static enum status check_labels(const struct labelling *work, struct error *e)
 {
     const struct labels *labels = work->labels;
@@ -364,16 +384,19 @@ static enum status open_tokenizer(struct labelling *work, struct error *e)
 static enum status make_vocab(struct labelling *work, struct error *e)
 {
     const struct prepare_config *config = work->config;
-    work->tally = tally_new(e);
-    if (!work->tally)
+    work->vocab = config->vocab;
+    if (!work->vocab && !(work->tally = tally_new(e)))
         return STATUS_OS;
     enum status status = open_tokenizer(work, e);
     if (!status)
         status = run_pass(work, PASS_VOCAB, e);
-    if (!status)
+    if (!status && !config->labels)
         status = check_labels(work, e);
+    if (work->vocab)
+        return status;
     if (!status)
-        status = tally_vocab(work->tally, config->level, config->vocab_size, config->min_count, &work->vocab, e);
+        status = tally_vocab(work->tally, config->level, config->vocab_size, config->min_count, &work->made, e);
+    work->vocab = work->made;
     work->report->distinct = tally_entries(work->tally);
     tokenizer_free(work->tokenizer);
     work->tokenizer = NULL;
@@ -428,8 +451,7 @@ enum status prepare_labelled(const struct prepare_config *config, const char *pa
                              struct error *e)
 {
     struct labelling work = {.config = config, .report = report};
-    work.labels = labels_new(e);
-    enum status status = work.labels ? STATUS_OK : STATUS_OS;
+    enum status status = begin_labels(&work, e);
     for (int i = 0; i < SPLITS && !status; i++) {
         void *offsets = NULL; /* the first is 0 */
         status =
@@ -441,7 +463,7 @@ enum status prepare_labelled(const struct prepare_config *config, const char *pa
     corpus_writer_discard(work.writer);
     tokenizer_free(work.tokenizer);
     tally_free(work.tally);
-    vocab_free(work.vocab);
+    vocab_free(work.made);
     labels_free(work.labels);
     mem_free(work.seen);
     for (int i = 0; i < SPLITS; i++) {

@@ -93,6 +93,25 @@ enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offse
     return STATUS_OK;
 }
 
+enum status vocab_copy(const struct vocab *from, struct vocab **out, struct error *e)
+{
+    size_t V = (size_t)from->size, bytes = (size_t)from->offsets[V];
+    char *text = mem_alloc(bytes, 1, "a vocabulary", e);
+    uint64_t *offsets = mem_alloc(V + 1, sizeof *offsets, "a vocabulary", e);
+    uint64_t *counts = mem_alloc(V, sizeof *counts, "a vocabulary", e);
+    *out = NULL;
+    if (!text || !offsets || !counts) {
+        mem_free(text);
+        mem_free(offsets);
+        mem_free(counts);
+        return STATUS_OS;
+    }
+    memcpy(text, from->bytes, bytes);
+    memcpy(offsets, from->offsets, (V + 1) * sizeof *offsets);
+    memcpy(counts, from->counts, V * sizeof *counts);
+    return vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
+}
+
 enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struct error *e)
 {
     struct {

@@ -317,25 +317,6 @@ static enum status read_values(struct importing *in)
 
 /* ---- vocabulary ---- */
 
-static enum status copy_vocab(const struct vocab *from, struct vocab **out, struct error *e)
-{
-    size_t V = (size_t)from->size, bytes = (size_t)from->offsets[V];
-    char *text = mem_alloc(bytes, 1, "a vocabulary", e);
-    uint64_t *offsets = mem_alloc(V + 1, sizeof *offsets, "a vocabulary", e);
-    uint64_t *counts = mem_alloc(V, sizeof *counts, "a vocabulary", e);
-    *out = NULL;
-    if (!text || !offsets || !counts) {
-        mem_free(text);
-        mem_free(offsets);
-        mem_free(counts);
-        return STATUS_OS;
-    }
-    memcpy(text, from->bytes, bytes);
-    memcpy(offsets, from->offsets, (V + 1) * sizeof *offsets);
-    memcpy(counts, from->counts, V * sizeof *counts);
-    return vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
-}
-
 static enum status own_vocab(const struct importing *in, struct vocab **vocab)
 {
     const char *text = in->source.safetensors ? safetensors_metadata(in->source.safetensors, "vocabulary") : NULL;
@@ -359,7 +340,7 @@ static enum status own_vocab(const struct importing *in, struct vocab **vocab)
 static enum status choose_vocab(struct importing *in)
 {
     struct vocab *vocab = NULL;
-    enum status status = in->hints->vocab ? copy_vocab(in->hints->vocab, &vocab, in->e) : own_vocab(in, &vocab);
+    enum status status = in->hints->vocab ? vocab_copy(in->hints->vocab, &vocab, in->e) : own_vocab(in, &vocab);
     in->checkpoint->vocab = vocab;
     char markers[SOURCE_FACT_TEXT];
     if (!in->hints->vocab && source_fact(&in->source, "markers", markers))

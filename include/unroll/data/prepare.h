@@ -3,7 +3,8 @@
  *
  * Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
  * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
- * (word), or not at all (byte). The vocabulary comes from the training text alone.
+ * (word), or not at all (byte). The vocabulary comes from the training text alone, unless one is given: then what it
+ * lacks is <unk>, and `level` must be its.
  *
  * The bytes of each split are dealt to the ranks in the same way. Each rank counts and encodes its share and writes its
  * tokens to their place in the file; the counts are merged in the order of the text, and only rank 0 looks at files before
@@ -37,12 +38,15 @@ struct prepare_config {
     bool labelled;                   /* the files hold lines of label, tab and text */
     int classes;
     const char *const *class; /* [classes] "NAME=FILE": more training texts, those of one label */
+    const struct vocab
+        *vocab; /* the same on all ranks; NULL: it is made of the training text, which else may be missing */
+    const struct labels *labels; /* with `vocab`: those that texts may have; NULL: those of the training text */
     const char *output;
 };
 
 struct prepare_report {
     int vocab;        /* V, with <unk> */
-    int64_t distinct; /* entries of the training text before any was dropped */
+    int64_t distinct; /* entries of the training text before any was dropped; 0: the vocabulary was given */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
     int labels;             /* 0: the corpus is not labelled */
     int64_t texts[SPLITS];  /* of a labelled corpus */

@@ -36,6 +36,7 @@ struct vocab {
 enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
                         enum status damaged, struct vocab **out, struct error *e);
 void vocab_free(struct vocab *vocab); /* NULL is allowed */
+enum status vocab_copy(const struct vocab *vocab, struct vocab **out, struct error *e);
 
 /* Collective. Gives every rank a copy of rank 0's vocabulary; the others' *vocab is set. The error is the same on all
  * ranks, and then only rank 0 has one. */
