@@ -94,8 +94,8 @@ static enum status write_batch(struct writing *writing, int64_t first, struct er
     writing->texts = left < writing->lanes ? (int)left : writing->lanes;
     writing->front = 0;
     for (int text = 0; text < writing->texts; text++) {
-        writing->progress[text] =
-            (struct text_progress){.word_before = sample_output_ends_with_word(writing->prime->text)};
+        writing->progress[text] = (struct text_progress){
+            .word_before = sample_output_ends_with_word(writing->prime->text, writing->prime->length)};
         writing->ended[text] = false;
     }
     sampler_start(writing->sampler, (uint32_t)first, writing->prime->tokens, writing->prime->count);
@@ -165,7 +165,7 @@ static enum status write_likeliest(const struct options *options, const struct c
         .width = options->beam,
         .alpha = options->length_norm,
         .end = configure_end(options, checkpoint->vocab),
-        .word_before = sample_output_ends_with_word(prime->text),
+        .word_before = sample_output_ends_with_word(prime->text, prime->length),
         .threads = threads,
     };
     struct beam *beam;
@@ -207,13 +207,18 @@ static enum status write_texts(const struct options *options, const struct check
 {
     struct prime prime = {0};
     struct sample_output output;
-    const char *text = options->prime ? options->prime : "";
-    sample_output_init(&output, checkpoint->vocab, text, options->per_token, options->count > 1);
+    const char *text, *name;
+    size_t length;
+    char *held;
     enum status status = check_end(options, checkpoint->vocab, e);
     if (!status)
         status = markers_check(options->markers, checkpoint->vocab->level, e);
+    if (status)
+        return status;
+    status = prime_text(options, &held, &text, &length, &name, e);
+    sample_output_init(&output, checkpoint->vocab, text, length, options->per_token, options->count > 1);
     if (!status)
-        status = prime_read(text, "--prime", checkpoint->vocab, options->markers, checkpoint->markers, &prime, e);
+        status = prime_read(text, length, name, checkpoint->vocab, options->markers, checkpoint->markers, &prime, e);
     if (!status)
         status = prime_warn(&prime, checkpoint->vocab, options->markers, e);
     if (!status)
@@ -226,6 +231,7 @@ static enum status write_texts(const struct options *options, const struct check
     if (!status)
         status = (options->beam ? write_likeliest : write_drawn)(options, checkpoint, &prime, threads, &output, e);
     mem_free(prime.tokens);
+    mem_free(held);
     enum status written = finish_output(status ? NULL : e);
     return status ? status : written;
 }

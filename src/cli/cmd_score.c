@@ -4,6 +4,7 @@
 
 #include "score_private.h"
 #include "unroll/cli/commands.h"
+#include "unroll/cli/hypothesis.h"
 #include "unroll/cli/load.h"
 
 /* ---- what both ways share ---- */
@@ -23,6 +24,29 @@ enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *
     return STATUS_OK;
 }
 
+/* The next tokens of a line. What it stands behind is known to the scorer. */
+static enum status score_piece(struct scoring *scoring, bool first, const uint32_t *tokens, int64_t count, float *logp,
+                               struct error *e)
+{
+    if (count < 2)
+        return STATUS_OK;
+    bool begins = first && !(scoring->carry && scoring->carried);
+    scoring->carried = true;
+    return scorer_continue(scoring->scorer, begins, tokens, count, logp, e);
+}
+
+/* Collective. The texts one behind the other: rank 0's alone, for each waits for the one before it. */
+static enum status carry_on(const struct comm *comm, struct scoring *scoring, struct error *e)
+{
+    struct score_pool *pool = scoring->pool;
+    enum status status = STATUS_OK;
+    for (int text = 0; comm->rank == 0 && text < pool->texts && !status; text++) {
+        int64_t begin = pool->offset[text], count = pool->offset[text + 1] - begin;
+        status = score_piece(scoring, true, pool->tokens + begin, count, pool->logp + begin, e);
+    }
+    return comm_agree(comm, status, e);
+}
+
 enum status scoring_run(const struct comm *comm, struct scoring *scoring,
                         enum status (*next)(void *context, struct error *e), void *context, struct error *e)
 {
@@ -35,7 +59,7 @@ enum status scoring_run(const struct comm *comm, struct scoring *scoring,
             return status;
         if (comm_max(comm, comm->rank == 0 ? scoring->pool->texts : 0) == 0)
             return STATUS_OK;
-        status = scorer_run(scoring->scorer, comm, scoring->pool, e);
+        status = scoring->carry ? carry_on(comm, scoring, e) : scorer_run(scoring->scorer, comm, scoring->pool, e);
         if (status)
             return status;
     }
@@ -49,8 +73,8 @@ static bool read_part(struct scoring *scoring)
 {
     struct score_pool *pool = scoring->pool;
     int64_t first = pool->offset[pool->texts];
-    if (scoring->begun == 0 && scoring->vocab->eos >= 0)
-        pool->tokens[first + scoring->begun++] = (uint32_t)scoring->vocab->eos;
+    if (scoring->begun == 0 && scoring->behind >= 0)
+        pool->tokens[first + scoring->begun++] = (uint32_t)scoring->behind;
     int64_t room = SCORER_POOL_TOKENS - first - scoring->begun - 1; /* 1: the line end */
     if (room < LINE_READER_CAPACITY_MIN)
         return false;
@@ -68,6 +92,8 @@ static bool read_part(struct scoring *scoring)
     if (scoring->vocab->eos >= 0)
         pool->tokens[first + scoring->begun++] = (uint32_t)scoring->vocab->eos;
     pool->offset[++pool->texts] = first + scoring->begun;
+    if (scoring->carry && scoring->begun > 0)
+        scoring->behind = pool->tokens[first + scoring->begun - 1];
     scoring->begun = 0;
     return true;
 }
@@ -114,7 +140,7 @@ static enum status score_long_line(struct scoring *scoring, struct error *e)
     enum status status = STATUS_OK;
     while (pool->texts == 0 && !scoring->failure && !status) {
         int64_t count = scoring->begun;
-        status = scorer_continue(scoring->scorer, first, pool->tokens, count, pool->logp, e);
+        status = score_piece(scoring, first, pool->tokens, count, pool->logp, e);
         if (!status)
             status = scoring_put(scoring, pool->tokens, pool->logp, count, e);
         if (status)
@@ -128,8 +154,7 @@ static enum status score_long_line(struct scoring *scoring, struct error *e)
     if (scoring->failure)
         return STATUS_OK;
     int64_t count = pool->offset[1];
-    if (count > 1)
-        status = scorer_continue(scoring->scorer, false, pool->tokens, count, pool->logp, e);
+    status = score_piece(scoring, false, pool->tokens, count, pool->logp, e);
     if (!status)
         status = scoring_put(scoring, pool->tokens, pool->logp, count, e);
     if (status)
@@ -156,6 +181,51 @@ static enum status next_pool(void *context, struct error *e)
     return status;
 }
 
+/* ---- what stands before the lines ---- */
+
+/* Rank 0. The tokens of --context, a line end before its first line and behind every one, through the model piece by piece. */
+static enum status read_context(const struct options *options, struct scoring *scoring, struct error *e)
+{
+    uint32_t *tokens = scoring->pool->tokens;
+    const int64_t room = SCORER_POOL_TOKENS / 2;
+    struct line_reader *reader = NULL;
+    struct line_part part = {0};
+    int64_t count = 0;
+    enum status status = line_reader_open(options->context, scoring->vocab, &reader, e);
+    if (status)
+        return status;
+    line_reader_markers(reader, options->markers, scoring->known);
+    if (scoring->vocab->eos >= 0)
+        tokens[count++] = (uint32_t)scoring->vocab->eos;
+    while (!status && !part.input_ended) {
+        status = line_reader_next(reader, tokens + count, room - count - 1, &part, e);
+        count += part.count;
+        if (!status && part.line_ended && scoring->vocab->eos >= 0)
+            tokens[count++] = (uint32_t)scoring->vocab->eos;
+        if (status || count < 2 || (count < room - 2 * LINE_READER_CAPACITY_MIN && !part.input_ended))
+            continue;
+        status = scorer_continue(scoring->scorer, !scoring->carried, tokens, count, scoring->pool->logp, e);
+        scoring->carried = true;
+        tokens[0] = tokens[count - 1];
+        count = 1;
+    }
+    if (!status && count > 0)
+        scoring->behind = tokens[0];
+    line_reader_met(reader, &scoring->met);
+    line_reader_close(reader);
+    return status;
+}
+
+/* Collective. */
+static enum status take_context(const struct comm *comm, const struct options *options, struct scoring *scoring,
+                                struct error *e)
+{
+    enum status status = comm_agree(comm, comm->rank == 0 ? read_context(options, scoring, e) : STATUS_OK, e);
+    bool any = scoring->carried;
+    comm_broadcast(comm, &any, sizeof any, 0);
+    return status || !any ? status : scorer_begin_here(scoring->scorer, comm, e);
+}
+
 static enum status open_scoring(const struct comm *comm, const struct options *options,
                                 const struct checkpoint *checkpoint, int threads, struct scoring *scoring,
                                 struct error *e)
@@ -164,6 +234,8 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
     scoring->oov_penalty = (float)options->oov_penalty;
     score_output_init(&scoring->output, checkpoint->vocab, options->per_token, options->score_tsv_json);
     scoring->known = checkpoint->markers;
+    scoring->carry = options->carry_state;
+    scoring->behind = checkpoint->vocab->eos;
     enum status status = markers_check(options->markers, scoring->vocab->level, e);
     if (!status)
         status = measure_init(checkpoint->vocab, &scoring->measure, e);
@@ -181,13 +253,14 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
 }
 
 /* Rank 0, at the end. Words and bytes are told of texts that were scored whole. */
-static void put_summary(const struct scoring *scoring, const struct checkpoint *checkpoint, bool lines)
+static void put_summary(const struct scoring *scoring, const struct options *options,
+                        const struct checkpoint *checkpoint)
 {
     const struct score_output *output = &scoring->output;
     score_output_counts(output, stderr);
-    if (lines && !scoring->failure && !ferror(stdout) && checkpoint->vocab->eos >= 0 && output->lines > 0)
+    if (!options->nbest && !scoring->failure && !ferror(stdout) && checkpoint->vocab->eos >= 0 && output->lines > 0)
         score_output_measure(output, measure_words(&scoring->measure), line_reader_bytes(scoring->reader), stderr);
-    score_output_reset(checkpoint->model.reset_token != 0, stderr);
+    score_output_reset(checkpoint->model.reset_token != 0, options->context, options->carry_state, stderr);
 }
 
 enum status cmd_score(const struct comm *comm, const struct options *options, struct error *e)
@@ -195,11 +268,17 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
     struct checkpoint checkpoint;
     struct scoring scoring = {0};
     int threads = 1;
+    if (!hypothesis_is_feature(options->feature))
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%.100s' for '--feature': write a name without blanks, '=' and '|', such as LSTM",
+                         options->feature);
     enum status status = load_model(comm, options, TASK_LM, &checkpoint, e);
     if (!status)
         status = load_threads(comm, options, &threads, e);
     if (!status)
         status = comm_agree(comm, open_scoring(comm, options, &checkpoint, threads, &scoring, e), e);
+    if (!status && options->context)
+        status = take_context(comm, options, &scoring, e);
     if (!status && comm->rank == 0)
         score_output_head(&scoring.output, options->oov_penalty);
     if (!status && options->nbest)
@@ -213,9 +292,12 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
             fprintf(stderr, "the input is not read to its end; of its first %lld lines:\n",
                     (long long)scoring.output.lines);
         if (!scoring.failure || scoring.output.lines > 0)
-            put_summary(&scoring, &checkpoint, !options->nbest);
-        if (scoring.reader)
-            line_reader_met(scoring.reader, &scoring.met);
+            put_summary(&scoring, options, &checkpoint);
+        if (scoring.reader) {
+            struct marker_counts met;
+            line_reader_met(scoring.reader, &met);
+            markers_add(&scoring.met, &met);
+        }
         tell_markers(options->markers, &scoring.met);
         if (scoring.failure)
             status = error_set(e, scoring.failure, "%s", scoring.reason.text);

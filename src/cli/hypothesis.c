@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/data/utf8.h"
+
 static struct span trimmed(const char *line, size_t begin, size_t end)
 {
     while (begin < end && (line[begin] == ' ' || line[begin] == '\t'))
@@ -87,7 +89,17 @@ static void put_span(const char *line, size_t begin, size_t end)
     fwrite(line + begin, 1, end - begin, stdout);
 }
 
-void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, double weight, bool rescored, bool best)
+bool hypothesis_is_feature(const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)name[i] <= ' ' || name[i] == 0x7f || name[i] == '=' || name[i] == '|')
+            return false;
+    return length > 0 && utf8_valid(name, length) == length;
+}
+
+void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, const char *feature, double weight,
+                    bool rescored, bool best)
 {
     const char *line = hypothesis->line;
     if (format == NBEST_KALDI) {
@@ -103,7 +115,7 @@ void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, doub
     }
     struct span score = hypothesis->score_text;
     put_span(line, 0, hypothesis->features_end);
-    printf(" Unroll= %.6f", hypothesis->logp);
+    printf(" %s= %.6f", feature, hypothesis->logp);
     put_span(line, hypothesis->features_end, score.begin);
     if (rescored)
         printf("%.6f", hypothesis_rank(hypothesis, format, weight));

@@ -36,10 +36,11 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
                        "perplexities on standard error. Each line stands alone: the model starts from zero, reads a "
                        "line end, and predicts every token of the line and its line end; without line ends in its "
-                       "vocabulary, the second token and those behind it. Unknown tokens count as <unk>. That is how a "
+                       "vocabulary, the second token and those behind it. --context puts a text before every line, "
+                       "--carry-state the lines before it. Unknown tokens count as <unk>. That is how a "
                        "model trained with --reset-at eos saw its sentences. If the model's vocabulary, of characters "
                        "or words, has no capitals, the text is turned into lower case. With --nbest moses every line "
-                       "comes back with ' Unroll= X' behind its features, X being the log-"
+                       "comes back with ' Unroll= X' (or by --feature another name) behind its features, X being the log-"
                        "probability, and perhaps a new score; with kaldi as its key and -X, or with --best as utterance "
                        "and text. A list is lines in a row with one id, or with one key up to its last '-'.",
         .operand = "[FILE]", .files_max = 1,
@@ -518,6 +519,13 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
     {"json", .type = OPTION_BOOL, .commands = SCORE, FIELD(score_tsv_json),
      .class = OPTION_CONDUCT, .section = "Scoring", .help = "print JSON, one object a line: the same as --format json"},
+    {"context", .type = OPTION_TEXT, .commands = SCORE, FIELD(context), READS,
+     .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FILE",
+     .help = "score every line behind the text of FILE ('-': standard input), whose own tokens do not count"},
+    {"carry-state", .type = OPTION_BOOL, .commands = SCORE, FIELD(carry_state),
+     .class = OPTION_CONDUCT, .section = "Scoring",
+     .help = "score every line behind those before it, as one running text; the sum is that of 'eval --batch 1'. In one "
+             "lane, by rank 0 alone"},
     {"oov-penalty", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(oov_penalty), FROM(0, 1e6), .initial = "0",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},
@@ -534,6 +542,9 @@ const struct option option_table[] = {
     {"weight", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(weight), FROM(-1e6, 1e6), .initial = "0",
      .class = OPTION_CONDUCT, .section = "N-best lists", .metavar = "X",
      .help = "moses: add X times the log-probability to the score and put each list's best first"},
+    {"feature", .type = OPTION_TEXT, .commands = SCORE, FIELD(feature), .initial = "Unroll",
+     .class = OPTION_CONDUCT, .section = "N-best lists", .metavar = "NAME",
+     .help = "moses: what the log-probability is called among the features, without blanks, '=' and '|'"},
     {"best", .type = OPTION_BOOL, .commands = SCORE, FIELD(nbest_best),
      .class = OPTION_CONDUCT, .section = "N-best lists", .help = "print only the best of each list"},
 
@@ -551,6 +562,9 @@ const struct option option_table[] = {
     {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
      .help = "text to go on from, read as 'score' reads a text"},
+    {"prime-file", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime_file), READS,
+     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "FILE",
+     .help = "go on from the text of FILE, '-': standard input; a line end at its end belongs to it"},
     {"temperature", .type = OPTION_DOUBLE, .commands = SAMPLE, FIELD(temperature), FROM(0, 1000), .initial = "1",
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "X",
      .help = "below 1 keeps to likely tokens, above 1 is wilder; 0 takes the likeliest token"},

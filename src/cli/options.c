@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/cli/suggest.h"
@@ -424,20 +425,28 @@ static enum status check_eval(const struct options *options, struct error *e)
 
 static enum status check_score(const struct options *options, struct error *e)
 {
-    static const char *const of_lists[] = {"weight", "best"}, *const of_lines[] = {"per-token", "format"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const of_lists[] = {"weight", "best", "feature"};
+    static const char *const of_lines[] = {"per-token", "format", "carry-state"};
+    for (int i = 0; i < 3; i++) {
         if (!options->nbest && options_given(options, of_lists[i]))
             return error_set(e, STATUS_CONFIG, "cannot use '--%s' without '--nbest': it is about lists of hypotheses",
                              of_lists[i]);
         if (options->nbest && options_given(options, of_lines[i]))
-            return error_set(e, STATUS_CONFIG,
-                             "cannot use '--%s' together with '--nbest', which says what is printed; leave one out",
-                             of_lines[i]);
+            return error_set(e, STATUS_CONFIG, "cannot use '--%s' together with '--nbest': %s; leave one out",
+                             of_lines[i], i < 2 ? "that says what is printed" : "no hypothesis follows another");
     }
     if (options->nbest == NBEST_KALDI && options_given(options, "weight"))
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--weight' with '--nbest kaldi': its lines have no score to add to; combine the "
                          "scores printed with others of the same keys");
+    if (options->nbest == NBEST_KALDI && options_given(options, "feature"))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--feature' with '--nbest kaldi': its lines have no features; leave it out");
+    if (options->context && file_is_standard(options->context) &&
+        (options->files == 0 || file_is_standard(options->file[0])))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot read '-' for both --context and the lines to score: there is one standard input; name "
+                         "a file for one of them");
     if (!options->mix && options_given(options, "lambda"))
         return error_set(e, STATUS_CONFIG, "cannot use '--lambda' without '--mix FILE': there is nothing to mix with");
     return STATUS_OK;
@@ -446,6 +455,11 @@ static enum status check_score(const struct options *options, struct error *e)
 static enum status check_sample(const struct options *options, struct error *e)
 {
     static const char *const of_drawing[] = {"temperature", "top-k", "top-p", "seed"};
+    if (options->prime && options->prime_file)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--prime' together with '--prime-file': there is one text to go on from; leave one "
+            "out");
     if (options->min_length > options->length)
         return error_set(e, STATUS_CONFIG,
                          "cannot write texts of at least '--min-length %lld' and at most '--length %lld' tokens; "

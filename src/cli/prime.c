@@ -1,15 +1,76 @@
 #include "unroll/cli/prime.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "unroll/base/file.h"
+#include "unroll/base/mem.h"
 #include "unroll/cli/escape.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
 #include "unroll/use/line_reader.h"
 
+#define BLOCK ((size_t)1 << 16)
 #define NAMED_MAX 10 /* unknown characters or words that a warning names */
+
+/* ---- where the text comes from ---- */
+
+static enum status read_whole(int fd, const char *name, char **held, size_t *length, struct error *e)
+{
+    size_t capacity = 0;
+    for (;;) {
+        void *text = *held;
+        enum status status = mem_grow(&text, &capacity, *length + BLOCK + 1, 1, "the prime", e);
+        *held = text;
+        if (status)
+            return status;
+        ssize_t got = read(fd, *held + *length, BLOCK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EISDIR)
+            return error_set(e, STATUS_NOINPUT, "cannot read '%s': it is a directory; name a text file", name);
+        if (got < 0)
+            return error_set(e, STATUS_IO, "cannot read '%s': %s; check the disk", name, strerror(errno));
+        *length += (size_t)got;
+        (*held)[*length] = '\0';
+        if (got == 0)
+            return STATUS_OK;
+        if (*length > PRIME_BYTES_MAX)
+            return error_set(
+                e, STATUS_DATA,
+                "cannot go on from '%s': it has more than %zu bytes; use its end, as 'tail -c 100000' gives it", name,
+                PRIME_BYTES_MAX);
+    }
+}
+
+enum status prime_text(const struct options *options, char **held, const char **text, size_t *length, const char **name,
+                       struct error *e)
+{
+    const char *path = options->prime_file;
+    *held = NULL;
+    *text = options->prime ? options->prime : "";
+    *length = strlen(*text);
+    *name = "--prime";
+    if (!path)
+        return STATUS_OK;
+    bool standard = file_is_standard(path);
+    *name = standard ? "standard input" : path;
+    int fd = standard ? STDIN_FILENO : file_open(path, O_RDONLY, 0);
+    if (fd < 0)
+        return error_set(e, status_of_errno(errno), "cannot open '%s': %s; check the path and its permissions", path,
+                         strerror(errno));
+    enum status status = read_whole(fd, *name, held, length, e);
+    if (!standard)
+        (void)close(fd);
+    *text = *held;
+    return status;
+}
+
+/* ---- what of it is unknown ---- */
 
 struct piece {
     const char *text;
@@ -84,8 +145,9 @@ enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enu
     enum status status = find_unknowns(prime->text, vocab, markers, pieces, &count, e);
     if (status)
         return status;
-    fprintf(stderr, "unroll: %lld of the %lld tokens of --prime are unknown to the model and enter it as <unk>:",
-            (long long)unknown, (long long)prime->count);
+    fprintf(stderr,
+            "unroll: %lld of the %lld tokens of %s are unknown to the model and enter it as <unk>:", (long long)unknown,
+            (long long)prime->count, prime->name);
     for (int i = 0; i < count && i < NAMED_MAX; i++) {
         fputs(" '", stderr);
         escape_put(stderr, pieces[i].text, pieces[i].length);

@@ -9,18 +9,18 @@
 #include "unroll/cli/escape.h"
 #include "unroll/use/spelling.h"
 
-void sample_output_init(struct sample_output *output, const struct vocab *vocab, const char *prime, bool per_token,
-                        bool several)
+void sample_output_init(struct sample_output *output, const struct vocab *vocab, const char *prime, size_t length,
+                        bool per_token, bool several)
 {
     struct stat about;
-    *output = (struct sample_output){.vocab = vocab, .prime = prime, .per_token = per_token, .several = several};
+    *output = (struct sample_output){
+        .vocab = vocab, .prime = prime, .prime_length = length, .per_token = per_token, .several = several};
     output->at_once = fstat(STDOUT_FILENO, &about) != 0 || !S_ISREG(about.st_mode);
 }
 
-bool sample_output_ends_with_word(const char *text)
+bool sample_output_ends_with_word(const char *text, size_t length)
 {
-    size_t length = strlen(text);
-    return length > 0 && !strchr(" \t\n", text[length - 1]);
+    return length > 0 && !memchr(" \t\n", text[length - 1], 3);
 }
 
 void sample_output_begin(struct sample_output *output, const char *note)
@@ -31,10 +31,10 @@ void sample_output_begin(struct sample_output *output, const char *note)
         return;
     if (output->several)
         printf("%s==> text %lld%s <==\n", output->text > 1 ? "\n" : "", (long long)output->text, note);
-    size_t length = strlen(output->prime); /* as it was given, so that what is unknown to the model can be read */
+    size_t length = output->prime_length; /* as it was given, so that what is unknown to the model can be read */
     fwrite(output->prime, 1, length, stdout);
     output->line_open = length > 0 && output->prime[length - 1] != '\n';
-    output->word_before = sample_output_ends_with_word(output->prime);
+    output->word_before = sample_output_ends_with_word(output->prime, length);
 }
 
 void sample_output_token(struct sample_output *output, uint32_t token, float logp)

@@ -137,8 +137,8 @@ static enum status put_text(struct lists *lists, const struct hypothesis *hypoth
     int64_t at = pool->offset[pool->texts];
     const uint32_t *ids;
     size_t count;
-    if (vocab->eos >= 0)
-        pool->tokens[at++] = (uint32_t)vocab->eos;
+    if (scoring->behind >= 0)
+        pool->tokens[at++] = (uint32_t)scoring->behind;
     enum status status = tokenizer_feed(lists->tokenizer, hypothesis->line + hypothesis->text.begin,
                                         hypothesis->text.end - hypothesis->text.begin, lists->name, 0, &ids, &count, e);
     if (status)
@@ -199,7 +199,8 @@ static bool in_order(const struct lists *lists)
 static void put_hypothesis(const struct lists *lists, const struct hypothesis *hypothesis)
 {
     const struct options *options = lists->options;
-    hypothesis_put(hypothesis, options->nbest, options->weight, options_given(options, "weight"), options->nbest_best);
+    hypothesis_put(hypothesis, options->nbest, options->feature, options->weight, options_given(options, "weight"),
+                   options->nbest_best);
 }
 
 /* A stable sort, so that equals stay as they were. */

@@ -166,9 +166,19 @@ void score_output_measure(const struct score_output *output, int64_t words, int6
             output->unknown.tokens > 0 ? "; too few bits: <unk> does not spell what it stands for" : "");
 }
 
-void score_output_reset(bool reset_at_eos, FILE *stream)
+void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream)
 {
-    fprintf(stream, "%s\n",
-            reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"
-                         : "each line alone; the model was trained on running text (--reset-at none)");
+    if ((context || carry) && reset_at_eos)
+        fprintf(stream,
+                "each line alone: the model's state is emptied at line ends (--reset-at eos), and what stands before "
+                "a line changes nothing\n");
+    else if (carry)
+        fprintf(stream, "each line behind those before it%s%s%s, in one lane on one rank\n",
+                context ? " and the text of '" : "", context ? context : "", context ? "'" : "");
+    else if (context)
+        fprintf(stream, "each line behind the text of '%s', whose tokens do not count\n", context);
+    else
+        fprintf(stream, "%s\n",
+                reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"
+                             : "each line alone; the model was trained on running text (--reset-at none)");
 }

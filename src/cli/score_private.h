@@ -21,7 +21,10 @@ struct scoring {
     enum markers known;       /* in the text that the model learned from */
     struct marker_counts met; /* of all lines, at their end */
     struct scorer *scorer;
-    int64_t begun; /* tokens of the line that the pool holds behind its last whole text, context included */
+    bool carry;     /* each line goes on where the one before it ended */
+    bool carried;   /* a text before the next line has left its state */
+    int64_t behind; /* what every line is fed behind: a line end, else the last token of that text; -1: nothing */
+    int64_t begun;  /* tokens of the line that the pool holds behind its last whole text, context included */
     bool input_ended;
     enum status failure; /* of the input: told when the lines before it are scored */
     struct error reason;

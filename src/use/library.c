@@ -317,8 +317,8 @@ static enum status draw(struct unroll_model *model, const struct unroll_sampling
         .length = how->length,
     };
     struct prime prime;
-    enum status status =
-        prime_read(how->prime, "the prime", checkpoint->vocab, checkpoint->markers, checkpoint->markers, &prime, e);
+    enum status status = prime_read(how->prime, strlen(how->prime), "the prime", checkpoint->vocab, checkpoint->markers,
+                                    checkpoint->markers, &prime, e);
     config.prime = prime.tokens;
     config.primed = prime.count;
     if (!status)

@@ -1,7 +1,6 @@
 #include "unroll/use/prime.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/use/line_reader.h"
@@ -9,8 +8,7 @@
 /* Puts the token of a line's end behind the line that has just been read, if the text has one there. */
 static void add_line_end(struct prime *prime, const struct vocab *vocab, bool last)
 {
-    size_t length = strlen(prime->text);
-    if (!last || (length > 0 && prime->text[length - 1] == '\n'))
+    if (!last || (prime->length > 0 && prime->text[prime->length - 1] == '\n'))
         prime->tokens[prime->count++] = vocab->eos >= 0 ? (uint32_t)vocab->eos : VOCAB_UNK;
 }
 
@@ -33,13 +31,12 @@ static enum status read_lines(struct line_reader *reader, const struct vocab *vo
     }
 }
 
-enum status prime_read(const char *text, const char *name, const struct vocab *vocab, enum markers markers,
-                       enum markers known, struct prime *prime, struct error *e)
+enum status prime_read(const char *text, size_t length, const char *name, const struct vocab *vocab,
+                       enum markers markers, enum markers known, struct prime *prime, struct error *e)
 {
-    size_t length = strlen(text);
     size_t capacity = 2 * length + 2 * LINE_READER_CAPACITY_MIN; /* no more tokens than bytes, and no more line ends */
     struct line_reader *reader = NULL;
-    *prime = (struct prime){.text = text};
+    *prime = (struct prime){.text = text, .length = length, .name = name};
     prime->tokens = mem_alloc(capacity, sizeof *prime->tokens, "the prime", e);
     enum status status = STATUS_OS;
     if (prime->tokens)

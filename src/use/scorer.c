@@ -20,6 +20,8 @@ struct scorer {
     int *order;           /* [SCORER_POOL_TEXTS] texts of the pool, longest first */
     int64_t *place;       /* [SCORER_POOL_TEXTS + 1] where each text of `order` starts in `packed` */
     float *packed;        /* [SCORER_POOL_TOKENS] log-probabilities in `order`: what the ranks exchange */
+    float *start;         /* [states][H] what texts begin in; NULL: zeros */
+    float *states;        /* [lanes][H] one of these for all lanes */
 };
 
 /* ---- the pool ---- */
@@ -115,6 +117,8 @@ void scorer_free(struct scorer *scorer)
     mem_free(scorer->order);
     mem_free(scorer->place);
     mem_free(scorer->packed);
+    mem_free(scorer->start);
+    mem_free(scorer->states);
     mem_free(scorer);
 }
 
@@ -127,12 +131,24 @@ struct lane_text {
     float *logp; /* [count] */
 };
 
+/* A model's lanes as texts begin in them; false if that is the zero state. */
+static bool begin_states(struct scorer *scorer, struct model *model, int lanes)
+{
+    size_t H = (size_t)scorer->config.hidden;
+    for (int state = 0; scorer->start && state < model_state_count(&scorer->config); state++) {
+        for (int lane = 0; lane < lanes; lane++)
+            memcpy(scorer->states + (size_t)lane * H, scorer->start + (size_t)state * H, H * sizeof *scorer->start);
+        model_state_set(model, state, scorer->states);
+    }
+    return scorer->start != NULL;
+}
+
 /* Runs the texts, the longest of which is `longest`, in windows; a lane past its text's end is padding. */
 static void run_windows(struct scorer *scorer, struct model *model, int lanes, bool reset, const struct lane_text *text,
                         int64_t longest)
 {
-    struct window window = {
-        .lanes = lanes, .lane0 = 0, .reset = reset, .input = scorer->input, .target = scorer->target};
+    struct window window = {.lanes = lanes, .lane0 = 0, .input = scorer->input, .target = scorer->target};
+    window.reset = reset && !begin_states(scorer, model, lanes);
     for (int64_t start = 0; start < longest - 1; start += SCORER_WINDOW) {
         int64_t left = longest - 1 - start;
         window.T = left < SCORER_WINDOW ? (int)left : SCORER_WINDOW;
@@ -272,6 +288,26 @@ enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct sc
         for (int i = 0; i < pool->texts; i++)
             memcpy(pool->logp + pool->offset[scorer->order[i]], scorer->packed + scorer->place[i],
                    (size_t)(scorer->place[i + 1] - scorer->place[i]) * sizeof *pool->logp);
+    return STATUS_OK;
+}
+
+enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, struct error *e)
+{
+    size_t states = (size_t)model_state_count(&scorer->config), H = (size_t)scorer->config.hidden;
+    enum status status = comm->rank == 0 ? need_model(scorer, 1, &scorer->single, e) : STATUS_OK;
+    float *start = mem_alloc(states * H, sizeof *start, "states of the texts", e);
+    scorer->states = mem_alloc((size_t)scorer->lanes * H, sizeof *scorer->states, "states of the texts", e);
+    if (!start || !scorer->states)
+        status = STATUS_OS;
+    status = comm_agree(comm, status, e);
+    if (status) {
+        mem_free(start);
+        return status;
+    }
+    for (size_t state = 0; comm->rank == 0 && state < states; state++)
+        model_state_get(scorer->single, (int)state, start + state * H);
+    comm_broadcast(comm, start, states * H * sizeof *start, 0);
+    scorer->start = start;
     return STATUS_OK;
 }
 

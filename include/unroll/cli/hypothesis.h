@@ -36,8 +36,12 @@ bool hypothesis_same_list(const struct hypothesis *a, const struct hypothesis *b
 /* What they are ordered by: given score plus weight * logp; for kaldi logp. */
 double hypothesis_rank(const struct hypothesis *hypothesis, enum nbest format, double weight);
 
-/* One line on standard output. Moses: the line with ' Unroll= LOGP' behind its features, and the rank in place of the score
+/* Whether it can be the name of a feature: printable, without blanks, '=' and '|'. */
+bool hypothesis_is_feature(const char *name);
+
+/* One line on standard output. Moses: the line with ' FEATURE= LOGP' behind its features, and the rank in place of the score
  * if `rescored`. Kaldi: key and -logp, a cost; or with `best` list and text. */
-void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, double weight, bool rescored, bool best);
+void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, const char *feature, double weight,
+                    bool rescored, bool best);
 
 #endif

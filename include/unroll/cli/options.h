@@ -111,12 +111,15 @@ struct options {
     bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
     enum nbest nbest;
-    bool nbest_best; /* --best */
+    bool nbest_best;     /* --best */
+    const char *feature; /* --feature NAME */
+    const char *context; /* --context FILE; NULL if not given */
+    bool carry_state;
     double weight, oov_penalty;
     const char *mix; /* --mix FILE; NULL if not given */
     double lambda;
     int64_t length, min_length, count;
-    const char *prime, *stop; /* NULL if not given */
+    const char *prime, *prime_file, *stop; /* NULL if not given */
     bool stop_at_eos;
     int beam; /* 0: draw */
     double length_norm;

@@ -6,13 +6,15 @@
 #define UNROLL_CLI_SAMPLE_OUTPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "unroll/data/vocab.h"
 
 struct sample_output {
     const struct vocab *vocab;
-    const char *prime;
+    const char *prime; /* [prime_length] */
+    size_t prime_length;
     bool per_token, several;
     bool counts_first; /* a text's first token comes from counts (use/feeder.h); the caller's to set */
     bool first;        /* the next token is a text's first */
@@ -23,8 +25,8 @@ struct sample_output {
 };
 
 /* `vocab` and `prime` stay the caller's. */
-void sample_output_init(struct sample_output *output, const struct vocab *vocab, const char *prime, bool per_token,
-                        bool several);
+void sample_output_init(struct sample_output *output, const struct vocab *vocab, const char *prime, size_t length,
+                        bool per_token, bool several);
 
 /* The next text, its tokens, and its end. `note` stands in its heading; "" for none. */
 void sample_output_begin(struct sample_output *output, const char *note);
@@ -35,6 +37,6 @@ void sample_output_end(struct sample_output *output);
 void sample_output_flush(const struct sample_output *output);
 
 /* True if the text ends with a word, so that a blank follows before the next word. */
-bool sample_output_ends_with_word(const char *text);
+bool sample_output_ends_with_word(const char *text, size_t length);
 
 #endif

@@ -57,7 +57,8 @@ enum status score_output_end(struct score_output *output, struct error *e);
 void score_output_counts(const struct score_output *output, FILE *stream);
 /* By what models of different tokens compare (data/measure.h): perplexity per word and bits per byte. */
 void score_output_measure(const struct score_output *output, int64_t words, int64_t bytes, FILE *stream);
-/* Whether the model met its sentences alone in training, too. */
-void score_output_reset(bool reset_at_eos, FILE *stream);
+/* What each line was scored behind: nothing, the text of the file `context` (NULL: none), or with `carry` all lines before it;
+ * and whether the model met its sentences alone in training, too. */
+void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef UNROLL_USE_PRIME_H
 #define UNROLL_USE_PRIME_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "unroll/base/status.h"
@@ -9,7 +10,9 @@
 #include "unroll/data/vocab.h"
 
 struct prime {
-    const char *text; /* the caller's */
+    const char *text; /* [length] the caller's */
+    size_t length;
+    const char *name; /* for messages; the caller's */
     uint32_t *tokens; /* [count]; owned, mem_free, also after a failure */
     int64_t count;
     struct marker_counts met;
@@ -17,7 +20,7 @@ struct prime {
 
 /* By the rules of use/line_reader.h; line ends inside the text are tokens. STATUS_DATA if it is no text, with `name` in the
  * message; `markers` and `known` as there. */
-enum status prime_read(const char *text, const char *name, const struct vocab *vocab, enum markers markers,
-                       enum markers known, struct prime *prime, struct error *e);
+enum status prime_read(const char *text, size_t length, const char *name, const struct vocab *vocab,
+                       enum markers markers, enum markers known, struct prime *prime, struct error *e);
 
 #endif

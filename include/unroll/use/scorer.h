@@ -1,4 +1,4 @@
-/* Log-probabilities of texts: each text from a zero state, many at once in the lanes of a batch, over all ranks.
+/* Log-probabilities of texts: each text from a zero state, or from that in which another text left the model, many at once in the lanes of a batch, over all ranks.
  *
  * A text is a run of tokens of which the first is context only: the model is fed tokens 0 .. n-2 and predicts tokens
  * 1 .. n-1. Texts are sorted by length into batches, so that lanes end together, and the batches are dealt to the ranks.
@@ -43,6 +43,10 @@ void scorer_free(struct scorer *scorer); /* NULL is allowed */
  * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. STATUS_OS, on all ranks, if memory
  * for the models, which are made when first needed, is short. */
 enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool, struct error *e);
+
+/* Collective. The state of rank 0's text by scorer_continue, behind its last piece, is what every text begins in from now on,
+ * on all ranks. STATUS_OS, on all ranks. */
+enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, struct error *e);
 
 /* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last token
  * of the piece before unless this one is the `first`. No scorer_run may come between. Gives the same numbers as scorer_run.
