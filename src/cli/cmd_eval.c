@@ -74,8 +74,8 @@ static enum status check_vocabulary(const struct options *options, const struct 
         return checkpoint->labels ? check_labels(options, checkpoint->labels, corpus->labels, e) : STATUS_OK;
     return error_set(e, STATUS_DATA,
                      "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
-                     "entries); use the corpus that the model was trained on, or one prepared from the same training "
-                     "text",
+                     "entries); use the corpus that the model was trained on, or make the text fit by 'unroll prepare "
+                     "--vocab-from'",
                      options->corpus, of_corpus->size, options->model_file, of_model->size);
 }
 

@@ -79,8 +79,9 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
     if (strcmp(was, is) != 0)
         return error_set(e, STATUS_CHECKPOINT,
                          "cannot resume '%.150s' with corpus '%.150s': its vocabulary (%d entries, digest %.8s) is not "
-                         "that of the run (%d entries, digest %.8s); use the corpus that the run began with",
-                         run, trainer->config->corpus, trainer->corpus->vocab->size, is, checkpoint->vocab->size, was);
+                         "that of the run (%d entries, digest %.8s); use the corpus that the run began with%s",
+                         run, trainer->config->corpus, trainer->corpus->vocab->size, is, checkpoint->vocab->size, was,
+                         trainer->config->branch ? ", or make the text fit by 'unroll prepare --vocab-from'" : "");
     if (checkpoint->labels) { /* as many as the corpus has: options and shape were compared */
         labels_digest(checkpoint->labels, was);
         labels_digest(trainer->corpus->labels, is);

@@ -199,3 +199,14 @@ refused() {
             awk -F'\t' 'NR > 1 && ++at[$1] == 3 { sum += exp($3); n++ } END { exit !(n > 20 && (sum - 1) ^ 2 < 1e-9) }'
     done
 }
+
+@test "the feature is called as the user likes" {
+    "$UNROLL" score --model word-model.h5 --nbest moses lists.moses | sed 's/ Unroll= / LSTM_2= /' >wanted
+    "$UNROLL" score --model word-model.h5 --nbest moses --feature LSTM_2 lists.moses | cmp - wanted
+    refused 64 "bad value '' for '--feature'" --model word-model.h5 --nbest moses --feature= lists.moses
+    for name in 'a b' 'a=' 'a|b' $'a\t' $'\xff'; do
+        refused 78 "bad value '$name' for '--feature'" --model word-model.h5 --nbest moses --feature="$name" lists.moses
+    done
+    refused 78 "cannot use '--feature' without '--nbest'" --model word-model.h5 --feature LSTM texts
+    refused 78 "cannot use '--feature' with '--nbest kaldi'" --model word-model.h5 --nbest kaldi --feature LSTM lists.kaldi
+}

@@ -91,6 +91,33 @@ refused() {
     run ! cmp -s a b
 }
 
+@test "a prime from a file or standard input is that of the command line" {
+    printf 'Zeile 3: sch\nZeile 4' >prime
+    for model in char word byte; do
+        "$UNROLL" sample --model $model-model.h5 --prime "$(cat prime)" --length 20 --count 2 >wanted
+        "$UNROLL" sample --model $model-model.h5 --prime-file prime --length 20 --count 2 | cmp - wanted
+        "$UNROLL" sample --model $model-model.h5 --prime-file - --length 20 --count 2 <prime | cmp - wanted
+        cat prime | "$UNROLL" sample --model $model-model.h5 --prime-file - --length 20 --count 2 | cmp - wanted
+    done
+    # a line end at its end is one, and at byte level a NUL is a byte
+    printf 'Zeile\n' >ended
+    "$UNROLL" sample --model char-model.h5 --prime $'Zeile\n' --length 20 >wanted
+    "$UNROLL" sample --model char-model.h5 --prime-file ended --length 20 | cmp - wanted
+    printf 'Zeile\0Zeile' >zero
+    "$UNROLL" sample --model byte-model.h5 --prime-file zero --length 5 | head -c 11 | cmp - zero
+    for _ in $(seq 12); do cat book.txt; done >long # more than any block
+    [ "$(wc -c <long)" -gt 100000 ]
+    "$UNROLL" sample --model word-model.h5 --prime-file long --length 1 2>notes | head -c "$(wc -c <long)" | cmp - long
+    refused 78 "cannot use '--prime' together with '--prime-file'" --model char-model.h5 --prime a --prime-file prime
+    refused 66 "cannot open 'nowhere'" --model char-model.h5 --prime-file nowhere
+    refused 66 "it is a directory" --model char-model.h5 --prime-file .
+    printf 'a\xffb' >bad
+    refused 65 "cannot read 'bad' as UTF-8" --model char-model.h5 --prime-file bad
+    printf 'Zeile \xe2\x98\x83' >snow
+    run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime-file snow --length 5
+    [ "$stderr" = "unroll: 1 of the 7 tokens of snow are unknown to the model and enter it as <unk>: '☃'" ]
+}
+
 @test "what the model does not know of a prime is said" {
     run -0 --separate-stderr "$UNROLL" sample --model char-model.h5 --prime 'Zeile ☃☃' --length 5
     [ "${#stderr_lines[@]}" -eq 1 ]

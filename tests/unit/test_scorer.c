@@ -201,6 +201,37 @@ static void a_text_in_pieces_gives_the_same_bits(void **state)
     scorer_free(scorer);
 }
 
+/* A text behind another has the numbers that both have as one, in every lane. */
+static void texts_behind_another_text(void **state)
+{
+    struct fixture *f = *state;
+    struct score_pool *pool = f->pool;
+    struct error e = {0};
+    struct scorer *scorer;
+    uint32_t text[50 + LONGEST];
+    float logp[50 + LONGEST];
+    for (uint32_t i = 0; i < 50; i++)
+        text[i] = random_below(77000 + i, V);
+    assert_int_equal(scorer_create(&f->config, f->values, 32, 2, &scorer, &e), STATUS_OK);
+    assert_int_equal(scorer_continue(scorer, true, text, 50, logp, &e), STATUS_OK);
+    for (int i = 0; i < pool->texts; i++) /* each begins with what the text before ended with */
+        if (pool->offset[i + 1] > pool->offset[i])
+            pool->tokens[pool->offset[i]] = text[49];
+    assert_int_equal(scorer_begin_here(scorer, &f->alone, &e), STATUS_OK);
+    assert_int_equal(scorer_run(scorer, &f->alone, pool, &e), STATUS_OK);
+    scorer_free(scorer);
+    assert_int_equal(scorer_create(&f->config, f->values, 1, 1, &scorer, &e), STATUS_OK);
+    for (int i = 0; i < pool->texts; i++) {
+        int64_t begin = pool->offset[i], length = pool->offset[i + 1] - begin;
+        if (length < 2)
+            continue;
+        memcpy(text + 49, pool->tokens + begin, (size_t)length * sizeof *text);
+        assert_int_equal(scorer_continue(scorer, true, text, 49 + length, logp, &e), STATUS_OK);
+        assert_memory_equal(logp + 50, pool->logp + begin + 1, (size_t)(length - 1) * sizeof *logp);
+    }
+    scorer_free(scorer);
+}
+
 static void an_empty_pool_is_fine(void **state)
 {
     struct fixture *f = *state;
@@ -217,6 +248,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_lanes_or_threads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_company, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_in_pieces_gives_the_same_bits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(texts_behind_another_text, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_pool_is_fine, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
