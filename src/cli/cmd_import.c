@@ -9,6 +9,8 @@
 static struct weights_hints hints_of(const struct options *options, const struct vocab *vocab)
 {
     return (struct weights_hints){
+        .renames = options->renames,
+        .rename = options->rename,
         .has_cell = options_given(options, "cell"),
         .has_tied = options_given(options, "tied"),
         .has_dropout = options_given(options, "dropout"),
@@ -25,7 +27,20 @@ static struct weights_hints hints_of(const struct options *options, const struct
     };
 }
 
-static enum status print_report(const struct options *options, const struct checkpoint *checkpoint, struct error *e)
+static void print_notes(const struct weights_report *told)
+{
+    if (*told->renamed)
+        printf("note: names: %s\n", told->renamed);
+    if (*told->left_out)
+        printf("note: left out, as --rename says: %s\n", told->left_out);
+    if (*told->zeros)
+        printf("note: not there, and zeros: %s\n", told->zeros);
+    if (*told->converted)
+        printf("note: converted to float32: %s\n", told->converted);
+}
+
+static enum status print_report(const struct options *options, const struct checkpoint *checkpoint,
+                                const struct weights_report *told, struct error *e)
 {
     const struct model_config *model = &checkpoint->model;
     printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %d, %s weights, vocabulary of %d tokens, level %s",
@@ -34,6 +49,7 @@ static enum status print_report(const struct options *options, const struct chec
     if (model->task == TASK_CLASSIFY)
         printf(", %d labels", model->labels);
     printf("\n");
+    print_notes(told);
     return finish_output(e);
 }
 
@@ -42,17 +58,18 @@ enum status cmd_import(const struct options *options, struct error *e)
     const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
     struct vocab_origin origin;
     struct checkpoint checkpoint = {0};
+    struct weights_report told;
     enum status status = vocab_origin_load(options, &origin, e);
     if (!status) {
         struct weights_hints hints = hints_of(options, origin.vocab);
-        status = weights_import(options->file[0], options->from, &hints, &checkpoint, e);
+        status = weights_import(options->file[0], options->from, &hints, &checkpoint, &told, e);
     }
     if (!status) {
         struct checkpoint_target target = {.path = options->output, .writer = WRITER_SINGLE};
         status = checkpoint_write(&alone, &checkpoint, &target, e);
     }
     if (!status)
-        status = print_report(options, &checkpoint, e);
+        status = print_report(options, &checkpoint, &told, e);
     checkpoint_release(&checkpoint);
     vocab_origin_release(&origin);
     return status;

@@ -73,7 +73,9 @@ const struct command_info command_table[COMMANDS] = {
         .name = "import", .summary = "a model from other programs' weights",
         .description = "Makes a model for 'eval', 'score', 'sample' and 'classify' of weights under PyTorch's names: "
                        "encoder.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, ..., "
-                       "decoder.weight, decoder.bias, in float32. Cell, layers and sizes follow from names and "
+                       "decoder.weight, decoder.bias. lstm., gru., embedding., fc., linear. and their like, with "
+                       "module. or other words in front, are known, too, and --rename tells the rest. Missing biases are "
+                       "zeros; float16, bfloat16 and float64 become float32. Cell, layers and sizes follow from names and "
                        "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
                        "was not made by 'unroll export'.",
         .operand = "FILE", .files_min = 1, .files_max = 1,
@@ -242,6 +244,10 @@ const struct option option_table[] = {
     {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "corpus or model whose vocabulary it is, or a text with a token a line, '<unk>' first"},
+    {"rename", .type = OPTION_FILES, .singly = true, .commands = IMPORT, FIELD(rename), COUNT(renames),
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FROM=TO",
+     .help = "call the tensor FROM, or all whose names begin so, TO: net.rec.=rnn. or w.out=decoder.weight; a whole name "
+             "without TO is left out; may be given several times"},
     {"output", 'o', .type = OPTION_TEXT, .commands = EXPORT, .required = EXPORT, FIELD(output), WRITES_STREAM,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "file to write; '-': standard output"},

@@ -492,6 +492,17 @@ static enum status check_gradflow(const struct options *options, struct error *e
     return STATUS_OK;
 }
 
+static enum status check_import(const struct options *options, struct error *e)
+{
+    for (int i = 0; i < options->renames; i++) {
+        size_t from = strcspn(options->rename[i], "=");
+        if (from == 0 || !options->rename[i][from])
+            return error_set(e, STATUS_USAGE, "bad value '%.100s' for '--rename': write FROM=TO, such as net.rec.=rnn.",
+                             options->rename[i]);
+    }
+    return STATUS_OK;
+}
+
 enum status options_parse(int argc, char **argv, struct options *options, struct error *e)
 {
     *options = (struct options){0};
@@ -535,6 +546,8 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
         return check_score(options, e);
     if (command == COMMAND_SAMPLE)
         return check_sample(options, e);
+    if (command == COMMAND_IMPORT)
+        return check_import(options, e);
     return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
 }
 

@@ -14,8 +14,9 @@ static const struct {
     size_t size;
     const char *name;
 } type_table[] = {
-    [H5_U8] = {1, "uint8"},  [H5_U16] = {2, "uint16"},  [H5_U32] = {4, "uint32"},  [H5_U64] = {8, "uint64"},
-    [H5_I64] = {8, "int64"}, [H5_F32] = {4, "float32"}, [H5_F64] = {8, "float64"},
+    [H5_U8] = {1, "uint8"},    [H5_U16] = {2, "uint16"},  [H5_U32] = {4, "uint32"},
+    [H5_U64] = {8, "uint64"},  [H5_I64] = {8, "int64"},   [H5_F32] = {4, "float32"},
+    [H5_F64] = {8, "float64"}, [H5_F16] = {2, "float16"}, [H5_BF16] = {2, "bfloat16"},
 };
 
 size_t h5_type_size(enum h5_type type)
@@ -45,6 +46,9 @@ hid_t h5_file_type(enum h5_type type)
         return H5T_IEEE_F32LE;
     case H5_F64:
         return H5T_IEEE_F64LE;
+    case H5_F16:
+    case H5_BF16:
+        break; /* HDF5 has no name for them that is in all versions */
     }
     return H5I_INVALID_HID;
 }
@@ -66,12 +70,30 @@ hid_t h5_memory_type(enum h5_type type)
         return H5T_NATIVE_FLOAT;
     case H5_F64:
         return H5T_NATIVE_DOUBLE;
+    case H5_F16:
+    case H5_BF16:
+        break;
     }
     return H5I_INVALID_HID;
 }
 
+/* Floating-point types of 16 bits: sign, exponent, mantissa. */
+static bool is_half(hid_t type, size_t exponent, size_t bias)
+{
+    size_t sign_at, exponent_at, exponent_bits, mantissa_at, mantissa_bits;
+    return H5Tget_class(type) == H5T_FLOAT && H5Tget_size(type) == 2 && H5Tget_order(type) == H5T_ORDER_LE &&
+           H5Tget_fields(type, &sign_at, &exponent_at, &exponent_bits, &mantissa_at, &mantissa_bits) >= 0 &&
+           sign_at == 15 && exponent_bits == exponent && exponent_at == 15 - exponent && mantissa_at == 0 &&
+           mantissa_bits == 15 - exponent && H5Tget_ebias(type) == bias;
+}
+
 bool h5_type_of(hid_t type, enum h5_type *out)
 {
+    bool half = is_half(type, 5, 15);
+    if (half || is_half(type, 8, 127)) {
+        *out = half ? H5_F16 : H5_BF16;
+        return true;
+    }
     for (int i = 0; i < (int)(sizeof type_table / sizeof type_table[0]); i++) {
         if (H5Tequal(type, h5_file_type((enum h5_type)i)) > 0) {
             *out = (enum h5_type)i;

@@ -43,16 +43,11 @@ int64_t h5_data_offset(struct h5 *file, const char *path)
     return object ? object->offset : -1;
 }
 
-enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count, void *data,
-                    struct error *e)
+/* A run of a dataset's elements, as `memory` has them. */
+static enum status read_run(struct h5 *file, struct h5_object *object, const char *path, hid_t memory, int64_t start,
+                            int64_t count, void *data, struct error *e)
 {
-    struct h5_object *object = NULL;
-    enum status status = find_dataset(file, path, &object, e);
-    if (status != STATUS_OK)
-        return status;
-    if (object->shape.type != type)
-        return error_set(e, file->damaged, "cannot use '%s': '%s' is %s, not %s; use a file that Unroll made",
-                         file->name, path, h5_type_name(object->shape.type), h5_type_name(type));
+    enum status status = STATUS_OK;
     int64_t have = h5_shape_count(&object->shape);
     if (start < 0 || count < 0 || start > have || count > have - start)
         return error_set(e, file->damaged,
@@ -65,8 +60,8 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
         object->id = H5Oopen_by_addr(file->id, object->address); /* by address: the very object that was checked */
     hsize_t length = (hsize_t)count;
     hid_t from = h5_select_run(&object->shape, start, count), to = H5Screate_simple(1, &length, NULL);
-    bool good = object->id >= 0 && from >= 0 && to >= 0 &&
-                H5Dread(object->id, h5_memory_type(type), to, from, file->transfer, data) >= 0;
+    bool good =
+        object->id >= 0 && from >= 0 && to >= 0 && H5Dread(object->id, memory, to, from, file->transfer, data) >= 0;
     if (!good) {
         char text[H5_REASON_TEXT];
         status =
@@ -77,6 +72,29 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
     if (to >= 0)
         (void)H5Sclose(to);
     return status;
+}
+
+enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count, void *data,
+                    struct error *e)
+{
+    struct h5_object *object = NULL;
+    enum status status = find_dataset(file, path, &object, e);
+    if (status != STATUS_OK)
+        return status;
+    if (object->shape.type != type)
+        return error_set(e, file->damaged, "cannot use '%s': '%s' is %s, not %s; use a file that Unroll made",
+                         file->name, path, h5_type_name(object->shape.type), h5_type_name(type));
+    return read_run(file, object, path, h5_memory_type(type), start, count, data, e);
+}
+
+enum status h5_read_f32(struct h5 *file, const char *path, int64_t start, int64_t count, float *data, struct error *e)
+{
+    struct h5_object *object = NULL;
+    enum status status = find_dataset(file, path, &object, e);
+    if (status != STATUS_OK)
+        return status;
+    CHECK(object->shape.type >= H5_F32);
+    return read_run(file, object, path, h5_memory_type(H5_F32), start, count, data, e);
 }
 
 /* ---- attributes ---- */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,15 +13,16 @@
 
 #include <jansson.h>
 
-#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/sys/json.h"
 
 #define METADATA "__metadata__"
 #define LENGTH_BYTES 8
+#define RANK_MAX 8
+#define RAW 8192             /* bytes that are converted at once */
 #define DEPTH_MAX 3          /* the header, a tensor, its shape */
-#define STRUCTURE_MAX 20000u /* brackets, commas and colons: SAFETENSORS_TENSORS_MAX tensors have 16 each */
+#define STRUCTURE_MAX 40000u /* brackets, commas and colons: SAFETENSORS_TENSORS_MAX tensors have 16 each */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are written as they lie in memory");
 
@@ -135,11 +137,35 @@ static enum status load_header(struct safetensors *file, struct error *e)
 
 /* ---- tensors ---- */
 
-/* The numbers of an array of at most 2, none negative; how many, or -1. */
-static int take_numbers(const json_t *array, int64_t number[2])
+static const struct {
+    const char *name;
+    int bytes;
+    bool is_float;
+} types[] = {
+    {"F32", 4, true},  {"F16", 2, true},  {"BF16", 2, true},  {"F64", 8, true},      {"I64", 8, false},
+    {"I32", 4, false}, {"I16", 2, false}, {"I8", 1, false},   {"U64", 8, false},     {"U32", 4, false},
+    {"U16", 2, false}, {"U8", 1, false},  {"BOOL", 1, false}, {"F8_E4M3", 1, false}, {"F8_E5M2", 1, false},
+};
+
+/* Its place in `types`, -1 if there is none of that name. */
+static int find_type(const char *name)
+{
+    for (int i = 0; i < (int)(sizeof types / sizeof *types); i++)
+        if (strcmp(types[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+bool safetensors_is_float(const struct safetensors_tensor *tensor)
+{
+    return types[find_type(tensor->type)].is_float;
+}
+
+/* The numbers of an array of at most RANK_MAX, none negative; how many, or -1. */
+static int take_numbers(const json_t *array, int64_t number[RANK_MAX])
 {
     size_t count = json_array_size(array);
-    if (!json_is_array(array) || count > 2)
+    if (!json_is_array(array) || count > RANK_MAX)
         return -1;
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_array_get(array, i);
@@ -150,21 +176,22 @@ static int take_numbers(const json_t *array, int64_t number[2])
     return (int)count;
 }
 
-/* With the command that writes all tensors as F32. */
-static enum status refuse_type(const struct safetensors *file, struct error *e, const char *name, const char *type)
+/* Elements and bytes by shape and type. False if they are too many to be counted. */
+static bool measure(struct safetensors_tensor *tensor, const int64_t *sizes, int type)
 {
-    const char *path = content_shell_name(file->path);
-    return error_set(e, STATUS_DATA,
-                     "cannot use '%.100s' as safetensors: '%.60s' is %.16s, not F32; python3 -c \"import "
-                     "safetensors.torch as s; s.save_file({k: v.float() for k, v in s.load_file('%s').items()}, "
-                     "'f32.safetensors')\" writes it as F32",
-                     file->path, name, type, path);
+    tensor->count = 1;
+    for (int i = 0; i < tensor->rank; i++)
+        if (__builtin_mul_overflow(tensor->count, sizes[i], &tensor->count))
+            return false;
+    for (int i = 0; i < tensor->rank && i < 2; i++)
+        tensor->shape[i] = sizes[i];
+    return !__builtin_mul_overflow(tensor->count, (int64_t)types[type].bytes, &tensor->bytes);
 }
 
 static enum status take_tensor(struct safetensors *file, const char *name, const json_t *about, struct error *e)
 {
     const char *type = json_string_value(json_object_get(about, "dtype"));
-    int64_t place[2] = {0, 0}, bytes = 0;
+    int64_t sizes[RANK_MAX], place[RANK_MAX] = {0, 0};
     if (file->tensors == SAFETENSORS_TENSORS_MAX)
         return refuse_tensor(file, e, name, "is one tensor more than a model can have");
     struct safetensors_tensor *tensor = &file->tensor[file->tensors];
@@ -173,18 +200,18 @@ static enum status take_tensor(struct safetensors *file, const char *name, const
         return refuse_tensor(file, e, name, "has a longer name than any parameter");
     if (!json_is_object(about) || json_object_size(about) != 3 || !type)
         return refuse_tensor(file, e, name, "is not described by dtype, shape and data_offsets");
-    if (strcmp(type, "F32") != 0) {
-        return refuse_type(file, e, name, type);
-    }
-    tensor->rank = take_numbers(json_object_get(about, "shape"), tensor->shape);
-    if (tensor->rank < 1)
-        return refuse_tensor(file, e, name, "has no shape of one or two dimensions");
+    int kind = find_type(type);
+    if (kind < 0)
+        return refuse_tensor(file, e, name, "is of a type that Unroll does not know; write it as F32");
+    tensor->rank = take_numbers(json_object_get(about, "shape"), sizes);
+    if (tensor->rank < 0)
+        return refuse_tensor(file, e, name, "has no shape");
     if (take_numbers(json_object_get(about, "data_offsets"), place) != 2 || place[0] > place[1] ||
         place[1] > file->bytes - file->data_begin)
         return refuse_tensor(file, e, name, "has data_offsets outside of the file");
-    if (__builtin_mul_overflow(tensor->shape[0], tensor->shape[1], &tensor->count) ||
-        __builtin_mul_overflow(tensor->count, (int64_t)sizeof(float), &bytes) || bytes != place[1] - place[0])
+    if (!measure(tensor, sizes, kind) || tensor->bytes != place[1] - place[0])
         return refuse_tensor(file, e, name, "has data_offsets that do not fit its shape");
+    strcpy(tensor->type, types[kind].name);
     strcpy(tensor->name, name);
     tensor->offset = file->data_begin + place[0];
     file->tensors++;
@@ -223,7 +250,7 @@ static enum status check_places(struct safetensors *file, struct error *e)
             return refuse_tensor(file, e, tensor->name,
                                  tensor->offset < next ? "overlaps another tensor; make the file again"
                                                        : "lies behind a gap; make the file again");
-        next += tensor->count * (int64_t)sizeof(float);
+        next += tensor->bytes;
     }
     return next == file->bytes ? STATUS_OK : refuse(file, e, "bytes stand behind its last tensor");
 }
@@ -308,11 +335,58 @@ void safetensors_each_metadata(const struct safetensors *file,
     json_object_foreach((json_t *)file->metadata, key, value) visit(context, key, json_string_value(value));
 }
 
+/* IEEE 754's half: sign, 5 bits of exponent, 10 of mantissa. */
+static float float_of_half(uint16_t bits)
+{
+    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    float value = exponent == 31  ? mantissa ? NAN : INFINITY
+                  : exponent == 0 ? ldexpf((float)mantissa, -24)
+                                  : ldexpf((float)(1024 + mantissa), exponent - 25);
+    return bits >> 15 ? -value : value;
+}
+
+/* The upper half of a float32. */
+static float float_of_bfloat(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return value;
+}
+
+static void convert(const char *type, const unsigned char *raw, size_t count, float *data)
+{
+    bool wide = strcmp(type, "F64") == 0, half = strcmp(type, "F16") == 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t bits;
+        double number;
+        if (wide) {
+            memcpy(&number, raw + i * sizeof number, sizeof number);
+            data[i] = (float)number;
+        } else {
+            memcpy(&bits, raw + i * sizeof bits, sizeof bits);
+            data[i] = half ? float_of_half(bits) : float_of_bfloat(bits);
+        }
+    }
+}
+
 enum status safetensors_read(const struct safetensors *file, const struct safetensors_tensor *tensor, int64_t start,
                              int64_t count, float *data, struct error *e)
 {
     CHECK(start >= 0 && count >= 0 && start <= tensor->count && count <= tensor->count - start);
-    return read_at(file, data, (size_t)count * sizeof *data, tensor->offset + start * (int64_t)sizeof *data, e);
+    CHECK(safetensors_is_float(tensor));
+    int64_t size = types[find_type(tensor->type)].bytes;
+    if (strcmp(tensor->type, "F32") == 0)
+        return read_at(file, data, (size_t)count * sizeof *data, tensor->offset + start * size, e);
+    unsigned char raw[RAW];
+    enum status status = STATUS_OK;
+    for (int64_t done = 0, piece; done < count && !status; done += piece) {
+        piece = count - done < RAW / size ? count - done : RAW / size;
+        status = read_at(file, raw, (size_t)(piece * size), tensor->offset + (start + done) * size, e);
+        if (!status)
+            convert(tensor->type, raw, (size_t)piece, data + done);
+    }
+    return status;
 }
 
 /* ---- writing ---- */

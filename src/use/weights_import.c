@@ -23,11 +23,16 @@ struct importing {
     struct source source;
     const struct weights_hints *hints;
     struct checkpoint *checkpoint;
+    struct weights_report *report;
     struct error *e;
 };
 
 static enum status refuse(const struct importing *in, const char *name, const char *reason)
 {
+    const struct source_tensor *tensor = source_find(&in->source, name);
+    if (tensor && strcmp(tensor->given, name) != 0)
+        return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s', which is '%.60s', %s", in->source.path,
+                         tensor->given, name, reason);
     return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s' %s", in->source.path, name, reason);
 }
 
@@ -82,45 +87,74 @@ static const struct {
     {"_reverse", "is of a bidirectional model; a language model must not see the words to come: train it with "
                  "bidirectional=False"},
     {"weight_hr_l", "is of an LSTM with projections, which Unroll has not: train it without proj_size"},
+    {"_raw", "is of an LSTM with weight dropping, such as fastai's AWD-LSTM; save the plain weight_hh_l0 instead: "
+             "names without _raw, and without 'module.' beside them"},
+    {"parametrizations", "is of a module with a parametrization; remove that before saving: "
+                         "torch.nn.utils.parametrize.remove_parametrizations(module, name)"},
     {"self_attn", "is of a Transformer; Unroll has recurrent models only"},
-    {".attention.", "is of a Transformer; Unroll has recurrent models only"},
+    {"attn.", "is of a Transformer; Unroll has recurrent models only"},
+    {"attention.", "is of a Transformer; Unroll has recurrent models only"},
+    {"wpe.", "is of a Transformer; Unroll has recurrent models only"},
+    {".A_log", "is of a state-space model (Mamba); Unroll has RNN, LSTM and GRU only"},
+    {"time_mix", "is of RWKV; Unroll has RNN, LSTM and GRU only"},
     {"weight_ci", "is of an LSTM with peepholes, which Unroll has not: train PyTorch's nn.LSTM"},
     {"layer_norm",
      "is of a model with layer normalisation, which Unroll has not: train nn.LSTM, nn.GRU or nn.RNN alone"},
+    {"running_mean",
+     "is of a model with batch normalisation, which Unroll has not: train nn.LSTM, nn.GRU or nn.RNN alone"},
 };
 
 static enum status refuse_strangers(const struct importing *in)
 {
     for (int i = 0; i < in->source.count; i++)
-        for (size_t k = 0; k < sizeof strangers / sizeof *strangers; k++)
-            if (strstr(in->source.tensor[i].name, strangers[k].part))
-                return refuse(in, in->source.tensor[i].name, strangers[k].reason);
+        for (size_t k = 0; in->source.tensor[i].name[0] && k < sizeof strangers / sizeof *strangers; k++)
+            if (strstr(in->source.tensor[i].given, strangers[k].part))
+                return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s' %s", in->source.path,
+                                 in->source.tensor[i].given, strangers[k].reason);
     return STATUS_OK;
 }
 
-/* The recurrent layers are there under another name than rnn: how they are called instead, and what renames them. */
-static enum status refuse_names(const struct importing *in, const char *missing)
+/* No recurrent layers, or several that do not tell how they are connected. */
+static enum status refuse_layers(const struct importing *in)
 {
+    const char *path = in->source.path;
+    char list[300];
     for (int i = 0; i < in->source.count; i++) {
-        const char *name = in->source.tensor[i].name, *end = strstr(name, "weight_hh_l0");
-        const char *ours = end ? strstr(name, "rnn.weight_hh_l0") : NULL;
-        int before = ours ? (int)(ours - name) : 0;
-        if (ours && before > 0)
+        const char *name = in->source.tensor[i].name, *end = strstr(name, "weight_hh");
+        int before = end ? (int)(end - name) : 0;
+        if (end)
             return error_set(
                 in->e, STATUS_DATA,
-                "cannot import '%.200s': its names begin with '%.*s', as those of a wrapped model do; save "
-                "{k.removeprefix('%.*s'): v for k, v in model.state_dict().items()}",
-                in->source.path, before, name, before, name);
-        if (end && !ours)
-            return error_set(
-                in->e, STATUS_DATA,
-                "cannot import '%.200s': '%.60s' should be called 'rnn.weight_hh_l0', and the others as "
-                "'unroll export' does: encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias",
-                in->source.path, name);
+                "cannot import '%.150s': '%.60s' is of one of several recurrent modules; say which layer each is, "
+                "name by name: '--rename %.*s=rnn.weight_hh_l0' ...",
+                path, name, before + 12, name);
     }
-    return refuse(in, missing,
-                  "is not there as a matrix; name the tensors as 'unroll export' does: "
-                  "encoder.weight, rnn.weight_ih_l0, ..., decoder.weight, decoder.bias");
+    names_list(&in->source, false, 0, list, sizeof list);
+    return error_set(
+        in->e, STATUS_DATA,
+        "cannot import '%.150s': none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and "
+        "nn.RNN are; it has %s; say which are which by '--rename NAME=rnn.weight_hh_l0' ...",
+        path, *list ? list : "none");
+}
+
+static enum status refuse_embedding(const struct importing *in, const struct source_tensor *input)
+{
+    const char *path = in->source.path;
+    char list[200];
+    int64_t E = input && input->rank == 2 ? input->shape[1] : 0;
+    const struct source_tensor *output = source_find(&in->source, "decoder.weight");
+    if (output && E > 0 && E == output->shape[0] && E != output->shape[1])
+        return error_set(
+            in->e, STATUS_DATA,
+            "cannot import '%.150s': it has no embedding and seems to read one-hot vectors of %lld tokens; add "
+            "the embedding that does the same: tensors['encoder.weight'] = torch.eye(%lld)",
+            path, (long long)E, (long long)E);
+    int count = names_list(&in->source, true, E, list, sizeof list);
+    return error_set(
+        in->e, STATUS_DATA,
+        "cannot import '%.150s': 'encoder.weight', the embedding, is not there as a matrix; if it is called "
+        "otherwise, write '--rename NAME=encoder.weight'%s%s",
+        path, count ? "; of its width are " : "", list);
 }
 
 /* Cell, layers and widths, by the shapes of the tensors that every model has. */
@@ -129,13 +163,12 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     const struct source *source = &in->source;
     const struct source_tensor *embedding = source_find(source, "encoder.weight");
     const struct source_tensor *recurrent = tensor_of_layer(source, "weight_hh", 0);
-    enum status status = refuse_strangers(in);
-    if (status)
-        return status;
+    if (!recurrent)
+        return refuse_layers(in);
+    if (recurrent->rank != 2 || recurrent->shape[1] < 1)
+        return refuse(in, "rnn.weight_hh_l0", "is not there as a matrix");
     if (!embedding || embedding->rank != 2)
-        return refuse_names(in, "encoder.weight");
-    if (!recurrent || recurrent->rank != 2 || recurrent->shape[1] < 1)
-        return refuse_names(in, "rnn.weight_hh_l0");
+        return refuse_embedding(in, tensor_of_layer(source, "weight_ih", 0));
     int64_t H = recurrent->shape[1], gates = recurrent->shape[0] / H;
     if (recurrent->shape[0] % H != 0 || (gates != 1 && gates != 3 && gates != 4))
         return refuse(in, "rnn.weight_hh_l0", "has not 1, 3 or 4 times as many rows as columns");
@@ -149,14 +182,28 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     return choose_cell(in, (int)gates, &model->cell);
 }
 
+/* Neither an output layer nor an embedding that it could be. */
+static enum status refuse_output(const struct importing *in, int hidden)
+{
+    char list[200];
+    int count = names_list(&in->source, true, hidden, list, sizeof list);
+    return error_set(in->e, STATUS_DATA,
+                     "cannot import '%.150s': 'decoder.weight', the output layer, is not there; if it is called otherwise, "
+                     "write '--rename NAME=decoder.weight'%s%s",
+                     in->source.path, count ? "; of its width are " : "", list);
+}
+
 /* Tied if the caller or the file says so, if the second name is missing, or if both hold the same numbers, which
  * `same` tells. */
 static enum status choose_tied(const struct importing *in, bool same, bool *tied)
 {
+    const struct model_config *model = &in->checkpoint->model;
     char text[SOURCE_FACT_TEXT];
     bool missing = !source_find(&in->source, "decoder.weight");
     if (in->hints->has_tied)
         *tied = in->hints->tied;
+    else if (missing && model->embedding != model->hidden)
+        return refuse_output(in, model->hidden);
     else if (missing)
         *tied = true;
     else if (source_fact(&in->source, "tied", text))
@@ -190,32 +237,103 @@ static enum status compare_tied(const struct importing *in, bool *same)
     return status;
 }
 
+/* Whether a tensor without a place may be the output layer's, which is not there. */
+static bool may_be_output(const struct importing *in, const struct source_tensor *tensor)
+{
+    const char *dot = strrchr(tensor->given, '.');
+    return !source_find(&in->source, "decoder.weight") && dot && tensor->shape[0] == in->checkpoint->model.vocab &&
+           (strcmp(dot, ".weight") == 0 || strcmp(dot, ".bias") == 0);
+}
+
+/* Tensors that such a model has no place for. */
+static enum status refuse_unused(const struct importing *in, const struct param_table *table)
+{
+    char list[240], advice[240] = "";
+    const struct source_tensor *first = NULL;
+    size_t used = 0;
+    int count = 0;
+    for (int i = 0; i < in->source.count; i++) {
+        const struct source_tensor *tensor = &in->source.tensor[i];
+        if (!tensor->name[0] || param_find(table, tensor->name) >= 0)
+            continue;
+        first = first ? first : tensor;
+        if (count++ < 3)
+            used +=
+                (size_t)snprintf(list + used, sizeof list - used, "%s'%.60s'", count > 1 ? ", " : "", tensor->given);
+        if (may_be_output(in, tensor))
+            snprintf(advice, sizeof advice, "; '--rename %.*s=decoder.' if that is the output layer",
+                     (int)(strrchr(tensor->given, '.') - tensor->given) + 1, tensor->given);
+    }
+    if (count == 0)
+        return STATUS_OK;
+    if (count > 3)
+        snprintf(list + used, sizeof list - used, " and %d more", count - 3);
+    return error_set(
+        in->e, STATUS_DATA,
+        "cannot import '%.100s': %s %s no parameter%s of such a model; '--rename %.60s=' leaves one out, if the "
+        "model works without%s",
+        in->source.path, list, count > 1 ? "are" : "is", count > 1 ? "s" : "", first->given, advice);
+}
+
+/* A parameter's tensor has its shape, and numbers. */
+static enum status check_tensor(const struct importing *in, const struct param *param,
+                                const struct source_tensor *tensor)
+{
+    char reason[200];
+    if (tensor->rank != param->rank || tensor->shape[0] != param->shape[0] || tensor->shape[1] != param->shape[1]) {
+        snprintf(reason, sizeof reason, "is %s[%lld][%lld] where such a model has [%lld][%lld]",
+                 tensor->rank > 2 ? "more than " : "", (long long)tensor->shape[0], (long long)tensor->shape[1],
+                 (long long)param->shape[0], (long long)param->shape[1]);
+        return refuse(in, param->name, reason);
+    }
+    if (tensor->is_float)
+        return STATUS_OK;
+    snprintf(reason, sizeof reason,
+             "is %s, but weights are float32, float16, bfloat16 or float64; write it as one of them", tensor->type);
+    return refuse(in, param->name, reason);
+}
+
+/* Biases that are not there are zeros: of modules made with bias=False. */
+static void tell_zeros(const struct importing *in, const struct param *param)
+{
+    char *text = in->report->zeros;
+    size_t used = strlen(text), size = sizeof in->report->zeros;
+    snprintf(text + used, size - used, "%s'%s'", used ? ", " : "", param->name);
+}
+
 /* Every parameter of the table is there with its shape, and nothing else. */
 static enum status check_names(const struct importing *in, const struct param_table *table)
 {
-    for (int i = 0; i < in->source.count; i++) {
-        if (param_find(table, in->source.tensor[i].name) < 0)
-            return refuse(in, in->source.tensor[i].name, "is no parameter of such a model; leave it out");
-    }
-    for (int i = 0; i < table->count; i++) {
+    enum status status = refuse_unused(in, table);
+    for (int i = 0; i < table->count && !status; i++) {
         const struct param *param = &table->param[i];
         const struct source_tensor *tensor = source_find(&in->source, param->name);
-        if (!tensor && param->alias >= 0)
-            continue;
-        if (!tensor)
-            return refuse(in, param->name,
-                          strstr(param->name, "bias") ? "is missing; a model made with bias=False needs one of zeros: "
-                                                        "torch.zeros(rows of its weight)"
-                                                      : "is missing");
-        if (tensor->rank != param->rank || tensor->shape[0] != param->shape[0] || tensor->shape[1] != param->shape[1]) {
-            char reason[160];
-            snprintf(reason, sizeof reason, "is [%lld][%lld] where such a model has [%lld][%lld]",
-                     (long long)tensor->shape[0], (long long)tensor->shape[1], (long long)param->shape[0],
-                     (long long)param->shape[1]);
-            return refuse(in, param->name, reason);
-        }
+        if (tensor)
+            status = check_tensor(in, param, tensor);
+        else if (strstr(param->name, "bias"))
+            tell_zeros(in, param);
+        else if (param->alias < 0)
+            status = refuse(in, param->name, "is missing");
     }
-    return STATUS_OK;
+    return status;
+}
+
+/* How many of the tensors used were no float32, by type. */
+static void tell_converted(const struct importing *in)
+{
+    static const char *const types[][2] = {{"F16", "float16"}, {"BF16", "bfloat16"}, {"F64", "float64"}};
+    char *text = in->report->converted;
+    size_t used = 0, size = sizeof in->report->converted;
+    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
+        int count = 0;
+        for (int i = 0; i < in->source.count; i++) {
+            const struct source_tensor *tensor = &in->source.tensor[i];
+            bool same = strcmp(tensor->type, types[k][0]) == 0 || strcmp(tensor->type, types[k][1]) == 0;
+            count += tensor->name[0] && same;
+        }
+        if (count > 0)
+            used += (size_t)snprintf(text + used, size - used, "%s%d of %s", used ? ", " : "", count, types[k][1]);
+    }
 }
 
 /* ---- labels of a classifier ---- */
@@ -268,7 +386,13 @@ static enum status choose_model(struct importing *in)
     char text[SOURCE_FACT_TEXT];
     bool same = false;
     struct error reason = {0};
-    enum status status = infer_model(in, model);
+    enum status status = names_rename(&in->source, in->hints->rename, in->hints->renames, in->report, in->e);
+    if (!status)
+        status = refuse_strangers(in);
+    if (!status)
+        status = names_recognise(&in->source, in->report, in->e);
+    if (!status)
+        status = infer_model(in, model);
     if (!status)
         status = choose_task(in, model);
     if (!status)
@@ -304,13 +428,17 @@ static enum status read_values(struct importing *in)
         float *values = checkpoint->values + param->offset;
         if (param->alias >= 0)
             continue;
-        enum status status =
-            source_read(&in->source, source_find(&in->source, param->name), 0, (int64_t)param->count, values, in->e);
+        const struct source_tensor *tensor = source_find(&in->source, param->name);
+        if (!tensor)
+            continue; /* a bias: zeros */
+        enum status status = source_read(&in->source, tensor, 0, (int64_t)param->count, values, in->e);
         if (status)
             return status;
         for (size_t k = 0; k < param->count; k++)
             if (!isfinite(values[k]))
-                return refuse(in, param->name, "holds a number that is not finite; use weights of another step");
+                return refuse(
+                    in, param->name,
+                    "holds a number that is not finite, or too large for float32; use weights of another step");
     }
     return STATUS_OK;
 }
@@ -417,14 +545,16 @@ static void fill_rest(struct importing *in)
 }
 
 enum status weights_import(const char *path, enum weights_source source, const struct weights_hints *hints,
-                           struct checkpoint *checkpoint, struct error *e)
+                           struct checkpoint *checkpoint, struct weights_report *report, struct error *e)
 {
     *checkpoint = (struct checkpoint){.owned = true};
+    *report = (struct weights_report){.renamed = ""};
     struct importing *in = mem_alloc(1, sizeof *in, "weights to import", e);
     if (!in)
         return STATUS_OS;
     in->hints = hints;
     in->checkpoint = checkpoint;
+    in->report = report;
     in->e = e;
     enum status status = source_open(&in->source, path, source, e);
     if (!status)
@@ -435,8 +565,10 @@ enum status weights_import(const char *path, enum weights_source source, const s
         status = choose_reset(in);
     if (!status)
         status = read_values(in);
-    if (!status)
+    if (!status) {
+        tell_converted(in);
         fill_rest(in);
+    }
     source_close(&in->source);
     mem_free(in);
     if (status)

@@ -1,4 +1,4 @@
-/* What reading weights needs of a foreign file: a list of float32 tensors by name, and facts as text. */
+/* What reading weights needs of a foreign file: a list of tensors by name, and facts as text. */
 #ifndef UNROLL_USE_WEIGHTS_PRIVATE_H
 #define UNROLL_USE_WEIGHTS_PRIVATE_H
 
@@ -15,8 +15,11 @@
 #define SOURCE_FACT_TEXT 64
 
 struct source_tensor {
-    char name[SAFETENSORS_NAME];
-    int rank;
+    char name[SAFETENSORS_NAME];  /* as Unroll calls it (weights_names.c); empty: it is left out */
+    char given[SAFETENSORS_NAME]; /* as the file calls it */
+    char type[SAFETENSORS_TYPE];  /* "float32", or in safetensors "F32" */
+    bool is_float;                /* its numbers can be read */
+    int rank;                     /* more than 2 only in safetensors */
     int64_t shape[2];
     int index; /* of a safetensors file's tensor */
 };
@@ -36,10 +39,23 @@ void source_close(struct source *source);
 
 /* NULL if there is none. */
 const struct source_tensor *source_find(const struct source *source, const char *name);
-/* Elements [start, start + count), which must be there. */
+/* Elements [start, start + count), which must be there, of a floating-point tensor; rounded to float32. */
 enum status source_read(const struct source *source, const struct source_tensor *tensor, int64_t start, int64_t count,
                         float *data, struct error *e);
 /* A fact as text into `text` [SOURCE_FACT_TEXT]; false if the file does not tell it. */
 bool source_fact(const struct source *source, const char *name, char *text);
+
+/* ---- names (weights_names.c) ---- */
+
+/* The caller's names: `rename` [renames] holds "FROM=TO" each. `told` says what is left out. STATUS_DATA for a FROM that is none. */
+enum status names_rename(struct source *source, const char *const *rename, int renames, struct weights_report *told,
+                         struct error *e);
+/* Gives the tensors the names that Unroll has for them, by what others call such modules; what is not known keeps its name.
+ * `told` says what became of them. STATUS_DATA for two tensors of one name, and for what may be one of two. */
+enum status names_recognise(struct source *source, struct weights_report *told, struct error *e);
+
+/* "'a' [2][3], 'b' [4]" of the matrices outside of the recurrent layers (or of all tensors) with `columns` columns (0: any), at most a few, into `text`; how many
+ * there are. */
+int names_list(const struct source *source, bool matrices, int64_t columns, char *text, size_t size);
 
 #endif

@@ -14,8 +14,13 @@ static enum status list_safetensors(struct source *source, struct error *e)
     for (int i = 0; i < source->count; i++) {
         const struct safetensors_tensor *from = safetensors_tensor(source->safetensors, i);
         struct source_tensor *to = &source->tensor[i];
-        *to = (struct source_tensor){.rank = from->rank, .shape = {from->shape[0], from->shape[1]}, .index = i};
+        *to = (struct source_tensor){.rank = from->rank,
+                                     .shape = {from->shape[0], from->shape[1]},
+                                     .index = i,
+                                     .is_float = safetensors_is_float(from)};
         memcpy(to->name, from->name, sizeof to->name);
+        memcpy(to->given, from->name, sizeof to->given);
+        memcpy(to->type, from->type, sizeof to->type);
     }
     return STATUS_OK;
 }
@@ -36,14 +41,12 @@ static int add_dataset(void *context, const char *path, const struct h5_shape *s
     if (source->count == SOURCE_TENSORS_MAX || strlen(name) >= sizeof source->tensor[0].name)
         return (int)error_set(listing->e, STATUS_DATA, "cannot import '%.200s': '%.100s' is no parameter of a model",
                               source->path, path);
-    if (shape->type != H5_F32)
-        return (int)error_set(listing->e, STATUS_DATA,
-                              "cannot import '%.200s': '%.100s' is %s, not float32; write it with h5py as "
-                              "file.create_dataset(NAME, data=TENSOR, dtype='float32')",
-                              source->path, path, h5_type_name(shape->type));
     struct source_tensor *tensor = &source->tensor[source->count++];
-    *tensor = (struct source_tensor){.rank = shape->rank, .shape = {shape->dims[0], shape->dims[1]}};
+    *tensor = (struct source_tensor){
+        .rank = shape->rank, .shape = {shape->dims[0], shape->dims[1]}, .is_float = shape->type >= H5_F32};
     strcpy(tensor->name, name);
+    strcpy(tensor->given, name);
+    snprintf(tensor->type, sizeof tensor->type, "%s", h5_type_name(shape->type));
     return STATUS_OK;
 }
 
@@ -88,8 +91,8 @@ enum status source_read(const struct source *source, const struct source_tensor 
         return safetensors_read(source->safetensors, safetensors_tensor(source->safetensors, tensor->index), start,
                                 count, data, e);
     char path[SAFETENSORS_NAME + 8];
-    snprintf(path, sizeof path, "%s/%s", source->group, tensor->name);
-    return h5_read(source->h5, path, H5_F32, start, count, data, e);
+    snprintf(path, sizeof path, "%s/%s", source->group, tensor->given);
+    return h5_read_f32(source->h5, path, start, count, data, e);
 }
 
 /* The type of an attribute that was looked for. */

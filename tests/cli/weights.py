@@ -5,6 +5,7 @@ and files made to harm.
   weights.py same M.h5 FILE             FILE (safetensors or text) holds the tensors of M.h5, bit for bit
   weights.py make FILE M.h5 [CHANGE]    safetensors of M.h5's tensors without metadata; CHANGE is Python over `tensors`
   weights.py make-hdf5 FILE M.h5 [CHANGE]
+  weights.py make-real FILE M.h5 [CHANGE]  by the package safetensors; 69 if there is none
   weights.py hostile UNROLL M.h5        each of many broken files is refused with 65 in little memory
 """
 import json
@@ -113,6 +114,16 @@ def make_hdf5(path, checkpoint, change="", **options):
             file[name] = values
 
 
+def make_real(path, checkpoint, change=""):
+    try:
+        from safetensors.numpy import save_file
+    except ImportError:
+        sys.exit(69)
+    tensors = tensors_of(checkpoint)
+    exec(change, {"tensors": tensors, "numpy": numpy})
+    save_file(tensors, path)
+
+
 # ---- files made to harm ----
 
 def changed(header, name, **fields):
@@ -210,5 +221,5 @@ def hostile(unroll, checkpoint):
 
 
 if __name__ == "__main__":
-    verb = {"same": same, "make": make, "make-hdf5": make_hdf5, "hostile": hostile}[sys.argv[1]]
+    verb = {"same": same, "make": make, "make-hdf5": make_hdf5, "make-real": make_real, "hostile": hostile}[sys.argv[1]]
     verb(*sys.argv[2:])

@@ -9,8 +9,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_file file = fuzz_file_make(data, size);
     const struct weights_hints hints = {.has_cell = size % 2 == 0, .cell = CELL_RNN_RELU};
     struct checkpoint checkpoint;
+    struct weights_report report;
     struct error e = {0};
-    enum status status = weights_import(file.path, WEIGHTS_FROM_SAFETENSORS, &hints, &checkpoint, &e);
+    enum status status = weights_import(file.path, WEIGHTS_FROM_SAFETENSORS, &hints, &checkpoint, &report, &e);
     fuzz_check_error((int)status, (int)e.status, e.text);
     if (status && status != STATUS_DATA && status != STATUS_USAGE)
         abort();

@@ -129,7 +129,9 @@ struct options {
     /* export, import */
     enum weights_format to;
     enum weights_source from;
-    const char *vocab_from; /* --vocab-from FILE */
+    const char *vocab_from; /* --vocab-from FILE; prepare takes it, too */
+    int renames;
+    const char *rename[OPTION_FILES_MAX]; /* --rename FROM=TO */
 
     struct option_memory *memory; /* which options were given, and strings of the INI file; owned, see options_free */
 };

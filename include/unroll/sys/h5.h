@@ -23,7 +23,8 @@
 #define H5_RANK_MAX 2
 #define H5_OBJECTS_MAX 4096
 
-enum h5_type { H5_U8, H5_U16, H5_U32, H5_U64, H5_I64, H5_F32, H5_F64 };
+/* The last two are only read, and by h5_read_f32. */
+enum h5_type { H5_U8, H5_U16, H5_U32, H5_U64, H5_I64, H5_F32, H5_F64, H5_F16, H5_BF16 };
 size_t h5_type_size(enum h5_type type);
 const char *h5_type_name(enum h5_type type); /* as numpy calls it: "uint8", "float32" */
 
@@ -67,6 +68,8 @@ enum status h5_shape(struct h5 *file, const char *path, struct h5_shape *shape, 
 /* Reads elements [start, start + count) of the dataset seen as one row-major run of `type` (which must be its type). */
 enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count, void *data,
                     struct error *e);
+/* The same of a dataset of any floating-point type, rounded to float32: what that cannot hold becomes infinite. */
+enum status h5_read_f32(struct h5 *file, const char *path, int64_t start, int64_t count, float *data, struct error *e);
 /* Attributes of an object ("/" for the file). A missing one, or one of another type, is the file's `damaged` status.
  * Strings longer than size - 1 bytes are refused. */
 enum status h5_attr_string(struct h5 *file, const char *object, const char *name, char *text, size_t size,

@@ -9,9 +9,11 @@
  * sizes and of one line for each row: `vocabulary V LEVEL` with the lines of data/vocab_text.h, `labels N` of a
  * classifier, and `NAME ROWS COLUMNS` (or `NAME COLUMNS`: one row) with numbers that read back as the same float32.
  *
- * Import takes safetensors, and HDF5 files with float32 datasets of those names, in "/" or in "/model". What names and
- * shapes tell is not asked for; what they leave open comes from the file's own facts, or from the caller's hints, which
- * come first. */
+ * Import takes safetensors, and HDF5 files with datasets of those names, in "/" or in "/model", of 16, 32 or 64 bits, which
+ * become float32. Names that others have for such modules are known: any path in front of weight_ih_l0 and the like is "rnn.",
+ * modules called embedding, embed and so on are "encoder.", fc, linear, out and so on "decoder."; "lstm1.", "lstm2." and
+ * "cells.0.", "cells.1." of one layer each are layers. Biases that are missing are zeros. What names and shapes tell is not asked
+ * for; what they leave open comes from the file's own facts, or from the caller's hints, which come first. */
 #ifndef UNROLL_USE_WEIGHTS_H
 #define UNROLL_USE_WEIGHTS_H
 
@@ -29,7 +31,13 @@ enum weights_source { WEIGHTS_FROM_SAFETENSORS, WEIGHTS_FROM_HDF5 };
 enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
                            struct error *e);
 
+#define WEIGHTS_RENAMES_MAX 64
+
 struct weights_hints {
+    int renames;
+    const char *const
+        *rename; /* [renames] "FROM=TO": a tensor of that name, or those whose names begin so; without TO a whole
+                                  name is left out */
     bool has_cell, has_tied, has_dropout, has_reset, has_batch, has_bptt;
     enum cell cell;
     bool tied;
@@ -39,11 +47,19 @@ struct weights_hints {
     const struct vocab *vocab; /* NULL: the file's own; stays the caller's */
 };
 
+/* What was done to a file's weights, for people; "" where it was nothing. */
+struct weights_report {
+    char renamed[400];   /* "'lstm.' is 'rnn.', ..." */
+    char left_out[200];  /* "'a', 'b'" */
+    char zeros[200];     /* the parameters that are missing */
+    char converted[200]; /* "9 of F16, 2 of F64" */
+};
+
 /* Reads `path` into a checkpoint for use (neither optimizer nor states), ready for checkpoint_write. Missing:
  * STATUS_NOINPUT; damaged, or no parameters of such a model: STATUS_DATA; what neither file nor hints tell (a cell, a
  * vocabulary): STATUS_USAGE with the name of the option that would. On failure nothing needs releasing; else
  * checkpoint_release. */
 enum status weights_import(const char *path, enum weights_source source, const struct weights_hints *hints,
-                           struct checkpoint *checkpoint, struct error *e);
+                           struct checkpoint *checkpoint, struct weights_report *report, struct error *e);
 
 #endif

@@ -1,0 +1,186 @@
+#!/usr/bin/env bats
+# 'unroll import' of what people have: their names, their number types, models without biases; the numbers of 'score' are those of
+# the model that the tensors were taken from. The files are made by tests/cli/weights.py, which shares nothing with the program.
+
+bats_require_minimum_version 1.5.0
+load refusal
+load training
+
+weights() {
+    python3 "$BATS_TEST_DIRNAME/weights.py" "$@"
+}
+
+setup_file() {
+    load training
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
+    make_corpus char 200
+    for cell in lstm gru; do
+        "$UNROLL" train --corpus char.h5 --run run-$cell --cell $cell --layers 2 --hidden 12 --embedding 7 --batch 6 --bptt 9 \
+            --max-steps 20 --lr 0.02
+        cp run-$cell/best.h5 $cell.h5
+    done
+    "$UNROLL" train --corpus char.h5 --run run-equal --layers 1 --hidden 8 --batch 6 --bptt 9 --max-steps 1
+    cp run-equal/best.h5 equal.h5
+    head -n 5 char.txt >lines
+    for cell in lstm gru; do
+        "$UNROLL" score --model $cell.h5 lines >$cell.scores
+    done
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
+}
+
+refused() {
+    rm -f refused
+    says_error_alone "$1" "$2" "$UNROLL" import "${@:3}" --vocab-from char.h5 -o refused
+    [ ! -e refused ] && [ ! -e refused.tmp ]
+}
+
+# taken NOTE MODEL CHANGE [OPTION...]: of MODEL.h5's tensors, changed, import makes a model with the scores of MODEL, and says NOTE;
+# from safetensors and from HDF5.
+taken() {
+    local note=$1 model=$2 change=$3
+    shift 3
+    weights make other.safetensors $model.h5 "$change"
+    weights make-hdf5 other.h5 $model.h5 "$change"
+    for file in other.safetensors other.h5; do
+        from=hdf5
+        [ $file = other.h5 ] || from=safetensors
+        run -0 --separate-stderr "$UNROLL" import --from $from $file --vocab-from char.h5 "$@" -o again.h5
+        echo "$output$stderr"
+        [[ "$output" == *"$note"* ]]
+        "$UNROLL" score --model again.h5 lines | cmp - $model.scores
+    done
+}
+
+# near TOLERANCE: again.h5 scores as lstm.h5 does, but for rounding.
+near() {
+    "$UNROLL" score --model again.h5 lines | paste - lstm.scores |
+        awk -v tolerance="$1" '{ d = ($1 - $2) / $2; if (d > tolerance || d < -tolerance) bad = 1 } END { exit bad || NR != 5 }'
+}
+
+@test "names that others have are known" {
+    taken "note: names: 'module.rnn.' is 'rnn.', 'module.encoder.' is 'encoder.', 'module.decoder.' is 'decoder.'" lstm \
+        'for name in list(tensors): tensors["module." + name] = tensors.pop(name)'
+    taken "'lstm.' is 'rnn.', 'embedding.' is 'encoder.', 'fc.' is 'decoder.'" lstm \
+        'for name in list(tensors): tensors[name.replace("rnn.", "lstm.").replace("encoder", "embedding").replace("decoder", "fc")] = tensors.pop(name)'
+    taken "'_orig_mod.model.gru.' is 'rnn.', '_orig_mod.model.embed.' is 'encoder.', '_orig_mod.model.linear.' is 'decoder.'" gru \
+        'for name in list(tensors): tensors["_orig_mod.model." + name.replace("rnn.", "gru.").replace("encoder", "embed").replace("decoder", "linear")] = tensors.pop(name)'
+    # the recurrent layers may be called as we call the embedding
+    taken "'encoder.' is 'rnn.', 'emb.' is 'encoder.'" gru \
+        'for name in list(tensors): tensors[name.replace("encoder", "emb").replace("rnn.", "encoder.")] = tensors.pop(name)'
+    weights make plain.safetensors lstm.h5
+    run -0 "$UNROLL" import plain.safetensors --vocab-from char.h5 -o again.h5
+    [ "${#lines[@]}" -eq 1 ]
+}
+
+@test "layers that are modules of their own, and cells" {
+    taken "'lstm1.' is 'rnn., layer 0', 'lstm2.' is 'rnn., layer 1'" lstm \
+        'for name in [n for n in tensors if n[:3] == "rnn"]: tensors["lstm%d." % (int(name[-1]) + 1) + name[4:-1] + "0"] = tensors.pop(name)'
+    taken "'net.cells.0.' is 'rnn., layer 0', 'net.cells.1.' is 'rnn., layer 1'" gru \
+        'for name in [n for n in tensors if n[:3] == "rnn"]: tensors["net.cells.%s." % name[-1] + name[4:-3]] = tensors.pop(name)'
+    weights make other.safetensors gru.h5 \
+        'for name in [n for n in tensors if n[:3] == "rnn"]: tensors["ab"[int(name[-1])] + "." + name[4:-1] + "0"] = tensors.pop(name)'
+    refused 65 "is of one of several recurrent modules; say which layer each is" other.safetensors
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5 --rename a.=rnn. \
+        --rename b.weight_ih_l0=rnn.weight_ih_l1 --rename b.weight_hh_l0=rnn.weight_hh_l1 \
+        --rename b.bias_ih_l0=rnn.bias_ih_l1 --rename b.bias_hh_l0=rnn.bias_hh_l1
+    "$UNROLL" score --model again.h5 lines | cmp - gru.scores
+}
+
+@test "--rename tells the rest, by beginnings and whole names" {
+    change='for name in list(tensors): tensors[name.replace("rnn.", "x.y.").replace("encoder.weight", "table").replace("decoder.weight", "W").replace("decoder.bias", "b")] = tensors.pop(name)'
+    taken "'x.y.' is 'rnn.'" lstm "$change" --rename table=encoder.weight --rename W=decoder.weight --rename=b=decoder.bias
+    refused 65 "'encoder.weight', the embedding, is not there as a matrix; if it is called otherwise, write '--rename NAME=encoder.weight'; of its width are 'table' [" \
+        other.safetensors
+    refused 65 "'decoder.weight', the output layer, is not there; if it is called otherwise, write '--rename NAME=decoder.weight'; of its width are 'W' [" \
+        other.safetensors --rename table=encoder.weight
+    refused 65 "'b' is no parameter of such a model; '--rename b=' leaves one out" other.safetensors \
+        --rename table=encoder.weight --rename W=decoder.weight
+    refused 65 "'--rename nothing=rnn.' is about none of its 11 tensors: " other.safetensors --rename nothing=rnn.
+    refused 64 "bad value 'table' for '--rename': write FROM=TO" other.safetensors --rename table
+    refused 64 "bad value '=x' for '--rename'" other.safetensors --rename =x
+    refused 65 "both 'table' and 'W' would be 'encoder.weight'" other.safetensors --rename table=encoder.weight --rename W=encoder.weight
+    # an output layer of an unknown name
+    weights make other.safetensors lstm.h5 'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
+    refused 65 "of its width are 'last.weight' [" other.safetensors
+    weights make other.safetensors equal.h5 'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
+    refused 65 "'--rename last.=decoder.' if that is the output layer" other.safetensors
+    weights make other.safetensors lstm.h5 'tensors["fc.weight"] = tensors.pop("decoder.weight"); tensors["linear.bias"] = tensors.pop("decoder.bias")'
+    refused 65 "both 'fc.' and 'linear.' may be what Unroll calls 'decoder.'; say which by '--rename fc.=decoder.'" other.safetensors
+    # what a model does not need is left out only when told to
+    taken "note: left out, as --rename says: 'steps'" lstm 'tensors["steps"] = numpy.zeros(3, "i8")' --rename steps=
+    refused 65 "'steps' is no parameter of such a model" other.safetensors
+}
+
+@test "biases that are not there are zeros" {
+    zeros='for name in tensors: tensors[name] = tensors[name] * (0 if "bias" in name else 1)'
+    weights make zeros.safetensors lstm.h5 "$zeros"
+    "$UNROLL" import zeros.safetensors --vocab-from char.h5 -o zeros.h5
+    "$UNROLL" score --model zeros.h5 lines >zeros.scores
+    weights make other.safetensors lstm.h5 'for name in [n for n in tensors if "bias" in n]: del tensors[name]'
+    run -0 "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
+    [[ "$output" == *"note: not there, and zeros: 'rnn.bias_ih_l0', 'rnn.bias_hh_l0', 'rnn.bias_ih_l1', 'rnn.bias_hh_l1', 'decoder.bias'"* ]]
+    "$UNROLL" score --model again.h5 lines | cmp - zeros.scores
+    run ! cmp zeros.scores lstm.scores
+}
+
+@test "float16, bfloat16 and float64 become float32" {
+    taken "note: converted to float32: 11 of float64" lstm 'for name in tensors: tensors[name] = tensors[name].astype("f8")'
+    half='for name in tensors: tensors[name] = tensors[name].astype("f2")'
+    weights make other.safetensors lstm.h5 "$half"
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5 | grep "converted to float32: 11 of float16"
+    near 1e-3
+    "$UNROLL" score --model again.h5 lines >half.scores
+    weights make-hdf5 other.h5 lstm.h5 "$half"
+    "$UNROLL" import --from hdf5 other.h5 --vocab-from char.h5 -o again.h5 | grep "11 of float16"
+    "$UNROLL" score --model again.h5 lines | cmp - half.scores
+    # the very numbers: half, its subnormals and signs, against NumPy's conversion
+    special='tensors["decoder.bias"].flat[:8] = numpy.array([0, 1, 0x3ff, 0x400, 0x8001, 0xfbff, 0x7bff, 0x3c01], "u2").view("f2")'
+    weights make wide.safetensors lstm.h5 "$half; $special; [tensors.update({k: v.astype('f4')}) for k, v in tensors.items()]"
+    weights make other.safetensors lstm.h5 "$half; $special"
+    "$UNROLL" import wide.safetensors --vocab-from char.h5 -o wide.h5
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
+    weights make one wide.h5 && weights make two again.h5 && cmp one two
+    # bfloat16: the upper half of a float32
+    weights make other.safetensors lstm.h5 'for name in tensors: tensors[name] = (tensors[name].view("u4") >> 16).astype("u2")'
+    weights make wide.safetensors lstm.h5 'for name in tensors: tensors[name] = (tensors[name].view("u4") >> 16 << 16).view("f4")'
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5 | grep "11 of bfloat16"
+    "$UNROLL" import wide.safetensors --vocab-from char.h5 -o wide.h5
+    weights make one wide.h5 && weights make two again.h5 && cmp one two
+    near 1e-2
+}
+
+@test "numbers that are none, or do not fit, are refused by name" {
+    weights make other.safetensors lstm.h5 'tensors["fc.bias"] = tensors.pop("decoder.bias").astype("f8") + 1e300; tensors["fc.weight"] = tensors.pop("decoder.weight")'
+    refused 65 "'fc.bias', which is 'decoder.bias', holds a number that is not finite, or too large for float32" other.safetensors
+    weights make-hdf5 other.h5 lstm.h5 'tensors["decoder.bias"] = tensors["decoder.bias"].astype("f8") + 1e300'
+    refused 65 "'decoder.bias' holds a number that is not finite, or too large for float32" --from hdf5 other.h5
+    weights make other.safetensors lstm.h5 'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")'
+    refused 65 "'rnn.weight_hh_l0' is I64, but weights are float32, float16, bfloat16 or float64" other.safetensors
+    weights make-hdf5 other.h5 lstm.h5 'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")'
+    refused 65 "'rnn.weight_hh_l0' is int64, but weights are" --from hdf5 other.h5
+    weights make other.safetensors lstm.h5 'tensors["decoder.bias"] = tensors["decoder.bias"].reshape(1, 1, -1)'
+    refused 65 "'decoder.bias' is more than [1][1] where such a model has [" other.safetensors
+    weights make other.safetensors lstm.h5 'tensors["lstm.weight_ih_l1"] = tensors.pop("rnn.weight_ih_l1")[1:]'
+    refused 65 "'lstm.weight_ih_l1' is no parameter" other.safetensors
+    weights make other.safetensors lstm.h5 'del tensors["encoder.weight"]; tensors["rnn.weight_ih_l0"] = numpy.zeros((48, len(tensors["decoder.bias"])), "f4")'
+    refused 65 "it has no embedding and seems to read one-hot vectors of" other.safetensors
+    weights make other.safetensors lstm.h5 'tensors.clear(); tensors["dense/kernel"] = numpy.zeros((2, 3), "f4")'
+    refused 65 "none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and nn.RNN are; it has 'dense/kernel' [2][3]" other.safetensors
+}
+
+@test "what the package safetensors writes" {
+    for type in f2 f4 f8; do
+        status=0
+        weights make-real other.safetensors lstm.h5 \
+            "for name in list(tensors): tensors['module.' + name] = tensors.pop(name).astype('$type')" || status=$?
+        [ "$status" -ne 69 ] || skip "no Python package safetensors"
+        [ "$status" -eq 0 ]
+        "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
+        near 1e-3
+    done
+}
