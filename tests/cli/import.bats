@@ -103,7 +103,7 @@ near() {
     refused 65 "'--rename nothing=rnn.' is about none of its 11 tensors: " other.safetensors --rename nothing=rnn.
     refused 64 "bad value 'table' for '--rename': write FROM=TO" other.safetensors --rename table
     refused 64 "bad value '=x' for '--rename'" other.safetensors --rename =x
-    refused 65 "both 'table' and 'W' would be 'encoder.weight'" other.safetensors --rename table=encoder.weight --rename W=encoder.weight
+    refused 65 "both 'W' and 'table' would be 'encoder.weight'" other.safetensors --rename table=encoder.weight --rename W=encoder.weight
     # an output layer of an unknown name
     weights make other.safetensors lstm.h5 'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
     refused 65 "of its width are 'last.weight' [" other.safetensors
