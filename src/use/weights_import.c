@@ -187,10 +187,11 @@ static enum status refuse_output(const struct importing *in, int hidden)
 {
     char list[200];
     int count = names_list(&in->source, true, hidden, list, sizeof list);
-    return error_set(in->e, STATUS_DATA,
-                     "cannot import '%.150s': 'decoder.weight', the output layer, is not there; if it is called otherwise, "
-                     "write '--rename NAME=decoder.weight'%s%s",
-                     in->source.path, count ? "; of its width are " : "", list);
+    return error_set(
+        in->e, STATUS_DATA,
+        "cannot import '%.150s': 'decoder.weight', the output layer, is not there; if it is called otherwise, "
+        "write '--rename NAME=decoder.weight'%s%s",
+        in->source.path, count ? "; of its width are " : "", list);
 }
 
 /* Tied if the caller or the file says so, if the second name is missing, or if both hold the same numbers, which
