@@ -1,5 +1,5 @@
-"""Pictures as data: lines over axes and stacked bars, and those of training runs. chart_svg.py draws them into HTML pages,
-chart_gnuplot.py into SVG and PNG files."""
+"""Pictures as data: lines over axes and stacked bars, and those of training runs. chart_layout.py places what is in them,
+chart_svg.py draws it."""
 
 import math
 import os
@@ -7,35 +7,47 @@ import os
 import run_files
 
 THIN, PLAIN, DOTTED = "thin", "plain", "dotted"  # how a line is drawn: faint, firm, or firm with a dot at each point
-DASHES = 4
+BAR, BEST = "bar", "best"  # other things that a legend explains: a part of bars, the point of the best weights
+COLOURS, DASHES = 8, 4
+GREY = 7  # the colour of what would be perfect
 MOST_POINTS = 300  # of a line; more than a picture can show
 
 
 class Line:
     """Lines of one `group` share a colour, lines of one name an entry of the legend. `dash`: 0 is a firm line, and up to
-    DASHES - 1 are patterns."""
+    DASHES - 1 are patterns. `best`: the point of the best weights, which is marked, or None."""
 
-    def __init__(self, name, points, group, style=PLAIN, dash=0):
-        self.name, self.points, self.group, self.style, self.dash = name, points, group, style, dash % DASHES
+    def __init__(self, name, points, group, style=PLAIN, dash=0, best=None):
+        self.name, self.points, self.group, self.style, self.dash, self.best = name, points, group, style, dash % DASHES, best
+
+
+class Entry:
+    """Of a legend: a sample and what it stands for. `group`: None where it is of no line in particular. `praise`: "best" beside
+    the best of several, or nothing."""
+
+    def __init__(self, text, style, group=None, dash=0, praise=""):
+        self.text, self.style, self.group, self.dash, self.praise = text, style, group, dash, praise
 
 
 class Chart:
     """Lines over two axes. `zero`: the vertical axis starts there. `x_ticks`: the only places marked on the horizontal one.
-    `key`: the corner where gnuplot puts the legend."""
+    `keys`: entries below the legend that tell how lines are drawn. `praised`: names of the lines to call the best."""
 
-    def __init__(self, title, unit, x, lines, note="", x_log=False, y_log=False, zero=False, x_ticks=None,
-                 key="top right"):
+    def __init__(self, title, unit, x, lines, note="", x_log=False, y_log=False, zero=False, x_ticks=None, keys=(), praised=()):
         self.title, self.unit, self.x, self.note = title, unit, x, note
         self.lines = [line for line in lines if line.points]
-        self.x_log, self.y_log, self.zero, self.x_ticks, self.key = x_log, y_log, zero, x_ticks, key
+        self.x_log, self.y_log, self.zero, self.x_ticks, self.praised = x_log, y_log, zero, x_ticks, praised
         if x_log:
             self._keep(lambda x, y: x > 0)
         if y_log:
             self._keep(lambda x, y: y > 0)
+        drawn = {line.style for line in self.lines} | ({BEST} if any(line.best for line in self.lines) else set())
+        self.keys = [key for key in keys if key.style in drawn]
 
     def _keep(self, wanted):
         for line in self.lines:
             line.points = [point for point in line.points if wanted(*point)]
+            line.best = line.best if line.best and wanted(*line.best) else None
         self.lines = [line for line in self.lines if line.points]
 
     def empty(self):
@@ -46,32 +58,18 @@ class Chart:
 
     def entries(self):
         """The legend: for each name the line that shows it best."""
-        best = {}
+        shown = {}
         for line in self.lines:
-            if line.name not in best or best[line.name].style == THIN:
-                best[line.name] = line
-        return list(best.values())
-
-    def x_range(self):
-        values = [x for line in self.lines for x, _ in line.points] + list(self.x_ticks or [])
-        return spread(min(values), max(values), self.x_log, 0.05 if self.x_ticks else 0)
-
-    def y_range(self):
-        values = [y for line in self.lines for _, y in line.points]
-        low, high = min(values), max(values)
-        if self.zero:
-            return 0.0, (high * 1.06 if high > 0 else 1.0)
-        return spread(low, high, self.y_log, 0.04)
-
-    def ticks(self):
-        """Those of both axes: [(value, label)]."""
-        x = ([(value, label_of(value)) for value in self.x_ticks] if self.x_ticks
-             else ticks(*self.x_range(), self.x_log))
-        return x, ticks(*self.y_range(), self.y_log)
+            if line.name not in shown or shown[line.name].style == THIN:
+                shown[line.name] = line
+        return [Entry(line.name, line.style, line.group, line.dash, "best" if line.name in self.praised else "")
+                for line in shown.values()]
 
 
 class Bars:
     """Stacked bars side by side: `rows` are [(name, {part: value})], `parts` [(part, name)] in the order of stacking."""
+
+    keys = ()
 
     def __init__(self, title, unit, parts, rows, note=""):
         self.title, self.unit, self.note = title, unit, note
@@ -84,80 +82,11 @@ class Bars:
     def names(self):
         return {name for name, _ in self.rows}
 
+    def entries(self):
+        return [Entry(name, BAR, number) for number, (_, name) in enumerate(self.parts)]
+
     def longest(self):
         return max(sum(max(0.0, row.get(part, 0.0)) for part, _ in self.parts) for _, row in self.rows)
-
-
-# --- axes ---
-
-def spread(low, high, log, margin):
-    """A range with a margin on both sides, never empty."""
-    if log:
-        a, b = math.log(low), math.log(high)
-        if b - a < 1e-9:
-            a, b = a - 0.3, b + 0.3
-        return math.exp(a - margin * (b - a)), math.exp(b + margin * (b - a))
-    if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
-        room = 0.1 * abs(high) or 1.0
-        return low - room, high + room
-    return low - margin * (high - low), high + margin * (high - low)
-
-
-def ticks(low, high, log=False, most=6):
-    if log and high / low > 4:
-        return log_ticks(low, high, most)
-    step = 10.0 ** math.floor(math.log10((high - low) / most))
-    step *= next(factor for factor in (1, 2, 2.5, 5, 10, 20) if (high - low) / (step * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    values = [0.0 if k == 0 else k * step for k in range(first, int(math.floor(high / step + 1e-9)) + 1)]
-    return [(value, label_of(value, step)) for value in values]
-
-
-def log_ticks(low, high, most):
-    a, b = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
-    if b - a >= 3:
-        stride = -(-(b - a + 1) // most)
-        exponents = [e for e in range(a, b + 1) if (e - b) % stride == 0]
-        return [(10.0 ** e, label_of(10.0 ** e)) for e in exponents]
-    for factors in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        values = [factor * 10.0 ** e for e in range(a - 1, b + 1) for factor in factors]
-        values = [value for value in values if low <= value <= high]
-        if len(values) <= most:
-            break
-    return [(value, label_of(value)) for value in values]
-
-
-SUPERSCRIPT = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT ZERO}\N{SUPERSCRIPT ONE}\N{SUPERSCRIPT TWO}"
-                            "\N{SUPERSCRIPT THREE}\N{SUPERSCRIPT FOUR}\N{SUPERSCRIPT FIVE}\N{SUPERSCRIPT SIX}"
-                            "\N{SUPERSCRIPT SEVEN}\N{SUPERSCRIPT EIGHT}\N{SUPERSCRIPT NINE}")
-MINUS = "\N{MINUS SIGN}"
-
-
-def label_of(value, step=None):
-    """A number as it stands at an axis: 0.002, 15, 2.5k, 3M, 10 to the power of -7. `step` says how many digits tell
-    neighbours apart."""
-    size = abs(value)
-    if size == 0:
-        return "0"
-    for limit, factor, unit in ((1e9, 1e-9, "G"), (1e6, 1e-6, "M"), (1e4, 1e-3, "k")):
-        if size >= limit * (1 - 1e-9):
-            return label_of(value * factor, step * factor if step else None) + unit
-    if size < 1e-3:
-        exponent = math.floor(math.log10(size) + 1e-9)
-        factor = value / 10.0 ** exponent
-        power = "10" + str(exponent).translate(SUPERSCRIPT)
-        if abs(factor - 1) < 1e-6:
-            return power
-        digits = 0 if step is None else max(0, exponent - math.floor(math.log10(step) + 1e-9))
-        return "%.*f\N{MIDDLE DOT}%s" % (digits if step else (0 if abs(factor - round(factor)) < 1e-6 else 1), factor,
-                                        power)
-    digits = 6 if step is None else max(0, -math.floor(math.log10(step) + 1e-9))
-    if step is not None and abs(step * 10 ** digits - round(step * 10 ** digits)) > 1e-6:
-        digits += 1
-    text = "%.*f" % (digits, value)
-    if step is None and "." in text:
-        text = "%.4g" % value
-    return text.replace("-", MINUS)
 
 
 def thin(points, keep_spikes=False, most=MOST_POINTS):
@@ -178,8 +107,41 @@ def thin(points, keep_spikes=False, most=MOST_POINTS):
 
 # --- runs ---
 
-def _over_runs(runs, lines_of_run):
-    return [line for group, run in enumerate(runs) for line in lines_of_run(group, run)]
+def _of_runs(title, unit, runs, x, lines_of_run, **how):
+    """A picture with a colour for each run; from the ninth on colours come again, dashed. lines_of_run(run): [(points, style,
+    best)]."""
+    lines = [Line(run.name, points, group, style, group // COLOURS, best) for group, run in enumerate(runs)
+             for points, style, best in lines_of_run(run)]
+    return Chart(title, unit, x, lines, praised=[run.name for run in run_files.best_runs(runs)], **how)
+
+
+def _keys(runs, training=True):
+    """What the styles of lines over steps mean."""
+    best = runs[0].best() if len(runs) == 1 else None
+    lowest = "best weights: " + ("validation loss %.4g at step %s" % (best["loss"], run_files.grouped(best["step"])) if best
+                                 else "lowest validation loss")
+    return ([Entry("training, mean since the point before", THIN)] if training else []) + [
+        Entry("validation", DOTTED), Entry(lowest, BEST)]
+
+
+def _validated(run, value, x_of=lambda line: run_files.number(line.get("step"))):
+    """(points, style, best) of what each validation found. value(line): a float or None."""
+    points, best, chosen = [], None, run.best() or {}
+    for line in run.validated():
+        point = (x_of(line), value(line))
+        if None not in point:
+            points.append(point)
+            best = point if line["step"] == chosen.get("step") else best
+    return points, DOTTED, best
+
+
+def _loss(line):
+    return run_files.number(line.get("loss"))
+
+
+def _perplexity(line):
+    loss = _loss(line)
+    return math.exp(min(loss, 700.0)) if loss is not None else None
 
 
 def _exp(points):
@@ -193,33 +155,30 @@ def _counted(runs, of_tokens, of_texts):
 
 
 def loss(runs):
-    return Chart("Loss", _counted(runs, "nats per token", "nats per text"), "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, thin(run_files.points(run.train, "step", "loss")), group, THIN),
-        Line(run.name, run_files.points(run.validated(), "step", "loss"), group, DOTTED)]),
-        note="Faint: training, the mean since the line before. Dots: validation.")
+    return _of_runs("Loss", _counted(runs, "nats per token", "nats per text"), runs, "step", lambda run: [
+        (thin(run_files.points(run.train, "step", "loss")), THIN, None), _validated(run, _loss)], keys=_keys(runs))
 
 
 def perplexity(runs):
-    return Chart("Perplexity", "logarithmic", "step", _over_runs(runs, lambda group, run: [] if run.classifies() else [
-        Line(run.name, _exp(thin(run_files.points(run.train, "step", "loss"))), group, THIN),
-        Line(run.name, _exp(run_files.points(run.validated(), "step", "loss")), group, DOTTED)]), y_log=True,
-        note="The exponential of the loss: as many equally likely tokens. Faint: training. Dots: validation.")
+    return _of_runs("Perplexity", "logarithmic", runs, "step", lambda run: [] if run.classifies() else [
+        (_exp(thin(run_files.points(run.train, "step", "loss"))), THIN, None), _validated(run, _perplexity)], y_log=True,
+        keys=_keys(runs), note="The exponential of the loss: as many equally likely tokens.")
 
 
 def accuracy(runs):
     """Of classifiers."""
-    return Chart("Accuracy", "on validation texts", "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, run_files.points(run.validated(), "step", "accuracy"), group, DOTTED)]), key="bottom right")
+    return _of_runs("Accuracy", "on validation texts", runs, "step", lambda run: [
+        _validated(run, lambda line: run_files.number(line.get("accuracy")))], keys=_keys(runs, training=False))
 
 
 def learning_rate(runs):
-    return Chart("Learning rate", "", "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, thin(run_files.points(run.train, "step", "lr"), keep_spikes=True), group)]), zero=True)
+    return _of_runs("Learning rate", "", runs, "step", lambda run: [
+        (thin(run_files.points(run.train, "step", "lr"), keep_spikes=True), PLAIN, None)], zero=True)
 
 
 def gradient_norm(runs):
-    return Chart("Gradient norm", "before clipping, logarithmic", "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, thin(run_files.points(run.train, "step", "grad_norm"), keep_spikes=True), group)]), y_log=True,
+    return _of_runs("Gradient norm", "before clipping, logarithmic", runs, "step", lambda run: [
+        (thin(run_files.points(run.train, "step", "grad_norm"), keep_spikes=True), PLAIN, None)], y_log=True,
         note=_skipped(runs))
 
 
@@ -230,18 +189,15 @@ def _skipped(runs):
 
 
 def speed(runs):
-    return Chart("Speed", _counted(runs, "tokens per second", "texts per second"), "step", _over_runs(runs, lambda group, run: [
-        Line(run.name, thin(run_files.points(run.timing, "step", "tokens_per_second")), group)]), zero=True,
-        key="bottom right")
+    return _of_runs("Speed", _counted(runs, "tokens per second", "texts per second"), runs, "step", lambda run: [
+        (thin(run_files.points(run.timing, "step", "tokens_per_second")), PLAIN, None)], zero=True)
 
 
 def against_time(runs):
     """Validation perplexity over time in steps, crashes and repeated steps included."""
-    def points(run):
-        timed = [(run.clock_at(step), value) for step, value in run_files.points(run.validated(), "step", "loss")]
-        return [(clock, math.exp(min(value, 700.0))) for clock, value in timed if clock is not None]
-    return Chart("Validation perplexity over time", "logarithmic", "seconds in training steps", _over_runs(
-        runs, lambda group, run: [] if run.classifies() else [Line(run.name, points(run), group, DOTTED)]), y_log=True,
+    return _of_runs("Validation perplexity over time", "logarithmic", runs, "seconds in training steps", lambda run: [
+        ] if run.classifies() else [_validated(run, _perplexity, run.clock_of)], y_log=True,
+        keys=_keys(runs, training=False),
         note="Steps done again after a crash count twice; validation and checkpoints do not count.")
 
 
@@ -259,8 +215,7 @@ def weights(name, states):
     curves = [(tensor, [(state["step"], state["rms"][tensor]) for state in states if tensor in state["rms"]])
               for tensor in tensors]
     return Chart("Weights of %s" % name if name else "Weights", "root mean square", "step of the checkpoint",
-                 [Line(tensor, points, group, DOTTED) for group, (tensor, points) in enumerate(curves[:8])], zero=True,
-                 key="bottom right")
+                 [Line(tensor, points, group, DOTTED) for group, (tensor, points) in enumerate(curves[:8])], zero=True)
 
 
 def gradflow_of_run(run, name):
@@ -273,8 +228,8 @@ def gradflow_of_run(run, name):
     lines = [Line("step %s" % line.get("step"), [(lag, norm) for lag, norm in enumerate(line.get(state) or [])
                                                  if run_files.number(norm) is not None], group)
              for group, line in enumerate(shown)]
-    return Chart("Gradient by time lag while it learns" + (", " + name if name else ""), "norm", "lag k in time steps", lines,
-                 y_log=True, key="bottom left", note="Validation text, %s." % state)
+    return Chart("Gradient by time lag while it learns" + (", " + name if name else ""), "norm, logarithmic", "lag k in time steps", lines,
+                 y_log=True, note="Validation text, %s." % state)
 
 
 def evenly(items, count):
@@ -302,7 +257,7 @@ def gradflow(paths):
         lines.append(Line(name + (" (%s)" % path if twice else ""), sorted(points), colour,
                           THIN if quantity == "c" else PLAIN, layer))
     faint = any(line.style == THIN for line in lines)
-    return Chart("Gradient by time lag", "norm", "lag k in time steps", lines, y_log=True, key="bottom left",
+    return Chart("Gradient by time lag", "norm, logarithmic", "lag k in time steps", lines, y_log=True,
                  note="How much the loss of a step says about the state k steps before."
                       + (" Faint: the cell state c." if faint else ""))
 
@@ -313,6 +268,6 @@ def prediction(paths):
     lines = [Line(name, [(ranks, rate / points[0][1]) for ranks, rate in points], group, DOTTED)
              for group, (name, points) in enumerate(found)]
     ranks = sorted({ranks for _, points in found for ranks, _ in points})
-    lines.append(Line("perfect", [(n, n / ranks[0]) for n in ranks], len(lines), PLAIN, 2))
+    lines.append(Line("perfect", [(n, n / ranks[0]) for n in ranks], GREY, PLAIN, 2))
     return Chart("Predicted speed-up, strong scaling", "logarithmic", "ranks", lines, x_log=True, y_log=True,
-                 x_ticks=ranks, key="top left")
+                 x_ticks=ranks)

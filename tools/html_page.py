@@ -1,21 +1,18 @@
 """Self-contained HTML pages: style sheet, tables, and the script that reads values off the pictures under the pointer. Nothing
 is fetched from anywhere; light and dark follow the reader's setting; the page holds from phone to wide screen and prints."""
 
+import chart_svg
 from chart_svg import escape
 
 STYLE = """
-:root { color-scheme: light dark; --page: #f6f5f1; --card: #fffefb; --text: #21201c; --soft: #6d6a62; --line: #e3e0d8;
-  --strong: #b9b5aa; --c0: #2166ac; --c1: #d1600a; --c2: #1b8a5a; --c3: #b3409a; --c4: #b8860b; --c5: #2aa1c0; --c6: #8a5a3c;
-  --c7: #737373; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #171716; --card: #1f1f1d; --text: #e9e7e0; --soft: #a19d92; --line: #34332f; --strong: #5d5b54;
-    --c0: #6cacf0; --c1: #f29a4e; --c2: #4cc38f; --c3: #e085cd; --c4: #e3be55; --c5: #66d0ea; --c6: #cf9f7f; --c7: #a8a8a8; }
-}
+:root { color-scheme: light dark; %s }
+@media (prefers-color-scheme: dark) { :root { %s } }
+""" % (chart_svg.variables(chart_svg.LIGHT), chart_svg.variables(chart_svg.DARK)) + chart_svg.STYLE + """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; max-width: 1380px; padding: 0 clamp(14px, 3vw, 40px) 60px; background: var(--page); color: var(--text);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-header { padding: clamp(24px, 5vw, 56px) 0 8px; }
+  font: 16px/1.5 """ + chart_svg.FONTS + """; }
+header { padding: clamp(24px, 5vw, 56px) 0 20px; }
 h1 { font-size: clamp(28px, 4vw, 40px); line-height: 1.15; font-weight: 650; letter-spacing: -0.02em; margin: 0; }
 header p { margin: 8px 0 0; color: var(--soft); max-width: 70ch; }
 h2 { font-size: 22px; font-weight: 620; letter-spacing: -0.01em; margin: 44px 0 14px; }
@@ -28,35 +25,29 @@ figure { margin: 0; padding: 14px 16px 12px; background: var(--card); border: 1p
 figcaption { display: flex; justify-content: space-between; gap: 8px; margin-bottom: 8px; }
 figcaption output { font-size: 13px; color: var(--soft); white-space: nowrap; font-variant-numeric: tabular-nums; }
 figure > svg { display: block; width: 100%; height: auto; touch-action: pan-y; }
-svg text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
-svg text.row { fill: var(--text); font-size: 13px; }
-.grid { stroke: var(--line); stroke-width: 1; }
-.axis { stroke: var(--strong); stroke-width: 1; }
-.guide { stroke: var(--soft); stroke-width: 1; visibility: hidden; }
-.line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round; }
-.line.thin { stroke-width: 1.2; opacity: 0.55; }
-.line.dotted { stroke-width: 1.6; }
-.dot { fill: var(--c); }
-.bar { fill: var(--c); stroke: var(--card); stroke-width: 1; }
-.s0 { --c: var(--c0); } .s1 { --c: var(--c1); } .s2 { --c: var(--c2); } .s3 { --c: var(--c3); }
-.s4 { --c: var(--c4); } .s5 { --c: var(--c5); } .s6 { --c: var(--c6); } .s7 { --c: var(--c7); }
+.chart .guide { stroke: var(--soft); stroke-width: 1; visibility: hidden; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 3px 16px; margin: 6px 0 0; padding: 0; font-size: 13px;
   line-height: 1.4; overflow-wrap: anywhere; }
+.legend li { min-width: 0; padding-left: 28px; text-indent: -28px; }
+.legend.keys { color: var(--soft); }
+.legend strong, th strong { font-size: 12px; font-weight: 620; padding: 0 6px; border: 1px solid var(--strong); border-radius: 8px; }
 .legend b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .swatch { width: 22px; height: 10px; margin-right: 6px; }
 .note { margin: 6px 0 0; font-size: 13px; line-height: 1.4; color: var(--soft); }
-.table { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+.table { width: fit-content; max-width: 100%; overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 14px; text-align: right; border-top: 1px solid var(--line); vertical-align: top; }
 th { white-space: nowrap; }
 th:first-child { text-align: left; font-weight: 400; color: var(--soft); position: sticky; left: 0; background: var(--card); }
-thead th { border-top: 0; font-weight: 620; color: var(--text); }
+thead th { border-top: 0; font-weight: 620; color: var(--text); white-space: normal; vertical-align: bottom; }
+td.same { text-align: left; }
 thead th:first-child { font-weight: 620; color: var(--text); }
 tr.section th { padding-top: 16px; font-weight: 620; color: var(--text); }
 tr.differs td { color: var(--text); font-weight: 620; }
 details { background: var(--card); border: 1px solid var(--line); border-radius: 10px; margin: 0 0 8px; }
 summary { padding: 9px 14px; cursor: pointer; font-size: 14px; }
 summary small { color: var(--soft); font-size: 13px; margin-left: 8px; font-variant-numeric: tabular-nums; }
+details.fitting { width: fit-content; max-width: 100%; }
 details > div.table { border: 0; border-top: 1px solid var(--line); border-radius: 0 0 10px 10px; }
 pre { margin: 0; padding: 12px 16px 16px; border-top: 1px solid var(--line); white-space: pre-wrap; overflow-wrap: anywhere;
   font: 13.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
@@ -124,22 +115,32 @@ def paragraph(text):
     return '<p>%s</p>' % escape(text) if text else ""
 
 
-def table(header, rows, differs=()):
-    """Texts; the first cell of a row is its name. A row of one cell is a heading. `differs`: numbers of rows to stress."""
-    out = ['<div class="table"><table>', "<thead><tr>%s</tr></thead>" % "".join("<th>%s</th>" % escape(c) for c in header),
-           "<tbody>"]
+def table(header, rows, differs=(), praised=()):
+    """Texts; the first cell of a row is its name. A row of one cell is a heading, a cell beside a name alone holds for all columns.
+    `differs`: numbers of rows to stress; `praised`: of columns to call the best."""
+    names = ["<th>%s%s</th>" % (escape(name), " <strong>best</strong>" if number in praised else "")
+             for number, name in enumerate(header)]
+    out = ['<div class="table"><table>', "<thead><tr>%s</tr></thead>" % "".join(names), "<tbody>"]
     for number, row in enumerate(rows):
         if len(row) == 1:
             out.append('<tr class="section"><th colspan="%d">%s</th></tr>' % (len(header), escape(row[0])))
+        elif len(row) == 2 and len(header) > 2:
+            out.append('<tr><th>%s</th><td class="same" colspan="%d">%s</td></tr>' % (escape(row[0]), len(header) - 1, _cell(row[1])))
         else:
             out.append("<tr%s><th>%s</th>%s</tr>" % (' class="differs"' if number in differs else "", escape(row[0]),
-                                                  "".join("<td>%s</td>" % escape(cell) for cell in row[1:])))
+                                                  "".join("<td>%s</td>" % _cell(cell) for cell in row[1:])))
     return "\n".join(out + ["</tbody></table></div>"])
 
 
-def details(summary, small, content, opened=False):
-    return '<details%s><summary>%s<small>%s</small></summary>%s</details>' % (" open" if opened else "", escape(summary),
-                                                                           escape(small), content)
+def _cell(text):
+    """Paths may be cut where they have a slash."""
+    return escape(text).replace("/", "/<wbr>")
+
+
+def details(summary, small, content, opened=False, fitting=False):
+    """Content that a click shows. `fitting`: as wide as it is, and not as the page."""
+    return '<details%s%s><summary>%s<small>%s</small></summary>%s</details>' % (
+        ' class="fitting"' if fitting else "", " open" if opened else "", escape(summary), escape(small), content)
 
 
 def preformatted(text):

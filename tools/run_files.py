@@ -83,11 +83,15 @@ def write_text(path, text):
     """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
     if path == "-":
         sys.stdout.write(text)
-        return
+    else:
+        write_file(path, text.encode("utf-8"))
+
+
+def write_file(path, content):
     temporary = path + ".tmp"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content)
         os.replace(temporary, path)
     except OSError as error:
         raise Mistake(73, "cannot write '%s': %s; name another file with -o" % (path, error.strerror))
@@ -138,6 +142,11 @@ def number(value):
     if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
     return None
+
+
+def grouped(value):
+    """A count with narrow spaces between thousands."""
+    return "{:,}".format(int(value)).replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def points(lines, x, y):
@@ -203,6 +212,11 @@ class Run:
             or any(line.get("step") == end["step"] for line in self.valid)
         return self.valid + ([] if told else [dict(end, type="valid", loss=end["valid_loss"], accuracy=end.get("valid_accuracy"))])
 
+    def best(self):
+        """The line of the lowest validation loss, or None: its weights are those of best.h5."""
+        lines = [line for line in self.validated() if number(line.get("loss")) is not None and number(line.get("step")) is not None]
+        return min(lines, key=lambda line: line["loss"], default=None)
+
     def best_test(self, name):
         """test_loss or test_accuracy of the weights with the lowest validation loss; None if unknown: before they were tested,
         a run told it of its last weights only, which may be the same."""
@@ -229,6 +243,11 @@ class Run:
                 return before[1] + share * (here[1] - before[1])
             before = here
         return None
+
+    def clock_of(self, line):
+        """The same at a line's step."""
+        step = number(line.get("step"))
+        return self.clock_at(step) if step is not None else None
 
     def time_to(self, perplexity):
         """(seconds, step) at which validation first was at or below a perplexity, or None."""
@@ -271,6 +290,15 @@ class Run:
         found = [(int(match.group(1)), os.path.join(folder, match.group(0)))
                  for match in (re.match(r"step-(\d+)\.h5$", name) for name in names) if match]
         return sorted(found)
+
+
+def best_runs(runs):
+    """Those with the lowest validation loss among runs on the same text; a run without another to compare with is not one."""
+    alike = {}
+    for run in runs:
+        if run.best():
+            alike.setdefault((run.classifies(), run.facts.get("corpus_digest")), []).append(run)
+    return [min(group, key=lambda run: run.best()["loss"]) for group in alike.values() if len(group) > 1]
 
 
 def distinct_names(runs):

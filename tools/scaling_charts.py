@@ -4,13 +4,12 @@ import glob
 import math
 import os
 
+import chart_layout
 import charts
 import run_files
 import scaling_grid
 from charts import Bars, Chart, Line
 from run_files import Mistake, number
-
-IDEAL = 7  # the colour of what would be perfect: grey
 
 
 class Experiment:
@@ -188,7 +187,7 @@ def verdicts(experiment):
             fastest = max(points, key=lambda point: point.rate)
             told.append("%s: fastest on %d rank%s, %s tokens/s, %.2f times those on %d, efficiency %.2f."
                         % (experiment.name(key).capitalize(), fastest.ranks, "" if fastest.ranks == 1 else "s",
-                           charts.label_of(float("%.3g" % fastest.rate)), fastest.speedup(), points[0].ranks,
+                           chart_layout.label_of(float("%.3g" % fastest.rate)), fastest.speedup(), points[0].ranks,
                            fastest.speedup() / fastest.times()))
     for key, points in experiment.series.items():
         if points[0].ranks > 1:
@@ -231,10 +230,10 @@ def _lines(experiment, value, style=charts.DOTTED):
 
 
 def speed(experiment):
-    ideal = [Line("proportional to ranks", [(point.ranks, point.times() * points[0].rate) for point in points], IDEAL,
+    ideal = [Line("proportional to ranks", [(point.ranks, point.times() * points[0].rate) for point in points], charts.GREY,
                   charts.PLAIN, 2) for points in experiment.series.values() if len(points) > 1]
     return _against_ranks(experiment, "Speed", "tokens per second, logarithmic",
-                          _lines(experiment, lambda point: point.rate) + ideal, y_log=True, key="top left")
+                          _lines(experiment, lambda point: point.rate) + ideal, y_log=True)
 
 
 def speedup(experiment):
@@ -242,7 +241,7 @@ def speedup(experiment):
     lines = _lines(experiment, lambda point: point.speedup())
     if times[-1] > 1:
         base = experiment.ranks()[0]
-        lines.append(Line("perfect", [(base * n, n) for n in times], IDEAL, charts.PLAIN, 2))
+        lines.append(Line("perfect", [(base * n, n) for n in times], charts.GREY, charts.PLAIN, 2))
     note = ""
     for key, points in experiment.series.items():
         fit = Fit(points)
@@ -251,13 +250,13 @@ def speedup(experiment):
             last = points[-1].times()
             curve = [(points[0].ranks * n, fit.at(n)) for n in (last ** (k / 30) for k in range(31))]
             lines.append(Line(experiment.name(key), curve, experiment.numbers[key], charts.THIN, 1))
-    return _against_ranks(experiment, "Speed-up", "logarithmic", lines, y_log=True, key="top left",
+    return _against_ranks(experiment, "Speed-up", "logarithmic", lines, y_log=True,
                           note=note)
 
 
 def efficiency(experiment):
     lines = _lines(experiment, lambda point: point.speedup() / point.times())
-    return _against_ranks(experiment, "Efficiency", "speed-up by ranks", lines, zero=True, key="bottom left")
+    return _against_ranks(experiment, "Efficiency", "speed-up by ranks", lines, zero=True)
 
 
 def phases(experiment, mode):
@@ -294,13 +293,13 @@ def reduction(experiment):
                 ("no sum takes less", lambda point: point.sum.get("bound_seconds")))):
             lines.append(Line(name + tail, [(point.ranks, value(point)) for point in far if value(point)], group,
                               charts.DOTTED if group < 2 else charts.PLAIN, dash))
-    return _against_ranks(experiment, "Reduction", "milliseconds, logarithmic", lines, y_log=True, key="top left",
+    return _against_ranks(experiment, "Reduction", "milliseconds, logarithmic", lines, y_log=True,
                           note="Model and bound: latency and bandwidth as measured between these ranks (bench --network).")
 
 
 def imbalance(experiment):
     lines = _lines(experiment, lambda point: point.imbalance())
-    return _against_ranks(experiment, "Imbalance", "slowest rank by mean, computing", lines, key="top left")
+    return _against_ranks(experiment, "Imbalance", "slowest rank by mean, computing", lines)
 
 
 def seconds_to(experiment, perplexity=None):
@@ -313,7 +312,7 @@ def seconds_to(experiment, perplexity=None):
         lines.append(Line(experiment.name(key), sorted((ranks, time[0]) for ranks, time in found if time),
                           experiment.numbers.get(key, place), charts.DOTTED))
     chart = _against_ranks(experiment, "Time to validation perplexity %.4g" % perplexity, "seconds in training steps", lines,
-                           zero=True, key="top right")
+                           zero=True)
     if not chart.x_ticks:
         chart.x_ticks = sorted({x for line in chart.lines for x, _ in line.points})
     return chart
