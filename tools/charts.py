@@ -228,8 +228,8 @@ def gradflow_of_run(run, name):
     lines = [Line("step %s" % line.get("step"), [(lag, norm) for lag, norm in enumerate(line.get(state) or [])
                                                  if run_files.number(norm) is not None], group)
              for group, line in enumerate(shown)]
-    return Chart("Gradient by time lag while it learns" + (", " + name if name else ""), "norm, logarithmic", "lag k in time steps", lines,
-                 y_log=True, note="Validation text, %s." % state)
+    return Chart("Gradient by time lag while it learns" + (", " + name if name else ""), "norm, logarithmic",
+                 "lag k in time steps", lines, y_log=True, note="Validation text, %s." % state)
 
 
 def evenly(items, count):

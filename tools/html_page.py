@@ -30,11 +30,13 @@ figure > svg { display: block; width: 100%; height: auto; touch-action: pan-y; }
   line-height: 1.4; overflow-wrap: anywhere; }
 .legend li { min-width: 0; padding-left: 28px; text-indent: -28px; }
 .legend.keys { color: var(--soft); }
-.legend strong, th strong { font-size: 12px; font-weight: 620; padding: 0 6px; border: 1px solid var(--strong); border-radius: 8px; }
+.legend strong, th strong { font-size: 12px; font-weight: 620; padding: 0 6px; border: 1px solid var(--strong);
+  border-radius: 8px; }
 .legend b { font-weight: 600; font-variant-numeric: tabular-nums; }
 .swatch { width: 22px; height: 10px; margin-right: 6px; }
 .note { margin: 6px 0 0; font-size: 13px; line-height: 1.4; color: var(--soft); }
-.table { width: fit-content; max-width: 100%; overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+.table { width: fit-content; max-width: 100%; overflow-x: auto; background: var(--card); border: 1px solid var(--line);
+  border-radius: 10px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 7px 14px; text-align: right; border-top: 1px solid var(--line); vertical-align: top; }
 th { white-space: nowrap; }
@@ -125,7 +127,8 @@ def table(header, rows, differs=(), praised=()):
         if len(row) == 1:
             out.append('<tr class="section"><th colspan="%d">%s</th></tr>' % (len(header), escape(row[0])))
         elif len(row) == 2 and len(header) > 2:
-            out.append('<tr><th>%s</th><td class="same" colspan="%d">%s</td></tr>' % (escape(row[0]), len(header) - 1, _cell(row[1])))
+            out.append('<tr><th>%s</th><td class="same" colspan="%d">%s</td></tr>'
+                       % (escape(row[0]), len(header) - 1, _cell(row[1])))
         else:
             out.append("<tr%s><th>%s</th>%s</tr>" % (' class="differs"' if number in differs else "", escape(row[0]),
                                                   "".join("<td>%s</td>" % _cell(cell) for cell in row[1:])))
