@@ -36,8 +36,8 @@ def _converted(svg, path, options):
         done = subprocess.run(["rsvg-convert", "--keep-aspect-ratio"] + options, input=svg, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE)
     except OSError:
-        raise Mistake(69, "cannot draw '%s': no rsvg-convert here; install librsvg2-bin (Fedora: librsvg2-tools), or name an .svg "
-                          "file" % path)
+        raise Mistake(69, "cannot draw '%s': no rsvg-convert here; install librsvg2-bin (Fedora: librsvg2-tools), or write .svg"
+                      % path)
     if done.returncode != 0 or not done.stdout:
         raise Mistake(70, "rsvg-convert failed on '%s': %s" % (path, done.stderr.decode("utf-8", "replace").strip()))
     return done.stdout

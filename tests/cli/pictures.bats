@@ -21,7 +21,6 @@ setup_file() {
 
 setup() {
     tools="$BATS_TEST_DIRNAME/../../tools"
-    command -v gnuplot >/dev/null || skip "no gnuplot"
     cd "$BATS_TEST_TMPDIR"
     cp -r "$BATS_FILE_TMPDIR"/{one,two,c.h5,flow.csv} .
 }
@@ -30,7 +29,7 @@ setup() {
 refused() {
     ends_with_error "$@"
     [ "${#stderr_lines[@]}" -eq 1 ]
-    [ ! -e out.html ] && [ ! -e out.svg ]
+    [ ! -e out.html ] && [ ! -e out.svg ] && [ ! -e out.png ]
 }
 
 @test "the report shows every run, its curves, samples and options, and needs nothing else" {
@@ -74,21 +73,17 @@ for (cx, cy), line in zip(dots, valid):
 EOF
 }
 
-@test "every picture comes as SVG and as PNG" {
+@test "every picture comes as SVG, with the names of what is in it" {
     for what in loss perplexity lr gradnorm speed time phases; do
         "$tools/plot" $what one two -o $what.svg
         python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' $what.svg
         grep -q '>one<' $what.svg
-        grep -q '>two<' $what.svg
-        run grep -ci gnuplot\< $what.svg
-        [ "$output" -eq 0 ]
+        grep -qE '>two( .best.)?<' $what.svg
     done
     "$tools/plot" gradflow flow.csv -o flow.svg
     for name in gru 'lstm h' 'lstm c'; do
         grep -q ">$name<" flow.svg
     done
-    "$tools/plot" loss one -o loss.png
-    [ "$(head -c 4 loss.png | tail -c 3)" = PNG ]
     [ "$(echo ./*.tmp)" = './*.tmp' ]
 }
 
@@ -201,7 +196,8 @@ EOF
     refused 64 "required: -o" "$tools/report" one
     refused 73 "cannot write 'no/such/out.html'" "$tools/report" one -o no/such/out.html --samples 0
     refused 64 "invalid choice: 'gain'" "$tools/plot" gain one -o out.svg
-    refused 64 "choose one of these" "$tools/plot" loss one -o out.pdf
+    refused 64 "cannot draw 'out.gif': pictures are .svg, .png or .pdf; choose one of these" "$tools/plot" loss one -o out.gif
+    refused 64 "bad value '0' of --width" "$tools/plot" loss one -o out.png --width 0
     refused 73 "cannot write 'no/such/out.svg'" "$tools/plot" loss one -o no/such/out.svg
     refused 66 "cannot open 'none.csv'" "$tools/plot" gradflow none.csv -o out.svg
     printf 'a,b\n1,2\n' >bad.csv
@@ -211,7 +207,9 @@ EOF
     rm two/timing.jsonl
     refused 65 "nothing to draw" "$tools/plot" speed two -o out.svg
     mkdir bin && ln -s "$(command -v python3)" /usr/bin/env bin/
-    refused 69 "install gnuplot-nox" env PATH="$PWD/bin" "$tools/plot" loss two -o out.svg
+    refused 69 "install librsvg2-bin" env PATH="$PWD/bin" "$tools/plot" loss two -o out.png
+    env PATH="$PWD/bin" "$tools/plot" loss two -o two.svg
+    [ -s two.svg ] && [ ! -e out.png ]
 }
 
 @test "a test result stands beside the weights that it belongs to" {

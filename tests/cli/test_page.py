@@ -25,7 +25,9 @@ window.addEventListener('error', (event) => failures.push(String(event.message |
 # Runs in the page: what a reader would trip over.
 PROBE = """<script>
 const look = () => {
-  const found = { failures, width: document.documentElement.scrollWidth, inner: innerWidth, pictures: 0, outside: [], faint: [],
+  document.querySelectorAll('details').forEach((folded) => { folded.open = true; });
+  const found = { failures, width: document.documentElement.scrollWidth, inner: innerWidth, pictures: 0, outside: [], overlapping: [],
+      tables: [], faint: [],
       fetched: performance.getEntriesByType('resource').map((entry) => entry.name), values: [] };
   const light = (text) => { const [r, g, b] = text.match(/[\\d.]+/g).map((v) => { const c = v / 255;
       return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
@@ -46,6 +48,14 @@ const look = () => {
       if (box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2)
         found.outside.push(svg.getAttribute('aria-label') + ': ' + part.tagName + ' ' + part.textContent);
     }
+    const texts = [...svg.querySelectorAll('text')].map((node) => [node.textContent, node.getBoundingClientRect()]);
+    texts.forEach(([text, a], i) => texts.slice(0, i).forEach(([other, b]) => {
+      if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 4 && b.top < a.bottom - 4)
+        found.overlapping.push(text + ' and ' + other); }));
+  }
+  for (const table of document.querySelectorAll('.table')) {
+    const name = table.closest('section') ? table.closest('section').querySelector('h2').textContent : 'summary';
+    found.tables.push([name, table.getBoundingClientRect().width, table.scrollWidth > table.clientWidth + 1]);
   }
   for (const svg of document.querySelectorAll('svg[data-x]')) {
     const frame = svg.getBoundingClientRect();
@@ -69,7 +79,7 @@ addEventListener('message', (event) => { const frame = [...document.querySelecto
     document.getElementById('told').textContent = JSON.stringify(told); });
 for (const frame of document.querySelectorAll('iframe')) frame.srcdoc = frame.dataset.page;
 </script>"""
-WIDTHS = (360, 1280)
+WIDTHS = (360, 390, 1400)
 
 
 def browse(page, dark=False):
@@ -128,6 +138,7 @@ class Page(unittest.TestCase):
             self.assertEqual(found["fetched"], [], width)
             self.assertLessEqual(found["width"], found["inner"], "the page is wider than a window of %s" % width)
             self.assertEqual(found["outside"], [], width)
+            self.assertEqual(found["overlapping"], [], width)
             self.assertEqual(found["faint"], [], width)
             self.assertGreaterEqual(found["pictures"], 9)
             for title, place, values in found["values"]:
@@ -137,8 +148,13 @@ class Page(unittest.TestCase):
     def test_light(self):
         told = browse(self.page)
         self.check(told)
+        # Two runs do not stretch a table over the whole width, and on a wide screen none is cut.
+        tables = told["1400"]["tables"]
+        self.assertEqual([name for name, _, _ in tables], ["summary", "Configuration", "Configuration"])
+        self.assertLess(tables[0][1], 1000)
+        self.assertFalse(any(cut for _, _, cut in tables), tables)
         # What is read off is the line's value: the learning rate does not change in these runs.
-        rates = next(values for title, _, values in told["1280"]["values"] if title.startswith("Learning rate"))
+        rates = next(values for title, _, values in told["1400"]["values"] if title.startswith("Learning rate"))
         for rate in rates:
             self.assertAlmostEqual(float(rate), 0.002, delta=0.00002)
 
@@ -150,22 +166,40 @@ class Page(unittest.TestCase):
         subprocess.run([sys.executable, make_points, "points", "0.04", "0.07"], check=True)
         subprocess.run([TOOLS / "scaling-report", "points", "--no-files"], check=True, stdout=subprocess.DEVNULL)
         for width, found in browse(pathlib.Path("points/report/report.html").read_text(encoding="utf-8")).items():
-            for name in ("failures", "fetched", "outside", "faint"):
+            for name in ("failures", "fetched", "outside", "overlapping", "faint"):
                 self.assertEqual(found[name], [], width)
             self.assertLessEqual(found["width"], found["inner"], width)
             self.assertEqual(found["pictures"], 8)
+            if width == "1400":
+                self.assertEqual([name for name, _, cut in found["tables"] if cut], [])
+                self.assertIn("Points", [name for name, _, _ in found["tables"]])
+
+    def test_files(self):
+        """Pictures that stand alone, with the fonts of a browser: what tests/cli/test_charts.py computes with widths of its own."""
+        figures = []
+        for what in ("loss", "lr", "phases"):
+            for runs in (["b"], ["a-run-with-a-rather-long-name-of-its-own", "b"]):
+                subprocess.run([TOOLS / "plot", what, *runs, "-o", "picture.svg"], check=True)
+                text = pathlib.Path("picture.svg").read_text(encoding="utf-8")
+                figures.append("<figure>%s</figure>" % text[text.index("<svg"):])
+        found = browse("<!DOCTYPE html><html><head></head><body>%s</body></html>" % "".join(figures))["1400"]
+        self.assertEqual(found["pictures"], 6)
+        for name in ("failures", "fetched", "outside", "overlapping", "faint"):
+            self.assertEqual(found[name], [])
 
     def test_the_probe_sees_what_is_wrong(self):
         """A probe that passes everything would be worth nothing."""
         bad = self.page.replace("<main>", '<main><div style="width: 900px">wide</div><p style="color: #ccc">faint</p>'
                                 '<script>undefinedName()</script><img src="http://unroll.invalid/x.png">')
         bad = bad.replace('class="tick" text-anchor="end" x="', 'class="tick" text-anchor="end" x="-', 1)
+        bad = bad.replace('<text class="name"', '<text x="100" y="100">one</text><text x="104" y="101">two</text><text class="name"', 1)
         found = browse(bad)["360"]
         self.assertGreater(found["width"], found["inner"])
         self.assertTrue(any("undefinedName" in failure for failure in found["failures"]), found["failures"])
         self.assertTrue(any("faint" in text for text in found["faint"]))
         self.assertEqual(len(found["fetched"]), 1)
         self.assertEqual(len(found["outside"]), 1)
+        self.assertEqual(found["overlapping"], ["two and one"])
 
 
 if __name__ == "__main__":
