@@ -116,6 +116,8 @@ class Charts(unittest.TestCase):
         for name, share in (("fast", 0.9), ("slow", 0.6)):
             strong = [{"ranks": 2 ** k, "tokens_per_second": 1e4 * (2 ** k) ** share} for k in range(14)]
             pathlib.Path(name + ".json").write_text(json.dumps({"prediction": {"strong": strong}}))
+        many = [{"ranks": n, "tokens_per_second": 1e4 * n} for n in range(1, 41)]
+        pathlib.Path("many.json").write_text(json.dumps({"prediction": {"strong": many}}))
         subprocess.run([sys.executable, SUPPORT / "make_points.py", "points", "0.04", "0.07"], check=True)
 
     @classmethod
@@ -142,6 +144,7 @@ class Charts(unittest.TestCase):
         yield ["loss", "one", "classes"]
         yield ["gradflow", "flow.csv"]
         yield ["prediction", "fast.json", "slow.json"]
+        yield ["prediction", "many.json"]
         for what in ("scaling", "speedup", "efficiency", "time-to", "reduction", "imbalance", "strong-phases", "weak-phases"):
             yield [what, "points"]
 
@@ -176,6 +179,8 @@ class Charts(unittest.TestCase):
                 used = {next((form for form, pattern in forms.items() if re.fullmatch(pattern, label)), label) for label in labels}
                 self.assertLessEqual(len(used), 1, (low, high, log, labels))
                 self.assertEqual(len(set(labels)), len(labels), (low, high, log, labels))
+                if not log:  # numbers beside each other have the same power of ten
+                    self.assertLessEqual(len({label.split("·")[-1] for label in labels if "·" in label}), 1, labels)
                 for value, label in marks:
                     self.assertAlmostEqual(self.number(label), value, delta=1e-3 * abs(value) + 1e-300, msg=(low, high, labels))
 
