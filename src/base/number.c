@@ -69,3 +69,10 @@ int number_parse_double(const char *text, double *value)
     *value = parsed;
     return 0;
 }
+
+const char *number_duration(double seconds, char text[NUMBER_TEXT])
+{
+    long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;
+    snprintf(text, NUMBER_TEXT, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    return text;
+}

@@ -30,7 +30,7 @@ static const struct {
     [COMMAND_GRADCHECK] = {.alone = cmd_gradcheck},  [COMMAND_BENCH] = {.together = cmd_bench},
     [COMMAND_PLAN] = {.together = cmd_plan},         [COMMAND_GRADFLOW] = {.together = cmd_gradflow},
     [COMMAND_EXPORT] = {.alone = cmd_export},        [COMMAND_IMPORT] = {.alone = cmd_import},
-    [COMMAND_SELFTEST] = {.together = cmd_selftest},
+    [COMMAND_SELFTEST] = {.together = cmd_selftest}, [COMMAND_RUNS] = {.alone = cmd_runs},
 };
 
 static void print_version(void)

@@ -93,6 +93,16 @@ const struct command_info command_table[COMMANDS] = {
                        "in reading, then a damaged checkpoint (76), a damaged corpus (65), a missing file (66).",
         .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX, .files_of_run = true,
         .example = "unroll verify runs/book/checkpoints/*.h5"},
+    [COMMAND_RUNS] = {
+        .name = "runs", .summary = "runs side by side, the best first",
+        .description = "A line for each run: its best validation loss, the options in which it differs from the others, "
+                       "and what became of it: running, finished, stopped with a checkpoint, killed, failed, diverged or "
+                       "not begun. DIR is a run directory or a folder that holds some, up to three levels deep; without "
+                       "one, the current folder. Losses compare within a task and corpus, so others stand in a table of "
+                       "their own. On a terminal the table is made to fit. Nothing is changed, and runs that go on are "
+                       "not disturbed.",
+        .operand = "[DIR...]", .files_max = OPTION_OPERANDS_MAX,
+        .example = "unroll runs runs"},
     [COMMAND_GRADCHECK] = {
         .name = "gradcheck", .summary = "check the gradients numerically",
         .description = "Compares back-propagation through time with central differences of a plain reference in "
@@ -173,6 +183,7 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define IMPORT (1u << COMMAND_IMPORT)
 #define INSPECT (1u << COMMAND_INSPECT)
 #define VERIFY (1u << COMMAND_VERIFY)
+#define RUNS (1u << COMMAND_RUNS)
 #define GRADCHECK (1u << COMMAND_GRADCHECK)
 #define GRADFLOW (1u << COMMAND_GRADFLOW)
 #define BENCH (1u << COMMAND_BENCH)
@@ -643,7 +654,7 @@ const struct option option_table[] = {
     {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM, .bare = "-",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
      .help = "print one JSON object on standard output instead of the table, or write it to FILE, too"},
-    {"json", .type = OPTION_BOOL, .commands = INSPECT | EVAL, FIELD(json),
+    {"json", .type = OPTION_BOOL, .commands = INSPECT | EVAL | RUNS, FIELD(json),
      .class = OPTION_CONDUCT, .section = "Conduct", .help = "print JSON, one object a line"},
 };
 /* clang-format on */

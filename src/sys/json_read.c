@@ -49,6 +49,17 @@ enum status json_read_open(const char *path, struct json_read *in, struct error 
     return STATUS_OK;
 }
 
+enum status json_read_text(const char *path, const char *text, size_t length, struct json_read *in, struct error *e)
+{
+    json_error_t reason;
+    *in = (struct json_read){.path = path};
+    in->root = json_loadb(text, length, JSON_REJECT_DUPLICATES, &reason);
+    if (!in->root)
+        return error_set(e, STATUS_DATA, "cannot read a line of '%s' as JSON: %.100s; write the report anew", path,
+                         reason.text);
+    return STATUS_OK;
+}
+
 void json_read_close(struct json_read *in)
 {
     json_decref(in->root);

@@ -200,6 +200,24 @@ static void describe_holder(const char *held, char text[400])
         snprintf(text, 400, "process %.30s on host '%.200s'", pid, host);
 }
 
+void run_lock_look(const char *path, struct run_lock_holder *holder)
+{
+    char held[RUN_LOCK_TEXT], self[RUN_LOCK_TEXT];
+    struct stat lock;
+    *holder = (struct run_lock_holder){.is_there = false};
+    if (stat(path, &lock) != 0 || file_read_text(path, held, sizeof held, NULL))
+        return;
+    describe_self(self);
+    field(held, "host", holder->host, sizeof holder->host);
+    field(held, "pid", holder->pid, sizeof holder->pid);
+    field(held, "job", holder->job, sizeof holder->job);
+    if (strcmp(holder->job, "-") == 0)
+        holder->job[0] = '\0';
+    holder->age = difftime(time(NULL), lock.st_mtime);
+    holder->is_there = true;
+    holder->may_live = !left_behind(held, self, holder->age);
+}
+
 /* ---- the holders' folders ---- */
 
 #define FOLDER "writing-"

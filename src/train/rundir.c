@@ -62,6 +62,14 @@ bool rundir_is_begun(const char *path)
     return rundir_holds_run(path) || (has(path, "checkpoints") && (has(path, "metrics.jsonl") || has(path, "lock")));
 }
 
+bool rundir_is_run(const char *path)
+{
+    if (has(path, "metrics.jsonl") || has(path, "timing.jsonl"))
+        return true;
+    return (has(path, "config.ini") || has(path, "lock")) &&
+           (has(path, "checkpoints") || has(path, "best.h5") || has(path, "latest"));
+}
+
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e)
 {
     struct stat entry;

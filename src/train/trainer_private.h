@@ -193,6 +193,8 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
 /* A sample's text [length], any bytes; NULL if the weights give none. */
 void trainer_report_sample(struct trainer *trainer, const char *text, size_t length);
 void trainer_report_saved(struct trainer *trainer, double seconds);
+/* How this start has ended. */
+void trainer_report_stop(struct trainer *trainer, enum status exit_status);
 void trainer_report_cores(struct trainer *trainer); /* collective */
 /* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */
 const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32]);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/number.h"
 #include "unroll/data/quote.h"
 #include "unroll/sys/json.h"
 
@@ -80,8 +81,7 @@ static double mean(double sum, int64_t count)
 
 void trainer_format_duration(double seconds, char text[32])
 {
-    long long whole = seconds > 0 && seconds < 1e12 ? (long long)(seconds + 0.5) : 0;
-    snprintf(text, 32, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+    number_duration(seconds, text);
 }
 
 void trainer_report_run(struct trainer *trainer)
@@ -333,6 +333,20 @@ void trainer_report_saved(struct trainer *trainer, double seconds)
     json_put_int(&json, "step", trainer->progress.step);
     put_time(&json);
     json_put_double(&json, "seconds", seconds);
+    json_put_double(&json, "run_seconds", trainer->progress.seconds);
+    trainer_put_line(trainer->timing, &json);
+}
+
+void trainer_report_stop(struct trainer *trainer, enum status exit_status)
+{
+    struct json json;
+    if (!trainer->timing)
+        return;
+    trainer_begin_line(&json, "stop");
+    json_put_int(&json, "step", trainer->progress.step);
+    put_time(&json);
+    json_put_int(&json, "exit_status", (int64_t)exit_status);
+    json_put_double(&json, "run_seconds", trainer->seconds_before + trainer_clock() - trainer->begun);
     trainer_put_line(trainer->timing, &json);
 }
 

@@ -17,6 +17,7 @@ enum status cmd_export(const struct options *options, struct error *e);
 enum status cmd_import(const struct options *options, struct error *e);
 enum status cmd_inspect(const struct options *options, struct error *e);
 enum status cmd_verify(const struct options *options, struct error *e);
+enum status cmd_runs(const struct options *options, struct error *e);
 enum status cmd_gradcheck(const struct options *options, struct error *e);
 enum status cmd_gradflow(const struct comm *comm, const struct options *options, struct error *e);
 enum status cmd_bench(const struct comm *comm, const struct options *options, struct error *e);

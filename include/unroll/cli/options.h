@@ -18,6 +18,7 @@ enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
 enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 
 #define OPTION_FILES_MAX 64
+#define OPTION_OPERANDS_MAX 4096
 #define OPTION_EPOCHS_MAX 1000000
 #define OPTION_CELL_ALL (CELL_GRU + 1)
 
@@ -25,7 +26,7 @@ struct options {
     const char *command; /* name of the command */
     bool help;           /* --help was given: nothing else was looked at */
     int files;           /* operands, and how many */
-    const char *file[OPTION_FILES_MAX];
+    const char *file[OPTION_OPERANDS_MAX];
 
     /* files and places */
     int config_files; /* --config FILE, INI files: the later override the earlier, flags all */
@@ -33,7 +34,7 @@ struct options {
     const char *corpus, *run, *model_file; /* --corpus C.h5, --run DIR, --model M.h5 */
     const char *output;                    /* -o, --output */
     const char *json_summary;              /* --json-summary FILE */
-    bool json;                             /* inspect --json */
+    bool json;                             /* inspect, eval and runs --json */
 
     /* prepare */
     enum level level;

@@ -7,6 +7,7 @@
 #define UNROLL_SYS_JSON_READ_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "unroll/base/status.h"
 
@@ -20,6 +21,8 @@ struct json_read {
 /* STATUS_NOINPUT or STATUS_IO if the file cannot be read. Release with json_read_close, also after a failure. */
 enum status json_read_open(const char *path, struct json_read *in, struct error *e);
 void json_read_close(struct json_read *in);
+/* The same of a text of `length` bytes, such as a line of metrics.jsonl; `path` is the file that it comes from. */
+enum status json_read_text(const char *path, const char *text, size_t length, struct json_read *in, struct error *e);
 
 /* True if there is such a value and it is not null. */
 bool json_read_has(const struct json_read *in, const char *path);

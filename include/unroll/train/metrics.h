@@ -19,7 +19,8 @@
  * time (ISO 8601, UTC, to the second):
  *   start       one for each start of the program: host (of rank 0), hosts (how many), ranks, threads, what computes
  *   train       seconds (in steps since the line before), tokens_per_second, phases (seconds of each part of the steps)
- *   checkpoint  seconds that it took
+ *   checkpoint  seconds that it took, run_seconds that the run has taken so far
+ *   stop        the end of a start: its exit_status, run_seconds
  *   cores       in the end, without time: waited_share, waited_seconds, rank and host of the rank that waited most for cores
  *
  * What a full disk refuses is kept in memory and tried again with every line. */

@@ -14,6 +14,8 @@
 #ifndef UNROLL_TRAIN_RUN_LOCK_H
 #define UNROLL_TRAIN_RUN_LOCK_H
 
+#include <stdbool.h>
+
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
 
@@ -27,6 +29,17 @@ struct run_lock {
     char text[RUN_LOCK_TEXT];   /* what our lock says; "" while we hold none */
     int fd;                     /* of our lock file, whatever bears its name now */
 };
+
+/* What a look at a lock tells, for one who does not want it. */
+struct run_lock_holder {
+    bool is_there;                    /* a lock lies there */
+    bool may_live;                    /* and its holder may be at work: else it was left behind */
+    char host[256], pid[32], job[64]; /* "" if the lock does not say; job: of Slurm, "" outside of one */
+    double age;                       /* seconds since it was renewed, by the clock of this host */
+};
+
+/* Looks at the lock file `path` and changes nothing. */
+void run_lock_look(const char *path, struct run_lock_holder *holder);
 
 /* A text that no other process has made. */
 void run_lock_token(char text[RUN_LOCK_TOKEN]);

@@ -31,6 +31,9 @@ bool rundir_holds_run(const char *path);
 /* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
 bool rundir_is_begun(const char *path);
 
+/* Whether a folder looks like the directory of a run, whole or in parts: for those who look for runs. */
+bool rundir_is_run(const char *path);
+
 /* The file that a model is read from where `path` may be a run directory: best.h5 in it, else latest. Any path that is
  * no directory stays as it is. STATUS_NOINPUT if a directory has neither. */
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e);

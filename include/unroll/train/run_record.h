@@ -1,0 +1,74 @@
+/* What a run directory says of its run: read from config.ini, metrics.jsonl, timing.jsonl and the lock, and nothing is
+ * changed or held. The run may be going on, may have been killed, or be of an earlier version; what is not there or damaged
+ * is a gap with a reason. Files of lines are read from their ends, and no further than needed (base/tail.h). */
+#ifndef UNROLL_TRAIN_RUN_RECORD_H
+#define UNROLL_TRAIN_RUN_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/digest.h"
+#include "unroll/base/file.h"
+#include "unroll/base/status.h"
+#include "unroll/train/run_lock.h"
+
+enum run_state {
+    RUN_NOT_BEGUN, /* it has taken no step that its files know of */
+    RUN_RUNNING,   /* its lock is held by a job that may be at work */
+    RUN_STOPPED,   /* with a checkpoint and status 75; the same command goes on */
+    RUN_KILLED,    /* its last start did not come to an end of its own */
+    RUN_FAILED,    /* ended with another status */
+    RUN_DIVERGED,
+    RUN_FINISHED,
+    RUN_STATES
+};
+
+/* "not begun", "running", ... */
+const char *run_state_name(enum run_state state);
+
+#define RUN_GAPS_MAX 4
+#define RUN_UNKNOWN (-1) /* of the whole numbers below; of the others NaN, of texts "" */
+
+struct run_record {
+    char path[FILE_PATH_MAX];
+    enum run_state state;
+    char why[32];                  /* by which rule it has finished */
+    int64_t exit_status;           /* of the last start, if it came to its end */
+    struct run_lock_holder holder; /* of a lock that is there */
+
+    /* what is trained; runs with another digest or task have losses that do not compare */
+    bool is_known; /* the run has said it, in the first line of metrics.jsonl */
+    bool classifies;
+    char corpus_digest[DIGEST_TEXT];
+    int64_t vocab, parameters;
+
+    /* how far it is, and what it is worth */
+    int64_t step, steps;             /* done; and of the whole run, if nothing ends it earlier */
+    int64_t best_step;               /* with the lowest validation loss */
+    double best_loss, best_accuracy; /* of validation; the accuracy of classifiers only */
+    double test_loss, test_accuracy; /* of those weights, of a finished run */
+    double seconds;                  /* of training, of the steps that count */
+
+    /* the last start */
+    char host[256], started[40]; /* where rank 0 ran; the wall clock, as timing.jsonl says it */
+    int64_t ranks, threads;
+
+    char *options; /* [options_bytes] name and value of each option of config.ini, each with its null byte; owned */
+    size_t options_bytes, options_capacity;
+
+    int gaps; /* what is missing and why */
+    char gap[RUN_GAPS_MAX][200];
+};
+
+/* STATUS_DATA if nothing in the folder is of a run; STATUS_OS. Release with run_record_release, also after a failure. */
+enum status run_record_read(const char *path, struct run_record *record, struct error *e);
+void run_record_release(struct run_record *record);
+
+/* The value of an option in its config.ini, NULL if that does not name it. */
+const char *run_record_option(const struct run_record *record, const char *name);
+
+/* Walks name and value of the options: from `*at` 0 on; false after the last. */
+bool run_record_next(const struct run_record *record, size_t *at, const char **name, const char **value);
+
+#endif
