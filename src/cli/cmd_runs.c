@@ -33,7 +33,7 @@ static void warn(const char *text)
     fprintf(stderr, "unroll: warning: %s\n", text);
 }
 
-/* A folder that holds none, and what is no folder, may well have come from a pattern of the shell. */
+/* A folder that holds none, and what is no folder, may well have come from a pattern of the shell: then nothing is `missing`. */
 static enum status find(const struct options *options, struct run_list *list, struct error *missing, struct error *e)
 {
     static const char *const here[] = {"."};
@@ -46,10 +46,10 @@ static enum status find(const struct options *options, struct run_list *list, st
             *e = reason;
             return status;
         }
-        if (status)
-            warn(reason.text);
-        if (status && status != STATUS_DATA && !missing->status)
+        if (status && !missing->status && (status != STATUS_DATA || folders == 1))
             *missing = reason;
+        else if (status)
+            warn(reason.text);
     }
     return STATUS_OK;
 }
@@ -317,9 +317,9 @@ enum status cmd_runs(const struct options *options, struct error *e)
     enum status status = find(options, &list, &missing, e);
     if (!status)
         status = read_all(&list, &runs, e);
-    if (!status && runs.count == 0)
+    if (!status && runs.count == 0 && !missing.status)
         status = find_none(options, e);
-    if (!status) {
+    if (!status && runs.count > 0) {
         sort(&runs);
         status = options->json ? print_json(&runs, e) : print_tables(&runs, e);
     }
