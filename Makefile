@@ -290,7 +290,10 @@ format: ## lay out the C code anew (clang-format 14)
 # Every @NAME@ becomes the value of the variable.
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS@|$(strip $(LIBS))|g'
 PLACE := $(DESTDIR)$(PREFIX)
-install: all ## program, libunroll, man page under $(DESTDIR)$(PREFIX)
+# What users call, and what that imports; modules for drawing come along by their names.
+TOOLS   := report plot scaling-report sweep-table tensorboard get-corpus find-python
+MODULES := $(wildcard tools/chart*.py) $(addprefix tools/,html_page.py run_files.py scaling_charts.py scaling_grid.py unroll_torch.py)
+install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll \
 	    $(PLACE)/share/doc/unroll/examples $(PLACE)/share/modulefiles/unroll $(PLACE)/share/man/man1 \
 	    $(PLACE)/share/bash-completion/completions
@@ -306,9 +309,15 @@ install: all ## program, libunroll, man page under $(DESTDIR)$(PREFIX)
 	$(FILL) tools/modulefile.in >$(PLACE)/share/modulefiles/unroll/$(VERSION)
 	$(BUILD)/unroll help --man >$(PLACE)/share/man/man1/unroll.1
 	$(BUILD)/unroll help --completion >$(PLACE)/share/bash-completion/completions/unroll
-	install -m 644 tools/unroll_torch.py $(PLACE)/share/unroll/
+	install -m 755 $(TOOLS:%=tools/%) $(PLACE)/share/unroll/
+	install -m 644 $(MODULES) $(PLACE)/share/unroll/
 	install -m 644 README.md LICENSE $(PLACE)/share/doc/unroll/
 	install -m 644 tools/examples/score_lines.c $(PLACE)/share/doc/unroll/examples/
+ifeq ($(DESTDIR),) # else what is installed is on its way to another place
+	@echo 'Add to your shell (tools: $(PREFIX)/share/unroll/report and others; modules: module use $(PREFIX)/share/modulefiles):'
+	@echo '  export PATH=$(PREFIX)/bin:$$PATH LD_LIBRARY_PATH=$(PREFIX)/lib:$$LD_LIBRARY_PATH'
+	@echo '  export PKG_CONFIG_PATH=$(PREFIX)/lib/pkgconfig:$$PKG_CONFIG_PATH PYTHONPATH=$(PREFIX)/share/unroll:$$PYTHONPATH'
+endif
 
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -61,6 +61,13 @@ def run_main(main):
         sys.exit(74)
 
 
+def default_program():
+    """The program that a tool calls: what UNROLL names, else the one that was built or installed with it, else PATH's."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    beside = [os.path.normpath(os.path.join(here, *way)) for way in (("..", "build", "unroll"), ("..", "..", "bin", "unroll"))]
+    return os.environ.get("UNROLL") or next(filter(os.path.exists, beside), "unroll")
+
+
 # Files of a run directory, and of an experiment's folder: a page or a picture may lie beside them.
 OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|log))$")
 

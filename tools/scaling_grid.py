@@ -45,9 +45,8 @@ class Point:
 
 def add_options(parser):
     """What each point runs; the same for all points of an experiment."""
-    default = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build", "unroll")
-    parser.add_argument("--unroll", default=os.environ.get("UNROLL", default), metavar="PROGRAM",
-                        help="(default: build/unroll)")
+    parser.add_argument("--unroll", default=run_files.default_program(), metavar="PROGRAM",
+                        help="(default: as built or installed with this tool)")
     parser.add_argument("--corpus", metavar="FILE", help="real text to train on; without it only the bench runs")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the experiment's folder")
     parser.add_argument("--batch", type=int, default=32, metavar="N",

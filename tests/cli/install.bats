@@ -45,7 +45,8 @@ same_scores() {
     install_into DESTDIR="$BATS_TEST_TMPDIR/stage" PREFIX=/opt/unroll
     cd "$BATS_TEST_TMPDIR/stage"
     for file in bin/unroll include/unroll.h lib/libunroll.a lib/libunroll.so lib/pkgconfig/unroll.pc share/man/man1/unroll.1 \
-        share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/examples/score_lines.c; do
+        share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/examples/score_lines.c \
+        share/unroll/{report,plot,scaling-report,sweep-table,tensorboard,get-corpus,find-python,unroll_torch.py}; do
         [ -s "opt/unroll/$file" ]
     done
     run -0 opt/unroll/bin/unroll --version
@@ -55,6 +56,52 @@ same_scores() {
     run ! grep -rIl "$BATS_TEST_TMPDIR" .
     grep -qx 'prefix=/opt/unroll' opt/unroll/lib/pkgconfig/unroll.pc
     run ! grep -rI '@[A-Z]*@' opt/unroll/lib/pkgconfig opt/unroll/share/modulefiles
+}
+
+@test "what was installed says how it is found, in lines that a shell takes" {
+    install_into PREFIX="$BATS_TEST_TMPDIR/new" >said
+    cat said
+    [ "$(wc -l <said)" -eq 3 ]
+    [ "$(grep -c '^  export ' said)" -eq 2 ]
+    (
+        unset PYTHONPATH LD_LIBRARY_PATH
+        eval "$(grep '^  export ' said)"
+        [ "$(command -v unroll)" = "$BATS_TEST_TMPDIR/new/bin/unroll" ]
+        [ "$(pkg-config --variable=prefix unroll)" = "$BATS_TEST_TMPDIR/new" ]
+        [[ "$LD_LIBRARY_PATH" == "$BATS_TEST_TMPDIR/new/lib:"* ]]
+        [ -s "${PYTHONPATH%%:*}/unroll_torch.py" ]
+    )
+    # a package is not yet where it will be
+    [ -z "$(install_into DESTDIR="$BATS_TEST_TMPDIR/stage" PREFIX=/opt/unroll)" ]
+}
+
+@test "tools run where they are installed, from an empty folder" {
+    tools=$PWD/prefix/share/unroll
+    run=$PWD/run
+    mkdir "$BATS_TEST_TMPDIR/empty"
+    cd "$BATS_TEST_TMPDIR/empty"
+    unset UNROLL
+    # every tool finds its modules
+    for tool in report plot scaling-report sweep-table tensorboard get-corpus; do
+        run -0 --separate-stderr "$tools/$tool" --help
+        [[ "$output" == *[Uu]sage* ]]
+    done
+    [ -z "$(ls -A)" ]
+    # report finds the program beside it, which writes the samples
+    "$tools/report" "$run" -o report.html
+    grep -q 'What the model writes' report.html
+    "$tools/plot" loss "$run" -o loss.svg
+    grep -q '<svg' loss.svg
+    "$tools/tensorboard" "$run" -o events
+    [ -s events/run/events.out.tfevents.unroll ]
+    printf 'seed\n1\n2\n' >table
+    mkdir runs
+    cp -r "$run" runs/seed-1
+    "$tools/sweep-table" table runs | grep -qE '^1	max steps	20	'
+    "$tools/get-corpus" "$run/../char.txt" -o text
+    cmp text "$run/../char.txt"
+    # and nothing is written beside the modules
+    [ -z "$(find "$tools" -name '__pycache__')" ]
 }
 
 @test "the library shows its interface and nothing else" {
