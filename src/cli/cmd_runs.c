@@ -1,4 +1,5 @@
 /* unroll runs: what became of runs, side by side, the best first. */
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/shell.h"
 #include "unroll/cli/commands.h"
+#include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/runs_table.h"
 #include "unroll/sys/json.h"
@@ -135,17 +137,25 @@ static void head_group(const struct run_record *record)
                corpus ? base_name(corpus) : "?", record->corpus_digest, (long long)record->vocab);
 }
 
+static void put_escaped(const char *before, const char *text)
+{
+    if (!*text)
+        return;
+    printf("%s", before);
+    escape_put(stdout, text, strlen(text));
+}
+
+/* What a lock and timing.jsonl say may be anything. */
 static void tell_running(const struct run_record *record)
 {
     const struct run_lock_holder *holder = &record->holder;
     char started[64];
-    printf("'%s' is running", record->path);
-    if (*holder->host)
-        printf(" on host '%s', process %s", holder->host, holder->pid);
-    if (*holder->job)
-        printf(", Slurm job %s", holder->job);
+    put_escaped("running: ", record->path);
+    put_escaped(" on host ", holder->host);
+    put_escaped(", process ", holder->pid);
+    put_escaped(", Slurm job ", holder->job);
     if (*record->started)
-        printf(", since %s", runs_started(record, started));
+        put_escaped(", since ", runs_started(record, started));
     printf("\n");
 }
 
@@ -153,7 +163,7 @@ static void tell_running(const struct run_record *record)
 static void tell_states(const struct runs *runs)
 {
     const struct run_record *to_go_on = NULL;
-    char word[SHELL_WORD(FILE_PATH_MAX)];
+    char program[SHELL_WORD(FILE_PATH_MAX)], run[SHELL_WORD(FILE_PATH_MAX)];
     int running = 0;
     for (size_t i = 0; i < runs->count; i++) {
         const struct run_record *record = runs->sorted[i];
@@ -161,14 +171,14 @@ static void tell_states(const struct runs *runs)
             to_go_on = record;
         if (record->state != RUN_RUNNING)
             continue;
-        if (running++ == 0)
-            printf("\n");
+        printf("%s", running++ == 0 ? "\n" : "");
         tell_running(record);
     }
     if (!to_go_on)
         return;
-    shell_word(to_go_on->path, word, sizeof word);
-    printf("\nwhat was stopped or killed goes on by the same command: unroll train --run %s\n", word);
+    shell_word(program_invocation_name, program, sizeof program);
+    shell_word(to_go_on->path, run, sizeof run);
+    printf("\nto go on with what was stopped or killed:\n  %s train --run %s\n", program, run);
 }
 
 static void tell_gaps(const struct runs *runs)

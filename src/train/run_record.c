@@ -421,8 +421,9 @@ static int64_t newest_checkpoint(const char *path)
     return newest;
 }
 
-/* Runs of earlier versions do not say by which status they ended. */
-static enum run_state state_of(const struct run_record *record, bool ended)
+/* Runs of earlier versions do not say by which status they ended, or that they did: but who ends gives the lock back, and has
+ * written a checkpoint. */
+static enum run_state state_of(const struct run_record *record, bool ended, int64_t checkpoint)
 {
     if (record->state == RUN_FINISHED)
         return RUN_FINISHED;
@@ -432,7 +433,7 @@ static enum run_state state_of(const struct run_record *record, bool ended)
         return RUN_DIVERGED;
     if (record->step <= 0)
         return RUN_NOT_BEGUN;
-    if (!ended)
+    if (!ended && (record->holder.is_there || checkpoint < record->step))
         return RUN_KILLED;
     return record->exit_status == RUN_UNKNOWN || record->exit_status == STATUS_STOPPED ? RUN_STOPPED : RUN_FAILED;
 }
@@ -477,7 +478,7 @@ enum status run_record_read(const char *path, struct run_record *record, struct 
                            "cannot find a run in '%.300s': what it holds is of another program; name "
                            "the --run of 'unroll train'",
                            path);
-    record->state = state_of(record, ended);
+    record->state = state_of(record, ended, checkpoint);
     return status;
 }
 

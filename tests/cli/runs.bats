@@ -118,7 +118,7 @@ PYTHON
     "$UNROLL" runs --json killed >killed.json
     [ "$(field step killed.json)" = 30 ]
     run -0 --separate-stderr "$UNROLL" runs stopped killed waiting
-    [[ "$output" == *"unroll train --run stopped"* || "$output" == *"unroll train --run killed"* ]]
+    [[ "${lines[-1]}" == *"unroll train --run "@(stopped|killed) ]]
     [ -z "$stderr" ]
     steps=$("$UNROLL" runs --json stopped | field step)
     [ "$steps" -eq "$(steps_of stopped)" ]
@@ -130,6 +130,8 @@ PYTHON
     # by versions that did not say how they ended
     cp -r stopped old
     sed -i '/"stop"/d; s/, "run_seconds": [^,}]*//' old/timing.jsonl
+    [ "$(state old)" = stopped ]
+    sed -i '/"cores"/d' old/timing.jsonl
     [ "$(state old)" = stopped ]
     expected=$(lines_of train old/timing.jsonl | field seconds | awk '{ sum += $1 } END { print sum }')
     awk -v a="$expected" -v b="$("$UNROLL" runs --json old | field seconds)" 'BEGIN { exit a > 0 && (a - b) ^ 2 < 1e-6 ? 0 : 1 }'
@@ -154,9 +156,9 @@ PYTHON
     wait $trainer || code=$?
     [ "$code" -eq 75 ]
     cat table
-    grep -qE "^'going' is running on host '[^']+', process $trainer" table
+    grep -qE "^running: going on host [^ ]+, process $trainer(,|$)" table
     [ "$(field process going.json)" = $trainer ]
-    ! grep -q 'unroll train --run' table
+    run ! grep -q 'unroll train --run' table
     [ "$(state going)" = stopped ]
 }
 
