@@ -60,7 +60,7 @@ static enum status read_all(const struct run_list *list, struct runs *runs, stru
 {
     runs->record = mem_alloc(list->count, sizeof *runs->record, "records of runs", e);
     runs->place = mem_alloc(list->count, sizeof *runs->place, "records of runs", e);
-    runs->sorted = mem_alloc(list->count, sizeof *runs->sorted, "records of runs", e);
+    runs->sorted = mem_alloc(list->count, sizeof(const struct run_record *), "records of runs", e);
     if (!runs->record || !runs->place || !runs->sorted)
         return STATUS_OS;
     for (size_t i = 0; i < list->count; i++) {
