@@ -52,7 +52,8 @@ def make_run(name, best_step=60, lowest=1.5, rate=0.001, corpus="c", task="lm"):
 
 
 class Drawing:
-    """What stands in an SVG file and where: texts [(class, text, (left, top, right, bottom))], boxes of bars and points of lines."""
+    """What stands in an SVG file and where: texts [(class, text, (left, top, right, bottom))], bars [(left, top, right, bottom)],
+    lines [(class, points)] and dots [(class, x, y)]."""
 
     def __init__(self, text):
         self.root = ElementTree.fromstring(text.encode("utf-8"))
@@ -241,8 +242,7 @@ class Charts(unittest.TestCase):
             drawing = self.plot(what, "one", "two")
             figure = re.search(r"<h3>%s <small>.*?</figure>" % title, page, re.S).group(0)
             listed = [re.sub(r"<.*?>", "", item) for item in re.findall(r"</svg>(.*?)</li>", figure)]
-            self.assertEqual([item.replace(" best", " (best)").strip() if item.startswith("two") else item.strip() for item in listed],
-                             drawing.words("entry"))
+            self.assertEqual([re.sub("^two best", "two (best)", item).strip() for item in listed], drawing.words("entry"))
             for kind, count in (("line ", len(drawing.lines)), ("dot", len([dot for dot in drawing.dots if "dot" in dot[0]])),
                                 ("best", len([dot for dot in drawing.dots if "best" in dot[0]]))):
                 self.assertEqual(figure.count('class="' + kind), count, (what, kind))
@@ -281,8 +281,8 @@ class Charts(unittest.TestCase):
     def test_scaling_report_does_without_a_converter(self):
         os.makedirs("bin", exist_ok=True)
         os.symlink(os.path.realpath(sys.executable), "bin/python3")
-        done = subprocess.run([TOOLS / "scaling-report", "points", "-o", "without"], env=dict(os.environ, PATH=os.path.abspath("bin")),
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, universal_newlines=True)
+        done = subprocess.run([TOOLS / "scaling-report", "points", "-o", "without"], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, universal_newlines=True, env=dict(os.environ, PATH=os.path.abspath("bin")))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stderr.count("no rsvg-convert here; install librsvg2-bin"), 1, done.stderr)
         self.assertTrue(os.path.exists("without/weak-phases.svg"))

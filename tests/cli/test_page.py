@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Pages of tools/report and tools/scaling-report in a real browser (Debian's chromium): no script fails, nothing is fetched, nothing sticks out at the
-width of a phone, every picture has its lines inside its frame, the pointer reads values off, and all text can be read in
-light and dark. Ends with 69 where there is no chromium."""
+"""Pages of tools/report and tools/scaling-report in a real browser (Debian's chromium): no script fails, nothing is fetched,
+nothing sticks out at the width of a phone, every picture has its lines inside its frame, no text lies over another, no table
+is cut on a screen, the pointer reads values off, and all text can be read in light and dark. Ends with 69 where there is no
+chromium."""
 import html
 import json
 import os
@@ -192,7 +193,8 @@ class Page(unittest.TestCase):
         bad = self.page.replace("<main>", '<main><div style="width: 900px">wide</div><p style="color: #ccc">faint</p>'
                                 '<script>undefinedName()</script><img src="http://unroll.invalid/x.png">')
         bad = bad.replace('class="tick" text-anchor="end" x="', 'class="tick" text-anchor="end" x="-', 1)
-        bad = bad.replace('<text class="name"', '<text x="100" y="100">one</text><text x="104" y="101">two</text><text class="name"', 1)
+        bad = bad.replace('<text class="name"', '<text x="100" y="100">one</text><text x="104" y="101">two</text>'
+                          '<text class="name"', 1)
         found = browse(bad)["360"]
         self.assertGreater(found["width"], found["inner"])
         self.assertTrue(any("undefinedName" in failure for failure in found["failures"]), found["failures"])
