@@ -201,9 +201,9 @@ static enum status add_file(const struct option *option, struct options *options
     return STATUS_OK;
 }
 
-const char **option_texts(const struct option *option, const struct options *options, int *count)
+const char *const *option_texts(const struct option *option, const struct options *options, int *count)
 {
-    const char **texts = (const char **)(void *)((char *)(uintptr_t)options + option->offset);
+    const char *const *texts = field_of_const(options, option);
     *count =
         option->type == OPTION_FILES ? *(const int *)((const char *)options + option->count_offset) : texts[0] != NULL;
     return texts;

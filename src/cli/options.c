@@ -283,7 +283,7 @@ static enum status take_models(struct options *options, enum command command, st
         if (!(option->commands >> command & 1) || !option->of_run)
             continue;
         int count;
-        const char **path = option_texts(option, options, &count);
+        const char **path = (const char **)option_texts(option, options, &count);
         for (int k = 0; k < count && !status; k++)
             status = take_model(options, &path[k], e);
     }

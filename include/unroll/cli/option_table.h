@@ -120,9 +120,8 @@ enum status option_set(const struct option *option, struct options *options, con
  * is used for numbers; NULL for a text that is not set. */
 const char *option_text(const struct option *option, const struct options *options, char room[96]);
 
-/* The texts of an OPTION_TEXT, none or one, or an OPTION_FILES; *count is how many. They may be changed where the options
- * may. */
-const char **option_texts(const struct option *option, const struct options *options, int *count);
+/* The texts of an OPTION_TEXT, none or one, or an OPTION_FILES; *count is how many. */
+const char *const *option_texts(const struct option *option, const struct options *options, int *count);
 
 /* What values are allowed, in words: "1 to 8", "above 0 and at most 1". Returns `room`. */
 const char *option_range(const struct option *option, char room[160]);
