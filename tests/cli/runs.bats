@@ -44,6 +44,10 @@ setup() {
     cd "$BATS_FILE_TMPDIR"
 }
 
+teardown() {
+    [ -z "${trainer:-}" ] || kill -KILL "$trainer" 2>/dev/null || true
+}
+
 refused() {
     says_error_alone "$1" "$2" "$UNROLL" runs "${@:3}"
 }
@@ -138,7 +142,7 @@ PYTHON
 }
 
 @test "a run that goes on is told, and not disturbed" {
-    "$UNROLL" train --corpus char.h5 --run going "${small[@]}" --max-steps 100000000 2>/dev/null &
+    "$UNROLL" train --corpus char.h5 --run going "${small[@]}" --max-steps 100000000 2>/dev/null 3>&- &
     trainer=$!
     until [ -s going/metrics.jsonl ] && [ -e going/best.h5 ]; do
         kill -0 $trainer
