@@ -186,19 +186,36 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(found["tied"], (4, 0))
 
     def test_times_are_those_of_the_clock(self):
-        self.convert("runs/char", "-o", "times")
-        events = read(self.here / "times" / "char" / NAME)
-        when = {(tag, step): seconds for tag, step, seconds, _ in events}
-        changed = os.stat(self.here / "runs/char/metrics.jsonl").st_mtime
-        for seconds in when.values():
-            self.assertLess(abs(seconds - changed), 3600)
-        for line in self.lines("runs/char", "timing.jsonl"):
-            if line["type"] == "train" and "time" in line:
-                stamp = subprocess.run(["date", "-u", "-d", line["time"], "+%s"], stdout=subprocess.PIPE, check=True).stdout
-                self.assertEqual(when[("train/loss", line["step"])], float(stamp))
-        steps = sorted(step for tag, step in when if tag == "train/loss")
-        times = [when[("train/loss", step)] for step in steps]
-        self.assertEqual(times, sorted(times))
+        """A second for each step from 10:00 UTC; validation lies between two lines of timing.jsonl: the time of the first."""
+        run = self.here / "timed"
+        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        lines = [dict(line, time="2026-11-26T10:00:%02dZ" % line["step"]) if line["type"] in ("start", "train") else line
+                 for line in self.lines("timed", "timing.jsonl")]
+        (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        self.convert("timed")
+        when = {(tag, step): seconds for tag, step, seconds, _ in read(run / "tensorboard" / NAME)}
+        begun = 1795687200.0
+        self.assertEqual(when[("_hparams_/session_start_info", 0)], begun)
+        for step in range(5, 41, 5):
+            self.assertEqual(when[("train/loss", step)], begun + step)
+        self.assertEqual(when[("valid/loss", 7)], begun + 5)
+        self.assertEqual(when[("valid/loss", 35)], begun + 35)
+
+    def test_times_of_runs_of_old_end_when_their_record_was_changed(self):
+        run = self.here / "old"
+        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        lines = self.lines("old", "timing.jsonl")
+        for line in lines:
+            line.pop("time", None)
+            if line["type"] == "train":
+                line["seconds"] = 100.0
+        (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        os.utime(run / "metrics.jsonl", (1e9, 1e9))
+        self.convert("old")
+        when = {(tag, step): seconds for tag, step, seconds, _ in read(run / "tensorboard" / NAME)}
+        self.assertEqual(when[("train/loss", 40)], 1e9)
+        self.assertEqual(when[("train/loss", 5)], 1e9 - 700)
+        self.assertEqual(when[("_hparams_/session_start_info", 0)], 1e9 - 800)
 
     def test_samples_are_text(self):
         run = self.here / "sampled"
