@@ -97,7 +97,13 @@ for line in open("runs.jsonl"):
     assert (run["state"], run["why"], run["task"], run["steps"]) == ("finished", "max steps", "lm", 40)
     assert "lr-" + run["options"]["lr"] in run["run"] and run["options"]["hidden"] == "8"
     assert run["holder"] is None and run["gaps"] == []
+    start = json.loads(open(run["run"] + "/timing.jsonl").readline())
+    assert (run["host"], run["started"]) == (start["host"], start["time"])
 PYTHON
+    "$UNROLL" runs grid >table
+    while read -r path started; do
+        grep -q "^$path .*  $(date -d "$started" '+%Y-%m-%d %H:%M')  $(field host runs.jsonl | head -n 1)\$" table
+    done < <(paste -d ' ' <(field run runs.jsonl) <(field started runs.jsonl))
 }
 
 @test "losses of other corpora and tasks do not compare: a table each" {
@@ -160,7 +166,7 @@ PYTHON
     wait $trainer || code=$?
     [ "$code" -eq 75 ]
     cat table
-    grep -qE "^running: going on host [^ ]+, process $trainer(,|$)" table
+    grep -qE "^running: going on host [^ ]+, process $trainer, since [0-9: -]{16}$" table
     [ "$(field process going.json)" = $trainer ]
     run ! grep -q 'unroll train --run' table
     [ "$(state going)" = stopped ]
