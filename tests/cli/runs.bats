@@ -198,7 +198,7 @@ PYTHON
 
 @test "a long record is read from its end" {
     mkdir -p long
-    cp grid/lr-0.01/config.ini long
+    cp grid/lr-0.01/{config.ini,timing.jsonl} long
     head -n 1 grid/lr-0.01/metrics.jsonl >long/metrics.jsonl
     truncate -s 200G long/metrics.jsonl || skip "no file of 200 GB here"
     printf '\n{"type": "valid", "step": 8, "loss": 1.25, "best": true}\n' >>long/metrics.jsonl
@@ -209,6 +209,7 @@ PYTHON
     [ "$(field best_valid_loss long.json)" = 1.25 ]
     [ "$(field best_step long.json)" = 8 ]
     [ "$(field step long.json)" = 20000 ]
+    grep -q '"gaps": \[\]' long.json # what lies before is no text of lines
     rm -r long
 }
 
