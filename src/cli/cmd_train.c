@@ -98,18 +98,15 @@ static void assemble(const struct options *options, const struct option_list *li
     };
 }
 
-/* The first line of every log: what computes here. */
+/* The first line of every log: what computes here. All of it is in timing.jsonl. */
 static void say_hello(struct terminal *log)
 {
     const char *revision = build_revision();
     struct blas_tile tile;
-    struct checkpoint_build build;
-    checkpoint_build_here(&build);
     enum status status = blas_init(&tile, NULL);
-    terminal_message(log, "unroll %s%s%s%s, arithmetic revision %d, %s, %s; %s; BLIS %s kernel %s, %s", build_version(),
-                     *revision ? " (" : "", revision, *revision ? ")" : "", build.arithmetic, build_compiler(),
-                     build_flags(), build_libraries(), blas_version(), status ? "unusable" : tile.kernel,
-                     build.instructions);
+    terminal_message(log, "unroll %s%s%s%s, arithmetic revision %d, BLIS kernel %s, %s", build_version(),
+                     *revision ? " (" : "", revision, *revision ? ")" : "", build_arithmetic(),
+                     status ? "unusable" : tile.kernel, build_instructions());
     if (!status && tile.own)
         terminal_message(
             log,

@@ -645,7 +645,8 @@ const struct option option_table[] = {
              "for each megabyte besides; 'none': never"},
     {"log-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(log_every), FROM(1, MANY), .initial = "100",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "STEPS",
-     .help = "steps between lines of metrics.jsonl and of a batch log"},
+     .help = "steps between lines of metrics.jsonl and timing.jsonl; what is shown goes by time: each second on a terminal, else "
+             "after 2, 5, 10, 20, 30 s, each minute, later less often"},
     {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM,
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "the same as --json=FILE"},
     {"json", .type = OPTION_TEXT, .commands = TRAIN, FIELD(json_summary), WRITES_STREAM, .bare = "-",

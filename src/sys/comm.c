@@ -1,5 +1,6 @@
 #include "unroll/sys/comm.h"
 
+#include <fcntl.h>
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "comm_private.h"
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/temporary.h"
 
@@ -62,6 +64,29 @@ static long launched_size(void)
     for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++)
         if (has_value(variables[i]))
             return strtol(getenv(variables[i]), NULL, 10);
+    return 0;
+}
+
+static bool has_terminal(void)
+{
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+long comm_mpirun_on_terminal(void)
+{
+    static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"};
+    char path[64], name[64];
+    long parent = (long)getppid();
+    snprintf(path, sizeof path, "/proc/%ld/comm", parent);
+    if (!has_value("OMPI_COMM_WORLD_RANK") || file_read_text(path, name, sizeof name, NULL) || !has_terminal())
+        return 0;
+    name[strcspn(name, "\n")] = '\0';
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return parent;
     return 0;
 }
 

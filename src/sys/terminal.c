@@ -1,5 +1,6 @@
 #include "unroll/sys/terminal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +26,7 @@ int terminal_width(const struct terminal *terminal)
         return size.ws_col;
     const char *columns = getenv("COLUMNS");
     int width = columns ? atoi(columns) : 0;
-    return width > 0 ? width : 80;
+    return width > 0 ? width : TERMINAL_COLUMNS;
 }
 
 /* Cuts a UTF-8 text to `columns` code points. */
@@ -59,6 +60,18 @@ void terminal_progress(struct terminal *terminal, const char *format, ...)
     fflush(terminal->stream);
 }
 
+double terminal_next_progress(const struct terminal *terminal, double elapsed)
+{
+    static const double first[] = {2, 5, 10, 20, 30};
+    if (terminal->interactive)
+        return elapsed + 1;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++)
+        if (elapsed < first[i])
+            return first[i];
+    double distance = elapsed < 600 ? 60 : elapsed < 3600 ? 300 : 600;
+    return (floor(elapsed / distance) + 1) * distance;
+}
+
 void terminal_message(struct terminal *terminal, const char *format, ...)
 {
     if (terminal->line_open)
@@ -78,6 +91,15 @@ void terminal_finish(struct terminal *terminal)
         return;
     terminal->line_open = false;
     fputc('\n', terminal->stream);
+    fflush(terminal->stream);
+}
+
+void terminal_clear(struct terminal *terminal)
+{
+    if (!terminal->line_open)
+        return;
+    terminal->line_open = false;
+    fputs(ERASE_LINE, terminal->stream);
     fflush(terminal->stream);
 }
 

@@ -30,7 +30,10 @@ struct evaluator {
     size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
 };
 
-#define MEETING 16 /* windows between meetings of all ranks: seconds even for the slowest models */
+#define MEETING 4 /* windows between meetings of all ranks: as long as a step or two */
+
+/* Why a run of the evaluator ends before its end; of several ranks the largest counts. */
+enum leave { LEAVE_NOT, LEAVE_STOP, LEAVE_ERROR };
 
 int evaluator_lanes(int64_t tokens, int batch)
 {
@@ -263,6 +266,14 @@ static enum status run_window(struct evaluator *evaluator, int64_t *targets, str
     return STATUS_OK;
 }
 
+/* Collective. Whether all ranks leave now, of which this one has come to `status`. */
+static enum leave meet(const struct evaluator *evaluator, enum status status)
+{
+    const struct evaluator_config *config = &evaluator->config;
+    bool stop = config->stop && config->stop(config->beat_context);
+    return (enum leave)comm_max(evaluator->comm, status ? LEAVE_ERROR : stop ? LEAVE_STOP : LEAVE_NOT);
+}
+
 /* Runs all windows over this rank's lanes and adds up its groups. Collective if there is a beat: ranks with little or nothing to
  * do then meet the others on the way, so that theirs goes on while the others work. */
 static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
@@ -274,15 +285,17 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
         model_pack(evaluator->model);
         feed_seek(&evaluator->feed, 0, 0);
     }
-    for (int64_t done = 1; done <= evaluator->windows && (meets || !status); done++) {
+    int meeting = evaluator->comm->size > 1 ? MEETING : 1;
+    enum leave leave = LEAVE_NOT;
+    for (int64_t done = 1; done <= evaluator->windows && leave == LEAVE_NOT && (meets || !status); done++) {
         if (works && !status)
             status = run_window(evaluator, targets, e);
         if (meets)
             evaluator->config.beat(evaluator->config.beat_context);
-        if (meets && done % MEETING == 0 && comm_max(evaluator->comm, status != STATUS_OK))
-            break;
+        if (meets && done < evaluator->windows && done % meeting == 0)
+            leave = meet(evaluator, status);
     }
-    return status;
+    return leave == LEAVE_STOP ? error_set(e, STATUS_STOPPED, "stopped within an evaluation") : status;
 }
 
 /* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
@@ -339,6 +352,11 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
     *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->groups));
     *targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
+}
+
+int64_t evaluator_windows(const struct evaluator *evaluator)
+{
+    return evaluator->windows;
 }
 
 int evaluator_lane_count(const struct evaluator *evaluator)

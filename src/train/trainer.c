@@ -85,7 +85,11 @@ static enum status validate(struct trainer *trainer, struct error *e)
     struct progress *progress = &trainer->progress;
     double loss;
     trainer_beat(trainer, "validation");
-    enum status status = trainer_evaluate(trainer, trainer->valid, &loss, &trainer->valid_accuracy, e);
+    enum status status = trainer_evaluate(trainer, trainer->valid, "validation", &loss, &trainer->valid_accuracy, e);
+    if (status == STATUS_STOPPED) { /* the loop ends the run; the next start validates first */
+        trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+        return STATUS_OK;
+    }
     if (status)
         return status;
     bool improved = trainer_improves(trainer, loss);
@@ -106,7 +110,7 @@ static enum status validate(struct trainer *trainer, struct error *e)
 
 /* ---- ends ---- */
 
-static enum status stop(struct trainer *trainer, struct error *e)
+enum status trainer_stop(struct trainer *trainer, struct error *e)
 {
     const struct progress *progress = &trainer->progress;
     char why[48], saved[96] = "with a checkpoint";
@@ -118,7 +122,7 @@ static enum status stop(struct trainer *trainer, struct error *e)
     if (progress->skipped_in_row > 0)
         snprintf(saved, sizeof saved, "while steps were skipped, its last checkpoint is of step %" PRId64,
                  trainer->saved_step > 0 ? trainer->saved_step : 0);
-    else if (!trainer_is_saved(trainer))
+    else if (!trainer_is_saved(trainer) && trainer->optimizer) /* else the run's end could not be saved */
         status = trainer_save(trainer, e);
     if (!status && trainer->save_status) {
         *e = trainer->save_error;
@@ -139,16 +143,22 @@ static enum status stop(struct trainer *trainer, struct error *e)
 
 /* ---- the run ---- */
 
+/* What took its time is over: whether somebody wants to stop before the next step. */
+static void ask_all(struct trainer *trainer)
+{
+    trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+}
+
 static enum status loop(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
     while (!status) {
         if (trainer->request)
-            return stop(trainer, e);
+            return trainer_stop(trainer, e);
         if (validation_due(trainer)) {
             status = validate(trainer, e);
             if (!status)
-                trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+                ask_all(trainer);
             continue;
         }
         const char *why = end_reached(trainer);
@@ -156,7 +166,9 @@ static enum status loop(struct trainer *trainer, struct error *e)
             return trainer_finish(trainer, why, e);
         if (checkpoint_due(trainer)) {
             status = trainer_save(trainer, e);
-            if (status || trainer_is_saved(trainer))
+            if (!status)
+                ask_all(trainer);
+            if (status || trainer->request || trainer_is_saved(trainer))
                 continue;
             /* it failed and will be tried again later: the run goes on */
         }
@@ -253,16 +265,16 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     trainer->config = config;
     trainer->log = comm->rank == 0 ? log : NULL;
     trainer->saved_step = -1;
-    trainer->begun = trainer->log_begun = trainer_clock();
+    trainer->begun = trainer_clock();
     trainer->valid_accuracy = NAN;
     trainer->last = trainer->best = TRAINER_OUTCOME_NONE;
-    signals_catch(); /* to the end of the process: a late signal must not spoil the exit status */
+    signals_catch(trainer->log != NULL,
+                  trainer->log &&
+                      log->interactive); /* to the end of the process: a late signal must not spoil the exit status */
     status = trainer_check(trainer, e);
     if (!status)
         status = begin(trainer, e);
     bool begun = !status;
-    trainer->log_begun = trainer_clock();
-    trainer->first_step = trainer->progress.step;
     if (!status && !trainer->already_finished)
         status = loop(trainer, e);
     if (begun) {
@@ -274,8 +286,12 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
             *e = reason;
             status = written;
         }
+        if (!status)
+            trainer_report_next(trainer); /* last, where it is seen */
     }
-    if (trainer->log)
+    if (trainer->log && status == STATUS_STOPPED)
+        terminal_clear(trainer->log); /* the error says how far it has come */
+    else if (trainer->log)
         terminal_finish(trainer->log);
     trainer_release(trainer);
     mem_free(trainer);

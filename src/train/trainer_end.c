@@ -9,15 +9,21 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/train/signals.h"
 
-enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, double *loss, double *accuracy,
-                             struct error *e)
+enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
+                             double *accuracy, struct error *e)
 {
-    double sum = 0;
+    double sum = 0, begun = trainer_clock();
     int64_t targets = 1;
+    trainer_pulse_evaluate(trainer, what, evaluator_windows(evaluator));
+    signals_stop_when("within this evaluation");
     enum status status = evaluator_run(evaluator, &sum, &targets, e);
+    signals_stop_when(SIGNALS_STEP);
+    trainer_pulse_evaluate(trainer, NULL, 0);
     if (status)
         return status;
+    trainer_cost_evaluation(trainer, trainer_clock() - begun, targets);
     *loss = sum / (double)targets;
     *accuracy = NAN;
     if (trainer->shape.task == TASK_CLASSIFY)
@@ -28,6 +34,7 @@ enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluato
 static void beat_of_test(void *context)
 {
     trainer_beat(context, "test");
+    trainer_pulse_window(context);
 }
 
 /* A split with given values; nothing if there is none. */
@@ -44,7 +51,7 @@ static enum status evaluate_split(struct trainer *trainer, enum split split, con
     enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, values, &evaluator, e);
     if (status)
         return status;
-    status = trainer_evaluate(trainer, evaluator, loss, accuracy, e);
+    status = trainer_evaluate(trainer, evaluator, split == SPLIT_TEST ? "test" : "validation", loss, accuracy, e);
     evaluator_free(evaluator);
     return status;
 }
@@ -62,7 +69,7 @@ static enum status evaluate_last(struct trainer *trainer, struct error *e)
         last->valid_accuracy = trainer->valid_accuracy;
     } else if (trainer->valid) {
         trainer_beat(trainer, "validation");
-        status = trainer_evaluate(trainer, trainer->valid, &last->valid_loss, &last->valid_accuracy, e);
+        status = trainer_evaluate(trainer, trainer->valid, "validation", &last->valid_loss, &last->valid_accuracy, e);
     }
     if (!status)
         status = evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
@@ -203,6 +210,10 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
         status = save_final_best(trainer, e);
     if (!status)
         status = evaluate_best(trainer, e);
+    if (status == STATUS_STOPPED) { /* all is saved: the next start makes the end good */
+        trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+        return trainer_stop(trainer, e);
+    }
     if (status)
         return status;
     progress->seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
@@ -239,7 +250,5 @@ enum status trainer_finished_before(struct trainer *trainer, const char *why, bo
         status = evaluate_last(trainer, e);
     if (!status && trainer->config->json_summary)
         status = evaluate_best(trainer, e);
-    if (!status)
-        trainer_report_next(trainer);
     return status;
 }

@@ -29,6 +29,37 @@ struct outcome {
 };
 #define TRAINER_OUTCOME_NONE ((struct outcome){-1, NAN, NAN, NAN, NAN})
 
+#define PULSE_LINE 200
+
+#define PULSE_LINE 200
+
+/* What was shown of the steps, by time: trainer_pulse.c. */
+struct pulse {
+    double begun;           /* clock at the first step of this start, or an evaluation before it; 0: none yet */
+    double due;             /* seconds from then until the next line */
+    int64_t first_step;     /* steps before this start ... */
+    bool stepping;          /* ... which has begun its first */
+    double loss;            /* sum over the targets since the line before ... */
+    int64_t targets;        /* ... which are so many */
+    double seconds;         /* step_seconds and ... */
+    int64_t tokens;         /* ... step_tokens at that line */
+    const char *evaluating; /* "validation", "test"; NULL: nothing is being evaluated */
+    int64_t windows, done;  /* of that evaluation */
+    char line[PULSE_LINE];  /* the last one of steps, and whether another has taken its place on a terminal */
+    bool hidden;
+};
+
+/* What this start has cost so far: trainer_forecast.c. Seconds, and of how much. */
+struct costs {
+    bool told;                               /* how long the run takes */
+    double steps, evaluations, saves, bests; /* in all ... */
+    double recent;                           /* ... of steps but the first, the last ten minutes or so ... */
+    int64_t recent_steps, recent_tokens;     /* ... of these */
+    double evaluation;                       /* of the last one, ... */
+    int64_t evaluated;                       /* ... which had so many targets */
+    int64_t saved, saved_best;               /* how often */
+};
+
 struct trainer {
     const struct comm *comm;
     const struct trainer_config *config;
@@ -76,15 +107,16 @@ struct trainer {
 
     /* this start of the program */
     struct watchdog *watchdog;
-    double begun, renewed;         /* monotonic clock, seconds */
-    bool lost;                     /* rank 0: another job has taken the run directory over */
-    double seconds_before;         /* progress.seconds at the start */
-    double step_seconds;           /* spent in steps */
-    int64_t step_tokens;           /* targets of those steps */
-    double checkpoint_seconds;     /* spent in checkpoints */
-    double log_seconds, log_begun; /* since the last line of the log */
+    double begun, renewed;     /* monotonic clock, seconds */
+    bool lost;                 /* rank 0: another job has taken the run directory over */
+    double seconds_before;     /* progress.seconds at the start */
+    double step_seconds;       /* spent in steps */
+    int64_t step_tokens;       /* targets of those steps */
+    double checkpoint_seconds; /* spent in checkpoints */
+    double log_seconds;        /* of steps, until the last line of timing.jsonl */
     int64_t log_tokens;
-    int64_t first_step;
+    struct pulse pulse;
+    struct costs costs;
     double grad_norm, lr;      /* of the last step */
     double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
     struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */
@@ -128,10 +160,15 @@ enum status trainer_check_writer(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
 
+/* ---- trainer.c: collective ---- */
+/* Ends the run before its end, as trainer->request asks: STATUS_STOPPED, with a checkpoint. */
+enum status trainer_stop(struct trainer *trainer, struct error *e);
+
 /* ---- trainer_end.c: collective ---- */
-/* The mean loss by an evaluator, and to classify the accuracy, else NaN. */
-enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, double *loss, double *accuracy,
-                             struct error *e);
+/* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation". STATUS_STOPPED where
+ * a signal came meanwhile. */
+enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
+                             double *accuracy, struct error *e);
 /* The run has ended by its own rules. Training is over after it: what only steps need is released. */
 enum status trainer_finish(struct trainer *trainer, const char *why, struct error *e);
 /* The run had ended before this start. *nothing: there is nothing to do. */
@@ -176,10 +213,34 @@ enum status trainer_show_sample(struct trainer *trainer, struct error *e); /* co
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
 /* True if the newest checkpoint on disk is all there is to know at this boundary. */
 bool trainer_is_saved(const struct trainer *trainer);
+/* Of a checkpoint, or of best.h5: so many bytes are written, and read back. */
+int64_t trainer_bytes_to_write(const struct trainer *trainer, bool best);
 /* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not
  * returned. */
 enum status trainer_save(struct trainer *trainer, struct error *e);
 enum status trainer_save_best(struct trainer *trainer, struct error *e);
+
+/* ---- trainer_pulse.c: not collective; they do nothing but on rank 0 ---- */
+/* A step begins: of the first it is told. */
+void trainer_pulse_begin(struct trainer *trainer);
+/* It is over, and was of `epoch` (from 0); the sum of its losses over so many targets, 0 if it was skipped. */
+void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int64_t targets);
+/* An evaluation of so many windows begins, and each time one is over; `what` NULL: it has ended. */
+void trainer_pulse_evaluate(struct trainer *trainer, const char *what, int64_t windows);
+void trainer_pulse_window(struct trainer *trainer);
+/* A checkpoint, or best.h5, is about to be written: on a terminal, and where it takes long, it is told. */
+void trainer_pulse_write(struct trainer *trainer, bool best);
+
+/* ---- trainer_forecast.c: not collective ---- */
+void trainer_cost_step(struct trainer *trainer, double seconds, int64_t tokens);
+void trainer_cost_evaluation(struct trainer *trainer, double seconds, int64_t targets);
+/* What rank 0 took to write and check it; about what it will take. */
+void trainer_cost_save(struct trainer *trainer, double seconds, bool best);
+double trainer_cost_of_writing(const struct trainer *trainer, bool best);
+/* Seconds until the run's end: steps, validations, checkpoints and the evaluations of the end. NaN: not known yet. */
+double trainer_left(const struct trainer *trainer);
+/* Says once how long the run will take, when it is known: on the log, and in timing.jsonl. */
+void trainer_foretell(struct trainer *trainer);
 
 /* ---- trainer_report.c: not collective; they do nothing but on rank 0 ---- */
 void trainer_tell(struct trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -10,6 +10,8 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/number.h"
 #include "unroll/data/quote.h"
+#include "unroll/base/build_info.h"
+#include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
 
 #define MESSAGE 1200
@@ -25,6 +27,7 @@ void trainer_tell(struct trainer *trainer, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    trainer->pulse.hidden = true;
     terminal_message(trainer->log, "%s", text);
 }
 
@@ -37,6 +40,7 @@ void trainer_warn(struct trainer *trainer, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    trainer->pulse.hidden = true;
     terminal_message(trainer->log, "unroll: warning: %s", text);
 }
 
@@ -124,33 +128,64 @@ void trainer_report_run(struct trainer *trainer)
     trainer_put_line(trainer->metrics, &json);
 }
 
-void trainer_report_start(struct trainer *trainer, bool resumed)
+/* In one line, or in two where a path makes that too long. */
+static void tell_of(struct trainer *trainer, const char *what, const char *path, const char *more)
+{
+    bool fits = strlen(what) + strlen(path) + strlen(more) + strlen(" '': ") <= TERMINAL_COLUMNS;
+    trainer_tell(trainer, "%s '%s':%s%s", what, path, fits ? " " : "\n  ", more);
+}
+
+static void tell_data(struct trainer *trainer)
+{
+    char more[120];
+    const struct corpus *corpus = trainer->corpus;
+    snprintf(more, sizeof more, "%lld tokens to train on, vocabulary %d (%s)", (long long)corpus->tokens[SPLIT_TRAIN],
+             trainer->shape.vocab, level_name(corpus->vocab->level));
+    tell_of(trainer, "corpus", trainer->config->corpus, more);
+    if (trainer->shape.task == TASK_CLASSIFY)
+        trainer_tell(trainer, "classifying: %lld texts to train on, %d labels, at most %d tokens of each, pool %s",
+                     (long long)corpus->texts[SPLIT_TRAIN], trainer->shape.labels, trainer->bptt,
+                     pool_name(trainer->shape.pool));
+}
+
+static const char *plural(int count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void tell_work(struct trainer *trainer)
 {
     const struct checkpoint_build *build = &trainer->build;
     const struct trainer_config *config = trainer->config;
-    if (!trainer->log)
-        return;
-    trainer_tell(trainer, "corpus '%s': %lld tokens to train on, vocabulary %d (%s)", config->corpus,
-                 (long long)trainer->corpus->tokens[SPLIT_TRAIN], trainer->shape.vocab,
-                 level_name(trainer->corpus->vocab->level));
-    if (trainer->shape.task == TASK_CLASSIFY)
-        trainer_tell(trainer, "classifying: %lld texts to train on, %d labels, at most %d tokens of each, pool %s",
-                     (long long)trainer->corpus->texts[SPLIT_TRAIN], trainer->shape.labels, trainer->bptt,
-                     pool_name(trainer->shape.pool));
-    trainer_tell(trainer,
-                 "model: %s, %d x %d, embedding %d, %zu parameters; %d rank%s x %d thread%s, %d lanes in %d groups",
-                 cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden, trainer->shape.embedding,
-                 trainer->table.elements, build->ranks, build->ranks == 1 ? "" : "s", build->threads,
-                 build->threads == 1 ? "" : "s", config->batch, trainer->groups);
-    if (trainer->branched_from >= 0)
+    trainer_tell(trainer, "model: %s, %d x %d, embedding %d, %zu parameters", cell_name(trainer->shape.cell),
+                 trainer->shape.layers, trainer->shape.hidden, trainer->shape.embedding, trainer->table.elements);
+    trainer_tell(trainer, "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s",
+                 build->ranks, plural(build->ranks), build->threads, plural(build->threads), config->batch,
+                 plural(config->batch), trainer->groups, plural(trainer->groups), trainer->bptt, plural(trainer->bptt));
+}
+
+/* Where the run writes, and from which step on. */
+static void tell_place(struct trainer *trainer, bool resumed)
+{
+    const struct trainer_config *config = trainer->config;
+    int64_t total = trainer_total_steps(trainer);
+    char more[120];
+    if (trainer->branched_from >= 0) {
         trainer_tell(trainer, "branching from '%s' at step %lld into '%s'", config->run,
                      (long long)trainer->branched_from, trainer->rundir->path);
-    else if (resumed)
+    } else if (resumed) {
         trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
-                     (long long)trainer->progress.step, (long long)trainer_total_steps(trainer));
-    if (resumed && config->init_from)
-        trainer_tell(trainer, "--init-from '%.300s' is not read: the run goes on from its own weights",
-                     config->init_from);
+                     (long long)trainer->progress.step, (long long)total);
+    } else {
+        snprintf(more, sizeof more, "new, %lld steps, %lld in an epoch", (long long)total, (long long)trainer->windows);
+        tell_of(trainer, "run directory", trainer->rundir->path, more);
+    }
+}
+
+/* What computes here, for whoever asks later: the first lines of timing.jsonl's starts. */
+static void put_start(struct trainer *trainer)
+{
+    const struct checkpoint_build *build = &trainer->build;
     struct json json;
     char host[COMM_HOST];
     trainer_begin_line(&json, "start");
@@ -163,9 +198,30 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     json_put_int(&json, "threads", build->threads);
     json_put_string(&json, "version", build->version);
     json_put_int(&json, "arithmetic", build->arithmetic);
+    json_put_string(&json, "compiler", build_compiler());
+    json_put_string(&json, "flags", build_flags());
+    json_put_string(&json, "libraries", build_libraries());
+    json_put_string(&json, "blis", blas_version());
     json_put_string(&json, "kernel", build->kernel);
     json_put_string(&json, "instructions", build->instructions);
     trainer_put_line(trainer->timing, &json);
+}
+
+void trainer_report_start(struct trainer *trainer, bool resumed)
+{
+    const struct trainer_config *config = trainer->config;
+    if (!trainer->log)
+        return;
+    tell_data(trainer);
+    tell_work(trainer);
+    tell_place(trainer, resumed);
+    long mpirun = comm_mpirun_on_terminal();
+    if (mpirun > 0)
+        trainer_tell(trainer, "Ctrl-C ends mpirun without a checkpoint; to stop with one: kill -USR1 %ld", mpirun);
+    if (resumed && config->init_from)
+        trainer_tell(trainer, "--init-from '%.300s' is not read: the run goes on from its own weights",
+                     config->init_from);
+    put_start(trainer);
 }
 
 /* Times of the phases of the steps since the last line. */
@@ -222,18 +278,6 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     trainer->log_seconds = trainer->step_seconds;
     trainer->log_tokens = trainer->step_tokens;
     put_timing(trainer, seconds, rate);
-    int64_t total = trainer_total_steps(trainer), done = progress->step - trainer->first_step;
-    char left[32], epochs[64], room[32];
-    trainer_format_duration((trainer_clock() - trainer->log_begun) / (double)done * (double)(total - progress->step),
-                            left);
-    if (total == trainer->config->epochs * trainer->windows)
-        snprintf(epochs, sizeof epochs, "epoch %lld/%lld  ", (long long)epoch + 1, (long long)trainer->config->epochs);
-    else
-        snprintf(epochs, sizeof epochs, "epoch %lld  ", (long long)epoch + 1);
-    terminal_progress(trainer->log, "%sstep %lld/%lld  loss %.4f%s  norm %.2f  lr %.3g  %.0f %s/s  %s left", epochs,
-                      (long long)progress->step, (long long)total, loss, trainer_quality(trainer, loss, NAN, room),
-                      trainer->grad_norm, trainer->lr, rate, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
-                      left);
 }
 
 void trainer_report_skip(struct trainer *trainer, const char *what)

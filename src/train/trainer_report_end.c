@@ -39,24 +39,37 @@ static void describe(const struct trainer *trainer, const struct outcome *outcom
                  trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
 }
 
-static void tell_outcomes(struct trainer *trainer)
+/* The last weights: how good, and where. */
+static void tell_last(struct trainer *trainer)
 {
-    const struct outcome *last = &trainer->last, *best = &trainer->best;
+    const struct outcome *last = &trainer->last;
     const char *run = trainer->rundir->path;
     char text[200];
     describe(trainer, last, text, sizeof text);
     if (!trainer_is_saved(trainer))
-        trainer_tell(trainer, "last weights, step %lld, not saved: %s", (long long)last->step, text);
-    else if (best->step == last->step)
-        trainer_tell(trainer, "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest': %s",
+        trainer_tell(trainer, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
+                     *text ? text : "not tested");
+    else if (trainer->best.step == last->step)
+        trainer_tell(trainer,
+                     "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest':\n  %s",
                      (long long)last->step, run, run, text);
     else
-        trainer_tell(trainer, "last weights, step %lld, in '%.300s/latest': %s", (long long)last->step, run,
+        trainer_tell(trainer, "last weights, step %lld, in '%.300s/latest':\n  %s", (long long)last->step, run,
                      *text ? text : "not tested");
-    if (best->step < 0 || (best->step == last->step && trainer_is_saved(trainer)))
-        return; /* told already; or there are none, or a warning has said why they are not known */
-    describe(trainer, best, text, sizeof text);
-    trainer_tell(trainer, "best weights, step %lld, in '%.300s/best.h5': %s", (long long)best->step, run, text);
+}
+
+/* The best first: they are what there is to use. */
+static void tell_outcomes(struct trainer *trainer)
+{
+    const struct outcome *last = &trainer->last, *best = &trainer->best;
+    char text[200];
+    /* else they are the last; or there are none, or a warning has said why they are not known */
+    if (best->step >= 0 && (best->step != last->step || !trainer_is_saved(trainer))) {
+        describe(trainer, best, text, sizeof text);
+        trainer_tell(trainer, "best weights, step %lld, in '%.300s/best.h5':\n  %s", (long long)best->step,
+                     trainer->rundir->path, text);
+    }
+    tell_last(trainer);
 }
 
 /* What there is to use: the best weights, or the last. */
@@ -75,10 +88,17 @@ static void path_word(const char *path, char *word, size_t size)
     shell_word(plain, word, size);
 }
 
+/* A command, indented; where it is too long for a line its last options stand on the next, as a shell takes it. */
+static void tell_command(struct trainer *trainer, const char *command, const char *options)
+{
+    bool fits = strlen("  ") + strlen(command) + strlen(" ") + strlen(options) <= TERMINAL_COLUMNS;
+    trainer_tell(trainer, "  %s %s%s", command, fits ? "" : "\\\n      ", options);
+}
+
 void trainer_report_next(struct trainer *trainer)
 {
     char path[FILE_PATH_MAX], model[SHELL_WORD(FILE_PATH_MAX + 2)], corpus[SHELL_WORD(FILE_PATH_MAX + 2)];
-    char program[SHELL_WORD(FILE_PATH_MAX)];
+    char program[SHELL_WORD(FILE_PATH_MAX)], command[sizeof program + sizeof model + 40], options[sizeof corpus + 40];
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
     if (!trainer->rundir)
         return;
@@ -87,12 +107,17 @@ void trainer_report_next(struct trainer *trainer)
     path_word(path, model, sizeof model);
     path_word(trainer->config->corpus, corpus, sizeof corpus);
     trainer_tell(trainer, "next:");
-    if (has(trainer, SPLIT_TEST))
-        trainer_tell(trainer, "  %s eval --model %s --corpus %s --split test", program, model, corpus);
+    if (has(trainer, SPLIT_TEST)) {
+        snprintf(command, sizeof command, "%s eval --model %s", program, model);
+        snprintf(options, sizeof options, "--corpus %s --split test", corpus);
+        tell_command(trainer, command, options);
+    }
     if (classifies)
-        trainer_tell(trainer, "  echo 'a text' | %s classify --model %s", program, model);
+        snprintf(command, sizeof command, "echo 'a text' | %s classify", program);
     else
-        trainer_tell(trainer, "  %s sample --model %s --length 500", program, model);
+        snprintf(command, sizeof command, "%s sample --model %s", program, model);
+    snprintf(options, sizeof options, "--model %s", model);
+    tell_command(trainer, command, classifies ? options : "--length 500");
 }
 
 /* ---- the last line of metrics.jsonl ---- */
@@ -151,12 +176,11 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     put_end(trainer, why);
     trainer_format_duration(progress->seconds, total);
     double elapsed = trainer_clock() - trainer->begun;
-    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s; checkpoints took %.1f %% of this start's %.0f s",
-                 why, (long long)progress->step, (long long)progress->tokens,
-                 trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total,
-                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
+    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s", why, (long long)progress->step,
+                 (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total);
     tell_outcomes(trainer);
-    trainer_report_next(trainer);
+    trainer_tell(trainer, "checkpoints took %.1f %% of this start's %.0f s",
+                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
 }
 
 /* ---- the summary ---- */

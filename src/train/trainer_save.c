@@ -5,6 +5,7 @@
 
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
+#include "unroll/train/signals.h"
 
 /* ---- are the replicas the same? ---- */
 
@@ -105,11 +106,20 @@ static void fill_snapshot(struct trainer *trainer, bool resumable)
     snapshot->states = resumable ? trainer->states : NULL;
 }
 
-/* Written and read back, which takes rank 0 or all ranks about as long as so many bytes. */
-static int64_t bytes_to_write(const struct trainer *trainer, int slots)
+int64_t trainer_bytes_to_write(const struct trainer *trainer, bool best)
 {
     int64_t states = (int64_t)model_state_count(&trainer->shape) * trainer->config->batch * trainer->shape.hidden;
-    return 2 * (int64_t)sizeof(float) * ((int64_t)trainer->table.total * (2 + slots) + states); /* tied weights twice */
+    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->optimizer->slots);
+    return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
+}
+
+/* Rank 0 or all ranks write a file, and read it back. */
+static void beat_to_write(struct trainer *trainer, const char *what, bool best)
+{
+    int64_t bytes = trainer_bytes_to_write(trainer, best);
+    signals_stop_when("after this checkpoint");
+    trainer_pulse_write(trainer, best);
+    trainer_beat_bytes(trainer, what, 2 * bytes);
 }
 
 /* A failing disk may recover, and the run in memory is worth more than the wish to report it at once. */
@@ -158,7 +168,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          "diverged: parameters are not finite at step %lld, they were not saved; use a lower --lr or "
                          "--clip",
                          (long long)trainer->progress.step);
-    trainer_beat_bytes(trainer, "checkpoint", bytes_to_write(trainer, trainer->optimizer->slots));
+    beat_to_write(trainer, "checkpoint", false);
     trainer->save_owed = false;
     gather_states(trainer);
     char path[FILE_PATH_MAX] = "";
@@ -191,15 +201,18 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
     trainer->saved_valid_step = trainer->progress.valid_step;
     status = comm_agree(trainer->comm, trainer->rundir ? settle(trainer, e) : STATUS_OK, e);
     trainer_report_saved(trainer, trainer_clock() - begun);
+    signals_stop_when(SIGNALS_STEP);
+    trainer_cost_save(trainer, trainer_clock() - begun, false);
     return status;
 }
 
 enum status trainer_save_best(struct trainer *trainer, struct error *e)
 {
+    double begun = trainer_clock();
     enum status status = trainer_check_replicas(trainer, e);
     if (status || !all_finite(trainer))
         return status;
-    trainer_beat_bytes(trainer, "saving best.h5", bytes_to_write(trainer, 0));
+    beat_to_write(trainer, "saving best.h5", true);
     char path[FILE_PATH_MAX] = "";
     struct error reason = {STATUS_OK, ""};
     if (trainer->rundir)
@@ -219,5 +232,7 @@ enum status trainer_save_best(struct trainer *trainer, struct error *e)
     }
     if (status)
         *e = reason;
+    signals_stop_when(SIGNALS_STEP);
+    trainer_cost_save(trainer, trainer_clock() - begun, true);
     return status;
 }

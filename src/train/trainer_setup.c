@@ -8,6 +8,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
 #include "unroll/train/shared_folder.h"
+#include "unroll/train/signals.h"
 
 int64_t trainer_bytes_of(const char *path)
 {
@@ -178,6 +179,13 @@ static void prepare_snapshot(struct trainer *trainer)
     snapshot->build = trainer->build;
 }
 
+/* --max-time waits for the end of an evaluation: one that never ended would never be passed. */
+static bool stop_of_evaluator(void *context)
+{
+    (void)context;
+    return signals_seen() != 0;
+}
+
 struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split split, void (*beat)(void *context))
 {
     return (struct evaluator_config){
@@ -189,12 +197,14 @@ struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split s
         .threads = trainer->placement.threads,
         .beat = beat,
         .beat_context = trainer,
+        .stop = stop_of_evaluator,
     };
 }
 
 static void beat_of_evaluator(void *context)
 {
     trainer_beat(context, "validation");
+    trainer_pulse_window(context);
 }
 
 /* Not collective. */
@@ -271,6 +281,8 @@ enum status trainer_open_directory(struct trainer *trainer, struct error *e)
     const char *path = trainer->config->branch ? trainer->config->branch : trainer->config->run;
     if (trainer->comm->rank == 0)
         status = rundir_open(path, &trainer->rundir, notice, e);
+    if (!status && trainer->rundir)
+        signals_hold(&trainer->rundir->lock);
     status = comm_agree(trainer->comm, status, e);
     if (!status && notice[0])
         trainer_warn(trainer, "%s", notice);
@@ -327,6 +339,7 @@ void trainer_release(struct trainer *trainer)
     corpus_close(trainer->corpus);
     metrics_close(trainer->metrics);
     metrics_close(trainer->timing);
+    signals_hold(NULL);
     rundir_close(trainer->rundir);
     mem_free(trainer->values);
     mem_free(trainer->mine);

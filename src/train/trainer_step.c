@@ -121,6 +121,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->epoch_loss = 0;
         progress->epoch_tokens = 0;
     }
+    trainer_pulse_begin(trainer);
     trainer_beat(trainer, "reading");
     enum status status = feed_next(&trainer->feed, &window, e);
     if (!status) {
@@ -146,8 +147,10 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->window = 0;
         progress->epoch++;
     }
-    trainer->step_seconds += trainer_clock() - begun;
+    double seconds = trainer_clock() - begun;
+    trainer->step_seconds += seconds;
     trainer->step_tokens += tokens;
+    trainer_cost_step(trainer, seconds, tokens);
     if (!updated)
         trainer_report_skip(trainer, finite ? "gradient" : "loss");
     if (progress->skipped_in_row >= TRAINER_SKIPS_MAX)
@@ -160,6 +163,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->log_loss = 0;
         progress->log_tokens = 0;
     }
+    trainer_pulse_step(trainer, epoch, updated ? sum : 0, updated ? tokens : 0);
     if (trainer->config->check_replicas > 0 && progress->step % trainer->config->check_replicas == 0)
         return trainer_check_replicas(trainer, e);
     return STATUS_OK;

@@ -107,7 +107,8 @@ refused() {
         for split in valid test; do
             field accuracy < <("$UNROLL" eval --model "spoilt/${which#*:}" --corpus reviews.h5 --split $split --json --threads 1)
         done | awk '{ printf "%.4f\n", $1 }' | paste -sd' ' >measured
-        sed -n "s/^${which%:*} weights, step .*  accuracy \([0-9.]*\), test loss .*  accuracy \([0-9.]*\)$/\1 \2/p" spoilt.log >told
+        sed -n "/^${which%:*} weights, step .*:$/ { n; s/.*  accuracy \([0-9.]*\), test loss .*  accuracy \([0-9.]*\)$/\1 \2/p }" \
+            spoilt.log >told
         [ -s told ]
         cmp told measured
     done

@@ -165,6 +165,59 @@ together() {
     [ "$(steps_of out/nohup)" -eq 5 ]
 }
 
+# stands: waits until $pid has stopped itself.
+stands() {
+    until [ "$(state $pid)" = T ]; do
+        [ -n "$(state $pid)" ] || { cat log; return 1; }
+        sleep 0.01
+    done
+}
+
+@test "training: the first INT is answered at once, the next ends it without checkpoint, temporary file or lock" {
+    # stops itself at each call that the writing of a checkpoint makes
+    local run=(train --corpus book.h5 --layers 1 --hidden 8 --batch 4 --bptt 10 --threads 1 --checkpoint-every 4)
+    "$UNROLL" "${run[@]}" --run out/r --max-steps 4
+    env --default-signal=INT INJECT_CALLS=open,pwrite,write,fsync,close,rename INJECT_PATH=step-00000008 INJECT_WHAT=STOP INJECT_AT=1 INJECT_EVER=1 \
+        LD_PRELOAD="$PWD/inject.so" "$UNROLL" "${run[@]}" --run out/r --max-steps 1000 >log 2>&1 3>&- &
+    pid=$!
+    stands
+    [ -n "$(find out/r -name '*.tmp')" ] && [ -e out/r/lock ]
+    kill -INT $pid
+    kill -CONT $pid
+    until grep -qx "stopping after this checkpoint; again to stop without a checkpoint" log; do sleep 0.01; done
+    stands # it goes on
+    kill -INT $pid
+    kill -CONT $pid # at once: a launcher has handed the same one on
+    sleep 0.05
+    stands
+    sleep 0.3
+    kill -INT $pid
+    kill -CONT $pid
+    status=0
+    wait $pid || status=$?
+    cat log
+    [ $status -eq 130 ]
+    [ "$(grep -c "^stopping " log)" -eq 1 ]
+    grep -qx "stopped without a checkpoint; the same command goes on from the newest there is" log
+    [ "$(ls out/r)" = "$(printf '%s\n' best.h5 checkpoints config.ini latest metrics.jsonl timing.jsonl)" ]
+    [ "$(ls out/r/checkpoints)" = step-00000004.h5 ]
+    # the next start finds nothing to speak of
+    "$UNROLL" "${run[@]}" --run out/r --max-steps 8 2>log
+    ! grep -q "lock" log
+    [ "$(steps_of out/r)" -eq 8 ]
+    # TERM and USR1 may come as often as they like
+    env INJECT_CALLS=pwrite,fsync INJECT_PATH=step-00000012 INJECT_WHAT=STOP INJECT_AT=1 \
+        LD_PRELOAD="$PWD/inject.so" "$UNROLL" "${run[@]}" --run out/r --max-steps 1000 >log 2>&1 3>&- &
+    pid=$!
+    stands
+    for signal in TERM USR1 TERM; do kill -$signal $pid; done
+    kill -CONT $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 75 ]
+    [ "$(steps_of out/r)" -eq 12 ]
+}
+
 # limited BLOCKS COMMAND...: under `ulimit -f`, in blocks of 1024 bytes.
 limited() {
     local blocks=$1

@@ -32,13 +32,14 @@ same_run() {
     [ "$(sort -u digests | wc -l)" -eq 1 ]
 }
 
-# kill_after STEPS COMMAND...: kills the command with SIGKILL once its log shows so many steps.
+# kill_after STEPS COMMAND... --run RUN: kills the command with SIGKILL once its metrics show so many steps more.
 kill_after() {
-    local steps=$1 job
+    local steps=$1 metrics=${*: -1}/metrics.jsonl job
+    steps=$((steps + $(lines_of train "$metrics" 2>/dev/null | wc -l)))
     shift
     setsid "$@" 2>killed.log &
     job=$!
-    while kill -0 $job && [ "$(grep -c ' step .*tokens/s' killed.log)" -lt "$steps" ]; do sleep 0.01; done
+    while kill -0 $job && [ "$(lines_of train "$metrics" 2>/dev/null | wc -l)" -lt "$steps" ]; do sleep 0.01; done
     kill -KILL -- "-$job" 2>/dev/null || kill -KILL "$job"
     wait "$job" || true
     # ranks of their own process groups notice the end of mpirun by themselves

@@ -24,7 +24,12 @@ setup() {
 refused() {
     ends_with_error "$1" "$2" "$UNROLL" train "${@:3}"
     [ -z "$output" ]
-    [[ "$stderr" != *" step 1/"* ]]
+    [[ "$stderr" != *"training: step "* ]]
+}
+
+# in_80_columns: what is read has no longer line.
+in_80_columns() {
+    ! grep -E '.{81}'
 }
 
 @test "a run leaves its files, and the log begins with what computed it" {
@@ -32,8 +37,20 @@ refused() {
     run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 30 --eval-every 10 --checkpoint-every 10 \
         --keep 2 --json-summary s.json
     [ -z "$output" ]
-    [[ "${stderr_lines[0]}" == "unroll "*"gcc"*"Open MPI"*"HDF5"*"BLIS"*"kernel"* ]]
-    [[ "$stderr" == *"step 30/30  loss "* ]]
+    [[ "${stderr_lines[0]}" == "unroll "*", arithmetic revision "*", BLIS kernel "* ]]
+    [[ "${stderr_lines[1]}" == "corpus 'c.h5': "*" tokens to train on, vocabulary "*" (char)" ]]
+    [[ "${stderr_lines[2]}" == "model: lstm, 2 x 16, embedding 16, "*" parameters" ]]
+    [[ "${stderr_lines[3]}" == "computing: 1 rank x 1 thread, 10 lanes in "* ]]
+    [[ "${stderr_lines[4]}" == "run directory 'r': new, 30 steps, "*" in an epoch" ]]
+    [[ "${stderr_lines[5]}" == "training: step 1 of 30 runs" ]]
+    # what computed it, for whoever asks later
+    for key in compiler flags libraries blis kernel instructions version; do
+        [ -n "$(lines_of start r/timing.jsonl | field $key)" ]
+    done
+    [[ "$(lines_of start r/timing.jsonl)" == *gcc*"Open MPI"*HDF5* || -n "$CC" ]]
+    # of the steps, only the last has a line here: the log goes by time, and all are in metrics.jsonl
+    [[ "$stderr" == *"epoch 1  step 30/30  loss "*" tokens/s"* ]]
+    in_80_columns <<<"$stderr"
     [[ "$stderr" == *"validation loss "* ]]
     [ -f r/config.ini ]
     [ "$(readlink r/latest)" = checkpoints/step-00000030.h5 ]
@@ -77,7 +94,7 @@ refused() {
 
 # told WHICH FILE: the validation and test loss of the last or best weights, as the end of a log tells them.
 told() {
-    sed -n "s/^$1 weights, step [0-9]*.*: validation loss \([0-9.]*\) .*test loss \([0-9.]*\) .*/\1 \2/p" "$2"
+    sed -n "/^$1 weights, step [0-9]*,.*:$/ { n; s/^  validation loss \([0-9.]*\) .*test loss \([0-9.]*\) .*/\1 \2/p }" "$2"
 }
 
 # measured MODEL: the same two by eval.
@@ -96,8 +113,12 @@ measured() {
     cmp "it's r0/metrics.jsonl" "it's r3/metrics.jsonl"
     best=$(field best_step s0.json)
     [ "$best" -lt 60 ]
-    grep -q "^last weights, step 60, in 'it's r0/latest': " log0
-    grep -q "^best weights, step $best, in 'it's r0/best.h5': " log0
+    grep -q "^last weights, step 60, in 'it's r0/latest':$" log0
+    grep -q "^best weights, step $best, in 'it's r0/best.h5':$" log0
+    # the result first, the commands last
+    sed -n '/^finished/,$ s/^\([a-z]*\).*/\1/p' log0 | grep . | grep -v unroll | paste -sd' ' >order
+    [ "$(cat order)" = "finished best last checkpoints next" ]
+    grep -q "^finished (max steps): 60 steps, 7200 tokens in 0:0[0-9]:[0-9][0-9]$" log0
     [ "$(told last log0)" = "$(measured "it's r0/latest")" ]
     [ "$(told best log0)" = "$(measured "it's r0/best.h5")" ]
     [ "$(told best log0)" = "$(told best log3)" ]
@@ -110,13 +131,20 @@ measured() {
     [ "$(printf '%.4f %.4f' "$(field best_valid_loss s0.json)" "$(field best_test_loss s0.json)")" = "$(told best log0)" ]
     [ "$(field last_model s0.json)" = "it's r0/latest" ]
     [ "$(field best_model s0.json)" = "it's r0/best.h5" ]
-    # each of the commands can be typed as it stands
-    sed -n '/^next:$/,$ s/^  //p' log0 >commands
-    [ "$(wc -l <commands)" -eq 2 ]
-    while read -r command; do
-        run -0 bash -c "$command"
-    done <commands
-    [[ "$(cat commands)" == *" eval --model "*" sample --model "* ]]
+    # each of the commands can be typed as it stands, also one that takes two lines
+    for log in log0 log3; do
+        sed -n '/^next:$/,$ s/^  //p' $log >commands
+        [ "$(grep -c "^[^ ]" commands)" -eq 2 ]
+        run -0 bash -e commands
+        [[ "$output" == *"loss "*" nats per token"* ]]
+        [[ "$(cat commands)" == *" eval --model "*" --split test"*" sample --model "*" --length 500" ]]
+    done
+    ln -s "$UNROLL" a-program-with-a-long-name
+    long=$PWD/$(printf 'a run %0.s' 1 2 3 4 5 6 7 8 9)
+    ./a-program-with-a-long-name train "${small[@]}" --run "$long" --max-steps 2 2>log
+    grep -q '^  ./a-program-with-a-long-name eval --model .* \\$' log
+    sed -n '/^next:$/,$ s/^  //p' log >commands
+    run -0 bash -e commands
     # a run that has ended tells the same again
     run -0 --separate-stderr "$UNROLL" train "${options[@]}" --run "it's r0" --json-summary again.json
     [[ "$stderr" == *"nothing to do"*"next:"*" eval --model "* ]]
@@ -125,7 +153,7 @@ measured() {
 
 @test "last weights that are the best are told as such; best weights that cannot be read are no failure" {
     run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 8 --json-summary s.json
-    [[ "$stderr" == *"the last weights are the best, step 20, in 'r/best.h5' and 'r/latest': "*"test loss "* ]]
+    [[ "$stderr" == *"the last weights are the best, step 20, in 'r/best.h5' and 'r/latest':"*"test loss "* ]]
     [[ "$stderr" != *"best weights, "* ]]
     [ "$(field best_test_loss s.json)" = "$(field test_loss s.json)" ]
     [ "$(field best_step s.json)" = 20 ] # also considered when no validation was due
@@ -137,7 +165,7 @@ measured() {
         sed -i '$d' r/metrics.jsonl # as if killed before the last line
         run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --max-steps 20 --eval-every 10 --json-summary s.json
         [[ "$stderr" == *"warning: the weights of 'r/best.h5' are not tested: "* ]]
-        [[ "$stderr" == *"last weights, step 20, in 'r/latest': "*"test loss "* ]]
+        [[ "$stderr" == *"last weights, step 20, in 'r/latest':"*"test loss "* ]]
         [[ "$stderr" != *"best weights, "* ]]
         grep -q '"best_test_loss": null' s.json
         [ "$(field exit_status s.json)" = 0 ]
@@ -220,7 +248,7 @@ measured() {
 @test "a second job on the directory gets 73 and is told who holds it" {
     "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
     first=$!
-    until ! kill -0 $first || { [ -s r/lock ] && grep -q ' step 1/' log; }; do sleep 0.05; done
+    until ! kill -0 $first || { [ -s r/lock ] && grep -q '^training: step ' log; }; do sleep 0.05; done
     refused 73 "process $first on host" "${small[@]}" --run r --epochs 1000
     kill -TERM $first
     wait $first || [ $? -eq 75 ]
@@ -230,7 +258,7 @@ measured() {
 @test "nobody is told to delete the lock of the own job: processes of one launch are told how to become ranks" {
     env SLURM_JOB_ID=77 SLURM_STEP_ID=3 PMIX_NAMESPACE=a.77 "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
     first=$!
-    until [ -s r/lock ] && grep -q ' step 1/' log; do sleep 0.05; done
+    until [ -s r/lock ] && grep -q '^training: step ' log; do sleep 0.05; done
     # another job; another step of the job; another launch in the same job; the same launch, by PMIx and by Slurm
     SLURM_JOB_ID=78 SLURM_STEP_ID=3 refused 73 "remove that file" "${small[@]}" --run r
     SLURM_JOB_ID=77 SLURM_STEP_ID=4 refused 73 "another part of this same Slurm job" "${small[@]}" --run r
@@ -243,7 +271,7 @@ measured() {
     for launch in "SLURM_JOB_ID=77 SLURM_STEP_ID=3" "PMI_JOBID=kvs_5"; do
         env $launch "$UNROLL" train "${small[@]}" --run r --epochs 1000 2>log &
         first=$!
-        until [ -s r/lock ] && grep -q ' step .*/' log; do sleep 0.05; done
+        until [ -s r/lock ] && grep -q '^training: step ' log; do sleep 0.05; done
         env $launch bash -c '"$0" train "$@"' "$UNROLL" "${small[@]}" --run r 2>error && false
         [[ "$(tail -n 1 error)" == *"in use"*"same launch"*"srun --mpi=pmix"* ]]
         ! grep -q remove error

@@ -85,6 +85,43 @@ static void all_ranks_beat(const struct comm *comm, struct corpus *corpus, const
     expect(beats == (lengths[SPLIT_TRAIN] - 1 + 9) / 10, "the beats of a rank are not the windows of all");
 }
 
+struct stopper {
+    int64_t beats;
+    bool asks;
+};
+
+static void count_of_stopper(void *context)
+{
+    ((struct stopper *)context)->beats++;
+}
+
+static bool asks_from_the_third(void *context)
+{
+    const struct stopper *stopper = context;
+    return stopper->asks && stopper->beats >= 3;
+}
+
+/* The last rank has received a signal: all end within a few windows. */
+static void one_stop_ends_all(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *given,
+                              const float *values)
+{
+    struct error e = {0};
+    struct evaluator_config config = *given;
+    struct stopper stopper = {.asks = comm->rank == comm->size - 1};
+    int64_t targets;
+    double loss;
+    config.split = SPLIT_TRAIN;
+    config.batch = config.groups = 2;
+    config.bptt = 5;
+    config.threads = 1;
+    config.beat = count_of_stopper;
+    config.beat_context = &stopper;
+    config.stop = asks_from_the_third;
+    expect(run(comm, corpus, &config, values, &loss, &targets, &e) == STATUS_STOPPED, "it did not stop on all ranks");
+    expect(e.status == STATUS_STOPPED && *e.text, "a rank does not know why");
+    expect(stopper.beats >= 3 && stopper.beats <= 8, "it did not stop soon");
+}
+
 /* A token outside the vocabulary, in the last rank's own copy of the corpus. */
 static void one_bad_corpus_ends_all(const struct comm *comm, const char *path, struct evaluator_config *config,
                                     const float *values)
@@ -149,6 +186,7 @@ int main(void)
     expect(corpus_open(path, &corpus, &e) == STATUS_OK, e.text);
     same_bits_as_alone(&comm, corpus, &config, values);
     all_ranks_beat(&comm, corpus, &config, values);
+    one_stop_ends_all(&comm, corpus, &config, values);
     one_bad_corpus_ends_all(&comm, path, &config, values);
 
     corpus_close(corpus);

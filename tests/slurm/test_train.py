@@ -10,7 +10,7 @@ class Train(slurm.Case):
         job = self.job(template, *options, sbatch=[f"--nodes={nodes}"], **settings)
         self.assertEnd(job)
         self.assertEqual([event for _, event in job.events()][-1], "finished")
-        self.assertIn(f", {nodes * settings.get('RANKS_PER_NODE', 1)} ranks x 1 thread, ", job.log())
+        self.assertIn(f": {nodes * settings.get('RANKS_PER_NODE', 1)} ranks x 1 thread, ", job.log())
         self.assertLikeLocal(job, options)
 
     def test_two_nodes(self):

@@ -23,6 +23,10 @@ struct comm {
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
+/* Not collective. The process of Open MPI's mpirun where it has started this one from a terminal; 0 else. Ctrl-C there goes to it
+ * alone, and it kills its ranks at once; USR1 it hands on. */
+long comm_mpirun_on_terminal(void);
+
 /* Not collective, also before comm_init and where MPI is never initialised: true in the one process of a launch that speaks
  * for all of them. */
 bool comm_speaks(void);

@@ -47,6 +47,9 @@ struct evaluator_config {
     /* Called after each window, also on ranks without lanes, so that a watchdog sees progress; NULL on all ranks or none. */
     void (*beat)(void *context);
     void *beat_context;
+    /* Asked after each window, with a beat only; NULL on all ranks or none. Where a rank says yes, evaluator_run ends soon with
+     * STATUS_STOPPED on all of them. */
+    bool (*stop)(void *context);
     int64_t
         *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which (column);
                            the caller's, filled on every rank by evaluator_run; NULL: not wanted */
@@ -68,6 +71,8 @@ void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is all
  * of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values are. STATUS_IO
  * or STATUS_DATA if the corpus cannot be read, on all ranks. */
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
+/* Not collective. How many windows a run takes: so many beats. */
+int64_t evaluator_windows(const struct evaluator *evaluator);
 /* Not collective. Lanes that the split is cut into. */
 int evaluator_lane_count(const struct evaluator *evaluator);
 /* Not collective. To classify: how many texts were longer than `bptt` tokens, of which only the first so many count. */

@@ -53,5 +53,8 @@ enum status run_lock_check(const struct run_lock *lock, struct error *e);
 void run_lock_renew(const struct run_lock *lock);
 /* Gives the lock and its folder back if it is still ours. Harmless if there is none. */
 void run_lock_release(struct run_lock *lock);
+/* The same in a signal's handler, from which the process ends: a folder in which anything is left stays, for the next start
+ * to take away. */
+void run_lock_drop(const struct run_lock *lock);
 
 #endif

@@ -1,0 +1,162 @@
+/* How long a run takes: what its parts have cost so far, times how many of them are left.
+ *
+ * Before a part has been seen: a forward pass takes a third of a step's time, and files go at DISK. The first step of a start
+ * brings its memory into being and is left out. */
+#include "trainer_private.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define ENOUGH 3.0        /* seconds of steps from which the rest is foretold */
+#define RECENT 600.0      /* seconds of steps that count */
+#define DISK 200e6        /* bytes a second, of a file that is written, synced and read back */
+#define FORWARD (1 / 3.0) /* of a step's time */
+
+/* ---- what it has cost ---- */
+
+void trainer_cost_step(struct trainer *trainer, double seconds, int64_t tokens)
+{
+    struct costs *costs = &trainer->costs;
+    bool first = costs->steps == 0;
+    costs->steps += seconds;
+    if (first)
+        return;
+    costs->recent += seconds;
+    costs->recent_steps++;
+    costs->recent_tokens += tokens;
+    if (costs->recent > RECENT && costs->recent_steps > 1) { /* what is older counts less and less */
+        costs->recent /= 2;
+        costs->recent_steps /= 2;
+        costs->recent_tokens /= 2;
+    }
+}
+
+void trainer_cost_evaluation(struct trainer *trainer, double seconds, int64_t targets)
+{
+    trainer->costs.evaluations += seconds;
+    trainer->costs.evaluation = seconds;
+    trainer->costs.evaluated = targets;
+}
+
+void trainer_cost_save(struct trainer *trainer, double seconds, bool best)
+{
+    struct costs *costs = &trainer->costs;
+    *(best ? &costs->bests : &costs->saves) += seconds;
+    *(best ? &costs->saved_best : &costs->saved) += 1;
+}
+
+/* ---- what a part costs ---- */
+
+double trainer_cost_of_writing(const struct trainer *trainer, bool best)
+{
+    const struct costs *costs = &trainer->costs;
+    int64_t times = best ? costs->saved_best : costs->saved;
+    if (times > 0)
+        return (best ? costs->bests : costs->saves) / (double)times;
+    return (double)trainer_bytes_to_write(trainer, best) / DISK;
+}
+
+/* Also of what is done between steps and has no account of its own. */
+static double cost_of_step(const struct trainer *trainer)
+{
+    const struct costs *costs = &trainer->costs;
+    double known = costs->steps + costs->evaluations + costs->saves + costs->bests;
+    double other = trainer_clock() - trainer->pulse.begun - known;
+    double step = costs->recent / (double)costs->recent_steps;
+    return other > 0 ? step * (1 + other / costs->steps) : step;
+}
+
+static double cost_of_evaluation(const struct trainer *trainer, enum split split)
+{
+    const struct costs *costs = &trainer->costs;
+    const struct corpus *corpus = trainer->corpus;
+    bool classifies = trainer->shape.task == TASK_CLASSIFY;
+    double targets = (double)(classifies ? corpus->texts[split] : corpus->tokens[split]);
+    if (corpus->tokens[split] < 2)
+        return 0;
+    if (costs->evaluated > 0)
+        return targets * costs->evaluation / (double)costs->evaluated;
+    return targets * FORWARD * costs->recent / (double)costs->recent_tokens;
+}
+
+/* ---- what is left ---- */
+
+/* How often something is due each `every` steps (0: at each end of an epoch) between two steps, the last one included. */
+static double times_due(const struct trainer *trainer, int64_t every, int64_t from, int64_t to)
+{
+    int64_t each = every > 0 ? every : trainer->windows;
+    return (double)(to / each - from / each);
+}
+
+/* A last checkpoint and validation where none is due, and the test of the last and of the best weights. */
+static double cost_of_end(const struct trainer *trainer, int64_t total)
+{
+    const struct trainer_config *config = trainer->config;
+    int kinds = trainer->valid ? 2 : 1;
+    double seconds = kinds * cost_of_evaluation(trainer, SPLIT_TEST);
+    if (times_due(trainer, config->eval_every, total - 1, total) == 0 || trainer->shape.task == TASK_CLASSIFY)
+        seconds += cost_of_evaluation(trainer, SPLIT_VALID);
+    return seconds + trainer_cost_of_writing(trainer, false);
+}
+
+double trainer_left(const struct trainer *trainer)
+{
+    const struct trainer_config *config = trainer->config;
+    const struct progress *progress = &trainer->progress;
+    int64_t total = trainer_total_steps(trainer), step = progress->step;
+    if (trainer->costs.recent_steps == 0 || !trainer->optimizer)
+        return NAN;
+    /* at a step's end what is due there is still to come */
+    double validations = times_due(trainer, config->eval_every, step - 1, total);
+    double saves = times_due(trainer, config->checkpoint_every, step - 1, total);
+    double validation = cost_of_evaluation(trainer, SPLIT_VALID) + trainer_cost_of_writing(trainer, true);
+    return (double)(total - step) * cost_of_step(trainer) + (trainer->valid ? validations * validation : 0) +
+           saves * trainer_cost_of_writing(trainer, false) + cost_of_end(trainer, total);
+}
+
+/* ---- foretelling ---- */
+
+static void put_forecast(struct trainer *trainer, double elapsed, double left)
+{
+    struct json json;
+    trainer_begin_line(&json, "forecast");
+    json_put_int(&json, "step", trainer->progress.step);
+    json_put_int(&json, "steps", trainer_total_steps(trainer));
+    json_put_double(&json, "elapsed", elapsed);
+    json_put_double(&json, "left", left);
+    json_put_double(&json, "seconds", elapsed + left);
+    trainer_put_line(trainer->timing, &json);
+}
+
+/* "10 epochs of 491 steps" of a new run that makes whole epochs, else steps. */
+static void describe_work(const struct trainer *trainer, char text[96])
+{
+    const struct trainer_config *config = trainer->config;
+    int64_t total = trainer_total_steps(trainer), first = trainer->pulse.first_step;
+    if (first > 0)
+        snprintf(text, 96, "the %lld steps from %lld on", (long long)(total - first), (long long)first);
+    else if (total == config->epochs * trainer->windows)
+        snprintf(text, 96, "%lld epoch%s of %lld steps", (long long)config->epochs, config->epochs == 1 ? "" : "s",
+                 (long long)trainer->windows);
+    else
+        snprintf(text, 96, "%lld steps", (long long)total);
+}
+
+void trainer_foretell(struct trainer *trainer)
+{
+    const struct trainer_config *config = trainer->config;
+    double elapsed = trainer_clock() - trainer->begun, left = trainer_left(trainer);
+    char time[32], work[96];
+    if (!trainer->log || trainer->costs.told || trainer->costs.recent < ENOUGH || isnan(left))
+        return;
+    trainer->costs.told = true;
+    put_forecast(trainer, elapsed, left);
+    trainer_format_duration(elapsed + left, time);
+    describe_work(trainer, work);
+    trainer_tell(trainer, "about %s for %s%s", time, work,
+                 config->patience > 0 ? ", or less: --patience may end it" : "");
+    if (config->max_time > 0 && elapsed + left > config->max_time) {
+        trainer_format_duration(config->max_time, time);
+        trainer_tell(trainer, "--max-time stops it after %s: the same command then goes on", time);
+    }
+}
