@@ -8,9 +8,9 @@
 #include <time.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/build_info.h"
 #include "unroll/base/number.h"
 #include "unroll/data/quote.h"
-#include "unroll/base/build_info.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
 
