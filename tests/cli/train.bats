@@ -71,7 +71,7 @@ in_80_columns() {
     [[ "$stderr" == *"checkpoints took "*" % of this start's "* ]]
     # when and where: ISO 8601 sorts as time does
     times=$(printf '%s\n' "$begun" $(field time r/timing.jsonl) "$(date -u +%FT%TZ)")
-    [ "$(wc -l <<<"$times")" -eq $((1 + 1 + 30 + 3 + 1)) ]
+    [ "$(wc -l <<<"$times")" -eq $((1 + 1 + 30 + 3 + 1 + 1)) ]
     [ "$(LC_ALL=C sort <<<"$times")" = "$times" ]
     [ "$(lines_of start r/timing.jsonl | field host)" = "$(uname -n)" ]
     [ "$(lines_of start r/timing.jsonl | field hosts)" = 1 ]
