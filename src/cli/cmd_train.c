@@ -8,6 +8,7 @@
 #include "unroll/cli/load.h"
 #include "unroll/sys/blas.h"
 #include "unroll/train/fit.h"
+#include "unroll/train/rundir.h"
 #include "unroll/train/trainer.h"
 #include "unroll/train/watchdog.h"
 #include "unroll/use/sample_text.h"
@@ -139,16 +140,35 @@ static void fit(struct options *options, int64_t tokens, struct terminal *log)
                          (long long)options->eval_every);
 }
 
-/* Rank 0. The length of the training text; 1 if the corpus cannot be opened, which is the trainer's to refuse. */
-static int64_t training_tokens(const char *path)
+/* What a run's options follow from, as rank 0 finds it. */
+struct found {
+    int64_t tokens, texts; /* of the training text */
+    bool valid, begun;     /* there is validation text; the directory holds a run */
+};
+
+/* One token if the corpus cannot be opened, which is the trainer's to refuse. */
+static void find(const struct options *options, struct found *found)
 {
     struct corpus *corpus;
     struct error unreadable;
-    if (corpus_open(path, &corpus, &unreadable) != STATUS_OK)
-        return 1;
-    int64_t tokens = corpus->tokens[SPLIT_TRAIN];
+    *found = (struct found){.tokens = 1, .begun = rundir_holds_run(options->branch ? options->branch : options->run)};
+    if (corpus_open(options->corpus, &corpus, &unreadable) != STATUS_OK)
+        return;
+    found->tokens = corpus->tokens[SPLIT_TRAIN];
+    found->texts = corpus->texts[SPLIT_TRAIN];
+    found->valid = corpus->tokens[SPLIT_VALID] >= 2;
     corpus_close(corpus);
-    return tokens;
+}
+
+/* A run that began before there was this default goes on without. */
+static int64_t choose_patience(const struct options *options, const struct found *found)
+{
+    bool before = found->begun && options_origin(options, "patience") == ORIGIN_DEFAULT;
+    if (before || !found->valid)
+        return 0;
+    int64_t steps = options->model.task == TASK_CLASSIFY ? (found->texts + options->batch - 1) / options->batch
+                                                         : fit_steps(found->tokens, options->batch, options->bptt);
+    return fit_patience(steps, options->eval_every);
 }
 
 /* Collective. Options without 'auto', the same on all ranks. */
@@ -156,8 +176,8 @@ static enum status fit_to_corpus(const struct comm *comm, struct options *option
                                  struct error *e)
 {
     struct watchdog *watchdog;
-    int64_t tokens = 1;
-    if (options->batch > 0 && options->epochs > 0 && options->eval_every >= 0)
+    struct found found = {.tokens = 1};
+    if (options->batch > 0 && options->epochs > 0 && options->eval_every >= 0 && options->patience >= 0)
         return STATUS_OK;
     enum status status = watchdog_start(options->stall_timeout, comm->rank, &watchdog, e);
     status = comm_agree(comm, status, e);
@@ -165,10 +185,12 @@ static enum status fit_to_corpus(const struct comm *comm, struct options *option
         return status;
     watchdog_beat(watchdog, 0, "opening the corpus", 0);
     if (comm->rank == 0)
-        tokens = training_tokens(options->corpus);
-    comm_broadcast(comm, &tokens, sizeof tokens, 0);
+        find(options, &found);
+    comm_broadcast(comm, &found, sizeof found, 0);
     watchdog_stop(watchdog);
-    fit(options, tokens, comm->rank == 0 && tokens > 1 ? log : NULL);
+    fit(options, found.tokens, comm->rank == 0 && found.tokens > 1 ? log : NULL);
+    if (options->patience < 0)
+        options->patience = choose_patience(options, &found);
     return STATUS_OK;
 }
 

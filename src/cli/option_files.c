@@ -149,10 +149,8 @@ enum status options_take_files(struct options *options, enum command command, st
  * first. */
 static const struct {
     const char *given, *follows;
-} dependent[] = {{"optimizer", "lr"},
-                 {"optimizer", "epsilon"},
-                 {"hidden", "embedding"},
-                 {"max-steps", "epochs"},
+} dependent[] = {{"optimizer", "lr"},      {"optimizer", "epsilon"},   {"hidden", "embedding"},
+                 {"schedule", "patience"}, {"eval-every", "patience"}, {"max-steps", "epochs"},
                  {"epochs", "max-steps"}};
 
 static enum status drop_dependent(const struct file_reading *reading, struct error *e)

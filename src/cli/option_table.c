@@ -414,9 +414,10 @@ const struct option option_table[] = {
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(max_steps), FROM(1, MANY), WORD("none", 0),
      .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "optimizer steps after which the run is finished"},
-    {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(patience), FROM(1, MANY), WORD("none", 0),
-     .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "finish after N validations without improvement"},
+    {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(patience), FROM(1, MANY),
+     WORDS("none", 0, "auto", -1), .initial = "auto", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .help = "finish after N validations without improvement; 'auto': 10, or the validations of an epoch if those are more; "
+             "'none' with --schedule cosine or step, without validation text, and where a run goes on that began without"},
     {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(max_time), FROM(0, 1e9), .above_min = true,
      WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
      .help = "stop with a checkpoint and status 75 after seconds, HH:MM:SS or D-HH:MM:SS"},

@@ -340,6 +340,8 @@ static void derive(struct options *options, enum command command)
     }
     if (command == COMMAND_EVAL && options_origin(options, "batch") != ORIGIN_FLAG)
         options->batch = -1; /* the configuration file of a run says what it was trained with */
+    if (options->patience < 0 && options->schedule != SCHEDULE_CONSTANT && options->schedule != SCHEDULE_PLATEAU)
+        options->patience = 0; /* they end where their last step is */
     if (command == COMMAND_TRAIN && options->max_steps > 0 && options_origin(options, "epochs") == ORIGIN_DEFAULT)
         options->epochs = OPTION_EPOCHS_MAX;
 }

@@ -40,3 +40,9 @@ int64_t fit_eval_every(int64_t tokens, int lanes, int bptt)
         return 0;
     return share(fit_steps(tokens, lanes, bptt), share(FIT_VALIDATIONS, epochs));
 }
+
+int64_t fit_patience(int64_t steps, int64_t eval_every)
+{
+    int64_t epoch = eval_every > 0 ? share(steps, eval_every) : 1;
+    return epoch > FIT_PATIENCE ? epoch : FIT_PATIENCE;
+}

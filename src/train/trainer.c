@@ -236,6 +236,7 @@ static enum status begin(struct trainer *trainer, struct error *e)
         model_pack(trainer->model);
         trainer_report_run(trainer);
         trainer_report_start(trainer, found);
+        trainer_advise_begin(trainer);
         if (found && !why)
             warn_of_stretched_cosine(trainer, checkpoint);
         if (!why)

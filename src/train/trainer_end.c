@@ -242,13 +242,17 @@ enum status trainer_finished_before(struct trainer *trainer, const char *why, bo
     *nothing = comm_max(trainer->comm, there > known);
     if (!*nothing)
         return STATUS_OK;
-    trainer_tell(trainer, "'%s' is finished (%s) at step %lld: nothing to do; raise --epochs or --max-steps to go on",
+    trainer_tell(trainer, "'%s' is finished (%s) at step %lld: nothing to do; %s",
                  trainer->config->branch ? trainer->config->branch : trainer->config->run, why,
-                 (long long)trainer->progress.step);
+                 (long long)trainer->progress.step, trainer_how_to_go_on(trainer));
     enum status status = STATUS_OK;
     if (trainer->config->json_summary)
         status = evaluate_last(trainer, e);
     if (!status && trainer->config->json_summary)
         status = evaluate_best(trainer, e);
+    if (!status) {
+        trainer_advise_begin(trainer);
+        trainer_advise_end(trainer);
+    }
     return status;
 }

@@ -8,6 +8,7 @@
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/json.h"
+#include "unroll/train/advice.h"
 #include "unroll/train/evaluator.h"
 #include "unroll/train/metrics.h"
 #include "unroll/train/placement.h"
@@ -117,9 +118,11 @@ struct trainer {
     int64_t log_tokens;
     struct pulse pulse;
     struct costs costs;
-    double grad_norm, lr;      /* of the last step */
-    double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
-    struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */
+    double grad_norm, lr;          /* of the last step */
+    double valid_accuracy;         /* to classify: of the last validation of this start; NaN before */
+    struct advice_history history; /* of what metrics.jsonl says; rank 0 */
+    enum advice_kind conclusion;   /* once the run has ended */
+    struct outcome last, best;     /* of the last weights, which `latest` names, and of those in best.h5 */
 };
 
 /* A validation loss below all before it; any is better than none, NaN. */
@@ -266,6 +269,18 @@ void trainer_report_run(struct trainer *trainer);
 /* One line of metrics or timing: begun with its type, ended and appended. */
 void trainer_begin_line(struct json *json, const char *type);
 void trainer_put_line(struct metrics *metrics, struct json *json);
+
+/* ---- trainer_advice.c: as above ---- */
+/* Before the first step: what a run that goes on has behind it. */
+void trainer_advise_begin(struct trainer *trainer);
+/* The same numbers as in the line of metrics.jsonl. */
+void trainer_advise_step(struct trainer *trainer, double loss);
+void trainer_advise_valid(struct trainer *trainer);
+/* The last words before the next commands. */
+void trainer_advise_end(struct trainer *trainer);
+void trainer_put_advice(const struct trainer *trainer, struct json *json);
+/* How to go on with a run that has ended. */
+const char *trainer_how_to_go_on(const struct trainer *trainer);
 
 /* ---- trainer_report_end.c: as above ---- */
 void trainer_report_end(struct trainer *trainer, const char *why);

@@ -278,6 +278,7 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     trainer->log_seconds = trainer->step_seconds;
     trainer->log_tokens = trainer->step_tokens;
     put_timing(trainer, seconds, rate);
+    trainer_advise_step(trainer, loss);
 }
 
 void trainer_report_skip(struct trainer *trainer, const char *what)
@@ -321,6 +322,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
                  (long long)progress->step, progress->valid_loss,
                  trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
                  change);
+    trainer_advise_valid(trainer);
 }
 
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)

@@ -181,6 +181,7 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     tell_outcomes(trainer);
     trainer_tell(trainer, "checkpoints took %.1f %% of this start's %.0f s",
                  elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
+    trainer_advise_end(trainer);
 }
 
 /* ---- the summary ---- */
@@ -256,6 +257,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
         json_put_double(&json, "test_loss", last.test_loss);
     put_best(trainer, &json);
     put_files(trainer, &json);
+    trainer_put_advice(trainer, &json);
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_string(&json, "parameters_digest", hex);
     json_put_int(&json, "skipped_steps", progress->skipped);

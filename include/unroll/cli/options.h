@@ -68,7 +68,7 @@ struct options {
     int64_t warmup;            /* steps of linear warm-up */
     double clip;               /* global norm, 0: none */
     int64_t epochs, max_steps; /* max_steps 0: no limit; if it alone is given, epochs is OPTION_EPOCHS_MAX */
-    int64_t patience;          /* early stopping: validations without improvement; 0: never */
+    int64_t patience;          /* early stopping: validations without improvement; 0: never, -1: cmd_train chooses */
     uint64_t seed;
     int64_t eval_every;       /* steps; 0: at each epoch's end */
     int64_t gradflow_every;   /* steps; 0: never */
