@@ -3,7 +3,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
+
+#include "unroll/train/fit.h"
 
 #define ABOVE_UNIFORM 1.1 /* times its loss, and a tenth of a nat: no model that learns is worse */
 #define RISE 0.2          /* of a uniform guess's loss: no healthy training loss rises so much */
@@ -13,8 +14,8 @@
     200 /* behind the warm-up, until that is said; of classifiers, whose first steps are slow, ... */
 #define AT_UNIFORM_CLASSIFY 600 /* ... and two epochs */
 #define VANISHED 1e-4           /* of --lr */
-#define WORSE 0.02              /* validation above the best */
-#define TRAINING_FELL 0.01      /* since the best */
+#define WORSE 0.01              /* validation above the best */
+#define TRAINING_FELL 0.02      /* since the best */
 #define LAST_PART 0.9           /* what the end is compared with: at nine tenths of the steps */
 #define IDLE 3                  /* a third of the steps */
 
@@ -281,8 +282,8 @@ static void tell_idle(const struct advice_run *run, const struct advice_history 
         snprintf(advice->fix, ADVICE_TEXT, "fewer --max-steps, or --patience %d, which stops by itself",
                  2 * ADVICE_STALLS);
     else
-        snprintf(advice->fix, ADVICE_TEXT, "--epochs %" PRId64 " would do, or --patience, which stops by itself",
-                 (history->best_step + run->epoch - 1) / run->epoch);
+        snprintf(advice->fix, ADVICE_TEXT, "--epochs %" PRId64 " would do, or --patience %d, which stops by itself",
+                 (history->best_step + run->epoch - 1) / run->epoch, FIT_PATIENCE);
 }
 
 void advice_tell(const struct advice_run *run, const struct advice_history *history, enum advice_kind kind,

@@ -8,8 +8,8 @@
  *   vanished       step or plateau have divided the rate until nothing moves: a 10000th is left, and a tenth of the run
  *   too high       training loss is above that of a uniform guess by a tenth, or has risen by a fifth of it; two blocks long
  *   too low        training loss has not left that of a uniform guess
- *   overfitting    for ADVICE_STALLS validations and an epoch none was the best, the last is 2 % above it, while the training loss
- *                  fell by 1 %
+ *   overfitting    for ADVICE_STALLS validations and an epoch none was the best, the last is 1 % above it, while the training loss
+ *                  fell by 2 %
  *   unfinished     the end is the best, and the last tenth of the steps still gained ADVICE_GAIN
  *   idle           a third of the steps came after the best
  *
