@@ -192,9 +192,10 @@ static double last_gain(const struct advice_history *history)
 
 static bool is_unfinished(const struct advice_history *history)
 {
+    double gain = last_gain(history);
     if (history->validations > 0)
-        return history->best_step == history->step && last_gain(history) >= ADVICE_GAIN;
-    return last_gain(history) >= 2 * ADVICE_GAIN; /* blocks are noisy */
+        return history->best_step == history->step && gain >= ADVICE_GAIN && gain * history->best >= ADVICE_GAIN;
+    return gain >= 2 * ADVICE_GAIN && gain * history->block >= ADVICE_GAIN; /* blocks are noisy */
 }
 
 static bool is_idle(const struct advice_run *run, const struct advice_history *history)
