@@ -134,7 +134,8 @@ together() {
 }
 
 @test "training: HUP and the limit of CPU time end it with a checkpoint, nohup lets it go on" {
-    local base=(--corpus book.h5 --layers 1 --hidden 8 --batch 4 --bptt 10 --checkpoint-every 1000000) signal
+    local base=(--corpus book.h5 --layers 1 --hidden 8 --batch 4 --bptt 10 --checkpoint-every 1000000 --patience none)
+    local signal
     for signal in HUP XCPU; do
         env INJECT_CALLS=rename INJECT_PATH=/metrics.jsonl INJECT_WHAT=STOP INJECT_AT=1 LD_PRELOAD="$PWD/inject.so" \
             "$UNROLL" train "${base[@]}" --run out/$signal --max-steps 1000000 >log 2>&1 3>&- &

@@ -47,7 +47,8 @@ kill_after() {
 }
 
 @test "killed and resumed on other numbers of ranks, a run is the run that was not killed" {
-    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 2000 --eval-every 60 --checkpoint-every 25)
+    options=("${small[@]}" --cell gru --layers 2 --dropout 0.1 --batch 11 --max-steps 2000 --patience none --eval-every 60
+        --checkpoint-every 25)
     "$UNROLL" train "${options[@]}" --run "$PWD/whole" 2>log
     kill_after 36 mpirun -n 2 "$UNROLL" train "${options[@]}" --run "$PWD/r"
     [ ! -e r/checkpoints/step-00002000.h5 ]

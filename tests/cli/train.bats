@@ -17,7 +17,7 @@ setup_file() {
 setup() {
     cd "$BATS_TEST_TMPDIR"
     ln -s "$BATS_FILE_TMPDIR"/*.h5 .
-    small=(--corpus c.h5 --hidden 16 --batch 10 --bptt 12 --threads 1 --lr 0.01 --log-every 1)
+    small=(--corpus c.h5 --hidden 16 --batch 10 --bptt 12 --threads 1 --lr 0.01 --log-every 1 --patience none)
 }
 
 # refused STATUS TEXT OPTION...: no training happens, one line says why.

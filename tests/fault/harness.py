@@ -253,7 +253,7 @@ def digest_of(folder):
 def small(**options):
     """Options of a run that takes a second: dropout, a batch that few rank counts divide, a ragged last window."""
     chosen = {"layers": 1, "hidden": 12, "dropout": 0.2, "batch": 13, "bptt": 11, "lr": 0.01, "max-steps": 40,
-              "eval-every": 10, "checkpoint-every": 10, "log-every": 5, "threads": 1}
+              "eval-every": 10, "checkpoint-every": 10, "log-every": 5, "patience": "none", "threads": 1}
     chosen.update({name.replace("_", "-"): value for name, value in options.items()})
     flags = []
     for name, value in chosen.items():

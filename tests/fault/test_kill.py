@@ -88,11 +88,11 @@ class Kill(harness.Case):
 
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_parallel_writer(self):
-        self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", patience=None, max_steps=3000)
+        self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", patience="none", max_steps=3000)
 
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_other_schedules(self):
-        self.kill(3, schedule="cosine", cell="rnn-tanh", optimizer="momentum", patience=None, max_steps=5000, layers=2,
+        self.kill(3, schedule="cosine", cell="rnn-tanh", optimizer="momentum", patience="none", max_steps=5000, layers=2,
                   eval_every=None, checkpoint_every=9)
 
 

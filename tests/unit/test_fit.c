@@ -63,6 +63,18 @@ static void long_texts_are_validated_within_epochs(void **state)
     }
 }
 
+/* FIT_PATIENCE validations, and never less than an epoch. */
+static void patience_is_an_epoch_at_least(void **state)
+{
+    (void)state;
+    assert_int_equal(fit_patience(491, 0), FIT_PATIENCE);
+    for (int64_t every = 1; every < 1000; every++) {
+        int64_t patience = fit_patience(491, every);
+        assert_true(patience >= FIT_PATIENCE && patience * every >= 491);
+        assert_true(patience == FIT_PATIENCE || (patience - 1) * every < 491);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +83,7 @@ int main(void)
         cmocka_unit_test(lane_groups_have_lanes),
         cmocka_unit_test(epochs_are_the_cube_root),
         cmocka_unit_test(long_texts_are_validated_within_epochs),
+        cmocka_unit_test(patience_is_an_epoch_at_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

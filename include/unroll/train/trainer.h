@@ -15,6 +15,9 @@
  * (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5 (best_model). Before
  * the end the best are what training knows of them, without a test.
  *
+ * How a run goes is told on the way and in the end, and stands in the summary as `advice` (train/advice.h); rank 0 knows it by the
+ * lines of metrics.jsonl. It changes nothing: a run whose loss is far above a uniform guess's ends with STATUS_OK, and says so.
+ *
  * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with
  * STATUS_DIVERGED. Parameters that are not finite are never saved, and nothing is while steps are being skipped. */
 #ifndef UNROLL_TRAIN_TRAINER_H
