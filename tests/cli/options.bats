@@ -101,7 +101,7 @@ END
 @test "0 means 0, and not all, auto or none" {
     refused 78 "bad value '0' for '--top-k': out of range; write 'all', or 1 to" sample --model m --top-k 0
     refused 78 "write 'auto', or 1 to 4096" train --corpus c --run r --threads 0
-    refused 78 "write 'none', or 1 to" train --corpus c --run r --patience 0
+    refused 78 "write 'none', 'auto', or 1 to" train --corpus c --run r --patience 0
     refused 78 "write 'hidden', or 1 to" plan --embedding 0
     printf 'max-steps = 0\n' >zero.ini
     refused 78 "'max-steps' in 'zero.ini' line 1: out of range; write 'none', or 1 to" \
