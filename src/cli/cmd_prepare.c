@@ -15,6 +15,22 @@ static void print_split(const struct prepare_report *report, enum split split)
     printf("\n");
 }
 
+/* What became of words that occur once, where nobody had said. */
+static void print_single(const struct prepare_report *report)
+{
+    double share = 100.0 * (double)report->single / (double)report->tokens[SPLIT_TRAIN];
+    if (report->single > 0 && report->min_count > 1)
+        printf("note: %lld words that occur once, %.1f %% of the training text, became <unk>,\n"
+               "      so that the model learns what to expect of unknown words; to keep them:\n"
+               "      --min-count 1\n",
+               (long long)report->single, share);
+    else if (report->single > 0)
+        printf("note: %lld words occur once, %.1f %% of the training text: as many are kept,\n"
+               "      and the model does not learn what to expect of unknown words; a longer\n"
+               "      text helps, or --min-count 2\n",
+               (long long)report->single, share);
+}
+
 /* Of a vocabulary that was taken over: how much of the text it does not know. */
 static void print_unknown(const struct prepare_config *config, const struct prepare_report *report)
 {
@@ -48,6 +64,7 @@ static void print_report(const struct prepare_config *config, const struct prepa
             print_split(report, (enum split)i);
     if (origin)
         print_unknown(config, report);
+    print_single(report);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);
     if (markers_found(&report->markers)) {

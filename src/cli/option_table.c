@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/cli/suggest.h"
+#include "unroll/data/prepare.h"
 #include "unroll/use/beam.h"
 
 /* clang-format off */
@@ -283,8 +284,10 @@ const struct option option_table[] = {
     {"vocab-size", .type = OPTION_INT64, .commands = PREPARE, FIELD(vocab_size), FROM(2, VOCAB_MAX), WORD("none", 0),
      .initial = "none", .class = OPTION_CONDUCT, .section = "Text", .metavar = "N",
      .help = "keep the N most frequent tokens, <unk> among them; the others become <unk>"},
-    {"min-count", .type = OPTION_INT64, .commands = PREPARE, FIELD(min_count), FROM(1, MANY), .initial = "1",
-     .class = OPTION_CONDUCT, .section = "Text", .metavar = "N", .help = "tokens seen less often become <unk>"},
+    {"min-count", .type = OPTION_INT64, .commands = PREPARE, FIELD(min_count), FROM(1, MANY),
+     WORD("auto", PREPARE_MIN_COUNT_AUTO), .initial = "auto", .class = OPTION_CONDUCT, .section = "Text", .metavar = "N",
+     .help = "tokens seen less often become <unk>; auto: 1, but 2 for words without --vocab-size or labels, so that the "
+             "model learns what to expect of unknown words, unless those seen once are half of the text or more"},
     {"lowercase", .type = OPTION_BOOL, .commands = PREPARE, FIELD(lowercase),
      .class = OPTION_CONDUCT, .section = "Text", .help = "turn the text into lower case"},
     {"invalid", CHOICES(INVALID_REPLACE, invalid_choice), .commands = PREPARE, FIELD(invalid), .initial = "refuse",

@@ -14,6 +14,11 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
+static bool is_labelled(const struct prepare_config *config)
+{
+    return config->labelled || config->classes > 0;
+}
+
 struct met { /* in a rank's share of a split */
     struct text_counts text;
     struct marker_counts markers;
@@ -207,19 +212,30 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
                      (long long)report->tokens[split], percents ? " or another --split" : "");
 }
 
+enum status prepare_vocab(const struct prepare_config *config, const struct tally *tally, int64_t tokens,
+                          struct prepare_report *report, struct vocab **vocab, struct error *e)
+{
+    report->distinct = tally_entries(tally);
+    report->min_count = config->min_count;
+    if (config->min_count == PREPARE_MIN_COUNT_AUTO) {
+        bool words = config->level == LEVEL_WORD && config->vocab_size == 0 && !is_labelled(config);
+        report->single = words ? tally_single(tally) : 0;
+        report->min_count = words && 2 * report->single < tokens ? 2 : 1;
+    }
+    return tally_vocab(tally, config->level, config->vocab_size, report->min_count, vocab, e);
+}
+
 /* Collective: the vocabulary of the training text, on all ranks. */
 static enum status choose_vocab(struct job *job, struct tally *tally, struct error *e)
 {
-    const struct prepare_config *config = job->config;
     enum status status = tally_gather(job->comm, tally, e);
     if (status == STATUS_OK && job->comm->rank == 0)
-        status = tally_vocab(tally, config->level, config->vocab_size, config->min_count, &job->made, e);
+        status = prepare_vocab(job->config, tally, job->report->tokens[SPLIT_TRAIN], job->report, &job->made, e);
     status = comm_agree(job->comm, status, e);
+    comm_broadcast(job->comm, job->report, sizeof *job->report, 0);
     if (status == STATUS_OK && job->comm->size > 1)
         status = vocab_broadcast(job->comm, &job->made, e);
     job->vocab = job->made;
-    job->report->distinct = tally_entries(tally);
-    comm_broadcast(job->comm, &job->report->distinct, sizeof job->report->distinct, 0);
     return status;
 }
 
@@ -378,11 +394,6 @@ static enum status write_corpus(struct job *job, const char *path, struct error 
 }
 
 /* ---- all together ---- */
-
-static bool is_labelled(const struct prepare_config *config)
-{
-    return config->labelled || config->classes > 0;
-}
 
 /* Not collective. */
 static enum status begin(struct job *job, char **temporary, struct error *e)

@@ -395,9 +395,8 @@ static enum status make_vocab(struct labelling *work, struct error *e)
     if (work->vocab)
         return status;
     if (!status)
-        status = tally_vocab(work->tally, config->level, config->vocab_size, config->min_count, &work->made, e);
+        status = prepare_vocab(config, work->tally, 0, work->report, &work->made, e);
     work->vocab = work->made;
-    work->report->distinct = tally_entries(work->tally);
     tokenizer_free(work->tokenizer);
     work->tokenizer = NULL;
     return status ? status : open_tokenizer(work, e);

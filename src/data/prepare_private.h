@@ -3,8 +3,12 @@
 #define UNROLL_DATA_PREPARE_PRIVATE_H
 
 #include "unroll/data/prepare.h"
+#include "unroll/data/tally.h"
 
 bool prepare_has_percents(const struct prepare_config *config);
+/* Chooses the vocabulary of a training text of so many tokens, and reports how. */
+enum status prepare_vocab(const struct prepare_config *config, const struct tally *tally, int64_t tokens,
+                          struct prepare_report *report, struct vocab **vocab, struct error *e);
 /* The text is not the one that an earlier pass saw. */
 enum status prepare_text_changed(enum split split, struct error *e);
 

@@ -171,6 +171,14 @@ int64_t tally_entries(const struct tally *tally)
     return (int64_t)tally->entries - 1;
 }
 
+int64_t tally_single(const struct tally *tally)
+{
+    int64_t single = 0;
+    for (size_t i = 1; i < tally->entries; i++)
+        single += tally->counts[i] == 1;
+    return single;
+}
+
 struct ranked {
     uint64_t count;
     uint32_t number;

@@ -164,3 +164,24 @@ END
     run timeout $((60 * ${PATIENCE:-1})) mpirun -n 2 "$UNROLL" prepare --train absent.txt -o e.h5
     [ "$status" -eq 66 ]
 }
+
+@test "words that occur once train <unk> where nothing else decides about the vocabulary" {
+    printf 'one %s\n' {a,b,c}{1..9} >rare.txt # 27 of 81 tokens occur once
+    run -0 "$UNROLL" prepare --level word --train rare.txt -o c.h5
+    [[ "${lines[0]}" == *"vocabulary of 3 tokens (29 distinct in the training text)"* ]]
+    [[ "$output" == *"note: 27 words that occur once, 33.3 % of the training text, became <unk>,"*"--min-count 1" ]]
+    in_python 'f["vocab/counts"][0] == 27'
+    for how in "--min-count 1" "--vocab-size 100"; do
+        run -0 "$UNROLL" prepare --level word --train rare.txt $how -o c.h5
+        [[ "${lines[0]}" == *"vocabulary of 30 tokens"* && "$output" != *note:* ]]
+    done
+    run -0 "$UNROLL" prepare --level char --train rare.txt -o c.h5
+    [[ "$output" != *note:* ]]
+    sed 's/ /\tone /' rare.txt >labelled.txt # words of classifiers are dropped while they train
+    { cat labelled.txt && sed 's/^one/two/' labelled.txt; } >two.txt
+    run -0 "$UNROLL" prepare --labelled --train labelled.txt two.txt -o c.h5
+    [[ "$output" != *note:* ]]
+    printf '%s\n' {a..z}{1..9} >once.txt # half of the tokens: to leave them out would leave nothing to learn
+    run -0 "$UNROLL" prepare --level word --train once.txt -o c.h5
+    [[ "${lines[0]}" == *"vocabulary of 236 tokens"* && "$output" == *"note: 234 words occur once, 50.0 %"* ]]
+}

@@ -25,13 +25,17 @@
 #include "unroll/data/vocab.h"
 #include "unroll/sys/comm.h"
 
+/* 2 for words without a `vocab_size`, so that <unk> is trained, unless words that occur once are half of the
+ * training text or more; else 1. Labelled texts keep all: there --word-dropout trains <unk>, and they are few. */
+#define PREPARE_MIN_COUNT_AUTO (-1)
+
 struct prepare_config {
     enum level level;
     bool lowercase;
     bool replace;         /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
     enum markers markers; /* word level: "<s>" and "</s>" in the text */
     int64_t vocab_size;   /* with <unk>; 0: no limit */
-    int64_t min_count;    /* entries that occur less often become <unk> */
+    int64_t min_count;    /* entries that occur less often become <unk>; or PREPARE_MIN_COUNT_AUTO */
     int files[SPLITS];
     const char *const *file[SPLITS]; /* [files[split]] */
     double percent[SPLITS];          /* all 0: each split has its own files */
@@ -47,6 +51,8 @@ struct prepare_config {
 struct prepare_report {
     int vocab;        /* V, with <unk> */
     int64_t distinct; /* entries of the training text before any was dropped; 0: the vocabulary was given */
+    int64_t single;   /* words that occur once, where that decided about `min_count`; else 0 */
+    int64_t min_count; /* as used */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
     int labels;             /* 0: the corpus is not labelled */
     int64_t texts[SPLITS];  /* of a labelled corpus */

@@ -26,6 +26,7 @@ enum status tally_merge(struct tally *tally, const struct tally *next, struct er
 enum status tally_gather(const struct comm *comm, struct tally *tally, struct error *e);
 
 int64_t tally_entries(const struct tally *tally); /* distinct entries, without <unk> */
+int64_t tally_single(const struct tally *tally);  /* of them those that occur once */
 
 /* The vocabulary: entries of at least `min_count` occurrences, most frequent first, ties by first appearance, at most
  * `size` with <unk> (0: no limit). STATUS_DATA if that is more than a vocabulary can hold. */
