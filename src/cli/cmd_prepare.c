@@ -25,10 +25,21 @@ static void print_single(const struct prepare_report *report)
                "      --min-count 1\n",
                (long long)report->single, share);
     else if (report->single > 0)
-        printf("note: %lld words occur once, %.1f %% of the training text: as many are kept,\n"
-               "      and the model does not learn what to expect of unknown words; a longer\n"
+        printf("note: %lld words occur once, %.1f %% of the training text, and are kept, so\n"
+               "      that the model does not learn what to expect of unknown words; a longer\n"
                "      text helps, or --min-count 2\n",
                (long long)report->single, share);
+}
+
+static void print_folders(const struct folder_counts *counts)
+{
+    if (counts->folders == 0)
+        return;
+    printf("note: %lld folder%s held %lld texts", (long long)counts->folders, counts->folders == 1 ? "" : "s",
+           (long long)counts->files);
+    if (counts->hidden + counts->empty > 0)
+        printf("; left out: %lld hidden, %lld empty", (long long)counts->hidden, (long long)counts->empty);
+    printf("\n");
 }
 
 /* Of a vocabulary that was taken over: how much of the text it does not know. */
@@ -64,6 +75,7 @@ static void print_report(const struct prepare_config *config, const struct prepa
             print_split(report, (enum split)i);
     if (origin)
         print_unknown(config, report);
+    print_folders(&report->folders);
     print_single(report);
     if (report->crlf > 0)
         printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);

@@ -232,7 +232,9 @@ const struct option option_table[] = {
              "earlier ones, the command line all"},
     {"train", .type = OPTION_FILES, .commands = PREPARE, FIELD(train_file), COUNT(train_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...",
-     .help = "training text; needed unless --class or --vocab-from says what it would"},
+     .help = "training text, needed unless --class or --vocab-from says what it would: files, folders (all files in them but "
+             "hidden ones, in the order of their paths), or '-', standard input; .gz, .xz and .zst are unpacked by gzip, xz "
+             "and zstd"},
     {"valid", .type = OPTION_FILES, .commands = PREPARE, FIELD(valid_file), COUNT(valid_files), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE...", .help = "validation text"},
     {"test", .type = OPTION_FILES, .commands = PREPARE, FIELD(test_file), COUNT(test_files), READS,

@@ -30,7 +30,9 @@ struct job {
     const struct comm *comm;
     const struct prepare_config *config;
     struct prepare_report *report; /* of all ranks */
-    struct source source[SPLITS];  /* this rank's share ... */
+    char *temporary, *spool;       /* the files that are written */
+    struct inputs inputs[SPLITS];
+    struct source source[SPLITS]; /* this rank's share ... */
     struct met met[SPLITS];
     int64_t stripped[SPLITS]; /* bytes of markers that are left out, of all ranks */
     int64_t tokens[SPLITS];   /* ... and what the first pass found in it: of rank 0, the relay begins with it */
@@ -107,7 +109,7 @@ static enum status pass_part(const struct prepare_config *config, const struct t
     struct tokenizer_met words;
     enum status status = text_open(part, &(struct text_config){config->level, config->replace}, digest, &text, e);
     if (status == STATUS_OK)
-        status = pass_blocks(tokenizer, text, part->path, sink, e);
+        status = pass_blocks(tokenizer, text, part->file->name, sink, e);
     if (status == STATUS_OK)
         text_get_counts(text, &met->text);
     text_close(text);
@@ -208,7 +210,7 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
     return error_set(e, STATUS_DATA,
                      "cannot use '%s': its split '%s' has %lld tokens, too few for a single prediction; "
                      "use a longer text%s",
-                     config->file[percents ? SPLIT_TRAIN : split][0], split_name(split),
+                     job->inputs[percents ? SPLIT_TRAIN : split].input[0].file.name, split_name(split),
                      (long long)report->tokens[split], percents ? " or another --split" : "");
 }
 
@@ -287,8 +289,8 @@ static enum status refuse_markers(const struct job *job, struct error *e)
         }
     enum status status = STATUS_OK;
     if (comm_max(comm, mine) == mine && met) {
-        int64_t line = text_line(met->marked->path, met->marked->begin) + met->line - 1;
-        status = markers_refused(&job->report->markers, met->marked->path, line, MARKERS_REFUSE, e);
+        int64_t line = text_line(met->marked->file, met->marked->begin) + met->line - 1;
+        status = markers_refused(&job->report->markers, met->marked->file->name, line, MARKERS_REFUSE, e);
     }
     return comm_agree(comm, status, e);
 }
@@ -396,40 +398,61 @@ static enum status write_corpus(struct job *job, const char *path, struct error 
 /* ---- all together ---- */
 
 /* Not collective. */
-static enum status begin(struct job *job, char **temporary, struct error *e)
+static enum status begin(struct job *job, struct error *e)
 {
-    const struct prepare_config *config = job->config;
-    *temporary = output_temporary(config->output, e);
-    enum status status = *temporary ? STATUS_OK : STATUS_OS;
+    job->temporary = output_temporary(job->config->output, e);
+    job->spool = job->temporary ? inputs_spool(job->config->output, e) : NULL;
+    enum status status = job->spool ? STATUS_OK : STATUS_OS;
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
         job->digest[i] = digest_new(e);
         status = job->digest[i] ? STATUS_OK : STATUS_OS;
     }
-    if (status == STATUS_OK && job->comm->rank == 0 && !is_labelled(config))
-        status = sources_find(config, job->source, e);
     return status;
 }
 
+static void release(struct job *job)
+{
+    tokenizer_free(job->tokenizer);
+    vocab_free(job->made);
+    sources_release(job->source);
+    inputs_release(job->inputs);
+    for (int i = 0; i < SPLITS; i++)
+        digest_free(job->digest[i]);
+    mem_free(job->temporary);
+    mem_free(job->spool);
+}
+
 /* Collective. Labelled texts are few and short: rank 0 does the work. */
-static enum status run_labelled(struct job *job, const char *path, struct error *e)
+static enum status run_labelled(struct job *job, struct error *e)
 {
     enum status status = STATUS_OK;
     if (job->comm->rank == 0)
-        status = prepare_labelled(job->config, path, job->report, e);
+        status = prepare_labelled(job->config, job->inputs, job->temporary, job->report, e);
     status = comm_agree(job->comm, status, e);
     comm_broadcast(job->comm, job->report, sizeof *job->report, 0);
     return status;
 }
 
-/* Collective. */
-static enum status run(struct job *job, const char *path, struct error *e)
+/* Collective. Standard input may be long in coming: the others sleep. */
+static enum status run(struct job *job, struct error *e)
 {
-    if (is_labelled(job->config))
-        return run_labelled(job, path, e);
-    enum status status = sources_share(job->comm, job->config, job->source, e);
+    enum status status = STATUS_OK;
+    if (job->comm->rank == 0)
+        status = inputs_find(job->config, job->spool, job->inputs, job->report, e);
+    comm_barrier_asleep(job->comm);
+    status = comm_agree(job->comm, status, e);
+    if (status == STATUS_OK && is_labelled(job->config))
+        return run_labelled(job, e);
+    if (status == STATUS_OK)
+        status = inputs_share(job->comm, job->inputs, e);
+    if (status == STATUS_OK && job->comm->rank == 0)
+        status = sources_find(job->config, job->inputs, job->source, e);
+    status = comm_agree(job->comm, status, e);
+    if (status == STATUS_OK)
+        status = sources_share(job->comm, job->config, job->inputs, job->source, e);
     if (status == STATUS_OK)
         status = count_all(job, e);
-    return status == STATUS_OK ? write_corpus(job, path, e) : status;
+    return status == STATUS_OK ? write_corpus(job, job->temporary, e) : status;
 }
 
 enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
@@ -437,34 +460,33 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
 {
     struct job job = {.comm = comm, .config = config, .report = report};
     struct output output;
-    char *temporary = NULL;
     bool begun = false;
     *report = (struct prepare_report){0};
     enum status status = check_config(config, e); /* the same on all ranks */
     if (status != STATUS_OK)
         return status;
-    status = begin(&job, &temporary, e);
+    status = begin(&job, e);
     if (status == STATUS_OK && comm->rank == 0) {
         status = output_begin(config->output, &output, e);
         begun = status == STATUS_OK;
     }
     status = comm_agree(comm, status, e);
     if (status == STATUS_OK) {
-        temporary_watch(temporary); /* on all ranks: mpirun kills the others as soon as one has ended */
-        status = run(&job, temporary, e);
+        temporary_watch(job.temporary); /* on all ranks: mpirun kills the others as soon as one has ended */
+        temporary_watch(job.spool);
+        status = run(&job, e);
     }
+    if (begun)
+        temporary_remove(job.spool); /* if it was made */
     if (begun && status == STATUS_OK)
         status = output_commit(&output, e);
     else if (begun)
         output_abandon(&output);
     status = comm_agree(comm, status, e);
-    if (temporary)
-        temporary_forget(temporary);
-    tokenizer_free(job.tokenizer);
-    vocab_free(job.made);
-    sources_release(job.source);
-    for (int i = 0; i < SPLITS; i++)
-        digest_free(job.digest[i]);
-    mem_free(temporary);
+    if (job.temporary)
+        temporary_forget(job.temporary);
+    if (job.spool)
+        temporary_forget(job.spool);
+    release(&job);
     return status;
 }

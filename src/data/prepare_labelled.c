@@ -12,7 +12,7 @@
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 
-#define FILES_MAX (1 << 20) /* more than any command line has */
+#define FILES_MAX (1 << 29) /* more than memory can name */
 
 enum pass { PASS_VOCAB, PASS_COUNT, PASS_WRITE };
 
@@ -25,6 +25,7 @@ struct texts { /* of one split */
 
 struct labelling {
     const struct prepare_config *config;
+    const struct inputs *inputs; /* [SPLITS] */
     struct prepare_report *report;
     struct labels *labels;
     int64_t *seen; /* [labels met] texts of each label in this pass: what deals texts to splits */
@@ -263,23 +264,18 @@ static enum status read_lines(struct labelling *work, struct text *text, struct 
     return status;
 }
 
-/* One file. `class` is NULL or "NAME=FILE". */
-static enum status read_file(struct labelling *work, const char *path, const char *class, struct digest *digest,
-                             struct error *e)
+static enum status read_file(struct labelling *work, const struct input *input, struct digest *digest, struct error *e)
 {
     struct text *text = NULL;
     struct text_counts met = {0};
-    struct text_part part = {.path = path};
-    work->class_name = class;
-    if (class) {
-        work->class_length = strcspn(class, "=");
-        part.path = class + work->class_length + 1;
-    }
-    work->path = part.path;
+    struct text_part part = {&input->file, 0, input->file.size};
+    work->class_name = input->class;
+    if (input->class)
+        work->class_length = strcspn(input->class, "=");
+    work->path = input->file.name;
     work->file_number++;
-    enum status status = text_size(part.path, &part.end, e);
-    if (!status)
-        status = text_open(&part, &(struct text_config){work->config->level, work->config->replace}, digest, &text, e);
+    enum status status =
+        text_open(&part, &(struct text_config){work->config->level, work->config->replace}, digest, &text, e);
     if (!status)
         status = read_lines(work, text, e);
     if (!status)
@@ -296,17 +292,15 @@ static enum status read_file(struct labelling *work, const char *path, const cha
 /* All files of a split; with percents those of the training split, which hold the others. */
 static enum status read_files(struct labelling *work, enum split split, struct error *e)
 {
-    const struct prepare_config *config = work->config;
+    const struct inputs *inputs = &work->inputs[split];
     struct digest *digest = digest_new(e);
     char hex[DIGEST_TEXT];
     enum status status = digest ? STATUS_OK : STATUS_OS;
     work->files_of = split;
     work->file_bytes[split] = 0;
     work->file_number = split * FILES_MAX;
-    for (int i = 0; i < config->files[split] && !status; i++)
-        status = read_file(work, config->file[split][i], NULL, digest, e);
-    for (int i = 0; split == SPLIT_TRAIN && i < config->classes && !status; i++)
-        status = read_file(work, NULL, config->class[i], digest, e);
+    for (size_t i = 0; i < inputs->count && !status; i++)
+        status = read_file(work, &inputs->input[i], digest, e);
     if (!status)
         digest_text(digest, hex);
     digest_free(digest);
@@ -446,10 +440,10 @@ static enum status run(struct labelling *work, const char *path, struct error *e
     return status;
 }
 
-enum status prepare_labelled(const struct prepare_config *config, const char *path, struct prepare_report *report,
-                             struct error *e)
+enum status prepare_labelled(const struct prepare_config *config, const struct inputs inputs[SPLITS], const char *path,
+                             struct prepare_report *report, struct error *e)
 {
-    struct labelling work = {.config = config, .report = report};
+    struct labelling work = {.config = config, .inputs = inputs, .report = report};
     enum status status = begin_labels(&work, e);
     for (int i = 0; i < SPLITS && !status; i++) {
         void *offsets = NULL; /* the first is 0 */

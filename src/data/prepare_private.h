@@ -2,6 +2,8 @@
 #ifndef UNROLL_DATA_PREPARE_PRIVATE_H
 #define UNROLL_DATA_PREPARE_PRIVATE_H
 
+#include "prepare_inputs.h"
+
 #include "unroll/data/prepare.h"
 #include "unroll/data/tally.h"
 
@@ -13,7 +15,7 @@ enum status prepare_vocab(const struct prepare_config *config, const struct tall
 enum status prepare_text_changed(enum split split, struct error *e);
 
 /* prepare_labelled.c: a checked configuration with labels, into the temporary file `path`. */
-enum status prepare_labelled(const struct prepare_config *config, const char *path, struct prepare_report *report,
-                             struct error *e);
+enum status prepare_labelled(const struct prepare_config *config, const struct inputs inputs[SPLITS], const char *path,
+                             struct prepare_report *report, struct error *e);
 
 #endif

@@ -5,7 +5,6 @@
 #include "prepare_private.h"
 
 #include "unroll/base/mem.h"
-#include "unroll/sys/same.h"
 
 /* Shares are at least so long: what fits in here is one rank's work. */
 #define SHARE_MIN ((int64_t)1 << 16)
@@ -21,20 +20,15 @@ static enum split files_of(const struct prepare_config *config, enum split split
     return prepare_has_percents(config) ? SPLIT_TRAIN : split;
 }
 
-/* The files of the splits are given: each is one part. */
-static enum status whole_files(const struct prepare_config *config, enum split split, struct source *source,
-                               struct error *e)
+/* Each text is one part. */
+static enum status whole_files(const struct inputs *inputs, struct source *source, struct error *e)
 {
-    size_t files = (size_t)config->files[split];
-    source->part = mem_alloc(files, sizeof *source->part, "names of text files", e);
+    source->part = mem_alloc(inputs->count, sizeof *source->part, "names of text files", e);
     if (!source->part)
         return STATUS_OS;
-    for (size_t i = 0; i < files; i++) {
-        struct text_part *part = &source->part[source->parts++];
-        *part = (struct text_part){.path = config->file[split][i]};
-        enum status status = text_size(part->path, &part->end, e);
-        if (status != STATUS_OK)
-            return status;
+    for (size_t i = 0; i < inputs->count; i++) {
+        const struct text_file *file = &inputs->input[i].file;
+        source->part[source->parts++] = (struct text_part){file, 0, file->size};
     }
     return STATUS_OK;
 }
@@ -72,11 +66,11 @@ static enum status take_until(const struct source *all, enum level level, int64_
         int64_t cut = whole->end, length = whole->end - whole->begin, wanted = whole->begin + (end - cursor->base);
         enum status status = STATUS_OK;
         if (end - cursor->base < length)
-            status = text_cut(whole->path, level, whole->end, wanted > cursor->begin ? wanted : cursor->begin, &cut, e);
+            status = text_cut(whole->file, level, wanted > cursor->begin ? wanted : cursor->begin, &cut, e);
         if (status != STATUS_OK)
             return status;
         if (cut > cursor->begin)
-            taken->part[taken->parts++] = (struct text_part){whole->path, cursor->begin, cut};
+            taken->part[taken->parts++] = (struct text_part){whole->file, cursor->begin, cut};
         cursor->begin = cut;
         if (cut < whole->end)
             break;
@@ -104,19 +98,20 @@ static enum status cut_by_percents(const struct prepare_config *config, const st
     return status;
 }
 
-enum status sources_find(const struct prepare_config *config, struct source source[SPLITS], struct error *e)
+enum status sources_find(const struct prepare_config *config, const struct inputs inputs[SPLITS],
+                         struct source source[SPLITS], struct error *e)
 {
     struct source all = {NULL, 0};
     enum status status = STATUS_OK;
     if (prepare_has_percents(config)) {
-        status = whole_files(config, SPLIT_TRAIN, &all, e);
+        status = whole_files(&inputs[SPLIT_TRAIN], &all, e);
         if (status == STATUS_OK)
             status = cut_by_percents(config, &all, source, e);
         mem_free(all.part);
         return status;
     }
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
-        status = whole_files(config, (enum split)i, &source[i], e);
+        status = whole_files(&inputs[i], &source[i], e);
     return status;
 }
 
@@ -138,14 +133,20 @@ struct places {
     size_t count, capacity;
 };
 
+static int64_t number_of(const struct inputs *inputs, const struct text_file *file)
+{
+    const struct input *input = (const struct input *)(const void *)file; /* its first member */
+    return input - inputs->input;
+}
+
 /* Rank 0: appends the share of `rank` of a split. */
-static enum status add_share(const struct comm *comm, const struct prepare_config *config, enum split split, int rank,
-                             const struct source *all, struct cursor *cursor, struct places *places, struct error *e)
+static enum status add_share(const struct comm *comm, const struct prepare_config *config, const struct inputs *inputs,
+                             enum split split, int rank, const struct source *all, struct cursor *cursor,
+                             struct places *places, struct error *e)
 {
     int64_t total = bytes_of(all), most = total / SHARE_MIN;
     int64_t shares = most < 1 ? 1 : most < comm->size ? most : comm->size;
     int64_t end = rank >= shares - 1 ? total : (int64_t)((__int128)total * (rank + 1) / shares);
-    const char *const *file = config->file[files_of(config, split)];
     struct source taken = {NULL, 0};
     void *array = places->place;
     enum status status = take_until(all, config->level, end, cursor, &taken, e);
@@ -154,9 +155,7 @@ static enum status add_share(const struct comm *comm, const struct prepare_confi
                           "parts of texts", e);
     places->place = array;
     for (int i = 0; i < taken.parts && status == STATUS_OK; i++) {
-        int number = 0;
-        while (file[number] != taken.part[i].path)
-            number++;
+        int64_t number = number_of(&inputs[files_of(config, split)], taken.part[i].file);
         places->place[places->count++] = (struct place){split, number, taken.part[i].begin, taken.part[i].end};
     }
     mem_free(taken.part);
@@ -165,8 +164,8 @@ static enum status add_share(const struct comm *comm, const struct prepare_confi
 
 /* Rank 0: the places of all ranks, and how many bytes of them each gets. */
 static enum status cut_all(const struct comm *comm, const struct prepare_config *config,
-                           const struct source source[SPLITS], struct places *places, size_t *bytes, size_t *offset,
-                           struct error *e)
+                           const struct inputs inputs[SPLITS], const struct source source[SPLITS],
+                           struct places *places, size_t *bytes, size_t *offset, struct error *e)
 {
     struct cursor cursor[SPLITS];
     enum status status = STATUS_OK;
@@ -175,15 +174,15 @@ static enum status cut_all(const struct comm *comm, const struct prepare_config 
     for (int rank = 0; rank < comm->size && status == STATUS_OK; rank++) {
         offset[rank] = places->count * sizeof *places->place;
         for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
-            status = add_share(comm, config, (enum split)i, rank, &source[i], &cursor[i], places, e);
+            status = add_share(comm, config, inputs, (enum split)i, rank, &source[i], &cursor[i], places, e);
         bytes[rank] = places->count * sizeof *places->place - offset[rank];
     }
     return status;
 }
 
 /* This rank's places as parts. */
-static enum status adopt(const struct prepare_config *config, const struct place *mine, size_t count,
-                         struct source source[SPLITS], struct error *e)
+static enum status adopt(const struct prepare_config *config, const struct inputs inputs[SPLITS],
+                         const struct place *mine, size_t count, struct source source[SPLITS], struct error *e)
 {
     sources_release(source);
     for (int i = 0; i < SPLITS; i++) {
@@ -193,37 +192,24 @@ static enum status adopt(const struct prepare_config *config, const struct place
     }
     for (size_t i = 0; i < count; i++) {
         struct source *to = &source[mine[i].split];
-        const char *path = config->file[files_of(config, (enum split)mine[i].split)][mine[i].file];
-        to->part[to->parts++] = (struct text_part){path, mine[i].begin, mine[i].end};
+        const struct inputs *from = &inputs[files_of(config, (enum split)mine[i].split)];
+        to->part[to->parts++] = (struct text_part){&from->input[mine[i].file].file, mine[i].begin, mine[i].end};
     }
     return STATUS_OK;
 }
 
-/* Collective. A host that finds another text under the same name would put a piece of it into the corpus. */
-static enum status compare_files(const struct comm *comm, const struct prepare_config *config, struct error *e)
-{
-    enum status status = STATUS_OK;
-    for (int i = 0; i < SPLITS; i++)
-        for (int k = 0; k < config->files[i] && status == STATUS_OK; k++)
-            status = same_file(comm, config->file[i][k], e);
-    return status;
-}
-
-enum status sources_share(const struct comm *comm, const struct prepare_config *config, struct source source[SPLITS],
-                          struct error *e)
+enum status sources_share(const struct comm *comm, const struct prepare_config *config,
+                          const struct inputs inputs[SPLITS], struct source source[SPLITS], struct error *e)
 {
     if (comm->size == 1)
         return STATUS_OK;
-    enum status same = compare_files(comm, config, e);
-    if (same != STATUS_OK)
-        return same;
     struct places places = {NULL, 0, 0};
     struct place *mine = NULL;
     size_t ranks = (size_t)comm->size, *bytes = mem_alloc(2 * ranks, sizeof *bytes, "parts of texts", e);
     size_t *offset = bytes ? bytes + ranks : NULL;
     enum status status = bytes ? STATUS_OK : STATUS_OS;
     if (status == STATUS_OK && comm->rank == 0)
-        status = cut_all(comm, config, source, &places, bytes, offset, e);
+        status = cut_all(comm, config, inputs, source, &places, bytes, offset, e);
     status = comm_agree(comm, status, e);
     if (status == STATUS_OK) {
         comm_broadcast(comm, bytes, 2 * ranks * sizeof *bytes, 0);
@@ -232,7 +218,7 @@ enum status sources_share(const struct comm *comm, const struct prepare_config *
     }
     if (status == STATUS_OK) {
         comm_scatterv(comm, places.place, bytes, offset, mine, 0);
-        status = comm_agree(comm, adopt(config, mine, bytes[comm->rank] / sizeof *mine, source, e), e);
+        status = comm_agree(comm, adopt(config, inputs, mine, bytes[comm->rank] / sizeof *mine, source, e), e);
     }
     mem_free(places.place);
     mem_free(mine);

@@ -47,27 +47,22 @@ static int open_regular(const char *path, int64_t *size, struct error *e)
         if (S_ISDIR(about.st_mode))
             error_set(e, STATUS_NOINPUT, "cannot read '%s': it is a directory; name the text files in it", path);
         else
-            error_set(e, STATUS_NOINPUT,
-                      "cannot read '%s': it is not a regular file, and the text is read twice; save it to a file first",
-                      path);
+            error_set(e, STATUS_NOINPUT, "cannot read '%s': it is not a regular file; name one", path);
         return -1;
     }
     *size = about.st_size;
     return fd;
 }
 
-enum status text_size(const char *path, int64_t *size, struct error *e)
+enum status text_look(const char *path, struct text_file *file, struct error *e)
 {
-    if (file_is_standard(path))
-        return error_set(e, STATUS_NOINPUT,
-                         "cannot read '-': the text is read twice, which standard input does not "
-                         "allow; save it to a file first");
     struct error error = {0};
-    int fd = open_regular(path, size, &error);
+    *file = (struct text_file){.path = path, .name = path};
+    int fd = open_regular(path, &file->size, &error);
     if (fd < 0)
         return error_set(e, error.status, "%s", error.text);
     (void)close(fd);
-    if (*size == 0)
+    if (file->size == 0)
         return error_set(e, STATUS_DATA, "cannot use '%s': the file is empty; name a file with text", path);
     return STATUS_OK;
 }
@@ -118,20 +113,21 @@ static ssize_t find_cut(enum level level, char before, const char *bytes, size_t
     return length < UTF8_LONGEST ? -1 : UTF8_LONGEST - 1; /* not UTF-8: any place will do */
 }
 
-enum status text_cut(const char *path, enum level level, int64_t size, int64_t offset, int64_t *cut, struct error *e)
+enum status text_cut(const struct text_file *file, enum level level, int64_t offset, int64_t *cut, struct error *e)
 {
+    int64_t size = file->size;
     *cut = offset < 0 ? 0 : offset > size ? size : offset;
     if (level == LEVEL_BYTE || *cut == 0 || *cut == size)
         return STATUS_OK;
     int64_t now;
-    int fd = open_regular(path, &now, e);
+    int fd = open_regular(file->path, &now, e);
     if (fd < 0)
         return e ? e->status : STATUS_NOINPUT;
     char bytes[4096 + 1];
     ssize_t found = -1;
     int number = 0;
     while (found < 0 && *cut < size) {
-        ssize_t have = read_at(fd, bytes, sizeof bytes, *cut - 1);
+        ssize_t have = read_at(fd, bytes, sizeof bytes, file->origin + *cut - 1);
         if (have < 0)
             number = errno;
         if (have <= 1)
@@ -141,7 +137,7 @@ enum status text_cut(const char *path, enum level level, int64_t size, int64_t o
     }
     (void)close(fd);
     if (number != 0)
-        return read_failed(path, number, e);
+        return read_failed(file->name, number, e);
     if (*cut > size || found < 0)
         *cut = size;
     return STATUS_OK;
@@ -157,13 +153,14 @@ enum status text_open(const struct text_part *part, const struct text_config *co
     *text = (struct text){.part = *part, .config = *config, .digest = digest, .at = part->begin};
     struct error error = {0};
     int64_t size = 0;
-    text->fd = open_regular(part->path, &size, &error);
+    text->fd = open_regular(part->file->path, &size, &error);
     text->raw = text->fd >= 0 ? mem_alloc(CARRY + BLOCK, 1, "a block of text", &error) : NULL;
     if (!text->raw) {
         text_close(text);
         return error_set(e, error.status, "%s", error.text);
     }
-    (void)posix_fadvise(text->fd, part->begin, part->end - part->begin, POSIX_FADV_SEQUENTIAL); /* only advice */
+    (void)posix_fadvise(text->fd, part->file->origin + part->begin, part->end - part->begin,
+                        POSIX_FADV_SEQUENTIAL); /* only advice */
     *out = text;
     return STATUS_OK;
 }
@@ -197,13 +194,13 @@ static size_t unfinished(const char *bytes, size_t length)
     return 0;
 }
 
-static int64_t line_of(int fd, int64_t offset)
+static int64_t line_of(int fd, int64_t origin, int64_t offset)
 {
     char piece[4096];
     int64_t line = 1;
     for (int64_t at = 0; at < offset;) {
         size_t want = offset - at < (int64_t)sizeof piece ? (size_t)(offset - at) : sizeof piece;
-        ssize_t have = read_at(fd, piece, want, at);
+        ssize_t have = read_at(fd, piece, want, origin + at);
         if (have <= 0)
             return 0;
         for (ssize_t i = 0; i < have; i++)
@@ -213,11 +210,11 @@ static int64_t line_of(int fd, int64_t offset)
     return line;
 }
 
-int64_t text_line(const char *path, int64_t offset)
+int64_t text_line(const struct text_file *file, int64_t offset)
 {
     int64_t size;
-    int fd = open_regular(path, &size, NULL);
-    int64_t line = fd >= 0 ? line_of(fd, offset) : 0;
+    int fd = open_regular(file->path, &size, NULL);
+    int64_t line = fd >= 0 ? line_of(fd, file->origin, offset) : 0;
     if (fd >= 0)
         (void)close(fd);
     return line;
@@ -226,7 +223,13 @@ int64_t text_line(const char *path, int64_t offset)
 /* What the file is, if that tells why it is no text: looked at when something in it is none. */
 static enum status refuse_content(const struct text *text, struct error *e)
 {
-    return content_refuse_text(content_of_file(text->part.path), text->part.path, true, e);
+    const struct text_file *file = text->part.file;
+    char glance[CONTENT_GLANCE];
+    if (file->name == file->path)
+        return content_refuse_text(content_of_file(file->path), file->path, true, e);
+    ssize_t have =
+        read_at(text->fd, glance, file->size < CONTENT_GLANCE ? (size_t)file->size : CONTENT_GLANCE, file->origin);
+    return content_refuse_text(content_of(glance, have > 0 ? (size_t)have : 0), file->name, true, e);
 }
 
 /* Byte `at` of a block of `length`, which stands at `begin` of the file, is no text. */
@@ -236,32 +239,32 @@ static enum status invalid(const struct text *text, const char *block, size_t le
     char advice[ENCODING_TEXT];
     unsigned char byte = (unsigned char)block[at];
     int64_t offset = begin + (int64_t)at;
-    long long line = line_of(text->fd, offset);
+    const struct text_file *file = text->part.file;
+    long long line = line_of(text->fd, file->origin, offset);
     enum status status = refuse_content(text, e);
     if (status != STATUS_OK)
         return status;
     enum encoding encoding = encoding_advice(block, length, begin, advice);
-    int64_t size;
     const char *cut = encoding_cut(block, length, at);
-    if (cut && text_size(text->part.path, &size, NULL) == STATUS_OK && begin + (int64_t)length >= size)
+    if (cut && begin + (int64_t)length >= file->size)
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: "
                          "%s: get the whole text, or use --invalid replace",
-                         text->part.path, byte, (long long)offset, line, cut);
+                         file->name, byte, (long long)offset, line, cut);
     if (encoding == ENCODING_BINARY)
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as text: %s 0x%02x at byte offset %lld, among NUL and control bytes: it is "
                          "no text (binary); use --level byte if that is meant, else name a text",
-                         text->part.path, byte ? "invalid byte" : "NUL byte", byte, (long long)offset);
+                         file->name, byte ? "invalid byte" : "NUL byte", byte, (long long)offset);
     if (byte == 0 && encoding != ENCODING_WIDE)
         return error_set(e, STATUS_DATA,
                          "cannot read '%s' as text: NUL byte at byte offset %lld; it stands in line %lld: use --level "
                          "byte, or --invalid replace",
-                         text->part.path, (long long)offset, line);
+                         file->name, (long long)offset, line);
     return error_set(e, STATUS_DATA,
                      "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: "
                      "convert the file %s, or use --invalid replace",
-                     text->part.path, byte, (long long)offset, line, advice);
+                     file->name, byte, (long long)offset, line, advice);
 }
 
 /* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */
@@ -314,11 +317,11 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         if (want + carry == 0)
             return STATUS_OK;
         memmove(text->raw, text->raw + text->taken, carry);
-        ssize_t have = read_at(text->fd, text->raw + carry, want, text->at);
+        ssize_t have = read_at(text->fd, text->raw + carry, want, text->part.file->origin + text->at);
         if (have < 0)
-            return read_failed(text->part.path, errno, e);
+            return read_failed(text->part.file->name, errno, e);
         if ((size_t)have < want)
-            return became_shorter(text->part.path, e);
+            return became_shorter(text->part.file->name, e);
         if (text->digest)
             digest_add(text->digest, text->raw + carry, want);
         text->at += have;
@@ -353,18 +356,19 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
 enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e)
 {
     int64_t size;
-    int fd = open_regular(part->path, &size, e);
+    const struct text_file *file = part->file;
+    int fd = open_regular(file->path, &size, e);
     if (fd < 0)
         return e ? e->status : STATUS_NOINPUT;
     char *block = mem_alloc(BLOCK, 1, "a block of text", e);
     enum status status = block ? STATUS_OK : STATUS_OS;
     for (int64_t at = part->begin; at < part->end && status == STATUS_OK;) {
         size_t want = part->end - at < (int64_t)BLOCK ? (size_t)(part->end - at) : BLOCK;
-        ssize_t have = read_at(fd, block, want, at);
+        ssize_t have = read_at(fd, block, want, file->origin + at);
         if (have < 0)
-            status = read_failed(part->path, errno, e);
+            status = read_failed(file->name, errno, e);
         else if ((size_t)have < want)
-            status = became_shorter(part->path, e);
+            status = became_shorter(file->name, e);
         else
             digest_add(digest, block, want);
         at += have;

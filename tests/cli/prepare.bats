@@ -109,8 +109,6 @@ END
     printf 'a' >short.txt
     iconv -f UTF-8 -t UTF-16 book.txt >wide.txt
     : >empty.txt
-    mkdir folder
-    mkfifo pipe
     refused 65 "cannot use 'empty.txt': the file is empty" --train empty.txt -o c.h5
     refused 65 "cannot read 'latin.txt' as UTF-8: invalid byte 0xe9 at byte offset 4" --train latin.txt -o c.h5
     refused 65 "at byte offset 4" --train book.txt --test latin.txt -o c.h5
@@ -119,9 +117,6 @@ END
     refused 65 "split 'train' has 1 tokens, too few" --train short.txt -o c.h5
     refused 65 "split 'valid' has 0 tokens, too few" --level word --train nul.txt --invalid replace --split 50,25,25 -o c.h5
     refused 66 "cannot open 'absent.txt': No such file or directory" --train absent.txt -o c.h5
-    refused 66 "cannot read 'folder': it is a directory" --train folder -o c.h5
-    refused 66 "cannot read 'pipe': it is not a regular file, and the text is read twice" --train pipe -o c.h5
-    refused 66 "cannot read '-'" --train - -o c.h5
     refused 78 "'--lowercase' has no meaning for bytes" --level byte --lowercase --train book.txt -o c.h5
 }
 

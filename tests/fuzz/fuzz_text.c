@@ -44,7 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                     : LEVEL_BYTE,
                                  data[0] & 4};
     struct fuzz_file file = fuzz_file_make(data + 1, size - 1);
-    struct text_part part = {file.path, 0, (int64_t)size - 1};
+    struct text_file whole = {.path = file.path, .name = file.path, .size = (int64_t)size - 1};
+    struct text_part part = {&whole, 0, whole.size};
     struct text *text = NULL;
     struct error e = {0};
     enum status status = text_open(&part, &config, NULL, &text, &e);

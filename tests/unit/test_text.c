@@ -53,7 +53,8 @@ static enum status slurp(const char *path, int64_t begin, int64_t end, struct te
                          size_t *total, struct text_counts *counts, struct error *e)
 {
     struct text *text = NULL;
-    struct text_part part = {path, begin, end};
+    struct text_file file = {.path = path, .name = path, .size = end};
+    struct text_part part = {&file, begin, end};
     const char *bytes;
     size_t length;
     int64_t offset;
@@ -245,7 +246,8 @@ static void a_hundred_megabyte_line_needs_no_memory(void **state)
     free(block);
     struct text *text = NULL;
     struct error error;
-    struct text_part part = {path, 0, 100 << 20};
+    struct text_file whole = {.path = path, .name = path, .size = 100 << 20};
+    struct text_part part = {&whole, 0, whole.size};
     const char *bytes;
     size_t length;
     int64_t offset, total = 0;
@@ -262,21 +264,20 @@ static void a_hundred_megabyte_line_needs_no_memory(void **state)
 static void files_that_are_no_texts(void **state)
 {
     (void)state;
-    int64_t size;
+    struct text_file file;
     struct error error;
     char path[600];
     snprintf(path, sizeof path, "%s/absent", folder);
-    assert_int_equal(text_size(path, &size, &error), STATUS_NOINPUT);
+    assert_int_equal(text_look(path, &file, &error), STATUS_NOINPUT);
     assert_non_null(strstr(error.text, "absent': No such file or directory;"));
-    assert_int_equal(text_size(folder, &size, &error), STATUS_NOINPUT);
+    assert_int_equal(text_look(folder, &file, &error), STATUS_NOINPUT);
     assert_non_null(strstr(error.text, "it is a directory;"));
-    assert_int_equal(text_size("-", &size, &error), STATUS_NOINPUT);
-    assert_int_equal(text_size("/dev/null", &size, &error), STATUS_NOINPUT);
+    assert_int_equal(text_look("/dev/null", &file, &error), STATUS_NOINPUT);
     snprintf(path, sizeof path, "%s/pipe", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(text_size(path, &size, &error), STATUS_NOINPUT);
-    assert_non_null(strstr(error.text, "read twice"));
-    assert_int_equal(text_size(put("", 0), &size, &error), STATUS_DATA);
+    assert_int_equal(text_look(path, &file, &error), STATUS_NOINPUT);
+    assert_non_null(strstr(error.text, "not a regular file"));
+    assert_int_equal(text_look(put("", 0), &file, &error), STATUS_DATA);
     assert_non_null(strstr(error.text, "is empty;"));
     char *got; /* a file that is shorter than it was */
     size_t total;
@@ -294,21 +295,22 @@ static void cuts_lie_between_characters_and_lines(void **state)
     static const int chars[] = {0, 1, 2, 4, 4, 7, 7, 7, 11, 11, 11, 11, 12, 13, 14, 15, 16, 17};
     static const int words[] = {0, 4, 4, 4, 4, 13, 13, 13, 13, 13, 13, 13, 13, 13, 17, 17, 17, 17};
     const char *path = put(text, (size_t)size);
+    struct text_file file = {.path = path, .name = path, .size = size};
     assert_int_equal(size, 17);
     for (int64_t at = 0; at <= size; at++) {
         int64_t cut;
         struct error error;
-        assert_int_equal(text_cut(path, LEVEL_CHAR, size, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, LEVEL_CHAR, at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, chars[at]);
-        assert_int_equal(text_cut(path, LEVEL_WORD, size, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, LEVEL_WORD, at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, words[at]);
-        assert_int_equal(text_cut(path, LEVEL_BYTE, size, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, LEVEL_BYTE, at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, at);
 
         /* Two parts that meet in the cut are the whole. */
         char *whole, *first, *second;
         size_t whole_length, first_length, second_length;
-        assert_int_equal(text_cut(path, LEVEL_CHAR, size, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, LEVEL_CHAR, at, &cut, &error), STATUS_OK);
         assert_int_equal(slurp(path, 0, size, strict, &whole, &whole_length, NULL, &error), STATUS_OK);
         assert_int_equal(slurp(path, 0, cut, strict, &first, &first_length, NULL, &error), STATUS_OK);
         assert_int_equal(slurp(path, cut, size, strict, &second, &second_length, NULL, &error), STATUS_OK);
@@ -323,7 +325,9 @@ static void cuts_lie_between_characters_and_lines(void **state)
     memset(long_line, 'x', 20001);
     long_line[18000] = '\n';
     int64_t cut;
-    assert_int_equal(text_cut(put(long_line, 20001), LEVEL_WORD, 20001, 10, &cut, NULL), STATUS_OK);
+    put(long_line, 20001);
+    file.size = 20001;
+    assert_int_equal(text_cut(&file, LEVEL_WORD, 10, &cut, NULL), STATUS_OK);
     assert_int_equal(cut, 18001);
     free(long_line);
 }

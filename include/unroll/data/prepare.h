@@ -1,7 +1,8 @@
 /* From text files to a corpus file, in two passes over the text: the first counts, the second encodes. Memory is the
  * vocabulary and a few blocks, whatever the files and their lines are.
  *
- * Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
+ * A name is that of a file, a folder, whose files are read, a pipe, or "-", standard input; each may be packed
+ * (src/data/prepare_inputs.h). Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
  * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
  * (word), or not at all (byte). The vocabulary comes from the training text alone, unless one is given: then what it
  * lacks is <unk>, and `level` must be its.
@@ -48,15 +49,21 @@ struct prepare_config {
     const char *output;
 };
 
+struct folder_counts {
+    int64_t folders, files; /* named, and files that they held */
+    int64_t hidden, empty;  /* left out */
+};
+
 struct prepare_report {
-    int vocab;        /* V, with <unk> */
-    int64_t distinct; /* entries of the training text before any was dropped; 0: the vocabulary was given */
-    int64_t single;   /* words that occur once, where that decided about `min_count`; else 0 */
+    int vocab;         /* V, with <unk> */
+    int64_t distinct;  /* entries of the training text before any was dropped; 0: the vocabulary was given */
+    int64_t single;    /* words that occur once, where that decided about `min_count`; else 0 */
     int64_t min_count; /* as used */
     int64_t tokens[SPLITS], unknowns[SPLITS], bytes[SPLITS];
     int labels;             /* 0: the corpus is not labelled */
     int64_t texts[SPLITS];  /* of a labelled corpus */
     int64_t replaced, crlf; /* over all splits */
+    struct folder_counts folders;
     struct marker_counts markers;
     char digest[DIGEST_TEXT]; /* of the corpus */
 };

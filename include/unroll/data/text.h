@@ -1,4 +1,4 @@
-/* Text files, read once from front to back in blocks: memory is two blocks, whatever the file and its lines are.
+/* Texts in files, read once from front to back in blocks: memory is two blocks, whatever the file and its lines are.
  *
  * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the file's
  * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or
@@ -14,8 +14,15 @@
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
 
-struct text_part { /* bytes [begin, end) of a file */
-    const char *path;
+struct text_file {    /* a text that can be read at any place, again and again */
+    const char *path; /* of a regular file; not owned, as the name */
+    const char *name; /* for messages; another than the path if the text was unpacked or came by a pipe */
+    int64_t origin;   /* where in the file the text begins ... */
+    int64_t size;     /* ... and its bytes */
+};
+
+struct text_part { /* bytes [begin, end) of a text */
+    const struct text_file *file;
     int64_t begin, end;
 };
 
@@ -30,13 +37,12 @@ struct text_counts {  /* what was met while reading */
     int64_t crlf;     /* CR LF that became LF */
 };
 
-/* Size of a readable regular file. Missing: STATUS_NOINPUT; a directory or a pipe: STATUS_NOINPUT too (preparing reads
- * twice); empty: STATUS_DATA. */
-enum status text_size(const char *path, int64_t *size, struct error *e);
+/* The text of a whole regular file. Missing, a directory or a pipe: STATUS_NOINPUT; empty: STATUS_DATA. */
+enum status text_look(const char *path, struct text_file *file, struct error *e);
 
-/* Where to cut a file of `size` bytes nearest after `offset`: at char level before the next code point and not inside a
- * CR LF, at word level after the next line end, at byte level at `offset` itself. At most `size`. */
-enum status text_cut(const char *path, enum level level, int64_t size, int64_t offset, int64_t *cut, struct error *e);
+/* Where to cut a text nearest after `offset`: at char level before the next code point and not inside a CR LF, at word level
+ * after the next line end, at byte level at `offset` itself. At most the text's size. */
+enum status text_cut(const struct text_file *file, enum level level, int64_t offset, int64_t *cut, struct error *e);
 
 struct text;
 
@@ -52,8 +58,8 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
 /* Adds the bytes of a part, as they are in the file. STATUS_IO if they cannot be read. */
 enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e);
 
-/* Number of the line that holds byte `offset` of a file, from 1; 0 if it cannot be read. Reads all that stands before. */
-int64_t text_line(const char *path, int64_t offset);
+/* Number of the line that holds byte `offset` of a text, from 1; 0 if it cannot be read. Reads all that stands before. */
+int64_t text_line(const struct text_file *file, int64_t offset);
 
 void text_get_counts(const struct text *text, struct text_counts *counts);
 
