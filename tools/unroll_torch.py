@@ -7,9 +7,10 @@
     print(model.tokens[logits[-1, 0].argmax()])
 
 `unroll_torch.save(model, "weights.h5")` writes what `unroll import --from hdf5 weights.h5 --vocab-from ...` reads. Needs
-h5py and torch; nothing of Unroll.
+h5py and torch, for texts of grapheme clusters the module regex; nothing of Unroll.
 """
 import os
+import unicodedata
 
 import h5py
 import torch
@@ -27,6 +28,15 @@ def text_of(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def graphemes(text):
+    """What a reader takes for one character; Python's own library cannot tell."""
+    try:
+        import regex
+    except ImportError as error:
+        raise ImportError("a model of --level grapheme needs the module regex to cut texts") from error
+    return regex.findall(r"\X", text)
+
+
 class Model(nn.Module):
     """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU or nn.RNN) and decoder (nn.Linear), under these names."""
 
@@ -40,7 +50,7 @@ class Model(nn.Module):
         self.decoder = nn.Linear(hidden, labels or vocab)
         if tied:
             self.decoder.weight = self.encoder.weight
-        self.level, self.markers, self.tokens, self.options = "word", "refuse", [], {}
+        self.level, self.normalise, self.markers, self.tokens, self.options = "word", "none", "refuse", [], {}
         self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
 
     def forward(self, tokens, state=None):
@@ -67,6 +77,8 @@ class Model(nn.Module):
         """The tokens of a text; what the vocabulary lacks is 0, "<unk>". The words "<s>" and "</s>" are left out or kept as
         'unroll prepare --markers' had it, and refused where the model's own text had none."""
         number = {token: i for i, token in enumerate(self.tokens)}
+        if self.normalise == "nfc":
+            text = unicodedata.normalize("NFC", text)
         if self.level == "word":
             words = text.split()
             if self.markers == "refuse" and ("<s>" in words or "</s>" in words):
@@ -75,6 +87,8 @@ class Model(nn.Module):
                 text = "\n".join(" ".join(word for word in line.split() if word not in ("<s>", "</s>"))
                                  for line in text.split("\n"))
             pieces = text.replace("\n", " </s> ").split()
+        elif self.level == "grapheme":
+            pieces = graphemes(text)
         elif self.level == "byte":
             pieces = [bytes([byte]) for byte in text.encode()]
         else:
@@ -97,6 +111,7 @@ def load(path):
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
         offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
         model.level = text_of(file["vocab"].attrs["level"])
+        model.normalise = text_of(file["vocab"].attrs.get("normalise", "none"))
         model.markers = text_of(file["vocab"].attrs.get("markers", "refuse"))
         if model.pool:
             ends, names = file["labels/offsets"][()].tolist(), file["labels/bytes"][()].tobytes()

@@ -61,12 +61,13 @@ static enum status check_vocabulary(const struct options *options, const struct 
                                     const struct corpus *corpus, struct error *e)
 {
     const struct vocab *of_model = checkpoint->vocab, *of_corpus = corpus->vocab;
-    if (of_model->level != of_corpus->level)
+    char kind_of_model[VOCAB_KIND], kind_of_corpus[VOCAB_KIND];
+    if (of_model->level != of_corpus->level || of_model->normal != of_corpus->normal)
         return error_set(e, STATUS_DATA,
                          "cannot evaluate on '%s': its tokens are of level %s and those of '%s' of "
                          "level %s; use the corpus that the model was trained on",
-                         options->corpus, level_name(of_corpus->level), options->model_file,
-                         level_name(of_model->level));
+                         options->corpus, vocab_kind(of_corpus, kind_of_corpus), options->model_file,
+                         vocab_kind(of_model, kind_of_model));
     char digest_of_model[33], digest_of_corpus[33];
     vocab_digest(of_model, digest_of_model);
     vocab_digest(of_corpus, digest_of_corpus);

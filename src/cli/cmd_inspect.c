@@ -69,6 +69,10 @@ static void tell_vocabulary(struct report *report, const struct vocab *vocab, en
     vocab_digest(vocab, digest);
     begin(report, "vocabulary", "vocabulary");
     tell(report, "level", level_name(vocab->level));
+    if (vocab->normal != NORMAL_NONE)
+        tell(report, "normalise", normal_name(vocab->normal));
+    if (*vocab->unicode)
+        tell(report, "unicode", vocab->unicode);
     tell_int(report, "size", vocab->size);
     tell(report, "digest", digest);
     if (markers != MARKERS_REFUSE)

@@ -102,6 +102,9 @@ static enum status read_origin(const struct options *options, struct vocab_origi
             "cannot use '--level' together with '--vocab-from': '%s' says what its tokens are; leave it out",
             options->vocab_from);
     enum status status = vocab_origin_load(options, origin, e);
+    if (!status && options_given(options, "normalise") && options->normal != origin->vocab->normal)
+        return error_set(e, STATUS_CONFIG, "cannot use '--normalise %s' with '%s', whose texts have form '%s'; leave it out",
+                         normal_name(options->normal), options->vocab_from, normal_name(origin->vocab->normal));
     if (!status && options_given(options, "markers") && origin->markers != MARKERS_REFUSE &&
         options->markers != origin->markers)
         return error_set(e, STATUS_CONFIG,
@@ -125,6 +128,7 @@ static enum status take_origin(const struct comm *comm, const struct options *op
     config->vocab = *vocab;
     config->labels = origin->labels;
     config->level = config->vocab->level;
+    config->normal = config->vocab->normal;
     config->lowercase = origin->lowercase;
     if (!options_given(options, "markers"))
         config->markers = origin->markers;
@@ -135,6 +139,7 @@ enum status cmd_prepare(const struct comm *comm, const struct options *options, 
 {
     struct prepare_config config = {
         .level = options->level,
+        .normal = options->normal,
         .lowercase = options->lowercase,
         .replace = options->invalid == INVALID_REPLACE,
         .markers = options->markers,

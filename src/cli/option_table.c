@@ -145,6 +145,7 @@ const struct command_info command_table[COMMANDS] = {
     }
 CHOICE(level_name, level)
 CHOICE(markers_name, markers)
+CHOICE(normal_name, normal)
 CHOICE(cell_name, cell)
 CHOICE(init_name, init)
 CHOICE(optimizer_name, optimizer_kind)
@@ -275,9 +276,15 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "table to write: cell,layer,quantity,lag,norm; '-': on standard output, instead of the other"},
 
-    {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
+    {"level", CHOICES(LEVEL_GRAPHEME, level_name_choice), .commands = PREPARE, FIELD(level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
-     .help = "what a token is: a Unicode character, a word between white space or a line end, a byte"},
+     .help = "what a token is: a Unicode character (code point), a word between white space or a line end, a byte, or a "
+             "grapheme: what a reader takes for one character, such as a letter with its accents or an emoji with its skin "
+             "tone and joiners"},
+    {"normalise", CHOICES(NORMAL_NFC, normal_name_choice), .commands = PREPARE, FIELD(normal), .initial = "none",
+     .class = OPTION_CONDUCT, .section = "Text", .metavar = "FORM",
+     .help = "nfc: bring what Unicode writes in several ways into its form C first, such as an 'e' and an accent into one "
+             "character, so that the vocabulary has each once; the model's other texts are treated alike"},
     {"vocab-from", .type = OPTION_TEXT, .commands = PREPARE, FIELD(vocab_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "FILE",
      .help = "take the vocabulary of this model, run directory or corpus as it is, with its level, lower case, markers and "
@@ -497,9 +504,12 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "CELL", .help = "where the weights fit several"},
     {"tied", .type = OPTION_BOOL, .commands = IMPORT, FIELD(model.tied), .class = OPTION_CONDUCT, .section = "Model",
      .help = "whether input and output layer share their weights; else tied if they are the same"},
-    {"level", CHOICES(LEVEL_BYTE, level_name_choice), .commands = IMPORT, FIELD(level),
+    {"level", CHOICES(LEVEL_GRAPHEME, level_name_choice), .commands = IMPORT, FIELD(level),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "LEVEL",
      .help = "what a token is, if --vocab-from is a text"},
+    {"normalise", CHOICES(NORMAL_NFC, normal_name_choice), .commands = IMPORT, FIELD(normal), .initial = "none",
+     .class = OPTION_CONDUCT, .section = "Model", .metavar = "FORM",
+     .help = "nfc: that the model's texts were in this form of Unicode, if --vocab-from is a text"},
     {"dropout", .type = OPTION_DOUBLE, .commands = IMPORT, FIELD(model.dropout), FROM(0, 1), .below_max = true,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "P",
      .help = "that the model was trained with; only told by 'inspect'"},

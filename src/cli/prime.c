@@ -77,18 +77,21 @@ struct piece {
     size_t length;
 };
 
-/* The next piece that can be unknown: a character, a byte, or a word. */
-static bool next_piece(enum level level, const char **at, struct piece *piece)
+/* The next piece that can be unknown: a character, with what it may be composed with, a byte, or a word. */
+static bool next_piece(const struct vocab *vocab, const char **at, struct piece *piece)
 {
     int bad;
+    enum level level = vocab->level;
+    bool chars = level == LEVEL_CHAR || level == LEVEL_GRAPHEME;
     if (level == LEVEL_WORD)
         *at += strspn(*at, " \t\n\v\f\r");
-    else if (level == LEVEL_CHAR && strncmp(*at, "\r\n", 2) == 0)
+    else if (chars && strncmp(*at, "\r\n", 2) == 0)
         ++*at; /* read as a line end alone */
     piece->text = *at;
     piece->length = level == LEVEL_WORD ? strcspn(*at, " \t\n\v\f\r") : **at != '\0';
-    if (level == LEVEL_CHAR && piece->length > 0)
-        piece->length = (size_t)utf8_sequence(*at, strlen(*at), &bad);
+    if (chars && piece->length > 0)
+        piece->length =
+            vocab_is_new(vocab) ? utf8_cluster(*at, strlen(*at)) : (size_t)utf8_sequence(*at, strlen(*at), &bad);
     *at += piece->length;
     return piece->length > 0;
 }
@@ -118,7 +121,7 @@ static enum status find_unknowns(const char *text, const struct vocab *vocab, en
     *count = 0;
     if (!status)
         tokenizer_set_markers(tokenizer, markers);
-    while (!status && *count <= NAMED_MAX && next_piece(vocab->level, &text, &piece)) {
+    while (!status && *count <= NAMED_MAX && next_piece(vocab, &text, &piece)) {
         bool unknown, told = false;
         status = is_unknown(tokenizer, piece, &unknown, e);
         for (int i = 0; i < *count && i < NAMED_MAX; i++)

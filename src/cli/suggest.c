@@ -137,6 +137,7 @@ static const struct {
     {"min-count", "min-freq min-frequency cutoff threshold min-word-freq min-occurrences"},
     {"lowercase", "lower lower-case uncased do-lower-case"},
     {"level", "tokenizer tokenization token-type tokens unit units mode"},
+    {"normalise", "normalize normalization normalisation nfc nfkc unicode unicode-form"},
     {"split", "split-ratio val-split valid-split test-split ratio fractions subset part"},
     {"temperature", "temp tau"},
     {"top-k", "k"},

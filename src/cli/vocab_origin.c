@@ -29,7 +29,7 @@ static enum status level_missing(const char *path, struct error *e)
         return status;
     return error_set(e, STATUS_USAGE,
                      "missing option '--level': '%s' is %s, which does not say what its tokens are; write "
-                     "'--level word', char or byte",
+                     "'--level word', char, byte or grapheme",
                      path, content == CONTENT_TEXT ? "a text" : "neither a corpus nor a model");
 }
 
@@ -38,7 +38,12 @@ static enum status load_text(const struct options *options, struct vocab_origin 
     const char *path = options->vocab_from;
     if (!options_given(options, "level") && access(path, F_OK) == 0)
         return level_missing(path, e);
+    if (options->level == LEVEL_BYTE && options->normal != NORMAL_NONE)
+        return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; leave it out",
+                         normal_name(options->normal));
     enum status status = vocab_text_load(path, options->level, &origin->own, e);
+    if (!status)
+        vocab_set_normal(origin->own, options->normal, NULL);
     origin->vocab = origin->own;
     return status;
 }

@@ -1,7 +1,9 @@
-/* The corpus file, version 1. HDF5 in the plain subset of sys/h5.h.
+/* The corpus file, version 2; version 1, without normal forms and grapheme clusters, is still written where these are not
+ * needed, so that earlier programs read it. HDF5 in the plain subset of sys/h5.h.
  *
- *   /                 attributes: format = "unroll-corpus"; version = 1 (uint64); level = "char", "word" or "byte";
- *                     lowercase = 0 or 1 (uint64); markers = "strip" or "keep", what became of "<s>" and "</s>" of a
+ *   /                 attributes: format = "unroll-corpus"; version = 1 or 2 (uint64); level = "char", "word",
+ *                     "byte" or "grapheme"; normalise = "nfc", the form that the text was brought into, else absent;
+ *                     unicode, the version of Unicode that form or graphemes are of, else absent; lowercase = 0 or 1 (uint64); markers = "strip" or "keep", what became of "<s>" and "</s>" of a
  *                     text that held them, else absent; digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
  *                     split that is there, "SPLIT TOKENS DIGEST\n"; of a labelled corpus, then "labels DIGEST\n" and
  *                     "SPLIT TEXTS DIGEST DIGEST\n" (of offsets and labels) for each of those splits
@@ -54,7 +56,7 @@ enum status corpus_damaged(const struct corpus_file *file, const char *part, con
 static enum status read_head(struct corpus_file *file, enum level *level, bool *lowercase, char digest[DIGEST_TEXT],
                              struct error *e)
 {
-    char format[32], level_text[8];
+    char format[32], level_text[16];
     uint64_t version, lower;
     if (h5_attr_string(file->h5, "/", "format", format, sizeof format, NULL) != STATUS_OK ||
         strcmp(format, CORPUS_FORMAT) != 0)
@@ -62,9 +64,9 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
                          "cannot use '%s' as a corpus: its format is not '%s'; name a file that 'unroll prepare' made",
                          file->name, CORPUS_FORMAT);
     enum status status = h5_attr_u64(file->h5, "/", "version", &version, e);
-    if (status == STATUS_OK && version != CORPUS_VERSION)
+    if (status == STATUS_OK && (version < 1 || version > CORPUS_VERSION))
         status = error_set(e, STATUS_DATA,
-                           "cannot use corpus '%s': it is of version %llu and this program reads %d; "
+                           "cannot use corpus '%s': it is of version %llu and this program reads 1 to %d; "
                            "make it again with 'unroll prepare'",
                            file->name, (unsigned long long)version, CORPUS_VERSION);
     if (status == STATUS_OK)
@@ -82,10 +84,15 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
     return status;
 }
 
-static int is_markers(void *context, const char *name, enum h5_attr type)
+static int is_name(void *context, const char *name, enum h5_attr type)
 {
-    (void)context, (void)type;
-    return strcmp(name, "markers") == 0;
+    (void)type;
+    return strcmp(name, context) == 0;
+}
+
+static bool has_attr(const struct corpus_file *file, const char *name)
+{
+    return h5_each_attr(file->h5, "/", is_name, (void *)name) == 1;
 }
 
 /* Corpora of texts without markers, and those of earlier versions, have no such attribute. */
@@ -93,12 +100,28 @@ static enum status read_markers(const struct corpus_file *file, enum markers *ma
 {
     char text[8];
     *markers = MARKERS_REFUSE;
-    if (h5_each_attr(file->h5, "/", is_markers, NULL) != 1)
+    if (!has_attr(file, "markers"))
         return STATUS_OK;
     if (h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) == STATUS_OK &&
         markers_parse(text, markers) && *markers != MARKERS_REFUSE)
         return STATUS_OK;
     return corpus_damaged(file, "markers", "is neither strip nor keep", e);
+}
+
+/* How the vocabulary's texts are brought into one form; only version 2 has these attributes. */
+static enum status read_normal(const struct corpus_file *file, struct vocab *vocab, struct error *e)
+{
+    char text[8], unicode[VOCAB_UNICODE] = "";
+    enum normal normal = NORMAL_NONE;
+    if (has_attr(file, "normalise") &&
+        (h5_attr_string(file->h5, "/", "normalise", text, sizeof text, NULL) != STATUS_OK ||
+         !normal_parse(text, &normal) || normal == NORMAL_NONE || vocab->level == LEVEL_BYTE))
+        return corpus_damaged(file, "normalise", "is no form that Unroll knows", e);
+    enum status status = STATUS_OK;
+    if (has_attr(file, "unicode"))
+        status = h5_attr_string(file->h5, "/", "unicode", unicode, sizeof unicode, e);
+    vocab_set_normal(vocab, normal, unicode);
+    return status;
 }
 
 enum status corpus_check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
@@ -193,6 +216,8 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
         status = read_markers(file, &corpus->markers, e);
     if (status == STATUS_OK)
         status = read_vocab(file, level, &corpus->vocab, e);
+    if (status == STATUS_OK)
+        status = read_normal(file, corpus->vocab, e);
     if (status != STATUS_OK)
         return status;
     file->type = corpus_token_type(corpus->vocab->size);

@@ -9,7 +9,7 @@
 #include "unroll/data/corpus.h"
 #include "unroll/sys/h5.h"
 
-#define CORPUS_VERSION 1
+#define CORPUS_VERSION 2         /* 1: of texts in no normal form, not of grapheme clusters */
 #define CORPUS_DIGEST "xxh3_128" /* attribute of every dataset */
 #define CORPUS_PATH 32
 

@@ -46,11 +46,15 @@ static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, str
     char hex[DIGEST_TEXT];
     enum status status = h5_set_string(h5, "/", "format", CORPUS_FORMAT, e);
     if (status == STATUS_OK)
-        status = h5_set_u64(h5, "/", "version", CORPUS_VERSION, e);
+        status = h5_set_u64(h5, "/", "version", vocab_is_new(vocab) ? CORPUS_VERSION : 1, e);
     if (status == STATUS_OK)
         status = h5_set_string(h5, "/", "level", level_name(vocab->level), e);
     if (status == STATUS_OK)
         status = h5_set_u64(h5, "/", "lowercase", plan->lowercase, e);
+    if (status == STATUS_OK && vocab->normal != NORMAL_NONE)
+        status = h5_set_string(h5, "/", "normalise", normal_name(vocab->normal), e);
+    if (status == STATUS_OK && *vocab->unicode)
+        status = h5_set_string(h5, "/", "unicode", vocab->unicode, e);
     if (status == STATUS_OK && plan->markers != MARKERS_REFUSE)
         status = h5_set_string(h5, "/", "markers", markers_name(plan->markers), e);
     if (status == STATUS_OK)

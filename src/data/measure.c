@@ -5,7 +5,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/data/utf8.h"
 
-enum kind { KIND_WORD, KIND_SPACE, KIND_LINE_END };
+enum kind { KIND_WORD, KIND_SPACE, KIND_LINE_END, KIND_SPACE_AND_WORD /* a blank with an accent */ };
 
 static enum kind kind_of(const struct vocab *vocab, uint32_t token)
 {
@@ -18,7 +18,9 @@ static enum kind kind_of(const struct vocab *vocab, uint32_t token)
         return KIND_WORD;
     if (vocab->level == LEVEL_BYTE && (unsigned char)text[0] >= 0x80)
         return KIND_WORD;
-    return utf8_space(utf8_decode(text, &step)) ? KIND_SPACE : KIND_WORD;
+    if (!utf8_space(utf8_decode(text, &step)))
+        return KIND_WORD;
+    return (size_t)step == length || vocab->level == LEVEL_BYTE ? KIND_SPACE : KIND_SPACE_AND_WORD;
 }
 
 enum status measure_init(const struct vocab *vocab, struct measure *measure, struct error *e)
@@ -82,7 +84,7 @@ void measure_add(struct measure *measure, const uint32_t *tokens, int64_t count)
         if (kind != KIND_WORD || of_words)
             end_word(measure);
         measure->words += kind == KIND_LINE_END;
-        measure->run += kind == KIND_WORD;
+        measure->run += kind == KIND_WORD || kind == KIND_SPACE_AND_WORD;
         if (vocab->level == LEVEL_BYTE)
             add_byte(measure, token);
         if (token == VOCAB_UNK)

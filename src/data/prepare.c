@@ -59,7 +59,12 @@ static enum status check_config(const struct prepare_config *config, struct erro
             return error_set(e, STATUS_CONFIG, "bad value '%.200s' for '--class': write NAME=FILE", config->class[i]);
     }
     if (config->lowercase && config->level == LEVEL_BYTE)
-        return error_set(e, STATUS_CONFIG, "'--lowercase' has no meaning for bytes; use --level char or word");
+        return error_set(e, STATUS_CONFIG,
+                         "'--lowercase' has no meaning for bytes; use --level char, word or grapheme");
+    if (config->normal != NORMAL_NONE && config->level == LEVEL_BYTE)
+        return error_set(e, STATUS_CONFIG,
+                         "'--normalise %s' has no meaning for bytes; use --level char, word or grapheme",
+                         normal_name(config->normal));
     enum status status = markers_check(config->markers, config->level, e);
     if (status != STATUS_OK || !prepare_has_percents(config))
         return status;
@@ -224,7 +229,10 @@ enum status prepare_vocab(const struct prepare_config *config, const struct tall
         report->single = words ? tally_single(tally) : 0;
         report->min_count = words && 2 * report->single < tokens ? 2 : 1;
     }
-    return tally_vocab(tally, config->level, config->vocab_size, report->min_count, vocab, e);
+    enum status status = tally_vocab(tally, config->level, config->vocab_size, report->min_count, vocab, e);
+    if (status == STATUS_OK)
+        vocab_set_normal(*vocab, config->normal, NULL);
+    return status;
 }
 
 /* Collective: the vocabulary of the training text, on all ranks. */
@@ -249,6 +257,8 @@ static enum status make_vocab(struct job *job, struct error *e)
     enum status status = tally ? STATUS_OK : STATUS_OS;
     if (status == STATUS_OK)
         status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
+    if (status == STATUS_OK)
+        status = tokenizer_normalize(tokenizer, config->normal, e);
     if (status == STATUS_OK)
         tokenizer_set_markers(tokenizer, config->markers);
     if (status == STATUS_OK)

@@ -185,11 +185,9 @@ static void take_markers(struct labelling *work)
 /* Behind the line end. Its token belongs to the text. */
 static enum status end_text(struct labelling *work, int64_t offset, struct error *e)
 {
-    int64_t before = work->tokens;
-    enum status status = feed_text(work, "\n", 1, offset, e);
+    enum status status = feed_text(work, "\n", 1, offset, e); /* what was open comes with it */
     take_markers(work);
-    bool word = work->config->level == LEVEL_WORD; /* its last word may come with the line end */
-    if (!status && work->wanted && (word ? work->tokens : before + 1) <= 1)
+    if (!status && work->wanted && work->tokens <= 1)
         status = line_error(work, "it has no text; write one behind the label, or remove the line", e);
     if (!status && work->wanted && work->pass != PASS_WRITE)
         status = keep_text(work, e);
@@ -370,6 +368,8 @@ static enum status open_tokenizer(struct labelling *work, struct error *e)
     enum status status =
         work->vocab ? tokenizer_open(work->vocab, config->lowercase, &work->tokenizer, e)
                     : tokenizer_open_counting(work->tally, config->level, config->lowercase, &work->tokenizer, e);
+    if (!status && !work->vocab)
+        status = tokenizer_normalize(work->tokenizer, config->normal, e);
     if (!status)
         tokenizer_set_markers(work->tokenizer, config->markers);
     return status;

@@ -96,6 +96,21 @@ static ssize_t read_at(int fd, char *bytes, size_t want, int64_t offset)
     return (ssize_t)have;
 }
 
+static bool is_ascii(char byte)
+{
+    return ((unsigned char)byte & 0x80) == 0;
+}
+
+/* Whether a text may be cut between two bytes. */
+static bool between(enum level level, char last, char next)
+{
+    if (last == '\r' && next == '\n')
+        return false;
+    if (level == LEVEL_GRAPHEME)
+        return last == '\n' || (is_ascii(last) && is_ascii(next));
+    return ((unsigned char)next & 0xc0) != 0x80;
+}
+
 /* Position in bytes[0 .. length) at which a text may be cut, given the byte before it; -1 if not among these. */
 static ssize_t find_cut(enum level level, char before, const char *bytes, size_t length)
 {
@@ -105,11 +120,12 @@ static ssize_t find_cut(enum level level, char before, const char *bytes, size_t
         const char *end = memchr(bytes, '\n', length);
         return end ? end - bytes + 1 : -1;
     }
-    for (size_t i = 0; i < length && i < UTF8_LONGEST; i++) {
-        char last = i == 0 ? before : bytes[i - 1];
-        if (((unsigned char)bytes[i] & 0xc0) != 0x80 && !(last == '\r' && bytes[i] == '\n'))
+    bool anywhere = level == LEVEL_GRAPHEME;
+    for (size_t i = 0; i < length && (anywhere || i < UTF8_LONGEST); i++)
+        if (between(level, i == 0 ? before : bytes[i - 1], bytes[i]))
             return (ssize_t)i;
-    }
+    if (anywhere)
+        return -1;
     return length < UTF8_LONGEST ? -1 : UTF8_LONGEST - 1; /* not UTF-8: any place will do */
 }
 

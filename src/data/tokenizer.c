@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/normal.h"
 #include "unroll/data/utf8.h"
 
 #define UNMAPPED UINT32_MAX
@@ -12,13 +13,16 @@ enum byte_class { BYTE_WORD, BYTE_SPACE, BYTE_LINE_END, BYTE_MAYBE_SPACE };
 struct tokenizer {
     enum level level;
     bool lowercase;
-    const struct vocab *vocab; /* one of these two */
+    struct normalizer *normalizer; /* NULL: the text as it is */
+    const struct vocab *vocab;     /* one of these two */
     struct tally *tally;
-    uint32_t *map;      /* [UTF8_CODES or 256] ids met so far by code point or byte; char and byte level */
+    uint32_t *map;      /* [UTF8_CODES or 256] ids met so far by code point or byte; not at word level */
     uint8_t class[256]; /* word level */
     uint32_t eos;       /* word level: id of "</s>", UNMAPPED before the first */
-    char *open;         /* [TOKENIZER_WORD_MAX] the word that the last block cut */
+    char *open;         /* [TOKENIZER_WORD_MAX] the word that the last block cut; [VOCAB_CLUSTER_MAX] the cluster */
     size_t open_length;
+    uint32_t last;  /* grapheme level: the open cluster's last code point, and */
+    int32_t state;  /* what else its end depends on */
     bool line_open; /* words since the last line end */
     bool strip;     /* markers give no token */
     struct tokenizer_met met;
@@ -43,7 +47,7 @@ static enum status map_code(struct tokenizer *tokenizer, uint32_t code, struct e
 {
     char text[UTF8_LONGEST] = {(char)code};
     int length = 1;
-    if (tokenizer->level == LEVEL_CHAR)
+    if (tokenizer->level != LEVEL_BYTE)
         length = utf8_encode(tokenizer->lowercase ? utf8_lower(code) : code, text);
     return lookup(tokenizer, text, (size_t)length, &tokenizer->map[code], e);
 }
@@ -79,6 +83,50 @@ static enum status feed_chars(struct tokenizer *tokenizer, const char *bytes, si
     }
     tokenizer->count = count;
     return STATUS_OK;
+}
+
+/* ---- grapheme clusters ---- */
+
+/* The open cluster becomes a token. */
+static enum status close_cluster(struct tokenizer *tokenizer, struct error *e)
+{
+    int step = 0;
+    enum status status = STATUS_OK;
+    uint32_t *id = &tokenizer->ids[tokenizer->count], code = utf8_decode(tokenizer->open, &step);
+    if ((size_t)step != tokenizer->open_length) {
+        status = lookup(tokenizer, tokenizer->open, tokenizer->open_length, id, e);
+    } else {
+        if (tokenizer->map[code] == UNMAPPED)
+            status = map_code(tokenizer, code, e);
+        *id = tokenizer->map[code];
+    }
+    tokenizer->count += status == STATUS_OK;
+    tokenizer->open_length = 0;
+    tokenizer->state = 0;
+    return status;
+}
+
+static enum status feed_clusters(struct tokenizer *tokenizer, const char *bytes, size_t length, struct error *e)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < length && status == STATUS_OK;) {
+        int step;
+        char text[UTF8_LONGEST];
+        uint32_t code = utf8_decode(bytes + i, &step);
+        i += (size_t)step;
+        if (tokenizer->lowercase)
+            code = utf8_lower(code);
+        size_t more = (size_t)utf8_encode(code, text);
+        if (tokenizer->open_length && (utf8_cluster_ends(tokenizer->last, code, &tokenizer->state) ||
+                                       tokenizer->open_length + more > VOCAB_CLUSTER_MAX))
+            status = close_cluster(tokenizer, e);
+        memcpy(tokenizer->open + tokenizer->open_length, text, more);
+        tokenizer->open_length += more;
+        tokenizer->last = code;
+        if (code == '\n' && status == STATUS_OK)
+            status = close_cluster(tokenizer, e); /* nothing goes on a line end */
+    }
+    return status;
 }
 
 /* ---- words ---- */
@@ -223,12 +271,14 @@ static enum status create(struct tokenizer *tokenizer, struct tokenizer **out, s
         made->open = mem_alloc(TOKENIZER_WORD_MAX, 1, "a tokenizer", e);
         made->lower = made->open ? mem_alloc(2 * TOKENIZER_WORD_MAX, 1, "a tokenizer", e) : NULL;
     } else {
-        size_t codes = made->level == LEVEL_CHAR ? UTF8_CODES : 256;
+        size_t codes = made->level == LEVEL_BYTE ? 256 : UTF8_CODES;
         made->map = mem_alloc(codes, sizeof *made->map, "a tokenizer", e);
         for (size_t i = 0; made->map && i < codes; i++)
             made->map[i] = UNMAPPED;
     }
-    if (!made->map && !made->lower) {
+    if (made->level == LEVEL_GRAPHEME)
+        made->open = mem_alloc(VOCAB_CLUSTER_MAX, 1, "a tokenizer", e);
+    if ((!made->map && !made->lower) || (made->level == LEVEL_GRAPHEME && !made->open)) {
         tokenizer_free(made);
         return STATUS_OS;
     }
@@ -238,7 +288,15 @@ static enum status create(struct tokenizer *tokenizer, struct tokenizer **out, s
 
 enum status tokenizer_open(const struct vocab *vocab, bool lowercase, struct tokenizer **out, struct error *e)
 {
-    return create(&(struct tokenizer){.level = vocab->level, .lowercase = lowercase, .vocab = vocab}, out, e);
+    enum status status =
+        create(&(struct tokenizer){.level = vocab->level, .lowercase = lowercase, .vocab = vocab}, out, e);
+    if (status == STATUS_OK)
+        status = tokenizer_normalize(*out, vocab->normal, e);
+    if (status != STATUS_OK) {
+        tokenizer_free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 enum status tokenizer_open_counting(struct tally *tally, enum level level, bool lowercase, struct tokenizer **out,
@@ -251,11 +309,18 @@ void tokenizer_free(struct tokenizer *tokenizer)
 {
     if (!tokenizer)
         return;
+    normalizer_free(tokenizer->normalizer);
     mem_free(tokenizer->map);
     mem_free(tokenizer->open);
     mem_free(tokenizer->lower);
     mem_free(tokenizer->ids);
     mem_free(tokenizer);
+}
+
+enum status tokenizer_normalize(struct tokenizer *tokenizer, enum normal normal, struct error *e)
+{
+    CHECK(!tokenizer->normalizer && (normal == NORMAL_NONE || tokenizer->level != LEVEL_BYTE));
+    return normal == NORMAL_NONE ? STATUS_OK : normalizer_new(tokenizer->lowercase, &tokenizer->normalizer, e);
 }
 
 void tokenizer_set_markers(struct tokenizer *tokenizer, enum markers markers)
@@ -270,8 +335,9 @@ void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met)
     tokenizer->lines = 0;
 }
 
-enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name,
-                           int64_t offset, const uint32_t **ids, size_t *count, struct error *e)
+/* Cuts a block of text in normal form into tokens, the first of a call. */
+static enum status cut(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name, int64_t offset,
+                       struct error *e)
 {
     tokenizer->count = 0;
     void *array = tokenizer->ids; /* no block has more tokens than bytes, but for a word that was open and a line end */
@@ -281,15 +347,25 @@ enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_
         return status;
     switch (tokenizer->level) {
     case LEVEL_CHAR:
-        status = feed_chars(tokenizer, bytes, length, e);
-        break;
+        return feed_chars(tokenizer, bytes, length, e);
     case LEVEL_BYTE:
-        status = feed_bytes(tokenizer, bytes, length, e);
-        break;
+        return feed_bytes(tokenizer, bytes, length, e);
     case LEVEL_WORD:
-        status = feed_words(tokenizer, bytes, length, name, offset, e);
-        break;
+        return feed_words(tokenizer, bytes, length, name, offset, e);
+    case LEVEL_GRAPHEME:
+        return feed_clusters(tokenizer, bytes, length, e);
     }
+    return STATUS_OK;
+}
+
+enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name,
+                           int64_t offset, const uint32_t **ids, size_t *count, struct error *e)
+{
+    enum status status = STATUS_OK;
+    if (tokenizer->normalizer)
+        status = normalizer_feed(tokenizer->normalizer, bytes, length, &bytes, &length, e);
+    if (status == STATUS_OK)
+        status = cut(tokenizer, bytes, length, name, offset, e);
     *ids = tokenizer->ids;
     *count = tokenizer->count;
     return status;
@@ -297,12 +373,16 @@ enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_
 
 enum status tokenizer_end(struct tokenizer *tokenizer, const uint32_t **ids, size_t *count, struct error *e)
 {
-    tokenizer->count = 0;
-    void *array = tokenizer->ids;
-    enum status status = mem_grow(&array, &tokenizer->ids_capacity, 2, sizeof *tokenizer->ids, "tokens", e);
-    tokenizer->ids = array;
+    const char *bytes = "";
+    size_t length = 0;
+    enum status status = STATUS_OK;
+    if (tokenizer->normalizer)
+        status = normalizer_end(tokenizer->normalizer, &bytes, &length, e);
+    if (status == STATUS_OK)
+        status = cut(tokenizer, bytes, length, "the end of the text", 0, e);
     if (status == STATUS_OK && tokenizer->open_length)
-        status = add_word(tokenizer, tokenizer->open, tokenizer->open_length, e);
+        status = tokenizer->level == LEVEL_WORD ? add_word(tokenizer, tokenizer->open, tokenizer->open_length, e)
+                                                : close_cluster(tokenizer, e);
     tokenizer->open_length = 0;
     if (status == STATUS_OK && tokenizer->line_open)
         status = add_line_end(tokenizer, e);

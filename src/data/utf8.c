@@ -125,6 +125,39 @@ int utf8_columns(uint32_t code)
     return utf8proc_charwidth((utf8proc_int32_t)code);
 }
 
+bool utf8_cluster_ends(uint32_t last, uint32_t next, int32_t *state)
+{
+    bool ends = true;
+    if (last >= 0x80 || next >= 0x80)
+        ends = utf8proc_grapheme_break_stateful((utf8proc_int32_t)last, (utf8proc_int32_t)next, state);
+    else
+        ends = last != '\r' || next != '\n';
+    if (ends)
+        *state = 0; /* what a new cluster depends on stands in it */
+    return ends;
+}
+
+size_t utf8_cluster(const char *bytes, size_t length)
+{
+    int step;
+    int32_t state = 0;
+    uint32_t last = utf8_decode(bytes, &step);
+    size_t at = (size_t)step;
+    while (at < length) {
+        uint32_t next = utf8_decode(bytes + at, &step);
+        if (utf8_cluster_ends(last, next, &state))
+            break;
+        last = next;
+        at += (size_t)step;
+    }
+    return at;
+}
+
+const char *utf8_unicode(void)
+{
+    return utf8proc_unicode_version();
+}
+
 uint32_t utf8_lower(uint32_t code)
 {
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);

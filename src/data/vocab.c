@@ -1,6 +1,7 @@
 #include "unroll/data/vocab.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "unroll/base/digest.h"
@@ -8,7 +9,8 @@
 #include "unroll/data/text_index.h"
 #include "unroll/data/utf8.h"
 
-static const char *const level_names[] = {[LEVEL_CHAR] = "char", [LEVEL_WORD] = "word", [LEVEL_BYTE] = "byte"};
+static const char *const level_names[] = {
+    [LEVEL_CHAR] = "char", [LEVEL_WORD] = "word", [LEVEL_BYTE] = "byte", [LEVEL_GRAPHEME] = "grapheme"};
 
 const char *level_name(enum level level)
 {
@@ -23,7 +25,7 @@ enum status level_parse(const char *name, enum level *level, struct error *e)
             return STATUS_OK;
         }
     }
-    return error_set(e, STATUS_CONFIG, "unknown level '%s'; use char, word or byte", name);
+    return error_set(e, STATUS_CONFIG, "unknown level '%s'; use char, word, byte or grapheme", name);
 }
 
 /* NULL, or what is wrong with entry `i`. */
@@ -43,6 +45,8 @@ static const char *entry_fault(const struct vocab *vocab, int i)
     int first;
     if (vocab->level == LEVEL_CHAR && (utf8_decode(text, &first), (size_t)first != length))
         return "is not one character";
+    if (vocab->level == LEVEL_GRAPHEME && length > VOCAB_CLUSTER_MAX)
+        return "is longer than a grapheme cluster may be";
     return NULL;
 }
 
@@ -79,7 +83,9 @@ enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offse
         mem_free(counts);
         return STATUS_OS;
     }
-    *vocab = (struct vocab){level, size, bytes, offsets, counts, -1, index};
+    *vocab = (struct vocab){
+        .level = level, .size = size, .bytes = bytes, .offsets = offsets, .counts = counts, .eos = -1, .index = index};
+    vocab_set_normal(vocab, NORMAL_NONE, NULL);
     enum status status = check_and_index(vocab, index, damaged, e);
     if (status != STATUS_OK) {
         vocab_free(vocab);
@@ -109,17 +115,23 @@ enum status vocab_copy(const struct vocab *from, struct vocab **out, struct erro
     memcpy(text, from->bytes, bytes);
     memcpy(offsets, from->offsets, (V + 1) * sizeof *offsets);
     memcpy(counts, from->counts, V * sizeof *counts);
-    return vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
+    enum status status = vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
+    if (status == STATUS_OK)
+        vocab_set_normal(*out, from->normal, from->unicode);
+    return status;
 }
 
 enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struct error *e)
 {
     struct {
-        uint64_t level, size, bytes;
-    } head = {0, 0, 0};
+        uint64_t level, normal, size, bytes;
+        char unicode[VOCAB_UNICODE];
+    } head = {0};
     bool first = comm->rank == 0;
     if (first) {
         head.level = (uint64_t)(*vocab)->level;
+        head.normal = (uint64_t)(*vocab)->normal;
+        memcpy(head.unicode, (*vocab)->unicode, sizeof head.unicode);
         head.size = (uint64_t)(*vocab)->size;
         head.bytes = (*vocab)->offsets[(*vocab)->size];
     }
@@ -142,12 +154,35 @@ enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struc
         return status;
     if (!first)
         status = vocab_adopt((enum level)head.level, (int)head.size, bytes, offsets, counts, STATUS_INTERNAL, vocab, e);
+    if (!first && status == STATUS_OK)
+        vocab_set_normal(*vocab, (enum normal)head.normal, head.unicode);
     status = comm_agree(comm, status, e);
     if (status != STATUS_OK && !first) {
         vocab_free(*vocab);
         *vocab = NULL;
     }
     return status;
+}
+
+void vocab_set_normal(struct vocab *vocab, enum normal normal, const char *unicode)
+{
+    vocab->normal = normal;
+    memset(vocab->unicode, 0, sizeof vocab->unicode);
+    if (vocab_is_new(vocab))
+        snprintf(vocab->unicode, sizeof vocab->unicode, "%s", unicode ? unicode : utf8_unicode());
+}
+
+bool vocab_is_new(const struct vocab *vocab)
+{
+    return vocab->level == LEVEL_GRAPHEME || vocab->normal != NORMAL_NONE;
+}
+
+const char *vocab_kind(const struct vocab *vocab, char text[VOCAB_KIND])
+{
+    bool none = vocab->normal == NORMAL_NONE;
+    snprintf(text, VOCAB_KIND, "%s%s%s", level_name(vocab->level), none ? "" : " ",
+             none ? "" : normal_name(vocab->normal));
+    return text;
 }
 
 void vocab_free(struct vocab *vocab)
@@ -179,9 +214,9 @@ const char *vocab_text(const struct vocab *vocab, uint32_t token, size_t *length
 void vocab_digest(const struct vocab *vocab, char hex[DIGEST_TEXT])
 {
     /* One digest of three: no state to allocate, so that this cannot fail. */
-    char parts[3][DIGEST_TEXT];
-    const char *level = level_name(vocab->level);
-    digest_of(level, strlen(level), parts[0]);
+    char parts[3][DIGEST_TEXT], text[VOCAB_KIND];
+    const char *kind = vocab_kind(vocab, text);
+    digest_of(kind, strlen(kind), parts[0]);
     digest_of(vocab->bytes, (size_t)vocab->offsets[vocab->size], parts[1]);
     digest_of(vocab->offsets, ((size_t)vocab->size + 1) * sizeof *vocab->offsets, parts[2]);
     digest_of(parts, sizeof parts, hex);

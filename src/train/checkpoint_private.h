@@ -7,7 +7,7 @@
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
 
-#define CHECKPOINT_VERSION 1
+#define CHECKPOINT_VERSION 2 /* 1: of texts in no normal form, not of grapheme clusters; still written for those */
 #define CHECKPOINT_DIGEST "xxh3_128" /* name of the attribute that carries a digest */
 
 /* ---- attributes of one object ---- */

@@ -21,6 +21,8 @@ struct reading {
     struct optimizer_config optimizer;
     int64_t updates;
     enum level level;
+    enum normal normal;
+    char unicode[VOCAB_UNICODE];
     char parameters_digest[DIGEST_TEXT];
     struct attrs *attrs;
     struct parts *parts;
@@ -43,15 +45,16 @@ static enum status read_root(struct reading *in)
             error_set(in->e, STATUS_CHECKPOINT, "it is a file of format '%s', not '%s'", format, CHECKPOINT_FORMAT);
     if (!status)
         status = h5_attr_i64(in->file, "/", "version", &version, in->e);
-    if (!status && version != CHECKPOINT_VERSION)
-        status = error_set(in->e, STATUS_CHECKPOINT, "it has version %lld of the format, this program reads version %d",
-                           (long long)version, CHECKPOINT_VERSION);
+    if (!status && (version < 1 || version > CHECKPOINT_VERSION))
+        status = error_set(in->e, STATUS_CHECKPOINT,
+                           "it has version %lld of the format, this program reads versions 1 to %d", (long long)version,
+                           CHECKPOINT_VERSION);
     if (!status)
         status = attrs_read(attrs, in->file, in->e);
     if (!status)
         status = attrs_string(attrs, "format", format, sizeof format, in->e);
     if (!status)
-        status = attrs_i64(attrs, "version", CHECKPOINT_VERSION, CHECKPOINT_VERSION, &version, in->e);
+        status = attrs_i64(attrs, "version", 1, CHECKPOINT_VERSION, &version, in->e);
     if (!status)
         status = attrs_string(attrs, "parameters_digest", in->parameters_digest, sizeof in->parameters_digest, in->e);
     if (!status)
@@ -143,13 +146,21 @@ static enum status read_progress(struct reading *in)
 
 static enum status read_vocab_level(struct reading *in)
 {
-    char level[32], markers[32];
+    char level[32], markers[32], normal[32];
     in->attrs->object = "/vocab";
     enum status status = attrs_read(in->attrs, in->file, in->e);
     if (!status)
         status = attrs_string(in->attrs, "level", level, sizeof level, in->e);
     if (!status)
         status = level_parse(level, &in->level, in->e);
+    if (!status && attrs_has(in->attrs, "normalise")) {
+        status = attrs_string(in->attrs, "normalise", normal, sizeof normal, in->e);
+        if (!status && (!normal_parse(normal, &in->normal) || in->level == LEVEL_BYTE))
+            status =
+                error_set(in->e, STATUS_CHECKPOINT, "the attribute 'normalise' of '/vocab' is none that Unroll knows");
+    }
+    if (!status && attrs_has(in->attrs, "unicode"))
+        status = attrs_string(in->attrs, "unicode", in->unicode, sizeof in->unicode, in->e);
     if (!status && attrs_has(in->attrs, "markers")) {
         status = attrs_string(in->attrs, "markers", markers, sizeof markers, in->e);
         if (!status && !markers_parse(markers, &in->checkpoint->markers))
@@ -405,6 +416,8 @@ static enum status read_vocab(struct reading *in)
     if (status)
         return status;
     status = vocab_adopt(in->level, V, data[0], data[1], data[2], STATUS_CHECKPOINT, &vocab, in->e);
+    if (!status)
+        vocab_set_normal(vocab, in->normal, in->unicode);
     in->checkpoint->vocab = vocab;
     return status;
 }

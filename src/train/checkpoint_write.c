@@ -37,7 +37,7 @@ static void describe_root(struct attrs *attrs, const struct checkpoint *checkpoi
     char hex[DIGEST_TEXT];
     param_digest(&checkpoint->table, checkpoint->values, hex);
     attrs_add_string(attrs, "format", CHECKPOINT_FORMAT);
-    attrs_add_i64(attrs, "version", CHECKPOINT_VERSION);
+    attrs_add_i64(attrs, "version", vocab_is_new(checkpoint->vocab) ? CHECKPOINT_VERSION : 1);
     attrs_add_string(attrs, "parameters_digest", hex);
     attrs_add_string(attrs, "corpus_digest", checkpoint->corpus_digest);
     attrs_add_i64(attrs, "step", checkpoint->progress.step);
@@ -128,6 +128,10 @@ static enum status write_attributes(struct h5 *file, const struct checkpoint *ch
     if (!status)
         status = seal(attrs, file, "/vocab", e);
     attrs_add_string(attrs, "level", level_name(checkpoint->vocab->level));
+    if (checkpoint->vocab->normal != NORMAL_NONE)
+        attrs_add_string(attrs, "normalise", normal_name(checkpoint->vocab->normal));
+    if (*checkpoint->vocab->unicode)
+        attrs_add_string(attrs, "unicode", checkpoint->vocab->unicode);
     if (checkpoint->markers != MARKERS_REFUSE)
         attrs_add_string(attrs, "markers", markers_name(checkpoint->markers));
     if (!status)

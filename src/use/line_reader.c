@@ -41,6 +41,9 @@ struct line_reader {
     struct marker_counts met;
     int64_t line; /* number of the current line, from 1 */
     bool line_begun;
+    const uint32_t *rest; /* tokens that there was no room for; the tokenizer's */
+    size_t rest_count;
+    bool ending; /* and with them the line is complete */
 };
 
 /* ---- opening ---- */
@@ -242,7 +245,8 @@ int64_t line_reader_bytes(const struct line_reader *reader)
 
 bool line_reader_ready(const struct line_reader *reader)
 {
-    if (reader->exhausted || memchr(reader->block + reader->at, '\n', reader->clean - reader->at))
+    if (reader->rest_count > 0 || reader->exhausted ||
+        memchr(reader->block + reader->at, '\n', reader->clean - reader->at))
         return true;
     struct pollfd wait = {.fd = reader->fd, .events = POLLIN};
     return poll(&wait, 1, 0) != 0;
@@ -271,10 +275,20 @@ static enum status refuse(const struct line_reader *reader, struct error *e)
 
 /* ---- tokens ---- */
 
-static void take_tokens(uint32_t *tokens, struct line_part *part, const uint32_t *ids, size_t count)
+/* What the tokenizer held back may be more than there is room for: the rest comes with the next call. */
+static void take_rest(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part)
 {
-    memcpy(tokens + part->count, ids, count * sizeof *ids);
+    size_t room = (size_t)(capacity - part->count), count = reader->rest_count < room ? reader->rest_count : room;
+    memcpy(tokens + part->count, reader->rest, count * sizeof *tokens);
     part->count += (int64_t)count;
+    reader->rest += count;
+    reader->rest_count -= count;
+    if (reader->rest_count > 0 || !reader->ending)
+        return;
+    reader->ending = false;
+    part->line_ended = true;
+    reader->line_begun = false;
+    reader->line++;
 }
 
 /* Behind the tokenizer: whether the current line may hold what was met. */
@@ -292,8 +306,8 @@ static enum status judge_markers(struct line_reader *reader)
 }
 
 /* Tokenizes the part of the current line that lies in the block, at most `room` bytes; the line end stays. */
-static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t *tokens, struct line_part *part,
-                              struct error *e)
+static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t *tokens, int64_t capacity,
+                              struct line_part *part, struct error *e)
 {
     const char *bytes = reader->block + reader->at;
     size_t length = reader->clean - reader->at;
@@ -305,35 +319,30 @@ static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t 
         while (reader->level != LEVEL_BYTE && ((unsigned char)bytes[length] & 0xc0) == 0x80)
             length--; /* not inside a character */
     }
-    const uint32_t *ids;
-    size_t count;
-    enum status status =
-        tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &ids, &count, e);
+    enum status status = tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &reader->rest,
+                                        &reader->rest_count, e);
     if (status)
         return status;
-    take_tokens(tokens, part, ids, count);
+    take_rest(reader, tokens, capacity, part);
     reader->at += length;
     reader->offset += (int64_t)length;
     reader->line_begun = reader->line_begun || length > 0;
     return judge_markers(reader);
 }
 
-/* The line's last word, if the line end closes one. */
-static enum status end_line(struct line_reader *reader, uint32_t *tokens, struct line_part *part, struct error *e)
+/* The line's last word, if the line end closes one, or what else was held back. */
+static enum status end_line(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
+                            struct error *e)
 {
-    const uint32_t *ids;
-    size_t count;
-    enum status status = tokenizer_end(reader->tokenizer, &ids, &count, e);
+    enum status status = tokenizer_end(reader->tokenizer, &reader->rest, &reader->rest_count, e);
     if (!status)
         status = judge_markers(reader);
     if (status)
         return status;
-    if (reader->level == LEVEL_WORD && count > 0)
-        count--; /* the tokenizer adds the end of a line with words, as for a text's last line */
-    take_tokens(tokens, part, ids, count);
-    part->line_ended = true;
-    reader->line_begun = false;
-    reader->line++;
+    if (reader->level == LEVEL_WORD && reader->rest_count > 0)
+        reader->rest_count--; /* the tokenizer adds the end of a line with words, as for a text's last line */
+    reader->ending = true;
+    take_rest(reader, tokens, capacity, part);
     return STATUS_OK;
 }
 
@@ -341,6 +350,10 @@ static enum status next_part(struct line_reader *reader, uint32_t *tokens, int64
                              struct error *e)
 {
     *part = (struct line_part){0};
+    if (reader->rest_count > 0) {
+        take_rest(reader, tokens, capacity, part);
+        return STATUS_OK;
+    }
     enum status status = fill(reader, e);
     if (status)
         return status;
@@ -349,18 +362,18 @@ static enum status next_part(struct line_reader *reader, uint32_t *tokens, int64
     if (reader->at == reader->clean) {
         part->input_ended = !reader->line_begun;
         reader->bytes += reader->line_begun;
-        return reader->line_begun ? end_line(reader, tokens, part, e) : STATUS_OK;
+        return reader->line_begun ? end_line(reader, tokens, capacity, part, e) : STATUS_OK;
     }
     /* A piece has no more tokens than bytes, and a word and a line end that were open. */
     size_t room = (size_t)capacity - 4;
-    status = take_bytes(reader, room, tokens, part, e);
-    if (status || reader->at == reader->clean || reader->block[reader->at] != '\n')
+    status = take_bytes(reader, room, tokens, capacity, part, e);
+    if (status || reader->rest_count > 0 || reader->at == reader->clean || reader->block[reader->at] != '\n')
         return status;
     if (part->count + 2 > capacity)
         return STATUS_OK;
     reader->at++;
     reader->offset++;
-    return end_line(reader, tokens, part, e);
+    return end_line(reader, tokens, capacity, part, e);
 }
 
 /* Whether the rest of the input is there to be read: of a pipe it may never come. */

@@ -104,6 +104,10 @@ static enum status write_safetensors(int fd, const char *path, const struct chec
     struct safetensors_tensor tensors[PARAM_MAX];
     add_text(facts, "format", "pt"); /* what other readers look for */
     add_text(facts, "level", level_name(checkpoint->vocab->level));
+    if (checkpoint->vocab->normal != NORMAL_NONE)
+        add_text(facts, "normalise", normal_name(checkpoint->vocab->normal));
+    if (*checkpoint->vocab->unicode)
+        add_text(facts, "unicode", checkpoint->vocab->unicode);
     if (checkpoint->markers != MARKERS_REFUSE)
         add_text(facts, "markers", markers_name(checkpoint->markers));
     add_text(facts, "vocabulary", tables->vocabulary);

@@ -449,8 +449,9 @@ static enum status read_values(struct importing *in)
 static enum status own_vocab(const struct importing *in, struct vocab **vocab)
 {
     const char *text = in->source.safetensors ? safetensors_metadata(in->source.safetensors, "vocabulary") : NULL;
-    char level_text[SOURCE_FACT_TEXT];
+    char level_text[SOURCE_FACT_TEXT], normal_text[SOURCE_FACT_TEXT], unicode[SOURCE_FACT_TEXT];
     enum level level;
+    enum normal normal = NORMAL_NONE;
     *vocab = NULL;
     if (!text && content_of_file(in->source.path) == CONTENT_CHECKPOINT)
         return error_set(in->e, STATUS_DATA,
@@ -463,7 +464,15 @@ static enum status own_vocab(const struct importing *in, struct vocab **vocab)
             "missing option '--vocab-from': '%.200s' does not tell what its tokens are; name the corpus or the model "
             "whose vocabulary it is, or a text with a token a line",
             in->source.path);
-    return vocab_text_read(text, strlen(text), level, in->source.path, vocab, in->e);
+    if (source_fact(&in->source, "normalise", normal_text) &&
+        (!normal_parse(normal_text, &normal) || level == LEVEL_BYTE))
+        return error_set(in->e, STATUS_DATA,
+                         "cannot import '%.200s': it tells of a normal form '%.40s', which is unknown", in->source.path,
+                         normal_text);
+    enum status status = vocab_text_read(text, strlen(text), level, in->source.path, vocab, in->e);
+    if (!status)
+        vocab_set_normal(*vocab, normal, source_fact(&in->source, "unicode", unicode) ? unicode : NULL);
+    return status;
 }
 
 static enum status choose_vocab(struct importing *in)

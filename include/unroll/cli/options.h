@@ -47,6 +47,7 @@ struct options {
     int classes;
     const char *class_file[OPTION_FILES_MAX];
     enum invalid_utf8 invalid;
+    enum normal normal;
     enum markers markers; /* score, classify and sample take it, too */
 
     /* model */

@@ -32,6 +32,7 @@
 
 struct prepare_config {
     enum level level;
+    enum normal normal; /* the form that texts are brought into first */
     bool lowercase;
     bool replace;         /* invalid UTF-8 and NUL bytes become U+FFFD instead of an error */
     enum markers markers; /* word level: "<s>" and "</s>" in the text */

@@ -41,7 +41,8 @@ struct text_counts {  /* what was met while reading */
 enum status text_look(const char *path, struct text_file *file, struct error *e);
 
 /* Where to cut a text nearest after `offset`: at char level before the next code point and not inside a CR LF, at word level
- * after the next line end, at byte level at `offset` itself. At most the text's size. */
+ * after the next line end, at byte level at `offset` itself, at grapheme level after a line end or between two characters of
+ * ASCII, where no cluster goes on and nothing is composed. At most the text's size. */
 enum status text_cut(const struct text_file *file, enum level level, int64_t offset, int64_t *cut, struct error *e);
 
 struct text;

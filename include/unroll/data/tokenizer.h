@@ -5,7 +5,11 @@
  *       TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has
  *       words but no line end.
  * byte: every byte is a token.
- * With `lowercase` each code point is replaced by its lower case first (char and word level).
+ * grapheme: every extended grapheme cluster of Unicode (UAX #29) is a token, what a reader takes for one character: a letter
+ *       with its accents, an emoji with its skin tone and joiners, a flag; a line end too. One of more than
+ *       VOCAB_CLUSTER_MAX bytes is cut before the code point that would be too much, and what follows is looked at anew.
+ * With `lowercase` each code point is replaced by its lower case first, and before that a normal form (data/normal.h) is made
+ * of the text if the vocabulary has one; not at byte level.
  *
  * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_set_markers says otherwise: a line of
  * nothing else then is a line without words, whose end is there. */
@@ -36,6 +40,9 @@ void tokenizer_free(struct tokenizer *tokenizer); /* NULL is allowed */
  * tokenizer_take_met. */
 void tokenizer_set_markers(struct tokenizer *tokenizer, enum markers markers);
 
+/* Before the first block, of one that counts: texts are brought into this form, as those of a vocabulary are by themselves. */
+enum status tokenizer_normalize(struct tokenizer *tokenizer, enum normal normal, struct error *e);
+
 struct tokenizer_met {
     struct marker_counts markers;
     int64_t line; /* of the first "<s>" or "</s>", from 1; 0: none */
@@ -44,7 +51,8 @@ struct tokenizer_met {
 void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met);
 
 /* Ids of the next block of a text: valid UTF-8 in whole code points, except at byte level. They belong to the tokenizer
- * and stay valid until its next call. A word cut by the block's end comes with the next block. A word that is too long
+ * and stay valid until its next call. A word cut by the block's end comes with the next block, as does a grapheme cluster or
+ * a character that may still be composed; of what was fed there are never more tokens than bytes. A word that is too long
  * is STATUS_DATA, named with `name` and the offset that the block has in it. */
 enum status tokenizer_feed(struct tokenizer *tokenizer, const char *bytes, size_t length, const char *name,
                            int64_t offset, const uint32_t **ids, size_t *count, struct error *e);

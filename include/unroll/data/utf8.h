@@ -33,6 +33,15 @@ bool utf8_space(uint32_t code);
  * and paragraph separators, and what turns the direction of the text behind it. */
 int utf8_columns(uint32_t code);
 
+/* Whether a grapheme cluster ends between two code points that follow one another, by the rules of UAX #29 for extended
+ * clusters. *state is what else they depend on: 0 at a text's beginning, then as the calls before left it. */
+bool utf8_cluster_ends(uint32_t last, uint32_t next, int32_t *state);
+/* Length of the grapheme cluster that begins at bytes[0]; the text is valid, and `length` > 0. */
+size_t utf8_cluster(const char *bytes, size_t length);
+
+/* The version of Unicode whose rules these are: "15.0.0". */
+const char *utf8_unicode(void);
+
 /* The code point's lower case; itself if it has none. One to one: no locale, no context. */
 uint32_t utf8_lower(uint32_t code);
 

@@ -1,11 +1,12 @@
 /* Checkpoints: everything a run needs to go on, and everything sampling needs, in one HDF5 file that opens in h5py.
  *
- * Layout (version 1): file attributes format="unroll-checkpoint", version, parameters_digest, step;
+ * Layout (version 2; 1 where the vocabulary has no normal form and no grapheme clusters): file attributes format="unroll-checkpoint", version, parameters_digest, step;
  *   /model/<parameter name>                 float32, PyTorch's names and shapes (tied weights under both names)
  *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
  *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
  *   /progress                               attributes: see struct progress
- *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level, and markers if the corpus has it
+ *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level, and normalise, unicode and markers if
+ *                                           the corpus has them
  *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
  *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
