@@ -117,7 +117,7 @@ static enum status feed_clusters(struct tokenizer *tokenizer, const char *bytes,
         if (tokenizer->lowercase)
             code = utf8_lower(code);
         size_t more = (size_t)utf8_encode(code, text);
-        if (tokenizer->open_length && (utf8_cluster_ends(tokenizer->last, code, &tokenizer->state) ||
+        if (tokenizer->open_length && (code == '\n' || utf8_cluster_ends(tokenizer->last, code, &tokenizer->state) ||
                                        tokenizer->open_length + more > VOCAB_CLUSTER_MAX))
             status = close_cluster(tokenizer, e);
         memcpy(tokenizer->open + tokenizer->open_length, text, more);

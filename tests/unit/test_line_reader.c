@@ -119,6 +119,27 @@ static void check_text(const struct vocab *vocab, const char *text, const char *
     check(vocab, text, strlen(text), expected);
 }
 
+/* A letter under many accents is held back until it is known that no more come: more tokens at once than there is room for. */
+static void what_is_held_back_comes_in_parts(void **state)
+{
+    (void)state;
+    static const char *const entries[] = {"<unk>", "\n", "a", "\xcc\x96", "\xc3\xa9"};
+    struct vocab *vocab = vocab_of(LEVEL_CHAR, entries, 5);
+    vocab_set_normal(vocab, NORMAL_NFC, NULL);
+    char text[300] = "e\xcc\x81"
+                     "a",
+         expected[300] = "42";
+    for (int i = 0; i < 90; i++) {
+        strcat(text, "\xcc\x96");
+        strcat(expected, "3");
+    }
+    strcat(text, "\ne\xcc\x81"
+                 "e");
+    strcat(expected, "/40/");
+    check_text(vocab, text, expected);
+    vocab_free(vocab);
+}
+
 static void words_of_lines(void **state)
 {
     (void)state;
@@ -282,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_of_lines),
+        cmocka_unit_test(what_is_held_back_comes_in_parts),
         cmocka_unit_test(characters_of_lines),
         cmocka_unit_test(bytes_of_lines),
         cmocka_unit_test(what_is_no_text_is_refused_behind_what_is),

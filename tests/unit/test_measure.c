@@ -66,10 +66,10 @@ static struct measure measured(enum level level, const char *text, size_t length
 /* A text of letters, of code points beside white space, and of every white space there is; it ends with a line end. */
 static size_t make_text(uint64_t seed, char *text)
 {
-    static const uint32_t codes[] = {'a',    'b',    0xe9,   0x80,   0x84,   0x86,   0x9f,    0xa1,   0x2011,
-                                     0x200b, 0x2027, 0x202e, 0x205e, 0x3001, 0x1681, 0x1f600, ' ',    '\n',
-                                     '\t',   '\v',   '\f',   '\r',   0x85,   0xa0,   0x1680,  0x2000, 0x2005,
-                                     0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
+    static const uint32_t codes[] = {'a',    0x301,  'b',    0xe9,   0x80,   0x84,   0x86,   0x9f,    0xa1,
+                                     0x2011, 0x200b, 0x2027, 0x202e, 0x205e, 0x3001, 0x1681, 0x1f600, ' ',
+                                     '\n',   '\t',   '\v',   '\f',   '\r',   0x85,   0xa0,   0x1680,  0x2000,
+                                     0x2005, 0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000};
     char *to = text;
     for (uint32_t i = 0; i < 400; i++) {
         uint32_t bits = rng_philox(seed, RNG_SAMPLE, i, 0, 0, 0).word[0];
@@ -88,7 +88,10 @@ static void words_are_those_of_the_tokenizer(void **state)
         struct measure words = measured(LEVEL_WORD, text, length, 7);
         for (int64_t piece = 1; piece < 2000; piece = piece * 7 + 1) {
             struct measure chars = measured(LEVEL_CHAR, text, length, piece),
-                           bytes = measured(LEVEL_BYTE, text, length, piece);
+                           bytes = measured(LEVEL_BYTE, text, length, piece),
+                           graphemes = measured(LEVEL_GRAPHEME, text, length, piece);
+            assert_int_equal(measure_words(&graphemes), measure_words(&words));
+            assert_int_equal(graphemes.bytes, length);
             assert_int_equal(measure_words(&chars), measure_words(&words));
             assert_int_equal(measure_words(&bytes), measure_words(&words));
             assert_int_equal(chars.bytes, length);

@@ -179,19 +179,26 @@ static void digest_tells_vocabularies_apart(void **state)
 {
     (void)state;
     struct error error;
-    struct vocab *vocab[4];
-    char hex[4][33];
+    struct vocab *vocab[6];
+    char hex[6][33];
     assert_int_equal(adopt(LEVEL_WORD, (const char *[]){"<unk>", "ab", "c", NULL}, NULL, &vocab[0], &error), STATUS_OK);
     assert_int_equal(adopt(LEVEL_WORD, (const char *[]){"<unk>", "a", "bc", NULL}, NULL, &vocab[1], &error), STATUS_OK);
     assert_int_equal(adopt(LEVEL_WORD, (const char *[]){"<unk>", "a", "b", NULL}, NULL, &vocab[2], &error), STATUS_OK);
     assert_int_equal(adopt(LEVEL_CHAR, (const char *[]){"<unk>", "a", "b", NULL}, NULL, &vocab[3], &error), STATUS_OK);
-    for (int i = 0; i < 4; i++) {
+    assert_int_equal(adopt(LEVEL_CHAR, (const char *[]){"<unk>", "a", "b", NULL}, NULL, &vocab[4], &error), STATUS_OK);
+    vocab_set_normal(vocab[4], NORMAL_NFC, NULL);
+    assert_int_equal(adopt(LEVEL_GRAPHEME, (const char *[]){"<unk>", "a", "b", NULL}, NULL, &vocab[5], &error),
+                     STATUS_OK);
+    assert_string_equal(vocab[3]->unicode, "");
+    assert_string_not_equal(vocab[4]->unicode, "");
+    assert_string_not_equal(vocab[5]->unicode, "");
+    for (int i = 0; i < 6; i++) {
         vocab_digest(vocab[i], hex[i]);
         assert_int_equal(strspn(hex[i], "0123456789abcdef"), 32);
         for (int k = 0; k < i; k++)
             assert_string_not_equal(hex[i], hex[k]);
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         vocab_free(vocab[i]);
 }
 
@@ -200,7 +207,7 @@ static void levels_have_names(void **state)
     (void)state;
     struct error error;
     enum level level;
-    for (int i = LEVEL_CHAR; i <= LEVEL_BYTE; i++) {
+    for (int i = LEVEL_CHAR; i <= LEVEL_GRAPHEME; i++) {
         assert_int_equal(level_parse(level_name((enum level)i), &level, &error), STATUS_OK);
         assert_int_equal(level, i);
     }

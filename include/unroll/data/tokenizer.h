@@ -6,7 +6,7 @@
  *       words but no line end.
  * byte: every byte is a token.
  * grapheme: every extended grapheme cluster of Unicode (UAX #29) is a token, what a reader takes for one character: a letter
- *       with its accents, an emoji with its skin tone and joiners, a flag; a line end too. One of more than
+ *       with its accents, an emoji with its skin tone and joiners, a flag; a line end too, also behind a CR. One of more than
  *       VOCAB_CLUSTER_MAX bytes is cut before the code point that would be too much, and what follows is looked at anew.
  * With `lowercase` each code point is replaced by its lower case first, and before that a normal form (data/normal.h) is made
  * of the text if the vocabulary has one; not at byte level.
