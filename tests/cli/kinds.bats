@@ -71,12 +71,19 @@ refused() {
     [ ! -e out.h5 ]
 }
 
-@test "compressed texts: prepare says what to write, also with --invalid replace, and score and classify a pipe" {
+@test "compressed texts: prepare unpacks or says what to write, also with --invalid replace, and score and classify a pipe" {
     while read -r file command what; do
         command=${command//_/ }
-        refused 65 "cannot read '$file' as text: $what; unpack it first: '$command >TEXT'" prepare --train $file -o out.h5
-        refused 65 "$what" prepare --level word --invalid replace --train text.txt --test $file -o out.h5
-        refused 65 "$what" prepare --class a=text.txt b=$file -o out.h5
+        case $file in
+            *.gz | *.xz | *.zst) # prepare_inputs.bats
+                "$UNROLL" prepare --train $file --split 80,10,10 -o packed.h5 >packed.said
+                $command >plain
+                "$UNROLL" prepare --train plain --split 80,10,10 -o packed.h5 | cmp - packed.said ;;
+            *)
+                refused 65 "cannot read '$file' as text: $what; unpack it first: '$command >TEXT'" prepare --train $file -o out.h5
+                refused 65 "$what" prepare --level word --invalid replace --train text.txt --test $file -o out.h5
+                refused 65 "$what" prepare --class a=text.txt b=$file -o out.h5 ;;
+        esac
         refused 65 "$what; unpack it on the way: '$command | unroll ...'" score --model model.h5 $file
         on_the_way="on the way: '... | ${command%% *} | unroll ...'"
         case $file in *.zip | *.tar | *.7z | *.pdf) on_the_way=first ;; esac
@@ -99,11 +106,11 @@ END
         $command $file | "$UNROLL" score --model model.h5 >found
         "$UNROLL" score --model model.h5 text.txt | cmp - found
     done
-    cp text.gz 'a name.gz'
-    refused 65 "unpack it first: 'zcat FILE >TEXT'" prepare --train 'a name.gz' -o out.h5
-    on 3 "$UNROLL" prepare --train text.gz -o out.h5 2>said || [ $? -eq 65 ]
-    [ "$(grep -c "^unroll: cannot read 'text.gz' as text: it is compressed with gzip" said)" -eq 1 ]
-    "$UNROLL" prepare --level byte --train text.gz -o bytes.h5 # bytes are bytes
+    cp text.bz2 'a name.bz2'
+    refused 65 "unpack it first: 'bzcat FILE >TEXT'" prepare --train 'a name.bz2' -o out.h5
+    on 3 "$UNROLL" prepare --train text.bz2 -o out.h5 2>said || [ $? -eq 65 ]
+    [ "$(grep -c "^unroll: cannot read 'text.bz2' as text: it is compressed with bzip2" said)" -eq 1 ]
+    "$UNROLL" prepare --level byte --train text.bz2 -o bytes.h5 # bytes are bytes
 }
 
 @test "texts in other encodings: the one that it looks like, and iconv's command" {

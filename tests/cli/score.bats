@@ -10,7 +10,7 @@ setup_file() {
         printf 'Line %d of the book says %d again\n' "$i" $((i * i % 97))
     done >book.txt
     for level in char word byte; do
-        "$UNROLL" prepare --level $level --train book.txt --split 80,10,10 -o $level.h5
+        "$UNROLL" prepare --level $level --min-count 1 --train book.txt --split 80,10,10 -o $level.h5
         "$UNROLL" train --corpus $level.h5 --run run-$level --max-steps 40 --hidden 16 --layers 1 --batch 8 --bptt 16 \
             --threads 1
         cp run-$level/best.h5 $level-model.h5
@@ -156,7 +156,7 @@ END
 }
 
 @test "capitals are lowered for a model whose vocabulary has none" {
-    "$UNROLL" prepare --level word --lowercase --train book.txt --split 80,10,10 -o lower.h5
+    "$UNROLL" prepare --level word --min-count 1 --lowercase --train book.txt --split 80,10,10 -o lower.h5
     "$UNROLL" train --corpus lower.h5 --run lower --max-steps 1 --hidden 4 --layers 1 --batch 4 --bptt 16 --threads 1
     printf 'Line 3 OF the Book\n' | "$UNROLL" score --model lower/best.h5 >found 2>notes
     printf 'line 3 of the book\n' | "$UNROLL" score --model lower/best.h5 >expected 2>notes
