@@ -103,7 +103,8 @@ static enum status read_origin(const struct options *options, struct vocab_origi
             options->vocab_from);
     enum status status = vocab_origin_load(options, origin, e);
     if (!status && options_given(options, "normalise") && options->normal != origin->vocab->normal)
-        return error_set(e, STATUS_CONFIG, "cannot use '--normalise %s' with '%s', whose texts have form '%s'; leave it out",
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--normalise %s' with '%s', whose texts have form '%s'; leave it out",
                          normal_name(options->normal), options->vocab_from, normal_name(origin->vocab->normal));
     if (!status && options_given(options, "markers") && origin->markers != MARKERS_REFUSE &&
         options->markers != origin->markers)

@@ -355,8 +355,8 @@ static void test_other_files_are_refused(void **state)
     struct checkpoint back;
     make_root("other.h5", "unroll-corpus", 1);
     assert_refused("other.h5", "it is a corpus of 'unroll prepare'");
-    make_root("newer.h5", "unroll-checkpoint", 2);
-    assert_refused("newer.h5", "version 2");
+    make_root("newer.h5", "unroll-checkpoint", 3);
+    assert_refused("newer.h5", "version 3");
     make_root("bare.h5", "unroll-checkpoint", 1);
     assert_refused("bare.h5", "lacks the attribute");
     spill("text.h5", "not HDF5 at all", 15);

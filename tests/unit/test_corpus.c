@@ -324,6 +324,7 @@ struct recipe { /* of a small corpus: <unk> a b; train "ab" */
     uint16_t tokens[2];
     enum h5_type token_type;
     bool no_vocab, no_digest, token_matrix;
+    const char *normalise, *unicode;
 };
 
 static const struct recipe good = {
@@ -365,6 +366,10 @@ static enum status open_recipe(const struct recipe *recipe, struct corpus **corp
     h5_set_string(file, "/", "digest", recipe->digest ? recipe->digest : hex, NULL);
     h5_set_u64(file, "/", "version", recipe->version, NULL);
     h5_set_u64(file, "/", "lowercase", recipe->lowercase, NULL);
+    if (recipe->normalise)
+        h5_set_string(file, "/", "normalise", recipe->normalise, NULL);
+    if (recipe->unicode)
+        h5_set_string(file, "/", "unicode", recipe->unicode, NULL);
     if (!recipe->no_vocab) {
         assert_int_equal(h5_make_group(file, "/vocab", NULL), STATUS_OK);
         add_part(file, "/vocab/bytes", H5_U8, (int64_t)strlen(recipe->bytes), recipe->bytes);
@@ -424,8 +429,16 @@ static void hostile_corpora_are_refused(void **state)
     struct recipe recipe;
     BUT(format = "unroll-checkpoint");
     expect_recipe_refused(recipe, "its format is not 'unroll-corpus'");
-    BUT(version = 2);
-    expect_recipe_refused(recipe, "it is of version 2");
+    BUT(version = 3);
+    expect_recipe_refused(recipe, "it is of version 3 and this program reads 1 to 2");
+    BUT(normalise = "nfx");
+    expect_recipe_refused(recipe, "'normalise' is no form that Unroll knows");
+    BUT(normalise = "none");
+    expect_recipe_refused(recipe, "'normalise' is no form that Unroll knows");
+    BUT(normalise = "nfc"); /* the digest is of another kind of vocabulary */
+    expect_recipe_refused(recipe, "'digest' does not fit the parts");
+    BUT(unicode = "15.0.0 and more than fits");
+    expect_recipe_refused(recipe, "unicode");
     BUT(level = "letter");
     expect_recipe_refused(recipe, "'level' is none that Unroll knows");
     BUT(lowercase = 2);
