@@ -9,6 +9,7 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
+#include "unroll/data/utf8.h"
 #include "unroll/sys/terminal.h"
 #include "unroll/train/placement.h"
 
@@ -23,12 +24,24 @@ enum status load_check_task(const char *path, const struct checkpoint *checkpoin
                      "cannot classify with '%s': it is a language model; train one with --task classify", path);
 }
 
+/* Text may now be cut, or brought into its form, by rules of another version. */
+static void tell_unicode(const char *path, const struct vocab *vocab)
+{
+    if (*vocab->unicode && strcmp(vocab->unicode, utf8_unicode()) != 0)
+        fprintf(stderr,
+                "note: the text of '%s' followed Unicode %s, and this program follows %s:\n"
+                "      a few rare characters may become other tokens\n",
+                path, vocab->unicode, utf8_unicode());
+}
+
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e)
 {
     enum status status = checkpoint_read_shared(comm, options->model_file, checkpoint, e);
     if (!status && task != LOAD_ANY)
         status = load_check_task(options->model_file, checkpoint, (enum task)task, e); /* the same on all ranks */
+    if (!status && comm->rank == 0)
+        tell_unicode(options->model_file, checkpoint->vocab);
     return status;
 }
 

@@ -145,7 +145,8 @@ static void print_text(FILE *stream, const struct checkpoint *checkpoint, const 
     fputs("# unroll-weights 1\n", stream);
     for (int i = 0; i < facts->count; i++)
         fprintf(stream, "# %s %s\n", facts->note[i].key, facts->note[i].value);
-    fprintf(stream, "vocabulary %d %s\n%s", checkpoint->vocab->size, level_name(checkpoint->vocab->level),
+    char kind[VOCAB_KIND];
+    fprintf(stream, "vocabulary %d %s\n%s", checkpoint->vocab->size, vocab_kind(checkpoint->vocab, kind),
             tables->vocabulary);
     if (tables->labels)
         fprintf(stream, "labels %d\n%s", checkpoint->labels->count, tables->labels);

@@ -127,6 +127,17 @@ assert f.attrs["version"] == 1 and "normalise" not in f.attrs and "unicode" not 
 END
 }
 
+@test "rules of another version of Unicode are told" {
+    cp chars.h5 other.h5
+    python3 -c 'import h5py, numpy; h5py.File("other.h5", "r+").attrs["unicode"] = numpy.bytes_("9.0.0")'
+    "$UNROLL" train --corpus other.h5 --run run-other --max-steps 2 --hidden 8 --layers 1 --batch 8 --bptt 16 2>/dev/null
+    "$UNROLL" inspect run-other/best.h5 | grep 'unicode  *9.0.0'
+    run -0 --separate-stderr on 2 "$UNROLL" score --model run-other/best.h5 composed
+    [ "$(grep -c "^note: the text of 'run-other/best.h5' followed Unicode 9.0.0, and this program follows" <<<"$stderr")" -eq 1 ]
+    run -0 --separate-stderr "$UNROLL" score --model run-chars/best.h5 composed
+    [[ "$stderr" != *Unicode* ]]
+}
+
 @test "labelled texts" {
     sed 's/^/a\t/' mixed >one.tsv
     sed 's/^/b\t/' apart >two.tsv
