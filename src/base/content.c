@@ -11,7 +11,7 @@
 #include "unroll/base/shell.h"
 
 #define HDF5_GLANCE ((size_t)1 << 16) /* bytes looked at from either end */
-#define COMMAND_TEXT 400
+#define COMMAND_TEXT 480
 
 /* How many of the first bytes name a zip's first file. */
 #define ZIP_NAME 256
@@ -253,8 +253,10 @@ static void advise_weights(enum content content, const char *name, char text[COM
     if (content == CONTENT_PYTORCH)
         snprintf(text, COMMAND_TEXT,
                  "python3 -c \"import torch, safetensors.torch as s; m = torch.load('%s', 'cpu'); "
-                 "s.save_file({k: v.float().clone() for k, v in getattr(m, 'state_dict', lambda: m)().items()}, "
-                 "'w.safetensors')\" writes w.safetensors, which 'unroll import' takes",
+                 "m = getattr(m, 'state_dict', lambda: m)(); "
+                 "m = next((m[k] for k in ('model_state_dict', 'state_dict', 'model') if k in m), m); "
+                 "s.save_file({k: v.float().clone() for k, v in m.items()}, 'w.safetensors')\" writes w.safetensors, "
+                 "which 'unroll import' takes",
                  name);
     else if (content == CONTENT_WEIGHTS_TEXT)
         snprintf(text, COMMAND_TEXT, "export the model again with '--to safetensors'");

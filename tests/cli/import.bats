@@ -184,3 +184,17 @@ near() {
         near 1e-3
     done
 }
+
+@test "a model of PyTorch has the numbers that it has there" {
+    PYTHON=$("$BATS_TEST_DIRNAME/../../tools/find-python" torch h5py numpy) || skip "no PyTorch"
+    for kind in lstm gru rnn; do
+        "$PYTHON" "$BATS_TEST_DIRNAME/weights.py" torch theirs.safetensors char.h5 $kind lines >theirs
+        cell=()
+        [ $kind != rnn ] || cell=(--cell rnn-tanh)
+        run -0 "$UNROLL" import theirs.safetensors --vocab-from char.h5 "${cell[@]}" -o again.h5
+        [[ "$output" == *"'module.rec.' is 'rnn.', 'module.embedding.' is 'encoder.', 'module.fc.' is 'decoder.'"*"zeros: 'decoder.bias'"* ]]
+        "$UNROLL" score --model again.h5 lines | paste - theirs |
+            awk '{ d = ($1 - $2) / $2; if (d > 1e-5 || d < -1e-5) bad = 1 } END { exit bad || NR != 5 }'
+    done
+    refused 65 "it is PyTorch's own format, of torch.save; python3 -c \"import torch" theirs.safetensors.pt
+}

@@ -189,7 +189,7 @@ END
 
 @test "PyTorch's files: import and --model name the line that converts them" {
     for file in new.pt old.pt jit.pt; do
-        line="it is PyTorch's own format, of torch.save; python3 -c \"import torch, safetensors.torch as s; m = torch.load('$file', 'cpu'); s.save_file("
+        line="it is PyTorch's own format, of torch.save; python3 -c \"import torch, safetensors.torch as s; m = torch.load('$file', 'cpu'); m = getattr(m, 'state_dict', lambda: m)(); "
         refused 65 "cannot use '$file' as safetensors: $line" import $file -o out.h5
         refused 65 "cannot use '$file' as weights in HDF5: $line" import --from hdf5 $file -o out.h5
         refused 76 "cannot use '$file' as a model: $line" score --model $file text.txt

@@ -6,6 +6,8 @@ and files made to harm.
   weights.py make FILE M.h5 [CHANGE]    safetensors of M.h5's tensors without metadata; CHANGE is Python over `tensors`
   weights.py make-hdf5 FILE M.h5 [CHANGE]
   weights.py make-real FILE M.h5 [CHANGE]  by the package safetensors; 69 if there is none
+  weights.py torch FILE M.h5 KIND TEXT     a random PyTorch model of M.h5's vocabulary (characters) in FILE, as lstm, gru or rnn; prints
+                                        the log-probability of each line of TEXT as 'score' means it
   weights.py hostile UNROLL M.h5        each of many broken files is refused with 65 in little memory
 """
 import json
@@ -124,6 +126,41 @@ def make_real(path, checkpoint, change=""):
     save_file(tensors, path)
 
 
+def vocabulary_of(path):
+    with h5py.File(path, "r") as file:
+        text, offsets = file["vocab/bytes"][()].tobytes(), [int(n) for n in file["vocab/offsets"][()]]
+    return [text[begin:end].decode() for begin, end in zip(offsets, offsets[1:])]
+
+
+def make_torch(path, checkpoint, kind, text):
+    """Under the names that a beginner's module has, with an output layer without bias, in the precision of the last word."""
+    import torch
+
+    class Model(torch.nn.Module):
+        def __init__(self, words):
+            super().__init__()
+            self.embedding = torch.nn.Embedding(words, 7)
+            self.rec = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[kind](7, 11, 2)
+            self.fc = torch.nn.Linear(11, words, bias=False)
+
+        def forward(self, tokens):
+            return torch.log_softmax(self.fc(self.rec(self.embedding(tokens).unsqueeze(1))[0]), -1)
+
+    torch.manual_seed(1)
+    words = vocabulary_of(checkpoint)
+    model = torch.nn.DataParallel(Model(len(words)))  # its names begin with "module."
+    tensors = {name: values.numpy() for name, values in model.state_dict().items()}
+    with open(path, "wb") as file:
+        file.write(pack(*describe(tensors)))
+    torch.save(model.state_dict(), path + ".pt")
+    number = {word: i for i, word in enumerate(words)}
+    with open(text, encoding="utf-8") as file, torch.no_grad():
+        for line in file:
+            tokens = torch.tensor([number["\n"]] + [number.get(letter, 0) for letter in line])
+            logp = model.module(tokens[:-1])[:, 0].gather(1, tokens[1:, None]).double()
+            print(f"{float(logp.sum()):.6f}")
+
+
 # ---- files made to harm ----
 
 def changed(header, name, **fields):
@@ -221,5 +258,5 @@ def hostile(unroll, checkpoint):
 
 
 if __name__ == "__main__":
-    verb = {"same": same, "make": make, "make-hdf5": make_hdf5, "make-real": make_real, "hostile": hostile}[sys.argv[1]]
+    verb = {"same": same, "make": make, "make-hdf5": make_hdf5, "make-real": make_real, "torch": make_torch, "hostile": hostile}[sys.argv[1]]
     verb(*sys.argv[2:])
