@@ -1,9 +1,12 @@
 /* unroll import: weights made by other programs become a checkpoint. */
 #include <stdio.h>
+#include <string.h>
 
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/vocab_origin.h"
+
+#define COLUMNS 79 /* of a line */
 #include "unroll/use/weights.h"
 
 static struct weights_hints hints_of(const struct options *options, const struct vocab *vocab)
@@ -27,16 +30,28 @@ static struct weights_hints hints_of(const struct options *options, const struct
     };
 }
 
+/* A list divided by commas, in lines of a terminal's width. */
+static void print_note(const char *what, const char *list)
+{
+    int column = *list ? printf("note: %s", what) : 0;
+    while (*list) {
+        const char *end = strstr(list, ", ");
+        int length = end ? (int)(end - list) + 1 : (int)strlen(list);
+        if (column + 1 + length > COLUMNS)
+            column = printf("\n     ") - 1;
+        column += printf(" %.*s", length, list);
+        list += length + (end != NULL);
+    }
+    if (column > 0)
+        printf("\n");
+}
+
 static void print_notes(const struct weights_report *told)
 {
-    if (*told->renamed)
-        printf("note: names: %s\n", told->renamed);
-    if (*told->left_out)
-        printf("note: left out, as --rename says: %s\n", told->left_out);
-    if (*told->zeros)
-        printf("note: not there, and zeros: %s\n", told->zeros);
-    if (*told->converted)
-        printf("note: converted to float32: %s\n", told->converted);
+    print_note("names:", told->renamed);
+    print_note("left out, as --rename says:", told->left_out);
+    print_note("not there, and zeros:", told->zeros);
+    print_note("converted to float32:", told->converted);
 }
 
 static enum status print_report(const struct options *options, const struct checkpoint *checkpoint,

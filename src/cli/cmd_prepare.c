@@ -50,12 +50,11 @@ static void print_unknown(const struct prepare_config *config, const struct prep
         tokens += report->tokens[i];
         unknowns += report->unknowns[i];
     }
-    printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>%s\n", unknowns, tokens,
-           unknowns > 0 && config->vocab->counts[VOCAB_UNK] == 0
-               ? ", which its own training text never had: a model of it has learned nothing about <unk>"
-               : "");
+    printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>\n", unknowns, tokens);
+    if (unknowns > 0 && config->vocab->counts[VOCAB_UNK] == 0)
+        printf("      its own training text had no <unk>: its models know nothing of it\n");
     if (config->lowercase)
-        printf("note: the text was turned into lower case, as the vocabulary has no capitals\n");
+        printf("note: the text was turned into lower case: the vocabulary has no capitals\n");
 }
 
 static void print_report(const struct prepare_config *config, const struct prepare_report *report, const char *origin)

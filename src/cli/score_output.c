@@ -169,9 +169,7 @@ void score_output_measure(const struct score_output *output, int64_t words, int6
 void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream)
 {
     if ((context || carry) && reset_at_eos)
-        fprintf(stream,
-                "each line alone: the model's state is emptied at line ends (--reset-at eos), and what stands before "
-                "a line changes nothing\n");
+        fprintf(stream, "each line alone, whatever is before it: a model of --reset-at eos\n");
     else if (carry)
         fprintf(stream, "each line behind those before it%s%s%s, in one lane on one rank\n",
                 context ? " and the text of '" : "", context ? context : "", context ? "'" : "");

@@ -185,11 +185,15 @@ static bool are_stacked(struct modules *modules)
     return true;
 }
 
-static void tell(char *text, size_t size, const char *from, size_t length, const char *to)
+/* `layer` is -1 where a module is all of ours. */
+static void tell(char *text, size_t size, const char *from, size_t length, int layer, const char *to)
 {
     size_t used = strlen(text);
+    char part[24] = "";
+    if (layer >= 0)
+        snprintf(part, sizeof part, "layer %d of ", layer);
     if (used < size)
-        snprintf(text + used, size - used, "%s'%.*s' is '%s'", used ? ", " : "", (int)length, from, to);
+        snprintf(text + used, size - used, "%s'%.*s' is %s'%s'", used ? ", " : "", (int)length, from, part, to);
 }
 
 /* One module, whatever it is called, is 'rnn.'; several that are stacked are its layers. Others keep their names. */
@@ -216,12 +220,9 @@ static enum status rename_recurrent(struct source *source, struct weights_report
         if (status)
             return status;
     }
-    for (int i = 0; i < modules.count; i++) {
-        char ours[24] = "rnn.";
-        if (modules.count > 1)
-            snprintf(ours, sizeof ours, "rnn., layer %d", i);
-        tell(told->renamed, sizeof told->renamed, modules.module[i].path, strlen(modules.module[i].path), ours);
-    }
+    for (int i = 0; i < modules.count; i++)
+        tell(told->renamed, sizeof told->renamed, modules.module[i].path, strlen(modules.module[i].path),
+             modules.count > 1 ? i : -1, "rnn.");
     return STATUS_OK;
 }
 
@@ -276,7 +277,7 @@ static enum status rename_module(struct source *source, const char *const *list,
         if (status)
             return status;
     }
-    tell(told->renamed, sizeof told->renamed, path, found_length, ours);
+    tell(told->renamed, sizeof told->renamed, path, found_length, -1, ours);
     return STATUS_OK;
 }
 

@@ -95,7 +95,7 @@ sum() {
     "$UNROLL" score --model run-reset lines.txt >alone
     for how in --carry-state "--context before.txt"; do
         run -0 --separate-stderr "$UNROLL" score --model run-reset $how lines.txt
-        [[ "${stderr_lines[-1]}" == *"(--reset-at eos), and what stands before a line changes nothing" ]]
+        [ "${stderr_lines[-1]}" = "each line alone, whatever is before it: a model of --reset-at eos" ]
         echo "$output" | cmp - alone
     done
 }
