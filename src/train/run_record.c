@@ -265,8 +265,8 @@ static enum status walk_metrics(struct run_record *record, const char *path, str
     struct walk walk = {.at_end = true, .end = RUN_UNKNOWN, .best_test_loss = NAN, .best_test_accuracy = NAN};
     char *text;
     size_t length;
-    enum status status = tail_next(tail, &text, &length, e);
-    for (; !status && text && !is_done(&walk); status = tail_next(tail, &text, &length, e)) {
+    enum status status = STATUS_OK;
+    while (!is_done(&walk) && !(status = tail_next(tail, &text, &length, e)) && text) {
         struct json_read line;
         if (!may_matter(&walk, text, length))
             continue;
@@ -375,9 +375,8 @@ static enum status walk_timing(struct run_record *record, const char *path, stru
     struct clock clock = {.first = INT64_MAX};
     char *text;
     size_t length;
-    enum status status = tail_next(tail, &text, &length, e);
-    for (; !status && text && !(clock.start_known && clock.seconds_known);
-         status = tail_next(tail, &text, &length, e)) {
+    enum status status = STATUS_OK;
+    while (!(clock.start_known && clock.seconds_known) && !(status = tail_next(tail, &text, &length, e)) && text) {
         struct json_read line;
         if (!json_read_text(path, text, length, &line, NULL))
             take_timing(record, &line, &clock);
