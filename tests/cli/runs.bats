@@ -24,7 +24,7 @@ setup_file() {
     done
     train word others/word --max-steps 5
     train class others/class --task classify --max-steps 5
-    run -75 train char stopped --max-steps 1000000 --max-time 1
+    run -75 train char stopped --max-steps 1000000 --max-time 1 --patience none
     train char killed --max-steps 30 --log-every 10 --checkpoint-every 10
     # as a kill leaves it: the lock of a process that is gone, and no word of an end
     sed -i '/"end"/d' killed/metrics.jsonl
@@ -148,7 +148,7 @@ PYTHON
 }
 
 @test "a run that goes on is told, and not disturbed" {
-    "$UNROLL" train --corpus char.h5 --run going "${small[@]}" --max-steps 100000000 2>/dev/null 3>&- &
+    "$UNROLL" train --corpus char.h5 --run going "${small[@]}" --max-steps 100000000 --patience none 2>/dev/null 3>&- &
     trainer=$!
     until [ -s going/metrics.jsonl ] && [ -e going/best.h5 ]; do
         kill -0 $trainer
