@@ -53,15 +53,15 @@ void advice_begin(struct advice_history *history)
 /* Keeps one of `stride` losses; when there is no room left every second of those goes. */
 static void put_point(struct advice_history *history, int64_t step, double loss)
 {
-    if (++history->passed < history->stride)
-        return;
-    history->passed = 0;
     if (history->points == ADVICE_POINTS) {
         for (int i = 0; i < ADVICE_POINTS / 2; i++)
             history->point[i] = history->point[2 * i + 1];
         history->points = ADVICE_POINTS / 2;
         history->stride *= 2;
     }
+    if (++history->passed < history->stride)
+        return;
+    history->passed = 0;
     history->point[history->points++] = (struct advice_point){step, loss};
 }
 

@@ -162,6 +162,39 @@ static void an_unfinished_run_should_be_longer(void **state)
     assert_int_equal(end(&made, made.history.valid * 0.98), ADVICE_UNFINISHED);
 }
 
+/* 2 % by the second half of a run are little; so is 1 % of a loss that is small. */
+static void little_gain_is_no_gain(void **state)
+{
+    (void)state;
+    struct made_up made;
+    begin(&made, 2);
+    train(&made, EPOCH, 2);
+    valid(&made, 2.04);
+    train(&made, EPOCH, 2);
+    valid(&made, 2);
+    assert_int_equal(end(&made, 2), ADVICE_NONE);
+    begin(&made, 10);
+    for (int epoch = 0; epoch < 10; epoch++) {
+        train(&made, EPOCH, 0.2);
+        valid(&made, 0.2 - 0.004 * epoch);
+    }
+    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+}
+
+/* Validation that stays within half a percent of the best is no overfitting, whatever training does. */
+static void a_plateau_is_no_overfitting(void **state)
+{
+    (void)state;
+    struct made_up made;
+    begin(&made, 12);
+    for (int epoch = 0; epoch < 12; epoch++) {
+        train(&made, EPOCH, 2 - 0.05 * epoch);
+        valid(&made, epoch < 8 ? 2.2 - 0.05 * epoch : 1.859);
+    }
+    assert_int_equal(told(&made), 0);
+    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+}
+
 static void without_validation_text_training_loss_counts(void **state)
 {
     (void)state;
@@ -322,7 +355,9 @@ static void long_runs_are_judged_by_their_last_tenth(void **state)
             made.step += EPOCH - 10;
             valid(&made, falls ? 3 - 0.0002 * epoch : epoch < 4000 ? 3 - 0.0002 * epoch : 2.2 - 1e-6 * epoch);
         }
-        assert_true(made.history.points <= ADVICE_POINTS);
+        assert_true(made.history.points >= ADVICE_POINTS / 2 && made.history.points <= ADVICE_POINTS);
+        for (int i = 1; i < made.history.points; i++)
+            assert_int_equal(made.history.point[i].step - made.history.point[i - 1].step, made.history.point[0].step);
         assert_int_equal(end(&made, made.history.valid), falls ? ADVICE_UNFINISHED : ADVICE_NONE);
     }
 }
@@ -358,6 +393,8 @@ int main(void)
         cmocka_unit_test(overfitting_is_told_once),
         cmocka_unit_test(frequent_validations_do_not_make_it_overfitting),
         cmocka_unit_test(an_unfinished_run_should_be_longer),
+        cmocka_unit_test(little_gain_is_no_gain),
+        cmocka_unit_test(a_plateau_is_no_overfitting),
         cmocka_unit_test(without_validation_text_training_loss_counts),
         cmocka_unit_test(a_run_that_went_on_for_nothing_is_told_how_long_would_do),
         cmocka_unit_test(a_rate_that_is_too_high_is_seen_by_training_loss),
