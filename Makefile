@@ -85,7 +85,7 @@ BETTER  := $(if $(filter portable,$(ARCH)),$(filter-out $(MARCH),$(LEVELS)))
 LIBRARY := $(if $(SANITIZE),,$(LIB)/$(SONAME) $(LIB)/libunroll.a $(BETTER:%=$(BUILD)/levels/%/lib/$(SONAME)))
 
 .DEFAULT_GOAL := all
-.PHONY: all help tests deps check check-all check-unit check-mpi check-cli check-bits check-fault check-slurm check-platforms fuzz libs demo asan lint format install clean info FORCE
+.PHONY: all help tests deps check check-all check-unit check-mpi check-cli check-bits check-fault check-readme check-slurm check-platforms fuzz libs demo asan lint format install clean info FORCE
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/unroll $(LIBRARY) ## build the program and libunroll (the default)
@@ -257,6 +257,10 @@ check-bits: ## digests of record by every compiler, level and ISA (an hour)
 
 check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (half an hour)
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
+
+TEXTS ?=
+check-readme: all ## every block of the README pages in full (TEXTS= their texts)
+	@UNROLL_TEST_LONG=1 TEXTS=$(TEXTS) $(RUN_TESTS) tests/cli/test_readme.py
 
 check-slurm: all ## job scripts on a Slurm cluster of its own (root)
 	@$(RUN_TESTS) slurm

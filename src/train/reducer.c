@@ -14,7 +14,7 @@
  * the bytes on the wire and the gradient's memory, need a scale before the magnitudes are known, and still need the
  * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the same
  * bytes as a plain allreduce where ranks are a power of two. It costs 1 to 6 % of a step on one rank, all of it in the weight
- * gradients' many short products; on two, what goes by mailbox wins that back (the table in README, "Speed", by
+ * gradients' many short products; on two, what goes by mailbox wins that back (the table in tools/README.md, "Speed", by
  * tools/benchmark).
  *
  * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight, copied

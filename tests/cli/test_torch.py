@@ -114,19 +114,6 @@ def check_classifier(pool):
         assert all(abs(ours[label] - theirs[label]) < TOLERANCE for label in ours), (pool, line, ours, theirs)
 
 
-def check_readme():
-    """The lines that the README shows run as they stand."""
-    readme = (ROOT / "README.md").read_text()
-    lines = next(block for block in readme.split("```")[1::2] if "unroll_torch.load" in block)
-    assert lines.startswith("python\n") and lines.count("\n") == 6, lines  # five
-    os.makedirs("runs/book")
-    os.rename("char/best.h5", "runs/book/best.h5")
-    program = lines.removeprefix("python\n").replace("And God said", "the rank carr")
-    told = run(sys.executable, "-c", program,
-               env=dict(os.environ, PYTHONPATH=f"{ROOT}/tools"))
-    assert len(told) == 2 and told[0] in TEXT, told
-
-
 def main():
     build_logits()
     for level in ("char", "word", "byte"):
@@ -148,7 +135,6 @@ def main():
         check_classifier(pool)
     for level in ("char", "word", "byte"):
         check_scores(train(level, level, "--hidden", "16", "--layers", "1"), level)
-    check_readme()
 
 
 if __name__ == "__main__":
