@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Every block of every page (*.md at the top, in jobs, tests and tools) runs as it is printed: in order, in a folder of its own
-for each page that holds what a clone holds (build, tools, jobs, ...) and the texts that a reader brings along.
+for each page that holds what a clone holds (build, tools, jobs, ...) and the texts that a reader brings along. Messages of ours that a
+page quotes stand in the sources, and its links lead somewhere.
 
 What a block is, its page shows:
   ```sh             commands, all in one shell; each must end with 0
@@ -198,7 +199,7 @@ def compare(printed, streams, exact):
 
 class Page:
     def __init__(self, path, exact, slurm):
-        self.name, self.blocks, self.exact = str(path.relative_to(ROOT)), blocks_of(path), exact
+        self.path, self.name, self.blocks, self.exact = path, str(path.relative_to(ROOT)), blocks_of(path), exact
         self.slurm = slurm  # waits until the jobs are done and checks how they ended; None without a Slurm
         self.shell, self.last = Shell(), None
         self.ran, self.passed_over = 0, []
@@ -240,6 +241,10 @@ class Page:
     def run(self):
         """Whether all blocks hold."""
         well = True
+        for fault, found in ("no source has the message", unknown_messages), ("nothing is there for the link", dead_links):
+            for what in found(self.path):
+                print("%s: %s '%s'\n" % (self.name, fault, what))
+                well = False
         for block in self.blocks:
             try:
                 if self.wants(block):
@@ -254,6 +259,31 @@ class Page:
                                                                  ", ".join(self.passed_over))
         print(over if self.passed_over else "%d blocks of %s" % (self.ran, self.name))
         return well
+
+
+def unknown_messages(path):
+    """Messages of ours (`unroll: ...`) on a page, whose longest fixed part stands in no source."""
+    sources = [file for folder in ("src", "tools") for file in sorted((ROOT / folder).rglob("*")) if file.is_file()]
+    said = "".join(file.read_text(encoding="utf-8", errors="replace") for file in sources if file.suffix not in (".md", ".svg"))
+    said = re.sub(r'"\s*\n\s*"', "", said + (ROOT / "Makefile").read_text(encoding="utf-8"))  # parts of a literal in C
+    for message in re.findall(r"`unroll: (?:warning: )?([^`]+)`", path.read_text(encoding="utf-8")):
+        longest = max(re.split(r"'[^']*'|\.\.\.|0x\w+|\d+|[:,;] ", message), key=len).strip()
+        if longest not in said:
+            yield message
+
+
+def anchors(path):
+    """What a link can point to on a page, as GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        place, _, anchor = link.partition("#")
+        target = path.parent / place if place else path
+        if "://" not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
+            yield link
 
 
 def pages():
