@@ -142,6 +142,7 @@ def lay_out():
 def environment():
     env = launch.environment("launch_crowded")
     here = os.getcwd()
+    env.pop("UNROLL", None)  # job scripts then take the one in PATH
     env.update(HOME=here, PATH="%s/build/bin:%s" % (here, env["PATH"]), OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
     return env
 
