@@ -139,8 +139,8 @@ def lay_out():
     script(pathlib.Path("build/bin/python3"), '#!/bin/sh\nexec "%s" "$@"\n' % python)
 
 
-def environment():
-    env = launch.environment("launch_crowded")
+def environment(on_cluster):
+    env = dict(os.environ) if on_cluster else launch.environment("launch_crowded")
     here = os.getcwd()
     env.pop("UNROLL", None)  # job scripts then take the one in PATH
     env.update(HOME=here, PATH="%s/build/bin:%s" % (here, env["PATH"]), OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
@@ -150,8 +150,8 @@ def environment():
 class Shell:
     """Commands one after another; what they export lasts."""
 
-    def __init__(self):
-        self.env = environment()
+    def __init__(self, on_cluster):
+        self.env = environment(on_cluster)
         self.state = os.path.abspath("build/state")
 
     def run(self, commands):
@@ -202,7 +202,7 @@ class Page:
     def __init__(self, path, exact, slurm):
         self.path, self.name, self.blocks, self.exact = path, str(path.relative_to(ROOT)), blocks_of(path), exact
         self.slurm = slurm  # waits until the jobs are done and checks how they ended; None without a Slurm
-        self.shell, self.last = Shell(), None
+        self.shell, self.last = Shell(slurm is not None), None
         self.ran, self.passed_over = 0, []
 
     def over(self, wish):
