@@ -316,6 +316,8 @@ install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	install -m 755 $(TOOLS:%=tools/%) $(PLACE)/share/unroll/
 	install -m 644 $(MODULES) $(PLACE)/share/unroll/
 	install -m 644 README.md LICENSE $(PLACE)/share/doc/unroll/
+	$(foreach page,$(wildcard jobs/*.md tests/*.md tools/*.md tools/pictures/*.svg),install -D -m 644 $(page) \
+	    $(PLACE)/share/doc/unroll/$(page);)
 	install -m 644 tools/examples/score_lines.c $(PLACE)/share/doc/unroll/examples/
 ifeq ($(DESTDIR),) # else what is installed is on its way to another place
 	@echo 'Add to your shell (tools: $(PREFIX)/share/unroll/report and others; modules: module use $(PREFIX)/share/modulefiles):'
