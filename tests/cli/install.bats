@@ -45,7 +45,8 @@ same_scores() {
     install_into DESTDIR="$BATS_TEST_TMPDIR/stage" PREFIX=/opt/unroll
     cd "$BATS_TEST_TMPDIR/stage"
     for file in bin/unroll include/unroll.h lib/libunroll.a lib/libunroll.so lib/pkgconfig/unroll.pc share/man/man1/unroll.1 \
-        share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/tools/TROUBLE.md share/doc/unroll/examples/score_lines.c \
+        share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/tools/TROUBLE.md \
+        share/doc/unroll/examples/score_lines.c \
         share/unroll/{report,plot,scaling-report,sweep-table,tensorboard,get-corpus,find-python,unroll_torch.py}; do
         [ -s "opt/unroll/$file" ]
     done
