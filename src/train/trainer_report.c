@@ -317,7 +317,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     trainer_put_line(trainer->metrics, &json);
     char change[64] = "", room[32];
     if (lr_changed)
-        snprintf(change, sizeof change, "; learning rate is now %.4g", trainer_next_lr(trainer));
+        snprintf(change, sizeof change, "; lr now %.3g", trainer_next_lr(trainer));
     trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f%s%s%s", (long long)epoch,
                  (long long)progress->step, progress->valid_loss,
                  trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",

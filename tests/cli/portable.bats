@@ -56,7 +56,7 @@ of() {
     best=avx2
     if has_avx512; then best=avx512f; fi
     run -0 --separate-stderr train "$portable" r
-    [[ "$stderr" == *"BLIS "[0-9]*" kernel "*", $best"* ]]
+    [[ "$stderr" == *"BLIS kernel "*", $best"* ]]
     [ "$(of r instructions)" = $best ]
 }
 

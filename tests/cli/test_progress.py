@@ -46,7 +46,10 @@ class Screen:
         return new
 
     def wait_for(self, pattern):
+        end = time.monotonic() + 60 * PATIENCE
         while not re.search(pattern, self.text):
+            if time.monotonic() > end:
+                raise AssertionError(f"no {pattern} for a long time in:\n" + self.text[-2000:])
             if not self.read():
                 raise AssertionError(f"no {pattern} in:\n" + self.text)
 
@@ -84,7 +87,7 @@ class Progress(unittest.TestCase):
 
     def command(self, run, **options):
         chosen = {"corpus": "c.h5", "run": run, "hidden": 16, "layers": 1, "threads": 1, "epochs": 10 ** 6, "max_steps": STEPS,
-                  "eval_every": STEPS, "checkpoint_every": STEPS, **options}
+                  "eval_every": STEPS, "checkpoint_every": STEPS, "patience": "none", **options}
         return [UNROLL, "train"] + [word for name, value in chosen.items()
                                     for word in ("--" + name.replace("_", "-"), str(value))]
 

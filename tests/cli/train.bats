@@ -176,7 +176,7 @@ measured() {
     # at such rates validations go up and down: 0.9, 0.45, and 0.4, which is 0.225 no more
     run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run r --lr 0.9 --lr-min 0.4 --schedule plateau --lr-decay 2 \
         --lr-patience 1 --max-steps 60 --eval-every 1
-    [ "$(grep -o 'learning rate is now .*' <<<"$stderr" | paste -sd,)" = "learning rate is now 0.45,learning rate is now 0.4" ]
+    [ "$(grep -o 'lr now .*' <<<"$stderr" | paste -sd,)" = "lr now 0.45,lr now 0.4" ]
     [ "$(lines_of train r/metrics.jsonl | field lr | uniq | paste -sd' ')" = "0.9 0.45 0.4" ]
     [ "$(lines_of valid r/metrics.jsonl | field lr_factor | uniq | paste -sd' ')" = "1 0.5 0.25" ]
     # 54 divisions by a million are below all numbers; 1100 by two as well, which test_schedule.c does

@@ -85,6 +85,7 @@ static void samples_are_as_planned(struct plan_config config, size_t evaluator, 
     compare("samples", begin, plan.evaluator - evaluator);
     sampler_free(sampler);
     vocab_free(vocab);
+    malloc_trim(0); /* what comes next takes new pages */
 }
 
 static void memory_is_as_planned(enum cell cell, int hidden, int batch, int groups, enum optimizer_kind kind, bool tied,
