@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "unroll/train/fit.h"
-
 #define ABOVE_UNIFORM 1.1 /* times its loss, and a tenth of a nat: no model that learns is worse */
 #define RISE 0.2          /* of a uniform guess's loss: no healthy training loss rises so much */
 #define SPIKE_BLOCKS 2    /* in a row */
@@ -280,11 +278,10 @@ static void tell_idle(const struct advice_run *run, const struct advice_history 
     snprintf(advice->found, ADVICE_TEXT, "no gain since step %" PRId64 " of %" PRId64, history->best_step,
              history->step);
     if (run->limited)
-        snprintf(advice->fix, ADVICE_TEXT, "fewer --max-steps, or --patience %d, which stops by itself",
-                 2 * ADVICE_STALLS);
+        snprintf(advice->fix, ADVICE_TEXT, "more text; or fewer --max-steps, for the same in less time");
     else
-        snprintf(advice->fix, ADVICE_TEXT, "--epochs %" PRId64 " would do, or --patience %d, which stops by itself",
-                 (history->best_step + run->epoch - 1) / run->epoch, FIT_PATIENCE);
+        snprintf(advice->fix, ADVICE_TEXT, "more text; or --epochs %" PRId64 ", for the same in less time",
+                 (history->best_step + run->epoch - 1) / run->epoch);
 }
 
 void advice_tell(const struct advice_run *run, const struct advice_history *history, enum advice_kind kind,

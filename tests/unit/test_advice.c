@@ -226,7 +226,7 @@ static void a_run_that_went_on_for_nothing_is_told_how_long_would_do(void **stat
     assert_int_equal(told(&made), 0);
     assert_int_equal(end(&made, made.history.valid), ADVICE_IDLE);
     advice_tell(&made.run, &made.history, ADVICE_IDLE, &advice);
-    assert_non_null(strstr(advice.fix, "--epochs 4 "));
+    assert_non_null(strstr(advice.fix, "--epochs 4,"));
     made.run.stopped = true; /* --patience has said so already */
     assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
 }
