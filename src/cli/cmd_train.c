@@ -123,8 +123,9 @@ static void fit(struct options *options, int64_t tokens, struct terminal *log)
     char batch[80] = "", epochs[48] = "";
     if (options->batch == 0) {
         options->batch = fit_lanes(tokens, options->bptt, options->lane_groups);
-        snprintf(batch, sizeof batch, " --batch %d (%lld steps an epoch)", options->batch,
-                 (long long)fit_steps(tokens, options->batch, options->bptt));
+        int64_t steps = fit_steps(tokens, options->batch, options->bptt);
+        snprintf(batch, sizeof batch, " --batch %d (%lld step%s an epoch)", options->batch, (long long)steps,
+                 steps == 1 ? "" : "s");
     }
     if (options->epochs == 0) {
         options->epochs = fit_epochs(tokens);

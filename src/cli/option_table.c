@@ -447,7 +447,7 @@ const struct option option_table[] = {
      .section = "Validation and checkpoints", .metavar = "STEPS",
      .help = "steps from one sample to the next, in the log and in metrics.jsonl, or 'epoch': the text that 'unroll sample' "
              "writes with the weights of that step and --seed"},
-    {"sample-length", .type = OPTION_INT64, .commands = TRAIN, FIELD(sample_length), FROM(1, MANY), .initial = "200",
+    {"sample-length", .type = OPTION_INT64, .commands = TRAIN, FIELD(sample_length), FROM(1, 10000), .initial = "200",
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "N", .help = "tokens in each sample"},
     {"checkpoint-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(checkpoint_every), FROM(1, MANY),
      WORD("epoch", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",

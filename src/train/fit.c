@@ -20,6 +20,8 @@ int fit_lanes(int64_t tokens, int bptt, int least)
     while (lanes < FIT_LANES_MAX &&
            2.0 * lanes * lanes * STEPS * STEPS <= (double)(tokens / bptt) * (double)(tokens / bptt))
         lanes *= 2;
+    if (tokens > 1 && tokens - 1 < lanes)
+        lanes = (int)(tokens - 1);
     return lanes > least ? lanes : least;
 }
 

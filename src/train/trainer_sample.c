@@ -2,6 +2,7 @@
 #include "trainer_private.h"
 
 #include "unroll/base/mem.h"
+#include "unroll/train/signals.h"
 
 #define PHASE "a sample"
 #define NEWS_SECONDS 0.1 /* between signs of life: less than any --stall-timeout worth having */
@@ -88,9 +89,11 @@ enum status trainer_show_sample(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
     trainer_beat(trainer, PHASE);
+    signals_stop_when("after this sample"); /* its line belongs to the step, also in a run that goes on */
     if (trainer->comm->rank == 0)
         status = write_sample(trainer, e);
     else
         wait_for_sample(trainer);
+    signals_stop_when(SIGNALS_STEP);
     return comm_agree(trainer->comm, status, e);
 }

@@ -77,3 +77,10 @@ of_run() {
     [[ "$stderr" == *"cannot open corpus 'no.h5': no such file; run 'unroll prepare' first"* ]]
     [ ! -e "$begun" ]
 }
+
+@test "a text of few words has no more lanes than it has to predict" {
+    echo "one line here and there without end" >few.txt
+    "$UNROLL" prepare --level word --min-count 1 --train few.txt -o few.h5 >/dev/null
+    run -0 --separate-stderr "$UNROLL" "${options[@]}" --corpus few.h5 --max-steps 2
+    [[ "$stderr" == *"to fit 8 training tokens: --batch 7 (1 step an epoch)"* ]]
+}

@@ -81,6 +81,7 @@ CHECK
     refused 78 "bad value '0' for '--sample-every': out of range; write 'never', 'epoch', or 1 to " \
         --corpus char.h5 --run no --sample-every 0
     refused 78 "bad value '0' for '--sample-length'" --corpus char.h5 --run no --sample-every 5 --sample-length 0
+    refused 78 "write 1 to 10000" --corpus char.h5 --run no --sample-every 5 --sample-length 10001
     refused 78 "cannot use '--sample-length' without '--sample-every'" --corpus char.h5 --run no --sample-length 50
     refused 78 "cannot use '--sample-every' with --task classify: a classifier writes no text" \
         --corpus char.h5 --run no --task classify --sample-every 5

@@ -13,7 +13,7 @@
 #define FIT_PATIENCE 10    /* validations without improvement, at least */
 
 /* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a long one full
- * matrices. `least` lanes are wanted in any case. */
+ * matrices. `least` lanes are wanted in any case; a text of fewer tokens than lanes has one for each token but the first. */
 int fit_lanes(int64_t tokens, int bptt, int least);
 
 /* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: less text is learnt by heart
