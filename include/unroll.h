@@ -107,8 +107,8 @@ struct unroll_sampling {
     }
 
 /* New text behind the prime, which is not repeated; with an empty one, if the model's vocabulary has no line end to begin
- * behind, the first token comes from the counts of the training text. *text ends with a null byte, which *length (NULL is allowed) does not
- * count, and is released with free(). At byte level it may hold any bytes. `how` NULL: the defaults. */
+ * behind, the first token comes from the counts of the training text, or evenly where none are known. *text ends with a null
+ * byte, which *length (NULL is allowed) does not count, and is released with free(). At byte level it may hold any bytes. `how` NULL: the defaults. */
 UNROLL_API int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
                              struct unroll_error *error);
 

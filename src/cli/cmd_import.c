@@ -51,6 +51,8 @@ static void print_notes(const struct weights_report *told)
     print_note("names:", told->renamed);
     print_note("left out, as --rename says:", told->left_out);
     print_note("not there, and zeros:", told->zeros);
+    print_note("not there, and tied to the embedding:", told->tied);
+    print_note("cell:", told->cell);
     print_note("converted to float32:", told->converted);
 }
 

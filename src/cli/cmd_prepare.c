@@ -51,7 +51,7 @@ static void print_unknown(const struct prepare_config *config, const struct prep
         unknowns += report->unknowns[i];
     }
     printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>\n", unknowns, tokens);
-    if (unknowns > 0 && config->vocab->counts[VOCAB_UNK] == 0)
+    if (unknowns > 0 && vocab_has_counts(config->vocab) && config->vocab->counts[VOCAB_UNK] == 0)
         printf("      its own training text had no <unk>: its models know nothing of it\n");
     if (config->lowercase)
         printf("note: the text was turned into lower case: the vocabulary has no capitals\n");

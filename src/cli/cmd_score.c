@@ -269,7 +269,7 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
     struct scoring scoring = {0};
     int threads = 1;
     if (!hypothesis_is_feature(options->feature))
-        return error_set(e, STATUS_CONFIG,
+        return error_set(e, STATUS_USAGE,
                          "bad value '%.100s' for '--feature': write a name without blanks, '=' and '|', such as LSTM",
                          options->feature);
     enum status status = load_model(comm, options, TASK_LM, &checkpoint, e);

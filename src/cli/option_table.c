@@ -59,7 +59,7 @@ const struct command_info command_table[COMMANDS] = {
         .name = "sample", .summary = "write new text",
         .description = "Draws text from a model, or with --beam searches the likeliest. The model starts from zero, reads a "
                        "line end and the prime, and goes on from there; without both, its vocabulary having no line "
-                       "ends, the first token comes from the counts of the training text, with --per-token marked "
+                       "ends, the first token comes from the counts of the training text, evenly where none are known, with --per-token marked "
                        "'counts'. <unk> is never written. The same seed gives the same text on any machine, and text K "
                        "of --count is the same whatever the count and the threads. What is drawn is printed as it is "
                        "made.",
@@ -76,7 +76,8 @@ const struct command_info command_table[COMMANDS] = {
                        "encoder.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, ..., "
                        "decoder.weight, decoder.bias. lstm., gru., embedding., fc., linear. and their like, with "
                        "module. or other words in front, are known, too, and --rename tells the rest. Missing biases are "
-                       "zeros; float16, bfloat16 and float64 become float32. Cell, layers and sizes follow from names and "
+                       "zeros; float16, bfloat16 and float64 become float32. HDF5 is taken in the format that "
+                       "h5py.File(name, 'w', libver='v108') writes, which has checksums. Cell, layers and sizes follow from names and "
                        "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
                        "was not made by 'unroll export'.",
         .operand = "FILE", .files_min = 1, .files_max = 1,
@@ -557,8 +558,8 @@ const struct option option_table[] = {
      .help = "score every line behind the text of FILE ('-': standard input), whose own tokens do not count"},
     {"carry-state", .type = OPTION_BOOL, .commands = SCORE, FIELD(carry_state),
      .class = OPTION_CONDUCT, .section = "Scoring",
-     .help = "score every line behind those before it, as one running text; the sum is that of 'eval --batch 1'. In one "
-             "lane, by rank 0 alone"},
+     .help = "score every line behind those before it, as one running text, in one lane, by rank 0 alone; the sum is that "
+             "of 'eval --batch 1' where the vocabulary has line ends and the text ends with one"},
     {"oov-penalty", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(oov_penalty), FROM(0, 1e6), .initial = "0",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "subtract X from the log-probability of every unknown token, which is that of <unk>"},

@@ -237,7 +237,7 @@ static enum status add_file(struct finding *find, const char *path)
 static enum status add_standard(struct finding *find)
 {
     if (find->standard_taken)
-        return error_set(find->e, STATUS_USAGE,
+        return error_set(find->e, STATUS_CONFIG,
                          "cannot read '-' twice: standard input can be read once only; save it to a file first");
     find->standard_taken = true;
     return spool(find, STDIN_FILENO, STANDARD_INPUT, NULL);

@@ -198,6 +198,14 @@ void vocab_free(struct vocab *vocab)
     mem_free(vocab);
 }
 
+bool vocab_has_counts(const struct vocab *vocab)
+{
+    for (int token = 0; token < vocab->size; token++)
+        if (vocab->counts[token] > 0)
+            return true;
+    return false;
+}
+
 uint32_t vocab_find(const struct vocab *vocab, const char *text, size_t length)
 {
     uint32_t token = text_index_find(vocab->index, vocab->bytes, vocab->offsets, text, length, text_hash(text, length));

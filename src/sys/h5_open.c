@@ -8,8 +8,13 @@
 
 #include "h5_private.h"
 
+#include "unroll/base/content.h"
+
 #define DEPTH_MAX 32
-#define OLD_FORMAT "in HDF5's old format, without checksums; write it with libver='v108', as h5py calls it"
+#define OLD_FORMAT "in HDF5's old format, without checksums"
+#define REWRITE                                                                                            \
+    "write it with h5py.File(name, 'w', libver='v108'), or copy it: python3 -c \"import h5py; "            \
+    "old = h5py.File('%s'); new = h5py.File('new.h5', 'w', libver='v108'); [old.copy(k, new) for k in old]\""
 
 /* The superblock, "Format Specification Version 3.0", II.A: versions 2 and 3 */
 #define SIGNATURE "\x89HDF\r\n\x1a\n"
@@ -40,8 +45,19 @@ static enum status refuse(const struct walk *walk, const char *path, const char 
 
 static enum status walk_group(struct walk *walk, hid_t group);
 
+/* As h5_type_of, in any order of bytes: what is read is converted. */
+static bool type_of_foreign(hid_t type, enum h5_type *out)
+{
+    bool number = H5Tget_class(type) == H5T_FLOAT || H5Tget_class(type) == H5T_INTEGER;
+    hid_t copy = number ? H5Tcopy(type) : H5I_INVALID_HID;
+    bool good = copy >= 0 && H5Tset_order(copy, H5T_ORDER_LE) >= 0 && h5_type_of(copy, out);
+    if (copy >= 0)
+        (void)H5Tclose(copy);
+    return good;
+}
+
 /* Shape and type of a dataset that HDF5 has already opened; NULL, or why it is outside the plain subset. */
-static const char *dataset_shape(hid_t id, struct h5_shape *shape, bool *stored)
+static const char *dataset_shape(const struct h5 *file, hid_t id, struct h5_shape *shape, bool *stored)
 {
     hid_t properties = H5Dget_create_plist(id);
     if (properties < 0)
@@ -61,7 +77,7 @@ static const char *dataset_shape(hid_t id, struct h5_shape *shape, bool *stored)
     *stored = layout == H5D_COMPACT;
 
     hid_t type = H5Dget_type(id), space = H5Dget_space(id);
-    bool type_good = type >= 0 && h5_type_of(type, &shape->type);
+    bool type_good = type >= 0 && (file->foreign ? type_of_foreign : h5_type_of)(type, &shape->type);
     int rank = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
     H5S_class_t class = space >= 0 ? H5Sget_simple_extent_type(space) : H5S_NO_CLASS;
     hsize_t dims[H5_RANK_MAX] = {1, 1};
@@ -108,7 +124,7 @@ static enum status walk_dataset(struct walk *walk, const char *path, haddr_t add
 {
     struct h5_object found = {.offset = -1};
     bool compact = false;
-    const char *reason = dataset_shape(id, &found.shape, &compact);
+    const char *reason = dataset_shape(walk->file, id, &found.shape, &compact);
     if (!reason)
         reason = dataset_place(walk->file, id, compact, &found);
     if (reason)
@@ -153,8 +169,12 @@ static enum status check_superblock(struct h5 *file, struct error *e)
     char bytes[SUPERBLOCK_BYTES];
     if (!peek(file, 0, sizeof bytes, bytes) || memcmp(bytes, SIGNATURE, VERSION_AT) != 0)
         return error_set(e, file->damaged, "cannot open '%s': not an HDF5 file, or cut off; %s", file->name, fix(file));
+    if (bytes[VERSION_AT] != 2 && bytes[VERSION_AT] != 3 && file->foreign)
+        return error_set(e, file->damaged, "cannot use '%.100s': it is " OLD_FORMAT "; " REWRITE, file->name,
+                         content_shell_name(file->name));
     if (bytes[VERSION_AT] != 2 && bytes[VERSION_AT] != 3)
-        return error_set(e, file->damaged, "cannot use '%s': it is " OLD_FORMAT, file->name);
+        return error_set(e, file->damaged, "cannot use '%s': it is " OLD_FORMAT "; write it with libver='v108', as h5py calls it",
+                         file->name);
     if (bytes[SIZES_AT] != 8 || bytes[SIZES_AT + 1] != 8 || memcmp(bytes + BASE_AT, "\0\0\0\0\0\0\0\0", 8) != 0 ||
         memcmp(bytes + EXTENSION_AT, "\xff\xff\xff\xff\xff\xff\xff\xff", 8) != 0)
         return error_set(e, file->damaged, "cannot use '%s': its superblock is not as Unroll writes it; %s", file->name,

@@ -56,6 +56,15 @@ static bool fact_int(const struct source *source, const char *name, int least, i
     return true;
 }
 
+/* Gates tell the cell; what a module is called may say another. */
+static void tell_misnamed(const struct importing *in, enum cell cell)
+{
+    const char *given = tensor_of_layer(&in->source, "weight_hh", 0)->given;
+    if (strcasestr(given, cell_name(cell == CELL_LSTM ? CELL_GRU : CELL_LSTM)) && !strcasestr(given, cell_name(cell)))
+        snprintf(in->report->cell, sizeof in->report->cell, "%s by the %d gates of a unit, though called '%.60s'",
+                 cell_name(cell), cell_gates(cell), given);
+}
+
 static enum status choose_cell(const struct importing *in, int gates, enum cell *cell)
 {
     char text[SOURCE_FACT_TEXT];
@@ -77,6 +86,7 @@ static enum status choose_cell(const struct importing *in, int gates, enum cell 
                          "'--cell rnn-tanh' (PyTorch's default) or '--cell rnn-relu'",
                          in->source.path);
     *cell = gates == cell_gates(CELL_LSTM) ? CELL_LSTM : CELL_GRU;
+    tell_misnamed(in, *cell);
     return STATUS_OK;
 }
 
@@ -216,16 +226,32 @@ static enum status choose_tied(const struct importing *in, bool same, bool *tied
     return STATUS_OK;
 }
 
+/* Before any of its numbers are read. */
+static enum status check_type(const struct importing *in, const struct source_tensor *tensor)
+{
+    char reason[200];
+    if (!tensor || tensor->is_float)
+        return STATUS_OK;
+    snprintf(reason, sizeof reason,
+             "is %s, but weights are float32, float16, bfloat16 or float64; write it as one of them", tensor->type);
+    return refuse(in, tensor->name, reason);
+}
+
 /* Whether both matrices are the same bits; piece by piece, for they may be large. */
 static enum status compare_tied(const struct importing *in, bool *same)
 {
     const struct source_tensor *one = source_find(&in->source, "encoder.weight");
     const struct source_tensor *two = source_find(&in->source, "decoder.weight");
+    enum status status = check_type(in, one);
+    if (!status)
+        status = check_type(in, two);
+    if (status)
+        return status;
     *same = two && two->rank == 2 && one->shape[0] == two->shape[0] && one->shape[1] == two->shape[1];
     if (!*same)
         return STATUS_OK;
     float *pieces = mem_alloc(2 * PIECE, sizeof *pieces, "weights to compare", in->e);
-    enum status status = pieces ? STATUS_OK : STATUS_OS;
+    status = pieces ? STATUS_OK : STATUS_OS;
     int64_t elements = one->shape[0] * one->shape[1];
     for (int64_t done = 0; done < elements && *same && !status; done += PIECE) {
         int64_t count = elements - done < PIECE ? elements - done : PIECE;
@@ -287,11 +313,7 @@ static enum status check_tensor(const struct importing *in, const struct param *
                  (long long)param->shape[0], (long long)param->shape[1]);
         return refuse(in, param->name, reason);
     }
-    if (tensor->is_float)
-        return STATUS_OK;
-    snprintf(reason, sizeof reason,
-             "is %s, but weights are float32, float16, bfloat16 or float64; write it as one of them", tensor->type);
-    return refuse(in, param->name, reason);
+    return check_type(in, tensor);
 }
 
 /* Biases that are not there are zeros: of modules made with bias=False. */
@@ -315,6 +337,8 @@ static enum status check_names(const struct importing *in, const struct param_ta
             tell_zeros(in, param);
         else if (param->alias < 0)
             status = refuse(in, param->name, "is missing");
+        else if (!in->hints->has_tied)
+            snprintf(in->report->tied, sizeof in->report->tied, "'%s'", param->name);
     }
     return status;
 }
@@ -418,6 +442,22 @@ static enum status choose_model(struct importing *in)
 
 /* ---- numbers ---- */
 
+/* `at`: which of the parameter's numbers. */
+static enum status refuse_number(const struct importing *in, const struct param *param, size_t at)
+{
+    char reason[240], place[60];
+    size_t columns = (size_t)param->shape[1];
+    if (param->rank == 2)
+        snprintf(place, sizeof place, "[%zu][%zu]", at / columns, at % columns);
+    else
+        snprintf(place, sizeof place, "[%zu]", at);
+    snprintf(reason, sizeof reason,
+             "holds a number that is not finite, or too large for float32, at %s; look where it comes from: a training "
+             "that diverged leaves such",
+             place);
+    return refuse(in, param->name, reason);
+}
+
 static enum status read_values(struct importing *in)
 {
     struct checkpoint *checkpoint = in->checkpoint;
@@ -437,9 +477,7 @@ static enum status read_values(struct importing *in)
             return status;
         for (size_t k = 0; k < param->count; k++)
             if (!isfinite(values[k]))
-                return refuse(
-                    in, param->name,
-                    "holds a number that is not finite, or too large for float32; use weights of another step");
+                return refuse_number(in, param, k);
     }
     return STATUS_OK;
 }

@@ -61,6 +61,9 @@ const char *vocab_kind(const struct vocab *vocab, char text[VOCAB_KIND]);
  * ranks, and then only rank 0 has one. */
 enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struct error *e);
 
+/* Whether its counts are known: those of a list that somebody brought, and of models with it, are all zero. */
+bool vocab_has_counts(const struct vocab *vocab);
+
 /* Token of a text of `length` bytes, or VOCAB_UNK. */
 uint32_t vocab_find(const struct vocab *vocab, const char *text, size_t length);
 const char *vocab_text(const struct vocab *vocab, uint32_t token, size_t *length);

@@ -42,7 +42,7 @@ struct h5; /* an open file */
  * is not HDF5, is damaged or leaves the subset is `damaged` (STATUS_DATA for corpora, STATUS_CHECKPOINT for
  * checkpoints). Release with h5_close. */
 enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e);
-/* The same for what another program wrote, which messages then advise on: STATUS_DATA. */
+/* The same for what another program wrote, which messages then advise on: STATUS_DATA. Its numbers may be big-endian. */
 enum status h5_open_foreign(const char *path, struct h5 **out, struct error *e);
 /* The same, and keeps what is read from then on until h5_share. */
 enum status h5_open_traced(const char *path, enum status damaged, struct h5 **out, struct error *e);

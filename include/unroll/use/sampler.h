@@ -56,7 +56,7 @@ void sampler_free(struct sampler *sampler); /* NULL is allowed */
 size_t sampler_bytes(const struct model_config *model);
 
 /* Starts all texts anew, as texts first_text, first_text + 1, ..., by feeder_start. Without a line end in the vocabulary and
- * without a prime the first token is drawn by the counts of the training text instead of by the model. */
+ * without a prime the first token is drawn by the counts of the training text (all alike where none are known) instead of by the model. */
 void sampler_start(struct sampler *sampler, uint32_t first_text, const uint32_t *prime, int64_t count);
 
 /* The next token of every text into tokens [texts]. STATUS_CHECKPOINT if the model gives no finite probabilities. */

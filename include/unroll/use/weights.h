@@ -52,6 +52,8 @@ struct weights_report {
     char renamed[400];   /* "'lstm.' is 'rnn.', ..." */
     char left_out[200];  /* "'a', 'b'" */
     char zeros[200];     /* the parameters that are missing */
+    char tied[40];       /* where it is missing and so the embedding's, as nobody said */
+    char cell[160];      /* a cell that is not what its module is called */
     char converted[200]; /* "9 of F16, 2 of F64" */
 };
 
