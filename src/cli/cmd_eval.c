@@ -8,6 +8,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
+#include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
 #include "unroll/data/measure.h"
 #include "unroll/sys/json.h"
@@ -84,18 +85,19 @@ static enum status check_vocabulary(const struct options *options, const struct 
 static void warn_markers(const struct options *options, const struct checkpoint *checkpoint,
                          const struct corpus *corpus)
 {
+    char shown[ESCAPE_SHOWN];
     bool kept = corpus->markers == MARKERS_KEEP, keeps = checkpoint->markers == MARKERS_KEEP;
     if (kept != keeps)
         fprintf(stderr,
                 "note: the text of '%s' %s '<s>' and '</s>' (--markers keep), that of the model %s: the numbers do not "
                 "compare\n",
-                options->corpus, kept ? "holds" : "does not hold", kept ? "does not" : "does");
+                escape_shown(options->corpus, shown), kept ? "holds" : "does not hold", kept ? "does not" : "does");
     else if (!kept && corpus->markers == MARKERS_REFUSE && corpus->vocab->level == LEVEL_WORD &&
              vocab_find(corpus->vocab, MARKERS_BEGIN, strlen(MARKERS_BEGIN)) != VOCAB_UNK)
         fprintf(stderr,
                 "note: the vocabulary of '%s' holds '<s>': an earlier version made it of a text with markers, and each "
                 "'</s>' in it counts as one more line end; make it again with 'unroll prepare --markers strip'\n",
-                options->corpus);
+                escape_shown(options->corpus, shown));
 }
 
 /* Collective. */

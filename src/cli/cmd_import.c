@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/cli/commands.h"
+#include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/vocab_origin.h"
 
@@ -31,8 +32,10 @@ static struct weights_hints hints_of(const struct options *options, const struct
 }
 
 /* A list divided by commas, in lines of a terminal's width. */
-static void print_note(const char *what, const char *list)
+static void print_note(const char *what, const char *given)
 {
+    char shown[ESCAPE_SHOWN];
+    const char *list = escape_shown(given, shown);
     int column = *list ? printf("note: %s", what) : 0;
     while (*list) {
         const char *end = strstr(list, ", ");
@@ -60,9 +63,11 @@ static enum status print_report(const struct options *options, const struct chec
                                 const struct weights_report *told, struct error *e)
 {
     const struct model_config *model = &checkpoint->model;
+    char path[ESCAPE_SHOWN];
     printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %d, %s weights, vocabulary of %d tokens, level %s",
-           options->output, cell_name(model->cell), model->layers, model->layers == 1 ? "" : "s", model->embedding,
-           model->hidden, model->tied ? "tied" : "untied", model->vocab, level_name(checkpoint->vocab->level));
+           escape_shown(options->output, path), cell_name(model->cell), model->layers, model->layers == 1 ? "" : "s",
+           model->embedding, model->hidden, model->tied ? "tied" : "untied", model->vocab,
+           level_name(checkpoint->vocab->level));
     if (model->task == TASK_CLASSIFY)
         printf(", %d labels", model->labels);
     printf("\n");

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "unroll/cli/commands.h"
+#include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/vocab_origin.h"
 #include "unroll/data/prepare.h"
@@ -59,9 +60,11 @@ static void print_unknown(const struct prepare_config *config, const struct prep
 
 static void print_report(const struct prepare_config *config, const struct prepare_report *report, const char *origin)
 {
-    printf("wrote '%s': level %s, vocabulary of %d tokens ", config->output, level_name(config->level), report->vocab);
+    char shown[ESCAPE_SHOWN];
+    printf("wrote '%s': level %s, vocabulary of %d tokens ", escape_shown(config->output, shown),
+           level_name(config->level), report->vocab);
     if (origin)
-        printf("(that of '%s')", origin);
+        printf("(that of '%s')", escape_shown(origin, shown));
     else
         printf("(%lld distinct in the training text)", (long long)report->distinct);
     printf(", digest %s\n", report->digest);

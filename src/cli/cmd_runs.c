@@ -32,7 +32,8 @@ struct runs {
 
 static void warn(const char *text)
 {
-    fprintf(stderr, "unroll: warning: %s\n", text);
+    char shown[ESCAPE_SHOWN];
+    fprintf(stderr, "unroll: warning: %s\n", escape_shown(text, shown));
 }
 
 /* A folder that holds none, and what is no folder, may well have come from a pattern of the shell: then nothing is `missing`. */
@@ -183,9 +184,11 @@ static void tell_states(const struct runs *runs)
 
 static void tell_gaps(const struct runs *runs)
 {
+    char path[ESCAPE_SHOWN], gap[ESCAPE_SHOWN];
     for (size_t i = 0; i < runs->count; i++)
         for (int k = 0; k < runs->sorted[i]->gaps && runs->sorted[i]->state != RUN_NOT_BEGUN; k++)
-            fprintf(stderr, "unroll: warning: run '%s': %s\n", runs->sorted[i]->path, runs->sorted[i]->gap[k]);
+            fprintf(stderr, "unroll: warning: run '%s': %s\n", escape_shown(runs->sorted[i]->path, path),
+                    escape_shown(runs->sorted[i]->gap[k], gap));
 }
 
 static enum status print_tables(const struct runs *runs, struct error *e)

@@ -225,11 +225,12 @@ static enum status write_texts(const struct options *options, const struct check
         tell_markers(options->markers, &prime.met);
     output.counts_first = checkpoint->vocab->eos < 0 && prime.count == 0;
     if (!status && output.counts_first)
-        fprintf(stderr,
-                "unroll: the model has no line end to begin behind: the first token %s; give a --prime to begin with the "
-                "model\n",
-                vocab_has_counts(checkpoint->vocab) ? "comes from the counts of the training text"
-                                                    : "has no counts known: it is drawn evenly");
+        fprintf(
+            stderr,
+            "unroll: the model has no line end to begin behind: the first token %s; give a --prime to begin with the "
+            "model\n",
+            vocab_has_counts(checkpoint->vocab) ? "comes from the counts of the training text"
+                                                : "has no counts known: it is drawn evenly");
     if (!status)
         status = (options->beam ? write_likeliest : write_drawn)(options, checkpoint, &prime, threads, &output, e);
     mem_free(prime.tokens);

@@ -41,7 +41,7 @@ static bool parse_moses(struct hypothesis *out)
     }
     out->key = out->list = field[0];
     out->text = field[1];
-    out->features_end = field[2].end;
+    out->features = field[2];
     out->score_text = field[3];
     return field[0].begin < field[0].end && read_number(line, field[3], &out->score);
 }
@@ -89,6 +89,19 @@ static void put_span(const char *line, size_t begin, size_t end)
     fwrite(line + begin, 1, end - begin, stdout);
 }
 
+bool hypothesis_has_feature(const struct hypothesis *hypothesis, const char *name)
+{
+    const char *line = hypothesis->line;
+    size_t length = strlen(name), at = hypothesis->features.begin, end = hypothesis->features.end;
+    while (at < end) {
+        size_t word = strcspn(line + at, " \t");
+        if (word > length && strncmp(line + at, name, length) == 0 && line[at + length] == '=')
+            return true;
+        at += word + strspn(line + at + word, " \t");
+    }
+    return false;
+}
+
 bool hypothesis_is_feature(const char *name)
 {
     size_t length = strlen(name);
@@ -114,9 +127,9 @@ void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, cons
         return;
     }
     struct span score = hypothesis->score_text;
-    put_span(line, 0, hypothesis->features_end);
+    put_span(line, 0, hypothesis->features.end);
     printf(" %s= %.6f", feature, hypothesis->logp);
-    put_span(line, hypothesis->features_end, score.begin);
+    put_span(line, hypothesis->features.end, score.begin);
     if (rescored)
         printf("%.6f", hypothesis_rank(hypothesis, format, weight));
     else

@@ -1,4 +1,5 @@
 #include "unroll/cli/load.h"
+#include "unroll/cli/escape.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,11 +28,12 @@ enum status load_check_task(const char *path, const struct checkpoint *checkpoin
 /* Text may now be cut, or brought into its form, by rules of another version. */
 static void tell_unicode(const char *path, const struct vocab *vocab)
 {
+    char shown[ESCAPE_SHOWN];
     if (*vocab->unicode && strcmp(vocab->unicode, utf8_unicode()) != 0)
         fprintf(stderr,
                 "note: the text of '%s' followed Unicode %s, and this program follows %s:\n"
                 "      a few rare characters may become other tokens\n",
-                path, vocab->unicode, utf8_unicode());
+                escape_shown(path, shown), vocab->unicode, utf8_unicode());
 }
 
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,

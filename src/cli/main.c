@@ -9,6 +9,7 @@
 #include "unroll/base/build_info.h"
 #include "unroll/base/temporary.h"
 #include "unroll/cli/commands.h"
+#include "unroll/cli/escape.h"
 #include "unroll/cli/help.h"
 #include "unroll/cli/option_table.h"
 #include "unroll/cli/path_check.h"
@@ -92,7 +93,7 @@ static enum status run_command(int argc, char **argv, struct error *e)
     } else {
         status = run_on_ranks(&comm, command, &options, status, e);
         if (status && comm.rank == 0 && e->text[0])
-            fprintf(stderr, "unroll: %s\n", e->text);
+            escape_tell(e->text);
         if (status)
             e->text[0] = '\0';
         comm_finalize(&comm);
@@ -154,7 +155,7 @@ int main(int argc, char **argv)
                            errno_text(errno));
     }
     if (*e.text && (alone || comm_speaks()))
-        fprintf(stderr, "unroll: %s\n", e.text);
+        escape_tell(e.text);
     else if (*e.text)
         terminal_let_output_pass(); /* mpirun ends the others when one has ended: the first shall have said it */
     return status;

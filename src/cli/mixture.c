@@ -58,7 +58,7 @@ static enum status refuse(const struct mixture *mixture, const char *what, struc
 static enum status read_head(struct mixture *mixture, struct error *e)
 {
     static const char begin[] = SCORE_HEAD_LINE "\t" SCORE_HEAD_TOKEN;
-    char digest[33], own[33], rest[64] = "";
+    char digest[33], own[33], rest[64] = "", path[ESCAPE_SHOWN], model[ESCAPE_SHOWN];
     const char *line = next_line(mixture);
     vocab_digest(mixture->vocab, own);
     if (line && line[0] == '{')
@@ -69,7 +69,7 @@ static enum status read_head(struct mixture *mixture, struct error *e)
             stderr,
             "unroll: '%s' does not say what vocabulary it is of: taken to be that of '%s', as it must be for a mixture "
             "whose probabilities add up to 1\n",
-            mixture->path, mixture->model);
+            escape_shown(mixture->path, path), escape_shown(mixture->model, model));
         return STATUS_OK;
     }
     mixture->headed = true;

@@ -141,6 +141,7 @@ enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enu
     struct piece pieces[NAMED_MAX];
     int count;
     int64_t unknown = 0;
+    char shown[ESCAPE_SHOWN];
     for (int64_t i = 0; i < prime->count; i++)
         unknown += prime->tokens[i] == VOCAB_UNK;
     if (unknown == 0)
@@ -150,7 +151,7 @@ enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enu
         return status;
     fprintf(stderr,
             "unroll: %lld of the %lld tokens of %s are unknown to the model and enter it as <unk>:", (long long)unknown,
-            (long long)prime->count, prime->name);
+            (long long)prime->count, escape_shown(prime->name, shown));
     for (int i = 0; i < count && i < NAMED_MAX; i++) {
         fputs(" '", stderr);
         escape_put(stderr, pieces[i].text, pieces[i].length);

@@ -103,6 +103,11 @@ static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypot
                            (long long)lists->number, lists->name, SCORER_POOL_TOKENS - 4);
     else
         status = hypothesis_parse(lists->options->nbest, line, lists->name, lists->number, hypothesis, e);
+    if (!status && hypothesis_has_feature(hypothesis, lists->options->feature))
+        status = error_set(
+            e, STATUS_DATA,
+            "cannot add a feature to line %lld of '%.200s': it has '%.100s=' already; write '--feature OTHER'",
+            (long long)lists->number, lists->name, lists->options->feature);
     if (status) {
         free(line);
         *hypothesis = (struct hypothesis){0};

@@ -168,13 +168,14 @@ void score_output_measure(const struct score_output *output, int64_t words, int6
 
 void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream)
 {
+    char shown[ESCAPE_SHOWN];
     if ((context || carry) && reset_at_eos)
         fprintf(stream, "each line alone, whatever is before it: a model of --reset-at eos\n");
     else if (carry)
         fprintf(stream, "each line behind those before it%s%s%s, in one lane on one rank\n",
-                context ? " and the text of '" : "", context ? context : "", context ? "'" : "");
+                context ? " and the text of '" : "", context ? escape_shown(context, shown) : "", context ? "'" : "");
     else if (context)
-        fprintf(stream, "each line behind the text of '%s', whose tokens do not count\n", context);
+        fprintf(stream, "each line behind the text of '%s', whose tokens do not count\n", escape_shown(context, shown));
     else
         fprintf(stream, "%s\n",
                 reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"

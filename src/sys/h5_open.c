@@ -12,8 +12,8 @@
 
 #define DEPTH_MAX 32
 #define OLD_FORMAT "in HDF5's old format, without checksums"
-#define REWRITE                                                                                            \
-    "write it with h5py.File(name, 'w', libver='v108'), or copy it: python3 -c \"import h5py; "            \
+#define REWRITE                                                                                 \
+    "write it with h5py.File(name, 'w', libver='v108'), or copy it: python3 -c \"import h5py; " \
     "old = h5py.File('%s'); new = h5py.File('new.h5', 'w', libver='v108'); [old.copy(k, new) for k in old]\""
 
 /* The superblock, "Format Specification Version 3.0", II.A: versions 2 and 3 */
@@ -173,7 +173,8 @@ static enum status check_superblock(struct h5 *file, struct error *e)
         return error_set(e, file->damaged, "cannot use '%.100s': it is " OLD_FORMAT "; " REWRITE, file->name,
                          content_shell_name(file->name));
     if (bytes[VERSION_AT] != 2 && bytes[VERSION_AT] != 3)
-        return error_set(e, file->damaged, "cannot use '%s': it is " OLD_FORMAT "; write it with libver='v108', as h5py calls it",
+        return error_set(e, file->damaged,
+                         "cannot use '%s': it is " OLD_FORMAT "; write it with libver='v108', as h5py calls it",
                          file->name);
     if (bytes[SIZES_AT] != 8 || bytes[SIZES_AT + 1] != 8 || memcmp(bytes + BASE_AT, "\0\0\0\0\0\0\0\0", 8) != 0 ||
         memcmp(bytes + EXTENSION_AT, "\xff\xff\xff\xff\xff\xff\xff\xff", 8) != 0)

@@ -21,7 +21,7 @@ struct hypothesis {
     char *line;             /* owned: free */
     struct span key, list;  /* what names it, and its list */
     struct span text;       /* what is scored */
-    size_t features_end;    /* moses */
+    struct span features;   /* moses */
     struct span score_text; /* moses */
     double score;           /* moses: as given */
     double logp;            /* the model's, once it is known */
@@ -35,6 +35,9 @@ bool hypothesis_same_list(const struct hypothesis *a, const struct hypothesis *b
 
 /* What they are ordered by: given score plus weight * logp; for kaldi logp. */
 double hypothesis_rank(const struct hypothesis *hypothesis, enum nbest format, double weight);
+
+/* Whether its line has a feature of that name already. */
+bool hypothesis_has_feature(const struct hypothesis *hypothesis, const char *name);
 
 /* Whether it can be the name of a feature: printable, without blanks, '=' and '|'. */
 bool hypothesis_is_feature(const char *name);
