@@ -81,7 +81,8 @@ struct unroll_score {
     int64_t unknown;        /* of them, not in the vocabulary, scored as "<unk>" */
 };
 
-/* Of one line, `length` bytes of UTF-8 without a line end. Each line stands alone. */
+/* Of one line, `length` bytes of UTF-8 without a line end. Each line stands alone. A CR at its end, that of CR LF, is left out as
+ * the program leaves it out; at byte level it is a byte like others. */
 UNROLL_API int unroll_score(struct unroll_model *model, const char *line, size_t length, struct unroll_score *score,
                             struct unroll_error *error);
 

@@ -193,7 +193,7 @@ static void tell(char *text, size_t size, const char *from, size_t length, int l
     if (layer >= 0)
         snprintf(part, sizeof part, "layer %d of ", layer);
     if (used < size && length == 0)
-        snprintf(text + used, size - used, "%snames without a module are of '%s'", used ? ", " : "", to);
+        snprintf(text + used, size - used, "%sthose without a module are of '%s'", used ? ", " : "", to);
     else if (used < size)
         snprintf(text + used, size - used, "%s'%.*s' is %s'%s'", used ? ", " : "", (int)length, from, part, to);
 }

@@ -54,6 +54,18 @@ sum() {
     done
 }
 
+@test "without line ends in the vocabulary, or one at the end, the sum is another, and help says so" {
+    "$UNROLL" prepare --vocab-from run-endless --test lines.txt -o lines-endless.h5
+    "$UNROLL" eval --model run-endless --corpus lines-endless.h5 --batch 1 --json >eval.json
+    run ! same "$("$UNROLL" score --model run-endless --carry-state --json lines.txt 2>notes | sum)" "$(field log_probability eval.json)"
+    head -c -1 lines.txt >open.txt
+    "$UNROLL" prepare --vocab-from char-model.h5 --test open.txt -o open.h5
+    "$UNROLL" eval --model char-model.h5 --corpus open.h5 --batch 1 --json >eval.json
+    run ! same "$("$UNROLL" score --model char-model.h5 --carry-state --json open.txt 2>notes | sum)" "$(field log_probability eval.json)"
+    "$UNROLL" score --help | tr -s ' \n' ' ' |
+        grep -F "the sum is that of 'eval --batch 1' where the vocabulary has line ends and the text ends with one"
+}
+
 @test "a line longer than what is held at once carries on, and is carried on from" {
     for _ in $(seq 1500); do tail -n 9 book.txt | tr '\n' ' '; done >long.txt
     { echo && head -n 3 book.txt; } >>long.txt

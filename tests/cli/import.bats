@@ -204,3 +204,68 @@ near() {
     done
     refused 65 "it is PyTorch's own format, of torch.save; python3 -c \"import torch" theirs.safetensors.pt
 }
+
+@test "types are known before any number is read, whichever tensor it is" {
+    for name in encoder.weight decoder.weight encoder.weight+decoder.weight rnn.weight_ih_l0; do
+        change="for name in '$name'.split('+'): tensors[name] = tensors[name].astype('i8')"
+        weights make other.safetensors equal.h5 "$change"
+        refused 65 "'${name%+*}' is I64, but weights are float32, float16, bfloat16 or float64" other.safetensors
+        weights make-hdf5 other.h5 equal.h5 "$change"
+        refused 65 "'${name%+*}' is int64, but weights are" --from hdf5 other.h5
+        refused 65 "'${name%+*}' is int64, but weights are" --from hdf5 other.h5 --no-tied
+    done
+}
+
+@test "numbers of the other order of bytes are read, and HDF5's old format can be copied as its refusal says" {
+    for type in '>f4' '>f8' '>f2'; do
+        weights make-hdf5 other.h5 lstm.h5 "for name in tensors: tensors[name] = tensors[name].astype('$type')"
+        "$UNROLL" import --from hdf5 other.h5 --vocab-from char.h5 -o again.h5
+        if [ "$type" = '>f2' ]; then
+            near 1e-3
+        else
+            "$UNROLL" score --model again.h5 lines | cmp - lstm.scores
+        fi
+    done
+    weights make-hdf5 other.h5 lstm.h5 "for name in tensors: tensors[name] = tensors[name].astype('>i8')"
+    refused 65 "'encoder.weight' is int64, but weights are" --from hdf5 other.h5
+    LIBVER=earliest weights make-hdf5 old.h5 lstm.h5
+    refused 65 "h5py.File(name, 'w', libver='v108'), or copy it: python3 -c " --from hdf5 old.h5
+    command=${stderr#*copy it: }
+    rm -f new.h5
+    eval "$command"
+    "$UNROLL" import --from hdf5 new.h5 --vocab-from char.h5 -o again.h5
+    "$UNROLL" score --model again.h5 lines | cmp - lstm.scores
+    "$UNROLL" import --help | tr -s ' \n' ' ' | grep -F "h5py.File(name, 'w', libver='v108')"
+}
+
+@test "what is said of a model that is not what its names say" {
+    weights make other.safetensors gru.h5 'for name in list(tensors): tensors[name.replace("rnn.", "lstm.")] = tensors.pop(name)'
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5 |
+        grep -x "note: cell: gru by the 3 gates of a unit, though called 'lstm.weight_hh_l0'"
+    "$UNROLL" import other.safetensors --cell gru --vocab-from char.h5 -o again.h5 >told
+    run ! grep "though called" told
+    weights make other.safetensors lstm.h5 'for name in list(tensors): tensors[name.replace("rnn.", "gru.")] = tensors.pop(name)'
+    "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5 |
+        grep -x "note: cell: lstm by the 4 gates of a unit, though called 'gru.weight_hh_l0'"
+    weights make other.safetensors equal.h5 'del tensors["decoder.weight"]'
+    run -0 "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
+    [[ "$(unbroken)" == *"note: not there, and tied to the embedding: 'decoder.weight'"* ]]
+    weights make other.safetensors lstm.h5
+    "$UNROLL" import other.safetensors --rename rnn.= --vocab-from char.h5 -o again.h5 |
+        grep -x "note: names: those without a module are of 'rnn.'"
+    weights make other.safetensors lstm.h5 'tensors["decoder.weight"] = tensors["decoder.weight"].astype("f8"); tensors["decoder.weight"][2, 5] = 1e300'
+    refused 65 "too large for float32, at [2][5]; look where it comes from" other.safetensors
+}
+
+@test "names in messages move no cursor" {
+    hostile=$'x\033[31m\n\302\233\177\tü☃.'
+    shown='x\x1b[31m\x0a\xc2\x9b\x7f\x09ü☃.'
+    python='x\x1b[31m\x0a\x9b\x7f\x09ü☃.'
+    weights make other.safetensors lstm.h5 "tensors['${python}y'] = tensors['decoder.bias']"
+    refused 65 "'${shown}y' is no parameter" other.safetensors
+    weights make other.safetensors lstm.h5 "for name in list(tensors): tensors[name.replace('rnn.', '$python')] = tensors.pop(name)"
+    run -0 "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
+    [ "${lines[1]}" = "note: names: '$shown' is 'rnn.'" ]
+    refused 66 "'$shown'" "$hostile"
+    refused 66 "'none\x0a\xff'" $'none\n\377'
+}

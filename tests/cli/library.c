@@ -113,6 +113,10 @@ static void check_mistakes(struct unroll_model *model, const char *path)
     EXPECT_ERROR(unroll_open(NULL, 1, &none, &error), UNROLL_USAGE, "path");
     EXPECT_ERROR(unroll_open(path, 1, NULL, &error), UNROLL_USAGE, "model");
     EXPECT(unroll_open("none.h5", 1, &none, NULL) == UNROLL_NOINPUT);
+    struct unroll_score crlf;
+    EXPECT(unroll_score(model, "line", 4, &one, NULL) == UNROLL_OK);
+    EXPECT(unroll_score(model, "line\r", 5, &crlf, NULL) == UNROLL_OK);
+    EXPECT(one.tokens == crlf.tokens && one.log_probability == crlf.log_probability);
     EXPECT_ERROR(unroll_score(model, "a\nb", 3, &one, &error), UNROLL_DATA, "line 1");
     EXPECT_ERROR(unroll_score(model, "a\xff", 2, &one, &error), UNROLL_DATA, "UTF-8");
     EXPECT_ERROR(unroll_score(model, "a\0b", 3, &one, &error), UNROLL_DATA, "lines");

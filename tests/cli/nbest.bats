@@ -204,9 +204,23 @@ refused() {
     "$UNROLL" score --model word-model.h5 --nbest moses lists.moses | sed 's/ Unroll= / LSTM_2= /' >wanted
     "$UNROLL" score --model word-model.h5 --nbest moses --feature LSTM_2 lists.moses | cmp - wanted
     refused 64 "bad value '' for '--feature'" --model word-model.h5 --nbest moses --feature= lists.moses
-    for name in 'a b' 'a=' 'a|b' $'a\t' $'\xff'; do
-        refused 78 "bad value '$name' for '--feature'" --model word-model.h5 --nbest moses --feature="$name" lists.moses
+    for name in 'a b' 'a=' 'a|b'; do
+        refused 64 "bad value '$name' for '--feature'" --model word-model.h5 --nbest moses --feature="$name" lists.moses
     done
+    refused 64 "bad value 'a\x09' for '--feature'" --model word-model.h5 --nbest moses --feature=$'a\t' lists.moses
+    refused 64 "bad value '\xff' for '--feature'" --model word-model.h5 --nbest moses --feature=$'\xff' lists.moses
     refused 78 "cannot use '--feature' without '--nbest'" --model word-model.h5 --feature LSTM texts
     refused 78 "cannot use '--feature' with '--nbest kaldi'" --model word-model.h5 --nbest kaldi --feature LSTM lists.kaldi
+}
+
+@test "a feature that a hypothesis has already is not written a second time" {
+    { head -n 2 lists.moses && sed -n '3s/ d= / LM0= -1 dLM1= 2 d= /p' lists.moses; } >again.moses
+    refused 65 "cannot add a feature to line 3 of 'again.moses': it has 'LM0=' already; write '--feature OTHER'" \
+        --model word-model.h5 --nbest moses --feature LM0 again.moses
+    "$UNROLL" score --model word-model.h5 --nbest moses --feature LM1 again.moses >two
+    [ "$(wc -l <two)" -eq 3 ]
+    # its own default, too
+    "$UNROLL" score --model word-model.h5 --nbest moses lists.moses >once.moses
+    refused 65 "line 1 of 'once.moses': it has 'Unroll=' already" --model word-model.h5 --nbest moses --best once.moses
+    "$UNROLL" score --model word-model.h5 --nbest moses --feature Second once.moses | grep -c ' Unroll= .* Second= '
 }

@@ -96,7 +96,7 @@ refused() {
     cp text named.gz
     refused 65 "cannot unpack 'named.gz': gzip says" --train named.gz
     refused 65 "cannot use 'standard input': it holds no text" --train - </dev/null
-    refused 64 "standard input can be read once only" --train - --valid - <text
+    refused 78 "standard input can be read once only" --train - --valid - <text
     says_error_alone 69 "there is no program 'zstd' in PATH; install it (Debian's package zstd)" \
         env PATH=/nowhere "$UNROLL" prepare --train text.zst -o out/c.h5
     for file in text text.zst; do # the program's own complaint would blame the file

@@ -196,6 +196,23 @@ refused() {
     [[ "$output" != *counts* ]]
 }
 
+@test "where no counts are known the first token is drawn evenly, and that is said" {
+    python3 "$BATS_TEST_DIRNAME/weights.py" make plain.safetensors endless-char/best.h5
+    size=$("$UNROLL" inspect endless-char/best.h5 | sed -n 's/^ *tokens *\([0-9]*\).*/\1/p; s/^ *vocabulary *\([0-9]*\) tokens.*/\1/p' | head -n 1)
+    { echo '<unk>' && seq 1 $((size - 1)) | sed 's/^/w/'; } >list
+    "$UNROLL" import plain.safetensors --level word --vocab-from list -o listed.h5
+    run -0 --separate-stderr "$UNROLL" sample --model listed.h5 --length 3 --count 20 --per-token
+    [[ "$stderr" == *"no line end to begin behind: the first token has no counts known: it is drawn evenly; give a --prime"* ]]
+    [ "$(grep -c counts <<<"$output")" -eq 20 ]
+    # nor does anyone know what their text held
+    for from in listed.h5 "list --level word"; do
+        # shellcheck disable=SC2086 # several words
+        run -0 "$UNROLL" prepare --vocab-from $from --train book.txt -o listed-corpus.h5
+        [[ "$output" == *"are not in the vocabulary and became <unk>"* ]]
+        [[ "$output" != *"training text had no <unk>"* ]]
+    done
+}
+
 @test "--min-length is about a text's end: without --stop-at-eos line ends come as they may, and help says so" {
     # a line end is the likeliest first token of some texts; only where it would be an end is it kept away
     "$UNROLL" sample --model word-model.h5 --length 30 --min-length 30 --seed 3 --temperature 2 --per-token >free
