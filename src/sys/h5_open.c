@@ -12,9 +12,10 @@
 
 #define DEPTH_MAX 32
 #define OLD_FORMAT "in HDF5's old format, without checksums"
-#define REWRITE                                                                                 \
-    "write it with h5py.File(name, 'w', libver='v108'), or copy it: python3 -c \"import h5py; " \
-    "old = h5py.File('%s'); new = h5py.File('new.h5', 'w', libver='v108'); [old.copy(k, new) for k in old]\""
+#define REWRITE                                                                                               \
+    "write it with h5py.File(name, 'w', libver='v108'), or copy its numbers: python3 -c \"import h5py; "      \
+    "old = h5py.File('%s', 'r'); new = h5py.File('new.h5', 'w', libver='v108'); old.visititems(lambda k, v: " \
+    "new.__setitem__(k, v[()]) if hasattr(v, 'shape') else None)\""
 
 /* The superblock, "Format Specification Version 3.0", II.A: versions 2 and 3 */
 #define SIGNATURE "\x89HDF\r\n\x1a\n"

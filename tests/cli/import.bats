@@ -229,8 +229,8 @@ near() {
     weights make-hdf5 other.h5 lstm.h5 "for name in tensors: tensors[name] = tensors[name].astype('>i8')"
     refused 65 "'encoder.weight' is int64, but weights are" --from hdf5 other.h5
     LIBVER=earliest weights make-hdf5 old.h5 lstm.h5
-    refused 65 "h5py.File(name, 'w', libver='v108'), or copy it: python3 -c " --from hdf5 old.h5
-    command=${stderr#*copy it: }
+    refused 65 "h5py.File(name, 'w', libver='v108'), or copy its numbers: python3 -c " --from hdf5 old.h5
+    command=${stderr#*copy its numbers: }
     rm -f new.h5
     eval "$command"
     "$UNROLL" import --from hdf5 new.h5 --vocab-from char.h5 -o again.h5
