@@ -14,12 +14,12 @@ extern char **environ;
 struct packing {
     enum content content;
     const char *ending, *package;
-    bool warns;              /* ends with status 2 for what is whole, but for example followed by something else */
+    bool warns;              /* ends with status 2 for what is whole, but has for example no check of a known kind */
     const char *argument[4]; /* the first is the program */
 };
 
 static const struct packing packings[] = {
-    {CONTENT_GZIP, ".gz", "gzip", true, {"gzip", "-dc", NULL}},
+    {CONTENT_GZIP, ".gz", "gzip", false, {"gzip", "-dc", NULL}},
     {CONTENT_XZ, ".xz", "xz-utils", true, {"xz", "-dc", NULL}},
     {CONTENT_ZSTD, ".zst", "zstd", false, {"zstd", "-dcq", NULL}},
 };
@@ -87,17 +87,27 @@ enum status unpack_start(const struct packing *packing, const char *name, int in
 
 /* ---- ending ---- */
 
-/* The first line that the program wrote to standard error, without its own name. */
+/* How much of a complaint is `name` and a colon, and blanks. */
+static size_t name_length(const char *text, const char *name)
+{
+    size_t blanks = strspn(text, "\r\n "), length = blanks + strlen(name);
+    if (strncmp(text + blanks, name, strlen(name)) != 0)
+        return blanks;
+    length += strspn(text + length, " ");
+    return text[length] == ':' ? length + 1 + strspn(text + length + 1, " ") : blanks;
+}
+
+/* The first line that the program wrote to standard error, without its own name and zstd's for its input. */
 static void read_complaint(const struct unpacker *unpacker, char *text, size_t size)
 {
     ssize_t length = pread(unpacker->complaints, text, size - 1, 0);
     text[length > 0 ? length : 0] = '\0';
-    size_t skip = strspn(text, "\r\n "), program = strlen(unpacker->packing->argument[0]);
-    if (strncmp(text + skip, unpacker->packing->argument[0], program) == 0 && text[skip + program] == ':')
-        skip += program + 1;
-    skip += strspn(text + skip, " ");
+    size_t skip = name_length(text, unpacker->packing->argument[0]);
+    skip += name_length(text + skip, "/*stdin*\\");
     memmove(text, text + skip, strlen(text + skip) + 1);
     text[strcspn(text, "\r\n")] = '\0';
+    for (size_t end = strlen(text); end > 0 && text[end - 1] == ' '; end--)
+        text[end - 1] = '\0';
 }
 
 enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e)
@@ -121,6 +131,7 @@ enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e
         return error_set(e, STATUS_OS,
                          "cannot unpack '%.200s': '%s' was ended by signal %d (%s); unpack the file first",
                          unpacker->name, program, WTERMSIG(how), strsignal(WTERMSIG(how)));
-    return error_set(e, STATUS_DATA, "cannot unpack '%.200s': %s says '%s'; get the file again, whole", unpacker->name,
+    return error_set(e, STATUS_DATA, "cannot unpack '%.200s': %s says '%s'; get the file again, whole, "
+                     "or unpack what is good of it yourself", unpacker->name,
                      program, *complaint ? complaint : "nothing, and fails");
 }

@@ -40,6 +40,8 @@ refused() {
     done
     wanted=$(digest --train text --split 80,10,10)
     [ "$(digest --train - --split 80,10,10 <text.zst)" = "$wanted" ]
+    { cat text.gz && head -c 512 /dev/zero; } >padded.gz # as tape drives do
+    [ "$(digest --train padded.gz --split 80,10,10)" = "$wanted" ]
     mv text.xz plain.name # what it is counts, not only its name
     [ "$(digest --train plain.name --split 80,10,10)" = "$wanted" ]
     digest --level byte --train plain.name --split 80,10,10 # but for bytes, which may be meant
@@ -93,6 +95,14 @@ refused() {
     refused 65 "cannot unpack 'cut.xz': xz says" --train cut.xz
     head -c 500 text.zst >cut.zst
     refused 65 "cannot unpack 'cut.zst': zstd says" --train cut.zst
+    refused 65 "cannot unpack 'cut.zst': zstd says 'Read error (39) : premature end'" --train cut.zst
+    cp text named.zst
+    refused 65 "cannot unpack 'named.zst': zstd says 'unsupported format'" --train named.zst
+    for file in gz xz zst; do # something foreign between two texts: the second one is not lost in silence
+        { cat text.$file && printf XXXXXXXX && cat text.$file; } >mid.$file
+        refused 65 "cannot unpack 'mid.$file': " --train mid.$file
+    done
+    refused 65 "cannot unpack 'mid.gz': gzip says 'stdin: decompression OK, trailing garbage ignored'" --train mid.gz
     cp text named.gz
     refused 65 "cannot unpack 'named.gz': gzip says" --train named.gz
     refused 65 "cannot use 'standard input': it holds no text" --train - </dev/null
