@@ -81,7 +81,7 @@ enum status cmd_import(const struct options *options, struct error *e)
     struct vocab_origin origin;
     struct checkpoint checkpoint = {0};
     struct weights_report told;
-    enum status status = vocab_origin_load(options, &origin, e);
+    enum status status = vocab_origin_load(options, false, &origin, e);
     if (!status) {
         struct weights_hints hints = hints_of(options, origin.vocab);
         status = weights_import(options->file[0], options->from, &hints, &checkpoint, &told, e);

@@ -33,7 +33,7 @@ static enum status level_missing(const char *path, struct error *e)
                      path, content == CONTENT_TEXT ? "a text" : "neither a corpus nor a model");
 }
 
-static enum status load_text(const struct options *options, struct vocab_origin *origin, struct error *e)
+static enum status load_text(const struct options *options, bool strict, struct vocab_origin *origin, struct error *e)
 {
     const char *path = options->vocab_from;
     if (!options_given(options, "level") && access(path, F_OK) == 0)
@@ -41,9 +41,7 @@ static enum status load_text(const struct options *options, struct vocab_origin 
     if (options->level == LEVEL_BYTE && options->normal != NORMAL_NONE)
         return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; leave it out",
                          normal_name(options->normal));
-    enum status status = vocab_text_load(path, options->level, &origin->own, e);
-    if (!status)
-        vocab_set_normal(origin->own, options->normal, NULL);
+    enum status status = vocab_text_load(path, options->level, options->normal, strict, &origin->own, e);
     origin->vocab = origin->own;
     return status;
 }
@@ -69,13 +67,14 @@ static enum status load_hdf5(const char *path, struct vocab_origin *origin, stru
     return STATUS_OK;
 }
 
-enum status vocab_origin_load(const struct options *options, struct vocab_origin *origin, struct error *e)
+enum status vocab_origin_load(const struct options *options, bool strict, struct vocab_origin *origin, struct error *e)
 {
     const char *path = options->vocab_from;
     *origin = (struct vocab_origin){.vocab = NULL};
     if (!path)
         return STATUS_OK;
-    enum status status = vocab_origin_says_level(path) ? load_hdf5(path, origin, e) : load_text(options, origin, e);
+    enum status status =
+        vocab_origin_says_level(path) ? load_hdf5(path, origin, e) : load_text(options, strict, origin, e);
     if (!status)
         origin->lowercase = origin->lowercase || line_reader_lowers(origin->vocab);
     return status;

@@ -50,7 +50,8 @@ static const char *entry_fault(const struct vocab *vocab, int i)
     return NULL;
 }
 
-static enum status check_and_index(struct vocab *vocab, struct text_index *index, enum status damaged, struct error *e)
+static enum status check_and_index(struct vocab *vocab, struct text_index *index, enum status damaged,
+                                   struct vocab_fault *found, struct error *e)
 {
     if (vocab->size < 1 || vocab->size > VOCAB_MAX || vocab->offsets[0] != 0)
         return error_set(e, damaged, "vocabulary of '%d' entries is not usable; it should have 1 to %d, from offset 0",
@@ -63,17 +64,20 @@ static enum status check_and_index(struct vocab *vocab, struct text_index *index
         uint32_t hash = fault ? 0 : text_hash(text, length);
         if (!fault && text_index_find(index, vocab->bytes, vocab->offsets, text, length, hash) != TEXT_INDEX_NONE)
             fault = "is there twice";
-        if (fault)
-            return error_set(e, damaged, "vocabulary entry '%d' %s; the file is damaged", i, fault);
+        if (fault) {
+            *found = (struct vocab_fault){fault, i};
+            return damaged;
+        }
         status = text_index_add(index, hash, (uint32_t)i, e);
     }
     return status;
 }
 
-enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
-                        enum status damaged, struct vocab **out, struct error *e)
+static enum status adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                         enum status damaged, struct vocab_fault *fault, struct vocab **out, struct error *e)
 {
     *out = NULL;
+    *fault = (struct vocab_fault){NULL, 0};
     struct vocab *vocab = mem_alloc(1, sizeof *vocab, "a vocabulary", e);
     struct text_index *index = vocab ? mem_alloc(1, sizeof *index, "a vocabulary", e) : NULL;
     if (!index) {
@@ -86,7 +90,7 @@ enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offse
     *vocab = (struct vocab){
         .level = level, .size = size, .bytes = bytes, .offsets = offsets, .counts = counts, .eos = -1, .index = index};
     vocab_set_normal(vocab, NORMAL_NONE, NULL);
-    enum status status = check_and_index(vocab, index, damaged, e);
+    enum status status = check_and_index(vocab, index, damaged, fault, e);
     if (status != STATUS_OK) {
         vocab_free(vocab);
         return status;
@@ -97,6 +101,22 @@ enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offse
         vocab->eos = (int)eos;
     *out = vocab;
     return STATUS_OK;
+}
+
+enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                        enum status damaged, struct vocab **out, struct error *e)
+{
+    struct vocab_fault fault;
+    enum status status = adopt(level, size, bytes, offsets, counts, damaged, &fault, out, e);
+    if (fault.what)
+        return error_set(e, damaged, "vocabulary entry '%d' %s; the file is damaged", fault.entry, fault.what);
+    return status;
+}
+
+enum status vocab_adopt_text(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                             struct vocab_fault *fault, struct vocab **out, struct error *e)
+{
+    return adopt(level, size, bytes, offsets, counts, STATUS_DATA, fault, out, e);
 }
 
 enum status vocab_copy(const struct vocab *from, struct vocab **out, struct error *e)

@@ -13,6 +13,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/escape.h"
+#include "unroll/data/tokenizer.h"
 
 #define ESCAPED_MAX 4                                        /* bytes that one byte may become */
 #define TEXT_MAX ((size_t)ESCAPED_MAX * VOCAB_BYTES_MAX * 2) /* a text that is longer holds no vocabulary */
@@ -42,7 +43,10 @@ enum status vocab_text_write(const struct vocab *vocab, char **text, size_t *len
 
 struct parse {
     const char *name;
+    const char *text; /* [length] */
+    size_t length;
     int line;
+    bool has_unknown; /* has a line of its own */
     int size;
     char *bytes;
     uint64_t *offsets, *counts;
@@ -83,11 +87,80 @@ static int count_lines(const char *text, size_t length)
     return lines < VOCAB_MAX ? (int)lines : VOCAB_MAX;
 }
 
+/* ---- entries ---- */
+
+#define SHOWN 40 /* bytes of an entry that a message shows */
+
+/* The entry as its line has it. */
+static enum status bad_entry(const struct parse *parse, int entry, const char *what, const char *fix)
+{
+    const char *at = parse->text, *end = parse->text + parse->length;
+    char shown[ESCAPED_MAX * SHOWN + ESCAPE_MAX] = "", *to = shown;
+    int line = entry + parse->has_unknown;
+    for (int i = 1; i < line; i++)
+        at = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
+    const char *stop = at;
+    while (stop < end && !strchr("\t\r\n", *stop))
+        stop++;
+    for (const char *limit = at + SHOWN; at < stop && at < limit; to += strlen(to)) {
+        bool backslash = *at == '\\'; /* it escapes already */
+        if (backslash)
+            memcpy(to, "\\", 2);
+        at += backslash ? 1 : escape_next(at, (size_t)(stop - at), to);
+    }
+    return error_set(parse->e, STATUS_DATA, "cannot use the vocabulary in '%.200s': entry '%s%s' in line %d %s; %s",
+                     parse->name, shown, at < stop ? "..." : "", line, what, fix);
+}
+
+static const char *fix_of(enum level level)
+{
+    return level == LEVEL_WORD ? "correct or remove it" : "correct or remove it, or use another --level";
+}
+
+/* What is wrong with an entry that its own text does not give as a token. */
+static enum status check_entry(struct tokenizer *tokenizer, const struct vocab *vocab, int entry,
+                               const struct parse *parse)
+{
+    static const char *const one[] = {"is not one character", "is not one word", "is not one byte",
+                                      "is not one grapheme cluster"};
+    size_t length, count, open;
+    const uint32_t *ids;
+    const char *text = vocab_text(vocab, (uint32_t)entry, &length);
+    enum status status = tokenizer_feed(tokenizer, text, length, parse->name, 0, &ids, &count, parse->e);
+    uint32_t token = !status && count > 0 ? ids[0] : VOCAB_UNK;
+    if (!status)
+        status = tokenizer_end(tokenizer, &ids, &open, parse->e);
+    if (status)
+        return status;
+    if (count == 0 && open > 0)
+        token = ids[0];
+    if (count + open != (vocab->level == LEVEL_WORD ? 2 : 1)) /* behind a word comes the line end */
+        return bad_entry(parse, entry, one[vocab->level], fix_of(vocab->level));
+    if (token != (uint32_t)entry)
+        return bad_entry(parse, entry, "is not in form nfc, as the text will be",
+                         "bring the list into that form (uconv -x nfc does it), each entry once, or leave out "
+                         "--normalise");
+    return STATUS_OK;
+}
+
+static enum status check_entries(const struct vocab *vocab, const struct parse *parse)
+{
+    struct tokenizer *tokenizer;
+    enum status status = tokenizer_open(vocab, false, &tokenizer, parse->e);
+    for (int i = VOCAB_UNK + 1; i < vocab->size && !status; i++)
+        status = check_entry(tokenizer, vocab, i, parse);
+    tokenizer_free(tokenizer);
+    return status;
+}
+
+/* ---- a text ---- */
+
 static enum status parse_lines(struct parse *parse, const char *text, size_t length)
 {
     static const char unknown[] = VOCAB_UNK_WORD;
     bool has_unknown = length >= 5 && memcmp(text, unknown, 5) == 0 &&
                        (length == 5 || text[5] == '\t' || text[5] == '\n' || text[5] == '\r');
+    parse->has_unknown = has_unknown;
     enum status status = has_unknown ? STATUS_OK : add_entry(parse, unknown, 5);
     for (size_t at = 0; at < length && !status;) {
         const char *end = memchr(text + at, '\n', length - at);
@@ -102,33 +175,56 @@ static enum status parse_lines(struct parse *parse, const char *text, size_t len
     return status;
 }
 
-enum status vocab_text_read(const char *text, size_t length, enum level level, const char *name, struct vocab **out,
-                            struct error *e)
+static void release(struct parse *parse)
 {
-    struct parse parse = {.name = name, .e = e};
-    if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* a byte order mark */
-        text += 3;
-        length -= 3;
-    }
-    size_t entries = (size_t)count_lines(text, length) + 1; /* <unk> may have no line */
+    mem_free(parse->bytes);
+    mem_free(parse->offsets);
+    mem_free(parse->counts);
+}
+
+static enum status read_text(struct parse *parse, enum level level, enum normal normal, bool strict, struct vocab **out)
+{
+    size_t entries = (size_t)count_lines(parse->text, parse->length) + 1; /* <unk> may have no line */
+    struct vocab_fault fault;
     *out = NULL;
-    parse.bytes = mem_alloc(length + 8, 1, "a vocabulary", e);
-    parse.offsets = mem_alloc(entries + 1, sizeof *parse.offsets, "a vocabulary", e);
-    parse.counts = mem_alloc(entries, sizeof *parse.counts, "a vocabulary", e);
+    parse->bytes = mem_alloc(parse->length + 8, 1, "a vocabulary", parse->e);
+    parse->offsets = mem_alloc(entries + 1, sizeof *parse->offsets, "a vocabulary", parse->e);
+    parse->counts = mem_alloc(entries, sizeof *parse->counts, "a vocabulary", parse->e);
     enum status status = STATUS_OS;
-    if (parse.bytes && parse.offsets && parse.counts)
-        status = parse_lines(&parse, text, length);
+    if (parse->bytes && parse->offsets && parse->counts)
+        status = parse_lines(parse, parse->text, parse->length);
     if (status) {
-        mem_free(parse.bytes);
-        mem_free(parse.offsets);
-        mem_free(parse.counts);
+        release(parse);
         return status;
     }
     struct error reason = {0};
-    status = vocab_adopt(level, parse.size, parse.bytes, parse.offsets, parse.counts, STATUS_DATA, out, &reason);
+    status = vocab_adopt_text(level, parse->size, parse->bytes, parse->offsets, parse->counts, &fault, out, &reason);
+    if (status && fault.what)
+        return bad_entry(parse, fault.entry, fault.what, fix_of(level));
     if (status)
-        error_set(e, status, "cannot use the vocabulary in '%.200s': %.300s", name, reason.text);
+        return error_set(parse->e, status, "cannot use the vocabulary in '%.200s': %.300s", parse->name, reason.text);
+    vocab_set_normal(*out, normal, NULL);
+    if (strict && level != LEVEL_BYTE)
+        status = check_entries(*out, parse);
+    if (status) {
+        vocab_free(*out);
+        *out = NULL;
+    }
     return status;
+}
+
+/* Behind a byte order mark. */
+static struct parse parse_of(const char *text, size_t length, const char *name, struct error *e)
+{
+    size_t mark = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    return (struct parse){.text = text + mark, .length = length - mark, .name = name, .e = e};
+}
+
+enum status vocab_text_read(const char *text, size_t length, enum level level, const char *name, struct vocab **out,
+                            struct error *e)
+{
+    struct parse parse = parse_of(text, length, name, e);
+    return read_text(&parse, level, NORMAL_NONE, false, out);
 }
 
 static enum status cannot_read(const char *path, int number, struct error *e)
@@ -153,7 +249,8 @@ static enum status read_whole(int fd, const char *path, char *text, size_t size,
     return STATUS_OK;
 }
 
-enum status vocab_text_load(const char *path, enum level level, struct vocab **out, struct error *e)
+enum status vocab_text_load(const char *path, enum level level, enum normal normal, bool strict, struct vocab **out,
+                            struct error *e)
 {
     struct stat about;
     *out = NULL;
@@ -170,8 +267,9 @@ enum status vocab_text_load(const char *path, enum level level, struct vocab **o
     char *text = status ? NULL : mem_alloc((size_t)about.st_size + 1, 1, "a vocabulary", e);
     if (!status)
         status = text ? read_whole(fd, path, text, (size_t)about.st_size, &length, e) : STATUS_OS;
+    struct parse parse = parse_of(text ? text : "", length, path, e);
     if (!status)
-        status = vocab_text_read(text, length, level, path, out, e);
+        status = read_text(&parse, level, normal, strict, out);
     struct error content = {0};
     if (status == STATUS_DATA && content_refuse_text(content_of(text, length), path, true, &content) != STATUS_OK)
         error_set(e, status, "%s", content.text);

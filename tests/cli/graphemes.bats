@@ -107,6 +107,13 @@ END
         "$UNROLL" import w.safetensors -o again.h5
         "$UNROLL" score --model again.h5 --per-token lines.apart 2>/dev/null | cmp - <("$UNROLL" score --model $model --per-token lines.apart 2>/dev/null)
     done
+    # where a text stops may be typed in either form
+    stop=$("$UNROLL" sample --model run-graphemes/best.h5 --length 2000 --top-k 18 | grep -o "$(printf '.\u00e9')" | head -n 1)
+    for end in "$stop" "$(python3 -c 'import sys, unicodedata; print(unicodedata.normalize("NFD", sys.argv[1]))' "$stop")"; do
+        "$UNROLL" sample --model run-graphemes/best.h5 --length 2000 --top-k 18 --stop "$end" >stopped
+        [ "$(tail -c $(printf %s "$stop" | wc -c) < <(head -c -1 stopped))" = "$stop" ]
+        [ "$(wc -c <stopped)" -lt 2000 ]
+    done
     "$UNROLL" sample --model run-graphemes/best.h5 --length 5 --prime "$(printf 'caf\u00e9 q\u0301\U0001f9d1\u200d\U0001f680 q\u0301')" 2>said >/dev/null
     grep "3 of the 9 tokens of --prime are unknown .* '$(printf 'q\u0301')' '$(printf '\U0001f9d1\u200d\U0001f680')'\$" said
 }
@@ -125,6 +132,28 @@ import h5py
 f = h5py.File("plain.h5", "r")
 assert f.attrs["version"] == 1 and "normalise" not in f.attrs and "unicode" not in f.attrs
 END
+}
+
+@test "entries of a list that no text can give are refused" {
+    printf '<unk>\nab\n' >list.two
+    printf '<unk>\ne\u0301\n\u00e9\n' >list.twice
+    printf 'caf\u00e9\nne\u0301\n' >list.apart
+    printf '<unk>\n\\n\n \n\u00e9\n\U0001f44b\U0001f3fd\nf\n' >list.good
+    from() {
+        refused 65 "$2" prepare --vocab-from "$1" --train composed -o c.h5 "${@:3}"
+    }
+    from list.two "'list.two': entry 'ab' in line 2 is not one grapheme cluster; correct or remove it" --level grapheme
+    from list.two "'list.two': entry 'ab' in line 2 is not one character; correct or remove it" --level char
+    [[ "$stderr" != *damaged* ]]
+    for level in grapheme word; do
+        from list.twice "in line 2 is not in form nfc, as the text will be; bring the list into that form" --level $level --normalise nfc
+    done
+    from list.apart "entry 'ne$(printf '\u0301')' in line 2 is not in form nfc" --level word --normalise nfc
+    from <(cat list.two) "not a regular file" --level grapheme
+    "$UNROLL" prepare --vocab-from list.apart --level word --train composed -o c.h5 >/dev/null
+    "$UNROLL" prepare --vocab-from list.good --level grapheme --normalise nfc --train mixed -o one.h5 >/dev/null
+    on 2 "$UNROLL" prepare --vocab-from list.good --level grapheme --normalise nfc --train composed -o two.h5 >/dev/null
+    [ "$("$UNROLL" inspect one.h5 | grep '^  digest')" = "$("$UNROLL" inspect two.h5 | grep '^  digest')" ]
 }
 
 @test "rules of another version of Unicode are told" {

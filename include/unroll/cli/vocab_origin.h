@@ -21,8 +21,8 @@ struct vocab_origin {
 };
 
 /* Not collective. Missing: STATUS_NOINPUT; neither corpus, model nor such a text: STATUS_DATA; a text of unknown level:
- * STATUS_USAGE. Release with vocab_origin_release, also after a failure. */
-enum status vocab_origin_load(const struct options *options, struct vocab_origin *origin, struct error *e);
+ * STATUS_USAGE. With `strict` entries of a text that can never be met are refused (data/vocab_text.h). Release with vocab_origin_release, also after a failure. */
+enum status vocab_origin_load(const struct options *options, bool strict, struct vocab_origin *origin, struct error *e);
 void vocab_origin_release(struct vocab_origin *origin);
 
 /* Whether the file says itself what its tokens are: HDF5, as corpora and models are. */

@@ -43,6 +43,15 @@ struct vocab {
  * offsets[size] must not be more than what `bytes` holds. */
 enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
                         enum status damaged, struct vocab **out, struct error *e);
+
+struct vocab_fault {
+    const char *what; /* lasts; NULL: none */
+    int entry;
+};
+/* The same for a text that a user wrote: what is wrong with an entry goes to *fault, and the caller makes the message of
+ * STATUS_DATA. */
+enum status vocab_adopt_text(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
+                             struct vocab_fault *fault, struct vocab **out, struct error *e);
 void vocab_free(struct vocab *vocab); /* NULL is allowed */
 enum status vocab_copy(const struct vocab *vocab, struct vocab **out, struct error *e);
 

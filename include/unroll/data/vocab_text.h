@@ -3,6 +3,7 @@
 #ifndef UNROLL_DATA_VOCAB_TEXT_H
 #define UNROLL_DATA_VOCAB_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "unroll/base/status.h"
@@ -16,7 +17,10 @@ enum status vocab_text_write(const struct vocab *vocab, char **text, size_t *len
 enum status vocab_text_read(const char *text, size_t length, enum level level, const char *name, struct vocab **out,
                             struct error *e);
 
-/* The same from a file: missing STATUS_NOINPUT, larger than any vocabulary STATUS_DATA. */
-enum status vocab_text_load(const char *path, enum level level, struct vocab **out, struct error *e);
+/* The same from a file, for texts of a normal form: missing STATUS_NOINPUT, larger than any vocabulary STATUS_DATA. With
+ * `strict` so is an entry that no text can give: no single grapheme cluster, a word with a blank in it, not in the normal
+ * form. (Where the entries are rows of weights, such ones do no harm, and cannot be left out.) */
+enum status vocab_text_load(const char *path, enum level level, enum normal normal, bool strict, struct vocab **out,
+                            struct error *e);
 
 #endif
