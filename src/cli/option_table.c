@@ -247,7 +247,7 @@ const struct option option_table[] = {
     {"labelled", .type = OPTION_BOOL, .commands = PREPARE, FIELD(labelled),
      .class = OPTION_CONDUCT, .section = "Files",
      .help = "the lines are label, tab and text, for --task classify; --split deals out the texts of each label, and "
-             "--level is word unless named"},
+             "--level is word unless named; implied by a --vocab-from that has labels"},
     {"class", .type = OPTION_FILES, .commands = PREPARE, FIELD(class_file), COUNT(classes), READS_LABELLED,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "NAME=FILE...",
      .help = "training texts of one label, a line each; implies --labelled"},
@@ -592,7 +592,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Sampling", .help = "a text ends with its first line end, </s>"},
     {"stop", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(stop),
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
-     .help = "a text ends with the token that completes TEXT in it, the prime not counted"},
+     .help = "a text ends with the token that completes TEXT in it, the prime not counted; TEXT is read as --prime is"},
     {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
      .help = "text to go on from, read as 'score' reads a text"},

@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/normal.h"
+#include "unroll/data/utf8.h"
+#include "unroll/use/line_reader.h"
 
 struct spelling spelling_of(const struct vocab *vocab, uint32_t token, bool *word_before)
 {
@@ -21,14 +24,87 @@ struct spelling spelling_of(const struct vocab *vocab, uint32_t token, bool *wor
 
 struct text_end {
     struct text_end_config config;
-    size_t length;   /* of config.stop */
+    char *stop;      /* NULL: none */
+    size_t length;   /* of it */
     size_t *shorter; /* [length] the longest proper beginning of `stop` that its first i + 1 bytes end with */
 };
+
+/* CR LF to a line end; the new length. */
+static size_t join_line_ends(char *text, size_t length)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < length; i++)
+        if (text[i] != '\r' || i + 1 == length || text[i + 1] != '\n')
+            text[to++] = text[i];
+    return to;
+}
+
+static size_t lower(char *to, const char *text, size_t length)
+{
+    size_t made = 0;
+    for (size_t i = 0; i < length;) {
+        int step;
+        uint32_t code = utf8_lower(utf8_decode(text + i, &step));
+        made += (size_t)utf8_encode(code, to + made);
+        i += (size_t)step;
+    }
+    return made;
+}
+
+/* Into form C, in lower case if `lowercase`. */
+static enum status normalize(struct text_end *end, const char *text, size_t length, bool lowercase, struct error *e)
+{
+    struct normalizer *normalizer;
+    const char *made;
+    void *stop = end->stop;
+    size_t more, capacity = 0;
+    end->length = 0;
+    end->stop = NULL;
+    mem_free(stop);
+    enum status status = normalizer_new(lowercase, &normalizer, e);
+    for (int part = 0; part < 2 && !status; part++) {
+        status = part == 0 ? normalizer_feed(normalizer, text, length, &made, &more, e)
+                           : normalizer_end(normalizer, &made, &more, e);
+        stop = end->stop;
+        if (!status)
+            status = mem_grow(&stop, &capacity, end->length + more + 1, 1, "the end of texts", e);
+        end->stop = stop;
+        if (!status)
+            memcpy(end->stop + end->length, made, more);
+        end->length += status ? 0 : more;
+    }
+    normalizer_free(normalizer);
+    return status;
+}
+
+/* As a text for the model is read. */
+static enum status read_stop(struct text_end *end, struct error *e)
+{
+    const struct vocab *vocab = end->config.vocab;
+    const char *text = end->config.stop;
+    size_t length = strlen(text);
+    end->length = length;
+    end->stop = mem_alloc(2 * length + 1, 1, "the end of texts", e); /* lower case may take more bytes */
+    if (!end->stop)
+        return STATUS_OS;
+    memcpy(end->stop, text, length);
+    if (vocab->level == LEVEL_BYTE || utf8_valid(text, length) != length)
+        return STATUS_OK;
+    bool lowercase = line_reader_lowers(vocab);
+    enum status status = STATUS_OK;
+    if (vocab->normal != NORMAL_NONE)
+        status = normalize(end, text, length, lowercase, e);
+    else if (lowercase)
+        end->length = lower(end->stop, text, length);
+    if (!status)
+        end->length = join_line_ends(end->stop, end->length);
+    return status;
+}
 
 /* The table of Knuth, Morris and Pratt 1977. */
 static void build_table(struct text_end *end)
 {
-    const char *stop = end->config.stop;
+    const char *stop = end->stop;
     for (size_t i = 1, matched = 0; i < end->length; i++) {
         while (matched > 0 && stop[i] != stop[matched])
             matched = end->shorter[matched - 1];
@@ -45,15 +121,17 @@ enum status text_end_create(const struct text_end_config *config, struct text_en
     if (!end)
         return STATUS_OS;
     end->config = *config;
-    if (config->stop) {
-        end->length = strlen(config->stop);
+    enum status status = config->stop ? read_stop(end, e) : STATUS_OK;
+    if (config->stop && !status) {
         end->shorter = mem_alloc(end->length, sizeof *end->shorter, "the end of texts", e);
-        if (!end->shorter) {
-            text_end_free(end);
-            return STATUS_OS;
-        }
-        build_table(end);
+        status = end->shorter ? STATUS_OK : STATUS_OS;
     }
+    if (status) {
+        text_end_free(end);
+        return status;
+    }
+    if (end->stop)
+        build_table(end);
     *out = end;
     return STATUS_OK;
 }
@@ -62,6 +140,7 @@ void text_end_free(struct text_end *end)
 {
     if (!end)
         return;
+    mem_free(end->stop);
     mem_free(end->shorter);
     mem_free(end);
 }
@@ -71,9 +150,9 @@ static bool match(const struct text_end *end, size_t *matched, const char *bytes
 {
     bool complete = false;
     for (size_t i = 0; i < length; i++) {
-        while (*matched > 0 && end->config.stop[*matched] != bytes[i])
+        while (*matched > 0 && end->stop[*matched] != bytes[i])
             *matched = end->shorter[*matched - 1];
-        *matched += end->config.stop[*matched] == bytes[i];
+        *matched += end->stop[*matched] == bytes[i];
         if (*matched == end->length) {
             complete = true;
             *matched = end->shorter[*matched - 1];
@@ -86,7 +165,7 @@ bool text_end_reached(const struct text_end *end, struct text_progress *progress
 {
     progress->length++;
     bool complete = false;
-    if (end->config.stop) {
+    if (end->stop) {
         struct spelling spelling = spelling_of(end->config.vocab, token, &progress->word_before);
         if (spelling.blank)
             complete = match(end, &progress->matched, " ", 1);

@@ -153,6 +153,20 @@ refused() {
     refused 78 "has none" --model endless/best.h5 --stop-at-eos
 }
 
+@test "where a text ends is read as the model reads texts: in lower case, CR LF as a line end" {
+    "$UNROLL" prepare --level char --lowercase --train book.txt --split 80,10,10 -o lower.h5
+    "$UNROLL" train --corpus lower.h5 --run lower --max-steps 2 --hidden 8 --layers 1 --batch 8 --bptt 16 --threads 1
+    for pair in 'e E' 'ü Ü' $'\n \r\n'; do
+        "$UNROLL" sample --model lower --stop "${pair% *}" --length 3000 >small
+        "$UNROLL" sample --model lower --stop "${pair#* }" --length 3000 >large
+        cmp small large
+        [ "$(wc -c <small)" -lt 2500 ]
+    done
+    "$UNROLL" sample --model lower --beam 3 --stop e >small
+    "$UNROLL" sample --model lower --beam 3 --stop E >large
+    cmp small large
+}
+
 @test "per token: what score says of the same text" {
     "$UNROLL" sample --model word-model.h5 --count 3 --stop-at-eos --seed 4 --temperature 2 --per-token >tokens
     awk -F'\t' 'NF != 3 { exit 1 } { n = $1 } END { exit n != 3 }' tokens

@@ -22,7 +22,8 @@ struct spelling {
 struct spelling spelling_of(const struct vocab *vocab, uint32_t token, bool *word_before);
 
 /* When a text ends: with its `max_length`-th token; with its first line end if `at_eos`; with the token that completes
- * `stop` in its text, the prime not counted. Of the first min_length - 1 tokens none is an end. */
+ * `stop` in its text, the prime not counted. As other texts for the model `stop` is brought into the vocabulary's normal form
+ * and lower case first, and its CR LF become line ends. Of the first min_length - 1 tokens none is an end. */
 struct text_end_config {
     const struct vocab *vocab;
     bool at_eos;
@@ -32,7 +33,7 @@ struct text_end_config {
 
 struct text_end;
 
-/* `vocab` and `stop` stay the caller's and must outlive it. STATUS_OS if memory is short. Release with text_end_free. */
+/* `vocab` stays the caller's and must outlive it. STATUS_OS if memory is short. Release with text_end_free. */
 enum status text_end_create(const struct text_end_config *config, struct text_end **out, struct error *e);
 void text_end_free(struct text_end *end); /* NULL is allowed */
 
