@@ -131,7 +131,8 @@ enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e
         return error_set(e, STATUS_OS,
                          "cannot unpack '%.200s': '%s' was ended by signal %d (%s); unpack the file first",
                          unpacker->name, program, WTERMSIG(how), strsignal(WTERMSIG(how)));
-    return error_set(e, STATUS_DATA, "cannot unpack '%.200s': %s says '%s'; get the file again, whole, "
-                     "or unpack what is good of it yourself", unpacker->name,
-                     program, *complaint ? complaint : "nothing, and fails");
+    return error_set(e, STATUS_DATA,
+                     "cannot unpack '%.200s': %s says '%s'; get the file again, whole, "
+                     "or unpack what is good of it yourself",
+                     unpacker->name, program, *complaint ? complaint : "nothing, and fails");
 }

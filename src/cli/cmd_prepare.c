@@ -1,10 +1,13 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/vocab_origin.h"
 #include "unroll/data/prepare.h"
+
+#define PLURAL(count) (count) == 1 ? "" : "s", (count) == 1 ? "s" : "" /* of a noun, and of its verb */
 
 static void print_split(const struct prepare_report *report, enum split split)
 {
@@ -21,25 +24,54 @@ static void print_single(const struct prepare_report *report)
 {
     double share = 100.0 * (double)report->single / (double)report->tokens[SPLIT_TRAIN];
     if (report->single > 0 && report->min_count > 1)
-        printf("note: %lld words that occur once, %.1f %% of the training text, became <unk>,\n"
+        printf("note: %lld word%s that occur%s once, %.1f %% of the training text, became <unk>,\n"
                "      so that the model learns what to expect of unknown words; to keep them:\n"
                "      --min-count 1\n",
-               (long long)report->single, share);
+               (long long)report->single, PLURAL(report->single), share);
     else if (report->single > 0)
-        printf("note: %lld words occur once, %.1f %% of the training text, and are kept, so\n"
+        printf("note: %lld word%s occur%s once, %.1f %% of the training text, and %s kept, so\n"
                "      that the model does not learn what to expect of unknown words; a longer\n"
                "      text helps, or --min-count 2\n",
-               (long long)report->single, share);
+               (long long)report->single, PLURAL(report->single), share, report->single == 1 ? "is" : "are");
+}
+
+#define LEFT_OUT 100 /* bytes that say how many files of one kind were */
+
+/* In lines of at most 80 columns. */
+static void print_left_out(const struct folder_counts *counts, int column)
+{
+    const struct {
+        int64_t count;
+        const char *one, *more;
+    } kinds[] = {
+        {counts->hidden, "hidden", "hidden"},
+        {counts->empty, "empty", "empty"},
+        {counts->nowhere, "link that leads nowhere", "links that lead nowhere"},
+        {counts->folder_links, "link to a folder", "links to folders"},
+        {counts->special, "pipe, socket or device", "pipes, sockets or devices"},
+    };
+    const char *before = "; left out:";
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        char text[LEFT_OUT];
+        if (kinds[i].count == 0)
+            continue;
+        int length = snprintf(text, sizeof text, "%lld %s", (long long)kinds[i].count,
+                              kinds[i].count == 1 ? kinds[i].one : kinds[i].more);
+        column += (int)strlen(before) + 1 + length;
+        bool full = column >= 80; /* a comma may come */
+        printf("%s%s%s", before, full ? "\n      " : " ", text);
+        column = full ? 6 + length : column;
+        before = ",";
+    }
 }
 
 static void print_folders(const struct folder_counts *counts)
 {
     if (counts->folders == 0)
         return;
-    printf("note: %lld folder%s held %lld texts", (long long)counts->folders, counts->folders == 1 ? "" : "s",
-           (long long)counts->files);
-    if (counts->hidden + counts->empty > 0)
-        printf("; left out: %lld hidden, %lld empty", (long long)counts->hidden, (long long)counts->empty);
+    int column = printf("note: %lld folder%s held %lld text%s", (long long)counts->folders,
+                        counts->folders == 1 ? "" : "s", (long long)counts->files, counts->files == 1 ? "" : "s");
+    print_left_out(counts, column);
     printf("\n");
 }
 
@@ -51,11 +83,14 @@ static void print_unknown(const struct prepare_config *config, const struct prep
         tokens += report->tokens[i];
         unknowns += report->unknowns[i];
     }
-    printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>\n", unknowns, tokens);
+    if (unknowns == 0)
+        printf("note: all %lld tokens are in the vocabulary\n", tokens);
+    else
+        printf("note: %lld of %lld tokens are not in the vocabulary and became <unk>\n", unknowns, tokens);
     if (unknowns > 0 && vocab_has_counts(config->vocab) && config->vocab->counts[VOCAB_UNK] == 0)
         printf("      its own training text had no <unk>: its models know nothing of it\n");
     if (config->lowercase)
-        printf("note: the text was turned into lower case: the vocabulary has no capitals\n");
+        printf("note: the vocabulary is lower-case: capitals are read as small letters\n");
 }
 
 static void print_report(const struct prepare_config *config, const struct prepare_report *report, const char *origin)
@@ -77,19 +112,25 @@ static void print_report(const struct prepare_config *config, const struct prepa
             print_split(report, (enum split)i);
     if (origin)
         print_unknown(config, report);
+    if (config->labels && report->labels == 0)
+        printf("note: the labels of '%s' were not taken over (--no-labelled)\n", origin);
     print_folders(&report->folders);
     print_single(report);
     if (report->crlf > 0)
-        printf("note: %lld line ends CR LF were read as LF\n", (long long)report->crlf);
+        printf("note: %lld line end%s CR LF %s read as LF\n", (long long)report->crlf, report->crlf == 1 ? "" : "s",
+               report->crlf == 1 ? "was" : "were");
     if (markers_found(&report->markers)) {
         char fate[MARKERS_TEXT];
         markers_fate_text(config->markers, &report->markers, fate);
         printf("note: %s\n", fate);
     }
     if (report->markers.unknowns > 0)
-        printf("note: %lld '<unk>' of the text are among the unknown\n", (long long)report->markers.unknowns);
+        printf("note: %lld '<unk>' of the text %s among the unknown\n", (long long)report->markers.unknowns,
+               report->markers.unknowns == 1 ? "is" : "are");
     if (report->replaced > 0)
-        printf("note: %lld invalid bytes or sequences were replaced by U+FFFD\n", (long long)report->replaced);
+        printf("note: %lld invalid byte%s or sequence%s %s replaced by U+FFFD\n", (long long)report->replaced,
+               report->replaced == 1 ? "" : "s", report->replaced == 1 ? "" : "s",
+               report->replaced == 1 ? "was" : "were");
 }
 
 /* ---- --vocab-from ---- */
@@ -103,7 +144,7 @@ static enum status read_origin(const struct options *options, struct vocab_origi
             e, STATUS_CONFIG,
             "cannot use '--level' together with '--vocab-from': '%s' says what its tokens are; leave it out",
             options->vocab_from);
-    enum status status = vocab_origin_load(options, origin, e);
+    enum status status = vocab_origin_load(options, true, origin, e);
     if (!status && options_given(options, "normalise") && options->normal != origin->vocab->normal)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--normalise %s' with '%s', whose texts have form '%s'; leave it out",
@@ -113,7 +154,19 @@ static enum status read_origin(const struct options *options, struct vocab_origi
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--markers %s' with '%s', whose own text was read with --markers %s; leave it out",
                          markers_name(options->markers), options->vocab_from, markers_name(origin->markers));
+    if (!status && !origin->labels && options->labelled && options->train_files + options->classes == 0)
+        return error_set(e, STATUS_DATA,
+                         "cannot take labels from '%s': it has none; name a classifier or its corpus, or give training "
+                         "texts, too, by --train",
+                         options->vocab_from);
     return status ? status : vocab_copy(origin->vocab, vocab, e);
+}
+
+/* A vocabulary that has labels is for labelled texts. */
+static void take_labels(const struct options *options, bool has_labels, struct prepare_config *config)
+{
+    config->labels_implied = has_labels && !options->labelled && !options_given(options, "labelled");
+    config->labelled = options->labelled || config->labels_implied;
 }
 
 /* Collective. The vocabulary on all ranks, and what follows from it; labels are rank 0's alone, which does their work. */
@@ -126,10 +179,13 @@ static enum status take_origin(const struct comm *comm, const struct options *op
         status = vocab_broadcast(comm, vocab, e);
     if (status)
         return status;
+    bool has_labels = origin->labels != NULL;
+    comm_broadcast(comm, &has_labels, sizeof has_labels, 0);
     comm_broadcast(comm, &origin->lowercase, sizeof origin->lowercase, 0);
     comm_broadcast(comm, &origin->markers, sizeof origin->markers, 0);
     config->vocab = *vocab;
     config->labels = origin->labels;
+    take_labels(options, has_labels, config);
     config->level = config->vocab->level;
     config->normal = config->vocab->normal;
     config->lowercase = origin->lowercase;

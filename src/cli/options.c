@@ -394,9 +394,9 @@ static enum status check_vocab_from(const struct options *options, struct error 
         if (options_given(options, of_making[i]))
             return error_set(
                 e, STATUS_CONFIG,
-                "cannot use '--%s' together with '--vocab-from', whose vocabulary is taken as it is; leave "
+                "cannot use '--%s%s' together with '--vocab-from', whose vocabulary is taken as it is; leave "
                 "one out",
-                of_making[i]);
+                strcmp(of_making[i], "lowercase") == 0 && !options->lowercase ? "no-" : "", of_making[i]);
     return STATUS_OK;
 }
 

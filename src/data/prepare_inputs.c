@@ -27,6 +27,7 @@ struct finding {
     char *block;  /* [BLOCK] */
     struct inputs *to;
     const char *class;
+    bool in_folder; /* what is empty is left out there */
     bool standard_taken;
     struct folder_counts *folders;
     struct error *e;
@@ -200,6 +201,10 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
         packing = packing_by_content(content_of(find->block, (size_t)have));
     status = packing ? unpack(find, packing, fd, name, have) : copy(find, fd, name, have);
     file.size = lseek(find->spool_fd, 0, SEEK_END) - file.origin;
+    if (!status && file.size == 0 && find->in_folder) {
+        find->folders->empty++;
+        return STATUS_OK;
+    }
     if (!status && file.size == 0)
         status = error_set(find->e, STATUS_DATA, "cannot use '%.200s': it holds no text; name one that does", name);
     return status ? status : add(find->to, &file, find->class, find->e);
@@ -267,20 +272,30 @@ static bool is_own(const struct finding *find, const struct stat *about)
     return false;
 }
 
+static enum status leave_out(int64_t *count)
+{
+    ++*count;
+    return STATUS_OK;
+}
+
 static enum status take_path(struct finding *find, const FTSENT *entry, struct paths *paths)
 {
     struct stat about;
-    bool link = entry->fts_info == FTS_SL;
-    if (link && stat(entry->fts_path, &about) != 0)
-        return STATUS_OK; /* leads nowhere */
-    if (!link)
+    if (entry->fts_info != FTS_SL)
         about = *entry->fts_statp;
-    if (!S_ISREG(about.st_mode) || is_own(find, &about))
+    else if (stat(entry->fts_path, &about) != 0 && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR))
+        return leave_out(&find->folders->nowhere);
+    else if (stat(entry->fts_path, &about) != 0)
+        return error_set(find->e, status_of_errno(errno), "cannot read '%.300s': %s; check its permissions",
+                         entry->fts_path, strerror(errno));
+    if (S_ISDIR(about.st_mode))
+        return leave_out(&find->folders->folder_links);
+    if (is_own(find, &about))
         return STATUS_OK;
-    if (about.st_size == 0) {
-        find->folders->empty++;
-        return STATUS_OK;
-    }
+    if (!S_ISREG(about.st_mode))
+        return leave_out(&find->folders->special);
+    if (about.st_size == 0)
+        return leave_out(&find->folders->empty);
     void *array = paths->path;
     enum status status =
         mem_grow(&array, &paths->capacity, paths->count + 1, sizeof *paths->path, "names of text files", find->e);
@@ -306,7 +321,7 @@ static enum status walk(struct finding *find, FTS *tree, struct paths *paths)
             status =
                 error_set(find->e, status_of_errno(entry->fts_errno), "cannot read '%.300s': %s; check its permissions",
                           entry->fts_path, strerror(entry->fts_errno));
-        } else if (entry->fts_info == FTS_F || entry->fts_info == FTS_SL) {
+        } else if (entry->fts_info == FTS_F || entry->fts_info == FTS_SL || entry->fts_info == FTS_DEFAULT) {
             status = take_path(find, entry, paths);
         }
     }
@@ -336,10 +351,9 @@ static enum status list_folder(struct finding *find, const char *path, struct pa
 static enum status add_folder(struct finding *find, const char *path)
 {
     struct paths paths = {NULL, 0, 0};
+    size_t before = find->to->count;
     enum status status = list_folder(find, path, &paths);
-    if (!status && paths.count == 0)
-        status = error_set(find->e, STATUS_DATA,
-                           "cannot use '%.300s': the folder holds no files with text; name one that does", path);
+    find->in_folder = true;
     if (paths.count > 0)
         qsort(paths.path, paths.count, sizeof *paths.path, compare_paths);
     for (size_t i = 0; i < paths.count; i++) {
@@ -348,8 +362,12 @@ static enum status add_folder(struct finding *find, const char *path)
         mem_free(paths.path[i]);
     }
     mem_free(paths.path);
+    find->in_folder = false;
     find->folders->folders++;
-    find->folders->files += (int64_t)paths.count;
+    find->folders->files += (int64_t)(find->to->count - before);
+    if (!status && find->to->count == before)
+        status = error_set(find->e, STATUS_DATA,
+                           "cannot use '%.300s': the folder holds no files with text; name one that does", path);
     return status;
 }
 

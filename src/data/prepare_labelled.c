@@ -80,6 +80,13 @@ static enum status line_error(const struct labelling *work, const char *what, st
     return error_set(e, STATUS_DATA, "cannot use '%s' line %lld: %s", work->path, (long long)work->line, what);
 }
 
+static enum status no_tab(const struct labelling *work, const char *behind, struct error *e)
+{
+    return error_set(e, STATUS_DATA, "cannot use '%s' line %lld: no tab%s; write label, tab and text%s", work->path,
+                     (long long)work->line, behind,
+                     work->config->labels_implied ? ", as the vocabulary is a classifier's, or add --no-labelled" : "");
+}
+
 static enum status find_label(struct labelling *work, struct error *e)
 {
     const char *text = work->class_name ? work->class_name : work->label;
@@ -201,7 +208,7 @@ static enum status end_text(struct labelling *work, int64_t offset, struct error
 static enum status feed_label(struct labelling *work, const char *bytes, size_t length, struct error *e)
 {
     if (length > sizeof work->label - work->label_length)
-        return line_error(work, "no tab behind a label of at most 255 bytes; write label, tab and text", e);
+        return no_tab(work, " behind a label of at most 255 bytes", e);
     memcpy(work->label + work->label_length, bytes, length);
     work->label_length += length;
     return STATUS_OK;
@@ -227,7 +234,7 @@ static enum status feed_block(struct labelling *work, const char *bytes, size_t 
             if (!status && tab)
                 status = begin_text(work, e);
             else if (!status && end)
-                status = line_error(work, "no tab; write label, tab and text", e);
+                status = no_tab(work, "", e);
             at = tab ? label_end + 1 : label_end;
         }
         if (!status && work->in_text) {
@@ -258,7 +265,7 @@ static enum status read_lines(struct labelling *work, struct text *text, struct 
     if (!status && work->in_text) /* the last line has no end */
         status = end_text(work, offset, e);
     else if (!status && work->line_begun)
-        status = line_error(work, "no tab; write label, tab and text", e);
+        status = no_tab(work, "", e);
     return status;
 }
 

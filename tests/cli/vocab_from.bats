@@ -34,7 +34,7 @@ vocabulary() {
         run -0 "$UNROLL" prepare --vocab-from $from --train new.txt --split 80,10,10 -o new.h5
         [[ "${lines[0]}" == *"level word, vocabulary of "*" tokens (that of '"*"), digest "* ]]
         [[ "$output" == *"note: "*" of "*" tokens are not in the vocabulary and became <unk>"*"its own training text had no <unk>: its models know nothing of it"* ]]
-        [[ "$output" == *"turned into lower case: the vocabulary has no capitals"* ]]
+        [[ "$output" == *"note: the vocabulary is lower-case: capitals are read as small letters"* ]]
         unknown=$(echo "$output" | sed -n 's/^note: \([0-9]*\) of .* are not in.*/\1/p')
         [ "$unknown" -eq "$(grep -o Zürich new.txt | wc -l)" ]
         [ "$(vocabulary new.h5)" = "$(vocabulary word.h5)" ]
@@ -96,6 +96,16 @@ vocabulary() {
     "$UNROLL" prepare --labelled --vocab-from run-class --test test.txt -o test.h5
     run -0 "$UNROLL" eval --model run-class --corpus test.h5
     [[ "$output" == *"texts           81"* ]]
+    cp test.h5 said.h5
+    on 2 "$UNROLL" prepare --vocab-from run-class --test test.txt -o test.h5 # needs not be said
+    cmp test.h5 said.h5
+    run -0 "$UNROLL" prepare --vocab-from labelled.h5 --no-labelled --test test.txt -o plain.h5
+    [[ "$output" == *"note: the labels of 'labelled.h5' were not taken over (--no-labelled)"* ]]
+    [[ "$("$UNROLL" inspect plain.h5)" != *labels* ]]
+    refused 65 "'new.txt' line 1: no tab; write label, tab and text, as the vocabulary is a classifier's, or add --no-labelled" \
+        --vocab-from run-class --test new.txt
+    refused 65 "cannot take labels from 'run-word/best.h5': it has none" --vocab-from run-word --labelled --test test.txt
+    "$UNROLL" prepare --vocab-from run-word --labelled --train labelled.txt --valid test.txt -o plain.h5 # those of the text
     echo $'neither\ta lane' >>test.txt
     refused 65 "has no label 'neither'" --labelled --vocab-from run-class --test test.txt
 }
@@ -104,11 +114,17 @@ vocabulary() {
     awk 'BEGIN { print "<unk>"; print "</s>" } { for (i = 1; i <= NF; i++) if (!seen[$i]++) print $i }' old.txt >tokens
     run -0 "$UNROLL" prepare --vocab-from tokens --level word --test new.txt -o new.h5
     [[ "$output" == *"became <unk>"* ]]
+    [[ "$("$UNROLL" prepare --vocab-from run-word --test old.txt -o new.h5)" == *"note: all "*" tokens are in the vocabulary"* ]]
+    [[ "$output" != *"its own training text"* ]] # it has none
     refused 64 "missing option '--level': 'tokens' is a text" --vocab-from tokens --test new.txt
+    printf 'lane\nNew York\n' >phrases # no text gives a word with a blank in it
+    refused 65 "'phrases': entry 'New York' in line 2 is not one word; correct or remove it" --vocab-from phrases --level word --test new.txt
+    printf '<unk>\nlane\nsome\nlane\n' >doubled
+    refused 65 "'doubled': entry 'lane' in line 4 is there twice" --vocab-from doubled --level word --test new.txt
 }
 
 @test "what the old vocabulary says is not said otherwise" {
-    for option in "--vocab-size 10" "--min-count 2" --lowercase; do
+    for option in "--vocab-size 10" "--min-count 2" --lowercase --no-lowercase; do
         refused 78 "cannot use '${option%% *}' together with '--vocab-from'" --vocab-from run-word $option --train new.txt
     done
     refused 78 "cannot use '--level' together with '--vocab-from'" --vocab-from run-word --level word --train new.txt

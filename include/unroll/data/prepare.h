@@ -42,6 +42,7 @@ struct prepare_config {
     const char *const *file[SPLITS]; /* [files[split]] */
     double percent[SPLITS];          /* all 0: each split has its own files */
     bool labelled;                   /* the files hold lines of label, tab and text */
+    bool labels_implied;             /* `labelled` follows from `labels`: nobody has said it */
     int classes;
     const char *const *class; /* [classes] "NAME=FILE": more training texts, those of one label */
     const struct vocab
@@ -52,7 +53,11 @@ struct prepare_config {
 
 struct folder_counts {
     int64_t folders, files; /* named, and files that they held */
-    int64_t hidden, empty;  /* left out */
+    /* left out: */
+    int64_t hidden, empty; /* an empty one may be packed */
+    int64_t folder_links;  /* links to folders */
+    int64_t nowhere;       /* links that lead nowhere */
+    int64_t special;       /* pipes, sockets and devices */
 };
 
 struct prepare_report {
