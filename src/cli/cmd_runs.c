@@ -16,6 +16,8 @@
 #include "unroll/sys/terminal.h"
 #include "unroll/train/run_find.h"
 
+#define COMMANDS_MOST 6 /* to go on with runs */
+
 struct place {
     const struct run_record *record;
     size_t group; /* of runs that compare: the number of the first that was found */
@@ -160,26 +162,38 @@ static void tell_running(const struct run_record *record)
     printf("\n");
 }
 
+/* A command for each run that goes on, as far as they are easy to look over. */
+static void tell_how_to_go_on(const struct runs *runs)
+{
+    char program[SHELL_WORD(FILE_PATH_MAX)], run[SHELL_WORD(FILE_PATH_MAX)];
+    int found = 0;
+    shell_word(program_invocation_name, program, sizeof program);
+    for (size_t i = 0; i < runs->count; i++) {
+        const struct run_record *record = runs->sorted[i];
+        if (record->state != RUN_STOPPED && record->state != RUN_KILLED)
+            continue;
+        if (found++ == 0)
+            printf("\nto go on with what was stopped or killed:\n");
+        shell_word(record->path, run, sizeof run);
+        if (found <= COMMANDS_MOST)
+            printf("  %s train --run %s\n", program, run);
+    }
+    if (found > COMMANDS_MOST)
+        printf("  ... and %d more\n", found - COMMANDS_MOST);
+}
+
 /* Who runs where, and how the others go on. */
 static void tell_states(const struct runs *runs)
 {
-    const struct run_record *to_go_on = NULL;
-    char program[SHELL_WORD(FILE_PATH_MAX)], run[SHELL_WORD(FILE_PATH_MAX)];
     int running = 0;
     for (size_t i = 0; i < runs->count; i++) {
         const struct run_record *record = runs->sorted[i];
-        if (!to_go_on && (record->state == RUN_STOPPED || record->state == RUN_KILLED))
-            to_go_on = record;
         if (record->state != RUN_RUNNING)
             continue;
         printf("%s", running++ == 0 ? "\n" : "");
         tell_running(record);
     }
-    if (!to_go_on)
-        return;
-    shell_word(program_invocation_name, program, sizeof program);
-    shell_word(to_go_on->path, run, sizeof run);
-    printf("\nto go on with what was stopped or killed:\n  %s train --run %s\n", program, run);
+    tell_how_to_go_on(runs);
 }
 
 static void tell_gaps(const struct runs *runs)

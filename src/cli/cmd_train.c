@@ -51,6 +51,7 @@ static void assemble(const struct options *options, const struct option_list *li
     *config = (struct trainer_config){
         .corpus = options->corpus,
         .corpus_remembered = options_origin(options, "corpus") < ORIGIN_FLAG,
+        .patience_given = options_given(options, "patience"),
         .run = options->run,
         .branch = options->branch,
         .json_summary = options->json_summary,
@@ -152,7 +153,7 @@ static void find(const struct options *options, struct found *found)
 {
     struct corpus *corpus;
     struct error unreadable;
-    *found = (struct found){.tokens = 1, .begun = rundir_holds_run(options->branch ? options->branch : options->run)};
+    *found = (struct found){.tokens = 1, .begun = rundir_goes_on(options->branch ? options->branch : options->run)};
     if (corpus_open(options->corpus, &corpus, &unreadable) != STATUS_OK)
         return;
     found->tokens = corpus->tokens[SPLIT_TRAIN];

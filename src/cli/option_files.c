@@ -174,10 +174,10 @@ enum status options_take_run(struct options *options, enum command command, stru
     char path[FILE_PATH_MAX];
     if (command != COMMAND_TRAIN || !options->run)
         return STATUS_OK;
-    const char *run = options->branch && rundir_holds_run(options->branch) ? options->branch : options->run;
+    const char *run = options->branch && rundir_goes_on(options->branch) ? options->branch : options->run;
     if (file_join(path, run, "config.ini", NULL) || access(path, F_OK) != 0)
         return STATUS_OK; /* perhaps its checkpoints alone: whoever goes on with them says all */
-    if (!rundir_holds_run(run))
+    if (!rundir_goes_on(run))
         return STATUS_OK;
     struct file_reading reading = {
         .path = path, .command = command, .options = options, .origin = ORIGIN_RUN, .own = true};

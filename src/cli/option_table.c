@@ -20,7 +20,7 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Trains a language model, or a classifier of texts, on a corpus file. The run directory "
                        "receives config.ini, "
                        "metrics.jsonl, checkpoints/ and best.h5; if it holds a run already, training resumes from "
-                       "its newest checkpoint, on any number of ranks. Status 75 means: stopped early with a "
+                       "its newest checkpoint, on any number of ranks, or begins again if it came to none. Status 75 means: stopped early with a "
                        "checkpoint, run the same command again.",
         .example = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
     [COMMAND_EVAL] = {

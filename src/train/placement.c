@@ -163,14 +163,16 @@ void placement_wait_advice(const struct placement_wait *wait, char *advice)
     advice[0] = '\0';
     if (!(share > PLACEMENT_WAIT_SHARE) || !(wait->waited > PLACEMENT_WAIT_SECONDS))
         return;
-    if (wait->ranks > 1)
-        snprintf(who, sizeof who, "threads of rank %d on '%s'", wait->rank, wait->host);
-    snprintf(advice, ERROR_TEXT,
-             "%s waited %.0f s for cores that others used, %.0f %% of the time that they wanted one; %s%s%s", who,
-             wait->waited, 100 * share, wait->threads > 1 ? "use fewer --threads" : "",
-             wait->threads > 1 ? (wait->ranks > 1 ? ", start fewer ranks on the host, or " : ", or ")
-                               : (wait->ranks > 1 ? "start fewer ranks on the host, or " : ""),
-             wait->ranks > 1 ? "give each rank cores of its own" : "give this process cores of its own");
+    bool many = wait->ranks > 1, threads = wait->threads > 1;
+    if (many)
+        snprintf(who, sizeof who, "threads of rank %d on '%s'\n ", wait->rank, wait->host);
+    snprintf(advice, ERROR_TEXT, "%s waited %.0f s (%.0f %% of the time) for cores others used:\n  %s%s", who,
+             wait->waited, 100 * share,
+             many && threads ? "use fewer --threads, fewer ranks on the host, or "
+             : many          ? "start fewer ranks on the host, or "
+             : threads       ? "use fewer --threads, or "
+                             : "",
+             many ? "give each cores of its own" : "give this process cores of its own");
 }
 
 void placement_wait_report(const struct comm *comm, int threads, struct placement_wait *most, char *advice)

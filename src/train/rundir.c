@@ -62,6 +62,16 @@ bool rundir_is_begun(const char *path)
     return rundir_holds_run(path) || (has(path, "checkpoints") && (has(path, "metrics.jsonl") || has(path, "lock")));
 }
 
+bool rundir_is_at_start(const char *path)
+{
+    return has(path, "config.ini") && has(path, "metrics.jsonl") && has(path, "checkpoints") && !rundir_holds_run(path);
+}
+
+bool rundir_goes_on(const char *path)
+{
+    return rundir_holds_run(path) || rundir_is_at_start(path);
+}
+
 bool rundir_is_run(const char *path)
 {
     if (has(path, "metrics.jsonl") || has(path, "timing.jsonl"))

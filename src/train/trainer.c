@@ -201,6 +201,26 @@ static void warn_of_stretched_cosine(struct trainer *trainer, const struct check
                  trainer_total_steps(trainer));
 }
 
+/* --max-steps and --epochs count from the first step of a run. One that has more steps behind it is told; a branch, which would
+ * train nothing, is refused. */
+static enum status check_limits(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    const struct progress *progress = &trainer->progress;
+    bool branches = trainer->branched_from >= 0, too_few = progress->step > trainer_total_steps(trainer);
+    bool by_steps = config->max_steps > 0 && progress->step >= config->max_steps;
+    char text[200];
+    if (branches ? end_reached(trainer) == NULL : !too_few)
+        return STATUS_OK;
+    snprintf(text, sizeof text,
+             "the run has %" PRId64 " steps already; --%s counts from its start; give at least %" PRId64,
+             progress->step, by_steps ? "max-steps" : "epochs", by_steps ? progress->step + 1 : progress->epoch + 1);
+    if (branches)
+        return error_set(e, STATUS_CONFIG, "cannot branch from '%.200s': %s", config->run, text);
+    trainer_warn(trainer, "%s", text);
+    return STATUS_OK;
+}
+
 /* From the run directory to the first step. */
 static enum status begin(struct trainer *trainer, struct error *e)
 {
@@ -229,6 +249,8 @@ static enum status begin(struct trainer *trainer, struct error *e)
     if (!status && found && why && trainer->progress.finished)
         status = trainer_finished_before(trainer, why, &nothing, e);
     trainer->already_finished = nothing;
+    if (!status && found && !nothing)
+        status = check_limits(trainer, e);
     trainer_beat(trainer, "opening the run's files");
     if (!status && !nothing)
         status = trainer_open_files(trainer, !found || trainer->branched_from >= 0, e);

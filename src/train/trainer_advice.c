@@ -143,10 +143,9 @@ const char *trainer_how_to_go_on(const struct trainer *trainer)
     return stopped_early(trainer) ? "add --patience none to go on" : "raise --epochs or --max-steps to go on";
 }
 
-void trainer_advise_end(struct trainer *trainer)
+void trainer_conclude(struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
-    struct advice advice;
     struct advice_run run = describe(trainer);
     if (!trainer->rundir)
         return;
@@ -154,12 +153,35 @@ void trainer_advise_end(struct trainer *trainer)
                                  .skipped = progress->skipped,
                                  .train_loss = trainer_train_loss(trainer),
                                  .valid_loss = trainer->last.valid_loss};
+    trainer->conclusion = advice_end(&run, &trainer->history, &end);
+}
+
+/* The best that is known of the weights, also of a run that had ended before this start. */
+static double lowest_loss(const struct trainer *trainer)
+{
+    if (trainer->corpus->tokens[SPLIT_VALID] < 2)
+        return trainer_train_loss(trainer);
+    return fmin(fmin(trainer->best.valid_loss, trainer->last.valid_loss), trainer->progress.best_valid_loss);
+}
+
+bool trainer_is_of_no_use(const struct trainer *trainer)
+{
+    struct advice_run run = describe(trainer);
+    return trainer->conclusion == ADVICE_TOO_HIGH && !(lowest_loss(trainer) < run.uniform);
+}
+
+void trainer_advise_end(struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    struct advice advice;
+    struct advice_run run = describe(trainer);
+    if (!trainer->rundir)
+        return;
     if (stopped_early(trainer)) {
         trainer_tell(trainer, "stopped by --patience: %lld validations in a row were not better than step %lld's",
                      (long long)progress->stalls, (long long)progress->best_step);
         trainer_tell(trainer, "to go on all the same, run the same command with --patience none");
     }
-    trainer->conclusion = advice_end(&run, &trainer->history, &end);
     if (!trainer->conclusion)
         return;
     advice_tell(&run, &trainer->history, trainer->conclusion, &advice);

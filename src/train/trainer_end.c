@@ -252,6 +252,7 @@ enum status trainer_finished_before(struct trainer *trainer, const char *why, bo
         status = evaluate_best(trainer, e);
     if (!status) {
         trainer_advise_begin(trainer);
+        trainer_conclude(trainer);
         trainer_advise_end(trainer);
     }
     return status;

@@ -40,6 +40,7 @@ struct pulse {
     double due;             /* seconds from then until the next line */
     int64_t first_step;     /* steps before this start ... */
     bool stepping;          /* ... which has begun its first */
+    double shown_loss;      /* in the line before */
     double loss;            /* sum over the targets since the line before ... */
     int64_t targets;        /* ... which are so many */
     double seconds;         /* step_seconds and ... */
@@ -104,6 +105,7 @@ struct trainer {
     struct error save_error, best_error;
 
     bool already_finished; /* the run had ended before this start, and nothing is to be done */
+    bool begins_again;     /* rank 0: an earlier start of the run came to no checkpoint */
     int64_t branched_from; /* step of the run that this one branched from, -1 */
 
     /* this start of the program */
@@ -185,6 +187,9 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e);
 /* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets
  * trainer->groups and branched_from. */
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e);
+/* Not collective. Why the options do not fit the corpus: where the run has another corpus it is that, on rank 0, and else what
+ * `status` and `e` say. */
+enum status trainer_blame_corpus(struct trainer *trainer, enum status status, struct error *e);
 /* Puts it in place on all ranks. */
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
 
@@ -276,6 +281,10 @@ void trainer_advise_begin(struct trainer *trainer);
 /* The same numbers as in the line of metrics.jsonl. */
 void trainer_advise_step(struct trainer *trainer, double loss);
 void trainer_advise_valid(struct trainer *trainer);
+/* The run has ended: sets `conclusion`. */
+void trainer_conclude(struct trainer *trainer);
+/* The rate was too high, and no weights that were saved are better than a uniform guess. */
+bool trainer_is_of_no_use(const struct trainer *trainer);
 /* The last words before the next commands. */
 void trainer_advise_end(struct trainer *trainer);
 void trainer_put_advice(const struct trainer *trainer, struct json *json);

@@ -29,23 +29,6 @@ static void start(struct trainer *trainer)
     pulse->due = trainer->log->interactive ? 0 : terminal_next_progress(trainer->log, 0);
 }
 
-void trainer_pulse_begin(struct trainer *trainer)
-{
-    struct pulse *pulse = &trainer->pulse;
-    if (!trainer->log)
-        return;
-    start(trainer);
-    if (!pulse->stepping) {
-        pulse->first_step = trainer->progress.step;
-        terminal_progress(trainer->log, "training: step %lld of %lld runs", (long long)trainer->progress.step + 1,
-                          (long long)trainer_total_steps(trainer));
-    } else if (trainer->log->interactive && pulse->hidden && pulse->line[0]) {
-        terminal_progress(trainer->log, "%s", pulse->line);
-    }
-    pulse->stepping = true;
-    pulse->hidden = false;
-}
-
 /* ---- a line of steps ---- */
 
 /* What a line may hold, from what it always has to what only wide terminals have room for. */
@@ -54,7 +37,7 @@ enum room { ROOM_STEP, ROOM_EPOCH, ROOM_PERPLEXITY, ROOM_NORM, ROOM_RATE };
 static double loss_of_line(const struct trainer *trainer)
 {
     const struct pulse *pulse = &trainer->pulse;
-    return pulse->targets > 0 ? pulse->loss / (double)pulse->targets : NAN;
+    return pulse->targets > 0 ? pulse->loss / (double)pulse->targets : pulse->shown_loss;
 }
 
 static void add(char line[PULSE_LINE], const char *text)
@@ -120,6 +103,23 @@ static void show_steps(struct trainer *trainer, int64_t epoch)
     terminal_progress(trainer->log, "%s", line);
 }
 
+void trainer_pulse_begin(struct trainer *trainer)
+{
+    struct pulse *pulse = &trainer->pulse;
+    if (!trainer->log)
+        return;
+    start(trainer);
+    if (!pulse->stepping) {
+        pulse->first_step = trainer->progress.step;
+        terminal_progress(trainer->log, "training: step %lld of %lld runs", (long long)trainer->progress.step + 1,
+                          (long long)trainer_total_steps(trainer));
+    } else if (trainer->log->interactive && pulse->hidden && pulse->line[0]) {
+        show_steps(trainer, trainer->progress.epoch - (trainer->progress.window == 0)); /* of the last step */
+    }
+    pulse->stepping = true;
+    pulse->hidden = false;
+}
+
 void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int64_t targets)
 {
     struct pulse *pulse = &trainer->pulse;
@@ -131,6 +131,7 @@ void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int
     bool last = trainer->progress.step == trainer_total_steps(trainer);
     if (!is_due(trainer) && !last)
         return;
+    pulse->shown_loss = pulse->targets > 0 ? pulse->loss / (double)pulse->targets : NAN;
     show_steps(trainer, epoch);
     if (last)
         terminal_finish(trainer->log);

@@ -170,6 +170,8 @@ static void tell_place(struct trainer *trainer, bool resumed)
     const struct trainer_config *config = trainer->config;
     int64_t total = trainer_total_steps(trainer);
     char more[120];
+    if (trainer->begins_again)
+        trainer_tell(trainer, "the run was ended before its first checkpoint: it begins again");
     if (trainer->branched_from >= 0) {
         trainer_tell(trainer, "branching from '%s' at step %lld into '%s'", config->run,
                      (long long)trainer->branched_from, trainer->rundir->path);
@@ -177,7 +179,8 @@ static void tell_place(struct trainer *trainer, bool resumed)
         trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
                      (long long)trainer->progress.step, (long long)total);
     } else {
-        snprintf(more, sizeof more, "new, %lld steps, %lld in an epoch", (long long)total, (long long)trainer->windows);
+        snprintf(more, sizeof more, "%s, %lld steps, %lld in an epoch", trainer->begins_again ? "begun again" : "new",
+                 (long long)total, (long long)trainer->windows);
         tell_of(trainer, "run directory", trainer->rundir->path, more);
     }
 }
@@ -250,7 +253,8 @@ const char *trainer_quality(const struct trainer *trainer, double loss, double a
 {
     room[0] = '\0';
     if (trainer->shape.task == TASK_LM)
-        snprintf(room, 32, "  perplexity %.2f", arithmetic_exp(loss));
+        snprintf(room, 32, arithmetic_exp(loss) < 1e7 ? "  perplexity %.2f" : "  perplexity %.2g",
+                 arithmetic_exp(loss));
     else if (!isnan(accuracy))
         snprintf(room, 32, "  accuracy %.4f", accuracy);
     return room;

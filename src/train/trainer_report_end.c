@@ -39,6 +39,22 @@ static void describe(const struct trainer *trainer, const struct outcome *outcom
                  trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
 }
 
+/* The last weights are the best: two files hold them. */
+static void tell_both(struct trainer *trainer, const char *text)
+{
+    const char *run = trainer->rundir->path;
+    char line[2 * FILE_PATH_MAX];
+    int length = snprintf(line, sizeof line,
+                          "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest':",
+                          (long long)trainer->last.step, run, run);
+    if (length <= TERMINAL_COLUMNS)
+        trainer_tell(trainer, "%s\n  %s", line, text);
+    else
+        trainer_tell(trainer,
+                     "the last weights are the best, step %lld,\n  in '%.300s/best.h5'\n  and '%.300s/latest':\n  %s",
+                     (long long)trainer->last.step, run, run, text);
+}
+
 /* The last weights: how good, and where. */
 static void tell_last(struct trainer *trainer)
 {
@@ -50,12 +66,12 @@ static void tell_last(struct trainer *trainer)
         trainer_tell(trainer, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
                      *text ? text : "not tested");
     else if (trainer->best.step == last->step)
-        trainer_tell(trainer,
-                     "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest':\n  %s",
-                     (long long)last->step, run, run, text);
+        tell_both(trainer, text);
     else
         trainer_tell(trainer, "last weights, step %lld, in '%.300s/latest':\n  %s", (long long)last->step, run,
                      *text ? text : "not tested");
+    if (trainer_is_of_no_use(trainer))
+        trainer_tell(trainer, "these weights are of no use: a guess is as good");
 }
 
 /* The best first: they are what there is to use. */
@@ -95,6 +111,33 @@ static void tell_command(struct trainer *trainer, const char *command, const cha
     trainer_tell(trainer, "  %s %s%s", command, fits ? "" : "\\\n      ", options);
 }
 
+/* The directory of the run, and the first number that makes a new one. */
+static void name_next_run(const struct trainer *trainer, char path[FILE_PATH_MAX])
+{
+    for (int i = 2; i < 100; i++) {
+        snprintf(path, FILE_PATH_MAX, "%.*s-%d", FILE_PATH_MAX - 8, trainer->rundir->path, i);
+        if (access(path, F_OK) != 0)
+            return;
+    }
+}
+
+/* A run that has diverged: the same with a rate that may do. */
+static void tell_lower_rate(struct trainer *trainer)
+{
+    const struct schedule_config *schedule = &trainer->config->schedule;
+    char path[FILE_PATH_MAX], next[FILE_PATH_MAX], config[SHELL_WORD(FILE_PATH_MAX + 2)],
+        run[SHELL_WORD(FILE_PATH_MAX + 2)];
+    char program[SHELL_WORD(FILE_PATH_MAX)], command[sizeof program + sizeof config + 40], options[sizeof run + 60];
+    rundir_file(trainer->rundir, "config.ini", path);
+    name_next_run(trainer, next);
+    shell_word(program_invocation_name, program, sizeof program);
+    path_word(path, config, sizeof config);
+    path_word(next, run, sizeof run);
+    snprintf(command, sizeof command, "%s train --config %s", program, config);
+    snprintf(options, sizeof options, "--run %s --lr %g", run, fmax(schedule->lr / 10, schedule->minimum));
+    tell_command(trainer, command, options);
+}
+
 void trainer_report_next(struct trainer *trainer)
 {
     char path[FILE_PATH_MAX], model[SHELL_WORD(FILE_PATH_MAX + 2)], corpus[SHELL_WORD(FILE_PATH_MAX + 2)];
@@ -107,6 +150,10 @@ void trainer_report_next(struct trainer *trainer)
     path_word(path, model, sizeof model);
     path_word(trainer->config->corpus, corpus, sizeof corpus);
     trainer_tell(trainer, "next:");
+    if (trainer_is_of_no_use(trainer)) {
+        tell_lower_rate(trainer);
+        return;
+    }
     if (has(trainer, SPLIT_TEST)) {
         snprintf(command, sizeof command, "%s eval --model %s", program, model);
         snprintf(options, sizeof options, "--corpus %s --split test", corpus);
@@ -178,6 +225,7 @@ void trainer_report_end(struct trainer *trainer, const char *why)
     double elapsed = trainer_clock() - trainer->begun;
     trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s", why, (long long)progress->step,
                  (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total);
+    trainer_conclude(trainer);
     tell_outcomes(trainer);
     trainer_tell(trainer, "checkpoints took %.1f %% of this start's %.0f s",
                  elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);

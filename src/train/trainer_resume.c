@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/sys/json_read.h"
 
 /* ---- rank 0: looking for the newest checkpoint that is whole ---- */
 
@@ -82,7 +84,7 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
                          "that of the run (%d entries, digest %.8s); use the corpus that the run began with%s",
                          run, trainer->config->corpus, trainer->corpus->vocab->size, is, checkpoint->vocab->size, was,
                          trainer->config->branch ? ", or make the text fit by 'unroll prepare --vocab-from'" : "");
-    if (checkpoint->labels) { /* as many as the corpus has: options and shape were compared */
+    if (checkpoint->labels && trainer->corpus->labels) {
         labels_digest(checkpoint->labels, was);
         labels_digest(trainer->corpus->labels, is);
         if (strcmp(was, is) != 0)
@@ -194,6 +196,57 @@ static void beat_for_reading(struct trainer *trainer)
     trainer_beat_bytes(trainer, "reading the checkpoint", comm_max(trainer->comm, bytes));
 }
 
+/* ---- rank 0: a run that has come to no checkpoint ---- */
+
+/* The first line of metrics.jsonl says which step a branch came from, and no file which run: -1 if it is no branch. */
+static int64_t step_of_source(const struct rundir *rundir)
+{
+    char path[FILE_PATH_MAX], *text = NULL;
+    double step = -1;
+    size_t room = 0;
+    rundir_file(rundir, "metrics.jsonl", path);
+    FILE *file = fopen(path, "re");
+    ssize_t length = file ? getline(&text, &room, file) : 0;
+    struct json_read line;
+    if (length > 0 && !json_read_text(path, text, (size_t)length, &line, NULL)) {
+        if (json_read_has(&line, "branched_from"))
+            (void)json_read_double(&line, "branched_from", 0, 0x1p53, &step, NULL);
+        json_read_close(&line);
+    }
+    free(text); /* getline's */
+    if (file)
+        (void)fclose(file);
+    return (int64_t)step;
+}
+
+/* There is no checkpoint: whether a run may begin here, for the first time or again. */
+static enum status check_start(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    const char *path = trainer->rundir->path;
+    trainer->begins_again = rundir_is_at_start(path);
+    if (!trainer->begins_again && config->resume == RESUME_MUST && !config->branch)
+        return error_set(e, STATUS_NOINPUT,
+                         "cannot resume '%.200s': it holds no checkpoint; check the path, or start a "
+                         "new run with --resume auto",
+                         path);
+    if (!trainer->begins_again)
+        return STATUS_OK;
+    if (config->resume == RESUME_NEVER)
+        return error_set(
+            e, STATUS_CANTCREATE,
+            "'%.200s' holds a run already, though no checkpoint of it; name another --run, or begin it again "
+            "by --resume auto",
+            path);
+    int64_t source = config->branch ? -1 : step_of_source(trainer->rundir);
+    if (source < 0)
+        return STATUS_OK;
+    return error_set(e, STATUS_NOINPUT,
+                     "cannot begin '%.200s' again: it is a branch from step %" PRId64
+                     " of another run, and holds no checkpoint; say which run by --run SOURCE --branch '%.200s'",
+                     path, source, path);
+}
+
 /* Rank 0. */
 static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
 {
@@ -207,17 +260,34 @@ static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, 
                          "'%.200s' holds a run of %" PRId64 " steps already; name another --run, or "
                          "go on with it by --resume auto",
                          path, checkpoint->progress.step);
-    if (!*found && config->branch)
-        return find_source(trainer, checkpoint, found, e);
-    if (!*found && config->resume == RESUME_MUST)
-        return error_set(e, STATUS_NOINPUT,
-                         "cannot resume '%.200s': it holds no checkpoint; check the path, or start a "
-                         "new run with --resume auto",
-                         path);
-    if (!*found)
-        return STATUS_OK;
+    if (!*found) {
+        status = check_start(trainer, e);
+        return status || !config->branch ? status : find_source(trainer, checkpoint, found, e);
+    }
     status = compare_options(trainer, checkpoint, e);
     return status ? status : compare_data(trainer, checkpoint, path, e);
+}
+
+enum status trainer_blame_corpus(struct trainer *trainer, enum status status, struct error *e)
+{
+    struct rundir *rundir = NULL;
+    struct checkpoint *checkpoint = NULL;
+    struct error other;
+    bool found = false;
+    if (!status || trainer->comm->rank != 0 || !trainer->corpus || trainer->config->branch)
+        return status;
+    if (!rundir_look(trainer->config->run, &rundir, NULL))
+        checkpoint = mem_alloc(1, sizeof *checkpoint, "a checkpoint", NULL);
+    if (checkpoint && !read_newest(trainer, rundir, checkpoint, &found, &other) && found &&
+        compare_data(trainer, checkpoint, trainer->config->run, &other)) {
+        *e = other;
+        status = other.status;
+    }
+    if (checkpoint)
+        checkpoint_release(checkpoint);
+    mem_free(checkpoint);
+    rundir_close(rundir);
+    return status;
 }
 
 /* Processors, compilers and versions of one revision compute the same bits and are passed over in silence. */

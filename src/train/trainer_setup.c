@@ -50,13 +50,14 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
                          "--class",
                          config->corpus);
     bool valid = trainer->corpus->tokens[SPLIT_VALID] >= 2;
-    if (!valid && config->patience > 0)
+    if (!valid && config->patience > 0 && config->patience_given)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--patience': corpus '%.200s' has no validation text; prepare it with --valid or "
                          "--split, or leave --patience out",
                          config->corpus);
     if (!valid && config->schedule.kind == SCHEDULE_PLATEAU)
-        trainer_warn(trainer, "the corpus has no validation text: the plateau schedule keeps --lr as it is");
+        trainer_warn(trainer, "the corpus has no validation text (prepare it with --split 90,5,5):\n"
+                              "  the plateau schedule keeps --lr as it is");
     return STATUS_OK;
 }
 
@@ -74,7 +75,7 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
     return status;
 }
 
-enum status trainer_check(struct trainer *trainer, struct error *e)
+static enum status check(struct trainer *trainer, struct error *e)
 {
     char advice[ERROR_TEXT];
     enum status status = placement_choose(trainer->comm, trainer->config->threads, &trainer->placement, advice, e);
@@ -113,6 +114,12 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
     if (!status && trainer->shape.task == TASK_CLASSIFY)
         status = measure_texts(trainer, e);
     return comm_agree(trainer->comm, status, e);
+}
+
+enum status trainer_check(struct trainer *trainer, struct error *e)
+{
+    enum status status = check(trainer, e);
+    return comm_agree(trainer->comm, trainer_blame_corpus(trainer, status, e), e);
 }
 
 /* ---- the model and its arrays ---- */

@@ -91,8 +91,27 @@ says_before_next() {
 1e-9|too low|nothing is learnt: training loss "
 }
 
+@test "weights that are worth nothing are called so, and the next command is another run" {
+    run -0 --separate-stderr "$UNROLL" train "${plain[@]}" --run r --schedule constant --lr 1000 --epochs 3
+    [[ "$stderr" == *"these weights are of no use"* ]]
+    grep -A 9 '^next:$' <<<"$stderr" >next
+    ! grep -E ' (eval|sample) ' next
+    grep -qE 'train --config r/config.ini .*--run r-2 --lr 100$' next
+    # it is a command, and its rate that of the new run
+    sed -n '2,$s/^ *//p' next >command
+    run -0 --separate-stderr sh command
+    grep -q '^lr = 100$' r-2/config.ini
+    # the same when there is nothing to do
+    run -0 --separate-stderr "$UNROLL" train --run r
+    grep -qE -- '--run r-3 --lr 100$' <<<"$stderr"
+    # what was good before it diverged is of use
+    run -0 --separate-stderr "$UNROLL" train "${plain[@]}" --run good --lr 0.01 --epochs 3
+    [[ "$stderr" != *"of no use"* && "$stderr" == *" sample --model good/best.h5 "* ]]
+}
+
 @test "the same without validation text, and to classify" {
     run -0 --separate-stderr "$UNROLL" train "${plain[@]}" --corpus "$BATS_FILE_TMPDIR/novalid.h5" --run r --lr 10 --epochs 2
+    [[ "$stderr" == *"warning: the corpus has no validation text (prepare it with --split 90,5,5):"$'\n'"  the plateau "* ]]
     [ "$(of_run patience)" = '"none"' ]
     says_before_next "training loss "
     run -0 --separate-stderr "$UNROLL" train "${plain[@]}" --corpus "$BATS_FILE_TMPDIR/novalid.h5" --run short --max-steps 60

@@ -165,6 +165,88 @@ kill_after() {
     run -0 train --run fresh --max-steps 9 --resume never
 }
 
+@test "a run that was killed before its first checkpoint begins again with its options" {
+    train --run whole --dropout 0.4 --max-steps 6 2>log
+    kill_after 3 "$UNROLL" train "${small[@]}" --dropout 0.4 --max-steps 100000000 --checkpoint-every 90000000 \
+        --eval-every 90000000 --run "$PWD/r"
+    [ -z "$(ls r/checkpoints)" ]
+    for copy in other never must; do cp -a r $copy; done
+    "$UNROLL" runs r | grep -q 'train --run r$'
+    run -0 --separate-stderr "$UNROLL" train --run r --max-steps 6
+    [[ "$stderr" == *"ended before its first checkpoint: it begins again"*"'r': begun again, 6 steps"* ]]
+    same_run whole r
+    # whether the corpus is named or not; what is given counts, whatever it is
+    run -0 --separate-stderr on 2 "$UNROLL" train --corpus c.h5 --run other --max-steps 4 --hidden 20 --eval-every 2
+    [[ "$stderr" == *"begun again, 4 steps"* ]]
+    [ "$(sed -n 's/^\(hidden\|dropout\|lr\|batch\) = //p' other/config.ini | sort | xargs)" = "0.01 0.4 10 20" ]
+    # it is a run
+    run -73 --separate-stderr "$UNROLL" train --run never --resume never
+    [[ "${stderr_lines[-1]}" == "unroll: 'never' holds a run already"* ]]
+    grep -q '^max-steps = 100000000$' never/config.ini
+    run -0 "$UNROLL" train --run must --resume must --max-steps 2
+}
+
+@test "options that somebody has put into a folder make no run" {
+    mkdir mine
+    echo 'hidden = 20' >mine/config.ini
+    run -64 --separate-stderr "$UNROLL" train --run mine
+    [[ "$stderr" == *"'mine' holds no run"* ]]
+    run -0 --separate-stderr train --run mine --max-steps 2
+    [[ "$stderr" == *"'mine': new, 2 steps"* ]]
+    grep -q '^hidden = 16$' mine/config.ini
+}
+
+@test "a branch that was killed before its first checkpoint begins again from its source" {
+    train --run r --max-steps 6 2>log
+    "$UNROLL" train --run r --branch b --max-steps 8 --dropout 0.4 2>log
+    cp -a b whole
+    rm b/checkpoints/* b/latest b/best.h5
+    sed -i '2,$d' b/metrics.jsonl # as a kill leaves it
+    run -66 --separate-stderr "$UNROLL" train --run b
+    [[ "$stderr" == *"cannot begin 'b' again: it is a branch from step 6"*"--run SOURCE --branch 'b'"* ]]
+    run -0 --separate-stderr "$UNROLL" train --run r --branch b
+    [[ "$stderr" == *"it begins again"*"branching from 'r' at step 6 into 'b'"* ]]
+    same_run whole b
+}
+
+@test "limits below what the run has done are told, and refused to a branch" {
+    run -75 train --run r --max-steps 100000000 --max-time 0.5
+    steps=$(steps_of r)
+    [ "$steps" -gt 2 ]
+    told="the run has $steps steps already; --max-steps counts from its start; give at least $((steps + 1))"
+    for limit in 1 "$steps"; do
+        run -78 --separate-stderr train --run r --branch b --max-steps "$limit"
+        [ "${stderr_lines[-1]}" = "unroll: cannot branch from 'r': $told" ]
+        [ ! -e b ]
+    done
+    cp -a r by_epochs
+    run -0 --separate-stderr train --run r --max-steps 2
+    [[ "$stderr" == *"unroll: warning: $told"* ]]
+    run -0 --separate-stderr train --run r --max-steps 2
+    [[ "$stderr" == *"nothing to do"* && "$stderr" != *"warning"* ]]
+    run -0 --separate-stderr train --run r --max-steps $((steps + 2))
+    [[ "$stderr" == *"resuming 'r' at step $steps of $((steps + 2))"* && "$stderr" != *"already;"* ]]
+    [ "$(steps_of r)" -eq $((steps + 2)) ]
+    epochs=$(($("$UNROLL" inspect --json by_epochs/latest | field epoch) + 0))
+    run -78 --separate-stderr "$UNROLL" train --run by_epochs --branch b --epochs 1 --batch 40 --bptt 1000
+    [[ "$stderr" == *"--epochs counts from its start; give at least $((epochs + 1))" ]]
+}
+
+@test "another corpus is blamed before an option that it does not fit" {
+    "$UNROLL" prepare --level char --train "$BATS_FILE_TMPDIR/c.txt" -o n.h5 >/dev/null
+    train --run r --max-steps 6 --patience 3 --reset-at eos 2>log
+    for patience in "" "--patience 3" "--patience auto"; do
+        # shellcheck disable=SC2086 # words
+        run -76 --separate-stderr on 2 "$UNROLL" train --corpus n.h5 --run r --max-steps 9 $patience
+        [[ "$stderr" == *"cannot resume 'r' with corpus 'n.h5'"* && "$stderr" != *"--patience"* ]]
+    done
+    # a branch may have another; it was not asked for patience, and has none to act on
+    "$UNROLL" prepare --level char --train "$BATS_FILE_TMPDIR/c.txt" --vocab-from r -o n.h5 >/dev/null
+    run -0 --separate-stderr "$UNROLL" train --corpus n.h5 --run r --branch b --max-steps 9
+    run -78 --separate-stderr "$UNROLL" train --corpus n.h5 --run r --branch b2 --max-steps 9 --patience 3
+    [[ "$stderr" == *"cannot use '--patience'"* ]]
+}
+
 @test "what a killed job left half-written goes" {
     train --run r --max-steps 6 2>log
     echo half >r/checkpoints/step-00000009.h5.tmp

@@ -147,6 +147,18 @@ PYTHON
     awk -v a="$expected" -v b="$("$UNROLL" runs --json old | field seconds)" 'BEGIN { exit a > 0 && (a - b) ^ 2 < 1e-6 ? 0 : 1 }'
 }
 
+@test "how each goes on that was stopped or killed, and how many more there are" {
+    mkdir -p many
+    for i in 1 2 3; do cp -r stopped many/$i; done
+    "$UNROLL" runs many | sed -n '/^to go on with/,$p' | sed '1d; s/.*unroll train/unroll train/' |
+        diff <(printf 'unroll train --run many/%d\n' 1 2 3) -
+    for i in 4 5 6 7 8; do cp -r stopped many/$i; done
+    "$UNROLL" runs many >said
+    [ "$(grep -c 'train --run many/' said)" -eq 6 ]
+    [ "$(tail -n 1 said)" = "  ... and 2 more" ]
+    rm -r many
+}
+
 @test "a run that goes on is told, and not disturbed" {
     "$UNROLL" train --corpus char.h5 --run going "${small[@]}" --max-steps 100000000 --patience none 2>/dev/null 3>&- &
     trainer=$!

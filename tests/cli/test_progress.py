@@ -119,6 +119,17 @@ class Progress(unittest.TestCase):
         self.assertAlmostEqual(forecast["seconds"], forecast["elapsed"] + forecast["left"], delta=1e-3)
         self.assertEqual(forecast["steps"], STEPS)
 
+    def test_it_never_goes_back(self):
+        # what validations and checkpoints say takes its place, again and again
+        screen = Screen(80, *self.command("forth", eval_every=40, checkpoint_every=25))
+        screen.wait_for(r"(?s)(writing a checkpoint.*loss \S+  .*){3}writing best.h5.*loss \S+  ")
+        screen.wait_for(r"(?s)(  step \d+  validation loss .*){4}writing .*loss \S+  ")
+        screen.type(CTRL_C)
+        self.assertEqual(screen.end(), 75)
+        steps = [int(step) for step in re.findall(r"\x1b\[K(?:epoch \d+  )?step (\d+)/", screen.text)]
+        self.assertGreater(len(steps), 8, screen.text)
+        self.assertEqual(steps, sorted(steps), screen.text)
+
     def test_a_wide_one_tells_more(self):
         screen = Screen(140, *self.command("wide", max_steps="none"))
         screen.wait_for(r"epoch \d+/1000000  step \d+/\d+  loss \S+  perplexity \S+  norm \S+  lr \S+  \d+ tokens/s  \S+ left")

@@ -79,7 +79,7 @@ not_more() {
     busy=$!
     run -75 --separate-stderr taskset -c "$core" "$UNROLL" train --corpus c.h5 --run r --hidden 128 --epochs 100000 \
         --patience none --max-time 8 --threads 2 --json-summary s.json
-    [[ "$stderr" == *"unroll: warning: threads waited "*" s for cores that others used, "*" % of the time that they wanted one; use fewer --threads, or give this process cores of its own"* ]]
+    [[ "$stderr" == *"unroll: warning: threads waited "*" s ("*" % of the time) for cores others used:"$'\n'"  use fewer --threads, or give this process cores of its own"* ]]
     python3 - <<'PY'
 import json
 line = [json.loads(line) for line in open("r/timing.jsonl")][-1]

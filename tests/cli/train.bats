@@ -156,6 +156,9 @@ measured() {
     [[ "$stderr" == *"the last weights are the best, step 20, in 'r/best.h5' and 'r/latest':"*"test loss "* ]]
     [[ "$stderr" != *"best weights, "* ]]
     [ "$(field best_test_loss s.json)" = "$(field test_loss s.json)" ]
+    long=$(printf 'long%.0s' 1 2 3 4 5 6)
+    run -0 --separate-stderr "$UNROLL" train "${small[@]}" --run "$long" --max-steps 2
+    [[ "$stderr" == *"the last weights are the best, step 2,"$'\n'"  in '$long/best.h5'"$'\n'"  and '$long/latest':"* ]]
     [ "$(field best_step s.json)" = 20 ] # also considered when no validation was due
     "$UNROLL" train "${small[@]}" --run other --hidden 12 --max-steps 2 --eval-every 1 2>/dev/null
     rm -r r

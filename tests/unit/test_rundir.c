@@ -619,14 +619,14 @@ static void test_waiting_for_cores_is_told(void **state)
         {{.computed = 90.1, .waited = 9.9, .ranks = 1, .threads = 2}, NULL},
         {{.computed = 1, .waited = 1.9, .ranks = 1, .threads = 2}, NULL}, /* too short to matter */
         {{.computed = 30, .waited = 10, .ranks = 1, .threads = 2},
-         "threads waited 10 s for cores that others used, 25 % of the time that they wanted one; use fewer --threads, or "
-         "give this process cores of its own"},
-        {{.computed = 30, .waited = 10, .ranks = 1, .threads = 1}, "wanted one; give this process cores of its own"},
+         "threads waited 10 s (25 % of the time) for cores others used:\n  use fewer --threads, or give this process cores of "
+         "its own"},
+        {{.computed = 30, .waited = 10, .ranks = 1, .threads = 1}, "used:\n  give this process cores of its own"},
         {{.computed = 30, .waited = 10, .rank = 2, .ranks = 4, .threads = 2, .host = "n7"},
-         "threads of rank 2 on 'n7' waited 10 s for cores that others used, 25 % of the time that they wanted one; use fewer "
-         "--threads, start fewer ranks on the host, or give each rank cores of its own"},
+         "threads of rank 2 on 'n7'\n  waited 10 s (25 % of the time) for cores others used:\n  use fewer --threads, fewer "
+         "ranks on the host, or give each cores of its own"},
         {{.computed = 0, .waited = 3, .rank = 0, .ranks = 2, .threads = 1, .host = "n7"},
-         "100 % of the time that they wanted one; start fewer ranks on the host, or give each rank cores of its own"},
+         "(100 % of the time) for cores others used:\n  start fewer ranks on the host, or give each cores of its own"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char advice[ERROR_TEXT];

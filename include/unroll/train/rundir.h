@@ -30,6 +30,11 @@ struct rundir {
 bool rundir_holds_run(const char *path);
 /* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
 bool rundir_is_begun(const char *path);
+/* Whether a run began in it that came to no checkpoint: all there is of it are its options, and it begins again. An option file
+ * that somebody has put into a folder is no such run. */
+bool rundir_is_at_start(const char *path);
+/* Whether it holds a run that goes on, from a checkpoint or from its start, with the options of its config.ini. */
+bool rundir_goes_on(const char *path);
 
 /* Whether a folder looks like the directory of a run, whole or in parts: for those who look for runs. */
 bool rundir_is_run(const char *path);

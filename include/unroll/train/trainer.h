@@ -62,6 +62,7 @@ struct trainer_sample {
 
 struct trainer_config {
     const char *corpus, *run; /* paths */
+    bool patience_given;      /* for this start, and not remembered from the run */
     bool corpus_remembered;   /* by a file of options: it may have been moved since */
     const char *branch;       /* NULL, or the directory of a new run that starts from `run`'s newest checkpoint */
     const char *json_summary; /* NULL, or a path */
