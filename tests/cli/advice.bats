@@ -48,7 +48,7 @@ advice() {
 
 # says_before_next TEXT: TEXT is on the last lines before the next commands.
 says_before_next() {
-    grep -B 3 '^next:$' <<<"$stderr" | grep -qF -- "$1"
+    grep -B 6 '^next:$' <<<"$stderr" | grep -qF -- "$1"
 }
 
 @test "overfitting is said once when it is seen, and in the end with what helps; the run stops, and goes on when told" {

@@ -241,7 +241,7 @@ kill_after() {
         [[ "$stderr" == *"cannot resume 'r' with corpus 'n.h5'"* && "$stderr" != *"--patience"* ]]
     done
     # a branch may have another; it was not asked for patience, and has none to act on
-    "$UNROLL" prepare --level char --train "$BATS_FILE_TMPDIR/c.txt" --vocab-from r -o n.h5 >/dev/null
+    "$UNROLL" prepare --train "$BATS_FILE_TMPDIR/c.txt" --vocab-from r -o n.h5 >/dev/null
     run -0 --separate-stderr "$UNROLL" train --corpus n.h5 --run r --branch b --max-steps 9
     run -78 --separate-stderr "$UNROLL" train --corpus n.h5 --run r --branch b2 --max-steps 9 --patience 3
     [[ "$stderr" == *"cannot use '--patience'"* ]]
