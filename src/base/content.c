@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +75,8 @@ static const struct {
     [CONTENT_JPEG] = {"it is a picture, JPEG", NULL},
     [CONTENT_ELF] = {"it is a program or a library, ELF", NULL},
     [CONTENT_SQLITE] = {"it is a database of SQLite", NULL},
+    [CONTENT_OFFICE] = {"it is a document of an office program", NULL},
+    [CONTENT_EPUB] = {"it is an electronic book, EPUB", NULL},
     [CONTENT_GZIP] = {"it is compressed with gzip", "zcat"},
     [CONTENT_BZIP2] = {"it is compressed with bzip2", "bzcat"},
     [CONTENT_XZ] = {"it is compressed with xz", "xzcat"},
@@ -112,6 +115,18 @@ static bool is_pickle(const unsigned char *bytes, size_t length)
     return length > 3 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && memchr("}]ccX(\x95\x8a", bytes[2], 8);
 }
 
+/* What stands first in a .docx, .xlsx or .pptx; its name begins at the 31st byte. */
+static bool begins_office(const char *bytes, size_t length)
+{
+    static const char *const names[] = {"[Content_Types].xml", "_rels/", "word/", "xl/", "ppt/", "docProps/"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t letters = strlen(names[i]);
+        if (length >= 30 + letters && memcmp(bytes + 30, names[i], letters) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* By the name of the first file inside. */
 static enum content kind_of_zip(const char *bytes, size_t length)
 {
@@ -121,6 +136,10 @@ static enum content kind_of_zip(const char *bytes, size_t length)
         return CONTENT_PYTORCH;
     if (find(bytes, glance, ".npy"))
         return CONTENT_NUMPY;
+    if (find(bytes, glance, "mimetypeapplication/epub"))
+        return CONTENT_EPUB;
+    if (find(bytes, glance, "mimetypeapplication/vnd.oasis.opendocument") || begins_office(bytes, length))
+        return CONTENT_OFFICE;
     bool keras = find(bytes, length, "keras_version") || find(bytes, glance, "model.weights.h5");
     return keras ? CONTENT_KERAS : CONTENT_ZIP;
 }
@@ -197,6 +216,21 @@ enum content content_of_file(const char *path)
     return content;
 }
 
+bool content_is_html(const char *path)
+{
+    char bytes[512 + 1];
+    struct stat about;
+    int fd = file_open(path, O_RDONLY | O_NONBLOCK, 0);
+    bool regular = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
+    ssize_t have = regular ? pread(fd, bytes, sizeof bytes - 1, 0) : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    bytes[have > 0 ? have : 0] = '\0';
+    const char *at = strncmp(bytes, "\xef\xbb\xbf", 3) == 0 ? bytes + 3 : bytes;
+    at += strspn(at, " \t\r\n");
+    return strncasecmp(at, "<!doctype html", 14) == 0 || strncasecmp(at, "<html", 5) == 0;
+}
+
 /* ---- telling ---- */
 
 const char *content_says(enum content content)
@@ -207,6 +241,14 @@ const char *content_says(enum content content)
 const char *content_shell_name(const char *path)
 {
     return shell_is_plain(path) && path[0] != '-' && strlen(path) <= 80 ? path : "FILE";
+}
+
+/* Unpacked, such a document is XML, which nobody wants to train on. */
+static void advise_document(enum content content, const char *name, char text[COMMAND_TEXT])
+{
+    snprintf(text, COMMAND_TEXT, "save it as plain text, or: 'pandoc -t plain --wrap=none %s >TEXT'%s%s%s", name,
+             content == CONTENT_OFFICE ? ", 'libreoffice --headless --convert-to txt " : "",
+             content == CONTENT_OFFICE ? name : "", content == CONTENT_OFFICE ? "'" : "");
 }
 
 /* The command that writes to standard output what is packed in the file. */
@@ -224,6 +266,8 @@ enum status content_refuse_text(enum content content, const char *name, bool see
     const char *unpack = words[content].unpack, *verb = content >= CONTENT_UTF32 ? "convert" : "unpack";
     if (content >= CONTENT_PNG && content <= CONTENT_SQLITE && seekable)
         snprintf(remedy, sizeof remedy, "name a text, or use --level byte if its bytes are meant");
+    if (content == CONTENT_OFFICE || content == CONTENT_EPUB)
+        advise_document(content, standard ? "FILE" : content_shell_name(name), remedy);
     if (unpack)
         unpack_text(content, content_shell_name(name), command);
     if (unpack && standard && archive)
@@ -272,13 +316,16 @@ static void advise(enum content content, enum content_wanted wanted, const char 
     if (content >= CONTENT_SAFETENSORS && content <= CONTENT_PYTORCH)
         advise_weights(content, name, text);
     else if (content == CONTENT_TEXT && wanted == WANTED_CORPUS)
-        snprintf(text, COMMAND_TEXT, "'unroll prepare --train %s -o CORPUS.h5' makes a corpus of it", name);
+        snprintf(text, COMMAND_TEXT, "'unroll prepare --train %s --split 90,5,5 -o CORPUS.h5' makes a corpus of it",
+                 name);
+    else if (content == CONTENT_OFFICE || content == CONTENT_EPUB)
+        advise_document(content, name, text);
     else if (content == CONTENT_CHECKPOINT && wanted == WANTED_CORPUS)
         snprintf(text, COMMAND_TEXT, "%s, and the model as --model", instead);
     else if (content == CONTENT_CHECKPOINT)
         snprintf(text, COMMAND_TEXT, "use it as --model, without an import");
-    else if (content == CONTENT_CORPUS && wanted == WANTED_CHECKPOINT)
-        snprintf(text, COMMAND_TEXT, "%s, and the corpus as --corpus", instead);
+    else if (content == CONTENT_CORPUS && (wanted == WANTED_SAFETENSORS || wanted == WANTED_HDF5_WEIGHTS))
+        snprintf(text, COMMAND_TEXT, "it holds text and no weights; name weights of a model");
     else if (content >= CONTENT_GZIP && content < CONTENT_PDF) {
         char command[COMMAND_TEXT];
         unpack_text(content, name, command);

@@ -55,8 +55,9 @@ void *mem_alloc(size_t count, size_t size, const char *what, struct error *e)
     size_t rounded = bytes ? (bytes + MEM_ALIGN - 1) / MEM_ALIGN * MEM_ALIGN : MEM_ALIGN;
     void *block = NULL;
     if (posix_memalign(&block, alignment, rounded) != 0) {
-        error_set(e, STATUS_OS, "out of memory for %s: %zu bytes; use a smaller model or more memory per rank", what,
-                  bytes);
+        error_set(e, STATUS_OS,
+                  "out of memory for %s: %zu bytes; use a smaller model, --batch or --bptt, or more memory per rank",
+                  what, bytes);
         return NULL;
     }
     if (alignment == HUGE_PAGE && TUNE_HUGE_PAGES)

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/content.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
+#include "unroll/data/escape.h"
 #include "unroll/data/measure.h"
 #include "unroll/sys/json.h"
 #include "unroll/train/evaluator.h"
@@ -57,6 +59,37 @@ static enum status check_labels(const struct options *options, const struct labe
         options->corpus, of_corpus->count, options->model_file, of_model->count);
 }
 
+/* An entry in one line, cut off if it is long. */
+static const char *show_entry(const struct vocab *vocab, int token, char room[80])
+{
+    const char *at = vocab->bytes + vocab->offsets[token], *end = vocab->bytes + vocab->offsets[token + 1];
+    char piece[ESCAPE_MAX];
+    size_t length = 0;
+    for (*room = '\0'; at < end && length + 2 * ESCAPE_MAX < 80; length += strlen(piece)) {
+        at += escape_next(at, (size_t)(end - at), piece);
+        strcpy(room + length, piece);
+    }
+    return room;
+}
+
+/* Of two vocabularies of the same size, and of the same level. */
+static enum status name_difference(const struct options *options, const struct vocab *of_model,
+                                   const struct vocab *of_corpus, struct error *e)
+{
+    char shown_of_model[80], shown_of_corpus[80];
+    int token = 0;
+    while (token < of_model->size - 1 &&
+           vocab_find(of_corpus, of_model->bytes + of_model->offsets[token],
+                      of_model->offsets[token + 1] - of_model->offsets[token]) == (uint32_t)token)
+        token++;
+    return error_set(
+        e, STATUS_DATA,
+        "cannot evaluate on '%.150s': its vocabulary has as many entries as that of '%.150s', but not the "
+        "same: entry %d is '%s', and '%s' in the model; make the text fit by 'unroll prepare --vocab-from'",
+        options->corpus, options->model_file, token, show_entry(of_corpus, token, shown_of_corpus),
+        show_entry(of_model, token, shown_of_model));
+}
+
 /* Token ids mean the same in both only if the vocabularies are the same. */
 static enum status check_vocabulary(const struct options *options, const struct checkpoint *checkpoint,
                                     const struct corpus *corpus, struct error *e)
@@ -74,6 +107,8 @@ static enum status check_vocabulary(const struct options *options, const struct 
     vocab_digest(of_corpus, digest_of_corpus);
     if (strcmp(digest_of_model, digest_of_corpus) == 0)
         return checkpoint->labels ? check_labels(options, checkpoint->labels, corpus->labels, e) : STATUS_OK;
+    if (of_model->size == of_corpus->size)
+        return name_difference(options, of_model, of_corpus, e);
     return error_set(e, STATUS_DATA,
                      "cannot evaluate on '%s': its vocabulary (%d entries) is not that of '%s' (%d "
                      "entries); use the corpus that the model was trained on, or make the text fit by 'unroll prepare "
@@ -100,12 +135,28 @@ static void warn_markers(const struct options *options, const struct checkpoint 
                 escape_shown(options->corpus, shown));
 }
 
+/* Rank 0: a text in place of the corpus becomes one with the model's vocabulary. */
+static void advise_text(const struct options *options, struct error *e)
+{
+    if (content_of_file(options->corpus) != CONTENT_TEXT)
+        return;
+    char name[FILE_PATH_MAX];
+    snprintf(name, sizeof name, "%s", content_shell_name(options->corpus));
+    error_set(e, STATUS_DATA,
+              "cannot use '%.100s' as a corpus: it is a text; 'unroll prepare --vocab-from %s --test %s -o CORPUS.h5' "
+              "makes a corpus of it that fits the model",
+              options->corpus,
+              strcmp(content_shell_name(options->model_file), "FILE") == 0 ? "MODEL" : options->model_file, name);
+}
+
 /* Collective. */
 static enum status open_corpus(const struct comm *comm, const struct options *options,
                                const struct checkpoint *checkpoint, struct corpus **corpus, enum split *split,
                                struct error *e)
 {
     enum status status = corpus_open_shared(comm, options->corpus, corpus, e);
+    if (status == STATUS_DATA && comm->rank == 0)
+        advise_text(options, e);
     if (!status)
         status = check_vocabulary(options, checkpoint, *corpus, e);
     if (!status)

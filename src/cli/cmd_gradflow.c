@@ -52,6 +52,8 @@ static enum status follow_checkpoint(const struct comm *comm, struct flow *flow,
 {
     struct checkpoint checkpoint;
     enum status status = checkpoint_read_shared(comm, path, &checkpoint, e);
+    if (status && comm->rank == 0)
+        load_advise(flow->options, path, status, e);
     if (!status) /* from here on the same on all ranks */
         status = load_check_task(path, &checkpoint, TASK_LM, e);
     if (!status)

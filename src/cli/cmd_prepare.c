@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/content.h"
+#include "unroll/base/file.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
@@ -65,6 +67,23 @@ static void print_left_out(const struct folder_counts *counts, int column)
     }
 }
 
+/* Without --vocab-from, a corpus to train on. */
+static void print_validation(const struct prepare_report *report)
+{
+    if (report->tokens[SPLIT_TRAIN] > 0 && report->tokens[SPLIT_VALID] == 0)
+        printf("note: no validation text: train cannot tell its best weights;\n"
+               "      --split 90,5,5 or --valid FILE gives it some\n");
+}
+
+/* Folders are not looked into. */
+static void print_html(const struct prepare_config *config)
+{
+    for (int split = 0; split < SPLITS; split++)
+        for (int i = 0; i < config->files[split]; i++)
+            if (!file_is_standard(config->file[split][i]) && content_is_html(config->file[split][i]))
+                printf("note: '%s' looks like HTML: its tags are learnt, too\n", config->file[split][i]);
+}
+
 static void print_folders(const struct folder_counts *counts)
 {
     if (counts->folders == 0)
@@ -115,6 +134,8 @@ static void print_report(const struct prepare_config *config, const struct prepa
     if (config->labels && report->labels == 0)
         printf("note: the labels of '%s' were not taken over (--no-labelled)\n", origin);
     print_folders(&report->folders);
+    print_html(config);
+    print_validation(report);
     print_single(report);
     if (report->crlf > 0)
         printf("note: %lld line end%s CR LF %s read as LF\n", (long long)report->crlf, report->crlf == 1 ? "" : "s",

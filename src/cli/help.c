@@ -4,8 +4,10 @@
 #include <string.h>
 
 const char help_purpose[] =
-    "Trains recurrent neural network language models on CPU clusters: MPI ranks, OpenMP threads, HDF5 files. The same "
-    "run gives the same parameters, bit for bit, on any number of ranks and threads and on any processor.";
+    "Trains a language model on your own text and writes new text with it, scores your sentences or labels them. The "
+    "models are recurrent neural networks (LSTM, GRU, plain RNN). It runs on the cores of a laptop and, by MPI, on the "
+    "nodes of a cluster. The same run gives the same parameters, bit for bit, on any number of ranks and threads and on "
+    "any processor.";
 
 const char help_statuses[] =
     "0 done; 64 usage; 65 bad data; 66 input missing; 69 host lacks something; 70 internal; 71 out of memory or another resource; 73 "
@@ -61,7 +63,7 @@ void help_program(FILE *stream)
     wrap(stream, help_statuses, 2, 2);
     fputs("\nExample:\n"
           "  unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5\n"
-          "  mpirun -n 2 unroll train --corpus book.h5 --run runs/book\n"
+          "  unroll train --corpus book.h5 --run runs/book\n"
           "  unroll sample --model runs/book/best.h5\n",
           stream);
 }
@@ -123,5 +125,7 @@ void help_command(FILE *stream, enum command command)
         help_option_explanation(option, command, explanation, sizeof explanation);
         list_item(stream, heading, explanation);
     }
-    fprintf(stream, "\nExample:\n  %s\n", info->example);
+    fprintf(stream, "\nExample%s:\n  %s\n", info->second ? "s" : "", info->example);
+    if (info->second)
+        fprintf(stream, "  %s\n", info->second);
 }

@@ -8,8 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
+#include "unroll/cli/option_table.h"
 #include "unroll/data/utf8.h"
 #include "unroll/sys/terminal.h"
 #include "unroll/train/placement.h"
@@ -36,10 +38,22 @@ static void tell_unicode(const char *path, const struct vocab *vocab)
                 escape_shown(path, shown), vocab->unicode, utf8_unicode());
 }
 
+enum status load_advise(const struct options *options, const char *path, enum status status, struct error *e)
+{
+    bool takes_corpus = option_find(command_find(options->command), "corpus") != NULL;
+    if (status != STATUS_CHECKPOINT || !takes_corpus || content_of_file(path) != CONTENT_CORPUS)
+        return status;
+    char text[ERROR_TEXT];
+    snprintf(text, sizeof text, "%s", e->text);
+    return error_set(e, status, "%.500s, and the corpus as --corpus", text);
+}
+
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e)
 {
     enum status status = checkpoint_read_shared(comm, options->model_file, checkpoint, e);
+    if (status && comm->rank == 0)
+        load_advise(options, options->model_file, status, e);
     if (!status && task != LOAD_ANY)
         status = load_check_task(options->model_file, checkpoint, (enum task)task, e); /* the same on all ranks */
     if (!status && comm->rank == 0)

@@ -14,6 +14,7 @@
 #include "unroll/cli/option_table.h"
 #include "unroll/cli/path_check.h"
 #include "unroll/cli/ranks.h"
+#include "unroll/cli/suggest.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
@@ -135,6 +136,9 @@ static enum status run(int argc, char **argv, struct error *e)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return run_help(argc, argv, e);
+    if (suggest_alike(argv[1], "--version") || suggest_alike(argv[1], "--help"))
+        return error_set(e, STATUS_USAGE, "unknown option '%s': did you mean '--%s'?", argv[1],
+                         suggest_alike(argv[1], "--help") ? "help" : "version");
     if (argv[1][0] == '-')
         return error_set(e, STATUS_USAGE, "unknown option '%s': the command comes first; see 'unroll --help'", argv[1]);
     return run_command(argc - 1, argv + 1, e);

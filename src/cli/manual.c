@@ -86,6 +86,8 @@ static void put_command(FILE *stream, enum command command)
     }
     fputs(".SS Example\n", stream);
     command_line(stream, info->example);
+    if (info->second)
+        command_line(stream, info->second);
 }
 
 static void put_statuses(FILE *stream)
@@ -127,7 +129,7 @@ void help_manual(FILE *stream)
           stream);
     put_statuses(stream);
     fputs(".SH EXAMPLE\n.EX\nunroll prepare \\-\\-level char \\-\\-train book.txt \\-\\-split 90,5,5 \\-o book.h5\n"
-          "mpirun \\-n 2 unroll train \\-\\-corpus book.h5 \\-\\-run runs/book\n"
+          "unroll train \\-\\-corpus book.h5 \\-\\-run runs/book\n"
           "unroll sample \\-\\-model runs/book/best.h5\n.EE\n"
           ".SH SEE ALSO\n.BR mpirun (1),\n.BR sbatch (1),\n.BR h5dump (1)\n",
           stream);

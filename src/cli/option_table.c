@@ -22,7 +22,8 @@ const struct command_info command_table[COMMANDS] = {
                        "metrics.jsonl, checkpoints/ and best.h5; if it holds a run already, training resumes from "
                        "its newest checkpoint, on any number of ranks, or begins again if it came to none. Status 75 means: stopped early with a "
                        "checkpoint, run the same command again.",
-        .example = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
+        .example = "unroll train --corpus book.h5 --run runs/book",
+        .second = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
     [COMMAND_EVAL] = {
         .name = "eval", .summary = "loss and perplexity of a model on a split",
         .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split; of a "
@@ -433,7 +434,7 @@ const struct option option_table[] = {
              "'none' with --schedule cosine or step, without validation text, and where a run goes on that began without"},
     {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(max_time), FROM(0, 1e9), .above_min = true,
      WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
-     .help = "stop with a checkpoint and status 75 after seconds, HH:MM:SS or D-HH:MM:SS"},
+     .help = "stop with a checkpoint and status 75 after this time: seconds, or as in 90s, 5m, 1h, 2d, HH:MM:SS or D-HH:MM:SS"},
 
     {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(eval_every), FROM(1, MANY), 
      WORDS("epoch", 0, "auto", -1), .initial = "auto", .classify = "epoch", .class = OPTION_MATHEMATICS,

@@ -68,6 +68,50 @@ static bool is_allowed(const struct option *option, double value, bool by_word)
     return by_word || in_range(option, value);
 }
 
+/* A number as people write it who are used to commas or to percent; "" if it is none of these. */
+static const char *number_meant(const char *text, char meant[NUMBER_TEXT])
+{
+    double value;
+    size_t length = strlen(text);
+    *meant = '\0';
+    if (length < 2 || length >= NUMBER_TEXT)
+        return meant;
+    memcpy(meant, text, length + 1);
+    bool percent = meant[length - 1] == '%';
+    if (percent)
+        meant[length - 1] = '\0';
+    char *comma = strchr(meant, ',');
+    if (comma)
+        *comma = '.';
+    if ((!percent && !comma) || number_parse_double(meant, &value) != 0)
+        *meant = '\0';
+    else if (percent)
+        number_format(value / 100, meant);
+    return meant;
+}
+
+static enum status malformed_real(const struct option *option, const char *text, const char *where,
+                                  enum status malformed, struct error *e)
+{
+    char meant[NUMBER_TEXT];
+    if (!*number_meant(text, meant))
+        return malformed_number(option, text, where, "a number", malformed, e);
+    return error_set(e, malformed, "bad value '%s' for %s: not a number; %s %s", text, where,
+                     strchr(text, '%') ? "write" : "write a decimal point:", meant);
+}
+
+/* Hours and minutes, or minutes and seconds: who knows. */
+static enum status malformed_duration(const char *text, const char *where, enum status malformed, struct error *e)
+{
+    const char *colon = strchr(text, ':');
+    if (colon && !strchr(colon + 1, ':') && !strchr(text, '-'))
+        return error_set(e, malformed, "bad value '%s' for %s: no time span: hours or minutes? write HH:MM:SS", text,
+                         where);
+    return error_set(e, malformed,
+                     "bad value '%s' for %s: no time span; write as in 90s, 5m, 1h, 2d, HH:MM:SS or D-HH:MM:SS", text,
+                     where);
+}
+
 /* Two digits after a colon, below `limit`; moves *at behind them. */
 static bool take_part(const char **at, int limit, int *value)
 {
@@ -79,11 +123,34 @@ static bool take_part(const char **at, int limit, int *value)
     return true;
 }
 
-/* Slurm's forms with hours in them, [D-]HH:MM:SS, besides plain seconds. */
+/* "5m", "1.5h": a number with a unit. */
+static int parse_unit(const char *text, double *seconds)
+{
+    static const struct {
+        const char *name;
+        double seconds;
+    } units[] = {{"s", 1}, {"sec", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+    char number[NUMBER_TEXT] = "";
+    size_t digits = strspn(text, "0123456789.");
+    if (digits == 0 || digits >= sizeof number)
+        return EINVAL;
+    memcpy(number, text, digits);
+    const char *unit = text + digits + strspn(text + digits, " ");
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].name) != 0)
+            continue;
+        int fault = number_parse_double(number, seconds);
+        *seconds *= units[i].seconds;
+        return fault;
+    }
+    return EINVAL;
+}
+
+/* Slurm's forms with hours in them, [D-]HH:MM:SS, besides plain seconds and those with a unit. */
 static int parse_duration(const char *text, double *seconds)
 {
     if (!strchr(text, ':') && !strchr(text + (*text == '-'), '-'))
-        return number_parse_double(text, seconds);
+        return parse_unit(text, seconds) == 0 ? 0 : number_parse_double(text, seconds);
     int64_t days = 0, hours;
     int minutes, rest;
     const char *at = text;
@@ -282,12 +349,9 @@ enum status option_set(const struct option *option, struct options *options, con
         if (!word)
             fault = option->type == OPTION_DOUBLE ? number_parse_double(text, &real) : parse_duration(text, &real);
         if (fault == EINVAL && option->type == OPTION_DURATION)
-            return error_set(e, malformed,
-                             "bad value '%s' for %s: no time span; write seconds, HH:MM:SS or D-HH:MM:SS, MM and SS "
-                             "being below 60, and HH below 24 where days stand before",
-                             text, where);
+            return malformed_duration(text, where, malformed, e);
         if (fault == EINVAL)
-            return malformed_number(option, text, where, "a number", malformed, e);
+            return malformed_real(option, text, where, malformed, e);
         if (fault || !is_allowed(option, real, word))
             return out_of_range(option, text, where, e);
         *(double *)field = real;

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
@@ -112,8 +114,12 @@ static bool looks_like_option(const char *text)
 
 static enum status missing_value(const struct arguments *arguments, const struct option *option)
 {
-    return error_set(arguments->e, STATUS_USAGE, "missing value for '--%s': it takes %s; write '--%s=VALUE'",
-                     option->name, option->metavar, option->name);
+    char dashed[200] = "";
+    if (arguments->next < arguments->count)
+        snprintf(dashed, sizeof dashed, ", or '--%s=%.80s' if that is meant", option->name,
+                 arguments->text[arguments->next]);
+    return error_set(arguments->e, STATUS_USAGE, "missing value for '--%s': it takes %s; write '--%s %s'%s",
+                     option->name, option->metavar, option->name, option->metavar, dashed);
 }
 
 /* `value` is what followed '=', or NULL. An option that can do without one takes the next word only where no file can be
@@ -182,14 +188,62 @@ static enum status take_short(struct arguments *arguments, const char *typed)
     return unknown_option(arguments, typed, typed + 1);
 }
 
+/* Whether an operand of score or classify seems to be the text itself. */
+static bool is_line(const char *text)
+{
+    return !file_is_standard(text) && access(text, F_OK) != 0;
+}
+
+/* The option that an operand of a command that takes none was meant for, by what the file is, else by the command; NULL if
+ * nothing can be told. */
+static const char *operand_meant(const struct arguments *arguments, const char *text)
+{
+    static const char *const usual[COMMANDS] = {
+        [COMMAND_PREPARE] = "train", [COMMAND_TRAIN] = "corpus", [COMMAND_EVAL] = "model",
+        [COMMAND_SAMPLE] = "model",  [COMMAND_EXPORT] = "model", [COMMAND_GRADFLOW] = "corpus"};
+    const char *meant = usual[arguments->command], *dot = strrchr(text, '.');
+    enum content content = content_of_file(text);
+    if (content == CONTENT_CORPUS)
+        meant = "corpus";
+    else if (dot && strcmp(dot, ".ini") == 0)
+        meant = "config";
+    else if (content == CONTENT_DIRECTORY && arguments->command == COMMAND_TRAIN)
+        meant = "run";
+    else if (content == CONTENT_CHECKPOINT || (content == CONTENT_DIRECTORY && arguments->command != COMMAND_PREPARE))
+        meant = "model";
+    return meant && option_find(arguments->command, meant) ? meant : NULL;
+}
+
+static enum status refuse_operand(const struct arguments *arguments, const char *text)
+{
+    const char *command = command_table[arguments->command].name, *meant = operand_meant(arguments, text);
+    const struct options *options = arguments->options;
+    if (arguments->command == COMMAND_SAMPLE && options->prime && is_line(text))
+        return error_set(arguments->e, STATUS_USAGE,
+                         "unexpected argument '%s': put a text of several words in quotes: --prime '%s %s'", text,
+                         options->prime, text);
+    if (arguments->command == COMMAND_SAMPLE && options->model_file && is_line(text))
+        meant = "prime";
+    if (meant)
+        return error_set(arguments->e, STATUS_USAGE,
+                         "unexpected argument '%s': '%s' takes options only; write '--%s %s'", text, command, meant,
+                         text);
+    return error_set(arguments->e, STATUS_USAGE,
+                     "unexpected argument '%s': '%s' takes options only; see 'unroll %s --help'", text, command,
+                     command);
+}
+
 static enum status take_operand(struct arguments *arguments, const char *text)
 {
     const struct command_info *command = &command_table[arguments->command];
     struct options *options = arguments->options;
     if (command->files_max == 0)
+        return refuse_operand(arguments, text);
+    if (options->files == command->files_max && is_line(options->file[0]))
         return error_set(arguments->e, STATUS_USAGE,
-                         "unexpected argument '%s': '%s' takes options only; see 'unroll %s --help'", text,
-                         command->name, command->name);
+                         "unexpected argument '%s': there is no file '%s'; a text comes from standard input: echo "
+                         "'...' | unroll %s ...",
+                         text, options->file[0], command->name);
     if (options->files == command->files_max)
         return error_set(arguments->e, STATUS_USAGE,
                          "too many files at '%s': '%s' takes at most %d; run it again for "

@@ -60,7 +60,7 @@ static enum status refuse_line(const struct lists *lists, const char *line, size
     if (status)
         return status;
     const char *cut = ended ? NULL : encoding_cut(line, length, utf8_valid(line, length));
-    enum encoding encoding = encoding_advice(line, length, 0, advice);
+    enum encoding encoding = encoding_advice(line, length, 0, NULL, advice);
     if (cut)
         return error_set(e, STATUS_DATA, "cannot read line %lld of '%s': %s; get the whole text",
                          (long long)lists->number, lists->name, cut);

@@ -93,15 +93,25 @@ static bool other_latin(const struct census *census, size_t length)
     return (4 * census->high > length && census->high > 8) || (census->inner > 0 && 24 * census->inner > census->high);
 }
 
-enum encoding encoding_advice(const char *bytes, size_t length, int64_t offset, char text[ENCODING_TEXT])
+static void advise_iconv(const char *from, const char *file, const char *looks_like, char text[ENCODING_TEXT])
+{
+    if (file)
+        snprintf(text, ENCODING_TEXT, "with 'iconv -f %s -t UTF-8 %.100s >TEXT', it looks like %s", from, file,
+                 looks_like);
+    else
+        snprintf(text, ENCODING_TEXT, "with iconv -f %s -t UTF-8, it looks like %s", from, looks_like);
+}
+
+enum encoding encoding_advice(const char *bytes, size_t length, int64_t offset, const char *file,
+                              char text[ENCODING_TEXT])
 {
     struct census census = {.high = 0};
     count_bytes((const unsigned char *)bytes, length, offset, &census);
     count_sequences(bytes, length, &census);
     const char *name = wide(&census, length), *latin = census.symbols ? "CP1252" : "LATIN1";
     if (name)
-        snprintf(text, ENCODING_TEXT, "with iconv -f %s -t UTF-8, it looks like %.6s without a byte order mark", name,
-                 name);
+        advise_iconv(name, file,
+                     name[4] == '3' ? "UTF-32 without a byte order mark" : "UTF-16 without a byte order mark", text);
     else if (census.invalid == 0 || census.valid >= census.invalid || binary(&census, length))
         snprintf(text, ENCODING_TEXT, "with iconv");
     else if (other_script(&census, length))
@@ -114,8 +124,7 @@ enum encoding encoding_advice(const char *bytes, size_t length, int64_t offset, 
             text, ENCODING_TEXT,
             "with iconv, from another 8-bit encoding, such as ISO-8859-2, CP1250 or CP850 (file -i guesses which)");
     else
-        snprintf(text, ENCODING_TEXT, "with iconv -f %s -t UTF-8, it looks like %s", latin,
-                 census.symbols ? "Windows-1252" : "Latin-1");
+        advise_iconv(latin, file, census.symbols ? "Windows-1252" : "Latin-1", text);
     return name ? ENCODING_WIDE : binary(&census, length) ? ENCODING_BINARY : ENCODING_BYTES;
 }
 

@@ -260,7 +260,7 @@ static enum status invalid(const struct text *text, const char *block, size_t le
     enum status status = refuse_content(text, e);
     if (status != STATUS_OK)
         return status;
-    enum encoding encoding = encoding_advice(block, length, begin, advice);
+    enum encoding encoding = encoding_advice(block, length, begin, content_shell_name(file->name), advice);
     const char *cut = encoding_cut(block, length, at);
     if (cut && begin + (int64_t)length >= file->size)
         return error_set(e, STATUS_DATA,
@@ -279,7 +279,7 @@ static enum status invalid(const struct text *text, const char *block, size_t le
                          file->name, (long long)offset, line);
     return error_set(e, STATUS_DATA,
                      "cannot read '%s' as UTF-8: invalid byte 0x%02x at byte offset %lld; it stands in line %lld: "
-                     "convert the file %s, or use --invalid replace",
+                     "convert the file %s; --invalid replace loses those letters",
                      file->name, byte, (long long)offset, line, advice);
 }
 

@@ -100,6 +100,10 @@ static enum status open_input(struct line_reader *reader, const char *path, stru
     if (reader->fd >= 0)
         return STATUS_OK;
     int number = errno;
+    if (number == ENOENT && strchr(path, ' '))
+        return error_set(e, status_of_errno(number),
+                         "cannot open '%.200s': %s; is it a text? then write: echo '...' | unroll ...", path,
+                         strerror(number));
     return error_set(e, status_of_errno(number), "cannot open '%s': %s; check the path and its permissions", path,
                      strerror(number));
 }
@@ -170,7 +174,7 @@ static void note_fault(struct line_reader *reader, size_t from, bool whole)
     if (!reader->later && whole)
         reader->content = content_of(reader->block, reader->filled);
     reader->cut = encoding_cut(reader->block, reader->filled, from);
-    reader->encoding = encoding_advice(reader->block, reader->filled, 0, reader->advice);
+    reader->encoding = encoding_advice(reader->block, reader->filled, 0, NULL, reader->advice);
 }
 
 /* Checks what was read, in place; reader->at and reader->clean are 0. */

@@ -502,7 +502,7 @@ static void markers_do_not_depend_on_blocks(void **state)
 static void expect_advice(const char *bytes, size_t length, const char *want)
 {
     char text[ENCODING_TEXT];
-    encoding_advice(bytes, length, 0, text);
+    encoding_advice(bytes, length, 0, NULL, text);
     if (!strstr(text, want))
         fail_msg("%s instead of %s", text, want);
 }
@@ -524,12 +524,14 @@ static void encodings_are_guessed(void **state)
                   "ou\xe8k\xfd k\xf9\xf2 \xfap\xecl",
                   23, "another 8-bit encoding, such as ISO-8859-2");
     char text[ENCODING_TEXT], random[64];
-    assert_int_equal(encoding_advice("a\0b\xff\1\2", 6, 0, text), ENCODING_BINARY);
-    assert_int_equal(encoding_advice("gr\xfc\xdf", 4, 0, text), ENCODING_BYTES);
+    encoding_advice("caf\xe9", 4, 0, "a.txt", text);
+    assert_string_equal(text, "with 'iconv -f LATIN1 -t UTF-8 a.txt >TEXT', it looks like Latin-1");
+    assert_int_equal(encoding_advice("a\0b\xff\1\2", 6, 0, NULL, text), ENCODING_BINARY);
+    assert_int_equal(encoding_advice("gr\xfc\xdf", 4, 0, NULL, text), ENCODING_BYTES);
     for (int round = 0; round < 1000; round++) { /* whatever the bytes are */
         for (size_t i = 0; i < sizeof random; i++)
             random[i] = (char)(rand() >> 7);
-        encoding_advice(random, (size_t)(rand() % 65), rand() % 2, text);
+        encoding_advice(random, (size_t)(rand() % 65), rand() % 2, NULL, text);
         assert_ptr_equal(strstr(text, "with iconv"), text);
     }
 }

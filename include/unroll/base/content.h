@@ -34,6 +34,8 @@ enum content {
     CONTENT_JPEG,
     CONTENT_ELF,
     CONTENT_SQLITE,
+    CONTENT_OFFICE, /* .docx, .odt and their like: a zip of XML */
+    CONTENT_EPUB,
     CONTENT_GZIP, /* from here on a command unpacks it to text or whatever it holds */
     CONTENT_BZIP2,
     CONTENT_XZ,
@@ -57,6 +59,9 @@ enum content content_of_file(const char *path);
 
 /* Whether a byte is one of ASCII that stands in no text: NUL, and control characters but for white space and escape. */
 bool content_is_control(unsigned char byte);
+
+/* Whether a file begins as HTML does, or may so after white space; false if it cannot be read. */
+bool content_is_html(const char *path);
 
 /* "it is compressed with gzip"; for messages. */
 const char *content_says(enum content content);

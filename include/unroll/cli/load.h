@@ -17,6 +17,10 @@ enum status load_model(const struct comm *comm, const struct options *options, i
 /* Not collective. STATUS_CHECKPOINT, naming the command that does, if the checkpoint `path` is of another task. */
 enum status load_check_task(const char *path, const struct checkpoint *checkpoint, enum task task, struct error *e);
 
+/* Not collective. `status` of reading the model `path`, told in `e`: of a corpus in its place the text also says where that
+ * goes, as long as the command takes one. Returns `status`. */
+enum status load_advise(const struct options *options, const char *path, enum status status, struct error *e);
+
 /* Collective. The threads of this rank, by --threads and train/placement.h; rank 0 says on standard error if the ranks'
  * cores are too few for them. */
 enum status load_threads(const struct comm *comm, const struct options *options, int *threads, struct error *e);

@@ -37,6 +37,7 @@ struct command_info {
     int files_min, files_max;
     bool files_of_run;   /* a run directory may be named: its model is meant */
     const char *example; /* a command line that works */
+    const char *second;  /* another one, or NULL */
 };
 
 extern const struct command_info command_table[COMMANDS];
@@ -50,7 +51,7 @@ enum option_type {
     OPTION_INT64,    /* int64_t */
     OPTION_UINT64,   /* uint64_t */
     OPTION_DOUBLE,   /* double */
-    OPTION_DURATION, /* double:      seconds, or [D-]HH:MM:SS */
+    OPTION_DURATION, /* double:      seconds, also as 90s, 5m, 1h or 2d, or [D-]HH:MM:SS */
     OPTION_CHOICE,   /* an enum (or bool) of `size` bytes, values 0 .. choices-1 */
     OPTION_TEXT,     /* const char * */
     OPTION_FILES,    /* const char *[OPTION_FILES_MAX]: one or more; the int at `count_offset` says how many */
