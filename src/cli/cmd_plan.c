@@ -1,4 +1,4 @@
-/* unroll plan: memory, flops and bytes on the wire of a run, without a corpus and without running it. */
+/* unroll plan: memory, flops and bytes on the wire of a run, without running it; a corpus is not needed, but says more. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +9,17 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/plan_prediction.h"
+#include "unroll/data/corpus.h"
 #include "unroll/sys/json.h"
+#include "unroll/train/fit.h"
 #include "unroll/use/plan.h"
+
+#define LANES_ASSUMED 32 /* where neither options nor a corpus say them */
+
+/* What nobody has said. */
+struct assumed {
+    bool vocabulary, lanes;
+};
 
 static double mib(size_t bytes)
 {
@@ -71,12 +80,16 @@ static void print_splits(const struct plan_config *config, const struct plan_spl
                splits[best].threads, splits[best].threads);
 }
 
-static void print_plan(const struct plan_config *config, const struct plan *plan)
+static void print_plan(const struct plan_config *config, const struct assumed *assumed, const struct plan *plan)
 {
     const struct model_config *model = &config->model;
     printf("model        %s, %d %s, embedding %d, hidden %d, vocabulary %d%s\n", cell_name(model->cell), model->layers,
            model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
            model->tied ? ", tied" : "");
+    if (assumed->vocabulary)
+        printf("vocabulary   %d, assumed: --vocab-size or --corpus says it\n", model->vocab);
+    if (assumed->lanes)
+        printf("lanes        %d, assumed: --batch or --corpus says it\n", config->batch);
     if (model->task == TASK_CLASSIFY)
         printf("task         classify, %d labels, pool %s, texts of up to %d tokens\n", model->labels,
                pool_name(model->pool), config->bptt);
@@ -102,14 +115,16 @@ static void put_memory(struct json *json, const char *key, const struct plan_mem
 }
 
 /* `prediction` may be NULL. */
-static enum status write_json(const char *path, const struct plan_config *config, const struct plan *plan,
-                              const struct plan_split *splits, int count, int best,
+static enum status write_json(const char *path, const struct plan_config *config, const struct assumed *assumed,
+                              const struct plan *plan, const struct plan_split *splits, int count, int best,
                               const struct predict_config *prediction, struct error *e)
 {
     struct json json;
     json_init(&json);
     json_object_begin(&json, NULL);
     json_put_uint(&json, "parameters", plan->table.elements);
+    json_put_int(&json, "vocabulary", config->model.vocab);
+    json_put_bool(&json, "vocabulary_assumed", assumed->vocabulary);
     json_put_double(&json, "flops_per_token", plan->flops_per_token);
     json_put_double(&json, "flops_per_step", plan->flops_per_token * (double)plan->tokens_per_step);
     json_put_int(&json, "tokens_per_step", plan->tokens_per_step);
@@ -143,14 +158,61 @@ static enum status write_json(const char *path, const struct plan_config *config
 
 /* ---- the command ---- */
 
+/* As `train` fits a run to its text. A corpus that a configuration file names may be out of reach here. */
+static enum status fit_to_corpus(const struct options *options, struct plan_config *config, struct assumed *assumed,
+                                 struct error *e)
+{
+    struct corpus *corpus = NULL;
+    int64_t tokens = 0;
+    struct error unreadable;
+    bool wanted = options->corpus && options_origin(options, "corpus") == ORIGIN_FLAG;
+    enum status status = options->corpus ? corpus_open(options->corpus, &corpus, wanted ? e : &unreadable) : STATUS_OK;
+    if (status && wanted)
+        return status;
+    *assumed = (struct assumed){.vocabulary = !corpus && !options_given(options, "vocab-size")};
+    if (corpus && !options_given(options, "vocab-size"))
+        config->model.vocab = corpus->vocab->size;
+    if (corpus && corpus->labels && !options_given(options, "labels"))
+        config->model.labels = corpus->labels->count;
+    if (corpus)
+        tokens = corpus->tokens[SPLIT_TRAIN];
+    corpus_close(corpus);
+    assumed->lanes = config->batch == 0 && tokens == 0;
+    if (assumed->lanes)
+        config->batch = options->lane_groups > LANES_ASSUMED ? options->lane_groups : LANES_ASSUMED;
+    else if (config->batch == 0)
+        config->batch = fit_lanes(tokens, config->bptt, options->lane_groups);
+    config->groups = options->lane_groups ? options->lane_groups : lane_groups_default(config->batch, config->bptt);
+    return STATUS_OK;
+}
+
+/* The model of a prediction is that which was measured. */
+static enum status fit_or_adopt(const struct options *options, struct plan_config *config, struct assumed *assumed,
+                                struct predict_config *prediction, struct error *e)
+{
+    struct options fitted = *options;
+    if (prediction && options->corpus && options_origin(options, "corpus") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--corpus' together with '--nodes', which predicts for the model that was "
+                         "measured; leave one out");
+    enum status status = fit_to_corpus(options, config, assumed, e);
+    if (status || !prediction)
+        return status;
+    fitted.batch = config->batch;
+    status = prediction_read(&fitted, prediction, e);
+    if (!status)
+        prediction_adopt(options, prediction, config);
+    *assumed = (struct assumed){.vocabulary = false};
+    return status;
+}
+
 static enum status plan_alone(const struct options *options, struct plan_config *config, struct error *e)
 {
+    struct assumed assumed = {.vocabulary = false};
     struct plan plan;
     struct predict_config prediction, *predicted = options->plan_nodes ? &prediction : NULL;
     struct plan_split splits[PLAN_SPLITS_MAX];
-    enum status status = predicted ? prediction_read(options, predicted, e) : STATUS_OK;
-    if (!status && predicted)
-        prediction_adopt(options, predicted, config);
+    enum status status = fit_or_adopt(options, config, &assumed, predicted, e);
     if (!status)
         status = plan_build(config, &plan, e);
     if (status)
@@ -160,14 +222,14 @@ static enum status plan_alone(const struct options *options, struct plan_config 
     int count = plan_splits(config, config->ranks * config->threads, threads_max, splits, &best);
     bool table = !file_is_standard(options->json_summary);
     if (table) {
-        print_plan(config, &plan);
+        print_plan(config, &assumed, &plan);
         print_splits(config, splits, count, best);
     }
     if (table && predicted)
         prediction_print(predicted);
     status = finish_output(e);
     if (!status && options->json_summary)
-        status = write_json(options->json_summary, config, &plan, splits, count, best, predicted, e);
+        status = write_json(options->json_summary, config, &assumed, &plan, splits, count, best, predicted, e);
     return status;
 }
 
@@ -177,7 +239,6 @@ enum status cmd_plan(const struct comm *comm, const struct options *options, str
         .model = options->model,
         .batch = options->batch,
         .bptt = options->bptt,
-        .groups = options->lane_groups ? options->lane_groups : lane_groups_default(options->batch, options->bptt),
         .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
         .optimizer = options->optimizer.kind,
         .reduction = options->reduction,

@@ -127,7 +127,7 @@ const struct command_info command_table[COMMANDS] = {
     [COMMAND_PLAN] = {
         .name = "plan", .summary = "memory, flops and bytes on the wire of a run",
         .description = "Says beforehand what a run with these options of 'train' needs on each rank, and which ranks "
-                       "and threads would suit it. Takes the config.ini of a run, too. With --nodes predicts time, "
+                       "and threads would suit it. Takes the config.ini of a run, too. Without a corpus it says what it assumes. With --nodes predicts time, "
                        "speed and efficiency of steps on many ranks from those measured on one.",
         .example = "unroll plan --nodes 1024 --network 1.5us,12GB --from bench.json --batch 4096"},
     [COMMAND_SELFTEST] = {
@@ -216,6 +216,9 @@ const struct option option_table[] = {
      .help = "corpus file, made by 'unroll prepare'; needed unless DIR of --run holds a run, which knows its own"},
     {"corpus", .type = OPTION_TEXT, .commands = EVAL | GRADFLOW, .required = EVAL | GRADFLOW, FIELD(corpus), READS,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file, made by 'unroll prepare'"},
+    {"corpus", .type = OPTION_TEXT, .commands = PLAN, FIELD(corpus), READS,
+     .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
+     .help = "corpus file of the run, which says vocabulary, labels and lanes; that of a run's config.ini does, too"},
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(run), WRITES_RUN,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
      .help = "run directory, made if it does not exist; if it holds a run, that goes on, with the options that it began "
@@ -353,11 +356,11 @@ const struct option option_table[] = {
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "everything random is a function of it; ranks and threads change nothing"},
 
-    {"batch", .type = OPTION_INT, .commands = TRAIN, FIELD(batch), FROM(1, 1 << 20), WORD("auto", 0), .initial = "auto",
+    {"batch", .type = OPTION_INT, .commands = TRAIN | PLAN, FIELD(batch), FROM(1, 1 << 20), WORD("auto", 0), .initial = "auto",
      .classify = "32", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "lanes of text trained side by side, over all ranks together, fewer to validate a short split; 'auto': 8 to 64, "
              "for about 400 steps an epoch; to classify, texts of a step"},
-    {"batch", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
+    {"batch", .type = OPTION_INT, .commands = BENCH, FIELD(batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "lanes of text trained side by side, over all ranks together; to classify, texts of a step"},
     {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(bptt), FROM(1, 65535), .initial = "64", .classify = "256",

@@ -195,3 +195,10 @@ member() {
     run -65 --separate-stderr mpirun -n 3 "$UNROLL" eval --model run/best.h5 --corpus run/best.h5
     [ "$(echo "$stderr" | grep -c '^unroll: ')" -eq 1 ]
 }
+
+@test "vocabularies of the same size: the first entry that differs is named" {
+    sed 's/k/q/g' book.txt >other.txt
+    "$UNROLL" prepare --level char --train other.txt --split 80,10,10 -o other.h5
+    refused 65 "its vocabulary has as many entries as that of 'run/best.h5', but not the same: entry " --model run/best.h5 --corpus other.h5
+    [[ "$stderr" == *" is 'q', and 'k' in the model; make the text fit by 'unroll prepare --vocab-from'" ]]
+}

@@ -113,12 +113,37 @@ END
     "$UNROLL" prepare --level byte --train text.bz2 -o bytes.h5 # bytes are bytes
 }
 
+@test "documents of office programs and books are told from archives: what makes plain text of them" {
+    python3 - <<'END'
+import zipfile
+def write(name, *files):
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as f:
+        for file, text in files: f.writestr(file, text, zipfile.ZIP_STORED if file == "mimetype" else zipfile.ZIP_DEFLATED)
+write("a.docx", ("[Content_Types].xml", "<Types/>"), ("word/document.xml", "<w/>"))
+write("b.docx", ("_rels/.rels", "<R/>"), ("word/document.xml", "<w/>"))
+write("a.odt", ("mimetype", "application/vnd.oasis.opendocument.text"), ("content.xml", "<x/>"))
+write("a.epub", ("mimetype", "application/epub+zip"), ("OEBPS/a.xhtml", "<x/>"))
+write("plain.zip", ("a.txt", "Hello\n"), ("word/document.xml", "<w/>"))
+END
+    for file in a.docx b.docx a.odt; do
+        refused 65 "cannot read '$file' as text: it is a document of an office program; save it as plain text, or: 'pandoc -t plain --wrap=none $file >TEXT', 'libreoffice --headless --convert-to txt $file'" \
+            prepare --train $file -o out.h5
+        [[ "$stderr" != *unzip* ]]
+        refused 65 "it is a document of an office program; save it as plain text" train --corpus $file --run run2
+        refused 65 "it is a document of an office program" score --model model.h5 <$file
+    done
+    refused 65 "it is an electronic book, EPUB; save it as plain text, or: 'pandoc -t plain --wrap=none a.epub >TEXT'" prepare --train a.epub -o out.h5
+    refused 65 "it is a zip archive; unpack it first: 'unzip -p plain.zip >TEXT'" prepare --train plain.zip -o out.h5
+}
+
 @test "texts in other encodings: the one that it looks like, and iconv's command" {
     refused 65 "it begins like UTF-16; convert it first: 'iconv -f UTF-16 -t UTF-8 utf16.txt >TEXT'" prepare --train utf16.txt -o out.h5
     refused 65 "it begins like UTF-16; convert it on the way: 'iconv -f UTF-16 -t UTF-8 utf16be.txt | unroll ...'" score --model model.h5 utf16be.txt
     refused 65 "it begins like UTF-32" prepare --invalid replace --train utf32.txt -o out.h5
     while read -r file text; do
-        refused 65 "$text" prepare --train $file -o out.h5
+        whole=$(sed "s/with iconv \(.*\)-t UTF-8,/with 'iconv \1-t UTF-8 $file >TEXT',/" <<<"$text")
+        refused 65 "$whole" prepare --train $file -o out.h5
+        [[ "$stderr" == *"; --invalid replace loses those letters" ]]
         refused 65 "$text" score --model model.h5 $file
         refused 65 "$text" score --model model.h5 <$file
         refused 65 "$text" score --model model.h5 --nbest kaldi <<<"a-1 $(tail -n 1 $file | tr -d '\0')" || [[ $file == bare* ]]
@@ -135,7 +160,7 @@ cp850.txt with iconv, from another 8-bit encoding, such as ISO-8859-2, CP1250 or
 koi8.txt with iconv, from an encoding of no Latin script, such as
 sjis.txt with iconv, from an encoding of no Latin script, such as
 END
-    refused 65 "invalid byte 0xfc at byte offset 34; it stands in line 2: convert the file with iconv, or use --invalid replace" \
+    refused 65 "invalid byte 0xfc at byte offset 34; it stands in line 2: convert the file with iconv; --invalid replace loses those letters" \
         prepare --train mixed.txt -o out.h5
     for file in latin1:LATIN1 cp1252:CP1252 bare16le:UTF-16LE; do
         iconv -f ${file#*:} -t UTF-8 ${file%:*}.txt >mended.txt
@@ -224,8 +249,19 @@ with h5py.File("other.h5", "w", libver="v108") as f: f["x"] = numpy.zeros(4)'
     refused 65 "an HDF5 file with weights of another program; 'unroll import --from hdf5" import weights.h5 -o out.h5
     refused 76 "it is a model of Keras" score --model keras.h5 text.txt
     refused 65 "cannot use 'other.h5' as safetensors: it is an HDF5 file, but not of Unroll" import other.h5 -o out.h5
-    refused 65 "cannot use 'text.txt' as a corpus: it is a text; 'unroll prepare --train text.txt -o CORPUS.h5' makes a corpus of it" \
+    refused 65 "cannot use 'text.txt' as a corpus: it is a text; 'unroll prepare --train text.txt --split 90,5,5 -o CORPUS.h5' makes a corpus of it" \
+        train --corpus text.txt --run run2
+    refused 65 "cannot use 'text.txt' as a corpus: it is a text; 'unroll prepare --vocab-from model.h5 --test text.txt -o CORPUS.h5' makes a corpus of it that fits the model" \
         eval --model model.h5 --corpus text.txt
+    "$UNROLL" prepare --vocab-from model.h5 --test text.txt -o CORPUS.h5 # which it does
+    "$UNROLL" eval --model model.h5 --corpus CORPUS.h5
+    for command in score sample "export -o out.h5"; do # which take no --corpus
+        refused 76 "cannot use 'corpus.h5' as a model: it is a corpus of 'unroll prepare'; name a checkpoint, such as best.h5 in a run directory" $command --model corpus.h5
+        [[ "$stderr" != *--corpus* ]]
+    done
+    refused 76 "and the corpus as --corpus" gradflow --model corpus.h5 --corpus corpus.h5
+    refused 65 "it is a corpus of 'unroll prepare'; it holds text and no weights; name weights of a model" import corpus.h5 -o out.h5
+    refused 65 "it holds text and no weights" import --from hdf5 corpus.h5 -o out.h5
     refused 76 "cannot use 'text.txt' as a model: it is a text" score --model text.txt text.txt
     refused 76 "cannot use 'text.gz' as a model: it is compressed with gzip; unpack it first: 'zcat text.gz >FILE'" score --model text.gz text.txt
     refused 65 "cannot use '.' as a corpus: it is a directory" eval --model model.h5 --corpus .

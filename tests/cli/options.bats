@@ -64,6 +64,11 @@ refused() {
 
 @test "wrong options are 64 with a suggestion" {
     refused 64 "did you mean '--hidden'?" train --corpus c --run r --hiden 3
+    refused 64 "unknown option '--Version': did you mean '--version'?" --Version
+    refused 64 "did you mean 'train'?" TRAIN
+    refused 64 "did you mean '--run'?" train --corpus c --RUN r
+    refused 64 "unknown option '--text': 'score' does not take it; the files that it reads stand behind the options, without one" score --text f
+    refused 64 "missing value for '--run': it takes DIR; write '--run DIR'" train --corpus c --run
     refused 64 "missing value for '--run'" train --corpus c --run
     refused 64 "missing option '--corpus'" train --run r
     refused 64 "not a whole number" train --corpus c --run r --layers two
@@ -204,4 +209,32 @@ END
     printf 'json = true\n' >json.ini
     run --separate-stderr "$UNROLL" plan "${small[@]}" --ranks 1 --config json.ini
     is_json memory
+}
+
+@test "what stands without an option: the one that was meant" {
+    printf 'A text\nof lines\n' >t.txt
+    for i in 1 2 3 4 5 6; do cat t.txt; done >text.txt
+    "$UNROLL" prepare --train text.txt -o c.h5
+    mkdir r
+    refused 64 "unexpected argument 'text.txt': 'prepare' takes options only; write '--train text.txt'" prepare text.txt -o n.h5
+    refused 64 "write '--corpus c.h5'" train c.h5 --run r
+    refused 64 "write '--run r'" train --corpus c.h5 r
+    refused 64 "write '--config a.ini'" train --corpus c.h5 a.ini
+    for command in sample eval export; do
+        refused 64 "write '--model r'" $command r
+    done
+    refused 64 "write '--corpus c.h5'" eval --model r c.h5
+    refused 64 "write '--corpus c.h5'" plan c.h5
+    refused 64 "see 'unroll bench --help'" bench some
+    refused 64 "unexpected argument 'Welt': put a text of several words in quotes: --prime 'Hallo Welt'" sample --prime Hallo Welt
+    refused 64 "write '--prime Hallo'" sample --model r Hallo
+    refused 64 "unexpected argument 'General': there is no file 'Der'; a text comes from standard input: echo '...' | unroll score ..." score --model r Der General kommt
+    refused 64 "too many files at 'text.txt'" score --model r t.txt text.txt
+}
+
+@test "the first example is a plain command" {
+    "$UNROLL" --help | grep -qx '  unroll train --corpus book.h5 --run runs/book'
+    "$UNROLL" train --help | grep -A 2 -x 'Examples:' | tail -n 2 >found
+    printf '  %s\n' 'unroll train --corpus book.h5 --run runs/book' 'mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1' | diff - found
+    refused 64 "for example: unroll train --corpus" train --corpus c
 }

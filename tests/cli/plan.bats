@@ -133,3 +133,28 @@ EOF
     echo '{"ranks": 1}' >x.json
     refused 65 "added_floats_per_second" --nodes 2 --from x.json --network 1us,1GB
 }
+
+@test "a corpus says vocabulary, labels and lanes as train takes them; what is assumed is said" {
+    for i in {1..900}; do echo "line $i of a text"; done >text
+    "$UNROLL" prepare --train text --split 90,5,5 -o c.h5 | tee prepared
+    "$UNROLL" plan --hidden 8 --threads 1 >said
+    grep -qx 'vocabulary   10000, assumed: --vocab-size or --corpus says it' said
+    grep -qx 'lanes        32, assumed: --batch or --corpus says it' said
+    "$UNROLL" plan --hidden 8 --threads 1 --corpus c.h5 --json q.json >said
+    [ "$(value q.json 'p["vocabulary_assumed"]')" = False ]
+    grep -q "vocabulary of $(value q.json 'p["vocabulary"]') tokens" prepared
+    run -1 grep assumed said
+    "$UNROLL" train --corpus c.h5 --run r --hidden 8 --max-steps 1 --threads 1 2>log
+    grep -q -- "--batch $(sed -n 's/^step  *\([0-9]*\) lanes.*/\1/p' said) (" log
+    "$UNROLL" plan --config r/config.ini --threads 1 >of_run # the same run
+    diff said of_run
+    "$UNROLL" plan --corpus c.h5 --vocab-size 50 --batch 4 --hidden 8 --threads 1 | grep -q 'vocabulary 50'
+    refused 66 "cannot open corpus 'absent.h5': no such file" --corpus absent.h5
+    refused 78 "cannot use '--corpus' together with '--nodes'" --corpus c.h5 --nodes 2
+    mv c.h5 d.h5
+    run -0 --separate-stderr "$UNROLL" plan --config r/config.ini --threads 1
+    [[ "$output" == *"vocabulary   10000, assumed"* && -z "$stderr" ]]
+    printf '%s\n' {a,b,c}$'\t'text >labelled
+    "$UNROLL" prepare --train labelled --labelled -o l.h5
+    "$UNROLL" plan --task classify --corpus l.h5 --threads 1 | grep -q 'classify, 3 labels'
+}

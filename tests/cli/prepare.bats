@@ -180,3 +180,15 @@ END
     run -0 "$UNROLL" prepare --level word --train once.txt -o c.h5
     [[ "${lines[0]}" == *"vocabulary of 236 tokens"* && "$output" == *"note: 234 words occur once, 50.0 %"* ]]
 }
+
+@test "a corpus without validation text says so, and a page of HTML that its tags are learnt" {
+    printf 'some text\n%.0s' {1..50} >t
+    "$UNROLL" prepare --train t -o a.h5 | grep -A 1 '^note: no validation text: train cannot tell its best weights;' | grep -q -- '--split 90,5,5 or --valid FILE'
+    "$UNROLL" prepare --train t --split 90,5,5 -o b.h5 >said
+    "$UNROLL" prepare --vocab-from a.h5 --test t -o c.h5 >>said
+    run -1 grep -e validation -e HTML said
+    { printf '\xef\xbb\xbf \n<!doctype HTML><p>'; cat t; } >page
+    { printf '<html lang="de">'; cat t; } >page2
+    "$UNROLL" prepare --train page page2 t --split 90,5,5 -o d.h5 >said
+    [ "$(grep -c "^note: 'page2\?' looks like HTML: its tags are learnt, too" said)" -eq 2 ]
+}

@@ -227,19 +227,20 @@ static void durations(void **state)
     static const struct {
         const char *text;
         double seconds;
-    } good[] = {{"90", 90}, {"1.5", 1.5}, {"00:01:30", 90}, {"100:00:00", 360000}, {"2-03:04:05", 183845}, {"none", 0}};
+    } good[] = {{"90", 90},  {"1.5", 1.5}, {"00:01:30", 90}, {"100:00:00", 360000}, {"2-03:04:05", 183845}, {"none", 0},
+                {"90s", 90}, {"5m", 300},  {"5min", 300},    {"1.5h", 5400},        {"2d", 172800}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         char line[100];
         snprintf(line, sizeof line, TRAIN "--max-time %s", good[i].text);
         accepted(line);
         assert_true(options.max_time == good[i].seconds);
     }
-    static const char *const bad[] = {"1:30", "00:60:00", "00:00:60", "1-24:00:00", "x",
-                                      "1-",   "0:0:0:0",  "1:-1:00",  "2-3"};
+    static const char *const bad[] = {"1:30",    "00:60:00", "00:00:60", "1-24:00:00", "x",   "1-",  "0:0:0:0",
+                                      "1:-1:00", "2-3",      "s",        "5x",         "5mm", "-5m", "1.2.3s"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char line[100];
         snprintf(line, sizeof line, TRAIN "--max-time %s", bad[i]);
-        refused(line, STATUS_USAGE, "no time span");
+        refused(line, STATUS_USAGE, strcmp(bad[i], "1:30") == 0 ? "hours or minutes? write HH:MM:SS" : "no time span");
     }
     refused(TRAIN "--max-time=-5", STATUS_CONFIG, "out of range");
 }
@@ -253,14 +254,17 @@ static void usage_errors(void **state)
     refused("eval --temperature 1", STATUS_USAGE, "'eval' does not take it, 'sample' does");
     refused(TRAIN "--zzzzzzzz", STATUS_USAGE, "see 'unroll train --help'");
     refused(TRAIN "-x", STATUS_USAGE, "unknown option '-x'");
-    refused(TRAIN "--hidden", STATUS_USAGE, "missing value for '--hidden'");
-    refused("train --corpus --run r", STATUS_USAGE, "missing value for '--corpus'");
+    refused(TRAIN "--hidden", STATUS_USAGE, "missing value for '--hidden': it takes N; write '--hidden N'");
+    refused("train --corpus --run r", STATUS_USAGE, "write '--corpus FILE', or '--corpus=--run' if that is meant");
     refused("prepare --train -o x", STATUS_USAGE, "missing value for '--train'");
     refused(TRAIN "--hidden many", STATUS_USAGE,
             "bad value 'many' for '--hidden': not a whole number; write 1 to 65536");
     refused(TRAIN "--hidden 1.5", STATUS_USAGE, "not a whole number");
     refused(TRAIN "--lr 1e-3x", STATUS_USAGE, "not a number");
     refused(TRAIN "--lr nan", STATUS_USAGE, "not a number");
+    refused(TRAIN "--lr 0,001", STATUS_USAGE, "write a decimal point: 0.001");
+    refused(TRAIN "--dropout 20%", STATUS_USAGE, "not a number; write 0.2");
+    refused(TRAIN "--lr 1,2,3", STATUS_USAGE, "not a number; write 'auto'");
     refused(TRAIN "--tied=maybe", STATUS_USAGE, "write true or false");
     refused(TRAIN "--no-tied=true", STATUS_USAGE, "takes no value");
     refused(TRAIN "--no-hidden", STATUS_USAGE, "unknown option '--no-hidden'");
@@ -293,6 +297,7 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--lr 1e7", STATUS_CONFIG, "write 'auto', or 0 to 1000000");
     refused(TRAIN "--max-steps 2000000000000000", STATUS_CONFIG, "1 to 1000000000000000");
     refused(TRAIN "--max-time 1e10", STATUS_CONFIG, "at most 1000000000");
+    refused(TRAIN "--cell LSTM", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell lstmm", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell transformer", STATUS_CONFIG, "rnn-tanh, rnn-relu, lstm, gru");
     refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");
