@@ -56,6 +56,8 @@ static enum status list_hdf5(struct source *source, struct error *e)
     enum status status = h5_open_foreign(source->path, &source->h5, e);
     if (status)
         return status;
+    if (content_of_file(source->path) == CONTENT_CORPUS)
+        return error_set(e, STATUS_DATA, "cannot import '%.200s': it is a corpus", source->path);
     source->group = h5_exists(source->h5, "/model") ? "/model" : "";
     return (enum status)h5_each_dataset(source->h5, add_dataset, &listing);
 }

@@ -38,8 +38,9 @@ refused() {
     done
     for command in $commands; do
         "$UNROLL" "$command" --help >help.txt
-        [ "$(tail -n 2 help.txt | head -n 1)" = "Example:" ]
-        for option in $(tail -n 1 help.txt | grep -o -- ' unroll .*' | grep -oE -- ' --[a-z-]+| -o'); do
+        sed -n '/^Examples\?:$/,$p' help.txt >examples
+        [ "$(wc -l <examples)" -ge 2 ]
+        for option in $(tail -n +2 examples | grep -o -- ' unroll .*' | grep -oE -- ' --[a-z-]+| -o'); do
             grep -qE -- "^  (-o, )?(--\[no-\])?${option}[] [,]|^  --\[no-\]${option#--}|^  -o, ${option} " help.txt
         done
     done

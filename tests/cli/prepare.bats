@@ -168,14 +168,14 @@ END
     in_python 'f["vocab/counts"][0] == 27'
     for how in "--min-count 1" "--vocab-size 100"; do
         run -0 "$UNROLL" prepare --level word --train rare.txt $how -o c.h5
-        [[ "${lines[0]}" == *"vocabulary of 30 tokens"* && "$output" != *note:* ]]
+        [[ "${lines[0]}" == *"vocabulary of 30 tokens"* && "$output" != *"occur once"* ]]
     done
     run -0 "$UNROLL" prepare --level char --train rare.txt -o c.h5
-    [[ "$output" != *note:* ]]
+    [[ "$output" != *"occur once"* ]]
     sed 's/ /\tone /' rare.txt >labelled.txt # words of classifiers are dropped while they train
     { cat labelled.txt && sed 's/^one/two/' labelled.txt; } >two.txt
     run -0 "$UNROLL" prepare --labelled --train labelled.txt two.txt -o c.h5
-    [[ "$output" != *note:* ]]
+    [[ "$output" != *"occur once"* ]]
     printf '%s\n' {a..z}{1..9} >once.txt # half of the tokens: to leave them out would leave nothing to learn
     run -0 "$UNROLL" prepare --level word --train once.txt -o c.h5
     [[ "${lines[0]}" == *"vocabulary of 236 tokens"* && "$output" == *"note: 234 words occur once, 50.0 %"* ]]

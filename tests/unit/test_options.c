@@ -271,7 +271,8 @@ static void usage_errors(void **state)
     refused(TRAIN "more", STATUS_USAGE, "unexpected argument 'more'");
     refused("train --run r", STATUS_USAGE, "missing option '--corpus'");
     refused("verify", STATUS_USAGE, "missing argument 'FILE...'");
-    refused("score --model m a b", STATUS_USAGE, "at most 1");
+    refused("score --model m /dev/null b", STATUS_USAGE, "at most 1");
+    refused("score --model m absent b", STATUS_USAGE, "there is no file 'absent'; a text comes from standard input");
     refused(TRAIN "--json-summary=", STATUS_USAGE, "empty");
     refused("prepare -o x --train a --split 90", STATUS_USAGE, "not two or three numbers");
     refused("prepare -o x --train a --split 50,20,20,10", STATUS_USAGE, "not two or three numbers");
