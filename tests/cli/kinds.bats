@@ -259,6 +259,7 @@ with h5py.File("other.h5", "w", libver="v108") as f: f["x"] = numpy.zeros(4)'
         refused 76 "cannot use 'corpus.h5' as a model: it is a corpus of 'unroll prepare'; name a checkpoint, such as best.h5 in a run directory" $command --model corpus.h5
         [[ "$stderr" != *--corpus* ]]
     done
+    refused 66 "cannot open 'The text of a line': No such file or directory; is it a text? then write: echo '...' | unroll ..." score --model model.h5 'The text of a line'
     refused 76 "and the corpus as --corpus" gradflow --model corpus.h5 --corpus corpus.h5
     refused 65 "it is a corpus of 'unroll prepare'; it holds text and no weights; name weights of a model" import corpus.h5 -o out.h5
     refused 65 "it holds text and no weights" import --from hdf5 corpus.h5 -o out.h5
