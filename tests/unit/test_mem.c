@@ -48,6 +48,7 @@ static void test_refusals(void **unused)
     assert_null(mem_alloc(SIZE_MAX / 4, 1, "the sun", &e)); /* does not wrap, but nobody has it */
     assert_int_equal(e.status, STATUS_OS);
     assert_non_null(strstr(e.text, "the sun"));
+    assert_non_null(strstr(e.text, "--batch or --bptt"));
     assert_null(mem_alloc(SIZE_MAX, SIZE_MAX, "a test", NULL));
 }
 
