@@ -56,6 +56,19 @@ int file_open(const char *path, int flags, unsigned mode)
     return fd;
 }
 
+enum status file_open_regular(const char *path, int *fd, struct error *e)
+{
+    struct stat entry;
+    *fd = file_open(path, O_RDONLY | O_NONBLOCK, 0); /* a pipe would wait for its writer */
+    if (*fd < 0)
+        return failed(e, "open", path);
+    if (fstat(*fd, &entry) == 0 && S_ISREG(entry.st_mode))
+        return STATUS_OK;
+    (void)close(*fd);
+    *fd = -1;
+    return error_set(e, STATUS_DATA, "cannot read '%.300s': it is no regular file; check the name", path);
+}
+
 enum status file_path_too_long(const char *path, size_t most, struct error *e)
 {
     return error_set(e, STATUS_CONFIG,
@@ -328,9 +341,10 @@ enum status file_check_place(const char *path, const char *option, struct error 
 
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e)
 {
-    int fd = file_open(path, O_RDONLY, 0);
-    if (fd < 0)
-        return failed(e, "open", path);
+    int fd;
+    enum status status = file_open_regular(path, &fd, e);
+    if (status)
+        return status;
     size_t length = 0;
     ssize_t got = 1;
     while (length < size - 1 && got != 0) {
@@ -341,7 +355,8 @@ enum status file_read_text(const char *path, char *text, size_t size, struct err
             break;
         length += (size_t)got;
     }
-    enum status status = got < 0 ? failed(e, "read", path) : STATUS_OK;
+    if (got < 0)
+        status = failed(e, "read", path);
     text[length] = '\0';
     (void)close(fd);
     return status;

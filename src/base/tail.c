@@ -1,7 +1,6 @@
 #include "unroll/base/tail.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,15 +23,12 @@ struct tail {
 enum status tail_open(const char *path, struct tail **out, struct error *e)
 {
     struct stat entry;
+    int fd;
     *out = NULL;
-    int fd = file_open(path, O_RDONLY, 0);
-    if (fd < 0 || fstat(fd, &entry) != 0 || !S_ISREG(entry.st_mode)) {
-        enum status status = fd < 0 ? status_of_errno(errno) : STATUS_DATA;
-        const char *reason = fd < 0 ? strerror(errno) : "it is no regular file";
-        if (fd >= 0)
-            (void)close(fd);
-        return error_set(e, status, "cannot read '%.300s': %s; check the name", path, reason);
-    }
+    enum status status = file_open_regular(path, &fd, e);
+    if (status)
+        return status;
+    int64_t bytes = fstat(fd, &entry) == 0 ? entry.st_size : 0;
     struct tail *tail = mem_alloc(1, sizeof *tail, "the end of a file", e);
     if (!tail) {
         (void)close(fd);
@@ -40,7 +36,7 @@ enum status tail_open(const char *path, struct tail **out, struct error *e)
     }
     snprintf(tail->path, sizeof tail->path, "%s", path);
     tail->fd = fd;
-    tail->before = entry.st_size;
+    tail->before = bytes;
     *out = tail;
     return STATUS_OK;
 }

@@ -106,8 +106,9 @@ static enum status read_file(struct file_reading *reading, struct error *e)
     size_t options = (size_t)option_count;
     reading->line = mem_alloc(options, sizeof *reading->line, "the configuration file", e);
     reading->changed = mem_alloc(options, sizeof *reading->changed, "the configuration file", e);
-    enum status status =
-        reading->line && reading->changed ? ini_read(reading->path, take_entry, reading, e) : STATUS_OS;
+    enum status status = STATUS_OS;
+    if (reading->line && reading->changed)
+        status = (reading->own ? ini_read_regular : ini_read)(reading->path, take_entry, reading, e);
     mem_free(reading->line);
     return status;
 }

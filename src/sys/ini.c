@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 
 /* What libinih does not know, TOML's strings, arrays and '#' comments, is taken out of each line before libinih sees it:
@@ -214,13 +216,16 @@ static int handle(void *context, const char *section, const char *name, const ch
     return 1;
 }
 
-enum status ini_read(const char *path, ini_entry *entry, void *context, struct error *e)
+static enum status cannot_open(const char *path, struct error *e)
 {
-    struct reader reader = {.path = path, .entry = entry, .context = context, .e = e};
-    reader.file = fopen(path, "r");
-    if (!reader.file)
-        return error_set(e, status_of_errno(errno), "cannot open '%s': %s; name an INI file that can be read", path,
-                         strerror(errno));
+    return error_set(e, status_of_errno(errno), "cannot open '%s': %s; name an INI file that can be read", path,
+                     strerror(errno));
+}
+
+/* Closes the file. */
+static enum status read_stream(FILE *file, const char *path, ini_entry *entry, void *context, struct error *e)
+{
+    struct reader reader = {.file = file, .path = path, .entry = entry, .context = context, .e = e};
     int result = ini_parse_stream(next_line, &reader, handle, &reader);
     if (reader.status == STATUS_OK && reader.expected && reader.handled != reader.line)
         fail(&reader, not_an_entry);
@@ -232,4 +237,24 @@ enum status ini_read(const char *path, ini_entry *entry, void *context, struct e
     free(reader.raw); /* getline's */
     mem_free(reader.value);
     return reader.status;
+}
+
+enum status ini_read(const char *path, ini_entry *entry, void *context, struct error *e)
+{
+    FILE *file = fopen(path, "re");
+    return file ? read_stream(file, path, entry, context, e) : cannot_open(path, e);
+}
+
+enum status ini_read_regular(const char *path, ini_entry *entry, void *context, struct error *e)
+{
+    int fd;
+    enum status status = file_open_regular(path, &fd, e);
+    if (status)
+        return status;
+    FILE *file = fdopen(fd, "r");
+    if (file)
+        return read_stream(file, path, entry, context, e);
+    status = cannot_open(path, e);
+    (void)close(fd);
+    return status;
 }

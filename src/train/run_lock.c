@@ -331,8 +331,11 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
     *status = STATUS_OK;
     if (create(lock, self, status, e) || *status)
         return SETTLED;
-    if (file_read_text(lock->path, held, sizeof held, NULL))
-        return AGAIN; /* it went away in between */
+    enum status unread = file_read_text(lock->path, held, sizeof held, NULL);
+    if (unread == STATUS_DATA)
+        *status = error_set(e, STATUS_CANTCREATE, "cannot take '%.300s': it is no regular file; remove it", lock->path);
+    if (unread)
+        return unread == STATUS_DATA ? SETTLED : AGAIN; /* it went away in between */
     if (file_write_new(aside, self, strlen(self), e)) {
         *status = e ? e->status : STATUS_CANTCREATE;
         return SETTLED;

@@ -45,6 +45,8 @@ bool file_is_standard(const char *path);
 
 /* open(2), closed on exec, that carries on when interrupted: -1 with errno on failure. */
 int file_open(const char *path, int flags, unsigned mode);
+/* Opens a regular file for reading and never waits: STATUS_DATA for a folder, a pipe or a device in its place. */
+enum status file_open_regular(const char *path, int *fd, struct error *e);
 
 /* Writes all bytes at `offset` of an open file called `path`. */
 enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e);
@@ -83,7 +85,7 @@ enum status file_write_stream(int fd, const char *path, const void *data, size_t
  * after: STATUS_CANTCREATE if its folder is not there or cannot be written to. NULL is no path and fine. */
 enum status file_check_place(const char *path, const char *option, struct error *e);
 
-/* Reads a file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
+/* Reads a regular file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 
 /* Makes a folder and those above it; one that is there already is fine. `made` is the uppermost that was made, "" if all

@@ -22,4 +22,7 @@ typedef enum status ini_entry(void *context, const char *section, const char *na
  * status of the first failing `entry`. */
 enum status ini_read(const char *path, ini_entry *entry, void *context, struct error *e);
 
+/* The same of a file that lies in a run's directory: never waits, as for a pipe; STATUS_DATA if it is no regular file. */
+enum status ini_read_regular(const char *path, ini_entry *entry, void *context, struct error *e);
+
 #endif
