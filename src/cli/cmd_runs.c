@@ -170,7 +170,7 @@ static void tell_how_to_go_on(const struct runs *runs)
     shell_word(program_invocation_name, program, sizeof program);
     for (size_t i = 0; i < runs->count; i++) {
         const struct run_record *record = runs->sorted[i];
-        if (record->state != RUN_STOPPED && record->state != RUN_KILLED)
+        if (!run_record_goes_on(record))
             continue;
         if (found++ == 0)
             printf("\nto go on with what was stopped or killed:\n");

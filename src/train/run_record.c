@@ -135,7 +135,7 @@ static enum status read_config(struct run_record *record, struct error *e)
     enum status status = file_join(path, record->path, "config.ini", e);
     if (status)
         return status;
-    status = ini_read(path, take_option, record, &reason);
+    status = ini_read_regular(path, take_option, record, &reason);
     return judge(record, "config.ini", status, &reason, e);
 }
 
@@ -288,6 +288,7 @@ static enum status read_metrics(struct run_record *record, struct error *e)
     char path[FILE_PATH_MAX];
     struct tail *tail;
     struct error reason;
+    int gaps = record->gaps;
     enum status status = file_join(path, record->path, "metrics.jsonl", e);
     if (!status)
         status = read_facts(record, path, e);
@@ -297,7 +298,9 @@ static enum status read_metrics(struct run_record *record, struct error *e)
     if (!status)
         status = walk_metrics(record, path, tail, &reason);
     tail_close(tail);
-    return judge(record, "metrics.jsonl", status, &reason, e);
+    status = judge(record, "metrics.jsonl", status, &reason, e);
+    record->lacks_metrics = record->gaps > gaps;
+    return status;
 }
 
 /* ---- timing.jsonl ---- */
@@ -307,6 +310,11 @@ static void see_step(struct run_record *record, int64_t step)
 {
     record->step = step > record->step ? step : record->step;
 }
+
+/* What is known of the last start. */
+struct start {
+    bool known, ended; /* it is told of; it came to its end, by whatever status */
+};
 
 struct clock {
     bool start_known, end_known; /* of the last start */
@@ -368,8 +376,7 @@ static void take_timing(struct run_record *record, const struct json_read *line,
     }
 }
 
-/* `ended`: the last start came to its end, by whatever status. */
-static enum status walk_timing(struct run_record *record, const char *path, struct tail *tail, bool *ended,
+static enum status walk_timing(struct run_record *record, const char *path, struct tail *tail, struct start *last,
                                struct error *e)
 {
     struct clock clock = {.first = INT64_MAX};
@@ -384,11 +391,11 @@ static enum status walk_timing(struct run_record *record, const char *path, stru
     }
     if (clock.any)
         record->seconds = clock.seconds;
-    *ended = clock.end_known;
+    *last = (struct start){clock.start_known, clock.end_known};
     return status;
 }
 
-static enum status read_timing(struct run_record *record, bool *ended, struct error *e)
+static enum status read_timing(struct run_record *record, struct start *last, struct error *e)
 {
     char path[FILE_PATH_MAX];
     struct tail *tail;
@@ -398,7 +405,7 @@ static enum status read_timing(struct run_record *record, bool *ended, struct er
         return status;
     status = tail_open(path, &tail, &reason);
     if (!status)
-        status = walk_timing(record, path, tail, ended, &reason);
+        status = walk_timing(record, path, tail, last, &reason);
     tail_close(tail);
     return judge(record, "timing.jsonl", status, &reason, e);
 }
@@ -420,36 +427,51 @@ static int64_t newest_checkpoint(const char *path)
     return newest;
 }
 
+/* Without the word of metrics.jsonl, but a status of 0 is that of a run that has finished. */
+static enum run_state state_of_end(struct run_record *record)
+{
+    if (record->exit_status == RUN_UNKNOWN || record->exit_status == STATUS_STOPPED)
+        return RUN_STOPPED;
+    if (record->exit_status != STATUS_OK)
+        return RUN_FAILED;
+    if (!record->lacks_metrics)
+        add_gap(record, "metrics.jsonl: it does not say how the run has ended, which timing.jsonl does");
+    return RUN_FINISHED;
+}
+
 /* Runs of earlier versions do not say by which status they ended, or that they did: but who ends gives the lock back, and has
- * written a checkpoint. */
-static enum run_state state_of(const struct run_record *record, bool ended, int64_t checkpoint)
+ * written a checkpoint. One that came to its last step has finished only if it could save it. */
+static enum run_state state_of(struct run_record *record, const struct start *last)
 {
     if (record->state == RUN_FINISHED)
-        return RUN_FINISHED;
+        return record->exit_status > STATUS_OK ? RUN_FAILED : RUN_FINISHED;
     if (record->holder.may_live)
         return RUN_RUNNING;
     if (record->state == RUN_DIVERGED || record->exit_status == STATUS_DIVERGED)
         return RUN_DIVERGED;
-    if (record->step <= 0)
+    if (record->step <= 0 && !last->known)
         return RUN_NOT_BEGUN;
-    if (!ended && (record->holder.is_there || checkpoint < record->step))
+    bool saved = record->checkpoint != RUN_UNKNOWN && record->checkpoint >= record->step;
+    if (!last->ended && (record->holder.is_there || !saved))
         return RUN_KILLED;
-    return record->exit_status == RUN_UNKNOWN || record->exit_status == STATUS_STOPPED ? RUN_STOPPED : RUN_FAILED;
+    return state_of_end(record);
 }
 
 /* A folder with a metrics.jsonl of another program. */
-static bool is_foreign(const struct run_record *record, int64_t checkpoint)
+static bool is_foreign(const struct run_record *record)
 {
-    return !record->is_known && record->options_bytes == 0 && !record->holder.is_there && checkpoint == RUN_UNKNOWN;
+    return !record->is_known && record->options_bytes == 0 && !record->holder.is_there &&
+           record->checkpoint == RUN_UNKNOWN;
 }
 
 enum status run_record_read(const char *path, struct run_record *record, struct error *e)
 {
     char lock[FILE_PATH_MAX];
-    bool ended = false;
+    struct start last = {.known = false};
     *record = (struct run_record){.exit_status = RUN_UNKNOWN,
                                   .vocab = RUN_UNKNOWN,
                                   .parameters = RUN_UNKNOWN,
+                                  .checkpoint = RUN_UNKNOWN,
                                   .step = RUN_UNKNOWN,
                                   .steps = RUN_UNKNOWN,
                                   .best_step = RUN_UNKNOWN,
@@ -469,16 +491,22 @@ enum status run_record_read(const char *path, struct run_record *record, struct 
     if (!status)
         status = read_metrics(record, e);
     if (!status)
-        status = read_timing(record, &ended, e);
-    int64_t checkpoint = newest_checkpoint(path);
-    see_step(record, checkpoint);
-    if (!status && is_foreign(record, checkpoint))
+        status = read_timing(record, &last, e);
+    record->checkpoint = newest_checkpoint(path);
+    see_step(record, record->checkpoint);
+    if (!status && is_foreign(record))
         status = error_set(e, STATUS_DATA,
                            "cannot find a run in '%.300s': what it holds is of another program; name "
                            "the --run of 'unroll train'",
                            path);
-    record->state = state_of(record, ended, checkpoint);
+    record->state = state_of(record, &last);
     return status;
+}
+
+bool run_record_goes_on(const struct run_record *record)
+{
+    bool at_end = *record->why && record->checkpoint >= record->step;
+    return record->state == RUN_STOPPED || record->state == RUN_KILLED || (record->state == RUN_FAILED && !at_end);
 }
 
 void run_record_release(struct run_record *record)

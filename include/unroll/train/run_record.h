@@ -14,11 +14,11 @@
 #include "unroll/train/run_lock.h"
 
 enum run_state {
-    RUN_NOT_BEGUN, /* it has taken no step that its files know of */
+    RUN_NOT_BEGUN, /* its files know of no start and no step */
     RUN_RUNNING,   /* its lock is held by a job that may be at work */
     RUN_STOPPED,   /* with a checkpoint and status 75; the same command goes on */
     RUN_KILLED,    /* its last start did not come to an end of its own */
-    RUN_FAILED,    /* ended with another status */
+    RUN_FAILED,    /* ended with another status, perhaps because its last step could not be saved */
     RUN_DIVERGED,
     RUN_FINISHED,
     RUN_STATES
@@ -57,13 +57,18 @@ struct run_record {
     char *options; /* [options_bytes] name and value of each option of config.ini, each with its null byte; owned */
     size_t options_bytes, options_capacity;
 
-    int gaps; /* what is missing and why */
+    int64_t checkpoint; /* the step of the newest, RUN_UNKNOWN without one */
+    bool lacks_metrics; /* one of the gaps is of metrics.jsonl */
+    int gaps;           /* what is missing and why */
     char gap[RUN_GAPS_MAX][200];
 };
 
 /* STATUS_DATA if nothing in the folder is of a run; STATUS_OS. Release with run_record_release, also after a failure. */
 enum status run_record_read(const char *path, struct run_record *record, struct error *e);
 void run_record_release(struct run_record *record);
+
+/* Whether the same command goes on with it, or begins it again. */
+bool run_record_goes_on(const struct run_record *record);
 
 /* The value of an option in its config.ini, NULL if that does not name it. */
 const char *run_record_option(const struct run_record *record, const char *name);
