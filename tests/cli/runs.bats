@@ -46,6 +46,7 @@ setup() {
 
 teardown() {
     [ -z "${trainer:-}" ] || kill -KILL "$trainer" 2>/dev/null || true
+    umount full 2>/dev/null || true
 }
 
 refused() {
@@ -210,7 +211,8 @@ PYTHON
 
 @test "a long record is read from its end" {
     mkdir -p long
-    cp grid/lr-0.01/{config.ini,timing.jsonl} long
+    cp grid/lr-0.01/config.ini long
+    sed '/"stop"/d' grid/lr-0.01/timing.jsonl >long/timing.jsonl
     head -n 1 grid/lr-0.01/metrics.jsonl >long/metrics.jsonl
     truncate -s 200G long/metrics.jsonl || skip "no file of 200 GB here"
     printf '\n{"type": "valid", "step": 8, "loss": 1.25, "best": true}\n' >>long/metrics.jsonl
@@ -268,4 +270,97 @@ PYTHON
     run -0 "$UNROLL" runs "$BATS_TEST_TMPDIR"
     [[ "$output" != *$'\033'* ]]
     [[ "$output" == *'a\x1b[2Jb'* ]]
+}
+
+@test "what is no regular file in a run is told, and not waited for" {
+    for file in metrics.jsonl timing.jsonl config.ini lock; do
+        for kind in mkfifo mkdir; do
+            rm -rf odd
+            cp -r grid/lr-0.01 odd
+            rm -f odd/$file
+            $kind odd/$file
+            run -0 --separate-stderr timeout $((20 * PATIENCE)) "$UNROLL" runs odd
+            echo "$file $kind: $output $stderr"
+            [[ "$output" == *"finished"* ]]
+            [ $file = lock ] || [[ "$stderr" == *"run 'odd': $file: "*"'odd/$file': it is no regular file; check the name"* ]]
+        done
+    done
+    cp -r stopped odd-lock && mkfifo odd-lock/lock
+    ends_with_error 73 "cannot take 'odd-lock/lock': it is no regular file; remove it" timeout $((20 * PATIENCE)) "$UNROLL" train \
+        --run odd-lock
+    rm odd-lock/lock odd-lock/config.ini && mkfifo odd-lock/config.ini
+    ends_with_error 65 "'odd-lock/config.ini': it is no regular file" timeout $((20 * PATIENCE)) "$UNROLL" train --run odd-lock
+    # but options may come out of a pipe
+    run -0 timeout $((20 * PATIENCE)) "$UNROLL" train --corpus char.h5 --run piped "${small[@]}" --config <(echo max-steps = 1)
+}
+
+@test "a run whose last step could not be saved has failed, and is gone on with" {
+    cp -r grid/lr-0.01 unsaved
+    rm -r unsaved/checkpoints unsaved/latest && mkdir unsaved/checkpoints
+    sed -i 's/"exit_status": 0/"exit_status": 74/' unsaved/timing.jsonl
+    "$UNROLL" runs unsaved >told
+    cat told
+    grep -q '^unsaved .* failed (74) ' told
+    grep -q 'unroll train --run unsaved$' told
+    "$UNROLL" train --corpus char.h5 --run unsaved "${small[@]}" --lr 0.01 --max-steps 40 --eval-every 7 --log-every 5 2>log
+    [ "$(state unsaved)" = finished ]
+    cmp unsaved/metrics.jsonl grid/lr-0.01/metrics.jsonl
+    # nothing goes on where the last step is saved and only best.h5 is not
+    cp -r grid/lr-0.01 unsaved-best
+    sed -i 's/"exit_status": 0/"exit_status": 74/' unsaved-best/timing.jsonl
+    "$UNROLL" runs unsaved-best >told
+    grep -q '^unsaved-best .* failed (74) ' told
+    run ! grep -q 'unroll train --run' told
+}
+
+@test "a disk that is full at the last checkpoint" {
+    mkdir full
+    mount -t tmpfs -o size=600k tmpfs full 2>/dev/null || skip "needs the right to mount"
+    make_text 2000 >long.txt
+    "$UNROLL" prepare --level char --train long.txt --split 80,10,10 -o long.h5 >/dev/null
+    command=("$UNROLL" train --corpus long.h5 --run full/r --layers 1 --hidden 64 --batch 8 --bptt 20 --threads 1 --epochs 9 --max-steps 6
+        --eval-every 3)
+    code=0
+    "${command[@]}" 2>log || code=$?
+    "$UNROLL" runs full >told
+    mount -o remount,size=20m full
+    "${command[@]}" 2>>log || code+=" $?"
+    after=$(state full/r)
+    umount full
+    cat log told
+    [ "$code" = 74 ]
+    grep -q '^full/r .* failed (74) ' told
+    grep -q 'unroll train --run full/r$' told
+    [ "$after" = finished ]
+}
+
+@test "a status of 0 is never a failure, whatever has become of metrics.jsonl" {
+    for damage in ': >' 'rm' 'rm odd/metrics.jsonl; mkdir' "sed -i 's/\"end\"/\"en/'" "sed -i /\"end\"/d"; do
+        rm -rf odd
+        cp -r grid/lr-0.01 odd
+        eval "$damage odd/metrics.jsonl"
+        run -0 --separate-stderr "$UNROLL" runs odd
+        echo "$damage: $output $stderr"
+        grep -q '^odd .* finished ' <<<"$output"
+        [[ "$stderr" == *"run 'odd': "*"metrics.jsonl"* ]]
+        [ "${#stderr_lines[@]}" -eq 1 ]
+    done
+    [ "$(id -u)" -eq 0 ] || {
+        chmod 0 odd/metrics.jsonl
+        [ "$(state odd)" = finished ]
+    }
+}
+
+@test "killed before its first checkpoint is killed" {
+    cp -r killed early
+    rm -rf early/checkpoints early/latest early/best.h5
+    mkdir early/checkpoints
+    sed -i '2,$d' early/metrics.jsonl
+    sed -i '/"start"/!d' early/timing.jsonl
+    [ "$(state early)" = killed ]
+    "$UNROLL" runs early | grep -q 'unroll train --run early$'
+    rm early/lock
+    [ "$(state early)" = killed ]
+    : >early/timing.jsonl
+    [ "$(state early)" = 'not begun' ]
 }
