@@ -25,7 +25,7 @@ def write(chart, path, width=PNG_WIDTH):
     kind = kind_of(path)
     if chart.empty():
         raise Mistake(65, "nothing to draw for '%s': no such numbers there" % chart.title)
-    content = chart_svg.standalone(chart).encode("utf-8")
+    content = chart_svg.standalone(chart).encode("utf-8", "shown")
     if kind != ".svg":
         content = _converted(content, path, ["--format=" + kind[1:]] + (["--width=%d" % width] if kind == ".png" else []))
     run_files.write_file(path, content)

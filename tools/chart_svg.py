@@ -6,6 +6,7 @@ import re
 
 import charts
 import chart_layout as layout
+import run_files
 
 WIDTH, HEIGHT = 380, 222  # of a figure: about as wide as a phone; there the text keeps its size
 FILE_WIDTH, FILE_HEIGHT, MARGIN = 640, 330, 16  # of a file: all of it, the part with axes, around all
@@ -49,7 +50,7 @@ def _with_values(style, colours):
 
 
 def escape(text):
-    return html.escape(str(text), quote=True)
+    return html.escape(run_files.printable(str(text)), quote=True)
 
 
 def _colour(group):

@@ -5,11 +5,15 @@ that is no JSON object is left out with a warning, and a folder without any usab
 """
 
 import argparse
+import codecs
+import contextlib
 import csv
+import errno
 import json
 import math
 import os
 import re
+import stat
 import subprocess
 import sys
 
@@ -46,8 +50,36 @@ class NoSteps(Mistake):
         super().__init__(65, "'%s' holds no steps yet; wait for the first line of --log-every steps" % path)
 
 
+# --- names of files: any bytes, of which Python makes half surrogates where they are no UTF-8 ---
+
+def _escaped(letter):
+    code = ord(letter)
+    return "\\x%02x" % (code & 0xFF) if code < 0x100 or 0xDC80 <= code <= 0xDCFF else "\\u%04x" % code
+
+
+def printable(text):
+    """A text whose lines can be written anywhere: bytes that are no UTF-8, and control characters, as \\xff."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", lambda match: _escaped(match.group(0)), text)
+
+
+def shown(name):
+    """A name of a file as 'unroll runs' shows it, in one line."""
+    named = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+    return printable("".join(named.get(letter, letter) for letter in name))
+
+
+def _encode_shown(error):
+    return "".join(map(_escaped, error.object[error.start:error.end])), error.end
+
+
+codecs.register_error("shown", _encode_shown)
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="shown")
+
+
 def warn(message):
-    print("unroll: warning: " + message, file=sys.stderr)
+    print("unroll: warning: " + printable(message), file=sys.stderr)
 
 
 def run_main(main):
@@ -55,7 +87,7 @@ def run_main(main):
     try:
         main()
     except Mistake as mistake:
-        print("unroll: %s" % mistake, file=sys.stderr)
+        print("unroll: " + printable(str(mistake)), file=sys.stderr)
         sys.exit(mistake.status)
     except BrokenPipeError:
         sys.exit(74)
@@ -91,24 +123,43 @@ def write_text(path, text):
     if path == "-":
         sys.stdout.write(text)
     else:
-        write_file(path, text.encode("utf-8"))
+        write_file(path, text.encode("utf-8", "shown"))
 
 
-def write_file(path, content):
-    temporary = path + ".tmp"
+def write_file(path, content, what="file"):
+    """The same of bytes. `what` the option -o names is for the message."""
     try:
-        with open(temporary, "wb") as file:
+        _replace(path, path + ".tmp", content)
+    except OSError as error:
+        raise Mistake(73, "cannot write '%s': %s; name another %s with -o" % (path, error.strerror, what))
+
+
+def _replace(path, temporary, content):
+    file = open(temporary, "wb")
+    try:
+        with file:
             file.write(content)
         os.replace(temporary, path)
-    except OSError as error:
-        raise Mistake(73, "cannot write '%s': %s; name another file with -o" % (path, error.strerror))
+    except BaseException:  # a disk that is full, and whoever is tired of waiting
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def open_regular(path):
+    """A file to read bytes from. Never waits, as for a pipe in its place: what is no regular file is an OSError that says so."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return os.fdopen(descriptor, "rb")
 
 
 def read_json(path):
     """The JSON object of a file, or None after a warning: what one broken file holds is a gap, no failure."""
     try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
+        with open_regular(path) as file:
+            value = json.loads(file.read().decode("utf-8"))
     except OSError as error:
         warn("cannot read '%s': %s; left out" % (path, error.strerror))
         return None
@@ -124,7 +175,7 @@ def read_json(path):
 def read_lines(path):
     """The JSON objects of a .jsonl file with a "type", in order."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             lines = file.read().split(b"\n")
     except OSError as error:
         raise Mistake(66, "cannot open '%s': %s; name a run directory of 'unroll train'" % (path, error.strerror))
@@ -175,7 +226,9 @@ class Run:
 
     def __init__(self, path):
         self.path = os.path.normpath(path)
-        self.name = os.path.basename(os.path.abspath(path))
+        if self.path.startswith("-"):
+            self.path = os.path.join(".", self.path)  # no option of whom it is named to
+        self.name_as(os.path.basename(os.path.abspath(path)))
         lines = read_lines(os.path.join(path, "metrics.jsonl"))
         by_type = {kind: [line for line in lines if line["type"] == kind]
                    for kind in ("run", "train", "valid", "skip", "gradflow", "sample", "end")}
@@ -187,6 +240,10 @@ class Run:
             raise NoSteps(os.path.join(path, "metrics.jsonl"))
         self.config = read_config(os.path.join(path, "config.ini"))
         self._read_timing()
+
+    def name_as(self, name):
+        """`folder` is the name as files bear it, `name` as it is shown."""
+        self.folder, self.name = name, shown(name)
 
     def _read_timing(self):
         path = os.path.join(self.path, "timing.jsonl")
@@ -296,7 +353,7 @@ class Run:
         names = os.listdir(folder) if os.path.isdir(folder) else []
         found = [(int(match.group(1)), os.path.join(folder, match.group(0)))
                  for match in (re.match(r"step-(\d+)\.h5$", name) for name in names) if match]
-        return sorted(found)
+        return sorted((step, path) for step, path in found if os.path.isfile(path))
 
 
 def best_runs(runs):
@@ -313,7 +370,7 @@ def distinct_names(runs):
     for run in runs:
         parts = os.path.abspath(run.path).split(os.sep)
         for length in range(1, len(parts)):
-            run.name = "/".join(parts[-length:])
+            run.name_as("/".join(parts[-length:]))
             if all(other is run or os.path.abspath(other.path).split(os.sep)[-length:] != parts[-length:]
                    for other in runs):
                 break
@@ -345,8 +402,8 @@ def read_config(path):
     """[(section, [(name, value)])] of a config.ini; nothing if there is none."""
     sections = []
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
+        with open_regular(path) as file:
+            for line in file.read().decode("utf-8", "replace").split("\n"):
                 option = re.match(r"\s*([\w-]+)\s*=\s*(.*?)\s*$", line)
                 if line.startswith("# "):
                     sections.append((line[2:].strip(), []))
@@ -491,6 +548,7 @@ def gradflow_files(run):
         path = os.path.join(run.path, name)
         stem, kind = os.path.splitext(path)
         twice = kind == ".h5" and stem + ".csv" in found
-        if kind in (".csv", ".h5") and name not in ("best.h5", "latest") and not twice and is_gradflow(path):
+        if kind in (".csv", ".h5") and name not in ("best.h5", "latest") and not twice \
+                and os.path.isfile(path) and is_gradflow(path):
             found.append(path)
     return found

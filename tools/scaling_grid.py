@@ -156,7 +156,7 @@ def run_point(args, point, launcher, env, oversubscribed=False):
     result = {"format": FORMAT, "mode": point.mode, "ranks": point.ranks, "threads": point.threads,
               "reduction": point.reduction, "batch": batch, "oversubscribed": oversubscribed, "bench": None, "train": None,
               "run": None, "failures": []}
-    with open(os.path.join(args.output, point.name() + ".log"), "w", encoding="utf-8") as log:
+    with open(os.path.join(args.output, point.name() + ".log"), "w", encoding="utf-8", errors="shown") as log:
         def program(what, words):
             report = os.path.join(args.output, ".%s.%s.json" % (point.name(), what))  # where all nodes see it
             status, message = run_program(launcher + [args.unroll] + words + [REPORT_OPTION[what], report], env, args.limit, log)
@@ -172,7 +172,7 @@ def run_point(args, point, launcher, env, oversubscribed=False):
         if args.corpus and args.train_steps > 0:
             every = max(1, args.train_steps // args.evaluations)
             result["train"] = program("train", [
-                "train", "--corpus", args.corpus, "--run", os.path.join(args.output, run), "--resume", "never", "--max-steps",
+                "train", "--corpus=" + args.corpus, "--run=" + os.path.join(args.output, run), "--resume", "never", "--max-steps",
                 str(args.train_steps), "--eval-every", str(every), "--log-every", str(max(1, every // 5)), "--checkpoint-every",
                 str(max(args.train_steps, 1000)), "--keep", "1"] + common)
             result["run"] = run if os.path.exists(os.path.join(args.output, run, "metrics.jsonl")) else None
