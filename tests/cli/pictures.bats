@@ -359,3 +359,70 @@ EOF
     "$UNROLL" train --corpus c.h5 --run lm --hidden 4 --batch 2 --max-steps 1 --threads 1 --json=s.json 2>/dev/null
     [ -n "$(field tokens s.json)" ] && [ -z "$(field texts s.json)$(field texts_per_second s.json)" ]
 }
+
+@test "names that are no UTF-8, or move a cursor, are shown as 'unroll runs' shows them" {
+    local odd=$'o\xff' moving=$'m\033[2Jb' name
+    mv one "$odd" && mv two "$moving"
+    "$UNROLL" runs "$odd" | grep -qF 'o\xff '
+    run -0 --separate-stderr "$tools/report" "$odd" "$moving" -o page.html --samples 1 --length 20
+    [ -z "$stderr" ]
+    "$tools/report" "$odd" --samples 0 -o - >alone.html
+    for what in loss speed phases; do
+        "$tools/plot" $what "$odd" "$moving" -o $what.svg
+        python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' $what.svg
+    done
+    for name in 'o\xff' 'm\x1b[2Jb'; do
+        grep -qF "$name" page.html
+        grep -qF "$name" loss.svg
+    done
+    grep -qF '<h1>Training run o\xff<' alone.html
+    "$tools/plot" loss "$odd" -o "$odd.svg"
+    [ -s "$odd.svg" ]
+    "$tools/tensorboard" "$odd" "$moving" -o events
+    [ -s "events/$odd/events.out.tfevents.unroll" ]
+    rm "$odd/metrics.jsonl"
+    for name in 'report -o x.html' 'plot loss -o x.svg' tensorboard; do
+        # shellcheck disable=SC2086
+        ends_with_error 66 "cannot open 'o\\xff/metrics.jsonl'" "$tools/"$name "$odd"
+    done
+    ends_with_error 66 "cannot open 'm\\x1b/metrics.jsonl'" "$tools/report" $'m\033' -o x.html
+    mkdir "$odd-sweep" && mv "$moving" "$odd-sweep/lr-1" && printf 'lr\n1\n' >"$odd.table"
+    "$tools/sweep-table" "$odd.table" "$odd-sweep" | grep -q 'max steps'
+    ends_with_error 66 "cannot read 'o\\xff.none'" "$tools/sweep-table" "$odd.none" "$odd-sweep"
+}
+
+@test "a run whose name begins like an option keeps its samples" {
+    mv one ./-run
+    run -0 --separate-stderr "$tools/report" ./-run -o page.html --samples 2 --length 20
+    echo "$stderr"
+    [ -z "$stderr" ]
+    [ "$(grep -c '<summary>Step ' page.html)" -eq 2 ]
+    run -0 --separate-stderr "$tools/report" -o page.html --samples 1 --length 20 -- -run
+    [ -z "$stderr" ]
+    [ "$(grep -c '<summary>Step ' page.html)" -eq 1 ]
+}
+
+@test "a full disk leaves no temporary file behind" {
+    python3 "$BATS_TEST_DIRNAME/../support/make_points.py" points 0.04 0.07
+    for command in "report one --samples 0 -o full/out.html" "plot loss one -o full/out.svg" "tensorboard one -o full/events" \
+        "scaling-report points --no-files -o full/scaling" "sweep-table table . -o full/table.txt"; do
+        rm -rf full && mkdir full
+        printf 'lr\n%s\n' "$(seq -s $'\n' 400)" >table
+        # shellcheck disable=SC2086
+        run -73 bash -c "trap '' XFSZ; ulimit -f 1; exec \"\$@\"" - "$tools/"$command
+        echo "$command: $output"
+        [[ "$output" == "unroll: cannot write 'full/"*"File too large"* ]]
+        [ -z "$(find full -type f)" ]
+    done
+}
+
+@test "what is no regular file in a run is told, and not waited for" {
+    local limit=$((20 * PATIENCE))
+    for file in timing.jsonl metrics.jsonl; do
+        rm one/$file && mkfifo one/$file
+        ends_with_error 66 "cannot open 'one/$file': it is no regular file" timeout $limit "$tools/report" one -o out.html
+    done
+    rm two/config.ini && mkfifo two/config.ini two/flow.csv two/checkpoints/step-00000001.h5
+    run -0 --separate-stderr timeout $limit "$tools/report" two -o page.html --samples 0
+    [ -z "$stderr" ]
+}
