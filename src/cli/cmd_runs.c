@@ -173,7 +173,7 @@ static void tell_how_to_go_on(const struct runs *runs)
         if (!run_record_goes_on(record))
             continue;
         if (found++ == 0)
-            printf("\nto go on with what was stopped or killed:\n");
+            printf("\nto go on with what has not finished:\n");
         shell_word(record->path, run, sizeof run);
         if (found <= COMMANDS_MOST)
             printf("  %s train --run %s\n", program, run);

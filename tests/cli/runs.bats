@@ -148,7 +148,7 @@ PYTHON
     awk -v a="$expected" -v b="$("$UNROLL" runs --json old | field seconds)" 'BEGIN { exit a > 0 && (a - b) ^ 2 < 1e-6 ? 0 : 1 }'
 }
 
-@test "how each goes on that was stopped or killed, and how many more there are" {
+@test "how each goes on that has not finished, and how many more there are" {
     mkdir -p many
     for i in 1 2 3; do cp -r stopped many/$i; done
     "$UNROLL" runs many | sed -n '/^to go on with/,$p' | sed '1d; s/.*unroll train/unroll train/' |
