@@ -72,6 +72,7 @@ SUPERSCRIPT = str.maketrans("-0123456789", "\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT 
 MINUS = "\N{MINUS SIGN}"
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 NEAR = 1e-9
+MOST_EXPONENT = 708.0  # of e: beyond it, and below its negative, a double ends
 
 
 def _exponent(value):
@@ -130,7 +131,8 @@ def spread(low, high, log, margin):
         a, b = math.log(low), math.log(high)
         if b - a < 1e-9:
             a, b = a - 0.3, b + 0.3
-        return math.exp(a - margin * (b - a)), math.exp(b + margin * (b - a))
+        room = margin * (b - a)
+        return math.exp(max(a - room, -MOST_EXPONENT)), math.exp(min(b + room, MOST_EXPONENT))
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
         room = 0.1 * abs(high) or 1.0
         return low - room, high + room

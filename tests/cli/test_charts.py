@@ -193,6 +193,12 @@ class Charts(unittest.TestCase):
             return 10.0 ** int(plain[2:])
         return float(parts.group(1)) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[parts.group(2)] * 10.0 ** int(parts.group(3) or 0)
 
+    def test_numbers_at_the_end_of_doubles_are_drawn(self):
+        make_run("huge", lowest=800.0)
+        self.assertTrue(self.plot("perplexity", "huge").words("tick"))
+        for low, high in ((1.0, 1e308), (1e-307, 1.0), (1e-307, 1e308)):
+            self.assertTrue(chart_layout.marks(*chart_layout.spread(low, high, True, 0.04), log=True))
+
     def test_marks_in_the_picture_of_a_rate(self):
         ticks = self.plot("lr", "two").words("tick")
         self.assertIn("4·10⁻⁴", ticks)
