@@ -148,14 +148,14 @@ def _exp(points):
     return [(x, math.exp(min(y, 700.0))) for x, y in points]
 
 
-def _counted(runs, of_tokens, of_texts):
+def _unit(runs, of_tokens, of_texts):
     """The unit of a picture of these runs: language models count tokens, classifiers texts."""
     kinds = {run.classifies() for run in runs}
     return of_tokens + ", of classifiers " + of_texts if len(kinds) > 1 else of_texts if True in kinds else of_tokens
 
 
 def loss(runs):
-    return _of_runs("Loss", _counted(runs, "nats per token", "nats per text"), runs, "step", lambda run: [
+    return _of_runs("Loss", _unit(runs, "nats per token", "nats per text"), runs, "step", lambda run: [
         (thin(run_files.points(run.train, "step", "loss")), THIN, None), _validated(run, _loss)], keys=_keys(runs))
 
 
@@ -183,13 +183,12 @@ def gradient_norm(runs):
 
 
 def _skipped(runs):
-    told = ["%s: %d step%s skipped" % (run.name, len(run.skips), "" if len(run.skips) == 1 else "s")
-            for run in runs if run.skips]
+    told = ["%s: %s skipped" % (run.name, run_files.counted(len(run.skips), "step")) for run in runs if run.skips]
     return "Not finite, nothing updated: " + "; ".join(told) + "." if told else ""
 
 
 def speed(runs):
-    return _of_runs("Speed", _counted(runs, "tokens per second", "texts per second"), runs, "step", lambda run: [
+    return _of_runs("Speed", _unit(runs, "tokens per second", "texts per second"), runs, "step", lambda run: [
         (thin(run_files.points(run.timing, "step", "tokens_per_second")), PLAIN, None)], zero=True)
 
 

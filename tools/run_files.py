@@ -207,6 +207,11 @@ def grouped(value):
     return "{:,}".format(int(value)).replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def counted(count, what):
+    """"1 rank", "2 ranks"."""
+    return "%d %s%s" % (count, what, "" if count == 1 else "s")
+
+
 def points(lines, x, y):
     """The pairs of two members, where both are numbers."""
     pairs = [(number(line.get(x)), number(line.get(y))) for line in lines]

@@ -9,7 +9,7 @@ import charts
 import run_files
 import scaling_grid
 from charts import Bars, Chart, Line
-from run_files import Mistake, number
+from run_files import Mistake, counted, number
 
 
 class Experiment:
@@ -46,7 +46,7 @@ class Experiment:
         mode, threads, reduction = key
         words = [mode]
         if len({other[1] for other in self.series}) > 1:
-            words.append("%d thread%s" % (threads, "" if threads == 1 else "s"))
+            words.append(counted(threads, "thread"))
         if len({other[2] for other in self.series}) > 1:
             words.append(reduction)
         return ", ".join(words)
@@ -104,7 +104,7 @@ class Measured:
         return self.mode, self.threads, self.reduction
 
     def name(self):
-        return "%s, %d rank%s x %d, %s" % (self.mode, self.ranks, "" if self.ranks == 1 else "s", self.threads, self.reduction)
+        return "%s, %s x %d, %s" % (self.mode, counted(self.ranks, "rank"), self.threads, self.reduction)
 
     def times(self):
         """How many times the ranks of the series' first point."""
@@ -185,8 +185,8 @@ def verdicts(experiment):
     for key, points in experiment.series.items():
         if len(points) > 1 and key[0] == "strong":
             fastest = max(points, key=lambda point: point.rate)
-            told.append("%s: fastest on %d rank%s, %s tokens/s, %.2f times those on %d, efficiency %.2f."
-                        % (experiment.name(key).capitalize(), fastest.ranks, "" if fastest.ranks == 1 else "s",
+            told.append("%s: fastest on %s, %s tokens/s, %.2f times those on %d, efficiency %.2f."
+                        % (experiment.name(key).capitalize(), counted(fastest.ranks, "rank"),
                            chart_layout.label_of(float("%.3g" % fastest.rate)), fastest.speedup(), points[0].ranks,
                            fastest.speedup() / fastest.times()))
     for key, points in experiment.series.items():
@@ -203,7 +203,7 @@ def verdicts(experiment):
             told.append("Gap: %s: %s ended with %s: %s" % (point.name(), failure.get("what", "?"), failure.get("status", "?"),
                                                            failure.get("message", "?")))
     if experiment.left_out:
-        told.append("Gap: %d file%s could not be read." % (experiment.left_out, "" if experiment.left_out == 1 else "s"))
+        told.append("Gap: %s could not be read." % counted(experiment.left_out, "file"))
     return told
 
 
@@ -261,8 +261,8 @@ def efficiency(experiment):
 
 def phases(experiment, mode):
     chosen = {key: points for key, points in experiment.series.items() if key[0] == mode}
-    rows = [(", ".join(experiment.name(key).split(", ")[1:] + ["%d rank%s" % (point.ranks, "" if point.ranks == 1 else "s")]),
-             point.phases) for key, points in chosen.items() for point in points]
+    rows = [(", ".join(experiment.name(key).split(", ")[1:] + [counted(point.ranks, "rank")]), point.phases)
+            for key, points in chosen.items() for point in points]
     return Bars("Time of a step, %s scaling" % mode, "milliseconds, mean over ranks", run_files.PHASES, rows,
                 note="The reduction includes waiting for slower ranks.")
 

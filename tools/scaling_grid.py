@@ -23,7 +23,7 @@ import subprocess
 import sys
 
 import run_files
-from run_files import Mistake
+from run_files import Mistake, counted
 
 FORMAT = "unroll-scaling-point"
 MODES = ("strong", "weak")
@@ -39,8 +39,7 @@ class Point:
         return "%s-r%03d-t%02d-%s" % (self.mode, self.ranks, self.threads, self.reduction)
 
     def __str__(self):
-        return "%s, %d rank%s x %d thread%s, %s" % (self.mode, self.ranks, "" if self.ranks == 1 else "s", self.threads,
-                                                    "" if self.threads == 1 else "s", self.reduction)
+        return "%s, %s x %s, %s" % (self.mode, counted(self.ranks, "rank"), counted(self.threads, "thread"), self.reduction)
 
 
 def add_options(parser):
