@@ -1,7 +1,6 @@
 """Pictures as data: lines over axes and stacked bars, and those of training runs. chart_layout.py places what is in them,
 chart_svg.py draws it."""
 
-import math
 import os
 
 import run_files
@@ -141,11 +140,7 @@ def _loss(line):
 
 def _perplexity(line):
     loss = _loss(line)
-    return math.exp(min(loss, 700.0)) if loss is not None else None
-
-
-def _exp(points):
-    return [(x, math.exp(min(y, 700.0))) for x, y in points]
+    return run_files.perplexity(loss) if loss is not None else None
 
 
 def _unit(runs, of_tokens, of_texts):
@@ -161,7 +156,8 @@ def loss(runs):
 
 def perplexity(runs):
     return _of_runs("Perplexity", "logarithmic", runs, "step", lambda run: [] if run.classifies() else [
-        (_exp(thin(run_files.points(run.train, "step", "loss"))), THIN, None), _validated(run, _perplexity)], y_log=True,
+        ([(step, run_files.perplexity(loss)) for step, loss in thin(run_files.points(run.train, "step", "loss"))], THIN, None),
+        _validated(run, _perplexity)], y_log=True,
         keys=_keys(runs), note="The exponential of the loss: as many equally likely tokens.")
 
 
@@ -189,7 +185,7 @@ def _skipped(runs):
 
 def speed(runs):
     return _of_runs("Speed", _unit(runs, "tokens per second", "texts per second"), runs, "step", lambda run: [
-        (thin(run_files.points(run.timing, "step", "tokens_per_second")), PLAIN, None)], zero=True)
+        (thin(run.speeds()), PLAIN, None)], zero=True)
 
 
 def against_time(runs):

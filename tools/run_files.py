@@ -207,6 +207,11 @@ def grouped(value):
     return "{:,}".format(int(value)).replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def perplexity(loss):
+    """e^loss, or as much of it as a double holds."""
+    return math.exp(min(loss, 700.0))
+
+
 def counted(count, what):
     """"1 rank", "2 ranks"."""
     return "%d %s%s" % (count, what, "" if count == 1 else "s")
@@ -301,6 +306,10 @@ class Run:
 
     def classifies(self):
         return self.facts.get("task") == "classify"
+
+    def speeds(self):
+        """[(step, tokens, or texts of a classifier, a second)]"""
+        return points(self.timing, "step", "tokens_per_second")
 
     def clock_at(self, step):
         """Seconds of training until a step, between two lines in proportion; None before and after what was timed."""

@@ -64,7 +64,7 @@ class Experiment:
         best = [min(loss for _, loss in run_files.points(point.training.valid, "step", "loss")) for point in self.runs()]
         if not best:
             return None
-        value = math.exp(min(max(best), 700.0))
+        value = run_files.perplexity(max(best))
         unit = 10.0 ** (math.floor(math.log10(value)) - 2)
         return math.ceil(value / unit - 1e-9) * unit
 
