@@ -205,12 +205,12 @@ def phases(runs):
 
 
 def weights(name, states):
-    """Root mean squares of a run's weight tensors over its checkpoints. The largest change first, eight at most."""
+    """Root mean squares of a run's weight tensors over its checkpoints: as many as there are colours, by name."""
     tensors = sorted({tensor for state in states for tensor in state["rms"] if ".bias" not in tensor})
     curves = [(tensor, [(state["step"], state["rms"][tensor]) for state in states if tensor in state["rms"]])
               for tensor in tensors]
     return Chart("Weights of %s" % name if name else "Weights", "root mean square", "step of the checkpoint",
-                 [Line(tensor, points, group, DOTTED) for group, (tensor, points) in enumerate(curves[:8])], zero=True)
+                 [Line(tensor, points, group, DOTTED) for group, (tensor, points) in enumerate(curves[:COLOURS])], zero=True)
 
 
 def gradflow_of_run(run, name):

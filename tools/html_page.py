@@ -113,10 +113,6 @@ def pictures(figures):
     return '<div class="pictures">\n%s\n</div>' % "\n".join(shown) if shown else ""
 
 
-def paragraph(text):
-    return '<p>%s</p>' % escape(text) if text else ""
-
-
 def table(header, rows, differs=(), praised=()):
     """Texts; the first cell of a row is its name. A row of one cell is a heading, a cell beside a name alone holds for all columns.
     `differs`: numbers of rows to stress; `praised`: of columns to call the best."""
