@@ -118,6 +118,14 @@ def refuse_input(output, inputs):
                                   "name" % (name, path))
 
 
+def make_folder(path):
+    """Of a tool that leaves several files there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise Mistake(73, "cannot make '%s': %s; name another folder with -o" % (path, error.strerror))
+
+
 def write_text(path, text):
     """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
     if path == "-":

@@ -68,10 +68,7 @@ def check_options(args):
     for name in ("batch", "evaluations"):
         if getattr(args, name) < 1:
             raise Mistake(64, "bad value '%d' of --%s; write a number of at least 1" % (getattr(args, name), name))
-    try:
-        os.makedirs(args.output, exist_ok=True)
-    except OSError as error:
-        raise Mistake(73, "cannot make '%s': %s; name another folder with -o" % (args.output, error.strerror))
+    run_files.make_folder(args.output)
     args.unroll = os.path.abspath(args.unroll)
 
 
