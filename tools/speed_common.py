@@ -113,18 +113,18 @@ def median(values):
     return statistics.median(values)
 
 
-def host():
-    """What the figures were measured on."""
-    name = ""
+def processor():
+    """Its name, "" where the kernel does not tell."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    name = line.split(":", 1)[1].strip()
-                    break
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
     except OSError:
-        pass
-    return {"processor": name, "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
+        return ""
+
+
+def host():
+    """What the figures were measured on."""
+    return {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
 
 
 def table_head(header):
