@@ -7,12 +7,10 @@ load training
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
     make_text 300 >book.txt
     for level in char word; do
-        "$UNROLL" prepare --level $level --train book.txt --split 80,10,10 -o $level.h5
-        "$UNROLL" train --corpus $level.h5 --run run-$level --max-steps 40 --hidden 8 --layers 2 --batch 8 --bptt 16 \
-            --lr 0.01 --threads 1
-        cp run-$level/best.h5 $level-model.h5
+        make_model $level book.txt --max-steps 40 --hidden 8 --layers 2 --lr 0.01
     done
     "$UNROLL" train --corpus char.h5 --run run-reset --cell gru --reset-at eos --max-steps 20 --hidden 12 --layers 1 --batch 8 \
         --bptt 16 --threads 1
@@ -25,7 +23,6 @@ setup_file() {
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 refused() {

@@ -34,7 +34,6 @@ END
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 refused() {

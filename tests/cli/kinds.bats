@@ -61,7 +61,6 @@ END
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 # refused STATUS TEXT COMMAND ARGUMENT...: status, TEXT in the last line of stderr.

@@ -4,17 +4,16 @@
 
 bats_require_minimum_version 1.5.0
 load refusal
+load training
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
     for i in $(seq 300); do
         printf 'Line %d of the book says %d again\n' "$i" $((i * i % 97))
     done >book.txt
     for level in char word; do
-        "$UNROLL" prepare --level $level --train book.txt --split 80,10,10 -o $level.h5
-        "$UNROLL" train --corpus $level.h5 --run run-$level --max-steps 60 --hidden 16 --layers 1 --batch 8 --bptt 16 \
-            --lr 0.01 --threads 1
-        cp run-$level/best.h5 $level-model.h5
+        make_model $level book.txt --max-steps 60 --hidden 16 --layers 1 --lr 0.01
     done
     "$UNROLL" train --corpus word.h5 --run run-other --cell gru --max-steps 20 --hidden 12 --layers 1 --batch 8 --bptt 16 --threads 1
     cp run-other/best.h5 other-model.h5
@@ -31,7 +30,6 @@ setup_file() {
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 # refused STATUS TEXT ARGUMENT...: exit status, TEXT in the last line of stderr, which is ours.

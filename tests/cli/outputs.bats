@@ -28,7 +28,6 @@ setup_file() {
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 # unharmed: no file has another content, none has gone or come.

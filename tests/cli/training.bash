@@ -27,6 +27,15 @@ make_corpus() {
     "$UNROLL" prepare --level char --train "$1.txt" --split 80,10,10 -o "$1.h5" >/dev/null
 }
 
+# make_model LEVEL TEXT OPTION...: LEVEL.h5 of TEXT, and LEVEL-model.h5, what a training on it with these options found best.
+make_model() {
+    local level=$1 text=$2
+    shift 2
+    "$UNROLL" prepare --level "$level" --train "$text" --split 80,10,10 -o "$level.h5"
+    "$UNROLL" train --corpus "$level.h5" --run "run-$level" --batch 8 --bptt 16 --threads 1 "$@"
+    cp "run-$level/best.h5" "$level-model.h5"
+}
+
 # on RANKS COMMAND...: under mpirun, or for 0 without a launcher. Time is limited, so that a hang is a failure.
 on() {
     local ranks=$1

@@ -7,17 +7,16 @@ load training
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
+    export OMP_NUM_THREADS=1
     make_text 300 >old.txt
     { make_text 80 | sed 's/lane/Zürich/; s/some/that/' && echo 'A Lane SUMS'; } >new.txt
     for level in char word; do
-        "$UNROLL" prepare --level $level --train old.txt --split 80,10,10 -o $level.h5
-        "$UNROLL" train --corpus $level.h5 --run run-$level --max-steps 30 --hidden 16 --layers 1 --batch 8 --bptt 16 --threads 1
+        make_model $level old.txt --max-steps 30 --hidden 16 --layers 1
     done
 }
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1
 }
 
 refused() {
