@@ -5,13 +5,9 @@
 bats_require_minimum_version 1.5.0
 load refusal
 load training
-
-weights() {
-    python3 "$BATS_TEST_DIRNAME/weights.py" "$@"
-}
+load weights
 
 setup_file() {
-    load training
     cd "$BATS_FILE_TMPDIR"
     export OMP_NUM_THREADS=1
     make_corpus char 200
@@ -30,13 +26,17 @@ setup_file() {
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-    export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 }
 
+# refused STATUS TEXT ARGUMENT...: of an import.
 refused() {
-    rm -f refused
-    says_error_alone "$1" "$2" "$UNROLL" import "${@:3}" --vocab-from char.h5 -o refused
-    [ ! -e refused ] && [ ! -e refused.tmp ]
+    writes_nothing "$1" "$2" "$UNROLL" import "${@:3}" --vocab-from char.h5
+}
+
+# refused_changed TEXT MODEL CHANGE [OPTION...]: the same of MODEL.h5's tensors, changed, with 65.
+refused_changed() {
+    weights make other.safetensors "$2.h5" "$3"
+    refused 65 "$1" other.safetensors "${@:4}"
 }
 
 # unbroken: what was printed, in one line.
@@ -111,12 +111,12 @@ near() {
     refused 64 "bad value '=x' for '--rename'" other.safetensors --rename =x
     refused 65 "both 'W' and 'table' would be 'encoder.weight'" other.safetensors --rename table=encoder.weight --rename W=encoder.weight
     # an output layer of an unknown name
-    weights make other.safetensors lstm.h5 'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
-    refused 65 "of its width are 'last.weight' [" other.safetensors
-    weights make other.safetensors equal.h5 'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
-    refused 65 "'--rename last.=decoder.' if that is the output layer" other.safetensors
-    weights make other.safetensors lstm.h5 'tensors["fc.weight"] = tensors.pop("decoder.weight"); tensors["linear.bias"] = tensors.pop("decoder.bias")'
-    refused 65 "both 'fc.' and 'linear.' may be what Unroll calls 'decoder.'; say which by '--rename fc.=decoder.'" other.safetensors
+    refused_changed "of its width are 'last.weight' [" lstm \
+        'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
+    refused_changed "'--rename last.=decoder.' if that is the output layer" equal \
+        'for name in ("weight", "bias"): tensors["last." + name] = tensors.pop("decoder." + name)'
+    refused_changed "both 'fc.' and 'linear.' may be what Unroll calls 'decoder.'; say which by '--rename fc.=decoder.'" lstm \
+        'tensors["fc.weight"] = tensors.pop("decoder.weight"); tensors["linear.bias"] = tensors.pop("decoder.bias")'
     # what a model does not need is left out only when told to
     taken "note: left out, as --rename says: 'steps'" lstm 'tensors["steps"] = numpy.zeros(3, "i8")' --rename steps=
     refused 65 "'steps' is no parameter of such a model" other.safetensors
@@ -161,22 +161,22 @@ near() {
 }
 
 @test "numbers that are none, or do not fit, are refused by name" {
-    weights make other.safetensors lstm.h5 'tensors["fc.bias"] = tensors.pop("decoder.bias").astype("f8") + 1e300; tensors["fc.weight"] = tensors.pop("decoder.weight")'
-    refused 65 "'fc.bias', which is 'decoder.bias', holds a number that is not finite, or too large for float32" other.safetensors
+    refused_changed "'fc.bias', which is 'decoder.bias', holds a number that is not finite, or too large for float32" lstm \
+        'tensors["fc.bias"] = tensors.pop("decoder.bias").astype("f8") + 1e300; tensors["fc.weight"] = tensors.pop("decoder.weight")'
     weights make-hdf5 other.h5 lstm.h5 'tensors["decoder.bias"] = tensors["decoder.bias"].astype("f8") + 1e300'
     refused 65 "'decoder.bias' holds a number that is not finite, or too large for float32" --from hdf5 other.h5
-    weights make other.safetensors lstm.h5 'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")'
-    refused 65 "'rnn.weight_hh_l0' is I64, but weights are float32, float16, bfloat16 or float64" other.safetensors
+    refused_changed "'rnn.weight_hh_l0' is I64, but weights are float32, float16, bfloat16 or float64" lstm \
+        'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")'
     weights make-hdf5 other.h5 lstm.h5 'tensors["rnn.weight_hh_l0"] = tensors["rnn.weight_hh_l0"].astype("i8")'
     refused 65 "'rnn.weight_hh_l0' is int64, but weights are" --from hdf5 other.h5
-    weights make other.safetensors lstm.h5 'tensors["decoder.bias"] = tensors["decoder.bias"].reshape(1, 1, -1)'
-    refused 65 "'decoder.bias' is more than [1][1] where such a model has [" other.safetensors
-    weights make other.safetensors lstm.h5 'tensors["lstm.weight_ih_l1"] = tensors.pop("rnn.weight_ih_l1")[1:]'
-    refused 65 "'lstm.weight_ih_l1' is no parameter" other.safetensors
-    weights make other.safetensors lstm.h5 'del tensors["encoder.weight"]; tensors["rnn.weight_ih_l0"] = numpy.zeros((48, len(tensors["decoder.bias"])), "f4")'
-    refused 65 "it has no embedding and seems to read one-hot vectors of" other.safetensors
-    weights make other.safetensors lstm.h5 'tensors.clear(); tensors["dense/kernel"] = numpy.zeros((2, 3), "f4")'
-    refused 65 "none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and nn.RNN are; it has 'dense/kernel' [2][3]" other.safetensors
+    refused_changed "'decoder.bias' is more than [1][1] where such a model has [" lstm \
+        'tensors["decoder.bias"] = tensors["decoder.bias"].reshape(1, 1, -1)'
+    refused_changed "'lstm.weight_ih_l1' is no parameter" lstm \
+        'tensors["lstm.weight_ih_l1"] = tensors.pop("rnn.weight_ih_l1")[1:]'
+    refused_changed "it has no embedding and seems to read one-hot vectors of" lstm \
+        'del tensors["encoder.weight"]; tensors["rnn.weight_ih_l0"] = numpy.zeros((48, len(tensors["decoder.bias"])), "f4")'
+    refused_changed "none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and nn.RNN are; it has 'dense/kernel' [2][3]" lstm \
+        'tensors.clear(); tensors["dense/kernel"] = numpy.zeros((2, 3), "f4")'
 }
 
 @test "what the package safetensors writes" {
@@ -253,16 +253,16 @@ near() {
     weights make other.safetensors lstm.h5
     "$UNROLL" import other.safetensors --rename rnn.= --vocab-from char.h5 -o again.h5 |
         grep -x "note: names: those without a module are of 'rnn.'"
-    weights make other.safetensors lstm.h5 'tensors["decoder.weight"] = tensors["decoder.weight"].astype("f8"); tensors["decoder.weight"][2, 5] = 1e300'
-    refused 65 "too large for float32, at [2][5]; look where it comes from" other.safetensors
+    refused_changed "too large for float32, at [2][5]; look where it comes from" lstm \
+        'tensors["decoder.weight"] = tensors["decoder.weight"].astype("f8"); tensors["decoder.weight"][2, 5] = 1e300'
 }
 
 @test "names in messages move no cursor" {
     hostile=$'x\033[31m\n\302\233\177\tü☃.'
     shown='x\x1b[31m\x0a\xc2\x9b\x7f\x09ü☃.'
     python='x\x1b[31m\x0a\x9b\x7f\x09ü☃.'
-    weights make other.safetensors lstm.h5 "tensors['${python}y'] = tensors['decoder.bias']"
-    refused 65 "'${shown}y' is no parameter" other.safetensors
+    refused_changed "'${shown}y' is no parameter" lstm \
+        "tensors['${python}y'] = tensors['decoder.bias']"
     weights make other.safetensors lstm.h5 "for name in list(tensors): tensors[name.replace('rnn.', '$python')] = tensors.pop(name)"
     run -0 "$UNROLL" import other.safetensors --vocab-from char.h5 -o again.h5
     [ "${lines[1]}" = "note: names: '$shown' is 'rnn.'" ]

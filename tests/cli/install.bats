@@ -11,7 +11,6 @@ install_into() {
 }
 
 setup_file() {
-    load training
     [ -z "${UNROLL_TEST_SHORT:-}" ] || skip "no library in a build with sanitizers"
     cd "$BATS_FILE_TMPDIR"
     export OMP_NUM_THREADS=1

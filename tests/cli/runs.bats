@@ -13,7 +13,6 @@ train() {
 }
 
 setup_file() {
-    load training
     cd "$BATS_FILE_TMPDIR"
     make_corpus char 200
     "$UNROLL" prepare --level word --train char.txt --split 80,10,10 -o word.h5 >/dev/null

@@ -3,6 +3,7 @@
 
 bats_require_minimum_version 1.5.0
 load refusal
+load weights
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
@@ -211,7 +212,7 @@ refused() {
 }
 
 @test "where no counts are known the first token is drawn evenly, and that is said" {
-    python3 "$BATS_TEST_DIRNAME/weights.py" make plain.safetensors endless-char/best.h5
+    weights make plain.safetensors endless-char/best.h5
     size=$("$UNROLL" inspect endless-char/best.h5 | sed -n '/^vocabulary/,$s/^ *size *\([0-9]*\).*/\1/p')
     { echo '<unk>' && seq 1 $((size - 1)) | sed 's/^/w/'; } >list
     "$UNROLL" import plain.safetensors --level word --vocab-from list -o listed.h5
