@@ -17,7 +17,8 @@ struct made_up {
     struct advice_history history;
     int said[ADVICE_KINDS]; /* how often */
     int64_t step;
-    bool high; /* the norm is above --clip */
+    bool high;            /* the norm is above --clip */
+    struct advice advice; /* of tell() */
 };
 
 static void begin(struct made_up *made, int64_t epochs)
@@ -53,10 +54,30 @@ static void valid(struct made_up *made, double loss)
     look(made);
 }
 
+/* An epoch that ends with a validation. */
+static void epoch_of(struct made_up *made, double train_loss, double valid_loss)
+{
+    train(made, EPOCH, train_loss);
+    valid(made, valid_loss);
+}
+
 static enum advice_kind end(struct made_up *made, double valid_loss)
 {
     struct advice_outcome outcome = {.step = made->step, .train_loss = made->history.block, .valid_loss = valid_loss};
     return advice_end(&made->run, &made->history, &outcome);
+}
+
+/* The last validation is that of the end, too. */
+static enum advice_kind end_as_validated(struct made_up *made)
+{
+    return end(made, made->history.valid);
+}
+
+/* What is said of this kind. */
+static const struct advice *tell(struct made_up *made, enum advice_kind kind)
+{
+    advice_tell(&made->run, &made->history, kind, &made->advice);
+    return &made->advice;
 }
 
 static int told(const struct made_up *made)
@@ -71,8 +92,7 @@ static int told(const struct made_up *made)
 static void healthy_epoch(struct made_up *made, double floor)
 {
     double loss = fmax(floor, 3 - 0.3 * log((double)(made->step + EPOCH) / 20)) - 1e-6 * (double)made->step;
-    train(made, EPOCH, loss);
-    valid(made, loss + 0.05);
+    epoch_of(made, loss, loss + 0.05);
 }
 
 static void a_healthy_run_is_told_nothing(void **state)
@@ -83,7 +103,7 @@ static void a_healthy_run_is_told_nothing(void **state)
     for (int epoch = 0; epoch < 20; epoch++)
         healthy_epoch(&made, 1.9);
     assert_int_equal(told(&made), 0);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+    assert_int_equal(end_as_validated(&made), ADVICE_NONE);
 }
 
 /* Both losses go up and down, by half a percent. */
@@ -92,33 +112,28 @@ static void noise_is_told_nothing(void **state)
     (void)state;
     struct made_up made;
     begin(&made, 40);
-    for (int epoch = 0; epoch < 40; epoch++) {
-        train(&made, EPOCH, 1.5 * (1 + 0.005 * sin(7 * epoch)));
-        valid(&made, 1.6 * (1 + 0.005 * sin(5 * epoch)));
-    }
+    for (int epoch = 0; epoch < 40; epoch++)
+        epoch_of(&made, 1.5 * (1 + 0.005 * sin(7 * epoch)), 1.6 * (1 + 0.005 * sin(5 * epoch)));
     assert_int_equal(told(&made), 0);
-    assert_int_not_equal(end(&made, made.history.valid), ADVICE_OVERFITTING);
+    assert_int_not_equal(end_as_validated(&made), ADVICE_OVERFITTING);
 }
 
 static void overfitting_is_told_once(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 12);
     for (int epoch = 0; epoch < 5; epoch++)
         healthy_epoch(&made, 1);
     double best = made.history.best;
     for (int epoch = 0; epoch < 7; epoch++) {
-        train(&made, EPOCH, 1.2 - 0.1 * epoch);
-        valid(&made, best * (1 + 0.01 * (epoch + 1)));
+        epoch_of(&made, 1.2 - 0.1 * epoch, best * (1 + 0.01 * (epoch + 1)));
         assert_int_equal(made.said[ADVICE_OVERFITTING], epoch >= ADVICE_STALLS - 1);
     }
     assert_int_equal(told(&made), 1);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_OVERFITTING);
-    advice_tell(&made.run, &made.history, ADVICE_OVERFITTING, &advice);
-    assert_non_null(strstr(advice.found, "from step 500:"));
-    assert_non_null(strstr(advice.fix, "0.2"));
+    assert_int_equal(end_as_validated(&made), ADVICE_OVERFITTING);
+    assert_non_null(strstr(tell(&made, ADVICE_OVERFITTING)->found, "from step 500:"));
+    assert_non_null(strstr(tell(&made, ADVICE_OVERFITTING)->fix, "0.2"));
 }
 
 /* Without an epoch behind the best nothing is concluded, however often it was validated. */
@@ -127,8 +142,7 @@ static void frequent_validations_do_not_make_it_overfitting(void **state)
     (void)state;
     struct made_up made;
     begin(&made, 2);
-    train(&made, EPOCH, 2);
-    valid(&made, 2);
+    epoch_of(&made, 2, 2);
     for (int i = 0; i < 9; i++) {
         train(&made, 10, 1.5);
         valid(&made, 2.2);
@@ -143,17 +157,14 @@ static void an_unfinished_run_should_be_longer(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 10);
     for (int epoch = 0; epoch < 10; epoch++)
         healthy_epoch(&made, 0);
     assert_int_equal(told(&made), 0);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_UNFINISHED);
-    advice_tell(&made.run, &made.history, ADVICE_UNFINISHED, &advice);
-    assert_non_null(strstr(advice.fix, "--epochs"));
+    assert_int_equal(end_as_validated(&made), ADVICE_UNFINISHED);
+    assert_non_null(strstr(tell(&made, ADVICE_UNFINISHED)->fix, "--epochs"));
     made.run.limited = true;
-    advice_tell(&made.run, &made.history, ADVICE_UNFINISHED, &advice);
-    assert_non_null(strstr(advice.fix, "--max-steps"));
+    assert_non_null(strstr(tell(&made, ADVICE_UNFINISHED)->fix, "--max-steps"));
     /* the last weights may be validated in the end only */
     begin(&made, 10);
     for (int epoch = 0; epoch < 9; epoch++)
@@ -168,17 +179,13 @@ static void little_gain_is_no_gain(void **state)
     (void)state;
     struct made_up made;
     begin(&made, 2);
-    train(&made, EPOCH, 2);
-    valid(&made, 2.04);
-    train(&made, EPOCH, 2);
-    valid(&made, 2);
+    epoch_of(&made, 2, 2.04);
+    epoch_of(&made, 2, 2);
     assert_int_equal(end(&made, 2), ADVICE_NONE);
     begin(&made, 10);
-    for (int epoch = 0; epoch < 10; epoch++) {
-        train(&made, EPOCH, 0.2);
-        valid(&made, 0.2 - 0.004 * epoch);
-    }
-    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+    for (int epoch = 0; epoch < 10; epoch++)
+        epoch_of(&made, 0.2, 0.2 - 0.004 * epoch);
+    assert_int_equal(end_as_validated(&made), ADVICE_NONE);
 }
 
 /* Validation that stays within half a percent of the best is no overfitting, whatever training does. */
@@ -187,26 +194,22 @@ static void a_plateau_is_no_overfitting(void **state)
     (void)state;
     struct made_up made;
     begin(&made, 12);
-    for (int epoch = 0; epoch < 12; epoch++) {
-        train(&made, EPOCH, 2 - 0.05 * epoch);
-        valid(&made, epoch < 8 ? 2.2 - 0.05 * epoch : 1.859);
-    }
+    for (int epoch = 0; epoch < 12; epoch++)
+        epoch_of(&made, 2 - 0.05 * epoch, epoch < 8 ? 2.2 - 0.05 * epoch : 1.859);
     assert_int_equal(told(&made), 0);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+    assert_int_equal(end_as_validated(&made), ADVICE_NONE);
 }
 
 static void without_validation_text_training_loss_counts(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 3);
     for (int i = 0; i < 30; i++)
         train(&made, 10, 3.5 - 0.08 * i);
     assert_int_equal(told(&made), 0);
     assert_int_equal(end(&made, NAN), ADVICE_UNFINISHED);
-    advice_tell(&made.run, &made.history, ADVICE_UNFINISHED, &advice);
-    assert_non_null(strstr(advice.fix, "--split"));
+    assert_non_null(strstr(tell(&made, ADVICE_UNFINISHED)->fix, "--split"));
     begin(&made, 3);
     for (int i = 0; i < 30; i++)
         train(&made, 10, 2 - 0.001 * i);
@@ -217,33 +220,28 @@ static void a_run_that_went_on_for_nothing_is_told_how_long_would_do(void **stat
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 20);
-    for (int epoch = 0; epoch < 20; epoch++) {
-        train(&made, EPOCH, 1.6);
-        valid(&made, epoch < 4 ? 2 - 0.1 * epoch : 1.701);
-    }
+    for (int epoch = 0; epoch < 20; epoch++)
+        epoch_of(&made, 1.6, epoch < 4 ? 2 - 0.1 * epoch : 1.701);
     assert_int_equal(told(&made), 0);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_IDLE);
-    advice_tell(&made.run, &made.history, ADVICE_IDLE, &advice);
-    assert_non_null(strstr(advice.fix, "--epochs 4,"));
+    assert_int_equal(end_as_validated(&made), ADVICE_IDLE);
+    assert_non_null(strstr(tell(&made, ADVICE_IDLE)->fix, "--epochs 4,"));
     made.run.stopped = true; /* --patience has said so already */
-    assert_int_equal(end(&made, made.history.valid), ADVICE_NONE);
+    assert_int_equal(end_as_validated(&made), ADVICE_NONE);
 }
 
 static void a_rate_that_is_too_high_is_seen_by_training_loss(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 10);
     made.high = true;
     train(&made, 20 * EPOCH, 30);
     assert_int_equal(told(&made), 1);
     assert_int_equal(made.said[ADVICE_TOO_HIGH], 1);
     assert_int_equal(end(&made, NAN), ADVICE_TOO_HIGH);
-    advice_tell(&made.run, &made.history, ADVICE_TOO_HIGH, &advice);
-    assert_non_null(strstr(advice.found, "30, but a uniform guess has 4.159; 100 % of the steps clipped"));
+    assert_non_null(
+        strstr(tell(&made, ADVICE_TOO_HIGH)->found, "30, but a uniform guess has 4.159; 100 % of the steps clipped"));
     /* it may learn first, and then jump */
     begin(&made, 10);
     train(&made, EPOCH, 2);
@@ -252,8 +250,7 @@ static void a_rate_that_is_too_high_is_seen_by_training_loss(void **state)
     assert_int_equal(told(&made), 0);
     train(&made, EPOCH, 3);
     assert_int_equal(made.said[ADVICE_TOO_HIGH], 1);
-    advice_tell(&made.run, &made.history, ADVICE_TOO_HIGH, &advice);
-    assert_non_null(strstr(advice.found, "rose from 2 to 3"));
+    assert_non_null(strstr(tell(&made, ADVICE_TOO_HIGH)->found, "rose from 2 to 3"));
     /* a run of a few steps, whose only line is the end */
     begin(&made, 1);
     made.step = 20;
@@ -267,27 +264,23 @@ static void bad_validation_is_no_rate(void **state)
     (void)state;
     struct made_up made;
     begin(&made, 20);
-    for (int epoch = 0; epoch < 20; epoch++) {
-        train(&made, EPOCH, 2 - 0.09 * epoch);
-        valid(&made, 3 + 0.4 * epoch);
-    }
+    for (int epoch = 0; epoch < 20; epoch++)
+        epoch_of(&made, 2 - 0.09 * epoch, 3 + 0.4 * epoch);
     assert_int_equal(made.said[ADVICE_TOO_HIGH], 0);
-    assert_int_equal(end(&made, made.history.valid), ADVICE_OVERFITTING);
+    assert_int_equal(end_as_validated(&made), ADVICE_OVERFITTING);
 }
 
 static void skipped_steps_are_of_the_rate(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 4);
     train(&made, 4 * EPOCH, 2);
     struct advice_outcome outcome = {.step = made.step, .train_loss = 2, .valid_loss = NAN, .skipped = 4};
     assert_int_equal(advice_end(&made.run, &made.history, &outcome), ADVICE_NONE);
     outcome.skipped = 5;
     assert_int_equal(advice_end(&made.run, &made.history, &outcome), ADVICE_TOO_HIGH);
-    advice_tell(&made.run, &made.history, ADVICE_TOO_HIGH, &advice);
-    assert_non_null(strstr(advice.found, "5 of 400 steps were skipped"));
+    assert_non_null(strstr(tell(&made, ADVICE_TOO_HIGH)->found, "5 of 400 steps were skipped"));
     /* a line whose steps were all skipped has no loss */
     begin(&made, 4);
     train(&made, EPOCH, NAN);
@@ -301,8 +294,7 @@ static void rates_of_nothing(void **state)
     struct made_up made;
     begin(&made, 4);
     made.run.lr = 0;
-    train(&made, EPOCH, 4.16);
-    valid(&made, 4.16);
+    epoch_of(&made, 4.16, 4.16);
     assert_int_equal(made.said[ADVICE_ZERO], 1);
     assert_int_equal(told(&made), 1);
     assert_int_equal(end(&made, 4.16), ADVICE_ZERO);
@@ -358,7 +350,7 @@ static void long_runs_are_judged_by_their_last_tenth(void **state)
         assert_true(made.history.points >= ADVICE_POINTS / 2 && made.history.points <= ADVICE_POINTS);
         for (int i = 1; i < made.history.points; i++)
             assert_int_equal(made.history.point[i].step - made.history.point[i - 1].step, made.history.point[0].step);
-        assert_int_equal(end(&made, made.history.valid), falls ? ADVICE_UNFINISHED : ADVICE_NONE);
+        assert_int_equal(end_as_validated(&made), falls ? ADVICE_UNFINISHED : ADVICE_NONE);
     }
 }
 
@@ -367,20 +359,17 @@ static void texts_fit_lines(void **state)
 {
     (void)state;
     struct made_up made;
-    struct advice advice;
     begin(&made, 100000);
     made.high = true;
-    train(&made, EPOCH, 1.234567);
-    valid(&made, 1.234567);
+    epoch_of(&made, 1.234567, 1.234567);
     made.step = 999000;
     made.run.lr = 1.25e-05;
     made.run.dropout = 0.35;
-    train(&made, EPOCH, 1.123456);
-    valid(&made, 1.876543);
+    epoch_of(&made, 1.123456, 1.876543);
     for (int kind = ADVICE_NONE + 1; kind < ADVICE_KINDS; kind++) {
-        advice_tell(&made.run, &made.history, (enum advice_kind)kind, &advice);
-        assert_in_range(strlen(advice.found), 20, 78);
-        assert_in_range(strlen(advice.fix), 20, 78);
+        const struct advice *advice = tell(&made, (enum advice_kind)kind);
+        assert_in_range(strlen(advice->found), 20, 78);
+        assert_in_range(strlen(advice->fix), 20, 78);
         assert_non_null(advice_name((enum advice_kind)kind));
     }
 }
