@@ -129,6 +129,10 @@ class TensorBoard(unittest.TestCase):
     def lines(self, run, name="metrics.jsonl"):
         return [json.loads(line) for line in (self.here / run / name).read_text().splitlines()]
 
+    def copy_of_char(self, name):
+        shutil.copytree(str(self.here / "runs" / "char"), str(self.here / name))
+        return self.here / name
+
     def values(self, run, events):
         """Compares all scalars with what the run says."""
         lines, timing = self.lines(run), self.lines(run, "timing.jsonl")
@@ -187,8 +191,7 @@ class TensorBoard(unittest.TestCase):
 
     def test_times_are_those_of_the_clock(self):
         """A second for each step from 10:00 UTC; validation lies between two lines of timing.jsonl: the time of the first."""
-        run = self.here / "timed"
-        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        run = self.copy_of_char("timed")
         lines = [dict(line, time="2026-11-26T10:00:%02dZ" % line["step"]) if line["type"] in ("start", "train") else line
                  for line in self.lines("timed", "timing.jsonl")]
         (run / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -202,8 +205,7 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(when[("valid/loss", 35)], begun + 35)
 
     def test_times_of_runs_of_old_end_when_their_record_was_changed(self):
-        run = self.here / "old"
-        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        run = self.copy_of_char("old")
         lines = self.lines("old", "timing.jsonl")
         for line in lines:
             line.pop("time", None)
@@ -218,8 +220,7 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(when[("_hparams_/session_start_info", 0)], 1e9 - 800)
 
     def test_samples_are_text(self):
-        run = self.here / "sampled"
-        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        run = self.copy_of_char("sampled")
         lines = (run / "metrics.jsonl").read_text().splitlines(True)
         at = next(i for i, line in enumerate(lines) if '"valid"' in line) + 1
         lines.insert(at, json.dumps({"type": "sample", "step": 7, "text": "\u00e4hnlich <b>\n"}) + "\n")
@@ -231,8 +232,7 @@ class TensorBoard(unittest.TestCase):
         self.assertEqual(fields(fields(value[9][0])[1][0])[1], [b"text"])
 
     def test_a_run_that_grows(self):
-        run = self.here / "growing"
-        shutil.copytree(str(self.here / "runs" / "char"), str(run))
+        run = self.copy_of_char("growing")
         path = run / "tensorboard" / NAME
         whole = {name: (run / name).read_text().splitlines(True) for name in ("metrics.jsonl", "timing.jsonl")}
 
