@@ -32,8 +32,6 @@ struct outcome {
 
 #define PULSE_LINE 200
 
-#define PULSE_LINE 200
-
 /* What was shown of the steps, by time: trainer_pulse.c. */
 struct pulse {
     double begun;           /* clock at the first step of this start, or an evaluation before it; 0: none yet */

@@ -15,7 +15,6 @@
 #include "unroll/sys/json.h"
 
 #define MESSAGE 1200
-#define LOG_COLUMNS 80
 #define QUOTE_MARGIN "  | " /* nothing that a model writes looks like a line of the log */
 
 void trainer_tell(struct trainer *trainer, const char *format, ...)
@@ -370,7 +369,7 @@ void trainer_report_sample(struct trainer *trainer, const char *text, size_t len
         return;
     }
     trainer_tell(trainer, "sample at step %lld:", (long long)trainer->progress.step);
-    quote_lines(text, length, LOG_COLUMNS - (int)strlen(QUOTE_MARGIN), put_quoted, trainer);
+    quote_lines(text, length, TERMINAL_COLUMNS - (int)strlen(QUOTE_MARGIN), put_quoted, trainer);
 }
 
 void trainer_report_saved(struct trainer *trainer, double seconds)
