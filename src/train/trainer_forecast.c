@@ -7,6 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "unroll/base/number.h"
+
 #define ENOUGH 3.0        /* seconds of steps from which the rest is foretold */
 #define RECENT 600.0      /* seconds of steps that count */
 #define DISK 200e6        /* bytes a second, of a file that is written, synced and read back */
@@ -146,17 +148,15 @@ void trainer_foretell(struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     double elapsed = trainer_clock() - trainer->begun, left = trainer_left(trainer);
-    char time[32], work[96];
+    char time[NUMBER_TEXT], work[96];
     if (!trainer->log || trainer->costs.told || trainer->costs.recent < ENOUGH || isnan(left))
         return;
     trainer->costs.told = true;
     put_forecast(trainer, elapsed, left);
-    trainer_format_duration(elapsed + left, time);
     describe_work(trainer, work);
-    trainer_tell(trainer, "about %s for %s%s", time, work,
+    trainer_tell(trainer, "about %s for %s%s", number_duration(elapsed + left, time), work,
                  config->patience > 0 ? ", or less: --patience may end it" : "");
-    if (config->max_time > 0 && elapsed + left > config->max_time) {
-        trainer_format_duration(config->max_time, time);
-        trainer_tell(trainer, "--max-time stops it after %s: the same command then goes on", time);
-    }
+    if (config->max_time > 0 && elapsed + left > config->max_time)
+        trainer_tell(trainer, "--max-time stops it after %s: the same command then goes on",
+                     number_duration(config->max_time, time));
 }

@@ -265,7 +265,6 @@ void trainer_report_stop(struct trainer *trainer, enum status exit_status);
 void trainer_report_cores(struct trainer *trainer); /* collective */
 /* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */
 const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32]);
-void trainer_format_duration(double seconds, char text[32]); /* "1:02:03" */
 double trainer_train_loss(const struct trainer *trainer);
 /* Lines of metrics.jsonl before the first step. */
 void trainer_report_run(struct trainer *trainer);

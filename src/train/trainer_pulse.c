@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/number.h"
+
 #define LONG_WRITE 2.0 /* seconds: told in a plain log as well */
 
 /* Whether a line is due; then the next one's time is set. */
@@ -50,15 +52,14 @@ static void add_rate_and_time(const struct trainer *trainer, char line[PULSE_LIN
 {
     const struct pulse *pulse = &trainer->pulse;
     double seconds = trainer->step_seconds - pulse->seconds, left = trainer_left(trainer);
-    char text[64], time[32];
+    char text[64], time[NUMBER_TEXT];
     if (seconds > 0) {
         snprintf(text, sizeof text, "%.0f %s/s", (double)(trainer->step_tokens - pulse->tokens) / seconds,
                  trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens");
         add(line, text);
     }
     if (isfinite(left)) {
-        trainer_format_duration(left, time);
-        snprintf(text, sizeof text, "%s left", time);
+        snprintf(text, sizeof text, "%s left", number_duration(left, time));
         add(line, text);
     }
 }

@@ -9,7 +9,6 @@
 
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/build_info.h"
-#include "unroll/base/number.h"
 #include "unroll/data/quote.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
@@ -80,11 +79,6 @@ double trainer_train_loss(const struct trainer *trainer)
 static double mean(double sum, int64_t count)
 {
     return count > 0 ? sum / (double)count : NAN;
-}
-
-void trainer_format_duration(double seconds, char text[32])
-{
-    number_duration(seconds, text);
 }
 
 void trainer_report_run(struct trainer *trainer)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "unroll/base/arithmetic.h"
+#include "unroll/base/number.h"
 #include "unroll/base/shell.h"
 
 static bool has(const struct trainer *trainer, enum split split)
@@ -217,14 +218,14 @@ static void put_end(struct trainer *trainer, const char *why)
 void trainer_report_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
-    char total[32];
+    char total[NUMBER_TEXT];
     if (!trainer->metrics)
         return;
     put_end(trainer, why);
-    trainer_format_duration(progress->seconds, total);
     double elapsed = trainer_clock() - trainer->begun;
     trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s", why, (long long)progress->step,
-                 (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens", total);
+                 (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
+                 number_duration(progress->seconds, total));
     trainer_conclude(trainer);
     tell_outcomes(trainer);
     trainer_tell(trainer, "checkpoints took %.1f %% of this start's %.0f s",
