@@ -147,9 +147,11 @@ static void describe_work(const struct trainer *trainer, char text[96])
 void trainer_foretell(struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
-    double elapsed = trainer_clock() - trainer->begun, left = trainer_left(trainer);
     char time[NUMBER_TEXT], work[96];
-    if (!trainer->log || trainer->costs.told || trainer->costs.recent < ENOUGH || isnan(left))
+    if (!trainer->log || trainer->costs.told || trainer->costs.recent < ENOUGH)
+        return; /* as of most steps: nothing is computed for it */
+    double elapsed = trainer_clock() - trainer->begun, left = trainer_left(trainer);
+    if (isnan(left))
         return;
     trainer->costs.told = true;
     put_forecast(trainer, elapsed, left);
