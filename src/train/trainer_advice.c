@@ -14,7 +14,6 @@ static struct advice_run describe(const struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
-    int64_t total = trainer_total_steps(trainer);
     return (struct advice_run){
         .uniform = log(classifies ? trainer->shape.labels : trainer->shape.vocab),
         .lr = config->schedule.lr,
@@ -22,11 +21,11 @@ static struct advice_run describe(const struct trainer *trainer)
         .dropout = trainer->shape.dropout,
         .warmup = config->schedule.warmup,
         .epoch = trainer->windows,
-        .total = total,
+        .total = trainer_total_steps(trainer),
         .steps_down = config->schedule.kind == SCHEDULE_STEP || config->schedule.kind == SCHEDULE_PLATEAU,
         .classifies = classifies,
-        .limited = total<config->epochs * trainer->windows, .stopped = config->patience> 0 &&
-                   trainer->progress.stalls >= config->patience,
+        .limited = trainer_is_limited(trainer),
+        .stopped = config->patience > 0 && trainer->progress.stalls >= config->patience,
     };
 }
 

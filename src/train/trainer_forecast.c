@@ -137,7 +137,7 @@ static void describe_work(const struct trainer *trainer, char text[96])
     int64_t total = trainer_total_steps(trainer), first = trainer->pulse.first_step;
     if (first > 0)
         snprintf(text, 96, "the %lld steps from %lld on", (long long)(total - first), (long long)first);
-    else if (total == config->epochs * trainer->windows)
+    else if (!trainer_is_limited(trainer))
         snprintf(text, 96, "%lld epoch%s of %lld steps", (long long)config->epochs, config->epochs == 1 ? "" : "s",
                  (long long)trainer->windows);
     else

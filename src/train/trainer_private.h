@@ -193,6 +193,8 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
 
 /* ---- trainer_step.c: collective ---- */
 int64_t trainer_total_steps(const struct trainer *trainer);
+/* Whether --max-steps ends the run before --epochs would. Not collective. */
+bool trainer_is_limited(const struct trainer *trainer);
 /* The learning rate of the step to come. Not collective. */
 double trainer_next_lr(const struct trainer *trainer);
 enum status trainer_step(struct trainer *trainer, struct error *e);

@@ -72,7 +72,7 @@ static void compose(const struct trainer *trainer, int64_t epoch, enum room room
     double loss = loss_of_line(trainer);
     char text[64], room[32];
     line[0] = '\0';
-    if (room_for >= ROOM_EPOCH && total == config->epochs * trainer->windows)
+    if (room_for >= ROOM_EPOCH && !trainer_is_limited(trainer))
         snprintf(line, PULSE_LINE, "epoch %lld/%lld", (long long)epoch + 1, (long long)config->epochs);
     else if (room_for >= ROOM_EPOCH)
         snprintf(line, PULSE_LINE, "epoch %lld", (long long)epoch + 1);

@@ -7,8 +7,13 @@
 
 int64_t trainer_total_steps(const struct trainer *trainer)
 {
-    int64_t steps = trainer->config->epochs * trainer->windows;
-    return trainer->config->max_steps > 0 && trainer->config->max_steps < steps ? trainer->config->max_steps : steps;
+    return trainer_is_limited(trainer) ? trainer->config->max_steps : trainer->config->epochs * trainer->windows;
+}
+
+bool trainer_is_limited(const struct trainer *trainer)
+{
+    const struct trainer_config *config = trainer->config;
+    return config->max_steps > 0 && config->max_steps < config->epochs * trainer->windows;
 }
 
 int trainer_wish(const struct trainer *trainer)
