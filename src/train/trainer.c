@@ -87,7 +87,7 @@ static enum status validate(struct trainer *trainer, struct error *e)
     trainer_beat(trainer, "validation");
     enum status status = trainer_evaluate(trainer, trainer->valid, "validation", &loss, &trainer->valid_accuracy, e);
     if (status == STATUS_STOPPED) { /* the loop ends the run; the next start validates first */
-        trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+        trainer_ask_all(trainer);
         return STATUS_OK;
     }
     if (status)
@@ -143,12 +143,6 @@ enum status trainer_stop(struct trainer *trainer, struct error *e)
 
 /* ---- the run ---- */
 
-/* What took its time is over: whether somebody wants to stop before the next step. */
-static void ask_all(struct trainer *trainer)
-{
-    trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
-}
-
 static enum status loop(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
@@ -158,7 +152,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
         if (validation_due(trainer)) {
             status = validate(trainer, e);
             if (!status)
-                ask_all(trainer);
+                trainer_ask_all(trainer);
             continue;
         }
         const char *why = end_reached(trainer);
@@ -167,7 +161,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
         if (checkpoint_due(trainer)) {
             status = trainer_save(trainer, e);
             if (!status)
-                ask_all(trainer);
+                trainer_ask_all(trainer);
             if (status || trainer->request || trainer_is_saved(trainer))
                 continue;
             /* it failed and will be tried again later: the run goes on */
@@ -291,9 +285,8 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     trainer->begun = trainer_clock();
     trainer->valid_accuracy = NAN;
     trainer->last = trainer->best = TRAINER_OUTCOME_NONE;
-    signals_catch(trainer->log != NULL,
-                  trainer->log &&
-                      log->interactive); /* to the end of the process: a late signal must not spoil the exit status */
+    /* to the end of the process: a late signal must not spoil the exit status */
+    signals_catch(trainer->log != NULL, trainer->log && trainer->log->interactive);
     status = trainer_check(trainer, e);
     if (!status)
         status = begin(trainer, e);

@@ -211,7 +211,7 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
     if (!status)
         status = evaluate_best(trainer, e);
     if (status == STATUS_STOPPED) { /* all is saved: the next start makes the end good */
-        trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+        trainer_ask_all(trainer);
         return trainer_stop(trainer, e);
     }
     if (status)

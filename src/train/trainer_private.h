@@ -198,8 +198,8 @@ bool trainer_is_limited(const struct trainer *trainer);
 /* The learning rate of the step to come. Not collective. */
 double trainer_next_lr(const struct trainer *trainer);
 enum status trainer_step(struct trainer *trainer, struct error *e);
-/* This rank's wish to stop. */
-int trainer_wish(const struct trainer *trainer);
+/* After what took its time: `request` is why any rank wants to stop before the next step. */
+void trainer_ask_all(struct trainer *trainer);
 
 /* ---- trainer_flow.c ---- */
 /* Whether --gradflow-every can be had. Not collective; the same on all ranks. */

@@ -16,7 +16,8 @@ bool trainer_is_limited(const struct trainer *trainer)
     return config->max_steps > 0 && config->max_steps < config->epochs * trainer->windows;
 }
 
-int trainer_wish(const struct trainer *trainer)
+/* This rank's wish to stop. */
+static int wish(const struct trainer *trainer)
 {
     int number = signals_seen();
     if (number)
@@ -26,6 +27,11 @@ int trainer_wish(const struct trainer *trainer)
         trainer_clock() - trainer->begun >= trainer->config->max_time)
         return REQUEST_TIME;
     return trainer->lost ? REQUEST_LOST : REQUEST_NONE;
+}
+
+void trainer_ask_all(struct trainer *trainer)
+{
+    trainer->request = (int)comm_max(trainer->comm, wish(trainer));
 }
 
 /* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */
@@ -138,7 +144,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         reducer_mark(trainer->reducer, window.input, (size_t)window.T * (size_t)window.lanes);
     }
     trainer_beat(trainer, "exchange of losses");
-    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
+    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : wish(trainer), loss.group);
     if (trainer->request == REQUEST_ERROR)
         return comm_agree(trainer->comm, status, e);
 
