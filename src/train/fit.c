@@ -15,22 +15,20 @@ int64_t fit_steps(int64_t tokens, int lanes, int bptt)
 
 int fit_lanes(int64_t tokens, int bptt, int least)
 {
-    int lanes = FIT_LANES_MIN;
-    /* twice as many are nearer if the geometric mean of both is still too few */
-    while (lanes < FIT_LANES_MAX &&
-           2.0 * lanes * lanes * STEPS * STEPS <= (double)(tokens / bptt) * (double)(tokens / bptt))
+    int64_t lanes = FIT_LANES_MIN, windows = tokens / bptt;
+    /* twice as many are nearer if the geometric mean of both is still too few: if 2 (lanes STEPS)^2 <= windows^2 */
+    while (lanes < FIT_LANES_MAX && windows > 0 && share(2 * lanes * lanes * STEPS * STEPS, windows) <= windows)
         lanes *= 2;
     if (tokens > 1 && tokens - 1 < lanes)
-        lanes = (int)(tokens - 1);
-    return lanes > least ? lanes : least;
+        lanes = tokens - 1;
+    return lanes > least ? (int)lanes : least;
 }
 
 int64_t fit_epochs(int64_t tokens)
 {
-    int64_t epochs = 1;
-    /* one more is nearer to 10 * cbrt(1e6 / tokens) if that is above epochs + 1/2 */
-    while (epochs < FIT_EPOCHS_MAX &&
-           (double)((2 * epochs + 1) * (2 * epochs + 1) * (2 * epochs + 1)) * (double)tokens <= 8e9)
+    int64_t epochs = 1, most = 8000000000 / (tokens > 1 ? tokens : 1);
+    /* one more is nearer to 10 * cbrt(1e6 / tokens) if that is above epochs + 1/2: if (2 epochs + 1)^3 tokens <= 8e9 */
+    while (epochs < FIT_EPOCHS_MAX && (2 * epochs + 1) * (2 * epochs + 1) * (2 * epochs + 1) <= most)
         epochs++;
     return epochs;
 }
