@@ -412,21 +412,6 @@ static enum status read_timing(struct run_record *record, struct start *last, st
 
 /* ---- the whole ---- */
 
-/* The step of the newest checkpoint, RUN_UNKNOWN without one. */
-static int64_t newest_checkpoint(const char *path)
-{
-    struct rundir *rundir;
-    int64_t *steps = NULL, newest = RUN_UNKNOWN;
-    int count = 0;
-    if (rundir_look(path, &rundir, NULL))
-        return RUN_UNKNOWN;
-    if (!rundir_list(rundir, &steps, &count, NULL) && count > 0)
-        newest = steps[0];
-    mem_free(steps);
-    rundir_close(rundir);
-    return newest;
-}
-
 /* Without the word of metrics.jsonl, but a status of 0 is that of a run that has finished. */
 static enum run_state state_of_end(struct run_record *record)
 {
@@ -492,7 +477,7 @@ enum status run_record_read(const char *path, struct run_record *record, struct 
         status = read_metrics(record, e);
     if (!status)
         status = read_timing(record, &last, e);
-    record->checkpoint = newest_checkpoint(path);
+    record->checkpoint = rundir_newest(path);
     see_step(record, record->checkpoint);
     if (!status && is_foreign(record))
         status = error_set(e, STATUS_DATA,

@@ -44,17 +44,23 @@ static bool has(const char *path, const char *name)
     return file_join(file, path, name, NULL) == STATUS_OK && stat(file, &entry) == 0;
 }
 
-bool rundir_holds_run(const char *path)
+int64_t rundir_newest(const char *path)
 {
     struct rundir *rundir;
-    int64_t *steps = NULL;
+    int64_t *steps = NULL, newest = -1;
     int count = 0;
     if (rundir_look(path, &rundir, NULL))
-        return false;
-    (void)rundir_list(rundir, &steps, &count, NULL);
+        return newest;
+    if (!rundir_list(rundir, &steps, &count, NULL) && count > 0)
+        newest = steps[0];
     mem_free(steps);
     rundir_close(rundir);
-    return count > 0;
+    return newest;
+}
+
+bool rundir_holds_run(const char *path)
+{
+    return rundir_newest(path) >= 0;
 }
 
 bool rundir_is_begun(const char *path)
@@ -62,14 +68,20 @@ bool rundir_is_begun(const char *path)
     return rundir_holds_run(path) || (has(path, "checkpoints") && (has(path, "metrics.jsonl") || has(path, "lock")));
 }
 
+/* What a start has written before its first step. */
+static bool has_start(const char *path)
+{
+    return has(path, "config.ini") && has(path, "metrics.jsonl") && has(path, "checkpoints");
+}
+
 bool rundir_is_at_start(const char *path)
 {
-    return has(path, "config.ini") && has(path, "metrics.jsonl") && has(path, "checkpoints") && !rundir_holds_run(path);
+    return has_start(path) && !rundir_holds_run(path);
 }
 
 bool rundir_goes_on(const char *path)
 {
-    return rundir_holds_run(path) || rundir_is_at_start(path);
+    return has_start(path) || rundir_holds_run(path);
 }
 
 bool rundir_is_run(const char *path)

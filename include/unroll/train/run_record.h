@@ -57,7 +57,7 @@ struct run_record {
     char *options; /* [options_bytes] name and value of each option of config.ini, each with its null byte; owned */
     size_t options_bytes, options_capacity;
 
-    int64_t checkpoint; /* the step of the newest, RUN_UNKNOWN without one */
+    int64_t checkpoint; /* the step of the newest, RUN_UNKNOWN (rundir_newest) without one */
     bool lacks_metrics; /* one of the gaps is of metrics.jsonl */
     int gaps;           /* what is missing and why */
     char gap[RUN_GAPS_MAX][200];

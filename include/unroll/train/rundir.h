@@ -26,7 +26,9 @@ struct rundir {
     struct file_guard guard; /* asks whether the lock is still ours */
 };
 
-/* Not collective, and nothing is made: whether it holds a checkpoint to go on from. */
+/* Not collective, and nothing is made: the step of its newest checkpoint, -1 without one. */
+int64_t rundir_newest(const char *path);
+/* Whether it holds a checkpoint to go on from. */
 bool rundir_holds_run(const char *path);
 /* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
 bool rundir_is_begun(const char *path);
