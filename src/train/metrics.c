@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
+
+#define FIRST_LINE 65536 /* bytes: more than the line that says what is trained */
 
 struct metrics {
     char path[FILE_PATH_MAX];
@@ -143,4 +145,40 @@ enum status metrics_sync(struct metrics *metrics, struct error *e)
                          metrics->path);
     enum status status = write_waiting(metrics, e);
     return status ? status : file_sync(metrics->fd, metrics->path, e);
+}
+
+/* ---- reading ---- */
+
+enum status metrics_first_line(const char *path, struct json_read *line, struct error *e)
+{
+    *line = (struct json_read){.path = path};
+    char *text = mem_alloc(FIRST_LINE, 1, "the first line of a run", e);
+    if (!text)
+        return STATUS_OS;
+    enum status status = file_read_text(path, text, FIRST_LINE, e);
+    const char *end = status ? NULL : strchr(text, '\n');
+    if (end)
+        status = json_read_text(path, text, (size_t)(end - text), line, e);
+    else if (!status)
+        status = error_set(e, STATUS_DATA, "'%.300s' does not begin with a whole line", path);
+    mem_free(text);
+    return status;
+}
+
+bool metrics_is_type(const struct json_read *line, const char *type)
+{
+    const char *value;
+    return !json_read_string(line, "type", &value, NULL) && strcmp(value, type) == 0;
+}
+
+double metrics_number(const struct json_read *line, const char *name)
+{
+    double value;
+    return json_read_double(line, name, -INFINITY, INFINITY, &value, NULL) ? NAN : value;
+}
+
+int64_t metrics_whole(const struct json_read *line, const char *name)
+{
+    double value = metrics_number(line, name);
+    return value >= 0 && value <= 0x1p53 ? (int64_t)value : -1;
 }

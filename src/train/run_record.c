@@ -10,10 +10,9 @@
 #include "unroll/base/tail.h"
 #include "unroll/sys/ini.h"
 #include "unroll/sys/json_read.h"
+#include "unroll/train/metrics.h"
 #include "unroll/train/rundir.h"
 #include "unroll/train/trainer.h"
-
-#define FIRST_LINE 65536 /* bytes: more than the line that says what is trained */
 
 const char *run_state_name(enum run_state state)
 {
@@ -34,18 +33,6 @@ __attribute__((format(printf, 2, 3))) static void add_gap(struct run_record *rec
 
 /* ---- the members of a line ---- */
 
-static double number_of(const struct json_read *line, const char *name)
-{
-    double value;
-    return json_read_double(line, name, -INFINITY, INFINITY, &value, NULL) ? NAN : value;
-}
-
-static int64_t whole_of(const struct json_read *line, const char *name)
-{
-    double value = number_of(line, name);
-    return value >= 0 && value <= 0x1p53 ? (int64_t)value : RUN_UNKNOWN;
-}
-
 static bool is_true(const struct json_read *line, const char *name)
 {
     bool value = false;
@@ -56,12 +43,6 @@ static void text_of(const struct json_read *line, const char *name, char *text, 
 {
     const char *value;
     snprintf(text, size, "%s", json_read_string(line, name, &value, NULL) ? "" : value);
-}
-
-static bool is_type(const struct json_read *line, const char *type)
-{
-    const char *value;
-    return !json_read_string(line, "type", &value, NULL) && strcmp(value, type) == 0;
 }
 
 /* ---- config.ini ---- */
@@ -163,25 +144,18 @@ static enum status read_facts(struct run_record *record, const char *path, struc
 {
     struct json_read line;
     char task[32];
-    char *text = mem_alloc(FIRST_LINE, 1, "the first line of a run", e);
-    if (!text)
-        return STATUS_OS;
-    enum status status = file_read_text(path, text, FIRST_LINE, NULL);
-    char *end = status ? NULL : strchr(text, '\n');
-    if (end && !json_read_text(path, text, (size_t)(end - text), &line, NULL)) {
-        record->is_known = is_type(&line, "run");
-        if (record->is_known) {
-            text_of(&line, "task", task, sizeof task);
-            record->classifies = strcmp(task, "classify") == 0;
-            text_of(&line, "corpus_digest", record->corpus_digest, sizeof record->corpus_digest);
-            record->vocab = whole_of(&line, "vocab");
-            record->parameters = whole_of(&line, "parameters");
-            count_steps(record, number_of(&line, "steps_per_epoch"));
-        }
-        json_read_close(&line);
+    enum status status = metrics_first_line(path, &line, e);
+    record->is_known = !status && metrics_is_type(&line, "run");
+    if (record->is_known) {
+        text_of(&line, "task", task, sizeof task);
+        record->classifies = strcmp(task, "classify") == 0;
+        text_of(&line, "corpus_digest", record->corpus_digest, sizeof record->corpus_digest);
+        record->vocab = metrics_whole(&line, "vocab");
+        record->parameters = metrics_whole(&line, "parameters");
+        count_steps(record, metrics_number(&line, "steps_per_epoch"));
     }
-    mem_free(text);
-    return STATUS_OK;
+    json_read_close(&line);
+    return status == STATUS_OS ? status : STATUS_OK; /* what else is wrong with the file, its other lines tell */
 }
 
 /* What has been learned from the lines behind. */
@@ -199,26 +173,26 @@ static void take_end(struct run_record *record, const struct json_read *line, st
 {
     record->state = RUN_FINISHED;
     text_of(line, "why", record->why, sizeof record->why);
-    record->best_loss = number_of(line, "valid_loss");
-    record->best_accuracy = number_of(line, "valid_accuracy");
+    record->best_loss = metrics_number(line, "valid_loss");
+    record->best_accuracy = metrics_number(line, "valid_accuracy");
     record->best_step = isnan(record->best_loss) ? RUN_UNKNOWN : record->step;
-    record->test_loss = number_of(line, "test_loss");
-    record->test_accuracy = number_of(line, "test_accuracy");
+    record->test_loss = metrics_number(line, "test_loss");
+    record->test_accuracy = metrics_number(line, "test_accuracy");
     walk->end = record->step;
-    walk->best_test_loss = number_of(line, "best_test_loss");
-    walk->best_test_accuracy = number_of(line, "best_test_accuracy");
+    walk->best_test_loss = metrics_number(line, "best_test_loss");
+    walk->best_test_accuracy = metrics_number(line, "best_test_accuracy");
 }
 
 /* The first of the lowest losses is that of best.h5. */
 static void take_valid(struct run_record *record, const struct json_read *line, struct walk *walk)
 {
-    double loss = number_of(line, "loss");
+    double loss = metrics_number(line, "loss");
     walk->best_known = is_true(line, "best");
     if (isnan(loss) || loss > record->best_loss)
         return;
     record->best_loss = loss;
-    record->best_accuracy = number_of(line, "accuracy");
-    record->best_step = whole_of(line, "step");
+    record->best_accuracy = metrics_number(line, "accuracy");
+    record->best_step = metrics_whole(line, "step");
     if (record->best_step == walk->end)
         return;
     record->test_loss = walk->best_test_loss;
@@ -236,16 +210,16 @@ static void count_skips(const struct run_record *record, int64_t step, bool skip
 
 static void take_line(struct run_record *record, const struct json_read *line, struct walk *walk)
 {
-    int64_t step = whole_of(line, "step");
+    int64_t step = metrics_whole(line, "step");
     if (!walk->step_known && step >= 0) {
         record->step = step;
         walk->step_known = true;
-        if (is_type(line, "end"))
+        if (metrics_is_type(line, "end"))
             take_end(record, line, walk);
     }
     if (walk->at_end && step >= 0)
-        count_skips(record, step, is_type(line, "skip"), walk);
-    if (is_type(line, "valid"))
+        count_skips(record, step, metrics_is_type(line, "skip"), walk);
+    if (metrics_is_type(line, "valid"))
         take_valid(record, line, walk);
 }
 
@@ -326,13 +300,13 @@ struct clock {
 
 static void take_start(struct run_record *record, const struct json_read *line, struct clock *clock)
 {
-    int64_t step = whole_of(line, "step");
+    int64_t step = metrics_whole(line, "step");
     if (!clock->start_known) {
         clock->start_known = true;
         text_of(line, "host", record->host, sizeof record->host);
         text_of(line, "time", record->started, sizeof record->started);
-        record->ranks = whole_of(line, "ranks");
-        record->threads = whole_of(line, "threads");
+        record->ranks = metrics_whole(line, "ranks");
+        record->threads = metrics_whole(line, "threads");
     }
     if (step >= 0 && step < clock->first)
         clock->first = step;
@@ -341,8 +315,8 @@ static void take_start(struct run_record *record, const struct json_read *line, 
 /* Lines at which the seconds of the whole run until then are known: "checkpoint", and "stop" at the end of a start. */
 static void take_sum(const struct json_read *line, struct clock *clock)
 {
-    double seconds = number_of(line, "run_seconds");
-    if (clock->seconds_known || isnan(seconds) || whole_of(line, "step") > clock->first)
+    double seconds = metrics_number(line, "run_seconds");
+    if (clock->seconds_known || isnan(seconds) || metrics_whole(line, "step") > clock->first)
         return;
     clock->seconds += seconds;
     clock->seconds_known = clock->any = true;
@@ -351,27 +325,27 @@ static void take_sum(const struct json_read *line, struct clock *clock)
 static void take_stop(struct run_record *record, const struct json_read *line, struct clock *clock)
 {
     if (!clock->start_known) {
-        record->exit_status = whole_of(line, "exit_status");
+        record->exit_status = metrics_whole(line, "exit_status");
         clock->end_known = true;
-        see_step(record, whole_of(line, "step"));
+        see_step(record, metrics_whole(line, "step"));
     }
     take_sum(line, clock);
 }
 
 static void take_timing(struct run_record *record, const struct json_read *line, struct clock *clock)
 {
-    double seconds = number_of(line, "seconds");
-    if (is_type(line, "start")) {
+    double seconds = metrics_number(line, "seconds");
+    if (metrics_is_type(line, "start")) {
         take_start(record, line, clock);
-    } else if (is_type(line, "train") && !clock->seconds_known && seconds >= 0 &&
-               whole_of(line, "step") <= clock->first) {
+    } else if (metrics_is_type(line, "train") && !clock->seconds_known && seconds >= 0 &&
+               metrics_whole(line, "step") <= clock->first) {
         clock->seconds += seconds;
         clock->any = true;
-    } else if (is_type(line, "stop")) {
+    } else if (metrics_is_type(line, "stop")) {
         take_stop(record, line, clock);
-    } else if (is_type(line, "cores")) {
+    } else if (metrics_is_type(line, "cores")) {
         clock->end_known = clock->end_known || !clock->start_known;
-    } else if (is_type(line, "checkpoint")) {
+    } else if (metrics_is_type(line, "checkpoint")) {
         take_sum(line, clock);
     }
 }

@@ -4,11 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "unroll/sys/json_read.h"
-
-#define BIG 1e300
 
 static struct advice_run describe(const struct trainer *trainer)
 {
@@ -31,31 +26,22 @@ static struct advice_run describe(const struct trainer *trainer)
 
 /* ---- the lines of a run that goes on ---- */
 
-static double number(const struct json_read *line, const char *name)
-{
-    double value;
-    if (!json_read_has(line, name) || json_read_double(line, name, -BIG, BIG, &value, NULL))
-        return NAN;
-    return value;
-}
-
 static void take_line(const struct advice_run *run, struct advice_history *history, const struct json_read *line)
 {
-    const char *type;
-    double step = number(line, "step");
-    if (!(step >= 0) || json_read_string(line, "type", &type, NULL))
+    int64_t step = metrics_whole(line, "step");
+    if (step < 0)
         return;
-    if (strcmp(type, "train") == 0) {
-        double tokens = number(line, "tokens"), skipped = number(line, "skipped");
+    if (metrics_is_type(line, "train")) {
+        int64_t tokens = metrics_whole(line, "tokens"), skipped = metrics_whole(line, "skipped");
         advice_train(run, history,
-                     &(struct advice_train){.step = (int64_t)step,
-                                            .tokens = tokens > 0 ? (int64_t)tokens : 0,
-                                            .skipped = skipped > 0 ? (int64_t)skipped : 0,
-                                            .loss = number(line, "loss"),
-                                            .grad_norm = number(line, "grad_norm"),
-                                            .lr = number(line, "lr")});
-    } else if (strcmp(type, "valid") == 0) {
-        advice_valid(run, history, (int64_t)step, number(line, "loss"));
+                     &(struct advice_train){.step = step,
+                                            .tokens = tokens > 0 ? tokens : 0,
+                                            .skipped = skipped > 0 ? skipped : 0,
+                                            .loss = metrics_number(line, "loss"),
+                                            .grad_norm = metrics_number(line, "grad_norm"),
+                                            .lr = metrics_number(line, "lr")});
+    } else if (metrics_is_type(line, "valid")) {
+        advice_valid(run, history, step, metrics_number(line, "loss"));
     } else {
         return;
     }

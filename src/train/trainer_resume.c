@@ -3,11 +3,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "unroll/base/mem.h"
-#include "unroll/sys/json_read.h"
 
 /* ---- rank 0: looking for the newest checkpoint that is whole ---- */
 
@@ -201,22 +199,12 @@ static void beat_for_reading(struct trainer *trainer)
 /* The first line of metrics.jsonl says which step a branch came from, and no file which run: -1 if it is no branch. */
 static int64_t step_of_source(const struct rundir *rundir)
 {
-    char path[FILE_PATH_MAX], *text = NULL;
-    double step = -1;
-    size_t room = 0;
-    rundir_file(rundir, "metrics.jsonl", path);
-    FILE *file = fopen(path, "re");
-    ssize_t length = file ? getline(&text, &room, file) : 0;
+    char path[FILE_PATH_MAX];
     struct json_read line;
-    if (length > 0 && !json_read_text(path, text, (size_t)length, &line, NULL)) {
-        if (json_read_has(&line, "branched_from"))
-            (void)json_read_double(&line, "branched_from", 0, 0x1p53, &step, NULL);
-        json_read_close(&line);
-    }
-    free(text); /* getline's */
-    if (file)
-        (void)fclose(file);
-    return (int64_t)step;
+    rundir_file(rundir, "metrics.jsonl", path);
+    int64_t step = metrics_first_line(path, &line, NULL) ? -1 : metrics_whole(&line, "branched_from");
+    json_read_close(&line);
+    return step;
 }
 
 /* There is no checkpoint: whether a run may begin here, for the first time or again. */

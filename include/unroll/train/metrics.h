@@ -27,11 +27,13 @@
 #ifndef UNROLL_TRAIN_METRICS_H
 #define UNROLL_TRAIN_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
+#include "unroll/sys/json_read.h"
 
 struct metrics;
 
@@ -48,5 +50,16 @@ void metrics_line(struct metrics *metrics, const char *text);
 int64_t metrics_bytes(const struct metrics *metrics);
 /* Writes what is still to be written and syncs. STATUS_IO, STATUS_OS. */
 enum status metrics_sync(struct metrics *metrics, struct error *e);
+
+/* ---- for those who read them ---- */
+
+/* The first line of a file of lines, which says what is trained. STATUS_DATA if there is no whole line, or it is no JSON, or
+ * `path` is no regular file; STATUS_NOINPUT, STATUS_IO, STATUS_OS. Release with json_read_close, also after a failure. */
+enum status metrics_first_line(const char *path, struct json_read *line, struct error *e);
+bool metrics_is_type(const struct json_read *line, const char *type);
+/* A member of a line; NaN if there is none, or null. */
+double metrics_number(const struct json_read *line, const char *name);
+/* The same of steps, tokens and the like, which are from 0 on; -1 if there is none. */
+int64_t metrics_whole(const struct json_read *line, const char *name);
 
 #endif
