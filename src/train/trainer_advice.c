@@ -144,7 +144,7 @@ void trainer_conclude(struct trainer *trainer)
 /* The best that is known of the weights, also of a run that had ended before this start. */
 static double lowest_loss(const struct trainer *trainer)
 {
-    if (trainer->corpus->tokens[SPLIT_VALID] < 2)
+    if (!trainer_has(trainer, SPLIT_VALID))
         return trainer_train_loss(trainer);
     return fmin(fmin(trainer->best.valid_loss, trainer->last.valid_loss), trainer->progress.best_valid_loss);
 }

@@ -43,7 +43,7 @@ static enum status evaluate_split(struct trainer *trainer, enum split split, con
 {
     struct evaluator_config config = trainer_evaluation(trainer, split, beat_of_test);
     struct evaluator *evaluator;
-    if (trainer->corpus->tokens[split] < 2)
+    if (!trainer_has(trainer, split))
         return STATUS_OK;
     trainer_beat(trainer, "test");
     evaluator_free(trainer->valid); /* the last validation is over: never two at once */
@@ -176,7 +176,7 @@ static void beat_for_best(struct trainer *trainer)
 static enum status evaluate_best(struct trainer *trainer, struct error *e)
 {
     enum best kind = BEST_NONE;
-    if (trainer->corpus->tokens[SPLIT_VALID] < 2)
+    if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
     beat_for_best(trainer);
     release_training(trainer);

@@ -74,7 +74,7 @@ static double cost_of_evaluation(const struct trainer *trainer, enum split split
     const struct corpus *corpus = trainer->corpus;
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
     double targets = (double)(classifies ? corpus->texts[split] : corpus->tokens[split]);
-    if (corpus->tokens[split] < 2)
+    if (!trainer_has(trainer, split))
         return 0;
     if (costs->evaluated > 0)
         return targets * costs->evaluation / (double)costs->evaluated;

@@ -125,6 +125,12 @@ struct trainer {
     struct outcome last, best;     /* of the last weights, which `latest` names, and of those in best.h5 */
 };
 
+/* Whether the corpus has text of a split: a target at least. */
+static inline bool trainer_has(const struct trainer *trainer, enum split split)
+{
+    return trainer->corpus->tokens[split] >= 2;
+}
+
 /* A validation loss below all before it; any is better than none, NaN. */
 static inline bool trainer_improves(const struct trainer *trainer, double loss)
 {

@@ -12,11 +12,6 @@
 #include "unroll/base/number.h"
 #include "unroll/base/shell.h"
 
-static bool has(const struct trainer *trainer, enum split split)
-{
-    return trainer->corpus->tokens[split] >= 2;
-}
-
 /* ---- the log ---- */
 
 /* What `eval` prints, six digits behind the point, which are then rounded to four: who compares the two finds no other. */
@@ -31,10 +26,10 @@ static void describe(const struct trainer *trainer, const struct outcome *outcom
     char valid[32], test[32];
     int length = 0;
     text[0] = '\0';
-    if (has(trainer, SPLIT_VALID))
+    if (trainer_has(trainer, SPLIT_VALID))
         length = snprintf(text, size, "validation loss %.4f%s", as_eval_prints(outcome->valid_loss),
                           trainer_quality(trainer, outcome->valid_loss, outcome->valid_accuracy, valid));
-    if (has(trainer, SPLIT_TEST))
+    if (trainer_has(trainer, SPLIT_TEST))
         snprintf(text + length, size - (size_t)length, "%stest loss %.4f%s", length ? ", " : "",
                  as_eval_prints(outcome->test_loss),
                  trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
@@ -155,7 +150,7 @@ void trainer_report_next(struct trainer *trainer)
         tell_lower_rate(trainer);
         return;
     }
-    if (has(trainer, SPLIT_TEST)) {
+    if (trainer_has(trainer, SPLIT_TEST)) {
         snprintf(command, sizeof command, "%s eval --model %s", program, model);
         snprintf(options, sizeof options, "--corpus %s --split test", corpus);
         tell_command(trainer, command, options);
@@ -200,12 +195,12 @@ static void put_end(struct trainer *trainer, const char *why)
     json_put_int(&json, "tokens", progress->tokens);
     json_put_string(&json, "why", why);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
-    if (has(trainer, SPLIT_VALID))
+    if (trainer_has(trainer, SPLIT_VALID))
         json_put_double(&json, "valid_loss", trainer->last.valid_loss);
-    if (has(trainer, SPLIT_TEST))
+    if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", trainer->last.test_loss);
     put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
-    if (has(trainer, SPLIT_TEST) && are_best_known(trainer)) {
+    if (trainer_has(trainer, SPLIT_TEST) && are_best_known(trainer)) {
         json_put_int(&json, "best_step", trainer->best.step);
         json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
         json_put_double(&json, "best_test_loss", trainer->best.test_loss);
@@ -242,7 +237,7 @@ static void put_best(const struct trainer *trainer, struct json *json)
     bool known = best->step >= 0;
     json_put_double(json, "best_valid_loss", known ? best->valid_loss : progress->best_valid_loss);
     json_put_int(json, "best_step", known ? best->step : progress->best_step);
-    if (has(trainer, SPLIT_TEST) && has(trainer, SPLIT_VALID))
+    if (trainer_has(trainer, SPLIT_TEST) && trainer_has(trainer, SPLIT_VALID))
         json_put_double(json, "best_test_loss", best->test_loss);
     put_accuracies(json, best, "best_valid_accuracy", "best_test_accuracy");
 }
@@ -295,14 +290,14 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
-    if (has(trainer, SPLIT_VALID))
+    if (trainer_has(trainer, SPLIT_VALID))
         json_put_int(&json, "valid_step", ended ? last.step : progress->valid_step);
     if (trainer->shape.task == TASK_LM)
         json_put_double(&json, "valid_perplexity", arithmetic_exp(valid));
     if (isnan(last.valid_accuracy))
         last.valid_accuracy = trainer->valid_accuracy;
     put_accuracies(&json, &last, "valid_accuracy", "test_accuracy");
-    if (has(trainer, SPLIT_TEST))
+    if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", last.test_loss);
     put_best(trainer, &json);
     put_files(trainer, &json);

@@ -49,7 +49,7 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
                          "cannot use '--task classify': corpus '%.200s' has no labels; prepare it with --labelled or "
                          "--class",
                          config->corpus);
-    bool valid = trainer->corpus->tokens[SPLIT_VALID] >= 2;
+    bool valid = trainer_has(trainer, SPLIT_VALID);
     if (!valid && config->patience > 0 && config->patience_given)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--patience': corpus '%.200s' has no validation text; prepare it with --valid or "
@@ -273,7 +273,7 @@ enum status trainer_build(struct trainer *trainer, struct error *e)
     trainer->lane_begin = lane_group_begin(config->batch, trainer->groups, trainer->group_begin);
     trainer->lane_end = lane_group_begin(config->batch, trainer->groups, trainer->group_end);
     status = comm_agree(trainer->comm, build_local(trainer, e), e);
-    if (status || trainer->corpus->tokens[SPLIT_VALID] < 2)
+    if (status || !trainer_has(trainer, SPLIT_VALID))
         return status;
     struct evaluator_config evaluation = trainer_evaluation(trainer, SPLIT_VALID, beat_of_evaluator);
     return evaluator_create(trainer->comm, trainer->corpus, &evaluation, trainer->values, &trainer->valid, e);
