@@ -1,6 +1,7 @@
 /* Checkpoints: everything a run needs to go on, and everything sampling needs, in one HDF5 file that opens in h5py.
  *
- * Layout (version 2; 1 where the vocabulary has no normal form and no grapheme clusters): file attributes format="unroll-checkpoint", version, parameters_digest, step;
+ * Layout (version 2; 1 where the vocabulary has no normal form and no grapheme clusters):
+ *   file attributes                         format="unroll-checkpoint", version, parameters_digest, step
  *   /model/<parameter name>                 float32, PyTorch's names and shapes (tied weights under both names)
  *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
  *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes

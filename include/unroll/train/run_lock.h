@@ -44,8 +44,9 @@ void run_lock_look(const char *path, struct run_lock_holder *holder);
 /* A text that no other process has made. */
 void run_lock_token(char text[RUN_LOCK_TOKEN]);
 
-/* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another: STATUS_CANTCREATE saying by whom and what to do (of one's own job, or launch: never to delete it). If a lock that was left
- * behind was replaced, `notice` [ERROR_TEXT] says so, else it is "". */
+/* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another: STATUS_CANTCREATE saying
+ * by whom and what to do (of one's own job, or launch: never to delete it). If a lock that was left behind was replaced, `notice`
+ * [ERROR_TEXT] says so, else it is "". */
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e);
 /* STATUS_CANTCREATE if the lock is no longer ours; STATUS_IO or STATUS_OS if that cannot be told now. */
 enum status run_lock_check(const struct run_lock *lock, struct error *e);
