@@ -8,10 +8,10 @@
 
 #include "unroll/base/build_info.h"
 #include "unroll/base/temporary.h"
+#include "unroll/cli/command_table.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/help.h"
-#include "unroll/cli/option_table.h"
 #include "unroll/cli/path_check.h"
 #include "unroll/cli/ranks.h"
 #include "unroll/cli/suggest.h"

@@ -1,4 +1,4 @@
-/* THE table of options, and that of commands. Parsing, INI files, --help, config.ini and checkpoints all walk it. */
+/* THE table of options. Parsing, INI files, --help, config.ini and checkpoints all walk it. */
 #ifndef UNROLL_CLI_OPTION_TABLE_H
 #define UNROLL_CLI_OPTION_TABLE_H
 
@@ -7,43 +7,8 @@
 
 #include "unroll/base/digest.h"
 #include "unroll/base/status.h"
+#include "unroll/cli/command_table.h"
 #include "unroll/cli/options.h"
-
-enum command {
-    COMMAND_PREPARE,
-    COMMAND_TRAIN,
-    COMMAND_EVAL,
-    COMMAND_SCORE,
-    COMMAND_CLASSIFY,
-    COMMAND_SAMPLE,
-    COMMAND_EXPORT,
-    COMMAND_IMPORT,
-    COMMAND_INSPECT,
-    COMMAND_VERIFY,
-    COMMAND_RUNS,
-    COMMAND_GRADCHECK,
-    COMMAND_GRADFLOW,
-    COMMAND_BENCH,
-    COMMAND_PLAN,
-    COMMAND_SELFTEST,
-    COMMANDS
-};
-
-struct command_info {
-    const char *name;
-    const char *summary;     /* a line in the list of commands */
-    const char *description; /* a paragraph in the command's own help */
-    const char *operand;     /* as the usage line shows it; NULL if there is none */
-    int files_min, files_max;
-    bool files_of_run;   /* a run directory may be named: its model is meant */
-    const char *example; /* a command line that works */
-    const char *second;  /* another one, or NULL */
-};
-
-extern const struct command_info command_table[COMMANDS];
-
-/* The command of that name, or COMMANDS. */
-enum command command_find(const char *name);
 
 enum option_type {
     OPTION_BOOL,     /* bool:        --name, --no-name; in INI files true or false */
@@ -106,9 +71,7 @@ const struct option *option_find(enum command command, const char *name);
 /* The first row by which `command` sets the field of `option`: another one where an option has two names. */
 const struct option *option_of_field(enum command command, const struct option *option);
 
-/* The known name nearest to `name` for a "did you mean": of the commands, or of the options of `command` (COMMANDS: of all
- * options). NULL if none is near. */
-const char *command_suggest(const char *name);
+/* The name nearest to `name` for a "did you mean" among the options of `command` (COMMANDS: of all). NULL if none is near. */
 const char *option_suggest(enum command command, const char *name);
 
 /* Sets the field from `text`. `where` names the option for messages: "'--layers'" or "'layers' in 'x.ini' line 3". A text
