@@ -559,6 +559,34 @@ static enum status check_import(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+/* What fits together only as a whole, command by command. */
+static enum status check_together(const struct options *options, enum command command, struct error *e)
+{
+    enum status status = STATUS_OK;
+    switch (command) {
+    case COMMAND_TRAIN:
+        status = check_sample_length(options, e);
+        return status ? status : check_train(options, e);
+    case COMMAND_BENCH:
+    case COMMAND_PLAN:
+        return check_train(options, e);
+    case COMMAND_PREPARE:
+        return check_prepare(options, e);
+    case COMMAND_EVAL:
+        return check_eval(options, e);
+    case COMMAND_SCORE:
+        return check_score(options, e);
+    case COMMAND_SAMPLE:
+        return check_sample(options, e);
+    case COMMAND_IMPORT:
+        return check_import(options, e);
+    case COMMAND_GRADFLOW:
+        return check_gradflow(options, e);
+    default:
+        return STATUS_OK;
+    }
+}
+
 enum status options_parse(int argc, char **argv, struct options *options, struct error *e)
 {
     *options = (struct options){0};
@@ -588,23 +616,7 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     if (status != STATUS_OK)
         return status;
     derive(options, command);
-    if (command == COMMAND_TRAIN)
-        status = check_sample_length(options, e);
-    if (status != STATUS_OK)
-        return status;
-    if (command == COMMAND_TRAIN || command == COMMAND_BENCH || command == COMMAND_PLAN)
-        return check_train(options, e);
-    if (command == COMMAND_GRADFLOW)
-        return check_gradflow(options, e);
-    if (command == COMMAND_EVAL)
-        return check_eval(options, e);
-    if (command == COMMAND_SCORE)
-        return check_score(options, e);
-    if (command == COMMAND_SAMPLE)
-        return check_sample(options, e);
-    if (command == COMMAND_IMPORT)
-        return check_import(options, e);
-    return command == COMMAND_PREPARE ? check_prepare(options, e) : STATUS_OK;
+    return check_together(options, command, e);
 }
 
 /* ---- as text ---- */
