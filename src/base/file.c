@@ -150,6 +150,34 @@ void file_resolve(const char *path, char real[FILE_PATH_MAX])
     resolve(path, real, 100);
 }
 
+/* From where the stream stands if `offset` is NULL. */
+static ssize_t read_all(int fd, char *data, size_t bytes, const int64_t *offset)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t step = offset ? pread(fd, data + done, bytes - done, (off_t)(*offset + (int64_t)done))
+                              : read(fd, data + done, bytes - done);
+        if (step < 0 && errno == EINTR)
+            continue;
+        if (step < 0)
+            return -1;
+        if (step == 0)
+            break;
+        done += (size_t)step;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t file_read(int fd, void *data, size_t bytes)
+{
+    return read_all(fd, data, bytes, NULL);
+}
+
+ssize_t file_read_at(int fd, void *data, size_t bytes, int64_t offset)
+{
+    return read_all(fd, data, bytes, &offset);
+}
+
 enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e)
 {
     const char *next = data;
@@ -345,19 +373,10 @@ enum status file_read_text(const char *path, char *text, size_t size, struct err
     enum status status = file_open_regular(path, &fd, e);
     if (status)
         return status;
-    size_t length = 0;
-    ssize_t got = 1;
-    while (length < size - 1 && got != 0) {
-        got = read(fd, text + length, size - 1 - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            break;
-        length += (size_t)got;
-    }
-    if (got < 0)
+    ssize_t length = file_read(fd, text, size - 1);
+    if (length < 0)
         status = failed(e, "read", path);
-    text[length] = '\0';
+    text[length > 0 ? length : 0] = '\0';
     (void)close(fd);
     return status;
 }

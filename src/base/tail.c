@@ -52,17 +52,10 @@ void tail_close(struct tail *tail)
 
 static enum status read_at(const struct tail *tail, char *to, size_t bytes, int64_t offset, struct error *e)
 {
-    while (bytes > 0) {
-        ssize_t got = pread(tail->fd, to, bytes, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return error_set(e, got < 0 ? status_of_errno(errno) : STATUS_IO, "cannot read '%.300s': %s; try again",
-                             tail->path, got < 0 ? strerror(errno) : "it has become shorter");
-        to += got;
-        bytes -= (size_t)got;
-        offset += got;
-    }
+    ssize_t got = file_read_at(tail->fd, to, bytes, offset);
+    if (got < (ssize_t)bytes)
+        return error_set(e, got < 0 ? status_of_errno(errno) : STATUS_IO, "cannot read '%.300s': %s; try again",
+                         tail->path, got < 0 ? strerror(errno) : "it has become shorter");
     return STATUS_OK;
 }
 

@@ -106,23 +106,6 @@ static enum status spool_full(const struct finding *find, int number)
                      find->spool, errno_text(number));
 }
 
-/* Up to BLOCK bytes; 0 at the end, -1 with errno. */
-static ssize_t read_block(int fd, char *block)
-{
-    size_t have = 0;
-    while (have < BLOCK) {
-        ssize_t step = read(fd, block + have, BLOCK - have);
-        if (step < 0 && errno == EINTR)
-            continue;
-        if (step < 0)
-            return -1;
-        if (step == 0)
-            break;
-        have += (size_t)step;
-    }
-    return (ssize_t)have;
-}
-
 static enum status cannot_read(const struct finding *find, const char *name, int number)
 {
     return error_set(find->e, status_of_errno(number) == STATUS_OS ? STATUS_OS : STATUS_IO, "cannot read '%.200s': %s",
@@ -132,7 +115,7 @@ static enum status cannot_read(const struct finding *find, const char *name, int
 /* Copies a stream whose first bytes are in the block. */
 static enum status copy(struct finding *find, int fd, const char *name, ssize_t have)
 {
-    for (; have > 0; have = read_block(fd, find->block)) {
+    for (; have > 0; have = file_read(fd, find->block, BLOCK)) {
         struct error e;
         if (file_write_stream(find->spool_fd, find->spool, find->block, (size_t)have, &e) != STATUS_OK)
             return spool_full(find, errno);
@@ -143,7 +126,7 @@ static enum status copy(struct finding *find, int fd, const char *name, ssize_t 
 /* Feeds the program; one that has ended before is not our failure. */
 static enum status feed(struct finding *find, int fd, const char *name, ssize_t have, int to)
 {
-    for (; have > 0; have = read_block(fd, find->block)) {
+    for (; have > 0; have = file_read(fd, find->block, BLOCK)) {
         for (ssize_t sent = 0; sent < have;) {
             ssize_t step = send(to, find->block + sent, (size_t)(have - sent), MSG_NOSIGNAL);
             if (step < 0 && errno == EINTR)
@@ -194,7 +177,7 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
     if (status)
         return status;
     struct text_file file = {.path = find->spool, .name = name, .origin = lseek(find->spool_fd, 0, SEEK_END)};
-    ssize_t have = read_block(fd, find->block);
+    ssize_t have = file_read(fd, find->block, BLOCK);
     if (have < 0)
         return cannot_read(find, name, errno);
     if (!packing && find->config->level != LEVEL_BYTE)

@@ -79,23 +79,6 @@ static enum status became_shorter(const char *path, struct error *e)
                      "cannot read '%s': it became shorter while it was read; try again when it is complete", path);
 }
 
-/* Reads `want` bytes at `offset`, fewer only at the end of the file; -1 on failure. */
-static ssize_t read_at(int fd, char *bytes, size_t want, int64_t offset)
-{
-    size_t have = 0;
-    while (have < want) {
-        ssize_t step = pread(fd, bytes + have, want - have, (off_t)(offset + (int64_t)have));
-        if (step == 0)
-            break;
-        if (step < 0 && errno == EINTR)
-            continue;
-        if (step < 0)
-            return -1;
-        have += (size_t)step;
-    }
-    return (ssize_t)have;
-}
-
 static bool is_ascii(char byte)
 {
     return ((unsigned char)byte & 0x80) == 0;
@@ -143,7 +126,7 @@ enum status text_cut(const struct text_file *file, enum level level, int64_t off
     ssize_t found = -1;
     int number = 0;
     while (found < 0 && *cut < size) {
-        ssize_t have = read_at(fd, bytes, sizeof bytes, file->origin + *cut - 1);
+        ssize_t have = file_read_at(fd, bytes, sizeof bytes, file->origin + *cut - 1);
         if (have < 0)
             number = errno;
         if (have <= 1)
@@ -216,7 +199,7 @@ static int64_t line_of(int fd, int64_t origin, int64_t offset)
     int64_t line = 1;
     for (int64_t at = 0; at < offset;) {
         size_t want = offset - at < (int64_t)sizeof piece ? (size_t)(offset - at) : sizeof piece;
-        ssize_t have = read_at(fd, piece, want, origin + at);
+        ssize_t have = file_read_at(fd, piece, want, origin + at);
         if (have <= 0)
             return 0;
         for (ssize_t i = 0; i < have; i++)
@@ -244,7 +227,7 @@ static enum status refuse_content(const struct text *text, struct error *e)
     if (file->name == file->path)
         return content_refuse_text(content_of_file(file->path), file->path, true, e);
     ssize_t have =
-        read_at(text->fd, glance, file->size < CONTENT_GLANCE ? (size_t)file->size : CONTENT_GLANCE, file->origin);
+        file_read_at(text->fd, glance, file->size < CONTENT_GLANCE ? (size_t)file->size : CONTENT_GLANCE, file->origin);
     return content_refuse_text(content_of(glance, have > 0 ? (size_t)have : 0), file->name, true, e);
 }
 
@@ -333,7 +316,7 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         if (want + carry == 0)
             return STATUS_OK;
         memmove(text->raw, text->raw + text->taken, carry);
-        ssize_t have = read_at(text->fd, text->raw + carry, want, text->part.file->origin + text->at);
+        ssize_t have = file_read_at(text->fd, text->raw + carry, want, text->part.file->origin + text->at);
         if (have < 0)
             return read_failed(text->part.file->name, errno, e);
         if ((size_t)have < want)
@@ -380,7 +363,7 @@ enum status text_digest(const struct text_part *part, struct digest *digest, str
     enum status status = block ? STATUS_OK : STATUS_OS;
     for (int64_t at = part->begin; at < part->end && status == STATUS_OK;) {
         size_t want = part->end - at < (int64_t)BLOCK ? (size_t)(part->end - at) : BLOCK;
-        ssize_t have = read_at(fd, block, want, file->origin + at);
+        ssize_t have = file_read_at(fd, block, want, file->origin + at);
         if (have < 0)
             status = read_failed(file->name, errno, e);
         else if ((size_t)have < want)

@@ -233,22 +233,6 @@ static enum status cannot_read(const char *path, int number, struct error *e)
                      strerror(number));
 }
 
-static enum status read_whole(int fd, const char *path, char *text, size_t size, size_t *length, struct error *e)
-{
-    *length = 0;
-    while (*length < size) {
-        ssize_t got = read(fd, text + *length, size - *length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return cannot_read(path, errno, e);
-        if (got == 0)
-            break;
-        *length += (size_t)got;
-    }
-    return STATUS_OK;
-}
-
 enum status vocab_text_load(const char *path, enum level level, enum normal normal, bool strict, struct vocab **out,
                             struct error *e)
 {
@@ -263,10 +247,13 @@ enum status vocab_text_load(const char *path, enum level level, enum normal norm
     else if (!S_ISREG(about.st_mode) || (size_t)about.st_size > TEXT_MAX)
         status = error_set(e, STATUS_DATA, "cannot use '%s' as a vocabulary: it is %s; name a text with a token a line",
                            path, S_ISREG(about.st_mode) ? "too large" : "not a regular file");
-    size_t length = 0;
     char *text = status ? NULL : mem_alloc((size_t)about.st_size + 1, 1, "a vocabulary", e);
-    if (!status)
-        status = text ? read_whole(fd, path, text, (size_t)about.st_size, &length, e) : STATUS_OS;
+    ssize_t got = text ? file_read(fd, text, (size_t)about.st_size) : 0;
+    if (!status && got < 0)
+        status = cannot_read(path, errno, e);
+    else if (!status && !text)
+        status = STATUS_OS;
+    size_t length = got > 0 ? (size_t)got : 0;
     struct parse parse = parse_of(text ? text : "", length, path, e);
     if (!status)
         status = read_text(&parse, level, normal, strict, out);

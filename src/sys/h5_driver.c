@@ -146,15 +146,8 @@ static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t
             file->file->failure = h5_fetch(file->file, (int64_t)address, have, data);
         return file->file->failure ? -1 : 0;
     }
-    for (size_t done = 0; done < have && file->file->failure == 0;) {
-        ssize_t step = pread(file->fd, (char *)data + done, have - done, (off_t)(address + done));
-        if (step == 0)
-            break;
-        if (step > 0)
-            done += (size_t)step;
-        else if (errno != EINTR)
-            file->file->failure = errno;
-    }
+    if (file->file->failure == 0 && file_read_at(file->fd, data, have, (int64_t)address) < 0)
+        file->file->failure = errno;
     return 0;
 }
 

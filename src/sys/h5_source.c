@@ -119,13 +119,9 @@ int h5_fetch(struct h5 *file, int64_t offset, size_t bytes, char *to)
         memcpy(to, known, bytes);
         return 0;
     }
-    for (size_t done = 0; done < bytes;) {
-        ssize_t step = pread(file->fd, to + done, bytes - done, (off_t)offset + (off_t)done);
-        if (step > 0)
-            done += (size_t)step;
-        else if (step == 0 || errno != EINTR)
-            return step == 0 ? ENODATA : errno;
-    }
+    ssize_t got = file_read_at(file->fd, to, bytes, offset);
+    if (got < (ssize_t)bytes)
+        return got < 0 ? errno : ENODATA;
     if (file->trace && file->trace->growing)
         remember(file->trace, offset, bytes, to);
     return 0;

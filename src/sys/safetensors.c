@@ -56,17 +56,11 @@ static enum status cannot_read(const struct safetensors *file, int number, struc
 
 static enum status read_at(const struct safetensors *file, void *data, size_t bytes, int64_t offset, struct error *e)
 {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t got = pread(file->fd, (char *)data + done, bytes - done, (off_t)(offset + (int64_t)done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return cannot_read(file, errno, e);
-        if (got == 0)
-            return error_set(e, STATUS_IO, "cannot read '%s': it became shorter; read it when it is complete",
-                             file->path);
-        done += (size_t)got;
-    }
+    ssize_t got = file_read_at(file->fd, data, bytes, offset);
+    if (got < 0)
+        return cannot_read(file, errno, e);
+    if ((size_t)got < bytes)
+        return error_set(e, STATUS_IO, "cannot read '%s': it became shorter; read it when it is complete", file->path);
     return STATUS_OK;
 }
 

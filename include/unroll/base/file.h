@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "unroll/base/status.h"
 
@@ -47,6 +48,10 @@ bool file_is_standard(const char *path);
 int file_open(const char *path, int flags, unsigned mode);
 /* Opens a regular file for reading and never waits: STATUS_DATA for a folder, a pipe or a device in its place. */
 enum status file_open_regular(const char *path, int *fd, struct error *e);
+
+/* Reads `bytes` bytes, fewer only where the file or stream ends, from where it stands or at `offset`; how many, or -1 with errno. */
+ssize_t file_read(int fd, void *data, size_t bytes);
+ssize_t file_read_at(int fd, void *data, size_t bytes, int64_t offset);
 
 /* Writes all bytes at `offset` of an open file called `path`. */
 enum status file_write_at(int fd, const char *path, const void *data, size_t bytes, int64_t offset, struct error *e);
