@@ -219,13 +219,8 @@ enum content content_of_file(const char *path)
 bool content_is_html(const char *path)
 {
     char bytes[512 + 1];
-    struct stat about;
-    int fd = file_open(path, O_RDONLY | O_NONBLOCK, 0);
-    bool regular = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
-    ssize_t have = regular ? pread(fd, bytes, sizeof bytes - 1, 0) : 0;
-    if (fd >= 0)
-        (void)close(fd);
-    bytes[have > 0 ? have : 0] = '\0';
+    if (file_read_text(path, bytes, sizeof bytes, NULL) != STATUS_OK)
+        return false;
     const char *at = strncmp(bytes, "\xef\xbb\xbf", 3) == 0 ? bytes + 3 : bytes;
     at += strspn(at, " \t\r\n");
     return strncasecmp(at, "<!doctype html", 14) == 0 || strncasecmp(at, "<html", 5) == 0;
