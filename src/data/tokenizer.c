@@ -131,24 +131,6 @@ static enum status feed_clusters(struct tokenizer *tokenizer, const char *bytes,
 
 /* ---- words ---- */
 
-/* Lower case of a word into tokenizer->lower; its length. */
-static size_t lower_word(struct tokenizer *tokenizer, const char *text, size_t length)
-{
-    size_t to = 0;
-    for (size_t i = 0; i < length;) {
-        if ((unsigned char)text[i] < 0x80) {
-            char c = text[i++];
-            tokenizer->lower[to++] = c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-        } else {
-            int step;
-            uint32_t code = utf8_decode(text + i, &step);
-            to += (size_t)utf8_encode(utf8_lower(code), tokenizer->lower + to);
-            i += (size_t)step;
-        }
-    }
-    return to;
-}
-
 static bool is_word(const char *text, size_t length, const char *word)
 {
     return length == strlen(word) && memcmp(text, word, length) == 0;
@@ -173,7 +155,7 @@ static bool meet_marker(struct tokenizer *tokenizer, const char *text, size_t le
 static enum status add_word(struct tokenizer *tokenizer, const char *text, size_t length, struct error *e)
 {
     if (tokenizer->lowercase) {
-        length = lower_word(tokenizer, text, length);
+        length = utf8_lower_text(text, length, tokenizer->lower);
         text = tokenizer->lower;
     }
     tokenizer->line_open = true;

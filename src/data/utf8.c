@@ -162,3 +162,20 @@ uint32_t utf8_lower(uint32_t code)
 {
     return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
 }
+
+size_t utf8_lower_text(const char *text, size_t length, char *to)
+{
+    size_t made = 0;
+    for (size_t i = 0; i < length;) {
+        if ((unsigned char)text[i] < 0x80) {
+            char c = text[i++];
+            to[made++] = c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+        } else {
+            int step;
+            uint32_t code = utf8_decode(text + i, &step);
+            made += (size_t)utf8_encode(utf8_lower(code), to + made);
+            i += (size_t)step;
+        }
+    }
+    return made;
+}

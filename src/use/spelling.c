@@ -39,18 +39,6 @@ static size_t join_line_ends(char *text, size_t length)
     return to;
 }
 
-static size_t lower(char *to, const char *text, size_t length)
-{
-    size_t made = 0;
-    for (size_t i = 0; i < length;) {
-        int step;
-        uint32_t code = utf8_lower(utf8_decode(text + i, &step));
-        made += (size_t)utf8_encode(code, to + made);
-        i += (size_t)step;
-    }
-    return made;
-}
-
 /* Into form C, in lower case if `lowercase`. */
 static enum status normalize(struct text_end *end, const char *text, size_t length, bool lowercase, struct error *e)
 {
@@ -95,7 +83,7 @@ static enum status read_stop(struct text_end *end, struct error *e)
     if (vocab->normal != NORMAL_NONE)
         status = normalize(end, text, length, lowercase, e);
     else if (lowercase)
-        end->length = lower(end->stop, text, length);
+        end->length = utf8_lower_text(text, length, end->stop);
     if (!status)
         end->length = join_line_ends(end->stop, end->length);
     return status;

@@ -44,5 +44,7 @@ const char *utf8_unicode(void);
 
 /* The code point's lower case; itself if it has none. One to one: no locale, no context. */
 uint32_t utf8_lower(uint32_t code);
+/* Those of a valid text into `to` [2 * length], for some are longer than what they stand for; returns how many bytes they are. */
+size_t utf8_lower_text(const char *text, size_t length, char *to);
 
 #endif
