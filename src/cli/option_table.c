@@ -189,7 +189,7 @@ const struct option option_table[] = {
     {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(model.labels), FROM(2, MODEL_LABELS_MAX),
      .initial = "2", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "to classify: labels, which otherwise come from the corpus"},
-    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = RUN, FIELD(model.cell), .initial = "lstm",
+    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = RUN, FIELD(model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
@@ -343,7 +343,7 @@ const struct option option_table[] = {
      .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters, or 'checkpoint'; at checkpoints always"},
 
     /* the fields of `train`; without them gradcheck goes through all */
-    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = GRADCHECK, FIELD(model.cell),
+    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = GRADCHECK, FIELD(model.cell),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "only this cell, not all"},
     {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = GRADCHECK, FIELD(model.task), .initial = "lm",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "TASK",
@@ -373,7 +373,7 @@ const struct option option_table[] = {
      .help = "windows of K + 1 steps in each lane, one t at the end of each"},
 
     /* the fields of `train`; without them import goes by the file */
-    {"cell", CHOICES(CELL_GRU, cell_name_choice), .commands = IMPORT, FIELD(model.cell),
+    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = IMPORT, FIELD(model.cell),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "CELL", .help = "where the weights fit several"},
     {"tied", .type = OPTION_BOOL, .commands = IMPORT, FIELD(model.tied), .class = OPTION_CONDUCT, .section = "Model",
      .help = "whether input and output layer share their weights; else tied if they are the same"},

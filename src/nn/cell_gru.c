@@ -64,6 +64,7 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
 }
 
 const struct cell_kind cell_kind_gru = {
+    .name = "gru",
     .gates = GATES,
     .slots = SLOTS,
     .input_slot = {SLOT_R, SLOT_Z, SLOT_N},

@@ -58,6 +58,7 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
 }
 
 const struct cell_kind cell_kind_lstm = {
+    .name = "lstm",
     .gates = GATES,
     .slots = GATES,
     .input_slot = {0, 1, 2, 3},

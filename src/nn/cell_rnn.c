@@ -63,6 +63,7 @@ void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int s
 }
 
 const struct cell_kind cell_kind_rnn_tanh = {
+    .name = "rnn-tanh",
     .gates = 1,
     .slots = 1,
     .biases = 1,
@@ -72,6 +73,7 @@ const struct cell_kind cell_kind_rnn_tanh = {
 };
 
 const struct cell_kind cell_kind_rnn_relu = {
+    .name = "rnn-relu",
     .gates = 1,
     .slots = 1,
     .biases = 1,

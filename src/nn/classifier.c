@@ -158,7 +158,7 @@ static void lose(struct model *model, const struct window *window)
 
 static void decode(struct model *model)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
     struct gemm_operand operand = {
         .segments = 1,
         .segment = {{model->y, model->decoder_packed ? model->decoder_packed : model->values + weight->offset,
@@ -198,8 +198,8 @@ static void pool_all(struct model *model, int T, team_range *function)
 /* From probabilities to the gradients of the decoder and of the outputs of all steps. */
 static void backward(struct model *model, const struct window *window, float *const *node_grads)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
-    const struct param *bias = &model->table.param[model->table.count - 1];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
+    const struct param *bias = &model->table.param[model->table.decoder_bias];
     int threads = model->shape.threads, H = model->H;
     for (int lane = 0; lane < model->lanes; lane++)
         if (model->text_end[lane] >= 0)

@@ -33,7 +33,7 @@ static void look_up_rows(void *context, int64_t begin, int64_t end, int thread)
     (void)thread;
     const struct look_up *work = context;
     const struct model *model = work->model;
-    const float *encoder = model->values + model->table.param[0].offset;
+    const float *encoder = model->values + model->table.param[model->table.encoder].offset;
     for (int64_t row = begin; row < end; row++)
         memcpy(work->x + row * model->layer[0].in_stride, encoder + (int64_t)work->token[row] * model->E,
                sizeof *work->x * model->E);
@@ -258,7 +258,8 @@ static void sum_share(void *context, const struct team_member *me)
 void embedding_backward(struct model *model, const struct window *window, struct lane_node node, float *grad)
 {
     sort_rows(model, window, node);
-    struct embedding_work work = {model, window->T, node, grad + model->table.param[0].grad_offset, {0}};
+    struct embedding_work work = {
+        model, window->T, node, grad + model->table.param[model->table.encoder].grad_offset, {0}};
     int64_t rows = (int64_t)model->lanes * window->T + (model->shape.sparse ? 0 : model->V);
     team_run(model->shape.threads, 4 * rows * model->E, sum_share, &work);
 }

@@ -125,15 +125,10 @@ static void fill_orthogonal(uint64_t seed, int tensor, int gates, int H, double 
     }
 }
 
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 /* Encoder and decoder: the same for every cell and rule. */
 static void init_ends(const struct param *p, int tensor, uint64_t seed, float *x)
 {
-    if (strcmp(p->name, "decoder.bias") == 0)
+    if (p->role == PARAM_OUTPUT_BIAS)
         memset(x, 0, sizeof *x * p->count);
     else
         fill_uniform(seed, tensor, p->count, 0.1, x);
@@ -141,9 +136,9 @@ static void init_ends(const struct param *p, int tensor, uint64_t seed, float *x
 
 static void init_relu(const struct model_config *config, const struct param *p, int tensor, uint64_t seed, float *x)
 {
-    if (starts_with(p->name, "rnn.weight_hh"))
+    if (p->role == PARAM_RECURRENT)
         fill_scaled_identity(config->hidden, RELU_LEAK, x);
-    else if (starts_with(p->name, "rnn.weight_ih"))
+    else if (p->role == PARAM_INPUT)
         fill_uniform(seed, tensor, p->count, (1 - RELU_LEAK) * sqrt(6.0 / (double)p->shape[1]), x);
     else
         memset(x, 0, sizeof *x * p->count);
@@ -153,13 +148,13 @@ static void init_orthogonal(const struct model_config *config, const struct para
                             double *work, float *x)
 {
     const int H = config->hidden;
-    if (starts_with(p->name, "rnn.weight_hh")) {
+    if (p->role == PARAM_RECURRENT) {
         fill_orthogonal(seed, tensor, cell_gates(config->cell), H, work, x);
-    } else if (starts_with(p->name, "rnn.weight_ih")) {
+    } else if (p->role == PARAM_INPUT) {
         fill_uniform(seed, tensor, p->count, 1 / sqrt((double)H), x);
     } else {
         memset(x, 0, sizeof *x * p->count);
-        if (config->cell == CELL_LSTM && starts_with(p->name, "rnn.bias_ih"))
+        if (config->cell == CELL_LSTM && p->role == PARAM_INPUT_BIAS)
             for (int u = 0; u < H; u++)
                 x[H + u] = 1; /* gate f of i, f, g, o */
     }
@@ -181,7 +176,7 @@ enum status param_init(const struct model_config *config, const struct param_tab
         float *x = values + p->offset;
         if (p->alias >= 0)
             continue;
-        if (!starts_with(p->name, "rnn."))
+        if (p->layer < 0)
             init_ends(p, i, seed, x);
         else if (init == INIT_ORTHOGONAL)
             init_orthogonal(config, p, i, seed, work, x);

@@ -10,13 +10,6 @@
 
 #define OWNED_MAX (48 + 8 * MODEL_LAYERS_MAX)
 
-static const struct cell_kind *const cell_kinds[] = {
-    [CELL_RNN_TANH] = &cell_kind_rnn_tanh,
-    [CELL_RNN_RELU] = &cell_kind_rnn_relu,
-    [CELL_LSTM] = &cell_kind_lstm,
-    [CELL_GRU] = &cell_kind_gru,
-};
-
 static double wall_seconds(void)
 {
     struct timespec now;
@@ -71,11 +64,11 @@ static void create_layer(struct model *model, int l, struct error *e)
     bool train = model->shape.train;
     layer->in = l == 0 ? model->E : model->H;
     layer->in_stride = l == 0 ? gemm_stride(model->E) : model->h_stride;
-    const struct param *first = &model->table.param[1 + 4 * l];
-    layer->offset.w_ih = first[0].offset;
-    layer->offset.w_hh = first[1].offset;
-    layer->offset.b_ih = first[2].offset;
-    layer->offset.b_hh = first[3].offset;
+    const struct param *param = model->table.param;
+    layer->offset.w_ih = param[model->table.layer[l].w_ih].offset;
+    layer->offset.w_hh = param[model->table.layer[l].w_hh].offset;
+    layer->offset.b_ih = param[model->table.layer[l].b_ih].offset;
+    layer->offset.b_hh = param[model->table.layer[l].b_hh].offset;
 
     /* evaluation keeps nothing for a way back: layers share what only one of them uses at a time */
     layer->slots = train || l == 0 ? own_floats(model, rows * model->slots_stride, "gates", e) : model->layer[0].slots;
@@ -237,7 +230,7 @@ static enum status build(struct model *model, struct error *e)
     enum status status = blas_init(&model->tile, e);
     if (status)
         return status;
-    model->cell = cell_kinds[config->cell];
+    model->cell = cell_kind(config->cell);
     model->groups = shape->group_end - shape->group_begin;
     model->lane0 = lane_group_begin(shape->batch, shape->groups, shape->group_begin);
     model->lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) - model->lane0;
@@ -330,8 +323,8 @@ void model_pack(struct model *model)
 {
     for (int l = 0; l < model->config.layers; l++)
         layer_pack(model, l);
-    const struct param *weight = &model->table.param[model->table.count - 2];
-    const struct param *bias = &model->table.param[model->table.count - 1];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
+    const struct param *bias = &model->table.param[model->table.decoder_bias];
     if (model->decoder_packed)
         gemm_pack(model->values + weight->offset, model->H, true, model->H, model->outputs, model->decoder_packed,
                   model->shape.threads);
@@ -446,7 +439,7 @@ const float *model_logits(struct model *model, int *stride)
 /* States that layers hand on from window to window; also where nothing is carried, since texts do not share them. */
 static int state_arrays(const struct model_config *config)
 {
-    return config->layers * (cell_kinds[config->cell]->has_c ? 2 : 1);
+    return config->layers * (cell_kind(config->cell)->has_c ? 2 : 1);
 }
 
 int model_state_count(const struct model_config *config)

@@ -34,21 +34,6 @@ static inline const float *cell_state_before(const struct cell_step *s, const fl
     return s->fresh && s->fresh[b] ? zeros : state + b * s->h_stride;
 }
 
-/* How a cell uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to backward; after
- * backward, slot input_slot[g] holds the gradient of gate g's input projection and hidden_slot[g] that of its recurrent
- * product. */
-struct cell_kind {
-    int gates, slots;
-    int input_slot[4], hidden_slot[4];
-    int biases; /* rows of the bias array */
-    bool has_c;
-    void (*forward)(const struct cell_step *step);
-    void (*backward)(const struct cell_step *step);
-    /* combines b_ih [G*H] and b_hh [G*H] into bias [biases][stride] */
-    void (*bias)(int H, const float *b_ih, const float *b_hh, int stride, float *bias);
-};
-extern const struct cell_kind cell_kind_rnn_tanh, cell_kind_rnn_relu, cell_kind_lstm, cell_kind_gru;
-
 /* bias[g] = b_ih[g] + b_hh[g] for all gates: cells whose two biases are only ever added. */
 void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int stride, float *bias);
 

@@ -39,28 +39,24 @@ struct tape {
     void *block, *float_block, *fresh_block;
 };
 
-static double *tensor(const struct param_table *table, double *array, bool gradient, const char *kind, int layer)
+static double *tensor(const struct param_table *table, double *array, bool gradient, int place)
 {
-    char name[64];
-    if (layer >= 0)
-        snprintf(name, sizeof name, "rnn.%s_l%d", kind, layer);
-    else
-        snprintf(name, sizeof name, "%s", kind);
-    const struct param *p = &table->param[param_find(table, name)];
+    const struct param *p = &table->param[place];
     return array + (gradient ? p->grad_offset : p->offset);
 }
 
 static void tensors_bind(const struct reference *r, double *array, bool gradient, struct tensors *w)
 {
-    w->encoder = tensor(&r->table, array, gradient, "encoder.weight", -1);
+    const struct param_table *table = &r->table;
+    w->encoder = tensor(table, array, gradient, table->encoder);
     for (int l = 0; l < r->config.layers; l++) {
-        w->layer[l].weight_ih = tensor(&r->table, array, gradient, "weight_ih", l);
-        w->layer[l].weight_hh = tensor(&r->table, array, gradient, "weight_hh", l);
-        w->layer[l].bias_ih = tensor(&r->table, array, gradient, "bias_ih", l);
-        w->layer[l].bias_hh = tensor(&r->table, array, gradient, "bias_hh", l);
+        w->layer[l].weight_ih = tensor(table, array, gradient, table->layer[l].w_ih);
+        w->layer[l].weight_hh = tensor(table, array, gradient, table->layer[l].w_hh);
+        w->layer[l].bias_ih = tensor(table, array, gradient, table->layer[l].b_ih);
+        w->layer[l].bias_hh = tensor(table, array, gradient, table->layer[l].b_hh);
     }
-    w->decoder = tensor(&r->table, array, gradient, "decoder.weight", -1);
-    w->decoder_bias = tensor(&r->table, array, gradient, "decoder.bias", -1);
+    w->decoder = tensor(table, array, gradient, table->decoder_weight);
+    w->decoder_bias = tensor(table, array, gradient, table->decoder_bias);
 }
 
 static size_t width(const struct tape *t)

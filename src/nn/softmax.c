@@ -93,7 +93,7 @@ struct chunk {
 
 void softmax_logits(struct model *model, const float *y, int rows)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
     const float *w = model->decoder_packed ? model->decoder_packed : model->values + weight->offset;
     struct gemm_operand operand = {.segments = 1,
                                    .segment = {{y, w, model->H}},
@@ -189,7 +189,7 @@ static void scatter_outputs(struct model *model, struct lane_node node, int T)
 
 static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
     int threads = model->shape.threads, H = model->H;
     struct gemm_operand operand = {.segments = 1,
                                    .segment = {{model->logits, model->values + weight->offset, model->V}},
@@ -310,8 +310,8 @@ static void sum_losses(struct model *model, const struct window *window)
 void softmax_window(struct model *model, const struct window *window, float *const *node_grads)
 {
     order_rows(model, window);
-    const struct param *weight = &model->table.param[model->table.count - 2];
-    const struct param *bias = &model->table.param[model->table.count - 1];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
+    const struct param *bias = &model->table.param[model->table.decoder_bias];
     struct lane_node nodes[LANE_NODES_MAX];
     int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
     for (int i = 0; i < count; i++)
@@ -325,7 +325,7 @@ void softmax_window(struct model *model, const struct window *window, float *con
 
 void softmax_last(struct model *model, const struct window *window)
 {
-    const struct param *weight = &model->table.param[model->table.count - 2];
+    const struct param *weight = &model->table.param[model->table.decoder_weight];
     int64_t time = (int64_t)model->lanes * model->h_stride;
     const uint32_t *target = window->target + (int64_t)(window->T - 1) * model->lanes;
     softmax_logits(model, model->layer[model->config.layers - 1].h + window->T * time, model->lanes);

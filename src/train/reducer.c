@@ -79,7 +79,7 @@ static size_t slice_begin(size_t count, int ranks, int rank)
 
 static enum status create_sparse(struct reducer *reducer, struct error *e)
 {
-    const struct param *encoder = &reducer->table->param[0];
+    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
     reducer->words = ((size_t)encoder->shape[0] + 63) / 64;
     reducer->touched = mem_alloc(reducer->words, sizeof *reducer->touched, "touched rows", e);
     reducer->active = mem_alloc(param_blocks(reducer->table), 1, "touched rows", e);
@@ -220,7 +220,7 @@ static int64_t next_touched(const struct reducer *reducer, int64_t row)
 int reducer_nodes(struct reducer *reducer, float *const **node_grads)
 {
     if (reducer->sparse_rows) {
-        size_t E = (size_t)reducer->table->param[0].shape[1];
+        size_t E = (size_t)reducer->table->param[reducer->table->encoder].shape[1];
         for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1))
             for (int i = 0; i < reducer->nodes; i++)
                 memset(reducer->grad[i] + (size_t)row * E, 0, E * sizeof(float));
@@ -239,7 +239,7 @@ void reducer_mark(struct reducer *reducer, const uint32_t *tokens, size_t count)
 /* Blocks that hold touched rows, or something else than encoder.weight. */
 static void find_active(struct reducer *reducer)
 {
-    const struct param *encoder = &reducer->table->param[0];
+    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
     size_t E = (size_t)encoder->shape[1], sparse = encoder->count / PARAM_BLOCK;
     memset(reducer->active, 0, sparse);
     memset(reducer->active + sparse, 1, param_blocks(reducer->table) - sparse);
@@ -252,7 +252,7 @@ static void find_active(struct reducer *reducer)
 /* Copies touched rows side by side, or (`back`) to their places. Returns how many. */
 static size_t move_touched(const struct reducer *reducer, float *grad, float *compact, bool back)
 {
-    size_t E = (size_t)reducer->table->param[0].shape[1], count = 0;
+    size_t E = (size_t)reducer->table->param[reducer->table->encoder].shape[1], count = 0;
     for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1), count++) {
         float *place = grad + (size_t)row * E, *side = compact + count * E;
         memcpy(back ? place : side, back ? side : place, E * sizeof(float));
@@ -361,16 +361,15 @@ static void sum_range(struct reducer *reducer, float *const *data, size_t begin,
 /* Touched rows first, then all behind encoder.weight. */
 static void sum_sparse(struct reducer *reducer)
 {
-    const struct param *encoder = &reducer->table->param[0];
+    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
     size_t count = 0;
     comm_unite_bits(&reducer->comm, reducer->touched, reducer->words);
     for (int i = 0; i < reducer->nodes; i++)
         count = move_touched(reducer, reducer->grad[i], reducer->compact[i], false);
     sum_range(reducer, reducer->compact, 0, count * (size_t)encoder->shape[1]);
     (void)move_touched(reducer, reducer->grad[0], reducer->compact[0], true);
-    sum_range(reducer, reducer->grad, reducer->table->param[1].grad_offset, reducer->table->grad_total);
-    reducer->summed =
-        count * (size_t)encoder->shape[1] + reducer->table->grad_total - reducer->table->param[1].grad_offset;
+    sum_range(reducer, reducer->grad, reducer->table->grad_dense, reducer->table->grad_total);
+    reducer->summed = count * (size_t)encoder->shape[1] + reducer->table->grad_total - reducer->table->grad_dense;
 }
 
 struct param_gradient reducer_sum(struct reducer *reducer)

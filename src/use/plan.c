@@ -27,8 +27,8 @@
 double plan_flops_per_token(const struct param_table *table)
 {
     double weights = 0;
-    for (int i = 1; i < table->count; i++) /* the first is encoder.weight */
-        if (table->param[i].rank == 2)
+    for (int i = 0; i < table->count; i++)
+        if (table->param[i].rank == 2 && table->param[i].role != PARAM_EMBEDDING)
             weights += (double)table->param[i].count;
     return 6 * weights;
 }
@@ -73,7 +73,7 @@ size_t plan_summed_floats(const struct model_config *model, int batch, int bptt)
     if (!rows)
         return table.grad_total;
     size_t touched = (size_t)ceil(distinct_tokens(model->vocab, rows)) * (size_t)model->embedding;
-    return table.grad_total - table.param[1].grad_offset + touched;
+    return table.grad_total - table.grad_dense + touched;
 }
 
 static int sparse_rows(const struct plan_config *config)
@@ -99,7 +99,7 @@ static size_t reducer_bytes(const struct plan_config *config, const struct layou
     size_t bytes = ranks * LANE_NODES_MAX * sizeof(struct lane_node) + (ranks + 1) * sizeof(int) +
                    param_blocks(table) * sizeof(double);
     if (sparse_rows(config)) {
-        size_t row = (size_t)table->param[0].shape[1] * sizeof(float),
+        size_t row = (size_t)table->param[table->encoder].shape[1] * sizeof(float),
                compact = ranks > 1 ? node_count(config, rank) : 0;
         bytes += param_blocks(table) + ((size_t)config->model.vocab + 63) / 64 * sizeof(uint64_t) +
                  compact * (size_t)sparse_rows(config) * row;

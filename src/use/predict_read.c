@@ -42,7 +42,7 @@ static enum status read_setting(const struct json_read *in, struct predict_setti
 {
     struct model_config *model = &setting->model;
     int cell = 0, optimizer = 0, reduction = 0;
-    enum status status = read_name(in, "model.cell", name_of_cell, CELL_GRU + 1, &cell, e);
+    enum status status = read_name(in, "model.cell", name_of_cell, CELLS, &cell, e);
     if (!status)
         status = read_name(in, "model.optimizer", name_of_optimizer, OPT_ADAMW + 1, &optimizer, e);
     if (!status)

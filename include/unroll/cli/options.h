@@ -20,7 +20,7 @@ enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 #define OPTION_FILES_MAX 64
 #define OPTION_OPERANDS_MAX 4096
 #define OPTION_EPOCHS_MAX 1000000
-#define OPTION_CELL_ALL (CELL_GRU + 1)
+#define OPTION_CELL_ALL CELLS
 
 struct options {
     const char *command; /* name of the command */

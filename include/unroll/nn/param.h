@@ -18,46 +18,23 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/nn/model_config.h"
 
-enum cell { CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU };
-const char *cell_name(enum cell cell); /* "rnn-tanh", "rnn-relu", "lstm", "gru" */
-enum status cell_parse(const char *name, enum cell *cell, struct error *e);
-int cell_gates(enum cell cell); /* G: 1, 1, 4, 3 */
-
-/* What is predicted: the next token at every step, or one label for each text, from its last step on. */
-enum task { TASK_LM, TASK_CLASSIFY };
-const char *task_name(enum task task); /* "lm", "classify" */
-
-/* What a label is predicted from: the top layer's output at the text's last token, or the mean or maximum, unit by unit,
- * over all its tokens. */
-enum pool { POOL_LAST, POOL_MEAN, POOL_MAX };
-const char *pool_name(enum pool pool); /* "last", "mean", "max" */
-enum status pool_parse(const char *name, enum pool *pool, struct error *e);
-
-#define MODEL_LAYERS_MAX 8
-#define MODEL_WIDTH_MAX 65536 /* E and H */
-#define MODEL_VOCAB_MAX (1 << 24)
-#define MODEL_LABELS_MAX 65535
-
-struct model_config {
-    enum cell cell;
-    int layers, embedding, hidden; /* L, E, H */
-    int vocab;                     /* V, including <unk> */
-    bool tied;                     /* decoder.weight is encoder.weight; needs E == H */
-    double dropout;                /* probability of dropping, 0 <= p < 1 */
-    uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
-                             stands between are independent; 0, which is <unk>: never */
-    enum task task;
-    int labels;     /* of TASK_CLASSIFY, 2 or more; else 0 */
-    enum pool pool; /* of TASK_CLASSIFY */
+/* What a parameter is for: what initialisation, exchange and import ask. */
+enum param_role {
+    PARAM_EMBEDDING,  /* [V][E], a row for each token: a step touches the rows of its tokens */
+    PARAM_INPUT,      /* weights of a layer's input */
+    PARAM_RECURRENT,  /* weights of a layer's state */
+    PARAM_INPUT_BIAS, /* of a layer, beside the weights of its input */
+    PARAM_RECURRENT_BIAS,
+    PARAM_OUTPUT, /* weights of the output layer */
+    PARAM_OUTPUT_BIAS,
 };
-/* Rows of the decoder: V, or the number of labels. */
-int model_outputs(const struct model_config *config);
-/* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
-enum status model_config_check(const struct model_config *config, struct error *e);
 
 struct param {
     char name[48];
+    enum param_role role;
+    int layer;          /* of a recurrent layer's, from 0; else -1 */
     int rank;           /* 1 or 2 */
     int64_t shape[2];   /* shape[1] is 1 for rank 1 */
     size_t count;       /* elements */
@@ -71,8 +48,14 @@ struct param {
 struct param_table {
     int count;
     struct param param[PARAM_MAX];
+    /* Places in `param`, -1: the model has none. */
+    int encoder, decoder_weight, decoder_bias;
+    struct {
+        int w_ih, w_hh, b_ih, b_hh;
+    } layer[MODEL_LAYERS_MAX];
     size_t total;      /* floats in the value array, padding included; padding is always zero */
     size_t grad_total; /* floats in a gradient array */
+    size_t grad_dense; /* its first float that is of no PARAM_EMBEDDING: from there on steps touch everything */
     size_t elements;   /* trainable numbers: the sum of counts without aliases */
 };
 
