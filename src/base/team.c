@@ -230,7 +230,7 @@ static void send(struct team *team, int threads)
         wake(&team->seat[i].go);
 }
 
-static void run(struct team *team, int threads, team_function *function, void *context)
+static void run_together(struct team *team, int threads, team_function *function, void *context)
 {
     unsigned joined = atomic_load(&team->joined.word);
     team->function = function;
@@ -378,7 +378,7 @@ void team_run(int threads, int64_t work, team_function *function, void *context)
     if (wanted > 1 && !atomic_flag_test_and_set_explicit(&process.taken, memory_order_acquire)) {
         struct team *team = team_of(wanted < threads ? threads : wanted);
         if (team && team->size > 1) {
-            run(team, wanted < team->size ? wanted : team->size, function, context);
+            run_together(team, wanted < team->size ? wanted : team->size, function, context);
             atomic_flag_clear_explicit(&process.taken, memory_order_release);
             return;
         }

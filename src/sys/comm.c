@@ -333,7 +333,7 @@ static bool take_boxed(struct mailboxes *boxes, struct way *in, bool *moved)
 }
 
 /* What ranks that wait for a mailbox do meanwhile: MPI moves nothing unless it is called, and others may share this core. */
-static void linger(const struct comm *comm, int *waited)
+static void progress_and_yield(const struct comm *comm, int *waited)
 {
     int arrived;
     if (++*waited % 64)
@@ -373,7 +373,7 @@ static void exchange(const struct comm *comm, int destination, const char *send,
         if (arrived)
             count = 0;
         if (!moved)
-            linger(comm, &waited);
+            progress_and_yield(comm, &waited);
     }
 }
 

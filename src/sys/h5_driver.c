@@ -32,12 +32,12 @@ struct driver_file {
     haddr_t eof;  /* end of what was written */
 };
 
-static struct driver_file *of(H5FD_t *base)
+static struct driver_file *driver_file_of(H5FD_t *base)
 {
     return (struct driver_file *)base;
 }
 
-static const struct driver_file *of_const(const H5FD_t *base)
+static const struct driver_file *driver_file_const(const H5FD_t *base)
 {
     return (const struct driver_file *)base;
 }
@@ -94,7 +94,7 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
 
 static herr_t driver_close(H5FD_t *base)
 {
-    struct driver_file *file = of(base);
+    struct driver_file *file = driver_file_of(base);
     if (file->fd >= 0 && !file->reading && close(file->fd) != 0 && file->file->failure == 0)
         file->file->failure = errno;
     free(file);
@@ -106,7 +106,7 @@ static herr_t driver_query(const H5FD_t *base, unsigned long *flags)
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA |
              H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
     /* A reader of lanes takes 32 KiB here and there: HDF5 would read 64 for each, half of them some other lane's. */
-    if (!base || !of_const(base)->reading)
+    if (!base || !driver_file_const(base)->reading)
         *flags |= H5FD_FEAT_DATA_SIEVE;
     return 0;
 }
@@ -114,25 +114,25 @@ static herr_t driver_query(const H5FD_t *base, unsigned long *flags)
 static haddr_t driver_get_eoa(const H5FD_t *base, H5FD_mem_t type)
 {
     (void)type;
-    return of_const(base)->eoa;
+    return driver_file_const(base)->eoa;
 }
 
 static herr_t driver_set_eoa(H5FD_t *base, H5FD_mem_t type, haddr_t address)
 {
     (void)type;
-    of(base)->eoa = address;
+    driver_file_of(base)->eoa = address;
     return 0;
 }
 
 static haddr_t driver_get_eof(const H5FD_t *base, H5FD_mem_t type)
 {
     (void)type;
-    return of_const(base)->eof;
+    return driver_file_const(base)->eof;
 }
 
 static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *data)
 {
-    struct driver_file *file = of(base);
+    struct driver_file *file = driver_file_of(base);
     (void)type, (void)transfer;
     memset(data, 0, size); /* what was never written */
     size_t have = address >= file->eof ? 0 : file->eof - address < size ? (size_t)(file->eof - address) : size;
@@ -154,7 +154,7 @@ static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t
 static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
                            const void *data)
 {
-    struct driver_file *file = of(base);
+    struct driver_file *file = driver_file_of(base);
     struct h5 *owner = file->file;
     (void)type, (void)transfer;
     if (owner->failure == 0 && file->fd < 0) {
@@ -177,7 +177,7 @@ static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_
 
 static herr_t driver_truncate(H5FD_t *base, hid_t transfer, hbool_t closing)
 {
-    struct driver_file *file = of(base);
+    struct driver_file *file = driver_file_of(base);
     struct h5 *owner = file->file;
     (void)transfer, (void)closing;
     if (file->eof == file->eoa)

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/mem.h"
+#include "unroll/base/quantile.h"
 #include "unroll/base/rng.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/model.h"
@@ -361,18 +361,6 @@ static enum status measure(struct bench *bench, struct bench_result *result, str
 }
 
 /* ---- evaluation ---- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int64_t count)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[count / 2];
-}
 
 /* Collective. */
 static void evaluate(struct bench *bench, const struct plan *plan, struct bench_result *result)

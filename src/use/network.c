@@ -2,10 +2,10 @@
 
 #include <math.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/quantile.h"
 
 #define SMALL 8 /* bytes of messages that measure the latency */
 #define MEDIUM ((size_t)256 << 10)
@@ -19,18 +19,6 @@
 #define MOST 200
 
 /* ---- one pair ---- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[count / 2];
-}
 
 static int repetitions(double budget, double each, int least)
 {

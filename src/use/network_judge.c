@@ -1,10 +1,10 @@
 /* Which pairs to measure, and what ranks and pairs say about hosts and links. No ranks are needed here. */
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/quantile.h"
 #include "unroll/use/network.h"
 
 /* ---- which pairs ---- */
@@ -76,19 +76,6 @@ static double imbalance(const struct network_report *report)
 }
 
 /* ---- numbers in order ---- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The value that a share of the `count` values lies below. Sorts them. */
-static double quantile(double *values, int count, double share)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[(int)(share * count)];
-}
 
 /* A number of each pair that is, or is not, between hosts; returns how many. `field`: its offset in the pair. */
 static int collect(const struct network_report *report, bool between, size_t field, double *values)
