@@ -294,11 +294,11 @@ format: ## lay out the C code anew (clang-format 14)
 # Every @NAME@ becomes the value of the variable.
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS@|$(strip $(LIBS))|g'
 PLACE := $(DESTDIR)$(PREFIX)
-# What users call, and what that imports; modules for drawing come along by their names.
+# The tools that users call, and the modules of tools/lib that these import.
 TOOLS   := report plot scaling-report sweep-table tensorboard get-corpus find-python
-MODULES := $(wildcard tools/chart*.py) $(addprefix tools/,html_page.py run_files.py scaling_charts.py scaling_grid.py unroll_torch.py)
+MODULES := $(filter-out $(addprefix tools/lib/,bench.py launch.py pytorch_step.py),$(wildcard tools/lib/*.py))
 install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
-	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll \
+	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll/lib \
 	    $(PLACE)/share/doc/unroll/examples $(PLACE)/share/modulefiles/unroll $(PLACE)/share/man/man1 \
 	    $(PLACE)/share/bash-completion/completions
 	install -m 755 $(BUILD)/unroll $(PLACE)/bin/
@@ -314,7 +314,8 @@ install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	$(BUILD)/unroll help --man >$(PLACE)/share/man/man1/unroll.1
 	$(BUILD)/unroll help --completion >$(PLACE)/share/bash-completion/completions/unroll
 	install -m 755 $(TOOLS:%=tools/%) $(PLACE)/share/unroll/
-	install -m 644 $(MODULES) $(PLACE)/share/unroll/
+	install -m 644 tools/unroll_torch.py $(PLACE)/share/unroll/
+	install -m 644 $(MODULES) $(PLACE)/share/unroll/lib/
 	install -m 644 README.md LICENSE $(PLACE)/share/doc/unroll/
 	$(foreach page,$(wildcard jobs/*.md tests/*.md tools/*.md tools/pictures/*.svg),install -D -m 644 $(page) \
 	    $(PLACE)/share/doc/unroll/$(page);)

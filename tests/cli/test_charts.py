@@ -21,7 +21,7 @@ import xml.etree.ElementTree as ElementTree
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / "tools"
 SUPPORT = pathlib.Path(__file__).resolve().parents[1] / "support"
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(TOOLS))
+sys.path.insert(0, str(TOOLS / "lib"))
 import chart_layout  # noqa: E402
 import chart_svg  # noqa: E402
 

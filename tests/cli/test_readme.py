@@ -29,7 +29,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools/lib"))
 import launch  # noqa: E402
 
 UNROLL = pathlib.Path(os.environ.get("UNROLL", ROOT / "build/unroll")).resolve()

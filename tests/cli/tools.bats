@@ -175,9 +175,24 @@ make_bare_python() {
     PATH=$PWD/bare:$PATH run -0 "$root/tools/find-python"
     [ "$output" = /usr/bin/python3 ]
     # A tool that needs h5py starts anew under such a one.
-    printf 'import sys\nsys.path.insert(0, "%s")\nimport run_files\nprint(run_files.import_h5py().__name__)\n' "$root/tools" >tool
-    run -0 python3 -S -B tool # -S: without Debian's modules
+    printf 'import sys\nsys.path.insert(0, "%s")\nimport tool\nprint(tool.import_h5py().__name__)\n' "$root/tools/lib" >needy
+    run -0 python3 -S -B needy # -S: without Debian's modules
     [ "$output" = h5py ]
+}
+
+@test "every tool in Python finds its modules, by its path and by a link, from any folder, and says how it is used" {
+    mkdir links
+    for tool in $(cd "$root/tools" && grep -lE '^#!.*python3' ./*); do
+        ln -s "$(realpath "$root/tools")/$tool" links/
+        for way in "$root/tools" links; do
+            run -0 --separate-stderr "$way/$tool" --help
+            [[ "$output" == usage:* ]]
+        done
+        run -64 "links/$tool" --no-such-option
+        [[ "${lines[-1]}" == "unroll: "*"see '"*" --help'" ]]
+    done
+    [ "$(ls links | wc -l)" -ge 13 ]
+    [ -z "$(find links "$root/tools" -name __pycache__)" ]
 }
 
 @test "run-tests gives tests a python3 with h5py, fails without one, and shows what was passed over" {

@@ -1,5 +1,5 @@
 # How tests and tools start ranks on this one machine, whatever MPI it has: the one place that sets the launchers' variables.
-# Sourced; tools in Python read the environment that it leaves (tools/speed_common.py).
+# Sourced; tools in Python read the environment that it leaves (tools/lib/launch.py).
 #
 # What Open MPI 4.1.4 and 5.0.7 do, as measured, where tests rely on it:
 #   - exit status: that of the rank that ended first with another one than 0, also after MPI_Abort; 128 + signal if a signal

@@ -4,9 +4,9 @@ setting, and files that stand alone, on a white ground of their own, with title,
 import html
 import re
 
-import charts
 import chart_layout as layout
-import run_files
+import charts
+import tool
 
 WIDTH, HEIGHT = 380, 222  # of a figure: about as wide as a phone; there the text keeps its size
 FILE_WIDTH, FILE_HEIGHT, MARGIN = 640, 330, 16  # of a file: all of it, the part with axes, around all
@@ -50,7 +50,7 @@ def _with_values(style, colours):
 
 
 def escape(text):
-    return html.escape(run_files.printable(str(text)), quote=True)
+    return html.escape(tool.printable(str(text)), quote=True)
 
 
 def _colour(group):

@@ -23,7 +23,8 @@ import subprocess
 import sys
 
 import run_files
-from run_files import Mistake, counted
+import tool
+from tool import Mistake, counted
 
 FORMAT = "unroll-scaling-point"
 MODES = ("strong", "weak")
@@ -44,7 +45,7 @@ class Point:
 
 def add_options(parser):
     """What each point runs; the same for all points of an experiment."""
-    parser.add_argument("--unroll", default=run_files.default_program(), metavar="PROGRAM",
+    parser.add_argument("--unroll", default=tool.default_program(), metavar="PROGRAM",
                         help="(default: as built or installed with this tool)")
     parser.add_argument("--corpus", metavar="FILE", help="real text to train on; without it only the bench runs")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the experiment's folder")
@@ -68,7 +69,7 @@ def check_options(args):
     for name in ("batch", "evaluations"):
         if getattr(args, name) < 1:
             raise Mistake(64, "bad value '%d' of --%s; write a number of at least 1" % (getattr(args, name), name))
-    run_files.make_folder(args.output)
+    tool.make_folder(args.output)
     args.unroll = os.path.abspath(args.unroll)
 
 
@@ -133,7 +134,7 @@ def refuse_corpus(args, outputs, run):
     """A point's folder is made anew, and its files: the corpus must be none of them."""
     corpus = os.path.realpath(args.corpus or ".")
     for output in outputs:
-        run_files.refuse_input(output, [args.corpus])
+        tool.refuse_input(output, [args.corpus])
     if args.corpus and corpus.startswith(os.path.realpath(run) + os.sep):
         raise Mistake(73, "cannot create '%s': '%s', which the command reads, lies in it; choose another folder with -o"
                       % (run, args.corpus))
@@ -172,7 +173,7 @@ def run_point(args, point, launcher, env, oversubscribed=False):
                 str(args.train_steps), "--eval-every", str(every), "--log-every", str(max(1, every // 5)), "--checkpoint-every",
                 str(max(args.train_steps, 1000)), "--keep", "1"] + common)
             result["run"] = run if os.path.exists(os.path.join(args.output, run, "metrics.jsonl")) else None
-    run_files.write_text(path, json.dumps(result, indent=1) + "\n")
+    tool.write_text(path, json.dumps(result, indent=1) + "\n")
     for failure in result["failures"]:
         print("  gap: %s ended with %d: %s" % (failure["what"], failure["status"], failure["message"]), file=sys.stderr)
     return not result["failures"]

@@ -1,4 +1,4 @@
-"""What tools/benchmark and tools/compare-pytorch share: the settings, running `unroll bench`, medians, tables."""
+"""What the tools that measure speed share: the settings A to H, running `unroll bench`, medians, tables."""
 
 import json
 import os
@@ -9,7 +9,8 @@ import sys
 import tempfile
 
 import launch
-import run_files
+import tool
+from tool import Mistake
 
 
 def setting(cell, layers, hidden, vocab_size, batch, bptt):
@@ -30,11 +31,6 @@ SETTINGS = {
 }
 
 
-def fail(status, message):
-    print("unroll: " + message, file=sys.stderr)
-    sys.exit(status)
-
-
 def describe(options):
     return "%s %dx%d, V %d, B %d, T %d" % (options["cell"], options["layers"], options["hidden"], options["vocab_size"],
                                           options["batch"], options["bptt"])
@@ -50,7 +46,7 @@ def step_flops(options, bptt):
 
 def find_unroll(path):
     if not os.access(path, os.X_OK):
-        fail(66, "cannot run '%s': no such program; run 'make' first, or name it with --unroll" % path)
+        raise Mistake(66, "cannot run '%s': no such program; run 'make' first, or name it with --unroll" % path)
     return os.path.abspath(path)
 
 
@@ -92,8 +88,8 @@ def run_json(command, env, path, what):
                           universal_newlines=True)
     if done.returncode != 0:
         sys.stderr.write(done.stdout + done.stderr)
-        fail(70 if done.returncode < 0 else done.returncode,
-             "%s failed with status %d: %s" % (what, done.returncode, " ".join(map(shlex.quote, command))))
+        raise Mistake(70 if done.returncode < 0 else done.returncode,
+                      "%s failed with status %d: %s" % (what, done.returncode, " ".join(map(shlex.quote, command))))
     with open(path, encoding="utf-8") as file:
         return json.load(file)
 
@@ -144,18 +140,12 @@ def table(header, rows):
 def refuse_input(path, inputs):
     """Of a file for --json, which may be None; tables go to standard output, so that it needs a name."""
     if path == "-":
-        fail(78, "cannot write '-' for --json: standard output has the table; name a file")
-    try:
-        run_files.refuse_input(path or "-", inputs)
-    except run_files.Mistake as mistake:
-        fail(mistake.status, str(mistake))
+        raise Mistake(78, "cannot write '-' for --json: standard output has the table; name a file")
+    tool.refuse_input(path or "-", inputs)
 
 
 def write_json(path, value):
-    try:
-        run_files.write_text(path, json.dumps(value, indent=1) + "\n")
-    except run_files.Mistake as mistake:
-        fail(mistake.status, str(mistake))
+    tool.write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def append_json(path, value):
@@ -164,14 +154,14 @@ def append_json(path, value):
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")
     except OSError as error:
-        fail(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
+        raise Mistake(73, "cannot write '%s': %s; name another file with --json" % (path, error.strerror))
 
 
 def choose_settings(text):
     chosen = [name for name in text.replace(",", "").upper()]
     unknown = [name for name in chosen if name not in SETTINGS]
     if unknown or not chosen:
-        fail(64, "unknown setting '%s'; use letters of %s" % ("".join(unknown), "".join(SETTINGS)))
+        raise Mistake(64, "unknown setting '%s'; use letters of %s" % ("".join(unknown), "".join(SETTINGS)))
     return chosen
 
 
@@ -183,5 +173,5 @@ def numbers(text):
     if any(value < 1 for value in values):
         values = []
     if not values and text not in ("", "0"):
-        fail(64, "bad value '%s'; write numbers with commas between, such as 1,2" % text)
+        raise Mistake(64, "bad value '%s'; write numbers with commas between, such as 1,2" % text)
     return values

@@ -3,7 +3,9 @@ chart_svg.py draws it."""
 
 import os
 
+import result_files
 import run_files
+import tool
 
 THIN, PLAIN, DOTTED = "thin", "plain", "dotted"  # how a line is drawn: faint, firm, or firm with a dot at each point
 BAR, BEST = "bar", "best"  # other things that a legend explains: a part of bars, the point of the best weights
@@ -179,7 +181,7 @@ def gradient_norm(runs):
 
 
 def _skipped(runs):
-    told = ["%s: %s skipped" % (run.name, run_files.counted(len(run.skips), "step")) for run in runs if run.skips]
+    told = ["%s: %s skipped" % (run.name, tool.counted(len(run.skips), "step")) for run in runs if run.skips]
     return "Not finite, nothing updated: " + "; ".join(told) + "." if told else ""
 
 
@@ -240,7 +242,7 @@ def evenly(items, count):
 
 def gradflow(paths):
     """A line for each cell, layer and quantity of the files: cells by colour, layers by dashes, the cell state c faint."""
-    found = [(path, key, points) for path in paths for key, points in sorted(run_files.read_gradflow(path).items())]
+    found = [(path, key, points) for path in paths for key, points in sorted(result_files.read_gradflow(path).items())]
     keys = [key for _, key, _ in found]
     colours, lines = {}, []
     for path, (cell, layer, quantity), points in found:
@@ -259,7 +261,7 @@ def gradflow(paths):
 
 def prediction(paths):
     """Speed-up over one rank that plans predict: a line for each file, by the name of the file."""
-    found = [(os.path.splitext(os.path.basename(path))[0], run_files.read_prediction(path)) for path in paths]
+    found = [(os.path.splitext(os.path.basename(path))[0], result_files.read_prediction(path)) for path in paths]
     lines = [Line(name, [(ranks, rate / points[0][1]) for ranks, rate in points], group, DOTTED)
              for group, (name, points) in enumerate(found)]
     ranks = sorted({ranks for _, points in found for ranks, _ in points})

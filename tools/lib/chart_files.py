@@ -4,8 +4,8 @@ import os
 import subprocess
 
 import chart_svg
-import run_files
-from run_files import Mistake
+import tool
+from tool import Mistake
 
 KINDS = (".svg", ".png", ".pdf")
 PNG_WIDTH = 1280  # pixels: two for each of the picture's own, for screens that show such and for print
@@ -28,7 +28,7 @@ def write(chart, path, width=PNG_WIDTH):
     content = chart_svg.standalone(chart).encode("utf-8", "shown")
     if kind != ".svg":
         content = _converted(content, path, ["--format=" + kind[1:]] + (["--width=%d" % width] if kind == ".png" else []))
-    run_files.write_file(path, content)
+    tool.write_file(path, content)
 
 
 def _converted(svg, path, options):

@@ -8,8 +8,10 @@ import chart_layout
 import charts
 import run_files
 import scaling_grid
+import tool
 from charts import Bars, Chart, Line
-from run_files import Mistake, counted, number
+from run_files import number
+from tool import Mistake, counted
 
 
 class Experiment:
@@ -28,7 +30,7 @@ class Experiment:
                 try:
                     self.points.append(Measured(path, value))
                 except (KeyError, TypeError, ValueError) as error:
-                    run_files.warn("'%s' is no point of a scaling experiment: %r is bad; left out" % (path, error.args[0]))
+                    tool.warn("'%s' is no point of a scaling experiment: %r is bad; left out" % (path, error.args[0]))
                     self.left_out += 1
         if not self.points:
             raise Mistake(65, "'%s' holds no points; make them with 'tools/scaling-local' or jobs/strong-scaling.sbatch" % folder)
@@ -98,7 +100,7 @@ class Measured:
             try:
                 self.training = run_files.Run(os.path.join(os.path.dirname(path), value["run"]))
             except Mistake as mistake:
-                run_files.warn("%s; its training is left out" % mistake)
+                tool.warn("%s; its training is left out" % mistake)
 
     def key(self):
         return self.mode, self.threads, self.reduction

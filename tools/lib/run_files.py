@@ -1,21 +1,15 @@
-"""Reads what runs leave behind: run directories (metrics.jsonl, timing.jsonl, config.ini, checkpoints) and gradflow's files.
+"""Reads what runs leave behind: run directories (metrics.jsonl, timing.jsonl, config.ini, checkpoints).
 
 Files may be those of a run that still goes on, was killed, or was damaged: a last line without its end is left out, a line
 that is no JSON object is left out with a warning, and a folder without any usable line is a Mistake.
 """
 
-import argparse
-import codecs
-import contextlib
-import csv
-import errno
 import json
 import math
 import os
 import re
-import stat
-import subprocess
-import sys
+
+from tool import Mistake, as_text, import_h5py, open_regular, shown, warn
 
 # The phases of a step in the order in which they are drawn, with their names for people.
 PHASES = [("input_projection", "input projection"), ("recurrent_forward", "recurrent forward"),
@@ -24,143 +18,11 @@ PHASES = [("input_projection", "input projection"), ("recurrent_forward", "recur
           ("other", "other")]
 
 
-class Arguments(argparse.ArgumentParser):
-    """A command line whose mistakes end with 64, as the program's do, and whose help keeps its lines."""
-
-    def __init__(self, description, example):
-        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
-                         epilog="example: " + example)
-
-    def error(self, message):
-        raise Mistake(64, "%s; see '%s --help'" % (message, self.prog))
-
-
-class Mistake(Exception):
-    """What the user can mend: an exit status and a message that names cause, object and fix."""
-
-    def __init__(self, status, message):
-        super().__init__(message)
-        self.status = status
-
-
 class NoSteps(Mistake):
     """A run directory that tells of no step yet: other runs can be shown without it."""
 
     def __init__(self, path):
         super().__init__(65, "'%s' holds no steps yet; wait for the first line of --log-every steps" % path)
-
-
-# --- names of files: any bytes, of which Python makes half surrogates where they are no UTF-8 ---
-
-def _escaped(letter):
-    code = ord(letter)
-    return "\\x%02x" % (code & 0xFF) if code < 0x100 or 0xDC80 <= code <= 0xDCFF else "\\u%04x" % code
-
-
-def printable(text):
-    """A text whose lines can be written anywhere: bytes that are no UTF-8, and control characters, as \\xff."""
-    return re.sub("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", lambda match: _escaped(match.group(0)), text)
-
-
-def shown(name):
-    """A name of a file as 'unroll runs' shows it, in one line."""
-    named = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-    return printable("".join(named.get(letter, letter) for letter in name))
-
-
-def _encode_shown(error):
-    return "".join(map(_escaped, error.object[error.start:error.end])), error.end
-
-
-codecs.register_error("shown", _encode_shown)
-for stream in (sys.stdout, sys.stderr):
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="shown")
-
-
-def warn(message):
-    print("unroll: warning: " + printable(message), file=sys.stderr)
-
-
-def run_main(main):
-    """The frame of every tool: a Mistake becomes a message and an exit status."""
-    try:
-        main()
-    except Mistake as mistake:
-        print("unroll: " + printable(str(mistake)), file=sys.stderr)
-        sys.exit(mistake.status)
-    except BrokenPipeError:
-        sys.exit(74)
-
-
-def default_program():
-    """The program that a tool calls: what UNROLL names, else the one that was built or installed with it, else PATH's."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    beside = [os.path.normpath(os.path.join(here, *way)) for way in (("..", "build", "unroll"), ("..", "..", "bin", "unroll"))]
-    return os.environ.get("UNROLL") or next(filter(os.path.exists, beside), "unroll")
-
-
-# Files of a run directory, and of an experiment's folder: a page or a picture may lie beside them.
-OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|log))$")
-
-
-def refuse_input(output, inputs):
-    """A Mistake if a file to write, or the name that it has until it is whole, is a file that is read, by whatever name or link,
-    or one of those that a folder among `inputs` is made of. Beforehand, of every tool that writes a file."""
-    for name in [] if output == "-" else [output, output + ".tmp"]:
-        for path in filter(None, inputs):
-            there = os.path.isfile(name) and os.path.isfile(path)
-            if os.path.realpath(name) == os.path.realpath(path) or (there and os.path.samefile(name, path)):
-                raise Mistake(73, "cannot create '%s': it is '%s', which the command reads; choose another name" % (name, path))
-            inside = os.path.relpath(os.path.realpath(name), os.path.realpath(path))
-            if os.path.isdir(path) and not inside.startswith("..") and OWN.search(inside):
-                raise Mistake(73, "cannot create '%s': it is one of the files of '%s', which the command reads; choose another "
-                                  "name" % (name, path))
-
-
-def make_folder(path):
-    """Of a tool that leaves several files there."""
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise Mistake(73, "cannot make '%s': %s; name another folder with -o" % (path, error.strerror))
-
-
-def write_text(path, text):
-    """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        write_file(path, text.encode("utf-8", "shown"))
-
-
-def write_file(path, content, what="file"):
-    """The same of bytes. `what` the option -o names is for the message."""
-    try:
-        _replace(path, path + ".tmp", content)
-    except OSError as error:
-        raise Mistake(73, "cannot write '%s': %s; name another %s with -o" % (path, error.strerror, what))
-
-
-def _replace(path, temporary, content):
-    file = open(temporary, "wb")
-    try:
-        with file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:  # a disk that is full, and whoever is tired of waiting
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        raise
-
-
-def open_regular(path):
-    """A file to read bytes from. Never waits, as for a pipe in its place: what is no regular file is an OSError that says so."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no regular file", path)
-    return os.fdopen(descriptor, "rb")
 
 
 def read_json(path):
@@ -218,11 +80,6 @@ def grouped(value):
 def perplexity(loss):
     """e^loss, or as much of it as a double holds."""
     return math.exp(min(loss, 700.0))
-
-
-def counted(count, what):
-    """"1 rank", "2 ranks"."""
-    return "%d %s%s" % (count, what, "" if count == 1 else "s")
 
 
 def points(lines, x, y):
@@ -440,26 +297,6 @@ def read_config(path):
     return [section for section in sections if section[1]]
 
 
-def import_h5py():
-    """h5py. Where this python3 lacks it the tool starts anew under one that has it (tools/find-python); None if there is none."""
-    try:
-        import h5py
-        return h5py
-    except ImportError:
-        pass
-    finder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "find-python")
-    found = subprocess.run([finder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
-    python = found.stdout.strip()
-    if found.returncode == 0 and os.environ.get("UNROLL_PYTHON") != python:
-        os.environ["UNROLL_PYTHON"] = python  # once only
-        os.execv(python, [python] + sys.argv)
-    return None
-
-
-def as_text(value):
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def read_checkpoint(path):
     """What the report tells of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean square}}; None
     if it cannot be read, or without h5py."""
@@ -479,98 +316,3 @@ def read_checkpoint(path):
     except (OSError, KeyError, ValueError, TypeError) as error:
         warn("cannot read checkpoint '%s': %s; left out" % (path, error))
         return None
-
-
-# --- the gradient by lag ---
-
-def read_gradflow(path):
-    """{(cell, layer, quantity): [(lag, norm)]} of a file of `unroll gradflow`, CSV or HDF5."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-    except OSError as error:
-        raise Mistake(66, "cannot open '%s': %s; make it with 'unroll gradflow'" % (path, error.strerror))
-    curves = _gradflow_hdf5(path) if start == b"\x89HDF\r\n\x1a\n" else _gradflow_csv(path)
-    if not curves:
-        raise Mistake(65, "'%s' holds no gradient norms; it must be a file of 'unroll gradflow'" % path)
-    return curves
-
-
-def read_prediction(path):
-    """[(ranks, tokens per second)] of strong scaling in a file of `unroll plan --nodes N --json`."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            rows = json.load(file)["prediction"]["strong"]
-        return [(int(row["ranks"]), float(row["tokens_per_second"])) for row in rows]
-    except OSError as error:
-        raise Mistake(66, "cannot open '%s': %s; make it with 'unroll plan --nodes N --json FILE'" % (path, error.strerror))
-    except (ValueError, KeyError, TypeError):
-        raise Mistake(65, "'%s' holds no prediction; it must be a file of 'unroll plan --nodes N --json FILE'" % path)
-
-
-def _gradflow_csv(path):
-    curves, bad = {}, 0
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        rows = csv.reader(file)
-        if next(rows, None) != ["cell", "layer", "quantity", "lag", "norm"]:
-            raise Mistake(65, "'%s' is no table of 'unroll gradflow': its first line must be 'cell,layer,quantity,lag,norm'"
-                          % path)
-        for row in rows:
-            try:
-                cell, layer, quantity, lag, norm = row
-                curves.setdefault((cell, int(layer), quantity), []).append((int(lag), float(norm)))
-            except ValueError:
-                bad += 1
-    if bad:
-        warn("%d lines of '%s' are no gradient norms; left out" % (bad, path))
-    return curves
-
-
-def _gradflow_hdf5(path):
-    h5py = import_h5py()
-    if h5py is None:
-        raise Mistake(69, "cannot read '%s' without h5py; install python3-h5py, or use --csv of 'unroll gradflow'" % path)
-    curves = {}
-    try:
-        with h5py.File(path, "r") as file:
-            if as_text(file.attrs.get("format", "")) != "unroll-gradflow":
-                raise Mistake(65, "'%s' is no file of 'unroll gradflow'; use its --csv or --hdf5 output" % path)
-            for cell in file:
-                for name in file[cell]:
-                    match = re.match(r"([hc])_l(\d+)$", name)
-                    if match:
-                        curves[(cell, int(match.group(2)), match.group(1))] = list(enumerate(map(float, file[cell][name])))
-    except (OSError, ValueError, TypeError) as error:
-        raise Mistake(65, "cannot read '%s': %s" % (path, error))
-    return curves
-
-
-def is_gradflow(path):
-    """Whether a file is one of `unroll gradflow`, by its head."""
-    if path.endswith(".csv"):
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                return file.readline().strip() == "cell,layer,quantity,lag,norm"
-        except OSError:
-            return False
-    h5py = import_h5py()
-    if h5py is None:
-        return False
-    try:
-        with h5py.File(path, "r") as file:
-            return as_text(file.attrs.get("format", "")) == "unroll-gradflow"
-    except OSError:
-        return False
-
-
-def gradflow_files(run):
-    """Files of `unroll gradflow` in a run's folder: CSV, and HDF5 where there is no CSV of the same name."""
-    found = []
-    for name in sorted(os.listdir(run.path)):
-        path = os.path.join(run.path, name)
-        stem, kind = os.path.splitext(path)
-        twice = kind == ".h5" and stem + ".csv" in found
-        if kind in (".csv", ".h5") and name not in ("best.h5", "latest") and not twice \
-                and os.path.isfile(path) and is_gradflow(path):
-            found.append(path)
-    return found

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-LAUNCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "support", "launch.bash")
+LAUNCH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "support", "launch.bash")
 
 
 def environment(*functions, **more):

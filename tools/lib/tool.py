@@ -1,0 +1,169 @@
+"""The frame of every tool: its command line, how it fails, names of files as people see them, the files that it writes, and the
+programs that it needs."""
+
+import argparse
+import codecs
+import contextlib
+import errno
+import os
+import re
+import stat
+import subprocess
+import sys
+
+
+class Arguments(argparse.ArgumentParser):
+    """A command line whose mistakes end with 64, as the program's do, and whose help keeps its lines."""
+
+    def __init__(self, description, example):
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter,
+                         epilog="example: " + example)
+
+    def error(self, message):
+        raise Mistake(64, "%s; see '%s --help'" % (message, self.prog))
+
+
+class Mistake(Exception):
+    """What the user can mend: an exit status and a message that names cause, object and fix."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+# --- names of files: any bytes, of which Python makes half surrogates where they are no UTF-8 ---
+
+def _escaped(letter):
+    code = ord(letter)
+    return "\\x%02x" % (code & 0xFF) if code < 0x100 or 0xDC80 <= code <= 0xDCFF else "\\u%04x" % code
+
+
+def printable(text):
+    """A text whose lines can be written anywhere: bytes that are no UTF-8, and control characters, as \\xff."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", lambda match: _escaped(match.group(0)), text)
+
+
+def shown(name):
+    """A name of a file as 'unroll runs' shows it, in one line."""
+    named = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+    return printable("".join(named.get(letter, letter) for letter in name))
+
+
+def _encode_shown(error):
+    return "".join(map(_escaped, error.object[error.start:error.end])), error.end
+
+
+codecs.register_error("shown", _encode_shown)
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="shown")
+
+
+def warn(message):
+    print("unroll: warning: " + printable(message), file=sys.stderr)
+
+
+def run_main(main):
+    """The frame of every tool: a Mistake becomes a message and an exit status."""
+    try:
+        main()
+    except Mistake as mistake:
+        print("unroll: " + printable(str(mistake)), file=sys.stderr)
+        sys.exit(mistake.status)
+    except BrokenPipeError:
+        sys.exit(74)
+
+
+def default_program():
+    """The program that a tool calls: what UNROLL names, else the one that was built or installed with it, else PATH's."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    beside = [os.path.normpath(os.path.join(here, *way)) for way in (("..", "..", "build", "unroll"), ("..", "..", "..", "bin", "unroll"))]
+    return os.environ.get("UNROLL") or next(filter(os.path.exists, beside), "unroll")
+
+
+# Files of a run directory, and of an experiment's folder: a page or a picture may lie beside them.
+OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|log))$")
+
+
+def refuse_input(output, inputs):
+    """A Mistake if a file to write, or the name that it has until it is whole, is a file that is read, by whatever name or link,
+    or one of those that a folder among `inputs` is made of. Beforehand, of every tool that writes a file."""
+    for name in [] if output == "-" else [output, output + ".tmp"]:
+        for path in filter(None, inputs):
+            there = os.path.isfile(name) and os.path.isfile(path)
+            if os.path.realpath(name) == os.path.realpath(path) or (there and os.path.samefile(name, path)):
+                raise Mistake(73, "cannot create '%s': it is '%s', which the command reads; choose another name" % (name, path))
+            inside = os.path.relpath(os.path.realpath(name), os.path.realpath(path))
+            if os.path.isdir(path) and not inside.startswith("..") and OWN.search(inside):
+                raise Mistake(73, "cannot create '%s': it is one of the files of '%s', which the command reads; choose another "
+                                  "name" % (name, path))
+
+
+def make_folder(path):
+    """Of a tool that leaves several files there."""
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise Mistake(73, "cannot make '%s': %s; name another folder with -o" % (path, error.strerror))
+
+
+def write_text(path, text):
+    """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
+    if path == "-":
+        sys.stdout.write(text)
+    else:
+        write_file(path, text.encode("utf-8", "shown"))
+
+
+def write_file(path, content, what="file"):
+    """The same of bytes. `what` the option -o names is for the message."""
+    try:
+        _replace(path, path + ".tmp", content)
+    except OSError as error:
+        raise Mistake(73, "cannot write '%s': %s; name another %s with -o" % (path, error.strerror, what))
+
+
+def _replace(path, temporary, content):
+    file = open(temporary, "wb")
+    try:
+        with file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:  # a disk that is full, and whoever is tired of waiting
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def counted(count, what):
+    """"1 rank", "2 ranks"."""
+    return "%d %s%s" % (count, what, "" if count == 1 else "s")
+
+
+def open_regular(path):
+    """A file to read bytes from. Never waits, as for a pipe in its place: what is no regular file is an OSError that says so."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return os.fdopen(descriptor, "rb")
+
+
+def import_h5py():
+    """h5py. Where this python3 lacks it the tool starts anew under one that has it (tools/find-python); None if there is none."""
+    try:
+        import h5py
+        return h5py
+    except ImportError:
+        pass
+    finder = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "find-python")
+    found = subprocess.run([finder], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True)
+    python = found.stdout.strip()
+    if found.returncode == 0 and os.environ.get("UNROLL_PYTHON") != python:
+        os.environ["UNROLL_PYTHON"] = python  # once only
+        os.execv(python, [python] + sys.argv)
+    return None
+
+
+def as_text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
