@@ -13,7 +13,7 @@ setup() {
 # A small tree with the tool under test in it.
 make_tree() {
     mkdir -p tree/tools tree/tests/unit tree/tests/support tree/src/nn tree/src/sys tree/include/unroll/nn tree/build/tests/unit
-    cp "$root/tools/check-floors" "$root/tools/run-tests" "$root/tools/find-python" tree/tools/
+    cp "$root/tools/check-floors" "$root/tools/check-circles" "$root/tools/run-tests" "$root/tools/find-python" tree/tools/
     cp "$root/tests/support/launch.bash" "$root/tests/support/first" tree/tests/support/
 }
 
@@ -34,6 +34,45 @@ make_tree() {
     echo '#include <mpi.h>' >tree/include/unroll/nn/bad.h
     run tree/tools/check-floors
     [ "$status" -ne 0 ]
+}
+
+# circle LINE...: check-floors fails with exactly these lines.
+circle() {
+    run tree/tools/check-floors
+    printf '%s\n' "$output"
+    [ "$status" -eq 1 ] && [ "$output" == "$(printf '%s\n' "$@")" ]
+}
+
+@test "check-floors finds circles, and names them and what is used" {
+    make_tree
+    sed -i 's/^BEING_MENDED = .*/BEING_MENDED = set()/' tree/tools/check-circles
+    cd tree/src/sys
+    printf '/* down(); */\nint up(int x)\n{\n    return x ? down(x - 1) : low[x];\n}\n' >a.c
+    printf 'const char *const low[2] = {"up(0)", 0};\nint down(int x)\n{\n    return x;\n}\nstatic int here(void)\n{}\n' >b.c
+    cd ../../..
+    tree/tools/check-floors
+    # What is here alone, a member, a struct and a text are no use of up.
+    printf 'static int up(int x)\n{\n    return here();\n}\nint third(struct down *x)\n{\n    return x->up + up(x.down);\n}\n' >tree/src/sys/c.c
+    tree/tools/check-floors
+    echo 'int second(void)
+{
+    return up(0);
+}' >>tree/src/sys/b.c
+    circle 'circle of 2 files: src/sys/a.c src/sys/b.c' '  src/sys/a.c:4: uses down, low of src/sys/b.c' \
+        '  src/sys/b.c:10: uses up of src/sys/a.c'
+    # The longer way, and by a macro and an inline function of a header, into which tables reach.
+    sed -i 's/up(0)/MIDDLE(0)/' tree/src/sys/b.c
+    echo '#define MIDDLE(x) middle()
+static inline int middle(void)
+{
+    return third(0);
+}' >tree/src/sys/h.h
+    tree/tools/check-floors
+    echo 'const struct row table[] = {{up}};' >tree/src/sys/d.c
+    sed -i 's/up(x.down)/table[0](0)/; 1,4d' tree/src/sys/c.c
+    circle 'circle of 4 files: src/sys/a.c src/sys/b.c src/sys/c.c src/sys/d.c' '  src/sys/a.c:4: uses down, low of src/sys/b.c' \
+        '  src/sys/b.c:10: uses third of src/sys/c.c' '  src/sys/c.c:3: uses table of src/sys/d.c' \
+        '  src/sys/d.c:1: uses up of src/sys/a.c'
 }
 
 @test "run-tests counts, shows what failed and ends with 1" {
