@@ -9,7 +9,6 @@
 #include "model_private.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/team.h"
-#include "unroll/nn/dropout.h"
 
 static float *output_at(const struct model *model, int t, int lane)
 {
@@ -102,13 +101,8 @@ static void pool_backward(struct model *model, int lane)
 /* Rows through the dropout behind the last layer: one mask for each text, that of time step 0. */
 static void drop(struct model *model, int lane, float *row, int thread)
 {
-    float *mask = model->mask + (size_t)thread * model->in_stride_max;
-    if (!model->dropout || model->step < 0)
-        return;
-    dropout_mask(model->shape.seed, model->config.layers, (uint32_t)model->step, (uint32_t)(model->lane0 + lane), 0,
-                 model->H, model->dropout, mask);
-    for (int u = 0; u < model->H; u++)
-        row[u] *= mask[u];
+    if (dropout_active(&model->dropout))
+        dropout_row(&model->dropout, model->config.layers, lane, 0, thread, model->H, row);
 }
 
 /* ---- probabilities and loss ---- */

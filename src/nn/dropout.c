@@ -1,8 +1,10 @@
+/* Masks of inverted dropout, and rows that go through them. */
 #include "unroll/nn/dropout.h"
 
 #include <Random123/philox.h>
 
 #include "unroll/base/rng.h"
+#include "unroll/base/team.h"
 
 #define UNITS_PER_BLOCK 8
 #define BLOCKS 16 /* computed side by side: one vector register of 32-bit words, or two */
@@ -63,4 +65,46 @@ void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_
         for (int u = 0; u < here; u++)
             mask[first + u] = part[u];
     }
+}
+
+#define MASK_FLOPS 10 /* a unit's random bits */
+
+static const float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
+{
+    float *mask = dropout->mask + (size_t)thread * dropout->mask_stride;
+    dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane), (uint32_t)time, units,
+                 dropout->threshold, mask);
+    return mask;
+}
+
+void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row)
+{
+    const float *mask = mask_of(dropout, site, lane, time, thread, units);
+    for (int u = 0; u < units; u++)
+        row[u] *= mask[u];
+}
+
+struct dropping {
+    const struct dropout *dropout;
+    int site;
+    struct dropout_copy rows;
+};
+
+static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct dropping *work = context;
+    const struct dropout_copy *rows = &work->rows;
+    for (int64_t row = begin; row < end; row++) {
+        int time = (int)row / work->dropout->lanes, lane = (int)row % work->dropout->lanes;
+        const float *mask = mask_of(work->dropout, work->site, lane, time, thread, rows->units);
+        for (int u = 0; u < rows->units; u++)
+            rows->to[row * rows->to_stride + u] = rows->from[row * rows->from_stride + u] * mask[u];
+    }
+}
+
+void dropout_rows(const struct dropout *dropout, int site, struct dropout_copy rows)
+{
+    struct dropping work = {dropout, site, rows};
+    int64_t count = (int64_t)rows.T * dropout->lanes;
+    team_share(dropout->threads, count, count * rows.units * MASK_FLOPS, drop_rows, &work);
 }

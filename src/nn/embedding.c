@@ -68,7 +68,7 @@ static bool find_distinct(struct distinct *distinct, const uint32_t *input, int 
 void embedding_forward(struct model *model, const struct window *window)
 {
     int rows = window->T * model->lanes, stride = model->layer[0].in_stride;
-    bool dropped = model->dropout && model->step >= 0;
+    bool dropped = dropout_active(&model->dropout);
     model->use_distinct = TUNE_DISTINCT_TOKENS && !dropped && find_distinct(&model->distinct, window->input, rows);
     if (model->use_distinct) {
         look_up(model, model->distinct.token, model->distinct.count, model->distinct.x);
@@ -77,7 +77,8 @@ void embedding_forward(struct model *model, const struct window *window)
     }
     look_up(model, window->input, rows, model->layer[0].x);
     if (dropped)
-        dropout_rows(model, window, 0, model->layer[0].x, stride, model->layer[0].x, stride, model->E);
+        dropout_rows(&model->dropout, 0,
+                     (struct dropout_copy){window->T, model->E, model->layer[0].x, model->layer[0].x, stride, stride});
 }
 
 static void add_row(float *to, const float *from, int n)

@@ -1,3 +1,4 @@
+/* Looks at the derivatives that a backward loop has at hand, and adds up their squares. */
 #include "unroll/nn/flow.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ static int parts_of(const struct model *model)
 
 static struct squares *squares_at(const struct model *model, int t, int lane, int part)
 {
-    return (struct squares *)model->flow + ((int64_t)t * model->lanes + lane) * parts_of(model) + part;
+    return (struct squares *)model->flow_notes + ((int64_t)t * model->lanes + lane) * parts_of(model) + part;
 }
 
 /* 1 - tanh(c)^2, without the loss of digits where tanh is near one. */
@@ -53,8 +54,9 @@ static struct squares sum_squares(const struct model *model, const struct cell_s
     return sum;
 }
 
-void flow_note(const struct model *model, const struct cell_step *step, int t, int lane0, int block)
+static void note(void *context, const struct cell_step *step, int t, int lane0, int block)
 {
+    const struct model *model = context;
     int units = model->H - block * GEMM_WIDE < GEMM_WIDE ? model->H - block * GEMM_WIDE : GEMM_WIDE;
     for (int b = 0; b < step->lanes; b++)
         for (int u = 0; u < units; u += VPAD)
@@ -86,13 +88,12 @@ void model_flow(struct model *model, const struct window *window, double *norms)
     struct model_phases phases = model->phases; /* of training steps: this is none */
     model_forward_layers(model, window, -1);
     softmax_last(model, window);
-    model->flow = model->y; /* the outputs in lane-group order: not used here, and wide enough */
+    const struct step_hook hook = {note, model};
     for (int l = model->config.layers - 1; l >= 0; l--) {
-        layer_backward(model, l, window);
+        layer_backward(model, l, window, &hook);
         take_norms(model, l, window->T, norms);
         if (l > 0)
             layer_input_gradient(model, l, window);
     }
-    model->flow = NULL;
     model->phases = phases;
 }

@@ -6,7 +6,6 @@
 #include "model_private.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
-#include "unroll/nn/dropout.h"
 
 static size_t forward_panel(const struct model *model)
 {
@@ -49,6 +48,7 @@ static void pack_backward(struct model *model, int l, int block)
 struct layer_work {
     struct model *model;
     int l, T;
+    const struct step_hook *hook; /* backward; NULL: none */
 };
 
 static void pack_blocks(void *context, int64_t begin, int64_t end, int thread)
@@ -65,7 +65,7 @@ static void pack_blocks(void *context, int64_t begin, int64_t end, int thread)
 void layer_pack(struct model *model, int l)
 {
     struct layer *layer = &model->layer[l];
-    struct layer_work work = {model, l, 0};
+    struct layer_work work = {model, l, 0, NULL};
     team_share(model->shape.threads, model->blocks, 2 * (int64_t)model->cell->gates * model->H * model->H * 4,
                pack_blocks, &work);
     model->cell->bias(model->H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh,
@@ -201,7 +201,7 @@ static void forward_steps(void *context, const struct team_member *me)
 void layer_forward(struct model *model, int l, const struct window *window)
 {
     struct layer *layer = &model->layer[l];
-    struct layer_work work = {model, l, window->T};
+    struct layer_work work = {model, l, window->T, NULL};
     size_t state = (size_t)model->lanes * model->h_stride;
     memcpy(layer->h, layer->state_h, sizeof(float) * state);
     if (layer->c)
@@ -212,8 +212,11 @@ void layer_forward(struct model *model, int l, const struct window *window)
         memcpy(layer->state_c, layer->c + window->T * state, sizeof(float) * state);
 }
 
-static void backward_part(struct model *model, int l, int t, bool last, struct part part, float *recurrent)
+static void backward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
 {
+    struct model *model = work->model;
+    int l = work->l;
+    bool last = t == work->T - 1;
     struct layer *layer = &model->layer[l];
     int H = model->H, gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
     int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
@@ -249,8 +252,8 @@ static void backward_part(struct model *model, int l, int t, bool last, struct p
             .last = last,
             .fresh = fresh_lanes(model, t, part),
         };
-        if (model->flow)
-            flow_note(model, &step, t, part.lane_begin, block);
+        if (work->hook)
+            work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
         model->cell->backward(&step);
     }
 }
@@ -260,14 +263,14 @@ static void backward_steps(void *context, const struct team_member *me)
     const struct layer_work *work = context;
     struct part part = part_of(work->model, me->thread, me->threads);
     for (int t = work->T - 1; t >= 0; t--) {
-        backward_part(work->model, work->l, t, t == work->T - 1, part, recurrent_of(work->model, me->thread));
+        backward_part(work, t, part, recurrent_of(work->model, me->thread));
         team_barrier(me);
     }
 }
 
-void layer_backward(struct model *model, int l, const struct window *window)
+void layer_backward(struct model *model, int l, const struct window *window, const struct step_hook *hook)
 {
-    struct layer_work work = {model, l, window->T};
+    struct layer_work work = {model, l, window->T, hook};
     team_run(model->shape.threads, step_flops(model), backward_steps, &work);
 }
 
@@ -294,9 +297,10 @@ void layer_input_gradient(struct model *model, int l, const struct window *windo
         return;
     }
     input_gradient(model, l, model->layer[l].slots, window->T * model->lanes, model->dx, model->layer[l].in_stride);
-    if (model->dropout && model->step >= 0)
-        dropout_rows(model, window, l, model->dx, model->layer[l].in_stride, model->dx, model->layer[l].in_stride,
-                     model->layer[l].in);
+    if (dropout_active(&model->dropout))
+        dropout_rows(&model->dropout, l,
+                     (struct dropout_copy){window->T, model->layer[l].in, model->dx, model->dx,
+                                           model->layer[l].in_stride, model->layer[l].in_stride});
 }
 
 /* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the input. */
@@ -353,36 +357,4 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
                       threads);
         input_bias(model, l, &sum, g, grad);
     }
-}
-
-#define MASK_FLOPS 10 /* a unit's random bits */
-
-struct dropping {
-    const struct model *model;
-    int site, units;
-    const float *from;
-    float *to;
-    int64_t from_stride, to_stride;
-};
-
-static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
-{
-    const struct dropping *work = context;
-    const struct model *model = work->model;
-    float *mask = model->mask + (size_t)thread * model->in_stride_max;
-    for (int64_t row = begin; row < end; row++) {
-        int t = (int)row / model->lanes, lane = model->lane0 + (int)row % model->lanes;
-        dropout_mask(model->shape.seed, work->site, (uint32_t)model->step, (uint32_t)lane, (uint32_t)t, work->units,
-                     model->dropout, mask);
-        for (int u = 0; u < work->units; u++)
-            work->to[row * work->to_stride + u] = work->from[row * work->from_stride + u] * mask[u];
-    }
-}
-
-void dropout_rows(struct model *model, const struct window *window, int site, const float *from, int64_t from_stride,
-                  float *to, int64_t to_stride, int units)
-{
-    struct dropping work = {model, site, units, from, to, from_stride, to_stride};
-    int64_t rows = (int64_t)window->T * model->lanes;
-    team_share(model->shape.threads, rows, rows * units * MASK_FLOPS, drop_rows, &work);
 }

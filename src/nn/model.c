@@ -80,7 +80,7 @@ static void create_layer(struct model *model, int l, struct error *e)
         layer->state_c = own_floats(model, state, "carried states", e);
     if (l == 0)
         layer->x = own_floats(model, rows * layer->in_stride, "embeddings", e);
-    else if (model->dropout && train)
+    else if (model->dropout.threshold && train)
         layer->dropped = own_floats(model, rows * layer->in_stride, "dropped states", e);
 
     size_t packed = (size_t)model->blocks * model->cell->gates * model->H * GEMM_WIDE;
@@ -197,8 +197,10 @@ static void create_training(struct model *model, struct error *e)
     model->gradient_scratch =
         own_floats(model, model->shape.threads * gemm_gradient_scratch(&model->tile, model->groups, rows),
                    "weight-gradient panels", e);
-    if (model->dropout)
-        model->mask = own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
+    model->flow_notes = model->packed_b;
+    if (model->dropout.threshold)
+        model->dropout.mask =
+            own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
 }
 
 static enum status check_shape(const struct model_shape *shape, struct error *e)
@@ -245,7 +247,12 @@ static enum status build(struct model *model, struct error *e)
     model->blocks = gemm_round(model->H) / GEMM_WIDE;
     int embedding_stride = gemm_stride(model->E);
     model->in_stride_max = embedding_stride > model->h_stride ? embedding_stride : model->h_stride;
-    model->dropout = dropout_threshold(config->dropout);
+    model->dropout = (struct dropout){.seed = shape->seed,
+                                      .threshold = dropout_threshold(config->dropout),
+                                      .step = -1,
+                                      .lanes = model->lanes,
+                                      .threads = shape->threads,
+                                      .mask_stride = model->in_stride_max};
 
     /* needed before anything is sized, so also when only counting */
     model->group_lane = mem_alloc(model->groups + 1, sizeof *model->group_lane, "lane groups", e);
@@ -335,8 +342,8 @@ void model_forward_layers(struct model *model, const struct window *window, int6
 {
     CHECK(window->T >= 1 && window->T <= model->shape.bptt && window->lanes == model->lanes);
     model->clock = wall_seconds();
-    model->step = step;
-    model->lane0 = window->lane0;
+    model->dropout.step = step;
+    model->dropout.lane0 = window->lane0;
     if (window->reset)
         for (int lane = 0; lane < model->lanes; lane++)
             model_state_zero_lane(model, lane);
@@ -347,9 +354,11 @@ void model_forward_layers(struct model *model, const struct window *window, int6
         struct layer *layer = &model->layer[l];
         if (l > 0) {
             float *below = model->layer[l - 1].h + (int64_t)model->lanes * model->h_stride;
-            bool drop = model->dropout && step >= 0;
+            bool drop = dropout_active(&model->dropout);
             if (drop)
-                dropout_rows(model, window, l, below, model->h_stride, layer->dropped, layer->in_stride, layer->in);
+                dropout_rows(&model->dropout, l,
+                             (struct dropout_copy){window->T, layer->in, below, layer->dropped, model->h_stride,
+                                                   layer->in_stride});
             layer->x = drop ? layer->dropped : below;
         }
         model_clock(model, &model->phases.other);
@@ -393,7 +402,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
     model_forward_layers(model, window, step);
     output(model, window, node_grads);
     for (int l = model->config.layers - 1; l >= 0; l--) {
-        layer_backward(model, l, window);
+        layer_backward(model, l, window, NULL);
         model_clock(model, &model->phases.recurrent_backward);
         if (l == 0 && model->merge)
             embedding_merge(model, window);

@@ -3,6 +3,7 @@
 #ifndef UNROLL_NN_MODEL_PRIVATE_H
 #define UNROLL_NN_MODEL_PRIVATE_H
 
+#include "unroll/nn/dropout.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 
@@ -102,14 +103,13 @@ struct model {
     float *dx;           /* [T][B][max stride] gradient of a layer's input or output */
     float *carry;        /* [B][h_stride] */
     float *recurrent;    /* [threads][G][B][GEMM_WIDE] */
-    float *mask;         /* [threads][in_stride_max] */
     float *gemm_scratch; /* [threads] */
     float *packed_b, *gradient_scratch;
+    void *flow_notes;    /* flow.c: the same storage as packed_b, which holds nothing where no gradients are summed */
     float *tree_scratch; /* [threads][tree_depth][E rounded] */
     int tree_depth;
-    uint32_t dropout; /* threshold; 0: none */
-    int64_t step;     /* of the current window; < 0: evaluation */
-    uint8_t *fresh;   /* [T][B] 1: the lane's state is zero before this step; NULL without a reset token */
+    struct dropout dropout;
+    uint8_t *fresh; /* [T][B] 1: the lane's state is zero before this step; NULL without a reset token */
 
     /* output layer */
     int chunk_rows;        /* most rows whose logits exist at once */
@@ -130,8 +130,6 @@ struct model {
     double *group_loss;
     int64_t *group_targets;
     int last_T;
-
-    void *flow; /* flow.c: where the backward loop notes its derivatives, NULL in training */
 
     struct model_phases phases;
     double clock;
@@ -157,16 +155,14 @@ void embedding_backward(struct model *model, const struct window *window, struct
 void layer_pack(struct model *model, int l);
 void layer_project(struct model *model, int l, const struct window *window);
 void layer_forward(struct model *model, int l, const struct window *window);
-void layer_backward(struct model *model, int l, const struct window *window);
+/* Who looks at each step of the backward loop before the cell's part: lanes from `lane0` on and one block of units. */
+struct step_hook {
+    void (*look)(void *context, const struct cell_step *step, int t, int lane0, int block);
+    void *context;
+};
+void layer_backward(struct model *model, int l, const struct window *window, const struct step_hook *hook);
 void layer_gradients(struct model *model, int l, const struct window *window, struct lane_node node, float *grad);
 void layer_input_gradient(struct model *model, int l, const struct window *window);
-
-/* Copies rows from [T][B][stride] to the same shape through the dropout of `site`, or multiplies in place. */
-void dropout_rows(struct model *model, const struct window *window, int site, const float *from, int64_t from_stride,
-                  float *to, int64_t to_stride, int units);
-
-/* flow.c: one step of the backward loop before the cell's part, lanes from `lane0` on and one block of units */
-void flow_note(const struct model *model, const struct cell_step *step, int t, int lane0, int block);
 
 /* softmax.c */
 /* logits[rows] = y[rows] W_dec^T, without the bias. */

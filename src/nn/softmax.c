@@ -281,8 +281,9 @@ static void order_rows(struct model *model, const struct window *window)
 {
     const struct layer *top = &model->layer[model->config.layers - 1];
     const float *h = top->h + (int64_t)model->lanes * model->h_stride;
-    if (model->dropout && model->step >= 0) {
-        dropout_rows(model, window, model->config.layers, h, model->h_stride, model->dx, model->h_stride, model->H);
+    if (dropout_active(&model->dropout)) {
+        dropout_rows(&model->dropout, model->config.layers,
+                     (struct dropout_copy){window->T, model->H, h, model->dx, model->h_stride, model->h_stride});
         h = model->dx;
     }
     for (int g = 0; g <= model->groups; g++)
@@ -318,9 +319,10 @@ void softmax_window(struct model *model, const struct window *window, float *con
         node_loss(model, window->T, nodes[i], false, node_grads ? node_grads[i] + weight->grad_offset : NULL,
                   node_grads ? node_grads[i] + bias->grad_offset : NULL, model->decoder_sum);
     sum_losses(model, window);
-    if (node_grads && model->dropout && model->step >= 0)
-        dropout_rows(model, window, model->config.layers, model->dx, model->h_stride, model->dx, model->h_stride,
-                     model->H);
+    if (node_grads && dropout_active(&model->dropout))
+        dropout_rows(
+            &model->dropout, model->config.layers,
+            (struct dropout_copy){window->T, model->H, model->dx, model->dx, model->h_stride, model->h_stride});
 }
 
 void softmax_last(struct model *model, const struct window *window)
