@@ -111,19 +111,19 @@ static enum status write_json(const char *path, const struct comm *comm, const s
 enum status cmd_bench(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct bench_config config = {
-        .model = options->model,
-        .init = options->init,
-        .seed = options->seed,
-        .batch = options->batch,
-        .bptt = options->bptt,
-        .groups = options->lane_groups ? options->lane_groups : lane_groups_default(options->batch, options->bptt),
-        .optimizer = options->optimizer,
-        .lr = options->lr,
-        .clip = options->clip,
-        .reduction = options->reduction,
+        .model = options->train.model,
+        .init = options->train.init,
+        .seed = options->train.seed,
+        .batch = options->train.batch,
+        .bptt = options->train.bptt,
+        .groups = options->train.groups ? options->train.groups
+                                        : lane_groups_default(options->train.batch, options->train.bptt),
+        .optimizer = options->train.optimizer,
+        .lr = options->train.schedule.lr,
+        .clip = options->train.clip,
+        .reduction = options->train.reduction,
         .steps = options->bench_steps,
     };
-    config.model.vocab = (int)options->vocab_size;
     struct bench_result result;
     struct network_report network = {0};
     config.network = options->bench_network ? &network : NULL;

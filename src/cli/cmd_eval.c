@@ -21,7 +21,7 @@ static enum status choose_split(const struct options *options, const struct corp
                                 struct error *e)
 {
     if (options_given(options, "split"))
-        *split = options->split;
+        *split = options->eval.split;
     else
         *split = corpus->tokens[SPLIT_TEST] > 0 ? SPLIT_TEST : SPLIT_VALID;
     if (corpus->tokens[*split] > 0)
@@ -234,13 +234,13 @@ static void print_plain(const struct options *options, const struct corpus *corp
 {
     double loss = mean_loss(result);
     printf("split           %s\n", split_name(result->split));
-    if (result->lanes < result->trained_lanes && options->batch < 1)
+    if (result->lanes < result->trained_lanes && options->eval.batch < 1)
         printf("lanes           %d: the split is too short for the %d of training\n", result->lanes,
                result->trained_lanes);
     else
         printf("lanes           %d\n", result->lanes);
-    if (options->dynamic)
-        printf("dynamic         learning rate %g\n", options->eval_lr);
+    if (options->eval.dynamic)
+        printf("dynamic         learning rate %g\n", options->eval.lr);
     printf("tokens          %lld\n", (long long)result->targets);
     printf("unknown         %lld\n", (long long)corpus->unknowns[result->split]);
     printf("loss            %.6f nats per token\n", loss);
@@ -260,8 +260,8 @@ static enum status print_result(const struct options *options, const struct corp
     double loss = mean_loss(result);
     begin_json(&json, options, result);
     json_put_int(&json, "lanes", result->lanes);
-    if (options->dynamic)
-        json_put_double(&json, "dynamic_lr", options->eval_lr);
+    if (options->eval.dynamic)
+        json_put_double(&json, "dynamic_lr", options->eval.lr);
     json_put_int(&json, "tokens", result->targets);
     json_put_int(&json, "unknown", corpus->unknowns[result->split]);
     json_put_double(&json, "loss", loss);
@@ -311,13 +311,13 @@ static void choose_lanes(const struct options *options, const struct checkpoint 
 {
     config->batch = checkpoint->batch;
     config->groups = checkpoint->groups;
-    if (options->batch < 1)
+    if (options->eval.batch < 1)
         return;
-    config->batch = options->batch;
+    config->batch = options->eval.batch;
     config->exact_lanes = true;
-    if (options->batch > checkpoint->batch)
-        config->groups = lane_groups_default(options->batch, checkpoint->bptt);
-    if (options->batch == 1 && checkpoint->vocab->eos >= 0 && checkpoint->model.task == TASK_LM)
+    if (options->eval.batch > checkpoint->batch)
+        config->groups = lane_groups_default(options->eval.batch, checkpoint->bptt);
+    if (options->eval.batch == 1 && checkpoint->vocab->eos >= 0 && checkpoint->model.task == TASK_LM)
         config->before = (uint32_t)checkpoint->vocab->eos;
 }
 
@@ -351,16 +351,13 @@ static enum status report(const struct options *options, const struct evaluator_
 static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
                             struct corpus *corpus, enum split split, struct error *e)
 {
-    struct evaluator_config config = {
-        .split = split,
-        .model = checkpoint->model,
-        .bptt = checkpoint->bptt,
-        .dynamic = options->dynamic,
-        .lr = options->eval_lr,
-    };
+    struct evaluator_config config = options->eval;
     struct result result = {
         .split = split, .trained_lanes = checkpoint->batch, .longest = checkpoint->bptt, .targets = 1};
     size_t labels = (size_t)checkpoint->model.labels;
+    config.split = split;
+    config.model = checkpoint->model;
+    config.bptt = checkpoint->bptt;
     choose_lanes(options, checkpoint, &config);
     enum status status = load_threads(comm, options, &config.threads, e);
     if (!status && checkpoint->model.task == TASK_CLASSIFY && labels <= CLASS_OUTPUT_LABELS_MAX) {
@@ -373,7 +370,7 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
         status = error_set(e, STATUS_CHECKPOINT,
                            "cannot evaluate with '%s': the loss is not finite; its training "
                            "diverged: use an earlier checkpoint%s",
-                           options->model_file, options->dynamic ? ", or a lower --lr" : "");
+                           options->model_file, options->eval.dynamic ? ", or a lower --lr" : "");
     if (!status && comm->rank == 0)
         status = report(options, &config, corpus, &result, e);
     mem_free(config.confusion);
@@ -389,8 +386,8 @@ enum status cmd_eval(const struct comm *comm, const struct options *options, str
     struct corpus *corpus = NULL;
     enum split split = SPLIT_TEST;
     /* learning from what was just predicted is for running text */
-    enum status status = load_model(comm, options, options->dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
-    if (!status && checkpoint.model.task == TASK_CLASSIFY && options->batch >= 1) /* the same on all ranks */
+    enum status status = load_model(comm, options, options->eval.dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
+    if (!status && checkpoint.model.task == TASK_CLASSIFY && options->eval.batch >= 1) /* the same on all ranks */
         status =
             error_set(e, STATUS_CONFIG,
                       "cannot use '--batch' with '%.300s': it is a classifier, to which each text stands alone; leave "

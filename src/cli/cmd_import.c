@@ -12,23 +12,17 @@
 
 static struct weights_hints hints_of(const struct options *options, const struct vocab *vocab)
 {
-    return (struct weights_hints){
-        .renames = options->renames,
-        .rename = options->rename,
-        .has_cell = options_given(options, "cell"),
-        .has_tied = options_given(options, "tied"),
-        .has_dropout = options_given(options, "dropout"),
-        .has_reset = options_given(options, "reset-at"),
-        .has_batch = options_given(options, "batch"),
-        .has_bptt = options_given(options, "bptt"),
-        .cell = options->model.cell,
-        .tied = options->model.tied,
-        .dropout = options->model.dropout,
-        .reset_at_eos = options->reset_at_eos,
-        .batch = options->batch,
-        .bptt = options->bptt,
-        .vocab = vocab,
-    };
+    struct weights_hints hints = options->import;
+    hints.renames = options->renames;
+    hints.rename = options->rename;
+    hints.has_cell = options_given(options, "cell");
+    hints.has_tied = options_given(options, "tied");
+    hints.has_dropout = options_given(options, "dropout");
+    hints.has_reset = options_given(options, "reset-at");
+    hints.has_batch = options_given(options, "batch");
+    hints.has_bptt = options_given(options, "bptt");
+    hints.vocab = vocab;
+    return hints;
 }
 
 /* A list divided by commas, in lines of a terminal's width. */

@@ -165,8 +165,9 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
     struct corpus *corpus = NULL;
     int64_t tokens = 0;
     struct error unreadable;
-    bool wanted = options->corpus && options_origin(options, "corpus") == ORIGIN_FLAG;
-    enum status status = options->corpus ? corpus_open(options->corpus, &corpus, wanted ? e : &unreadable) : STATUS_OK;
+    bool wanted = options->train.corpus && options_origin(options, "corpus") == ORIGIN_FLAG;
+    enum status status =
+        options->train.corpus ? corpus_open(options->train.corpus, &corpus, wanted ? e : &unreadable) : STATUS_OK;
     if (status && wanted)
         return status;
     *assumed = (struct assumed){.vocabulary = !corpus && !options_given(options, "vocab-size")};
@@ -179,10 +180,10 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
     corpus_close(corpus);
     assumed->lanes = config->batch == 0 && tokens == 0;
     if (assumed->lanes)
-        config->batch = options->lane_groups > LANES_ASSUMED ? options->lane_groups : LANES_ASSUMED;
+        config->batch = options->train.groups > LANES_ASSUMED ? options->train.groups : LANES_ASSUMED;
     else if (config->batch == 0)
-        config->batch = fit_lanes(tokens, config->bptt, options->lane_groups);
-    config->groups = options->lane_groups ? options->lane_groups : lane_groups_default(config->batch, config->bptt);
+        config->batch = fit_lanes(tokens, config->bptt, options->train.groups);
+    config->groups = options->train.groups ? options->train.groups : lane_groups_default(config->batch, config->bptt);
     return STATUS_OK;
 }
 
@@ -191,14 +192,14 @@ static enum status fit_or_adopt(const struct options *options, struct plan_confi
                                 struct predict_config *prediction, struct error *e)
 {
     struct options fitted = *options;
-    if (prediction && options->corpus && options_origin(options, "corpus") == ORIGIN_FLAG)
+    if (prediction && options->train.corpus && options_origin(options, "corpus") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--corpus' together with '--nodes', which predicts for the model that was "
                          "measured; leave one out");
     enum status status = fit_to_corpus(options, config, assumed, e);
     if (status || !prediction)
         return status;
-    fitted.batch = config->batch;
+    fitted.train.batch = config->batch;
     status = prediction_read(&fitted, prediction, e);
     if (!status)
         prediction_adopt(options, prediction, config);
@@ -236,18 +237,17 @@ static enum status plan_alone(const struct options *options, struct plan_config 
 enum status cmd_plan(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct plan_config config = {
-        .model = options->model,
-        .batch = options->batch,
-        .bptt = options->bptt,
+        .model = options->train.model,
+        .batch = options->train.batch,
+        .bptt = options->train.bptt,
         .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
-        .optimizer = options->optimizer.kind,
-        .reduction = options->reduction,
+        .optimizer = options->train.optimizer.kind,
+        .reduction = options->train.reduction,
         .run = true,
-        .flow = options->gradflow_every > 0,
-        .sample = options->sample_every != 0,
-        .image = options->checkpoint_writer != WRITER_PARALLEL,
+        .flow = options->train.gradflow_every > 0,
+        .sample = options->train.sample_every != 0,
+        .image = options->train.writer != WRITER_PARALLEL,
     };
-    config.model.vocab = (int)options->vocab_size;
     enum status status = load_threads(comm, options, &config.threads, e);
     if (!status)
         status = comm_agree(comm, comm->rank == 0 ? plan_alone(options, &config, e) : STATUS_OK, e);

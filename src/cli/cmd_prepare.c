@@ -166,16 +166,16 @@ static enum status read_origin(const struct options *options, struct vocab_origi
             "cannot use '--level' together with '--vocab-from': '%s' says what its tokens are; leave it out",
             options->vocab_from);
     enum status status = vocab_origin_load(options, true, origin, e);
-    if (!status && options_given(options, "normalise") && options->normal != origin->vocab->normal)
+    if (!status && options_given(options, "normalise") && options->prepare.normal != origin->vocab->normal)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--normalise %s' with '%s', whose texts have form '%s'; leave it out",
-                         normal_name(options->normal), options->vocab_from, normal_name(origin->vocab->normal));
+                         normal_name(options->prepare.normal), options->vocab_from, normal_name(origin->vocab->normal));
     if (!status && options_given(options, "markers") && origin->markers != MARKERS_REFUSE &&
         options->markers != origin->markers)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--markers %s' with '%s', whose own text was read with --markers %s; leave it out",
                          markers_name(options->markers), options->vocab_from, markers_name(origin->markers));
-    if (!status && !origin->labels && options->labelled && options->train_files + options->classes == 0)
+    if (!status && !origin->labels && options->prepare.labelled && options->train_files + options->classes == 0)
         return error_set(e, STATUS_DATA,
                          "cannot take labels from '%s': it has none; name a classifier or its corpus, or give training "
                          "texts, too, by --train",
@@ -186,8 +186,8 @@ static enum status read_origin(const struct options *options, struct vocab_origi
 /* A vocabulary that has labels is for labelled texts. */
 static void take_labels(const struct options *options, bool has_labels, struct prepare_config *config)
 {
-    config->labels_implied = has_labels && !options->labelled && !options_given(options, "labelled");
-    config->labelled = options->labelled || config->labels_implied;
+    config->labels_implied = has_labels && !options->prepare.labelled && !options_given(options, "labelled");
+    config->labelled = options->prepare.labelled || config->labels_implied;
 }
 
 /* Collective. The vocabulary on all ranks, and what follows from it; labels are rank 0's alone, which does their work. */
@@ -215,24 +215,24 @@ static enum status take_origin(const struct comm *comm, const struct options *op
     return STATUS_OK;
 }
 
+static struct prepare_config configure(const struct options *options)
+{
+    struct prepare_config config = options->prepare;
+    const int files[SPLITS] = {options->train_files, options->valid_files, options->test_files};
+    const char *const *const file[SPLITS] = {options->train_file, options->valid_file, options->test_file};
+    for (int split = 0; split < SPLITS; split++) {
+        config.files[split] = files[split];
+        config.file[split] = file[split];
+    }
+    config.classes = options->classes;
+    config.class = options->class_file;
+    config.markers = options->markers;
+    return config;
+}
+
 enum status cmd_prepare(const struct comm *comm, const struct options *options, struct error *e)
 {
-    struct prepare_config config = {
-        .level = options->level,
-        .normal = options->normal,
-        .lowercase = options->lowercase,
-        .replace = options->invalid == INVALID_REPLACE,
-        .markers = options->markers,
-        .vocab_size = options->vocab_size,
-        .min_count = options->min_count,
-        .files = {options->train_files, options->valid_files, options->test_files},
-        .file = {options->train_file, options->valid_file, options->test_file},
-        .percent = {options->split_percent[0], options->split_percent[1], options->split_percent[2]},
-        .labelled = options->labelled,
-        .classes = options->classes,
-        .class = options->class_file,
-        .output = options->output,
-    };
+    struct prepare_config config = configure(options);
     struct prepare_report report;
     struct vocab_origin origin = {.vocab = NULL};
     struct vocab *vocab = NULL;

@@ -15,13 +15,9 @@
 
 static struct text_end_config configure_end(const struct options *options, const struct vocab *vocab)
 {
-    return (struct text_end_config){
-        .vocab = vocab,
-        .at_eos = options->stop_at_eos,
-        .stop = options->stop,
-        .min_length = options->min_length,
-        .max_length = options->length,
-    };
+    struct text_end_config end = options->end;
+    end.vocab = vocab;
+    return end;
 }
 
 /* ---- drawn texts ---- */
@@ -108,7 +104,7 @@ static enum status write_batch(struct writing *writing, int64_t first, struct er
 /* Texts computed side by side: what fits in the memory for texts that wait. */
 static int choose_lanes(const struct options *options)
 {
-    int64_t lanes = HELD_TOKENS / options->length;
+    int64_t lanes = HELD_TOKENS / options->end.max_length;
     if (lanes > LANES_MAX)
         lanes = LANES_MAX;
     if (lanes > options->count)
@@ -120,14 +116,11 @@ static enum status open_writing(struct writing *writing, const struct checkpoint
                                 struct error *e)
 {
     const struct options *options = writing->options;
-    struct sampler_config config = {
-        .rule = {.temperature = options->temperature, .top_k = options->top_k, .top_p = options->top_p},
-        .seed = options->seed,
-        .texts = writing->lanes,
-        .threads = threads,
-        .no_end_before = options->stop_at_eos ? options->min_length - 1 : 0,
-        .logp = options->per_token,
-    };
+    struct sampler_config config = options->sampler;
+    config.seed = options->train.seed;
+    config.texts = writing->lanes;
+    config.threads = threads;
+    config.no_end_before = options->end.at_eos ? options->end.min_length - 1 : 0;
     struct text_end_config end = configure_end(options, checkpoint->vocab);
     enum status status =
         sampler_create(&checkpoint->model, checkpoint->values, checkpoint->vocab, &config, &writing->sampler, e);
@@ -135,7 +128,7 @@ static enum status open_writing(struct writing *writing, const struct checkpoint
         status = text_end_create(&end, &writing->end, e);
     if (status)
         return status;
-    size_t waiting = writing->lanes == 1 ? 1 : (size_t)writing->lanes * (size_t)options->length;
+    size_t waiting = writing->lanes == 1 ? 1 : (size_t)writing->lanes * (size_t)options->end.max_length;
     writing->tokens = mem_alloc(waiting, sizeof *writing->tokens, "texts; use a smaller --length", e);
     writing->logp = mem_alloc(waiting, sizeof *writing->logp, "texts; use a smaller --length", e);
     return writing->tokens && writing->logp ? STATUS_OK : STATUS_OS;
@@ -161,13 +154,10 @@ static enum status write_likeliest(const struct options *options, const struct c
                                    const struct prime *prime, int threads, struct sample_output *output,
                                    struct error *e)
 {
-    struct beam_config config = {
-        .width = options->beam,
-        .alpha = options->length_norm,
-        .end = configure_end(options, checkpoint->vocab),
-        .word_before = sample_output_ends_with_word(prime->text, prime->length),
-        .threads = threads,
-    };
+    struct beam_config config = options->beam;
+    config.end = configure_end(options, checkpoint->vocab);
+    config.word_before = sample_output_ends_with_word(prime->text, prime->length);
+    config.threads = threads;
     struct beam *beam;
     enum status status =
         beam_search(&checkpoint->model, checkpoint->values, &config, prime->tokens, prime->count, &beam, e);
@@ -190,12 +180,12 @@ static enum status write_likeliest(const struct options *options, const struct c
 
 static enum status check_end(const struct options *options, const struct vocab *vocab, struct error *e)
 {
-    if (options->stop && vocab->level == LEVEL_WORD && strstr(options->stop, VOCAB_EOS_WORD))
+    if (options->end.stop && vocab->level == LEVEL_WORD && strstr(options->end.stop, VOCAB_EOS_WORD))
         return error_set(e, STATUS_CONFIG,
                          "'--stop %.100s' would never be met: the token '</s>' is written as a line end; use "
                          "--stop-at-eos, or a stop with a line end in it",
-                         options->stop);
-    if (!options->stop_at_eos || vocab->eos >= 0)
+                         options->end.stop);
+    if (!options->end.at_eos || vocab->eos >= 0)
         return STATUS_OK;
     return error_set(e, STATUS_CONFIG,
                      "cannot stop at a line end: the vocabulary of '%s' has none; leave out --stop-at-eos",
@@ -216,7 +206,7 @@ static enum status write_texts(const struct options *options, const struct check
     if (status)
         return status;
     status = prime_text(options, &held, &text, &length, &name, e);
-    sample_output_init(&output, checkpoint->vocab, text, length, options->per_token, options->count > 1);
+    sample_output_init(&output, checkpoint->vocab, text, length, options->sampler.logp, options->count > 1);
     if (!status)
         status = prime_read(text, length, name, checkpoint->vocab, options->markers, checkpoint->markers, &prime, e);
     if (!status)
@@ -232,7 +222,8 @@ static enum status write_texts(const struct options *options, const struct check
             vocab_has_counts(checkpoint->vocab) ? "comes from the counts of the training text"
                                                 : "has no counts known: it is drawn evenly");
     if (!status)
-        status = (options->beam ? write_likeliest : write_drawn)(options, checkpoint, &prime, threads, &output, e);
+        status =
+            (options->beam.width ? write_likeliest : write_drawn)(options, checkpoint, &prime, threads, &output, e);
     mem_free(prime.tokens);
     mem_free(held);
     enum status written = finish_output(status ? NULL : e);

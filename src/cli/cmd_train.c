@@ -45,63 +45,20 @@ static enum status write_sample(const struct trainer_sample *sample, char **text
     return sample_text(&config, text, length, e);
 }
 
-static void assemble(const struct options *options, const struct option_list *list, const char *ini_text,
-                     struct trainer_config *config)
+/* What only this command knows, besides what the options say. */
+static void complete(struct trainer_config *config, const struct options *options, const struct option_list *list,
+                     const char *ini_text)
 {
-    *config = (struct trainer_config){
-        .corpus = options->corpus,
-        .corpus_remembered = options_origin(options, "corpus") < ORIGIN_FLAG,
-        .patience_given = options_given(options, "patience"),
-        .run = options->run,
-        .branch = options->branch,
-        .json_summary = options->json_summary,
-        .ini_text = ini_text,
-        .options = list->count,
-        .option = list->option,
-        .model = options->model,
-        .reset_at_eos = options->reset_at_eos,
-        .word_dropout = options->word_dropout,
-        .init = options->init,
-        .init_from = options->init_from,
-        .seed = options->seed,
-        .batch = options->batch,
-        .bptt = options->bptt,
-        .groups = options->lane_groups,
-        .optimizer = options->optimizer,
-        .schedule =
-            {
-                .kind = options->schedule,
-                .lr = options->lr,
-                .decay = options->lr_decay,
-                .every = options->lr_step,
-                .patience = options->lr_patience,
-                .minimum = options->lr_min,
-                .warmup = options->warmup,
-            },
-        .clip = options->clip,
-        .reduction = options->reduction,
-        .epochs = options->epochs,
-        .max_steps = options->max_steps,
-        .patience = options->patience,
-        .eval_every = options->eval_every,
-        .gradflow_every = options->gradflow_every,
-        .sample_every = options->sample_every,
-        .sample_length = options->sample_length,
-        .write_sample = write_sample,
-        .checkpoint_every = options->checkpoint_every,
-        .keep = options->keep,
-        .log_every = options->log_every,
-        .check_replicas = options->check_replicas,
-        .max_time = options->max_time,
-        .stall_timeout = options->stall_timeout,
-        .threads = options->threads,
-        .resume = options->resume,
-        .writer = options->checkpoint_writer,
-    };
+    config->corpus_remembered = options_origin(options, "corpus") < ORIGIN_FLAG;
+    config->patience_given = options_given(options, "patience");
+    config->ini_text = ini_text;
+    config->options = list->count;
+    config->option = list->option;
+    config->write_sample = write_sample;
 }
 
 /* The first line of every log: what computes here. All of it is in timing.jsonl. */
-static void say_hello(struct terminal *log)
+static void tell_program(struct terminal *log)
 {
     const char *revision = build_revision();
     struct blas_tile tile;
@@ -119,27 +76,27 @@ static void say_hello(struct terminal *log)
 /* ---- what fits the text ---- */
 
 /* Sets what is 'auto' by the length of the training text, and says what it has set. */
-static void fit(struct options *options, int64_t tokens, struct terminal *log)
+static void fit(struct trainer_config *config, int64_t tokens, struct terminal *log)
 {
     char batch[80] = "", epochs[48] = "";
-    if (options->batch == 0) {
-        options->batch = fit_lanes(tokens, options->bptt, options->lane_groups);
-        int64_t steps = fit_steps(tokens, options->batch, options->bptt);
-        snprintf(batch, sizeof batch, " --batch %d (%lld step%s an epoch)", options->batch, (long long)steps,
+    if (config->batch == 0) {
+        config->batch = fit_lanes(tokens, config->bptt, config->groups);
+        int64_t steps = fit_steps(tokens, config->batch, config->bptt);
+        snprintf(batch, sizeof batch, " --batch %d (%lld step%s an epoch)", config->batch, (long long)steps,
                  steps == 1 ? "" : "s");
     }
-    if (options->epochs == 0) {
-        options->epochs = fit_epochs(tokens);
-        snprintf(epochs, sizeof epochs, " --epochs %lld", (long long)options->epochs);
+    if (config->epochs == 0) {
+        config->epochs = fit_epochs(tokens);
+        snprintf(epochs, sizeof epochs, " --epochs %lld", (long long)config->epochs);
     }
     if (log && (*batch || *epochs))
         terminal_message(log, "to fit %lld training tokens:%s%s", (long long)tokens, batch, epochs);
-    if (options->eval_every >= 0)
+    if (config->eval_every >= 0)
         return;
-    options->eval_every = fit_eval_every(tokens, options->batch, options->bptt);
-    if (log && options->eval_every > 0)
+    config->eval_every = fit_eval_every(tokens, config->batch, config->bptt);
+    if (log && config->eval_every > 0)
         terminal_message(log, "to validate a long text within its epochs: --eval-every %lld",
-                         (long long)options->eval_every);
+                         (long long)config->eval_every);
 }
 
 /* What a run's options follow from, as rank 0 finds it. */
@@ -149,12 +106,12 @@ struct found {
 };
 
 /* One token if the corpus cannot be opened, which is the trainer's to refuse. */
-static void find(const struct options *options, struct found *found)
+static void find(const struct trainer_config *config, struct found *found)
 {
     struct corpus *corpus;
     struct error unreadable;
-    *found = (struct found){.tokens = 1, .begun = rundir_goes_on(options->branch ? options->branch : options->run)};
-    if (corpus_open(options->corpus, &corpus, &unreadable) != STATUS_OK)
+    *found = (struct found){.tokens = 1, .begun = rundir_goes_on(config->branch ? config->branch : config->run)};
+    if (corpus_open(config->corpus, &corpus, &unreadable) != STATUS_OK)
         return;
     found->tokens = corpus->tokens[SPLIT_TRAIN];
     found->texts = corpus->texts[SPLIT_TRAIN];
@@ -165,34 +122,36 @@ static void find(const struct options *options, struct found *found)
 /* A run that began before there was this default goes on without. */
 static int64_t choose_patience(const struct options *options, const struct found *found)
 {
+    const struct trainer_config *config = &options->train;
     bool before = found->begun && options_origin(options, "patience") == ORIGIN_DEFAULT;
     if (before || !found->valid)
         return 0;
-    int64_t steps = options->model.task == TASK_CLASSIFY ? (found->texts + options->batch - 1) / options->batch
-                                                         : fit_steps(found->tokens, options->batch, options->bptt);
-    return fit_patience(steps, options->eval_every);
+    int64_t steps = config->model.task == TASK_CLASSIFY ? (found->texts + config->batch - 1) / config->batch
+                                                        : fit_steps(found->tokens, config->batch, config->bptt);
+    return fit_patience(steps, config->eval_every);
 }
 
 /* Collective. Options without 'auto', the same on all ranks. */
 static enum status fit_to_corpus(const struct comm *comm, struct options *options, struct terminal *log,
                                  struct error *e)
 {
+    struct trainer_config *config = &options->train;
     struct watchdog *watchdog;
     struct found found = {.tokens = 1};
-    if (options->batch > 0 && options->epochs > 0 && options->eval_every >= 0 && options->patience >= 0)
+    if (config->batch > 0 && config->epochs > 0 && config->eval_every >= 0 && config->patience >= 0)
         return STATUS_OK;
-    enum status status = watchdog_start(options->stall_timeout, comm->rank, &watchdog, e);
+    enum status status = watchdog_start(config->stall_timeout, comm->rank, &watchdog, e);
     status = comm_agree(comm, status, e);
     if (status)
         return status;
     watchdog_beat(watchdog, 0, "opening the corpus", 0);
     if (comm->rank == 0)
-        find(options, &found);
+        find(config, &found);
     comm_broadcast(comm, &found, sizeof found, 0);
     watchdog_stop(watchdog);
-    fit(options, found.tokens, comm->rank == 0 && found.tokens > 1 ? log : NULL);
-    if (options->patience < 0)
-        options->patience = choose_patience(options, &found);
+    fit(config, found.tokens, comm->rank == 0 && found.tokens > 1 ? log : NULL);
+    if (config->patience < 0)
+        config->patience = choose_patience(options, &found);
     return STATUS_OK;
 }
 
@@ -200,12 +159,11 @@ enum status cmd_train(const struct comm *comm, const struct options *given, stru
 {
     struct options fitted = *given, *options = &fitted;
     struct terminal log;
-    struct trainer_config config;
     char *ini_text = NULL;
     /* Standard error: Open MPI gives standard output of a rank a terminal even where it ends in a file. */
     terminal_init(&log, stderr);
     if (comm->rank == 0)
-        say_hello(&log);
+        tell_program(&log);
     enum status status = fit_to_corpus(comm, options, &log, e);
     if (status)
         return status;
@@ -215,8 +173,8 @@ enum status cmd_train(const struct comm *comm, const struct options *given, stru
     if (!status) {
         list->options = options;
         options_each_of_run(options, add_option, list);
-        assemble(options, list, ini_text, &config);
-        status = trainer_run(comm, &config, &log, e);
+        complete(&fitted.train, options, list, ini_text);
+        status = trainer_run(comm, &fitted.train, &log, e);
     }
     mem_free(list);
     mem_free(ini_text);

@@ -65,7 +65,7 @@ enum status load_threads(const struct comm *comm, const struct options *options,
 {
     struct placement placement;
     char advice[ERROR_TEXT];
-    enum status status = placement_choose(comm, options->threads, &placement, advice, e);
+    enum status status = placement_choose(comm, options->train.threads, &placement, advice, e);
     if (status)
         return status;
     *threads = placement.threads;

@@ -28,15 +28,16 @@ struct file_reading {
 /* What the place of a config.ini says, or only one start: older files hold it, too. */
 static bool is_never_written(const struct option *option)
 {
-    return option->offset == offsetof(struct options, run) || option->offset == offsetof(struct options, branch) ||
-           option->offset == offsetof(struct options, resume);
+    return option->offset == offsetof(struct options, train.run) ||
+           option->offset == offsetof(struct options, train.branch) ||
+           option->offset == offsetof(struct options, train.resume);
 }
 
 /* Of a start, and not of the run: they are not taken from its config.ini. */
 static bool is_of_a_start(const struct option *option)
 {
-    return is_never_written(option) || option->offset == offsetof(struct options, json_summary) ||
-           option->offset == offsetof(struct options, max_time);
+    return is_never_written(option) || option->offset == offsetof(struct options, train.json_summary) ||
+           option->offset == offsetof(struct options, train.max_time);
 }
 
 /* A value for an option that the command takes. */
@@ -126,7 +127,8 @@ static bool is_of_a_run(const char *path, char folder[FILE_PATH_MAX])
 enum status options_take_files(struct options *options, enum command command, struct error *e)
 {
     char folder[FILE_PATH_MAX], run[FILE_PATH_MAX] = "";
-    bool elsewhere = options->run != NULL; /* by a flag: then a run's config.ini is a file of options like any other */
+    bool elsewhere =
+        options->train.run != NULL; /* by a flag: then a run's config.ini is a file of options like any other */
     enum status status = STATUS_OK;
     for (int i = 0; i < options->config_files && !status; i++) {
         struct file_reading reading = {
@@ -137,11 +139,11 @@ enum status options_take_files(struct options *options, enum command command, st
         status = read_file(&reading, e);
         mem_free(reading.changed);
     }
-    if (status || command != COMMAND_TRAIN || !*run || options->run)
+    if (status || command != COMMAND_TRAIN || !*run || options->train.run)
         return status;
-    options->run = options_keep(options, run, e);
+    options->train.run = options_keep(options, run, e);
     options->memory->origin[option_number(options, option_find(command, "run"))] = ORIGIN_FILE;
-    return options->run ? STATUS_OK : STATUS_OS;
+    return options->train.run ? STATUS_OK : STATUS_OS;
 }
 
 /* ---- the options of a run that is gone on with ---- */
@@ -173,9 +175,10 @@ static enum status drop_dependent(const struct file_reading *reading, struct err
 enum status options_take_run(struct options *options, enum command command, struct error *e)
 {
     char path[FILE_PATH_MAX];
-    if (command != COMMAND_TRAIN || !options->run)
+    if (command != COMMAND_TRAIN || !options->train.run)
         return STATUS_OK;
-    const char *run = options->branch && rundir_goes_on(options->branch) ? options->branch : options->run;
+    const char *run =
+        options->train.branch && rundir_goes_on(options->train.branch) ? options->train.branch : options->train.run;
     if (file_join(path, run, "config.ini", NULL) || access(path, F_OK) != 0)
         return STATUS_OK; /* perhaps its checkpoints alone: whoever goes on with them says all */
     if (!rundir_goes_on(run))

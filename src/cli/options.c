@@ -285,19 +285,19 @@ static enum status take_all(struct arguments *arguments)
 static enum status corpus_missing(const struct options *options, struct error *e)
 {
     struct stat about;
-    if (stat(options->run, &about) == 0 && !S_ISDIR(about.st_mode))
+    if (stat(options->train.run, &about) == 0 && !S_ISDIR(about.st_mode))
         return error_set(e, STATUS_USAGE, "bad value '%.200s' for '--run': it is a file; name the run's directory",
-                         options->run);
-    if (options->resume == RESUME_MUST)
+                         options->train.run);
+    if (options->train.resume == RESUME_MUST)
         return error_set(
             e, STATUS_USAGE,
             "cannot resume '%.200s': it holds no run that names its corpus; name another directory, or add "
             "'--corpus FILE'",
-            options->run);
+            options->train.run);
     return error_set(e, STATUS_USAGE,
                      "missing option '--corpus': '%.200s' holds no run that names its corpus; add '--corpus FILE', "
                      "for example: %s",
-                     options->run, command_table[COMMAND_TRAIN].example);
+                     options->train.run, command_table[COMMAND_TRAIN].example);
 }
 
 static enum status check_required(const struct options *options, enum command command, struct error *e)
@@ -310,7 +310,7 @@ static enum status check_required(const struct options *options, enum command co
             return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
                              option->name, info->name, option->name, option->metavar, info->example);
     }
-    if (command == COMMAND_TRAIN && !options->corpus)
+    if (command == COMMAND_TRAIN && !options->train.corpus)
         return corpus_missing(options, e);
     if (options->files < info->files_min)
         return error_set(e, STATUS_USAGE, "missing argument '%s': '%s' needs a file; for example: %s", info->operand,
@@ -379,61 +379,65 @@ static void set_classify_defaults(struct options *options, enum command command)
 /* Defaults that follow from other options. */
 static void derive(struct options *options, enum command command)
 {
-    if (options->model.task == TASK_CLASSIFY)
+    if (options->train.model.task == TASK_CLASSIFY)
         set_classify_defaults(options, command);
-    if (options->model.embedding == 0)
-        options->model.embedding = options->model.hidden;
-    if (options->lr < 0)
-        options->lr = default_lr(options->optimizer.kind) / (options->model.task == TASK_CLASSIFY ? 2 : 1);
-    if (options->optimizer.epsilon < 0)
-        options->optimizer.epsilon = options->optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
+    if (options->train.model.embedding == 0)
+        options->train.model.embedding = options->train.model.hidden;
+    if (options->train.schedule.lr < 0)
+        options->train.schedule.lr =
+            default_lr(options->train.optimizer.kind) / (options->train.model.task == TASK_CLASSIFY ? 2 : 1);
+    if (options->train.optimizer.epsilon < 0)
+        options->train.optimizer.epsilon = options->train.optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
     if (command == COMMAND_PREPARE) {
-        options->labelled = options->labelled || options->classes > 0;
-        if (options->labelled && !options_given(options, "level"))
-            options->level = LEVEL_WORD;
+        options->prepare.labelled = options->prepare.labelled || options->classes > 0;
+        if (options->prepare.labelled && !options_given(options, "level"))
+            options->prepare.level = LEVEL_WORD;
     }
     if (command == COMMAND_EVAL && options_origin(options, "batch") != ORIGIN_FLAG)
-        options->batch = -1; /* the configuration file of a run says what it was trained with */
-    if (options->patience < 0 && options->schedule != SCHEDULE_CONSTANT && options->schedule != SCHEDULE_PLATEAU)
-        options->patience = 0; /* they end where their last step is */
-    if (command == COMMAND_TRAIN && options->max_steps > 0 && options_origin(options, "epochs") == ORIGIN_DEFAULT)
-        options->epochs = OPTION_EPOCHS_MAX;
+        options->eval.batch = -1; /* the configuration file of a run says what it was trained with */
+    if (options->train.patience < 0 && options->train.schedule.kind != SCHEDULE_CONSTANT &&
+        options->train.schedule.kind != SCHEDULE_PLATEAU)
+        options->train.patience = 0; /* they end where their last step is */
+    if (command == COMMAND_TRAIN && options->train.max_steps > 0 && options_origin(options, "epochs") == ORIGIN_DEFAULT)
+        options->train.epochs = OPTION_EPOCHS_MAX;
 }
 
 static enum status check_train(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
-    if (options->model.task == TASK_CLASSIFY && (options->model.tied || options->reset_at_eos))
+    if (options->train.model.task == TASK_CLASSIFY && (options->train.model.tied || options->train.reset_at_eos))
         return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
-                         options->model.tied ? "--tied" : "--reset-at eos",
-                         options->model.tied ? "labels are no words" : "each text stands alone anyway");
-    if (options->model.task == TASK_CLASSIFY && options->gradflow_every > 0)
+                         options->train.model.tied ? "--tied" : "--reset-at eos",
+                         options->train.model.tied ? "labels are no words" : "each text stands alone anyway");
+    if (options->train.model.task == TASK_CLASSIFY && options->train.gradflow_every > 0)
         return error_set(
             e, STATUS_CONFIG,
             "cannot use '--gradflow-every' with --task classify: it follows predictions of tokens; leave it out");
-    if (options->model.task == TASK_CLASSIFY && options->sample_every)
+    if (options->train.model.task == TASK_CLASSIFY && options->train.sample_every)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--sample-every' with --task classify: a classifier writes no text; leave it out");
-    if (options->model.task == TASK_LM && options->word_dropout > 0)
+    if (options->train.model.task == TASK_LM && options->train.word_dropout > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
                          "classify");
-    if (options->model.tied && options->model.embedding != options->model.hidden)
+    if (options->train.model.tied && options->train.model.embedding != options->train.model.hidden)
         return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
-                         options->model.embedding, options->model.hidden);
-    if (options->batch > 0 && options->lane_groups > options->batch) /* else --batch is made for them */
+                         options->train.model.embedding, options->train.model.hidden);
+    if (options->train.batch > 0 && options->train.groups > options->train.batch) /* else --batch is made for them */
         return error_set(e, STATUS_CONFIG,
                          "bad value '%d' for '--lane-groups': more than the %d lanes of --batch; write 1 to %d",
-                         options->lane_groups, options->batch, options->batch);
-    if (options->schedule != SCHEDULE_CONSTANT && options->lr_min > options->lr)
+                         options->train.groups, options->train.batch, options->train.batch);
+    if (options->train.schedule.kind != SCHEDULE_CONSTANT &&
+        options->train.schedule.minimum > options->train.schedule.lr)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
-                         number_format(options->lr_min, first), number_format(options->lr, second), second);
+                         number_format(options->train.schedule.minimum, first),
+                         number_format(options->train.schedule.lr, second), second);
     return STATUS_OK;
 }
 
 static enum status check_sample_length(const struct options *options, struct error *e)
 {
-    if (!options->sample_every && options_origin(options, "sample-length") == ORIGIN_FLAG)
+    if (!options->train.sample_every && options_origin(options, "sample-length") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--sample-length' without '--sample-every': no sample is written; add "
                          "'--sample-every STEPS'");
@@ -450,7 +454,7 @@ static enum status check_vocab_from(const struct options *options, struct error 
                 e, STATUS_CONFIG,
                 "cannot use '--%s%s' together with '--vocab-from', whose vocabulary is taken as it is; leave "
                 "one out",
-                strcmp(of_making[i], "lowercase") == 0 && !options->lowercase ? "no-" : "", of_making[i]);
+                strcmp(of_making[i], "lowercase") == 0 && !options->prepare.lowercase ? "no-" : "", of_making[i]);
     return STATUS_OK;
 }
 
@@ -464,7 +468,7 @@ static enum status check_prepare(const struct options *options, struct error *e)
         return error_set(e, STATUS_USAGE,
                          "missing option '--train': 'prepare' needs it; add '--train FILE...', for example: %s",
                          command_table[COMMAND_PREPARE].example);
-    if (options->split_percent[0] > 0 && (options->valid_files || options->test_files))
+    if (options->prepare.percent[0] > 0 && (options->valid_files || options->test_files))
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--split' together with '--%s': both say where a split comes "
                          "from; leave one out",
@@ -474,7 +478,7 @@ static enum status check_prepare(const struct options *options, struct error *e)
 
 static enum status check_eval(const struct options *options, struct error *e)
 {
-    if (!options->dynamic && options_origin(options, "lr") == ORIGIN_FLAG)
+    if (!options->eval.dynamic && options_origin(options, "lr") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG, "cannot use '--lr' without '--dynamic': nothing else learns here");
     return STATUS_OK;
 }
@@ -516,20 +520,20 @@ static enum status check_sample(const struct options *options, struct error *e)
             e, STATUS_CONFIG,
             "cannot use '--prime' together with '--prime-file': there is one text to go on from; leave one "
             "out");
-    if (options->min_length > options->length)
+    if (options->end.min_length > options->end.max_length)
         return error_set(e, STATUS_CONFIG,
                          "cannot write texts of at least '--min-length %lld' and at most '--length %lld' tokens; "
                          "raise one or lower the other",
-                         (long long)options->min_length, (long long)options->length);
-    for (size_t i = 0; options->beam && i < sizeof of_drawing / sizeof *of_drawing; i++)
+                         (long long)options->end.min_length, (long long)options->end.max_length);
+    for (size_t i = 0; options->beam.width && i < sizeof of_drawing / sizeof *of_drawing; i++)
         if (options_origin(options, of_drawing[i]) == ORIGIN_FLAG)
             return error_set(e, STATUS_CONFIG,
                              "cannot use '--%s' together with '--beam': a search draws nothing; leave one out",
                              of_drawing[i]);
-    if (options->beam && options->count > options->beam)
+    if (options->beam.width && options->count > options->beam.width)
         return error_set(e, STATUS_CONFIG, "cannot write '%lld' texts of a beam of %d; use a larger --beam",
-                         (long long)options->count, options->beam);
-    if (!options->beam && options_given(options, "length-norm"))
+                         (long long)options->count, options->beam.width);
+    if (!options->beam.width && options_given(options, "length-norm"))
         return error_set(e, STATUS_CONFIG, "cannot use '--length-norm' without '--beam': only a search compares texts");
     return STATUS_OK;
 }

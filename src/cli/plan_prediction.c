@@ -22,7 +22,7 @@ static enum status choose_link(const char *text, const char *where, bool measure
 /* Options of the model that were given must say what the measurements were made with. */
 static enum status check_given(const struct options *options, const struct predict_setting *setting, struct error *e)
 {
-    const struct model_config *given = &options->model, *made = &setting->model;
+    const struct model_config *given = &options->train.model, *made = &setting->model;
     const struct {
         const char *name;
         bool differs;
@@ -31,12 +31,12 @@ static enum status check_given(const struct options *options, const struct predi
         {"layers", given->layers != made->layers},
         {"embedding", given->embedding != made->embedding},
         {"hidden", given->hidden != made->hidden},
-        {"vocab-size", options->vocab_size != made->vocab},
+        {"vocab-size", given->vocab != made->vocab},
         {"tied", given->tied != made->tied},
-        {"bptt", options->bptt != setting->bptt},
-        {"threads", options->threads != setting->threads},
-        {"optimizer", options->optimizer.kind != setting->optimizer},
-        {"reduction", options->reduction != setting->reduction},
+        {"bptt", options->train.bptt != setting->bptt},
+        {"threads", options->train.threads != setting->threads},
+        {"optimizer", options->train.optimizer.kind != setting->optimizer},
+        {"reduction", options->train.reduction != setting->reduction},
     };
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (checks[i].differs && options_given(options, checks[i].name))
@@ -50,7 +50,7 @@ static enum status check_given(const struct options *options, const struct predi
 
 enum status prediction_read(const struct options *options, struct predict_config *config, struct error *e)
 {
-    *config = (struct predict_config){.groups = options->lane_groups, .nodes = options->plan_nodes};
+    *config = (struct predict_config){.groups = options->train.groups, .nodes = options->plan_nodes};
     enum status status = STATUS_OK;
     if (options->plan_nodes > PREDICT_RANKS_MAX / options->ranks_per_node)
         status = error_set(e, STATUS_CONFIG, "cannot predict '%d' nodes of %d ranks; use at most %d ranks in all",
@@ -71,8 +71,8 @@ enum status prediction_read(const struct options *options, struct predict_config
         status = choose_link(options->node_network, "'--node-network'", config->has_inside, "1us,5GB",
                              &config->network.inside, e);
     config->network.ranks_per_node = options->ranks_per_node;
-    config->batch =
-        options_given(options, "batch") || !config->count ? options->batch : config->measured[config->count - 1].lanes;
+    config->batch = options_given(options, "batch") || !config->count ? options->train.batch
+                                                                      : config->measured[config->count - 1].lanes;
     if (!status && config->groups > config->batch)
         status = error_set(e, STATUS_CONFIG, "cannot cut '%d' lanes into '%d' groups; use --lane-groups 1 to %d",
                            config->batch, config->groups, config->batch);

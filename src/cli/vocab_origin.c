@@ -38,10 +38,11 @@ static enum status load_text(const struct options *options, bool strict, struct 
     const char *path = options->vocab_from;
     if (!options_given(options, "level") && access(path, F_OK) == 0)
         return level_missing(path, e);
-    if (options->level == LEVEL_BYTE && options->normal != NORMAL_NONE)
+    if (options->prepare.level == LEVEL_BYTE && options->prepare.normal != NORMAL_NONE)
         return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; leave it out",
-                         normal_name(options->normal));
-    enum status status = vocab_text_load(path, options->level, options->normal, strict, &origin->own, e);
+                         normal_name(options->prepare.normal));
+    enum status status =
+        vocab_text_load(path, options->prepare.level, options->prepare.normal, strict, &origin->own, e);
     origin->vocab = origin->own;
     return status;
 }

@@ -88,18 +88,19 @@ static void defaults_train_a_model(void **state)
 {
     (void)state;
     accepted("train --corpus c.h5 --run r");
-    assert_int_equal(options.model.cell, CELL_LSTM);
-    assert_int_equal(options.model.embedding, options.model.hidden);
-    assert_int_equal(options.optimizer.kind, OPT_ADAM);
-    assert_true(options.lr > 0 && options.clip > 0 && options.bptt > 0);
-    assert_true(options.optimizer.epsilon == 1e-8);
-    assert_int_equal(options.reduction, REDUCTION_EXACT);
-    assert_true(options.batch == 0 && options.epochs == 0 && options.eval_every < 0); /* as fits the text */
-    assert_string_equal(options.corpus, "c.h5");
+    assert_int_equal(options.train.model.cell, CELL_LSTM);
+    assert_int_equal(options.train.model.embedding, options.train.model.hidden);
+    assert_int_equal(options.train.optimizer.kind, OPT_ADAM);
+    assert_true(options.train.schedule.lr > 0 && options.train.clip > 0 && options.train.bptt > 0);
+    assert_true(options.train.optimizer.epsilon == 1e-8);
+    assert_int_equal(options.train.reduction, REDUCTION_EXACT);
+    assert_true(options.train.batch == 0 && options.train.epochs == 0 &&
+                options.train.eval_every < 0); /* as fits the text */
+    assert_string_equal(options.train.corpus, "c.h5");
     assert_false(options_given(&options, "cell"));
     assert_true(options_given(&options, "run"));
     accepted("sample --model m.h5");
-    assert_true(options.temperature == 1 && options.top_p == 1 && options.seed == 1);
+    assert_true(options.sampler.rule.temperature == 1 && options.sampler.rule.top_p == 1 && options.train.seed == 1);
 }
 
 /* What classifies has defaults of its own; what is given stands. */
@@ -107,19 +108,21 @@ static void classifiers_have_other_defaults(void **state)
 {
     (void)state;
     accepted(TRAIN "--task classify");
-    assert_int_equal(options.model.layers, 1);
-    assert_int_equal(options.model.hidden, 128);
-    assert_int_equal(options.model.embedding, 128);
-    assert_int_equal(options.model.pool, POOL_MEAN);
-    assert_int_equal(options.schedule, SCHEDULE_COSINE);
-    assert_int_equal(options.epochs, 8);
-    assert_true(options.model.dropout == 0.5 && options.word_dropout == 0.3 && options.lr == 0.001);
+    assert_int_equal(options.train.model.layers, 1);
+    assert_int_equal(options.train.model.hidden, 128);
+    assert_int_equal(options.train.model.embedding, 128);
+    assert_int_equal(options.train.model.pool, POOL_MEAN);
+    assert_int_equal(options.train.schedule.kind, SCHEDULE_COSINE);
+    assert_int_equal(options.train.epochs, 8);
+    assert_true(options.train.model.dropout == 0.5 && options.train.word_dropout == 0.3 &&
+                options.train.schedule.lr == 0.001);
     accepted(TRAIN "--hidden 64 --task classify --dropout 0.1 --lr 0.5 --schedule plateau");
-    assert_int_equal(options.model.hidden, 64);
-    assert_int_equal(options.schedule, SCHEDULE_PLATEAU);
-    assert_true(options.model.dropout == 0.1 && options.lr == 0.5);
+    assert_int_equal(options.train.model.hidden, 64);
+    assert_int_equal(options.train.schedule.kind, SCHEDULE_PLATEAU);
+    assert_true(options.train.model.dropout == 0.1 && options.train.schedule.lr == 0.5);
     accepted(TRAIN "--task lm");
-    assert_true(options.model.layers == 2 && options.word_dropout == 0 && options.lr == 0.002);
+    assert_true(options.train.model.layers == 2 && options.train.word_dropout == 0 &&
+                options.train.schedule.lr == 0.002);
     refused(TRAIN "--task classify --tied", STATUS_CONFIG, "--tied");
     refused(TRAIN "--task classify --reset-at eos", STATUS_CONFIG, "--reset-at eos");
     refused(TRAIN "--task classify --gradflow-every 5", STATUS_CONFIG, "--gradflow-every");
@@ -133,27 +136,27 @@ static void forms_of_flags(void **state)
 {
     (void)state;
     accepted(TRAIN "--hidden 100 --layers=3 --tied --no-tied --lr .5e-1 --cell rnn-relu");
-    assert_int_equal(options.model.hidden, 100);
-    assert_int_equal(options.model.embedding, 100);
-    assert_int_equal(options.model.layers, 3);
-    assert_false(options.model.tied);
-    assert_true(options.lr == 0.05);
-    assert_int_equal(options.model.cell, CELL_RNN_RELU);
+    assert_int_equal(options.train.model.hidden, 100);
+    assert_int_equal(options.train.model.embedding, 100);
+    assert_int_equal(options.train.model.layers, 3);
+    assert_false(options.train.model.tied);
+    assert_true(options.train.schedule.lr == 0.05);
+    assert_int_equal(options.train.model.cell, CELL_RNN_RELU);
     accepted(TRAIN "--tied=yes --hidden 10 --hidden 20");
-    assert_true(options.model.tied);
-    assert_int_equal(options.model.hidden, 20);
+    assert_true(options.train.model.tied);
+    assert_int_equal(options.train.model.hidden, 20);
     accepted(TRAIN "--seed 18446744073709551615");
-    assert_true(options.seed == UINT64_MAX);
+    assert_true(options.train.seed == UINT64_MAX);
 
     accepted("prepare --train a b c --valid d -o out.h5 --train e --test=f");
     assert_int_equal(options.train_files, 4);
     assert_string_equal(options.train_file[3], "e");
     assert_int_equal(options.valid_files, 1);
-    assert_string_equal(options.output, "out.h5");
+    assert_string_equal(options.prepare.output, "out.h5");
     assert_string_equal(options.test_file[0], "f");
     accepted("prepare --train a -oout.h5 --split 90,10");
-    assert_string_equal(options.output, "out.h5");
-    assert_true(options.split_percent[1] == 10 && options.split_percent[2] == 0);
+    assert_string_equal(options.prepare.output, "out.h5");
+    assert_true(options.prepare.percent[1] == 10 && options.prepare.percent[2] == 0);
     accepted("prepare --train - --output out.h5");
     assert_string_equal(options.train_file[0], "-");
 
@@ -180,15 +183,16 @@ static void words_beside_numbers(void **state)
 {
     (void)state;
     accepted(TRAIN "--clip none --max-steps none --threads auto --lr auto --optimizer sgd --eval-every epoch");
-    assert_true(options.clip == 0 && options.max_steps == 0 && options.threads == 0 && options.eval_every == 0);
-    assert_true(options.lr == 1);
+    assert_true(options.train.clip == 0 && options.train.max_steps == 0 && options.train.threads == 0 &&
+                options.train.eval_every == 0);
+    assert_true(options.train.schedule.lr == 1);
     accepted(TRAIN "--clip 0 --optimizer adagrad");
-    assert_true(options.clip == 0 && options.optimizer.epsilon == 1e-10);
+    assert_true(options.train.clip == 0 && options.train.optimizer.epsilon == 1e-10);
     refused(TRAIN "--lr -1", STATUS_CONFIG, "bad value '-1' for '--lr': out of range");
     accepted(TRAIN "--max-steps 500");
-    assert_true(options.max_steps == 500 && options.epochs == OPTION_EPOCHS_MAX);
+    assert_true(options.train.max_steps == 500 && options.train.epochs == OPTION_EPOCHS_MAX);
     accepted(TRAIN "--max-steps 500 --epochs 3");
-    assert_true(options.epochs == 3);
+    assert_true(options.train.epochs == 3);
 }
 
 /* No 0 means 'all', 'auto', 'none' or 'hidden' untold: the word says it. */
@@ -218,7 +222,7 @@ static void zero_is_no_word(void **state)
     refused("prepare --train a -o b --vocab-size 0", STATUS_CONFIG, "write 'none', or 2 to ");
     /* where it is a number like others */
     accepted(TRAIN "--clip 0 --dropout 0 --warmup 0 --weight-decay 0 --lr-min 0 --seed 0 --lr 0");
-    assert_true(options.clip == 0 && options.model.dropout == 0 && options.lr == 0);
+    assert_true(options.train.clip == 0 && options.train.model.dropout == 0 && options.train.schedule.lr == 0);
 }
 
 static void durations(void **state)
@@ -233,7 +237,7 @@ static void durations(void **state)
         char line[100];
         snprintf(line, sizeof line, TRAIN "--max-time %s", good[i].text);
         accepted(line);
-        assert_true(options.max_time == good[i].seconds);
+        assert_true(options.train.max_time == good[i].seconds);
     }
     static const char *const bad[] = {"1:30",    "00:60:00", "00:00:60", "1-24:00:00", "x",   "1-",  "0:0:0:0",
                                       "1:-1:00", "2-3",      "s",        "5x",         "5mm", "-5m", "1.2.3s"};
@@ -339,11 +343,11 @@ static void flags_override_the_file(void **state)
                                      "[model]\nhidden = 32 # too small\nlayers = 3\ntied = true\n"
                                      "[paths]\ncorpus = \"c d.h5\"\nmax-time = \"01:00:00\"\n"),
                      STATUS_OK);
-    assert_int_equal(options.model.hidden, 64);
-    assert_int_equal(options.model.layers, 3);
-    assert_true(options.model.tied);
-    assert_string_equal(options.corpus, "c d.h5");
-    assert_true(options.max_time == 3600);
+    assert_int_equal(options.train.model.hidden, 64);
+    assert_int_equal(options.train.model.layers, 3);
+    assert_true(options.train.model.tied);
+    assert_string_equal(options.train.corpus, "c d.h5");
+    assert_true(options.train.max_time == 3600);
     assert_true(options_given(&options, "layers") && options_given(&options, "hidden"));
     assert_int_equal(options_origin(&options, "layers"), ORIGIN_FILE);
     assert_int_equal(options_origin(&options, "hidden"), ORIGIN_FLAG);
@@ -362,7 +366,7 @@ static void one_file_for_several_commands(void **state)
     const char *file =
         "seed = 5\nhidden = 32\ntemperature = 0.5\n[sample]\nlength = 9\n[train]\nseed = 6\nlayers = 1\n";
     assert_int_equal(parse_with_file("sample --model m", file), STATUS_OK);
-    assert_true(options.seed == 5 && options.length == 9 && options.temperature == 0.5);
+    assert_true(options.train.seed == 5 && options.end.max_length == 9 && options.sampler.rule.temperature == 0.5);
     file_refused("train --corpus c --run r", file, "'seed' in '/tmp/unroll-test-options");
     file_refused("train --corpus c --run r", file, "line 7 is set a second time: line 1 has it too");
 }
@@ -457,11 +461,11 @@ static void json_has_one_name(void **state)
 {
     (void)state;
     accepted(TRAIN "--json");
-    assert_string_equal(options.json_summary, "-");
+    assert_string_equal(options.train.json_summary, "-");
     accepted(TRAIN "--json=x.json --hidden 3");
-    assert_string_equal(options.json_summary, "x.json");
+    assert_string_equal(options.train.json_summary, "x.json");
     accepted(TRAIN "--json-summary y.json");
-    assert_string_equal(options.json_summary, "y.json");
+    assert_string_equal(options.train.json_summary, "y.json");
     accepted("bench --json --layers 1");
     assert_string_equal(options.json_summary, "-");
     accepted("plan --json p.json");
@@ -479,9 +483,9 @@ static void json_has_one_name(void **state)
     refused("score --model m --nbest moses --json", STATUS_CONFIG, "together with '--nbest'");
     /* either name overrides the other one in a file */
     assert_int_equal(parse_with_file(TRAIN "--json", "json-summary = a.json\n"), STATUS_OK);
-    assert_string_equal(options.json_summary, "-");
+    assert_string_equal(options.train.json_summary, "-");
     assert_int_equal(parse_with_file(TRAIN, "json = true\n"), STATUS_OK);
-    assert_string_equal(options.json_summary, "-");
+    assert_string_equal(options.train.json_summary, "-");
     file_refused(TRAIN, "json = a\njson-summary = b\n", "set a second time: line 1");
 }
 

@@ -7,108 +7,74 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
-#include "unroll/data/corpus.h"
 #include "unroll/data/markers.h"
-#include "unroll/data/vocab.h"
-#include "unroll/nn/param.h"
+#include "unroll/data/prepare.h"
+#include "unroll/train/evaluator.h"
 #include "unroll/train/trainer.h"
+#include "unroll/use/beam.h"
+#include "unroll/use/gradflow.h"
+#include "unroll/use/sampler.h"
+#include "unroll/use/spelling.h"
 #include "unroll/use/weights.h"
 
 enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
-enum invalid_utf8 { INVALID_REFUSE, INVALID_REPLACE };
 
 #define OPTION_FILES_MAX 64
 #define OPTION_OPERANDS_MAX 4096
 #define OPTION_EPOCHS_MAX 1000000
 #define OPTION_CELL_ALL CELLS
 
+/* Most values lie in the structs of the rooms that use them. What a command finds out itself (files, threads) it puts into a
+ * copy. */
 struct options {
     const char *command; /* name of the command */
     bool help;           /* --help was given: nothing else was looked at */
     int files;           /* operands, and how many */
     const char *file[OPTION_OPERANDS_MAX];
 
-    /* files and places */
     int config_files; /* --config FILE, INI files: the later override the earlier, flags all */
     const char *config_file[OPTION_FILES_MAX];
-    const char *corpus, *run, *model_file; /* --corpus C.h5, --run DIR, --model M.h5 */
-    const char *output;                    /* -o, --output */
-    const char *json_summary;              /* --json-summary FILE */
-    bool json;                             /* inspect, eval and runs --json */
 
-    /* prepare */
-    enum level level;
-    int train_files, valid_files, test_files;
+    /* train; bench and plan take the same, and other commands the fields that they share with it: model, seed, threads.
+     * What 'auto' means stands here until the command knows better: batch, groups, epochs, threads 0; eval_every and
+     * patience -1. With max_steps alone epochs is OPTION_EPOCHS_MAX. */
+    struct trainer_config train;
+
+    const char *corpus, *model_file; /* of the others: --corpus C.h5, --model M.h5 */
+    const char *output;              /* -o, --output */
+    const char *json_summary;        /* bench and plan --json FILE */
+    bool json;                       /* inspect, eval and runs --json */
+    enum markers markers;            /* what the texts of prepare, score, classify and sample may hold */
+    const char *vocab_from;          /* prepare and import --vocab-from FILE */
+
+    struct prepare_config prepare; /* import takes level and normal */
+    int train_files, valid_files, test_files, classes;
     const char *train_file[OPTION_FILES_MAX], *valid_file[OPTION_FILES_MAX], *test_file[OPTION_FILES_MAX];
-    double split_percent[3];       /* --split 90,5,5; all 0 if not given */
-    int64_t vocab_size, min_count; /* vocab_size 0: no limit */
-    bool lowercase;
-    bool labelled; /* --class says it, too */
-    int classes;
     const char *class_file[OPTION_FILES_MAX];
-    enum invalid_utf8 invalid;
-    enum normal normal;
-    enum markers markers; /* score, classify and sample take it, too */
 
-    /* model */
-    struct model_config model; /* vocab is filled from the corpus */
-    enum init init;
-    bool reset_at_eos; /* --reset-at eos */
-    double word_dropout;
-    const char *init_from; /* --init-from LM.h5 */
+    struct weights_hints import;
+    enum weights_source from;
+    int renames;
+    const char *rename[OPTION_FILES_MAX]; /* --rename FROM=TO */
+    enum weights_format to;               /* export */
 
-    /* training */
-    int batch, bptt, lane_groups; /* lane_groups 0: lane_groups_default; batch -1, of eval: as in training */
-    struct optimizer_config optimizer;
-    double lr; /* options_parse puts the optimizer's own default where none is given */
-    enum schedule_kind schedule;
-    double lr_decay;           /* step, plateau: divide by this */
-    int64_t lr_step;           /* step: every so many epochs */
-    double lr_min;             /* cosine, plateau: not below */
-    int64_t lr_patience;       /* plateau: validations without improvement before dividing */
-    int64_t warmup;            /* steps of linear warm-up */
-    double clip;               /* global norm, 0: none */
-    int64_t epochs, max_steps; /* max_steps 0: no limit; if it alone is given, epochs is OPTION_EPOCHS_MAX */
-    int64_t patience;          /* early stopping: validations without improvement; 0: never, -1: cmd_train chooses */
-    uint64_t seed;
-    int64_t eval_every;       /* steps; 0: at each epoch's end */
-    int64_t gradflow_every;   /* steps; 0: never */
-    int64_t sample_every;     /* steps; 0: never; TRAINER_EPOCH: at each epoch's end */
-    int64_t sample_length;    /* tokens */
-    int64_t checkpoint_every; /* steps; 0: at each epoch's end */
-    int64_t keep;             /* checkpoints kept */
-    int64_t log_every;        /* steps */
-    int64_t check_replicas;   /* steps between comparisons of the ranks' parameters; 0: only at checkpoints */
-    double max_time;          /* seconds, 0: none; given as HH:MM:SS */
-    int threads;              /* 0: OMP_NUM_THREADS, else the cores this rank is bound to */
-    enum reduction reduction;
-    enum resume resume;
-    const char *branch; /* --branch NEWDIR: start a new run from this one's newest checkpoint */
-    enum checkpoint_writer checkpoint_writer;
-    double stall_timeout; /* seconds; 0: no watchdog */
-
-    /* bench, plan; both take vocab_size and json_summary, which 'json' stands for there */
     int64_t bench_steps;                     /* timed steps, 0: as many as take a few seconds */
     bool bench_network;                      /* --network */
-    bool print_digests;                      /* --print */
+    bool print_digests;                      /* selftest --print */
     int plan_ranks;                          /* 0: those of this process */
     int plan_nodes, ranks_per_node;          /* nodes 0: predict nothing */
     const char *plan_network, *node_network; /* --network LATENCY,BANDWIDTH; NULL if not given */
     int from_files;
     const char *from_file[OPTION_FILES_MAX];
 
-    /* gradflow; takes output too */
+    struct gradflow_config flow;
     int flow_models;
     const char *flow_model[OPTION_FILES_MAX];
     int flow_cell; /* an enum cell, or OPTION_CELL_ALL */
-    int lags;
-    int64_t flow_windows;
     const char *csv;
 
-    /* eval, score, sample */
-    enum split split;
-    bool dynamic;
-    double eval_lr; /* of dynamic evaluation */
+    struct evaluator_config eval; /* batch -1: as in training */
+
     bool per_token;
     bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
@@ -120,20 +86,12 @@ struct options {
     double weight, oov_penalty;
     const char *mix; /* --mix FILE; NULL if not given */
     double lambda;
-    int64_t length, min_length, count;
-    const char *prime, *prime_file, *stop; /* NULL if not given */
-    bool stop_at_eos;
-    int beam; /* 0: draw */
-    double length_norm;
-    double temperature, top_p;
-    int64_t top_k;
 
-    /* export, import */
-    enum weights_format to;
-    enum weights_source from;
-    const char *vocab_from; /* --vocab-from FILE; prepare takes it, too */
-    int renames;
-    const char *rename[OPTION_FILES_MAX]; /* --rename FROM=TO */
+    struct sampler_config sampler;
+    struct text_end_config end; /* of sample: its length and where it stops */
+    struct beam_config beam;    /* width 0: draw */
+    int64_t count;
+    const char *prime, *prime_file; /* NULL if not given */
 
     struct option_memory *memory; /* which options were given, and strings of the INI file; owned, see options_free */
 };
