@@ -396,6 +396,12 @@ void file_unmake_folders(const char *path, const char *made)
     }
 }
 
+int64_t file_bytes(const char *path)
+{
+    struct stat entry;
+    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
+}
+
 enum status file_make_folders(const char *path, char made[FILE_PATH_MAX], struct error *e)
 {
     char part[FILE_PATH_MAX];

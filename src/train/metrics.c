@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unroll/base/file.h"
@@ -131,6 +132,33 @@ void metrics_line(struct metrics *metrics, const char *text)
     end[length] = '\n';
     metrics->length += length + 1;
     (void)write_waiting(metrics, NULL);
+}
+
+void metrics_begin_line(struct json *json, const char *type)
+{
+    json_init(json);
+    json_object_begin(json, NULL);
+    json_put_string(json, "type", type);
+}
+
+void metrics_end_line(struct metrics *metrics, struct json *json)
+{
+    const char *text;
+    json_object_end(json);
+    if (json_text(json, &text, NULL) == STATUS_OK)
+        metrics_line(metrics, text);
+    else
+        metrics->lost = true;
+    json_release(json);
+}
+
+void metrics_put_time(struct json *json)
+{
+    char text[32];
+    struct tm parts;
+    time_t now = time(NULL);
+    bool known = gmtime_r(&now, &parts) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
+    json_put_string(json, "time", known ? text : NULL);
 }
 
 int64_t metrics_bytes(const struct metrics *metrics)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "unroll/base/clock.h"
 #include "unroll/base/file.h"
 #include "unroll/train/run_lock.h"
 
@@ -55,13 +56,6 @@ static void look_again(const char *path)
     }
 }
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static void sleep_for(double seconds)
 {
     struct timespec time = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
@@ -72,12 +66,12 @@ static enum status wait_to_see(const struct comm *comm, const struct sign *sign,
 {
     char text[RUN_LOCK_TOKEN + 1], host[COMM_HOST];
     struct error reason;
-    double until = seconds_now() + patience;
+    double until = clock_seconds() + patience;
     for (double sleep = SHORTEST_SLEEP;; sleep = sleep < LONGEST_SLEEP / 2 ? 2 * sleep : LONGEST_SLEEP) {
         enum status status = file_read_text(sign->path, text, sizeof text, &reason);
         if (!status && strcmp(text, sign->token) == 0)
             return STATUS_OK;
-        if (seconds_now() >= until)
+        if (clock_seconds() >= until)
             break;
         sleep_for(sleep);
         look_again(sign->path);

@@ -88,9 +88,9 @@ static void tell_seen(struct trainer *trainer, const struct advice_run *run)
         return;
     advice_tell(run, &trainer->history, kind, &advice);
     if (kind <= ADVICE_TOO_LOW)
-        trainer_warn(trainer, "%s", advice.found);
+        reporter_warn(&trainer->reporter, "%s", advice.found);
     else
-        trainer_tell(trainer, "%s", advice.found);
+        reporter_tell(&trainer->reporter, "%s", advice.found);
 }
 
 void trainer_advise_step(struct trainer *trainer, double loss)
@@ -163,16 +163,17 @@ void trainer_advise_end(struct trainer *trainer)
     if (!trainer->rundir)
         return;
     if (stopped_early(trainer)) {
-        trainer_tell(trainer, "stopped by --patience: %lld validations in a row were not better than step %lld's",
-                     (long long)progress->stalls, (long long)progress->best_step);
-        trainer_tell(trainer, "to go on all the same, run the same command with --patience none");
+        reporter_tell(&trainer->reporter,
+                      "stopped by --patience: %lld validations in a row were not better than step %lld's",
+                      (long long)progress->stalls, (long long)progress->best_step);
+        reporter_tell(&trainer->reporter, "to go on all the same, run the same command with --patience none");
     }
     if (!trainer->conclusion)
         return;
     advice_tell(&run, &trainer->history, trainer->conclusion, &advice);
-    trainer_tell(trainer, "advice:");
-    trainer_tell(trainer, "  %s", advice.found);
-    trainer_tell(trainer, "  what helps: %s", advice.fix);
+    reporter_tell(&trainer->reporter, "advice:");
+    reporter_tell(&trainer->reporter, "  %s", advice.found);
+    reporter_tell(&trainer->reporter, "  what helps: %s", advice.fix);
 }
 
 void trainer_put_advice(const struct trainer *trainer, struct json *json)

@@ -9,52 +9,6 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
-#include "unroll/train/signals.h"
-
-enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
-                             double *accuracy, struct error *e)
-{
-    double sum = 0, begun = trainer_clock();
-    int64_t targets = 1;
-    trainer_pulse_evaluate(trainer, what, evaluator_windows(evaluator));
-    signals_stop_when("within this evaluation");
-    enum status status = evaluator_run(evaluator, &sum, &targets, e);
-    signals_stop_when(SIGNALS_STEP);
-    trainer_pulse_evaluate(trainer, NULL, 0);
-    if (status)
-        return status;
-    trainer_cost_evaluation(trainer, trainer_clock() - begun, targets);
-    *loss = sum / (double)targets;
-    *accuracy = NAN;
-    if (trainer->shape.task == TASK_CLASSIFY)
-        *accuracy = (double)evaluator_correct(evaluator) / (double)targets;
-    return STATUS_OK;
-}
-
-static void beat_of_test(void *context)
-{
-    trainer_beat(context, "test");
-    trainer_pulse_window(context);
-}
-
-/* A split with given values; nothing if there is none. */
-static enum status evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
-                                  double *accuracy, struct error *e)
-{
-    struct evaluator_config config = trainer_evaluation(trainer, split, beat_of_test);
-    struct evaluator *evaluator;
-    if (!trainer_has(trainer, split))
-        return STATUS_OK;
-    trainer_beat(trainer, "test");
-    evaluator_free(trainer->valid); /* the last validation is over: never two at once */
-    trainer->valid = NULL;
-    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, values, &evaluator, e);
-    if (status)
-        return status;
-    status = trainer_evaluate(trainer, evaluator, split == SPLIT_TEST ? "test" : "validation", loss, accuracy, e);
-    evaluator_free(evaluator);
-    return status;
-}
 
 static enum status evaluate_last(struct trainer *trainer, struct error *e)
 {
@@ -68,11 +22,12 @@ static enum status evaluate_last(struct trainer *trainer, struct error *e)
         last->valid_loss = progress->valid_loss;
         last->valid_accuracy = trainer->valid_accuracy;
     } else if (trainer->valid) {
-        trainer_beat(trainer, "validation");
+        heartbeat_beat(&trainer->heartbeat, "validation");
         status = trainer_evaluate(trainer, trainer->valid, "validation", &last->valid_loss, &last->valid_accuracy, e);
     }
     if (!status)
-        status = evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
+        status =
+            trainer_evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
     return status;
 }
 
@@ -117,7 +72,7 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
     if (!status)
         status = compare_model(trainer, best, &reason);
     if (status) {
-        trainer_warn(trainer, "the weights of '%.300s' are not tested: %.600s", path, reason.text);
+        reporter_warn(&trainer->reporter, "the weights of '%.300s' are not tested: %.600s", path, reason.text);
         return BEST_NONE;
     }
     trainer->best.step = best->progress.step;
@@ -152,11 +107,11 @@ static enum status evaluate_others(struct trainer *trainer, struct checkpoint *r
     enum status status = comm_agree(trainer->comm, values ? STATUS_OK : STATUS_OS, e);
     if (!status) {
         comm_broadcast(trainer->comm, values, total * sizeof *values, 0);
-        status = evaluate_split(trainer, SPLIT_TEST, values, &best->test_loss, &best->test_accuracy, e);
+        status = trainer_evaluate_split(trainer, SPLIT_TEST, values, &best->test_loss, &best->test_accuracy, e);
     }
     double loss; /* as best.h5 says */
     if (!status && trainer->shape.task == TASK_CLASSIFY)
-        status = evaluate_split(trainer, SPLIT_VALID, values, &loss, &best->valid_accuracy, e);
+        status = trainer_evaluate_split(trainer, SPLIT_VALID, values, &loss, &best->valid_accuracy, e);
     mem_free(own);
     return status;
 }
@@ -168,9 +123,9 @@ static void beat_for_best(struct trainer *trainer)
     int64_t bytes = 0;
     if (trainer->rundir) {
         rundir_file(trainer->rundir, "best.h5", path);
-        bytes = trainer_bytes_of(path);
+        bytes = file_bytes(path);
     }
-    trainer_beat_bytes(trainer, "reading best.h5", comm_max(trainer->comm, bytes));
+    heartbeat_bytes(&trainer->heartbeat, "reading best.h5", comm_max(trainer->comm, bytes));
 }
 
 static enum status evaluate_best(struct trainer *trainer, struct error *e)
@@ -216,13 +171,14 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
     }
     if (status)
         return status;
-    progress->seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
+    progress->seconds = costs_of_run(&trainer->costs);
     trainer_report_end(trainer, why);
-    if (trainer->metrics)
-        status = metrics_sync(trainer->metrics, e);
+    if (trainer->reporter.metrics)
+        status = metrics_sync(trainer->reporter.metrics, e);
     status = comm_agree(trainer->comm, status, e);
-    const struct error *failed = trainer->save_status ? &trainer->save_error : &trainer->best_error;
-    if (!status && (trainer->save_status || trainer->best_status)) {
+    const struct saver *saver = &trainer->saver;
+    const struct error *failed = saver->failure.status ? &saver->failure : &saver->best_failure;
+    if (!status && failed->status) {
         *e = *failed;
         status = failed->status;
     }
@@ -237,14 +193,14 @@ enum status trainer_finished_before(struct trainer *trainer, const char *why, bo
     if (trainer->rundir) {
         char path[FILE_PATH_MAX];
         rundir_file(trainer->rundir, "metrics.jsonl", path);
-        there = trainer_bytes_of(path);
+        there = file_bytes(path);
     }
     *nothing = comm_max(trainer->comm, there > known);
     if (!*nothing)
         return STATUS_OK;
-    trainer_tell(trainer, "'%s' is finished (%s) at step %lld: nothing to do; %s",
-                 trainer->config->branch ? trainer->config->branch : trainer->config->run, why,
-                 (long long)trainer->progress.step, trainer_how_to_go_on(trainer));
+    reporter_tell(&trainer->reporter, "'%s' is finished (%s) at step %lld: nothing to do; %s",
+                  trainer->config->branch ? trainer->config->branch : trainer->config->run, why,
+                  (long long)trainer->progress.step, trainer_how_to_go_on(trainer));
     enum status status = STATUS_OK;
     if (trainer->config->json_summary)
         status = evaluate_last(trainer, e);

@@ -8,7 +8,7 @@
 
 static void beat(void *context)
 {
-    trainer_beat(context, "gradients by lag");
+    heartbeat_beat(context, "gradients by lag");
 }
 
 enum status trainer_check_flow(const struct trainer *trainer, struct error *e)
@@ -49,13 +49,13 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
         .groups = trainer->groups,
         .windows = WINDOWS,
         .beat = beat,
-        .beat_context = trainer,
+        .beat_context = &trainer->heartbeat,
     };
     size_t states = (size_t)model_state_count(&trainer->shape);
     int64_t samples = 0;
     double *norms = mem_alloc(states * (size_t)config->bptt, sizeof *norms, "gradients by time lag", e);
     enum status status = comm_agree(trainer->comm, norms ? STATUS_OK : STATUS_OS, e);
-    trainer_beat(trainer, "gradients by lag");
+    heartbeat_beat(&trainer->heartbeat, "gradients by lag");
     if (!status)
         status = lag_norms_measure(trainer->comm, trainer->corpus, &norms_config, trainer->model, norms, &samples, e);
     if (!status)

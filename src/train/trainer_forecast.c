@@ -1,61 +1,23 @@
 /* How long a run takes: what its parts have cost so far, times how many of them are left.
  *
- * Before a part has been seen: a forward pass takes a third of a step's time, and files go at DISK. The first step of a start
- * brings its memory into being and is left out. */
+ * Before a part has been seen: a forward pass takes a third of a step's time, and files go as fast as
+ * trainer_costs.c says. */
 #include "trainer_private.h"
 
 #include <math.h>
 #include <stdio.h>
 
+#include "unroll/base/clock.h"
 #include "unroll/base/number.h"
 
 #define ENOUGH 3.0        /* seconds of steps from which the rest is foretold */
-#define RECENT 600.0      /* seconds of steps that count */
-#define DISK 200e6        /* bytes a second, of a file that is written, synced and read back */
 #define FORWARD (1 / 3.0) /* of a step's time */
-
-/* ---- what it has cost ---- */
-
-void trainer_cost_step(struct trainer *trainer, double seconds, int64_t tokens)
-{
-    struct costs *costs = &trainer->costs;
-    bool first = costs->steps == 0;
-    costs->steps += seconds;
-    if (first)
-        return;
-    costs->recent += seconds;
-    costs->recent_steps++;
-    costs->recent_tokens += tokens;
-    if (costs->recent > RECENT && costs->recent_steps > 1) { /* what is older counts less and less */
-        costs->recent /= 2;
-        costs->recent_steps /= 2;
-        costs->recent_tokens /= 2;
-    }
-}
-
-void trainer_cost_evaluation(struct trainer *trainer, double seconds, int64_t targets)
-{
-    trainer->costs.evaluations += seconds;
-    trainer->costs.evaluation = seconds;
-    trainer->costs.evaluated = targets;
-}
-
-void trainer_cost_save(struct trainer *trainer, double seconds, bool best)
-{
-    struct costs *costs = &trainer->costs;
-    *(best ? &costs->bests : &costs->saves) += seconds;
-    *(best ? &costs->saved_best : &costs->saved) += 1;
-}
 
 /* ---- what a part costs ---- */
 
 double trainer_cost_of_writing(const struct trainer *trainer, bool best)
 {
-    const struct costs *costs = &trainer->costs;
-    int64_t times = best ? costs->saved_best : costs->saved;
-    if (times > 0)
-        return (best ? costs->bests : costs->saves) / (double)times;
-    return (double)trainer_bytes_to_write(trainer, best) / DISK;
+    return costs_of_writing(&trainer->costs, best, saver_bytes(&trainer->saver, best));
 }
 
 /* Also of what is done between steps and has no account of its own. */
@@ -63,7 +25,7 @@ static double cost_of_step(const struct trainer *trainer)
 {
     const struct costs *costs = &trainer->costs;
     double known = costs->steps + costs->evaluations + costs->saves + costs->bests;
-    double other = trainer_clock() - trainer->pulse.begun - known;
+    double other = clock_seconds() - trainer->pulse.begun - known;
     double step = costs->recent / (double)costs->recent_steps;
     return other > 0 ? step * (1 + other / costs->steps) : step;
 }
@@ -121,13 +83,13 @@ double trainer_left(const struct trainer *trainer)
 static void put_forecast(struct trainer *trainer, double elapsed, double left)
 {
     struct json json;
-    trainer_begin_line(&json, "forecast");
+    metrics_begin_line(&json, "forecast");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_int(&json, "steps", trainer_total_steps(trainer));
     json_put_double(&json, "elapsed", elapsed);
     json_put_double(&json, "left", left);
     json_put_double(&json, "seconds", elapsed + left);
-    trainer_put_line(trainer->timing, &json);
+    metrics_end_line(trainer->reporter.timing, &json);
 }
 
 /* "10 epochs of 491 steps" of a new run that makes whole epochs, else steps. */
@@ -148,17 +110,17 @@ void trainer_foretell(struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     char time[NUMBER_TEXT], work[96];
-    if (!trainer->log || trainer->costs.told || trainer->costs.recent < ENOUGH)
+    if (!trainer->reporter.log || trainer->pulse.foretold || trainer->costs.recent < ENOUGH)
         return; /* as of most steps: nothing is computed for it */
-    double elapsed = trainer_clock() - trainer->begun, left = trainer_left(trainer);
+    double elapsed = costs_elapsed(&trainer->costs), left = trainer_left(trainer);
     if (isnan(left))
         return;
-    trainer->costs.told = true;
+    trainer->pulse.foretold = true;
     put_forecast(trainer, elapsed, left);
     describe_work(trainer, work);
-    trainer_tell(trainer, "about %s for %s%s", number_duration(elapsed + left, time), work,
-                 config->patience > 0 ? ", or less: --patience may end it" : "");
+    reporter_tell(&trainer->reporter, "about %s for %s%s", number_duration(elapsed + left, time), work,
+                  config->patience > 0 ? ", or less: --patience may end it" : "");
     if (config->max_time > 0 && elapsed + left > config->max_time)
-        trainer_tell(trainer, "--max-time stops it after %s: the same command then goes on",
-                     number_duration(config->max_time, time));
+        reporter_tell(&trainer->reporter, "--max-time stops it after %s: the same command then goes on",
+                      number_duration(config->max_time, time));
 }

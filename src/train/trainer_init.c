@@ -66,8 +66,8 @@ static void copy_parameters(struct trainer *trainer, const struct checkpoint *so
             (void)copy_rows(trainer, source, "decoder.weight");
         (void)copy_rows(trainer, source, "decoder.bias");
     }
-    trainer_tell(trainer, "starting from '%s' (step %lld): its layers, and the vectors of %d of %d tokens",
-                 trainer->config->init_from, (long long)source->progress.step, words, trainer->shape.vocab);
+    reporter_tell(&trainer->reporter, "starting from '%s' (step %lld): its layers, and the vectors of %d of %d tokens",
+                  trainer->config->init_from, (long long)source->progress.step, words, trainer->shape.vocab);
 }
 
 enum status trainer_init_from(struct trainer *trainer, struct error *e)
@@ -76,8 +76,8 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e)
     enum status status = STATUS_OK;
     if (!trainer->config->init_from)
         return STATUS_OK;
-    int64_t bytes = trainer->comm->rank == 0 ? trainer_bytes_of(trainer->config->init_from) : 0;
-    trainer_beat_bytes(trainer, "reading the model of --init-from", comm_max(trainer->comm, bytes));
+    int64_t bytes = trainer->comm->rank == 0 ? file_bytes(trainer->config->init_from) : 0;
+    heartbeat_bytes(&trainer->heartbeat, "reading the model of --init-from", comm_max(trainer->comm, bytes));
     if (trainer->comm->rank == 0) {
         source = mem_alloc(1, sizeof *source, "a checkpoint", e);
         status = source ? checkpoint_read(trainer->config->init_from, CHECKPOINT_FOR_USE, source, e) : STATUS_OS;

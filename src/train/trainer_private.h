@@ -4,17 +4,18 @@
 
 #include <math.h>
 
+#include "trainer_costs.h"
+#include "trainer_heartbeat.h"
+#include "trainer_reporter.h"
+
 #include "unroll/data/corpus.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
-#include "unroll/sys/json.h"
 #include "unroll/train/advice.h"
 #include "unroll/train/evaluator.h"
-#include "unroll/train/metrics.h"
 #include "unroll/train/placement.h"
 #include "unroll/train/rundir.h"
 #include "unroll/train/trainer.h"
-#include "unroll/train/watchdog.h"
 
 /* Why the run should stop, as it travels with the losses; the largest of all ranks counts. */
 #define REQUEST_NONE 0
@@ -34,36 +35,41 @@ struct outcome {
 
 /* What was shown of the steps, by time: trainer_pulse.c. */
 struct pulse {
-    double begun;           /* clock at the first step of this start, or an evaluation before it; 0: none yet */
-    double due;             /* seconds from then until the next line */
-    int64_t first_step;     /* steps before this start ... */
-    bool stepping;          /* ... which has begun its first */
-    double shown_loss;      /* in the line before */
-    double loss;            /* sum over the targets since the line before ... */
-    int64_t targets;        /* ... which are so many */
-    double seconds;         /* step_seconds and ... */
-    int64_t tokens;         /* ... step_tokens at that line */
+    double begun;       /* clock_seconds() at the first step of this start, or an evaluation before it; 0: none yet */
+    double due;         /* seconds from then until the next line */
+    int64_t first_step; /* steps before this start ... */
+    bool stepping;      /* ... which has begun its first */
+    bool foretold;      /* how long the run takes has been told */
+    double shown_loss;  /* in the line before */
+    double loss;        /* sum over the targets since the line before ... */
+    int64_t targets;    /* ... which are so many */
+    double seconds;     /* costs.steps and ... */
+    int64_t tokens;     /* ... costs.tokens at that line */
     const char *evaluating; /* "validation", "test"; NULL: nothing is being evaluated */
     int64_t windows, done;  /* of that evaluation */
-    char line[PULSE_LINE];  /* the last one of steps, and whether another has taken its place on a terminal */
-    bool hidden;
+    char line[PULSE_LINE];  /* the last one of steps */
 };
 
-/* What this start has cost so far: trainer_forecast.c. Seconds, and of how much. */
-struct costs {
-    bool told;                               /* how long the run takes */
-    double steps, evaluations, saves, bests; /* in all ... */
-    double recent;                           /* ... of steps but the first, the last ten minutes or so ... */
-    int64_t recent_steps, recent_tokens;     /* ... of these */
-    double evaluation;                       /* of the last one, ... */
-    int64_t evaluated;                       /* ... which had so many targets */
-    int64_t saved, saved_best;               /* how often */
+/* Checkpoints on the disk, and those that could not be written: trainer_save.c. */
+struct saver {
+    struct checkpoint *snapshot;        /* what the next file holds; its arrays are the trainer's */
+    int64_t bytes, best_bytes;          /* of the arrays of a checkpoint, and of best.h5 */
+    int64_t step;                       /* of the newest checkpoint on disk, -1 if there is none ... */
+    int64_t valid_step;                 /* ... and its valid_step: it may have been taken before a validation */
+    bool owed;                          /* a checkpoint was due while steps were being skipped */
+    struct error failure, best_failure; /* of the last attempt at a checkpoint, at best.h5; STATUS_OK: it was written */
 };
+
+static inline int64_t saver_bytes(const struct saver *saver, bool best)
+{
+    return best ? saver->best_bytes : saver->bytes;
+}
 
 struct trainer {
     const struct comm *comm;
     const struct trainer_config *config;
-    struct terminal *log; /* NULL on ranks that say nothing */
+    struct reporter reporter;
+    struct heartbeat heartbeat;
     struct placement placement;
     struct placement_wait wait; /* of the rank that waited most for cores, at the end */
     struct checkpoint_build build;
@@ -89,35 +95,17 @@ struct trainer {
     size_t *bytes, *offset; /* [ranks] */
     int request;            /* REQUEST_... of all ranks, as of the last exchange */
 
-    /* saving; rank 0 only, but for `snapshot` and the first array of states */
-    struct rundir *rundir;
-    struct metrics *metrics, *timing;
-    struct checkpoint *snapshot;
+    struct rundir *rundir;              /* NULL but on rank 0 */
     float *lane_states, *states;        /* this rank's lanes of one state; all states of all lanes (rank 0) */
     size_t *state_bytes, *state_offset; /* [ranks] of one state */
-    int64_t saved_step;                 /* of the newest checkpoint on disk, -1 if there is none ... */
-    int64_t saved_valid_step;           /* ... and its valid_step: it may have been taken before a validation */
-    bool save_owed;                     /* a checkpoint was due while steps were being skipped */
-    enum status save_status;            /* of the last attempt; the message is in save_error */
-    enum status best_status;
-    struct error save_error, best_error;
+    struct saver saver;
 
     bool already_finished; /* the run had ended before this start, and nothing is to be done */
     bool begins_again;     /* rank 0: an earlier start of the run came to no checkpoint */
     int64_t branched_from; /* step of the run that this one branched from, -1 */
 
-    /* this start of the program */
-    struct watchdog *watchdog;
-    double begun, renewed;     /* monotonic clock, seconds */
-    bool lost;                 /* rank 0: another job has taken the run directory over */
-    double seconds_before;     /* progress.seconds at the start */
-    double step_seconds;       /* spent in steps */
-    int64_t step_tokens;       /* targets of those steps */
-    double checkpoint_seconds; /* spent in checkpoints */
-    double log_seconds;        /* of steps, until the last line of timing.jsonl */
-    int64_t log_tokens;
-    struct pulse pulse;
     struct costs costs;
+    struct pulse pulse;
     double grad_norm, lr;          /* of the last step */
     double valid_accuracy;         /* to classify: of the last validation of this start; NaN before */
     struct advice_history history; /* of what metrics.jsonl says; rank 0 */
@@ -137,6 +125,13 @@ static inline bool trainer_improves(const struct trainer *trainer, double loss)
     return isfinite(loss) && !(loss >= trainer->progress.best_valid_loss);
 }
 
+/* Mean loss of the epoch that the last step belongs to. */
+static inline double trainer_train_loss(const struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    return progress->epoch_tokens > 0 ? progress->epoch_loss / (double)progress->epoch_tokens : NAN;
+}
+
 /* Whether the recurrent layers and the embedding have the same parameters. */
 static inline bool trainer_same_layers(const struct model_config *a, const struct model_config *b)
 {
@@ -144,40 +139,48 @@ static inline bool trainer_same_layers(const struct model_config *a, const struc
            a->tied == b->tied;
 }
 
-double trainer_clock(void);
-/* The run is alive: for the watchdog, and for the lock. */
-void trainer_beat(struct trainer *trainer, const char *phase);
-/* The same where what follows may take `seconds` more than --stall-timeout, or time for so many bytes of files, on a rank that
- * works or on the others that wait for it. */
-void trainer_beat_longer(struct trainer *trainer, const char *phase, double seconds);
-void trainer_beat_bytes(struct trainer *trainer, const char *phase, int64_t bytes);
-
-/* The size of a file as this host sees it, 0 if it does not. Not collective. */
-int64_t trainer_bytes_of(const char *path);
+/* ---- trainer_due.c: not collective ---- */
+int64_t trainer_total_steps(const struct trainer *trainer);
+/* Whether --max-steps ends the run before --epochs would. */
+bool trainer_is_limited(const struct trainer *trainer);
+/* The learning rate of the step to come. */
+double trainer_next_lr(const struct trainer *trainer);
+bool trainer_validation_due(const struct trainer *trainer);
+/* Why the run has ended by its own rules, NULL if it has not. */
+const char *trainer_end_reached(const struct trainer *trainer);
 
 /* ---- trainer_setup.c: all collective ---- */
 /* What can be checked before anything is written or much memory is taken. */
 enum status trainer_check(struct trainer *trainer, struct error *e);
-/* How the run evaluates a split: not collective. */
-struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split split, void (*beat)(void *context));
 /* The model and all that belongs to it. */
 enum status trainer_build(struct trainer *trainer, struct error *e);
-/* The run directory and its files. `trainer_check_writer` looks whether all ranks that will write share it, and comes after the
- * building; `trainer_open_files` comes after the resuming, which may refuse. */
+/* The run directory and its files: `trainer_open_files` comes after the resuming, which may refuse. */
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
-enum status trainer_check_writer(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
 
-/* ---- trainer.c: collective ---- */
-/* Ends the run before its end, as trainer->request asks: STATUS_STOPPED, with a checkpoint. */
+/* ---- trainer_stop.c ---- */
+/* Why this rank wants to stop: REQUEST_... Not collective. */
+int trainer_wish(const struct trainer *trainer);
+/* After what took its time: trainer->request is why any rank wants to stop before the next step. Collective. */
+void trainer_ask_all(struct trainer *trainer);
+/* Ends the run before its end, as trainer->request asks: STATUS_STOPPED, with a checkpoint. Collective. */
 enum status trainer_stop(struct trainer *trainer, struct error *e);
 
-/* ---- trainer_end.c: collective ---- */
+/* ---- trainer_evaluate.c: collective ---- */
+/* trainer->valid, where there is validation text. */
+enum status trainer_open_validation(struct trainer *trainer, struct error *e);
+/* The validation that is due, and what comes of it: learning rate and best.h5. */
+enum status trainer_validate(struct trainer *trainer, struct error *e);
 /* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation". STATUS_STOPPED where
  * a signal came meanwhile. */
 enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
                              double *accuracy, struct error *e);
+/* The same of a split, with given values; nothing if the corpus has none. Validation is over after it. */
+enum status trainer_evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
+                                   double *accuracy, struct error *e);
+
+/* ---- trainer_end.c: collective ---- */
 /* The run has ended by its own rules. Training is over after it: what only steps need is released. */
 enum status trainer_finish(struct trainer *trainer, const char *why, struct error *e);
 /* The run had ended before this start. *nothing: there is nothing to do. */
@@ -198,14 +201,7 @@ enum status trainer_blame_corpus(struct trainer *trainer, enum status status, st
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
 
 /* ---- trainer_step.c: collective ---- */
-int64_t trainer_total_steps(const struct trainer *trainer);
-/* Whether --max-steps ends the run before --epochs would. Not collective. */
-bool trainer_is_limited(const struct trainer *trainer);
-/* The learning rate of the step to come. Not collective. */
-double trainer_next_lr(const struct trainer *trainer);
 enum status trainer_step(struct trainer *trainer, struct error *e);
-/* After what took its time: `request` is why any rank wants to stop before the next step. */
-void trainer_ask_all(struct trainer *trainer);
 
 /* ---- trainer_flow.c ---- */
 /* Whether --gradflow-every can be had. Not collective; the same on all ranks. */
@@ -222,13 +218,20 @@ enum status trainer_check_sample(const struct trainer *trainer, struct error *e)
 bool trainer_sample_due(const struct trainer *trainer);
 enum status trainer_show_sample(struct trainer *trainer, struct error *e); /* collective */
 
-/* ---- trainer_save.c: collective ---- */
+/* ---- trainer_replicas.c: collective ---- */
 /* STATUS_INTERNAL if the ranks' parameters or optimizers differ. */
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
-/* True if the newest checkpoint on disk is all there is to know at this boundary. */
+
+/* ---- trainer_save.c: collective ---- */
+/* Not collective; after the model and the optimizer. STATUS_OS. */
+enum status saver_create(struct saver *saver, const struct trainer *trainer, struct error *e);
+void saver_release(struct saver *saver); /* not collective */
+/* Whether all ranks that will write share the run directory: after the building. */
+enum status trainer_check_writer(struct trainer *trainer, struct error *e);
+/* True if the newest checkpoint on disk is all there is to know at this boundary. Not collective. */
 bool trainer_is_saved(const struct trainer *trainer);
-/* Of a checkpoint, or of best.h5: so many bytes are written, and read back. */
-int64_t trainer_bytes_to_write(const struct trainer *trainer, bool best);
+/* While steps are being skipped nothing is saved: if the run diverges, the newest checkpoint is from before. Not collective. */
+bool trainer_checkpoint_due(struct trainer *trainer);
 /* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not
  * returned. */
 enum status trainer_save(struct trainer *trainer, struct error *e);
@@ -246,10 +249,7 @@ void trainer_pulse_window(struct trainer *trainer);
 void trainer_pulse_write(struct trainer *trainer, bool best);
 
 /* ---- trainer_forecast.c: not collective ---- */
-void trainer_cost_step(struct trainer *trainer, double seconds, int64_t tokens);
-void trainer_cost_evaluation(struct trainer *trainer, double seconds, int64_t targets);
-/* What rank 0 took to write and check it; about what it will take. */
-void trainer_cost_save(struct trainer *trainer, double seconds, bool best);
+/* About what a checkpoint will take, or best.h5. */
 double trainer_cost_of_writing(const struct trainer *trainer, bool best);
 /* Seconds until the run's end: steps, validations, checkpoints and the evaluations of the end. NaN: not known yet. */
 double trainer_left(const struct trainer *trainer);
@@ -257,8 +257,6 @@ double trainer_left(const struct trainer *trainer);
 void trainer_foretell(struct trainer *trainer);
 
 /* ---- trainer_report.c: not collective; they do nothing but on rank 0 ---- */
-void trainer_tell(struct trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void trainer_warn(struct trainer *trainer, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void trainer_report_start(struct trainer *trainer, bool resumed);
 void trainer_report_step(struct trainer *trainer, int64_t epoch);
 void trainer_report_skip(struct trainer *trainer, const char *what);
@@ -273,12 +271,8 @@ void trainer_report_stop(struct trainer *trainer, enum status exit_status);
 void trainer_report_cores(struct trainer *trainer); /* collective */
 /* "  perplexity 4.20" of a loss; to classify "  accuracy 0.7700", if it is known. Into `room`, which is returned. */
 const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32]);
-double trainer_train_loss(const struct trainer *trainer);
 /* Lines of metrics.jsonl before the first step. */
 void trainer_report_run(struct trainer *trainer);
-/* One line of metrics or timing: begun with its type, ended and appended. */
-void trainer_begin_line(struct json *json, const char *type);
-void trainer_put_line(struct metrics *metrics, struct json *json);
 
 /* ---- trainer_advice.c: as above ---- */
 /* Before the first step: what a run that goes on has behind it. */

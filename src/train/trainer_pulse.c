@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/clock.h"
 #include "unroll/base/number.h"
 
 #define LONG_WRITE 2.0 /* seconds: told in a plain log as well */
@@ -14,10 +15,10 @@
 static bool is_due(struct trainer *trainer)
 {
     struct pulse *pulse = &trainer->pulse;
-    double elapsed = trainer_clock() - pulse->begun;
-    if (!trainer->log || elapsed < pulse->due)
+    double elapsed = clock_seconds() - pulse->begun;
+    if (!trainer->reporter.log || elapsed < pulse->due)
         return false;
-    pulse->due = terminal_next_progress(trainer->log, elapsed);
+    pulse->due = terminal_next_progress(trainer->reporter.log, elapsed);
     return true;
 }
 
@@ -27,8 +28,8 @@ static void start(struct trainer *trainer)
     struct pulse *pulse = &trainer->pulse;
     if (pulse->begun > 0)
         return;
-    pulse->begun = trainer_clock();
-    pulse->due = trainer->log->interactive ? 0 : terminal_next_progress(trainer->log, 0);
+    pulse->begun = clock_seconds();
+    pulse->due = trainer->reporter.log->interactive ? 0 : terminal_next_progress(trainer->reporter.log, 0);
 }
 
 /* ---- a line of steps ---- */
@@ -51,10 +52,10 @@ static void add(char line[PULSE_LINE], const char *text)
 static void add_rate_and_time(const struct trainer *trainer, char line[PULSE_LINE])
 {
     const struct pulse *pulse = &trainer->pulse;
-    double seconds = trainer->step_seconds - pulse->seconds, left = trainer_left(trainer);
+    double seconds = trainer->costs.steps - pulse->seconds, left = trainer_left(trainer);
     char text[64], time[NUMBER_TEXT];
     if (seconds > 0) {
-        snprintf(text, sizeof text, "%.0f %s/s", (double)(trainer->step_tokens - pulse->tokens) / seconds,
+        snprintf(text, sizeof text, "%.0f %s/s", (double)(trainer->costs.tokens - pulse->tokens) / seconds,
                  trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens");
         add(line, text);
     }
@@ -96,29 +97,29 @@ static void compose(const struct trainer *trainer, int64_t epoch, enum room room
 static void show_steps(struct trainer *trainer, int64_t epoch)
 {
     char *line = trainer->pulse.line;
-    size_t width = (size_t)terminal_width(trainer->log) - trainer->log->interactive;
+    size_t width = (size_t)terminal_width(trainer->reporter.log) - trainer->reporter.log->interactive;
     int most = isfinite(trainer_left(trainer)) ? ROOM_RATE : ROOM_EPOCH; /* the time left gets its place */
     compose(trainer, epoch, (enum room)most, line);
     for (int level = most - 1; level >= ROOM_STEP && strlen(line) > width; level--)
         compose(trainer, epoch, (enum room)level, line);
-    terminal_progress(trainer->log, "%s", line);
+    terminal_progress(trainer->reporter.log, "%s", line);
 }
 
 void trainer_pulse_begin(struct trainer *trainer)
 {
     struct pulse *pulse = &trainer->pulse;
-    if (!trainer->log)
+    if (!trainer->reporter.log)
         return;
     start(trainer);
     if (!pulse->stepping) {
         pulse->first_step = trainer->progress.step;
-        terminal_progress(trainer->log, "training: step %lld of %lld runs", (long long)trainer->progress.step + 1,
-                          (long long)trainer_total_steps(trainer));
-    } else if (trainer->log->interactive && pulse->hidden && pulse->line[0]) {
+        terminal_progress(trainer->reporter.log, "training: step %lld of %lld runs",
+                          (long long)trainer->progress.step + 1, (long long)trainer_total_steps(trainer));
+    } else if (trainer->reporter.log->interactive && trainer->reporter.covered && pulse->line[0]) {
         show_steps(trainer, trainer->progress.epoch - (trainer->progress.window == 0)); /* of the last step */
     }
     pulse->stepping = true;
-    pulse->hidden = false;
+    trainer->reporter.covered = false;
 }
 
 void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int64_t targets)
@@ -126,7 +127,7 @@ void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int
     struct pulse *pulse = &trainer->pulse;
     pulse->loss += loss;
     pulse->targets += targets;
-    if (!trainer->log)
+    if (!trainer->reporter.log)
         return;
     trainer_foretell(trainer);
     bool last = trainer->progress.step == trainer_total_steps(trainer);
@@ -135,18 +136,18 @@ void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int
     pulse->shown_loss = pulse->targets > 0 ? pulse->loss / (double)pulse->targets : NAN;
     show_steps(trainer, epoch);
     if (last)
-        terminal_finish(trainer->log);
+        terminal_finish(trainer->reporter.log);
     pulse->loss = 0;
     pulse->targets = 0;
-    pulse->seconds = trainer->step_seconds;
-    pulse->tokens = trainer->step_tokens;
+    pulse->seconds = trainer->costs.steps;
+    pulse->tokens = trainer->costs.tokens;
 }
 
 /* ---- what comes between steps ---- */
 
 void trainer_pulse_evaluate(struct trainer *trainer, const char *what, int64_t windows)
 {
-    if (!trainer->log)
+    if (!trainer->reporter.log)
         return;
     start(trainer);
     trainer->pulse.evaluating = what;
@@ -160,18 +161,19 @@ void trainer_pulse_window(struct trainer *trainer)
     pulse->done++;
     if (!pulse->evaluating || pulse->windows == 0 || !is_due(trainer))
         return;
-    pulse->hidden = true;
-    terminal_progress(trainer->log, "step %lld/%lld  %s: %lld %% done", (long long)trainer->progress.step,
+    trainer->reporter.covered = true;
+    terminal_progress(trainer->reporter.log, "step %lld/%lld  %s: %lld %% done", (long long)trainer->progress.step,
                       (long long)trainer_total_steps(trainer), pulse->evaluating,
                       (long long)(100 * pulse->done / pulse->windows));
 }
 
 void trainer_pulse_write(struct trainer *trainer, bool best)
 {
-    if (!trainer->log || (!trainer->log->interactive && trainer_cost_of_writing(trainer, best) < LONG_WRITE))
+    if (!trainer->reporter.log ||
+        (!trainer->reporter.log->interactive && trainer_cost_of_writing(trainer, best) < LONG_WRITE))
         return;
-    trainer->pulse.hidden = true;
-    terminal_progress(trainer->log, "step %lld/%lld  writing %s (%.1f MB)", (long long)trainer->progress.step,
+    trainer->reporter.covered = true;
+    terminal_progress(trainer->reporter.log, "step %lld/%lld  writing %s (%.1f MB)", (long long)trainer->progress.step,
                       (long long)trainer_total_steps(trainer), best ? "best.h5" : "a checkpoint",
-                      1e-6 * (double)trainer_bytes_to_write(trainer, best));
+                      1e-6 * (double)saver_bytes(&trainer->saver, best));
 }

@@ -2,10 +2,8 @@
 #include "trainer_private.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/build_info.h"
@@ -13,68 +11,7 @@
 #include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
 
-#define MESSAGE 1200
 #define QUOTE_MARGIN "  | " /* nothing that a model writes looks like a line of the log */
-
-void trainer_tell(struct trainer *trainer, const char *format, ...)
-{
-    char text[MESSAGE];
-    if (!trainer->log)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    trainer->pulse.hidden = true;
-    terminal_message(trainer->log, "%s", text);
-}
-
-void trainer_warn(struct trainer *trainer, const char *format, ...)
-{
-    char text[MESSAGE];
-    if (!trainer->log)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    trainer->pulse.hidden = true;
-    terminal_message(trainer->log, "unroll: warning: %s", text);
-}
-
-/* Ends a line's object and appends it. A line that cannot be had for want of memory is left out; metrics_sync tells. */
-void trainer_put_line(struct metrics *metrics, struct json *json)
-{
-    const char *text;
-    json_object_end(json);
-    if (json_text(json, &text, NULL) == STATUS_OK)
-        metrics_line(metrics, text);
-    json_release(json);
-}
-
-void trainer_begin_line(struct json *json, const char *type)
-{
-    json_init(json);
-    json_object_begin(json, NULL);
-    json_put_string(json, "type", type);
-}
-
-/* Now, by the host's clock, as ISO 8601 has it; null if the clock stands where no calendar goes. */
-static void put_time(struct json *json)
-{
-    char text[32];
-    struct tm parts;
-    time_t now = time(NULL);
-    bool known = gmtime_r(&now, &parts) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
-    json_put_string(json, "time", known ? text : NULL);
-}
-
-/* Mean loss of the epoch that the last step belongs to. */
-double trainer_train_loss(const struct trainer *trainer)
-{
-    return trainer->progress.epoch_tokens > 0 ? trainer->progress.epoch_loss / (double)trainer->progress.epoch_tokens
-                                              : NAN;
-}
 
 static double mean(double sum, int64_t count)
 {
@@ -85,9 +22,9 @@ void trainer_report_run(struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     struct json json;
-    if (!trainer->metrics || metrics_bytes(trainer->metrics) > 0)
+    if (!trainer->reporter.metrics || metrics_bytes(trainer->reporter.metrics) > 0)
         return;
-    trainer_begin_line(&json, "run");
+    metrics_begin_line(&json, "run");
     json_put_string(&json, "cell", cell_name(trainer->shape.cell));
     json_put_int(&json, "layers", trainer->shape.layers);
     json_put_int(&json, "embedding", trainer->shape.embedding);
@@ -118,14 +55,14 @@ void trainer_report_run(struct trainer *trainer)
         json_put_int(&json, "tokens_per_epoch", trainer->corpus->tokens[SPLIT_TRAIN] - 1);
     if (trainer->branched_from >= 0)
         json_put_int(&json, "branched_from", trainer->branched_from);
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
 }
 
 /* In one line, or in two where a path makes that too long. */
 static void tell_of(struct trainer *trainer, const char *what, const char *path, const char *more)
 {
     bool fits = strlen(what) + strlen(path) + strlen(more) + strlen(" '': ") <= TERMINAL_COLUMNS;
-    trainer_tell(trainer, "%s '%s':%s%s", what, path, fits ? " " : "\n  ", more);
+    reporter_tell(&trainer->reporter, "%s '%s':%s%s", what, path, fits ? " " : "\n  ", more);
 }
 
 static void tell_data(struct trainer *trainer)
@@ -136,9 +73,10 @@ static void tell_data(struct trainer *trainer)
              trainer->shape.vocab, level_name(corpus->vocab->level));
     tell_of(trainer, "corpus", trainer->config->corpus, more);
     if (trainer->shape.task == TASK_CLASSIFY)
-        trainer_tell(trainer, "classifying: %lld texts to train on, %d labels, at most %d tokens of each, pool %s",
-                     (long long)corpus->texts[SPLIT_TRAIN], trainer->shape.labels, trainer->bptt,
-                     pool_name(trainer->shape.pool));
+        reporter_tell(&trainer->reporter,
+                      "classifying: %lld texts to train on, %d labels, at most %d tokens of each, pool %s",
+                      (long long)corpus->texts[SPLIT_TRAIN], trainer->shape.labels, trainer->bptt,
+                      pool_name(trainer->shape.pool));
 }
 
 static const char *plural(int count)
@@ -150,11 +88,13 @@ static void tell_work(struct trainer *trainer)
 {
     const struct checkpoint_build *build = &trainer->build;
     const struct trainer_config *config = trainer->config;
-    trainer_tell(trainer, "model: %s, %d x %d, embedding %d, %zu parameters", cell_name(trainer->shape.cell),
-                 trainer->shape.layers, trainer->shape.hidden, trainer->shape.embedding, trainer->table.elements);
-    trainer_tell(trainer, "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s",
-                 build->ranks, plural(build->ranks), build->threads, plural(build->threads), config->batch,
-                 plural(config->batch), trainer->groups, plural(trainer->groups), trainer->bptt, plural(trainer->bptt));
+    reporter_tell(&trainer->reporter, "model: %s, %d x %d, embedding %d, %zu parameters",
+                  cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden,
+                  trainer->shape.embedding, trainer->table.elements);
+    reporter_tell(&trainer->reporter,
+                  "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s", build->ranks,
+                  plural(build->ranks), build->threads, plural(build->threads), config->batch, plural(config->batch),
+                  trainer->groups, plural(trainer->groups), trainer->bptt, plural(trainer->bptt));
 }
 
 /* Where the run writes, and from which step on. */
@@ -164,13 +104,13 @@ static void tell_place(struct trainer *trainer, bool resumed)
     int64_t total = trainer_total_steps(trainer);
     char more[120];
     if (trainer->begins_again)
-        trainer_tell(trainer, "the run was ended before its first checkpoint: it begins again");
+        reporter_tell(&trainer->reporter, "the run was ended before its first checkpoint: it begins again");
     if (trainer->branched_from >= 0) {
-        trainer_tell(trainer, "branching from '%s' at step %lld into '%s'", config->run,
-                     (long long)trainer->branched_from, trainer->rundir->path);
+        reporter_tell(&trainer->reporter, "branching from '%s' at step %lld into '%s'", config->run,
+                      (long long)trainer->branched_from, trainer->rundir->path);
     } else if (resumed) {
-        trainer_tell(trainer, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
-                     (long long)trainer->progress.step, (long long)total);
+        reporter_tell(&trainer->reporter, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
+                      (long long)trainer->progress.step, (long long)total);
     } else {
         snprintf(more, sizeof more, "%s, %lld steps, %lld in an epoch", trainer->begins_again ? "begun again" : "new",
                  (long long)total, (long long)trainer->windows);
@@ -184,9 +124,9 @@ static void put_start(struct trainer *trainer)
     const struct checkpoint_build *build = &trainer->build;
     struct json json;
     char host[COMM_HOST];
-    trainer_begin_line(&json, "start");
+    metrics_begin_line(&json, "start");
     json_put_int(&json, "step", trainer->progress.step);
-    put_time(&json);
+    metrics_put_time(&json);
     comm_host(host);
     json_put_string(&json, "host", host);
     json_put_int(&json, "hosts", trainer->placement.hosts);
@@ -200,23 +140,24 @@ static void put_start(struct trainer *trainer)
     json_put_string(&json, "blis", blas_version());
     json_put_string(&json, "kernel", build->kernel);
     json_put_string(&json, "instructions", build->instructions);
-    trainer_put_line(trainer->timing, &json);
+    metrics_end_line(trainer->reporter.timing, &json);
 }
 
 void trainer_report_start(struct trainer *trainer, bool resumed)
 {
     const struct trainer_config *config = trainer->config;
-    if (!trainer->log)
+    if (!trainer->reporter.log)
         return;
     tell_data(trainer);
     tell_work(trainer);
     tell_place(trainer, resumed);
     long mpirun = comm_mpirun_on_terminal();
     if (mpirun > 0)
-        trainer_tell(trainer, "Ctrl-C ends mpirun without a checkpoint; to stop with one: kill -USR1 %ld", mpirun);
+        reporter_tell(&trainer->reporter, "Ctrl-C ends mpirun without a checkpoint; to stop with one: kill -USR1 %ld",
+                      mpirun);
     if (resumed && config->init_from)
-        trainer_tell(trainer, "--init-from '%.300s' is not read: the run goes on from its own weights",
-                     config->init_from);
+        reporter_tell(&trainer->reporter, "--init-from '%.300s' is not read: the run goes on from its own weights",
+                      config->init_from);
     put_start(trainer);
 }
 
@@ -226,9 +167,9 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     struct model_phases phases;
     struct json json;
     model_take_phases(trainer->model, &phases);
-    trainer_begin_line(&json, "train");
+    metrics_begin_line(&json, "train");
     json_put_int(&json, "step", trainer->progress.step);
-    put_time(&json);
+    metrics_put_time(&json);
     json_put_double(&json, "seconds", seconds);
     json_put_double(&json, "tokens_per_second", rate);
     json_object_begin(&json, "phases");
@@ -239,7 +180,7 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
     json_put_double(&json, "weight_gradients", phases.weight_gradients);
     json_put_double(&json, "other", phases.other);
     json_object_end(&json);
-    trainer_put_line(trainer->timing, &json);
+    metrics_end_line(trainer->reporter.timing, &json);
 }
 
 const char *trainer_quality(const struct trainer *trainer, double loss, double accuracy, char room[32])
@@ -256,11 +197,11 @@ const char *trainer_quality(const struct trainer *trainer, double loss, double a
 void trainer_report_step(struct trainer *trainer, int64_t epoch)
 {
     const struct progress *progress = &trainer->progress;
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
     double loss = mean(progress->log_loss, progress->log_tokens);
     struct json json;
-    trainer_begin_line(&json, "train");
+    metrics_begin_line(&json, "train");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", epoch + 1);
     json_put_int(&json, "tokens", progress->tokens);
@@ -268,12 +209,12 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     json_put_double(&json, "grad_norm", trainer->grad_norm);
     json_put_double(&json, "lr", trainer->lr);
     json_put_int(&json, "skipped", progress->skipped);
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
 
-    double seconds = trainer->step_seconds - trainer->log_seconds;
-    double rate = seconds > 0 ? (double)(trainer->step_tokens - trainer->log_tokens) / seconds : 0;
-    trainer->log_seconds = trainer->step_seconds;
-    trainer->log_tokens = trainer->step_tokens;
+    double seconds = trainer->costs.steps - trainer->reporter.seconds;
+    double rate = seconds > 0 ? (double)(trainer->costs.tokens - trainer->reporter.tokens) / seconds : 0;
+    trainer->reporter.seconds = trainer->costs.steps;
+    trainer->reporter.tokens = trainer->costs.tokens;
     put_timing(trainer, seconds, rate);
     trainer_advise_step(trainer, loss);
 }
@@ -281,14 +222,14 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
 void trainer_report_skip(struct trainer *trainer, const char *what)
 {
     struct json json;
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
-    trainer_begin_line(&json, "skip");
+    metrics_begin_line(&json, "skip");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_string(&json, "not_finite", what);
-    trainer_put_line(trainer->metrics, &json);
-    trainer_warn(trainer, "step %lld was skipped: its %s is not finite (%lld in a row)",
-                 (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
+    metrics_end_line(trainer->reporter.metrics, &json);
+    reporter_warn(&trainer->reporter, "step %lld was skipped: its %s is not finite (%lld in a row)",
+                  (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
 }
 
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
@@ -297,9 +238,9 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     bool plateau = trainer->config->schedule.kind == SCHEDULE_PLATEAU;
     int64_t epoch = progress->window == 0 ? progress->epoch : progress->epoch + 1;
     struct json json;
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
-    trainer_begin_line(&json, "valid");
+    metrics_begin_line(&json, "valid");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", epoch);
     json_put_int(&json, "tokens", progress->tokens);
@@ -311,14 +252,14 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     json_put_bool(&json, "best", best);
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
     char change[64] = "", room[32];
     if (lr_changed)
         snprintf(change, sizeof change, "; lr now %.3g", trainer_next_lr(trainer));
-    trainer_tell(trainer, "epoch %lld  step %lld  validation loss %.4f%s%s%s", (long long)epoch,
-                 (long long)progress->step, progress->valid_loss,
-                 trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
-                 change);
+    reporter_tell(&trainer->reporter, "epoch %lld  step %lld  validation loss %.4f%s%s%s", (long long)epoch,
+                  (long long)progress->step, progress->valid_loss,
+                  trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
+                  change);
     trainer_advise_valid(trainer);
 }
 
@@ -326,9 +267,9 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
 {
     struct json json;
     char name[16];
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
-    trainer_begin_line(&json, "gradflow");
+    metrics_begin_line(&json, "gradflow");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_int(&json, "samples", samples);
     for (int state = 0; state < model_state_count(&trainer->shape); state++) {
@@ -337,60 +278,59 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
             json_put_double(&json, NULL, *norms++);
         json_array_end(&json);
     }
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
 }
 
 static void put_quoted(void *context, const char *line)
 {
-    trainer_tell(context, QUOTE_MARGIN "%s", line);
+    reporter_tell(context, QUOTE_MARGIN "%s", line);
 }
 
 void trainer_report_sample(struct trainer *trainer, const char *text, size_t length)
 {
     struct json json;
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
-    trainer_begin_line(&json, "sample");
+    metrics_begin_line(&json, "sample");
     json_put_int(&json, "step", trainer->progress.step);
     if (text)
         json_put_string_n(&json, "text", text, length);
     else
         json_put_null(&json, "text");
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
     if (!text) {
-        trainer_warn(trainer, "no sample at step %lld: the weights give no finite probabilities",
-                     (long long)trainer->progress.step);
+        reporter_warn(&trainer->reporter, "no sample at step %lld: the weights give no finite probabilities",
+                      (long long)trainer->progress.step);
         return;
     }
-    trainer_tell(trainer, "sample at step %lld:", (long long)trainer->progress.step);
-    quote_lines(text, length, TERMINAL_COLUMNS - (int)strlen(QUOTE_MARGIN), put_quoted, trainer);
+    reporter_tell(&trainer->reporter, "sample at step %lld:", (long long)trainer->progress.step);
+    quote_lines(text, length, TERMINAL_COLUMNS - (int)strlen(QUOTE_MARGIN), put_quoted, &trainer->reporter);
 }
 
 void trainer_report_saved(struct trainer *trainer, double seconds)
 {
     struct json json;
-    trainer->checkpoint_seconds += seconds;
-    if (!trainer->timing)
+    if (!trainer->reporter.timing)
         return;
-    trainer_begin_line(&json, "checkpoint");
+    metrics_begin_line(&json, "checkpoint");
     json_put_int(&json, "step", trainer->progress.step);
-    put_time(&json);
+    metrics_put_time(&json);
     json_put_double(&json, "seconds", seconds);
     json_put_double(&json, "run_seconds", trainer->progress.seconds);
-    trainer_put_line(trainer->timing, &json);
+    metrics_end_line(trainer->reporter.timing, &json);
 }
 
 void trainer_report_stop(struct trainer *trainer, enum status exit_status)
 {
     struct json json;
-    if (!trainer->timing)
+    if (!trainer->reporter.timing)
         return;
-    trainer_begin_line(&json, "stop");
+    metrics_begin_line(&json, "stop");
     json_put_int(&json, "step", trainer->progress.step);
-    put_time(&json);
+    metrics_put_time(&json);
     json_put_int(&json, "exit_status", (int64_t)exit_status);
-    json_put_double(&json, "run_seconds", trainer->seconds_before + trainer_clock() - trainer->begun);
-    trainer_put_line(trainer->timing, &json);
+    json_put_double(&json, "run_seconds", costs_of_run(&trainer->costs));
+    metrics_end_line(trainer->reporter.timing, &json);
 }
 
 void trainer_report_cores(struct trainer *trainer)
@@ -399,15 +339,15 @@ void trainer_report_cores(struct trainer *trainer)
     const struct placement_wait *wait = &trainer->wait;
     placement_wait_report(trainer->comm, trainer->placement.threads, &trainer->wait, advice);
     if (advice[0])
-        trainer_warn(trainer, "%s", advice);
-    if (!trainer->timing)
+        reporter_warn(&trainer->reporter, "%s", advice);
+    if (!trainer->reporter.timing)
         return;
     struct json json;
-    trainer_begin_line(&json, "cores");
+    metrics_begin_line(&json, "cores");
     json_put_int(&json, "step", trainer->progress.step);
     json_put_double(&json, "waited_share", placement_wait_share(wait));
     json_put_double(&json, "waited_seconds", wait->waited);
     json_put_int(&json, "rank", wait->rank);
     json_put_string(&json, "host", wait->host);
-    trainer_put_line(trainer->timing, &json);
+    metrics_end_line(trainer->reporter.timing, &json);
 }

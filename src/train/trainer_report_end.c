@@ -44,11 +44,11 @@ static void tell_both(struct trainer *trainer, const char *text)
                           "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest':",
                           (long long)trainer->last.step, run, run);
     if (length <= TERMINAL_COLUMNS)
-        trainer_tell(trainer, "%s\n  %s", line, text);
+        reporter_tell(&trainer->reporter, "%s\n  %s", line, text);
     else
-        trainer_tell(trainer,
-                     "the last weights are the best, step %lld,\n  in '%.300s/best.h5'\n  and '%.300s/latest':\n  %s",
-                     (long long)trainer->last.step, run, run, text);
+        reporter_tell(&trainer->reporter,
+                      "the last weights are the best, step %lld,\n  in '%.300s/best.h5'\n  and '%.300s/latest':\n  %s",
+                      (long long)trainer->last.step, run, run, text);
 }
 
 /* The last weights: how good, and where. */
@@ -59,15 +59,15 @@ static void tell_last(struct trainer *trainer)
     char text[200];
     describe(trainer, last, text, sizeof text);
     if (!trainer_is_saved(trainer))
-        trainer_tell(trainer, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
-                     *text ? text : "not tested");
+        reporter_tell(&trainer->reporter, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
+                      *text ? text : "not tested");
     else if (trainer->best.step == last->step)
         tell_both(trainer, text);
     else
-        trainer_tell(trainer, "last weights, step %lld, in '%.300s/latest':\n  %s", (long long)last->step, run,
-                     *text ? text : "not tested");
+        reporter_tell(&trainer->reporter, "last weights, step %lld, in '%.300s/latest':\n  %s", (long long)last->step,
+                      run, *text ? text : "not tested");
     if (trainer_is_of_no_use(trainer))
-        trainer_tell(trainer, "these weights are of no use: a guess is as good");
+        reporter_tell(&trainer->reporter, "these weights are of no use: a guess is as good");
 }
 
 /* The best first: they are what there is to use. */
@@ -78,8 +78,8 @@ static void tell_outcomes(struct trainer *trainer)
     /* else they are the last; or there are none, or a warning has said why they are not known */
     if (best->step >= 0 && (best->step != last->step || !trainer_is_saved(trainer))) {
         describe(trainer, best, text, sizeof text);
-        trainer_tell(trainer, "best weights, step %lld, in '%.300s/best.h5':\n  %s", (long long)best->step,
-                     trainer->rundir->path, text);
+        reporter_tell(&trainer->reporter, "best weights, step %lld, in '%.300s/best.h5':\n  %s", (long long)best->step,
+                      trainer->rundir->path, text);
     }
     tell_last(trainer);
 }
@@ -104,7 +104,7 @@ static void path_word(const char *path, char *word, size_t size)
 static void tell_command(struct trainer *trainer, const char *command, const char *options)
 {
     bool fits = strlen("  ") + strlen(command) + strlen(" ") + strlen(options) <= TERMINAL_COLUMNS;
-    trainer_tell(trainer, "  %s %s%s", command, fits ? "" : "\\\n      ", options);
+    reporter_tell(&trainer->reporter, "  %s %s%s", command, fits ? "" : "\\\n      ", options);
 }
 
 /* The directory of the run, and the first number that makes a new one. */
@@ -145,7 +145,7 @@ void trainer_report_next(struct trainer *trainer)
     shell_word(program_invocation_name, program, sizeof program);
     path_word(path, model, sizeof model);
     path_word(trainer->config->corpus, corpus, sizeof corpus);
-    trainer_tell(trainer, "next:");
+    reporter_tell(&trainer->reporter, "next:");
     if (trainer_is_of_no_use(trainer)) {
         tell_lower_rate(trainer);
         return;
@@ -189,7 +189,7 @@ static void put_end(struct trainer *trainer, const char *why)
     char hex[33];
     struct json json;
     param_digest(&trainer->table, trainer->values, hex);
-    trainer_begin_line(&json, "end");
+    metrics_begin_line(&json, "end");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", progress->window == 0 ? progress->epoch : progress->epoch + 1);
     json_put_int(&json, "tokens", progress->tokens);
@@ -207,24 +207,24 @@ static void put_end(struct trainer *trainer, const char *why)
         put_accuracies(&json, &trainer->best, "best_valid_accuracy", "best_test_accuracy");
     }
     json_put_string(&json, "parameters_digest", hex);
-    trainer_put_line(trainer->metrics, &json);
+    metrics_end_line(trainer->reporter.metrics, &json);
 }
 
 void trainer_report_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
     char total[NUMBER_TEXT];
-    if (!trainer->metrics)
+    if (!trainer->reporter.metrics)
         return;
     put_end(trainer, why);
-    double elapsed = trainer_clock() - trainer->begun;
-    trainer_tell(trainer, "finished (%s): %lld steps, %lld %s in %s", why, (long long)progress->step,
-                 (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
-                 number_duration(progress->seconds, total));
+    double elapsed = costs_elapsed(&trainer->costs);
+    reporter_tell(&trainer->reporter, "finished (%s): %lld steps, %lld %s in %s", why, (long long)progress->step,
+                  (long long)progress->tokens, trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens",
+                  number_duration(progress->seconds, total));
     trainer_conclude(trainer);
     tell_outcomes(trainer);
-    trainer_tell(trainer, "checkpoints took %.1f %% of this start's %.0f s",
-                 elapsed > 0 ? 100 * trainer->checkpoint_seconds / elapsed : 0, elapsed);
+    reporter_tell(&trainer->reporter, "checkpoints took %.1f %% of this start's %.0f s",
+                  elapsed > 0 ? 100 * trainer->costs.saves / elapsed : 0, elapsed);
     trainer_advise_end(trainer);
 }
 
@@ -258,9 +258,9 @@ static void put_amount(const struct trainer *trainer, struct json *json)
 {
     const struct progress *progress = &trainer->progress;
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
-    double rate = trainer->step_seconds > 0 ? (double)trainer->step_tokens / trainer->step_seconds
-                  : progress->seconds > 0   ? (double)progress->tokens / progress->seconds
-                                            : 0;
+    double rate = trainer->costs.steps > 0 ? (double)trainer->costs.tokens / trainer->costs.steps
+                  : progress->seconds > 0  ? (double)progress->tokens / progress->seconds
+                                           : 0;
     json_put_int(json, "tokens", progress->tokens);
     if (classifies)
         json_put_int(json, "texts", progress->tokens);
@@ -287,7 +287,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     json_put_int(&json, "steps", progress->step);
     json_put_double(&json, "epochs", (double)progress->epoch + (double)progress->window / (double)trainer->windows);
     put_amount(trainer, &json);
-    json_put_double(&json, "checkpoint_seconds", trainer->checkpoint_seconds);
+    json_put_double(&json, "checkpoint_seconds", trainer->costs.saves);
     json_put_double(&json, "train_loss", trainer_train_loss(trainer));
     json_put_double(&json, "valid_loss", valid);
     if (trainer_has(trainer, SPLIT_VALID))

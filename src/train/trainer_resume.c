@@ -29,7 +29,7 @@ static enum status read_newest(struct trainer *trainer, const struct rundir *run
         }
         *found = !result;
         if (result == STATUS_CHECKPOINT && i + 1 < count)
-            trainer_warn(trainer, "%s; trying the one before", reason.text);
+            reporter_warn(&trainer->reporter, "%s; trying the one before", reason.text);
         else if (result)
             status = error_set(e, result, "%s", reason.text);
     }
@@ -175,7 +175,7 @@ static int64_t bytes_to_read(const struct rundir *rundir)
     for (int i = 0; i < count; i++) {
         char path[FILE_PATH_MAX];
         rundir_checkpoint(rundir, steps[i], path);
-        bytes += trainer_bytes_of(path);
+        bytes += file_bytes(path);
     }
     mem_free(steps);
     return bytes;
@@ -191,7 +191,7 @@ static void beat_for_reading(struct trainer *trainer)
     if (trainer->rundir && trainer->config->branch && !rundir_look(trainer->config->run, &source, NULL))
         bytes += bytes_to_read(source);
     rundir_close(source);
-    trainer_beat_bytes(trainer, "reading the checkpoint", comm_max(trainer->comm, bytes));
+    heartbeat_bytes(&trainer->heartbeat, "reading the checkpoint", comm_max(trainer->comm, bytes));
 }
 
 /* ---- rank 0: a run that has come to no checkpoint ---- */
@@ -285,13 +285,13 @@ static void warn_of_other_arithmetic(struct trainer *trainer, int was)
     if (was == is)
         return;
     if (trainer->branched_from >= 0)
-        trainer_warn(trainer,
-                     "another arithmetic: what this run branches from was computed by arithmetic revision %d, the run "
-                     "itself is by %d: neither revision alone gives the bits of the two together",
-                     was, is);
+        reporter_warn(&trainer->reporter,
+                      "another arithmetic: what this run branches from was computed by arithmetic revision %d, the run "
+                      "itself is by %d: neither revision alone gives the bits of the two together",
+                      was, is);
     else
-        trainer_warn(
-            trainer,
+        reporter_warn(
+            &trainer->reporter,
             "another arithmetic: the run so far was computed by arithmetic revision %d, from now on by %d: its "
             "bits are no longer those of an uninterrupted run",
             was, is);
@@ -372,9 +372,9 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
                          trainer->progress.window, trainer->windows);
     feed_seek(&trainer->feed, trainer->progress.epoch, trainer->progress.window);
     if (trainer->branched_from < 0) {
-        trainer->saved_step = trainer->progress.step;
-        trainer->saved_valid_step = trainer->progress.valid_step;
+        trainer->saver.step = trainer->progress.step;
+        trainer->saver.valid_step = trainer->progress.valid_step;
     }
-    trainer->seconds_before = trainer->progress.seconds;
+    trainer->costs.before = trainer->progress.seconds;
     return STATUS_OK;
 }

@@ -1,6 +1,7 @@
 /* Samples while training: rank 0 writes a text with the weights as they are, the others wait and hear that it goes on. */
 #include "trainer_private.h"
 
+#include "unroll/base/clock.h"
 #include "unroll/base/mem.h"
 #include "unroll/train/signals.h"
 
@@ -42,8 +43,8 @@ static void tell_others(struct trainer *trainer, bool goes_on)
 static void beat(void *context)
 {
     struct writing *writing = context;
-    double now = trainer_clock();
-    trainer_beat(writing->trainer, PHASE);
+    double now = clock_seconds();
+    heartbeat_beat(&writing->trainer->heartbeat, PHASE);
     if (now - writing->told < NEWS_SECONDS)
         return;
     writing->told = now;
@@ -56,13 +57,13 @@ static void wait_for_sample(struct trainer *trainer)
     while (goes_on) {
         comm_barrier_asleep(trainer->comm);
         comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
-        trainer_beat(trainer, PHASE);
+        heartbeat_beat(&trainer->heartbeat, PHASE);
     }
 }
 
 static enum status write_sample(struct trainer *trainer, struct error *e)
 {
-    struct writing writing = {trainer, trainer_clock()};
+    struct writing writing = {trainer, clock_seconds()};
     struct trainer_sample sample = {
         .model = &trainer->shape,
         .values = trainer->values,
@@ -88,7 +89,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
 enum status trainer_show_sample(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
-    trainer_beat(trainer, PHASE);
+    heartbeat_beat(&trainer->heartbeat, PHASE);
     signals_stop_when("after this sample"); /* its line belongs to the step, also in a run that goes on */
     if (trainer->comm->rank == 0)
         status = write_sample(trainer, e);

@@ -1,80 +1,75 @@
+/* Checkpoints of the run, and best.h5: what is in them, when they are due, and what comes of a disk that fails. */
 #include "trainer_private.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "unroll/base/digest.h"
+#include "unroll/base/clock.h"
 #include "unroll/base/mem.h"
+#include "unroll/train/shared_folder.h"
 #include "unroll/train/signals.h"
 
-/* ---- are the replicas the same? ---- */
+/* ---- what a file holds ---- */
 
-static enum status digest_replica(const struct trainer *trainer, char hex[DIGEST_TEXT], struct error *e)
+/* What stays the same in all checkpoints of this start. */
+static void prepare_snapshot(const struct trainer *trainer, struct checkpoint *snapshot)
 {
-    struct digest *digest = digest_new(e);
-    if (!digest)
+    const struct trainer_config *config = trainer->config;
+    snapshot->model = trainer->shape;
+    snapshot->batch = config->batch;
+    snapshot->bptt = config->bptt;
+    snapshot->groups = trainer->groups;
+    snapshot->table = trainer->table;
+    snapshot->values = trainer->values;
+    snapshot->vocab = trainer->corpus->vocab;
+    snapshot->markers = trainer->corpus->markers;
+    snapshot->labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels : NULL;
+    snapshot->options = config->options;
+    for (int i = 0; i < config->options; i++)
+        snapshot->option[i] = config->option[i].text;
+    memcpy(snapshot->corpus_digest, trainer->corpus->digest, sizeof snapshot->corpus_digest);
+    snapshot->build = trainer->build;
+}
+
+/* Bytes of a checkpoint's arrays, or of best.h5's, which has neither optimizer nor states. */
+static int64_t bytes_of_file(const struct trainer *trainer, bool best)
+{
+    int64_t states = (int64_t)model_state_count(&trainer->shape) * trainer->config->batch * trainer->shape.hidden;
+    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->optimizer->slots);
+    return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
+}
+
+enum status saver_create(struct saver *saver, const struct trainer *trainer, struct error *e)
+{
+    *saver = (struct saver){.step = -1};
+    saver->snapshot = mem_alloc(1, sizeof *saver->snapshot, "a checkpoint", e);
+    if (!saver->snapshot)
         return STATUS_OS;
-    size_t bytes = trainer->table.total * sizeof(float);
-    digest_add(digest, trainer->values, bytes);
-    for (int slot = 0; slot < trainer->optimizer->slots; slot++)
-        digest_add(digest, trainer->optimizer->slot[slot], bytes);
-    digest_add(digest, &trainer->optimizer->updates, sizeof trainer->optimizer->updates);
-    digest_add(digest, &trainer->progress.step, sizeof trainer->progress.step);
-    digest_text(digest, hex);
-    digest_free(digest);
+    prepare_snapshot(trainer, saver->snapshot);
+    saver->bytes = bytes_of_file(trainer, false);
+    saver->best_bytes = bytes_of_file(trainer, true);
     return STATUS_OK;
 }
 
-static int count_equal(const char (*digests)[DIGEST_TEXT], int ranks, int rank)
+void saver_release(struct saver *saver)
 {
-    int equal = 0;
-    for (int other = 0; other < ranks; other++)
-        equal += memcmp(digests[rank], digests[other], DIGEST_TEXT) == 0;
-    return equal;
+    mem_free(saver->snapshot);
+    saver->snapshot = NULL;
 }
 
-/* The rank with the fewest companions; of two halves the one without rank 0. -1 if all are equal. */
-static int odd_rank(const char (*digests)[DIGEST_TEXT], int ranks)
+enum status trainer_check_writer(struct trainer *trainer, struct error *e)
 {
-    int fewest = count_equal(digests, ranks, 0), odd = -1;
-    if (fewest == ranks)
-        return -1;
-    for (int rank = 0; rank < ranks; rank++) {
-        int equal = count_equal(digests, ranks, rank);
-        if (equal < fewest || odd < 0 || (equal == fewest && memcmp(digests[odd], digests[0], DIGEST_TEXT) == 0)) {
-            fewest = equal;
-            odd = rank;
-        }
+    struct checkpoint_target target = {.writer = trainer->config->writer};
+    char path[FILE_PATH_MAX] = "";
+    heartbeat_longer(&trainer->heartbeat, "looking for the run directory on all hosts", SHARED_FOLDER_PATIENCE);
+    if (trainer->rundir) {
+        rundir_checkpoint(trainer->rundir, 0, path);
+        target.guard = &trainer->rundir->guard;
     }
-    return odd;
+    target.path = path;
+    trainer->saver.snapshot->optimizer = trainer->optimizer;
+    return checkpoint_prepare(trainer->comm, trainer->saver.snapshot, &target, e);
 }
-
-enum status trainer_check_replicas(struct trainer *trainer, struct error *e)
-{
-    int ranks = trainer->comm->size;
-    if (ranks == 1)
-        return STATUS_OK;
-    trainer_beat(trainer, "comparison of replicas");
-    char mine[DIGEST_TEXT] = "";
-    char(*all)[DIGEST_TEXT] = mem_alloc((size_t)ranks, sizeof *all, "digests of all ranks", e);
-    enum status status = all ? digest_replica(trainer, mine, e) : STATUS_OS;
-    status = comm_agree(trainer->comm, status, e);
-    if (!status) {
-        comm_allgather(trainer->comm, mine, sizeof mine, all);
-        int odd = odd_rank((const char(*)[DIGEST_TEXT])all, ranks);
-        if (odd >= 0)
-            status =
-                error_set(e, STATUS_INTERNAL,
-                          "replicas differ: at step %lld rank %d has other parameters than the others, nothing was "
-                          "saved; look for faulty memory on its host, and run the same command again to go on from "
-                          "the last checkpoint",
-                          (long long)trainer->progress.step, odd);
-    }
-    mem_free(all);
-    return status;
-}
-
-/* ---- saving ---- */
 
 /* All ranks hold the same parameters by now, so they agree without a word. */
 static bool all_finite(const struct trainer *trainer)
@@ -97,29 +92,24 @@ static void gather_states(struct trainer *trainer)
 
 static void fill_snapshot(struct trainer *trainer, bool resumable)
 {
-    struct checkpoint *snapshot = trainer->snapshot;
-    trainer->progress.seconds = trainer->seconds_before + trainer_clock() - trainer->begun;
-    if (trainer->metrics)
-        trainer->progress.metrics_bytes = metrics_bytes(trainer->metrics);
+    struct checkpoint *snapshot = trainer->saver.snapshot;
+    trainer->progress.seconds = costs_of_run(&trainer->costs);
+    if (trainer->reporter.metrics)
+        trainer->progress.metrics_bytes = metrics_bytes(trainer->reporter.metrics);
     snapshot->progress = trainer->progress;
     snapshot->optimizer = resumable ? trainer->optimizer : NULL;
     snapshot->states = resumable ? trainer->states : NULL;
 }
 
-int64_t trainer_bytes_to_write(const struct trainer *trainer, bool best)
-{
-    int64_t states = (int64_t)model_state_count(&trainer->shape) * trainer->config->batch * trainer->shape.hidden;
-    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->optimizer->slots);
-    return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
-}
+/* ---- writing ---- */
 
 /* Rank 0 or all ranks write a file, and read it back. */
 static void beat_to_write(struct trainer *trainer, const char *what, bool best)
 {
-    int64_t bytes = trainer_bytes_to_write(trainer, best);
+    int64_t bytes = saver_bytes(&trainer->saver, best);
     signals_stop_when("after this checkpoint");
     trainer_pulse_write(trainer, best);
-    trainer_beat_bytes(trainer, what, 2 * bytes);
+    heartbeat_bytes(&trainer->heartbeat, what, 2 * bytes);
 }
 
 /* A failing disk may recover, and the run in memory is worth more than the wish to report it at once. */
@@ -131,7 +121,7 @@ static bool may_recover(enum status status)
 /* Tells an error from which there is no way on together. */
 static void leave_broken_file(struct trainer *trainer, const struct error *e)
 {
-    trainer_tell(trainer, "unroll: %s", e->text);
+    reporter_tell(&trainer->reporter, "unroll: %s", e->text);
     comm_barrier(trainer->comm); /* so that it is told before the first rank ends the others */
     comm_abort(trainer->comm, e->status);
 }
@@ -144,7 +134,7 @@ static enum status settle(struct trainer *trainer, struct error *e)
     if (!status)
         status = rundir_prune(trainer->rundir, trainer->progress.step, trainer->config->keep, &reason);
     if (status && may_recover(status)) {
-        trainer_warn(trainer, "%s", reason.text);
+        reporter_warn(&trainer->reporter, "%s", reason.text);
         return STATUS_OK;
     }
     if (status)
@@ -152,14 +142,36 @@ static enum status settle(struct trainer *trainer, struct error *e)
     return status;
 }
 
-bool trainer_is_saved(const struct trainer *trainer)
+/* All ranks write the snapshot to rank 0's path, or hear why they could not. */
+static enum status write_file(struct trainer *trainer, char path[FILE_PATH_MAX], bool best, struct error *e)
 {
-    return trainer->saved_step == trainer->progress.step && trainer->saved_valid_step == trainer->progress.valid_step;
+    struct checkpoint_target target = {.writer = trainer->config->writer, .path = path};
+    comm_broadcast(trainer->comm, path, FILE_PATH_MAX, 0);
+    target.guard = trainer->rundir ? &trainer->rundir->guard : NULL;
+    fill_snapshot(trainer, !best);
+    enum status status = checkpoint_write(trainer->comm, trainer->saver.snapshot, &target, e);
+    if (target.broken)
+        leave_broken_file(trainer, e);
+    return status;
+}
+
+/* The lines that the checkpoint knows are on the disk before it is. */
+static enum status write_checkpoint(struct trainer *trainer, struct error *e)
+{
+    char path[FILE_PATH_MAX] = "";
+    enum status status = STATUS_OK;
+    if (trainer->rundir) {
+        rundir_checkpoint(trainer->rundir, trainer->progress.step, path);
+        status = metrics_sync(trainer->reporter.metrics, e);
+    }
+    status = comm_agree(trainer->comm, status, e);
+    return status ? status : write_file(trainer, path, false, e);
 }
 
 enum status trainer_save(struct trainer *trainer, struct error *e)
 {
-    double begun = trainer_clock();
+    struct saver *saver = &trainer->saver;
+    double begun = clock_seconds();
     enum status status = trainer_check_replicas(trainer, e);
     if (status)
         return status;
@@ -169,70 +181,66 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          "--clip",
                          (long long)trainer->progress.step);
     beat_to_write(trainer, "checkpoint", false);
-    trainer->save_owed = false;
+    saver->owed = false;
     gather_states(trainer);
-    char path[FILE_PATH_MAX] = "";
-    struct error reason = {STATUS_OK, ""};
-    if (trainer->rundir) {
-        rundir_checkpoint(trainer->rundir, trainer->progress.step, path);
-        status = metrics_sync(trainer->metrics, &reason);
-    }
-    status = comm_agree(trainer->comm, status, &reason);
-    struct checkpoint_target target = {.writer = trainer->config->writer, .path = path};
-    if (!status) {
-        comm_broadcast(trainer->comm, path, sizeof path, 0);
-        target.guard = trainer->rundir ? &trainer->rundir->guard : NULL;
-        fill_snapshot(trainer, true);
-        status = checkpoint_write(trainer->comm, trainer->snapshot, &target, &reason);
-    }
-    if (target.broken)
-        leave_broken_file(trainer, &reason);
-    trainer->save_status = status;
-    trainer->save_error = reason;
+    saver->failure = (struct error){STATUS_OK, ""};
+    status = write_checkpoint(trainer, &saver->failure);
     if (status && may_recover(status)) {
-        trainer_warn(trainer, "%s; training goes on and tries again at the next checkpoint", reason.text);
+        reporter_warn(&trainer->reporter, "%s; training goes on and tries again at the next checkpoint",
+                      saver->failure.text);
         return STATUS_OK;
     }
     if (status) {
-        *e = reason;
+        *e = saver->failure;
         return status;
     }
-    trainer->saved_step = trainer->progress.step;
-    trainer->saved_valid_step = trainer->progress.valid_step;
+    saver->step = trainer->progress.step;
+    saver->valid_step = trainer->progress.valid_step;
     status = comm_agree(trainer->comm, trainer->rundir ? settle(trainer, e) : STATUS_OK, e);
-    trainer_report_saved(trainer, trainer_clock() - begun);
+    trainer_report_saved(trainer, clock_seconds() - begun);
     signals_stop_when(SIGNALS_STEP);
-    trainer_cost_save(trainer, trainer_clock() - begun, false);
+    costs_add_save(&trainer->costs, clock_seconds() - begun, false);
     return status;
 }
 
 enum status trainer_save_best(struct trainer *trainer, struct error *e)
 {
-    double begun = trainer_clock();
+    struct saver *saver = &trainer->saver;
+    char path[FILE_PATH_MAX] = "";
+    double begun = clock_seconds();
     enum status status = trainer_check_replicas(trainer, e);
     if (status || !all_finite(trainer))
         return status;
     beat_to_write(trainer, "saving best.h5", true);
-    char path[FILE_PATH_MAX] = "";
-    struct error reason = {STATUS_OK, ""};
     if (trainer->rundir)
         rundir_file(trainer->rundir, "best.h5", path);
-    comm_broadcast(trainer->comm, path, sizeof path, 0);
-    fill_snapshot(trainer, false);
-    struct checkpoint_target target = {.writer = trainer->config->writer, .path = path};
-    target.guard = trainer->rundir ? &trainer->rundir->guard : NULL;
-    status = checkpoint_write(trainer->comm, trainer->snapshot, &target, &reason);
-    if (target.broken)
-        leave_broken_file(trainer, &reason);
-    trainer->best_status = status;
-    trainer->best_error = reason;
+    saver->best_failure = (struct error){STATUS_OK, ""};
+    status = write_file(trainer, path, true, &saver->best_failure);
     if (status && may_recover(status)) {
-        trainer_warn(trainer, "%s; 'best.h5' stays as it was", reason.text);
+        reporter_warn(&trainer->reporter, "%s; 'best.h5' stays as it was", saver->best_failure.text);
         return STATUS_OK;
     }
     if (status)
-        *e = reason;
+        *e = saver->best_failure;
     signals_stop_when(SIGNALS_STEP);
-    trainer_cost_save(trainer, trainer_clock() - begun, true);
+    costs_add_save(&trainer->costs, clock_seconds() - begun, true);
     return status;
+}
+
+/* ---- when ---- */
+
+bool trainer_is_saved(const struct trainer *trainer)
+{
+    return trainer->saver.step == trainer->progress.step && trainer->saver.valid_step == trainer->progress.valid_step;
+}
+
+bool trainer_checkpoint_due(struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    if (progress->step == 0 || trainer_is_saved(trainer))
+        return false;
+    int64_t every = trainer->config->checkpoint_every;
+    if (every > 0 ? progress->step % every == 0 : progress->window == 0)
+        trainer->saver.owed = true;
+    return trainer->saver.owed && progress->skipped_in_row == 0;
 }

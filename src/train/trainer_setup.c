@@ -3,18 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
 #include "unroll/train/shared_folder.h"
 #include "unroll/train/signals.h"
-
-int64_t trainer_bytes_of(const char *path)
-{
-    struct stat entry;
-    return stat(path, &entry) == 0 ? (int64_t)entry.st_size : 0;
-}
 
 /* ---- what computes here, and on which data ---- */
 
@@ -34,7 +27,7 @@ static enum status describe_build(struct trainer *trainer, struct error *e)
 static enum status check_corpus(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
-    trainer_beat(trainer, "opening the corpus"); /* which takes the same time whatever its length */
+    heartbeat_beat(&trainer->heartbeat, "opening the corpus"); /* which takes the same time whatever its length */
     enum status status = corpus_open_shared(trainer->comm, config->corpus, &trainer->corpus, e);
     if (status == STATUS_NOINPUT && config->corpus_remembered)
         return error_set(
@@ -56,8 +49,8 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
                          "--split, or leave --patience out",
                          config->corpus);
     if (!valid && config->schedule.kind == SCHEDULE_PLATEAU)
-        trainer_warn(trainer, "the corpus has no validation text (prepare it with --split 90,5,5):\n"
-                              "  the plateau schedule keeps --lr as it is");
+        reporter_warn(&trainer->reporter, "the corpus has no validation text (prepare it with --split 90,5,5):\n"
+                                          "  the plateau schedule keeps --lr as it is");
     return STATUS_OK;
 }
 
@@ -70,8 +63,9 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
         examples_lengths(trainer->corpus, SPLIT_TRAIN, trainer->config->bptt, &trainer->bptt, &cut, &mean, e);
     trainer->typical = (int)ceil(mean);
     if (!status && cut > 0)
-        trainer_warn(trainer, "%lld of %lld training texts are longer than --bptt %d tokens: only so many are read",
-                     (long long)cut, (long long)texts, trainer->config->bptt);
+        reporter_warn(&trainer->reporter,
+                      "%lld of %lld training texts are longer than --bptt %d tokens: only so many are read",
+                      (long long)cut, (long long)texts, trainer->config->bptt);
     return status;
 }
 
@@ -85,7 +79,7 @@ static enum status check(struct trainer *trainer, struct error *e)
     if (status)
         return status;
     if (advice[0])
-        trainer_warn(trainer, "%s", advice);
+        reporter_warn(&trainer->reporter, "%s", advice);
     if (trainer->comm->rank == 0)
         status = file_check_place(trainer->config->json_summary, "--json-summary", e);
     status = comm_agree(trainer->comm, status, e);
@@ -144,12 +138,11 @@ static enum status build_exchange(struct trainer *trainer, struct error *e)
     trainer->state_bytes = mem_alloc(ranks, sizeof(size_t), what, e);
     trainer->state_offset = mem_alloc(ranks, sizeof(size_t), what, e);
     trainer->lane_states = mem_alloc(lanes * H, sizeof(float), "the carried state", e);
-    trainer->snapshot = mem_alloc(1, sizeof *trainer->snapshot, "a checkpoint", e);
     if (trainer->comm->rank == 0)
         trainer->states = mem_alloc((size_t)model_state_count(&trainer->shape) * batch * H, sizeof(float),
                                     "the carried states of all lanes", e);
     if (!trainer->mine || !trainer->all || !trainer->losses || !trainer->bytes || !trainer->offset ||
-        !trainer->state_bytes || !trainer->state_offset || !trainer->lane_states || !trainer->snapshot ||
+        !trainer->state_bytes || !trainer->state_offset || !trainer->lane_states ||
         (trainer->comm->rank == 0 && !trainer->states))
         return STATUS_OS;
     for (int rank = 0; rank < trainer->comm->size; rank++) {
@@ -163,55 +156,6 @@ static enum status build_exchange(struct trainer *trainer, struct error *e)
         trainer->state_offset[rank] = lane_begin * H * sizeof(float);
     }
     return STATUS_OK;
-}
-
-/* What stays the same in all checkpoints of this start. */
-static void prepare_snapshot(struct trainer *trainer)
-{
-    struct checkpoint *snapshot = trainer->snapshot;
-    const struct trainer_config *config = trainer->config;
-    snapshot->model = trainer->shape;
-    snapshot->batch = config->batch;
-    snapshot->bptt = config->bptt;
-    snapshot->groups = trainer->groups;
-    snapshot->table = trainer->table;
-    snapshot->values = trainer->values;
-    snapshot->vocab = trainer->corpus->vocab;
-    snapshot->markers = trainer->corpus->markers;
-    snapshot->labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels : NULL;
-    snapshot->options = config->options;
-    for (int i = 0; i < config->options; i++)
-        snapshot->option[i] = config->option[i].text;
-    memcpy(snapshot->corpus_digest, trainer->corpus->digest, sizeof snapshot->corpus_digest);
-    snapshot->build = trainer->build;
-}
-
-/* --max-time waits for the end of an evaluation: one that never ended would never be passed. */
-static bool stop_of_evaluator(void *context)
-{
-    (void)context;
-    return signals_seen() != 0;
-}
-
-struct evaluator_config trainer_evaluation(struct trainer *trainer, enum split split, void (*beat)(void *context))
-{
-    return (struct evaluator_config){
-        .split = split,
-        .model = trainer->shape,
-        .batch = trainer->config->batch,
-        .bptt = trainer->config->bptt,
-        .groups = trainer->groups,
-        .threads = trainer->placement.threads,
-        .beat = beat,
-        .beat_context = trainer,
-        .stop = stop_of_evaluator,
-    };
-}
-
-static void beat_of_evaluator(void *context)
-{
-    trainer_beat(context, "validation");
-    trainer_pulse_window(context);
 }
 
 /* Not collective. */
@@ -254,8 +198,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
     if (status)
         return status;
     trainer->windows = feed_windows(&trainer->feed);
-    prepare_snapshot(trainer);
-    return STATUS_OK;
+    return saver_create(&trainer->saver, trainer, e);
 }
 
 enum status trainer_build(struct trainer *trainer, struct error *e)
@@ -273,10 +216,7 @@ enum status trainer_build(struct trainer *trainer, struct error *e)
     trainer->lane_begin = lane_group_begin(config->batch, trainer->groups, trainer->group_begin);
     trainer->lane_end = lane_group_begin(config->batch, trainer->groups, trainer->group_end);
     status = comm_agree(trainer->comm, build_local(trainer, e), e);
-    if (status || !trainer_has(trainer, SPLIT_VALID))
-        return status;
-    struct evaluator_config evaluation = trainer_evaluation(trainer, SPLIT_VALID, beat_of_evaluator);
-    return evaluator_create(trainer->comm, trainer->corpus, &evaluation, trainer->values, &trainer->valid, e);
+    return status ? status : trainer_open_validation(trainer, e);
 }
 
 /* ---- the run directory ---- */
@@ -288,26 +228,14 @@ enum status trainer_open_directory(struct trainer *trainer, struct error *e)
     const char *path = trainer->config->branch ? trainer->config->branch : trainer->config->run;
     if (trainer->comm->rank == 0)
         status = rundir_open(path, &trainer->rundir, notice, e);
-    if (!status && trainer->rundir)
+    if (!status && trainer->rundir) {
         signals_hold(&trainer->rundir->lock);
+        trainer->heartbeat.lock = &trainer->rundir->lock;
+    }
     status = comm_agree(trainer->comm, status, e);
     if (!status && notice[0])
-        trainer_warn(trainer, "%s", notice);
+        reporter_warn(&trainer->reporter, "%s", notice);
     return status;
-}
-
-enum status trainer_check_writer(struct trainer *trainer, struct error *e)
-{
-    struct checkpoint_target target = {.writer = trainer->config->writer};
-    char path[FILE_PATH_MAX] = "";
-    trainer_beat_longer(trainer, "looking for the run directory on all hosts", SHARED_FOLDER_PATIENCE);
-    if (trainer->rundir) {
-        rundir_checkpoint(trainer->rundir, 0, path);
-        target.guard = &trainer->rundir->guard;
-    }
-    target.path = path;
-    trainer->snapshot->optimizer = trainer->optimizer;
-    return checkpoint_prepare(trainer->comm, trainer->snapshot, &target, e);
 }
 
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e)
@@ -320,32 +248,21 @@ enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error
     rundir_file(rundir, "config.ini", path);
     enum status status =
         file_replace(path, trainer->config->ini_text, strlen(trainer->config->ini_text), &rundir->guard, e);
-    int64_t known = fresh ? 0 : trainer->progress.metrics_bytes;
-    rundir_file(rundir, "metrics.jsonl", path);
     if (!status)
-        status = metrics_open(path, known, &rundir->guard, &trainer->metrics, e);
-    if (!status && metrics_bytes(trainer->metrics) < known)
-        trainer_warn(trainer,
-                     "'%.300s' has %lld bytes where the checkpoint knows %lld: lines are missing; the run goes on, its "
-                     "record has a gap",
-                     path, (long long)metrics_bytes(trainer->metrics), (long long)known);
-    rundir_file(rundir, "timing.jsonl", path);
-    if (!status)
-        status = metrics_open(path, INT64_MAX, &rundir->guard, &trainer->timing, e);
+        status = reporter_open(&trainer->reporter, rundir, fresh ? 0 : trainer->progress.metrics_bytes, e);
     return comm_agree(trainer->comm, status, e);
 }
 
 void trainer_release(struct trainer *trainer)
 {
-    watchdog_stop(trainer->watchdog);
+    heartbeat_stop(&trainer->heartbeat);
     evaluator_free(trainer->valid);
     feed_close(&trainer->feed);
     model_free(trainer->model);
     reducer_free(trainer->reducer);
     optimizer_free(trainer->optimizer);
     corpus_close(trainer->corpus);
-    metrics_close(trainer->metrics);
-    metrics_close(trainer->timing);
+    reporter_close(&trainer->reporter);
     signals_hold(NULL);
     rundir_close(trainer->rundir);
     mem_free(trainer->values);
@@ -358,5 +275,5 @@ void trainer_release(struct trainer *trainer)
     mem_free(trainer->state_offset);
     mem_free(trainer->lane_states);
     mem_free(trainer->states);
-    mem_free(trainer->snapshot);
+    saver_release(&trainer->saver);
 }

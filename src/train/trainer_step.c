@@ -3,36 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "unroll/train/signals.h"
-
-int64_t trainer_total_steps(const struct trainer *trainer)
-{
-    return trainer_is_limited(trainer) ? trainer->config->max_steps : trainer->config->epochs * trainer->windows;
-}
-
-bool trainer_is_limited(const struct trainer *trainer)
-{
-    const struct trainer_config *config = trainer->config;
-    return config->max_steps > 0 && config->max_steps < config->epochs * trainer->windows;
-}
-
-/* This rank's wish to stop. */
-static int wish(const struct trainer *trainer)
-{
-    int number = signals_seen();
-    if (number)
-        return REQUEST_SIGNAL + number;
-    /* Clocks differ between hosts: rank 0's counts. */
-    if (trainer->comm->rank == 0 && trainer->config->max_time > 0 &&
-        trainer_clock() - trainer->begun >= trainer->config->max_time)
-        return REQUEST_TIME;
-    return trainer->lost ? REQUEST_LOST : REQUEST_NONE;
-}
-
-void trainer_ask_all(struct trainer *trainer)
-{
-    trainer->request = (int)comm_max(trainer->comm, wish(trainer));
-}
+#include "unroll/base/clock.h"
 
 /* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */
 static double exchange_losses(struct trainer *trainer, int request, const double *group_losses)
@@ -74,18 +45,11 @@ static void clear_bad_lanes(struct trainer *trainer)
     }
 }
 
-double trainer_next_lr(const struct trainer *trainer)
-{
-    const struct progress *progress = &trainer->progress;
-    struct schedule_point point = {progress->step, progress->epoch, trainer_total_steps(trainer), progress->lr_factor};
-    return schedule_lr(&trainer->config->schedule, &point);
-}
-
 /* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
 static bool update(struct trainer *trainer, int64_t tokens)
 {
     const struct trainer_config *config = trainer->config;
-    trainer_beat(trainer, "reduction");
+    heartbeat_beat(&trainer->heartbeat, "reduction");
     struct param_gradient grad = reducer_sum(trainer->reducer);
     double norm2 = reducer_norm2(trainer->reducer, trainer->placement.threads);
     if (config->reduction == REDUCTION_FAST) /* MPI does not promise the same bits everywhere */
@@ -96,7 +60,7 @@ static bool update(struct trainer *trainer, int64_t tokens)
     double clip = config->clip > 0 && norm > config->clip ? config->clip / norm : 1;
     trainer->grad_norm = norm;
     trainer->lr = trainer_next_lr(trainer);
-    trainer_beat(trainer, "update");
+    heartbeat_beat(&trainer->heartbeat, "update");
     optimizer_update(trainer->optimizer, trainer->values, grad, (float)(clip / (double)tokens), trainer->lr,
                      trainer->placement.threads);
     model_pack(trainer->model);
@@ -124,7 +88,7 @@ static void count_step(struct trainer *trainer, bool updated, double loss, int64
 enum status trainer_step(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
-    double begun = trainer_clock();
+    double begun = clock_seconds();
     struct window window;
     struct model_loss loss = {.group = NULL};
     if (progress->window == 0) {
@@ -133,18 +97,18 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->epoch_tokens = 0;
     }
     trainer_pulse_begin(trainer);
-    trainer_beat(trainer, "reading");
+    heartbeat_beat(&trainer->heartbeat, "reading");
     enum status status = feed_next(&trainer->feed, &window, e);
     if (!status) {
         CHECK(window.T > 0);
-        trainer_beat(trainer, "forward and backward");
+        heartbeat_beat(&trainer->heartbeat, "forward and backward");
         float *const *node_grads;
         (void)reducer_nodes(trainer->reducer, &node_grads);
         model_train(trainer->model, &window, progress->step, node_grads, &loss);
         reducer_mark(trainer->reducer, window.input, (size_t)window.T * (size_t)window.lanes);
     }
-    trainer_beat(trainer, "exchange of losses");
-    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : wish(trainer), loss.group);
+    heartbeat_beat(&trainer->heartbeat, "exchange of losses");
+    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
     if (trainer->request == REQUEST_ERROR)
         return comm_agree(trainer->comm, status, e);
 
@@ -158,10 +122,8 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->window = 0;
         progress->epoch++;
     }
-    double seconds = trainer_clock() - begun;
-    trainer->step_seconds += seconds;
-    trainer->step_tokens += tokens;
-    trainer_cost_step(trainer, seconds, tokens);
+    double seconds = clock_seconds() - begun;
+    costs_add_step(&trainer->costs, seconds, tokens);
     if (!updated)
         trainer_report_skip(trainer, finite ? "gradient" : "loss");
     if (progress->skipped_in_row >= TRAINER_SKIPS_MAX)

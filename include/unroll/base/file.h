@@ -90,6 +90,9 @@ enum status file_write_stream(int fd, const char *path, const void *data, size_t
  * after: STATUS_CANTCREATE if its folder is not there or cannot be written to. NULL is no path and fine. */
 enum status file_check_place(const char *path, const char *option, struct error *e);
 
+/* Length of what stands at a path, as this host sees it: 0 if it sees nothing. */
+int64_t file_bytes(const char *path);
+
 /* Reads a regular file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 

@@ -35,6 +35,7 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/status.h"
+#include "unroll/sys/json.h"
 #include "unroll/sys/json_read.h"
 
 struct metrics;
@@ -48,6 +49,12 @@ void metrics_close(struct metrics *metrics); /* tries once more to write; NULL i
 
 /* Appends text and a newline. Never fails visibly: metrics_sync tells. */
 void metrics_line(struct metrics *metrics, const char *text);
+/* A line whose object has been written with sys/json.h: begun with its type, ended and appended. One that cannot be had for want
+ * of memory is left out; metrics_sync tells. */
+void metrics_begin_line(struct json *json, const char *type);
+void metrics_end_line(struct metrics *metrics, struct json *json);
+/* The member "time": now, by the host's clock; null if the clock stands where no calendar goes. */
+void metrics_put_time(struct json *json);
 /* Length with all lines so far. */
 int64_t metrics_bytes(const struct metrics *metrics);
 /* Writes what is still to be written and syncs. STATUS_IO, STATUS_OS. */
