@@ -3,7 +3,7 @@
 
 #include "unroll/base/build_info.h"
 #include "unroll/base/file.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/network_output.h"
@@ -116,8 +116,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
         .seed = options->train.seed,
         .batch = options->train.batch,
         .bptt = options->train.bptt,
-        .groups = options->train.groups ? options->train.groups
-                                        : lane_groups_default(options->train.batch, options->train.bptt),
+        .groups = lane_groups_choose(options->train.groups, options->train.batch, options->train.bptt),
         .optimizer = options->train.optimizer,
         .lr = options->train.schedule.lr,
         .clip = options->train.clip,

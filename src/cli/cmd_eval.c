@@ -5,7 +5,7 @@
 
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/content.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/class_output.h"
 #include "unroll/cli/commands.h"
@@ -316,7 +316,7 @@ static void choose_lanes(const struct options *options, const struct checkpoint 
     config->batch = options->eval.batch;
     config->exact_lanes = true;
     if (options->eval.batch > checkpoint->batch)
-        config->groups = lane_groups_default(options->eval.batch, checkpoint->bptt);
+        config->groups = lane_groups_choose(0, options->eval.batch, checkpoint->bptt);
     if (options->eval.batch == 1 && checkpoint->vocab->eos >= 0 && checkpoint->model.task == TASK_LM)
         config->before = (uint32_t)checkpoint->vocab->eos;
 }

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "unroll/base/file.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/plan_prediction.h"
@@ -183,7 +183,7 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
         config->batch = options->train.groups > LANES_ASSUMED ? options->train.groups : LANES_ASSUMED;
     else if (config->batch == 0)
         config->batch = fit_lanes(tokens, config->bptt, options->train.groups);
-    config->groups = options->train.groups ? options->train.groups : lane_groups_default(config->batch, config->bptt);
+    config->groups = lane_groups_choose(options->train.groups, config->batch, config->bptt);
     return STATUS_OK;
 }
 

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 
 /* ---- options ---- */
 
@@ -86,7 +86,7 @@ void prediction_adopt(const struct options *options, const struct predict_config
     plan->model = setting->model;
     plan->bptt = setting->bptt;
     plan->batch = config->batch;
-    plan->groups = config->groups ? config->groups : lane_groups_default(plan->batch, plan->bptt);
+    plan->groups = lane_groups_choose(config->groups, plan->batch, plan->bptt);
     plan->threads = setting->threads;
     plan->optimizer = setting->optimizer;
     plan->reduction = setting->reduction;
@@ -123,7 +123,7 @@ static void print_link(const char *name, const struct network_link *link)
 void prediction_print(const struct predict_config *config)
 {
     struct predict_row rows[PREDICT_ROWS_MAX];
-    int groups = config->groups ? config->groups : lane_groups_default(config->batch, config->setting.bptt);
+    int groups = lane_groups_choose(config->groups, config->batch, config->setting.bptt);
     printf("\nprediction   from steps of ");
     for (int i = 0; i < config->count; i++)
         printf("%s%d", i == 0 ? "" : i == config->count - 1 ? " and " : ", ", config->measured[i].lanes);
@@ -188,8 +188,7 @@ void prediction_put(struct json *json, const char *key, const struct predict_con
     for (int i = 0; i < config->count; i++)
         json_put_int(json, NULL, config->measured[i].lanes);
     json_array_end(json);
-    json_put_int(json, "strong_ranks_max",
-                 config->groups ? config->groups : lane_groups_default(config->batch, config->setting.bptt));
+    json_put_int(json, "strong_ranks_max", lane_groups_choose(config->groups, config->batch, config->setting.bptt));
     put_rows(json, "strong", rows, predict_rows(config, true, rows));
     put_rows(json, "weak", rows, predict_rows(config, false, rows));
     json_object_end(json);

@@ -200,10 +200,10 @@ static void backward(struct model *model, const struct window *window, float *co
             model->logits[(int64_t)lane * model->v_stride + label_of(model, window, lane)] -= 1.0f;
 
     struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
+    int count = lane_share_nodes(&model->shape.share, nodes);
     struct gemm_lanes y = {model->y, 0, model->h_stride}, d = {model->logits, 0, model->v_stride};
     for (int i = 0; i < count; i++) {
-        struct gemm_sum sum = {nodes[i], model->shape.group_begin, model->group_lane, 1, model->shape.exact};
+        struct gemm_sum sum = {nodes[i], model->shape.share.group_begin, model->group_lane, 1, model->shape.exact};
         gemm_gradient_pack(&model->tile, &sum, y, model->outputs, H, model->packed_b, threads);
         gemm_gradient(&model->tile, &sum, d, model->outputs, model->packed_b, H, false,
                       node_grads[i] + weight->grad_offset, H, node_grads[i] + bias->grad_offset,

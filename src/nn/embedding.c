@@ -12,7 +12,7 @@
  * order numbers are added. */
 bool embedding_merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
-    int lanes_least = shape->batch / shape->groups;
+    int lanes_least = shape->share.batch / shape->share.groups;
     return TUNE_MERGE_TOKENS && config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
 }
 
@@ -163,7 +163,7 @@ void embedding_merge(struct model *model, const struct window *window)
 static void sort_rows(struct model *model, const struct window *window, struct lane_node node)
 {
     struct token_rows *sorted = &model->token_rows;
-    int first = node.begin - model->shape.group_begin, last = node.end - model->shape.group_begin;
+    int first = node.begin - model->shape.share.group_begin, last = node.end - model->shape.share.group_begin;
     memset(sorted->start, 0, sizeof *sorted->start * (model->V + 1));
     /* two passes over the same rows: count, then place */
     for (int pass = 0; pass < 2; pass++) {
@@ -173,7 +173,7 @@ static void sort_rows(struct model *model, const struct window *window, struct l
                     int *place = &sorted->start[model->merged.token[row] + 1];
                     if (pass) {
                         sorted->row[*place] = row;
-                        sorted->group[*place] = g + model->shape.group_begin;
+                        sorted->group[*place] = g + model->shape.share.group_begin;
                     }
                     ++*place;
                 }
@@ -184,7 +184,7 @@ static void sort_rows(struct model *model, const struct window *window, struct l
                         int *place = &sorted->start[window->input[row] + 1];
                         if (pass) {
                             sorted->row[*place] = row;
-                            sorted->group[*place] = g + model->shape.group_begin;
+                            sorted->group[*place] = g + model->shape.share.group_begin;
                         }
                         ++*place;
                     }

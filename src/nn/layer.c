@@ -325,7 +325,7 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     const struct cell_kind *cell = model->cell;
     int H = model->H, threads = model->shape.threads;
     int64_t slots_time = (int64_t)model->lanes * model->slots_stride;
-    struct gemm_sum sum = {node, model->shape.group_begin, model->group_lane, window->T, model->shape.exact};
+    struct gemm_sum sum = {node, model->shape.share.group_begin, model->group_lane, window->T, model->shape.exact};
     struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
 
     gemm_gradient_pack(&model->tile, &sum, h, H, H, model->packed_b, threads);

@@ -117,7 +117,7 @@ static void create_embedding(struct model *model, struct error *e)
     sorted->start = own(model, V + 1, sizeof *sorted->start, "token order", e);
     sorted->token = own(model, rows, sizeof *sorted->token, "token order", e);
     model->tree_depth = 2;
-    for (int groups = 1; groups < model->shape.groups; groups *= 2)
+    for (int groups = 1; groups < model->shape.share.groups; groups *= 2)
         model->tree_depth++;
     model->tree_scratch = own_floats(model, (size_t)model->shape.threads * model->tree_depth * VROUND(model->E),
                                      "sums of embedding gradients", e);
@@ -205,22 +205,22 @@ static void create_training(struct model *model, struct error *e)
 
 static enum status check_shape(const struct model_shape *shape, struct error *e)
 {
-    if (shape->bptt < 1 || shape->batch < 1 || shape->groups < 1 || shape->groups > shape->batch ||
-        shape->group_begin < 0 || shape->group_end > shape->groups || shape->group_begin >= shape->group_end ||
+    const struct lane_share *share = &shape->share;
+    if (shape->bptt < 1 || share->batch < 1 || share->groups < 1 || share->groups > share->batch ||
+        share->group_begin < 0 || share->group_end > share->groups || share->group_begin >= share->group_end ||
         shape->threads < 1)
         return error_set(e, STATUS_CONFIG,
                          "cannot lay out %d lanes in %d groups, %d to %d here, windows of %d, threads %d: all must be "
                          "positive and groups at most lanes",
-                         shape->batch, shape->groups, shape->group_begin, shape->group_end, shape->bptt,
+                         share->batch, share->groups, share->group_begin, share->group_end, shape->bptt,
                          shape->threads);
-    int64_t lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) -
-                    lane_group_begin(shape->batch, shape->groups, shape->group_begin);
-    if (lanes * shape->bptt > INT32_MAX / 2)
+    int lanes = lane_share_lanes(share);
+    if ((int64_t)lanes * shape->bptt > INT32_MAX / 2)
         return error_set(
             e, STATUS_CONFIG,
             "a window of '%d' steps of '%d' lanes is too large: a rank takes at most %d tokens at once; use more "
             "ranks, or a smaller --batch or --bptt",
-            shape->bptt, (int)lanes, INT32_MAX / 2);
+            shape->bptt, lanes, INT32_MAX / 2);
     return STATUS_OK;
 }
 
@@ -233,9 +233,9 @@ static enum status build(struct model *model, struct error *e)
     if (status)
         return status;
     model->cell = cell_kind(config->cell);
-    model->groups = shape->group_end - shape->group_begin;
-    model->lane0 = lane_group_begin(shape->batch, shape->groups, shape->group_begin);
-    model->lanes = lane_group_begin(shape->batch, shape->groups, shape->group_end) - model->lane0;
+    model->groups = lane_share_groups(&shape->share);
+    model->lane0 = shape->share.lane_begin;
+    model->lanes = lane_share_lanes(&shape->share);
     model->H = config->hidden;
     model->E = config->embedding;
     model->V = config->vocab;
@@ -259,7 +259,7 @@ static enum status build(struct model *model, struct error *e)
     if (!model->group_lane)
         return STATUS_OS;
     for (int g = 0; g <= model->groups; g++)
-        model->group_lane[g] = lane_group_begin(shape->batch, shape->groups, shape->group_begin + g) - model->lane0;
+        model->group_lane[g] = lane_share_group_lane(&shape->share, shape->share.group_begin + g) - model->lane0;
 
     for (int l = 0; l < config->layers; l++)
         create_layer(model, l, e);
@@ -398,7 +398,7 @@ void model_train(struct model *model, const struct window *window, int64_t step,
 {
     CHECK(model->shape.train && step >= 0);
     struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
+    int count = lane_share_nodes(&model->shape.share, nodes);
     model_forward_layers(model, window, step);
     output(model, window, node_grads);
     for (int l = model->config.layers - 1; l >= 0; l--) {

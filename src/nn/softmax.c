@@ -37,10 +37,10 @@ int softmax_chunk_rows(const struct model_config *config, const struct model_sha
                        int *partial_sums)
 {
     struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_nodes(shape->groups, shape->group_begin, shape->group_end, nodes), most = 0, deepest = 0;
+    int count = lane_share_nodes(&shape->share, nodes), most = 0, deepest = 0;
     int64_t rows_max = chunk_bytes(config) / (gemm_stride(config->vocab) * (int64_t)sizeof(float));
     for (int i = 0; i < count; i++) {
-        int rows = chunk_rows(nodes[i], shape->group_begin, group_lane, shape->bptt, rows_max, 0, &deepest);
+        int rows = chunk_rows(nodes[i], shape->share.group_begin, group_lane, shape->bptt, rows_max, 0, &deepest);
         most = rows > most ? rows : most;
     }
     *partial_sums = deepest > 0 ? deepest - 1 : 0;
@@ -181,7 +181,7 @@ static int64_t order_bytes(const struct model *model, int rows)
 
 static void scatter_outputs(struct model *model, struct lane_node node, int T)
 {
-    int first = node.begin - model->shape.group_begin, last = node.end - model->shape.group_begin;
+    int first = node.begin - model->shape.share.group_begin, last = node.end - model->shape.share.group_begin;
     struct ordering work = {model, NULL, NULL, first, T};
     int rows = (model->group_lane[last] - model->group_lane[first]) * T;
     team_share(model->shape.threads, last - first, order_bytes(model, rows), scatter_groups, &work);
@@ -236,7 +236,7 @@ static void add_arrays(float *to, const float *from, size_t n, int threads)
 static void node_loss(struct model *model, int T, struct lane_node node, bool add, float *weight, float *bias,
                       float *sums)
 {
-    int group0 = model->shape.group_begin;
+    int group0 = model->shape.share.group_begin;
     int first = model->group_lane[node.begin - group0] * T;
     int rows = model->group_lane[node.end - group0] * T - first;
     if (rows <= model->chunk_rows) {
@@ -314,7 +314,7 @@ void softmax_window(struct model *model, const struct window *window, float *con
     const struct param *weight = &model->table.param[model->table.decoder_weight];
     const struct param *bias = &model->table.param[model->table.decoder_bias];
     struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_nodes(model->shape.groups, model->shape.group_begin, model->shape.group_end, nodes);
+    int count = lane_share_nodes(&model->shape.share, nodes);
     for (int i = 0; i < count; i++)
         node_loss(model, window->T, nodes[i], false, node_grads ? node_grads[i] + weight->grad_offset : NULL,
                   node_grads ? node_grads[i] + bias->grad_offset : NULL, model->decoder_sum);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_gather.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
@@ -13,21 +13,20 @@
 struct evaluator {
     const struct comm *comm;
     struct evaluator_config config;
-    int lanes, groups; /* of all ranks */
-    int bptt;          /* the longest window */
-    int64_t windows;   /* of this rank's lanes, which is also those of all; without lanes 0, unless there is a beat */
-    int group_begin, group_end; /* of this rank; empty if there are more ranks than groups */
-    struct model *model;        /* NULL without groups */
-    struct feed feed;           /* empty without groups */
-    int64_t correct, cut;       /* to classify: texts whose label was the likeliest, and texts too long */
-    const float *given;         /* dynamic: the values that a run starts with */
-    float *values;              /* dynamic: [table.total] those that change */
+    struct lane_share share; /* of this rank; empty if there are more ranks than groups */
+    int bptt;                /* the longest window */
+    int64_t windows;     /* of this rank's lanes, which is also those of all; without lanes 0, unless there is a beat */
+    struct model *model; /* NULL without groups */
+    struct feed feed;    /* empty without groups */
+    int64_t correct, cut; /* to classify: texts whose label was the likeliest, and texts too long */
+    const float *given;   /* dynamic: the values that a run starts with */
+    float *values;        /* dynamic: [table.total] those that change */
     struct param_table table;
     struct reducer *reducer;     /* dynamic */
     struct optimizer *optimizer; /* dynamic: plain SGD */
-    double *mine;                /* [group_end - group_begin] loss of each of this rank's groups */
+    double *mine;                /* [groups of this rank] their losses */
     double *all;                 /* [groups] */
-    size_t *bytes, *offset;      /* [ranks] where each rank's groups lie in `all` */
+    struct lane_gather gather;   /* from `mine` to `all` */
 };
 
 #define MEETING 4 /* windows between meetings of all ranks: as long as a step or two */
@@ -53,36 +52,26 @@ static bool classifies(const struct evaluator *evaluator)
     return evaluator->config.model.task == TASK_CLASSIFY;
 }
 
-/* The arrays of the gathering: all ranks know who owns which groups. */
-static enum status place_groups(struct evaluator *evaluator, struct error *e)
+static enum status create_losses(struct evaluator *evaluator, struct error *e)
 {
-    int ranks = evaluator->comm->size;
-    evaluator->mine = mem_alloc((size_t)(evaluator->group_end - evaluator->group_begin), sizeof *evaluator->mine,
-                                "losses of lane groups", e);
-    evaluator->all = mem_alloc((size_t)evaluator->groups, sizeof *evaluator->all, "losses of lane groups", e);
-    evaluator->bytes = mem_alloc((size_t)ranks, sizeof *evaluator->bytes, "places of lane groups", e);
-    evaluator->offset = mem_alloc((size_t)ranks, sizeof *evaluator->offset, "places of lane groups", e);
-    if (!evaluator->mine || !evaluator->all || !evaluator->bytes || !evaluator->offset)
+    const struct lane_share *share = &evaluator->share;
+    const char *what = "losses of lane groups";
+    evaluator->mine = mem_alloc((size_t)lane_share_groups(share), sizeof *evaluator->mine, what, e);
+    evaluator->all = mem_alloc((size_t)share->groups, sizeof *evaluator->all, what, e);
+    if (!evaluator->mine || !evaluator->all)
         return STATUS_OS;
-    for (int rank = 0; rank < ranks; rank++) {
-        int begin = lane_rank_begin(evaluator->groups, ranks, rank);
-        int end = lane_rank_begin(evaluator->groups, ranks, rank + 1);
-        evaluator->offset[rank] = (size_t)begin * sizeof *evaluator->all;
-        evaluator->bytes[rank] = (size_t)(end - begin) * sizeof *evaluator->all;
-    }
-    return STATUS_OK;
+    return lane_gather_create(share, (struct lane_bytes){.group = sizeof *evaluator->all}, &evaluator->gather, e);
 }
 
 /* Model and stream over this rank's lanes. Not collective. */
 static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus, const float *values, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
-    int lane0 = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_begin);
-    int lane_end = lane_group_begin(evaluator->lanes, evaluator->groups, evaluator->group_end);
+    const struct lane_share *share = &evaluator->share;
     struct examples_config slice = {.split = config->split,
-                                    .batch = evaluator->lanes,
-                                    .lane0 = lane0,
-                                    .lanes = lane_end - lane0,
+                                    .batch = share->batch,
+                                    .lane0 = share->lane_begin,
+                                    .lanes = lane_share_lanes(share),
                                     .longest = evaluator->bptt,
                                     .before = config->before};
     enum status status = feed_open(corpus, classifies(evaluator), &slice, &evaluator->feed, e);
@@ -90,10 +79,7 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
         return status;
     struct model_shape shape = {
         .bptt = evaluator->bptt,
-        .batch = evaluator->lanes,
-        .groups = evaluator->groups,
-        .group_begin = evaluator->group_begin,
-        .group_end = evaluator->group_end,
+        .share = *share,
         .threads = config->threads,
         .train = config->dynamic,
         .exact = true,
@@ -112,7 +98,7 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
         return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
     evaluator->given = values;
     param_table_build(&evaluator->config.model, &evaluator->table);
-    enum status status = reducer_create(evaluator->comm, &evaluator->table, evaluator->groups, REDUCTION_EXACT, 0,
+    enum status status = reducer_create(evaluator->comm, &evaluator->table, evaluator->share.groups, REDUCTION_EXACT, 0,
                                         &evaluator->reducer, e);
     if (status)
         return status;
@@ -120,8 +106,8 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
     return evaluator->values ? optimizer_create(&sgd, &evaluator->table, &evaluator->optimizer, e) : STATUS_OS;
 }
 
-/* Lanes, and the longest window. */
-static enum status choose_lanes(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
+/* How many lanes there are, and the longest window. */
+static enum status choose_lanes(struct evaluator *evaluator, struct corpus *corpus, int *lanes, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
     int64_t tokens = corpus->tokens[config->split], positions = tokens - (config->before == VOCAB_UNK);
@@ -129,22 +115,24 @@ static enum status choose_lanes(struct evaluator *evaluator, struct corpus *corp
     if (classifies(evaluator)) {
         int64_t texts = corpus->texts[config->split];
         double mean;
-        evaluator->lanes = texts < config->batch ? (int)texts : config->batch;
+        *lanes = texts < config->batch ? (int)texts : config->batch;
         return examples_lengths(corpus, config->split, config->bptt, &evaluator->bptt, &evaluator->cut, &mean, e);
     }
-    evaluator->lanes = config->exact_lanes ? config->batch : evaluator_lanes(tokens, config->batch);
-    if (evaluator->lanes <= positions)
+    *lanes = config->exact_lanes ? config->batch : evaluator_lanes(tokens, config->batch);
+    if (*lanes <= positions)
         return STATUS_OK;
     return error_set(e, STATUS_CONFIG,
                      "cannot cut the %s split into '%d' lanes: it has %lld tokens; write --batch 1 to %lld",
-                     split_name(config->split), evaluator->lanes, (long long)tokens, (long long)positions);
+                     split_name(config->split), *lanes, (long long)tokens, (long long)positions);
 }
 
 /* Who does what. Not collective. */
 static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
+    const struct comm *comm = evaluator->comm;
     int64_t tokens = corpus->tokens[config->split];
+    int lanes;
     if (tokens < 2)
         return error_set(e, STATUS_DATA,
                          "cannot evaluate on the %s split: it has %lld tokens, at least 2 are needed; prepare the "
@@ -161,13 +149,11 @@ static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, s
             "cannot evaluate on the %s split: the corpus has %d labels and the model %d; use the corpus that "
             "the model was trained on",
             split_name(config->split), corpus->labels ? corpus->labels->count : 0, config->model.labels);
-    enum status status = choose_lanes(evaluator, corpus, e);
+    enum status status = choose_lanes(evaluator, corpus, &lanes, e);
     if (status)
         return status;
-    evaluator->groups = evaluator_groups(evaluator->lanes, config->groups);
-    evaluator->group_begin = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank);
-    evaluator->group_end = lane_rank_begin(evaluator->groups, evaluator->comm->size, evaluator->comm->rank + 1);
-    return place_groups(evaluator, e);
+    evaluator->share = lane_share_of(lanes, evaluator_groups(lanes, config->groups), comm->size, comm->rank);
+    return create_losses(evaluator, e);
 }
 
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
@@ -184,14 +170,14 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
     status = comm_agree(comm, status, e);
     if (!status && config->dynamic)
         status = comm_agree(comm, open_dynamic(evaluator, values, e), e);
-    if (!status && evaluator->group_begin < evaluator->group_end)
+    if (!status && lane_share_groups(&evaluator->share) > 0)
         status = open_lanes(evaluator, corpus, values, e);
     status = comm_agree(comm, status, e);
     if (status) {
         evaluator_free(evaluator);
         return status;
     }
-    evaluator->windows = evaluator->group_begin < evaluator->group_end ? feed_windows(&evaluator->feed) : 0;
+    evaluator->windows = lane_share_groups(&evaluator->share) > 0 ? feed_windows(&evaluator->feed) : 0;
     if (config->beat)
         evaluator->windows = comm_max(comm, evaluator->windows);
     *out = evaluator;
@@ -209,8 +195,7 @@ void evaluator_free(struct evaluator *evaluator)
     mem_free(evaluator->values);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
-    mem_free(evaluator->bytes);
-    mem_free(evaluator->offset);
+    lane_gather_release(&evaluator->gather);
     mem_free(evaluator);
 }
 
@@ -248,7 +233,7 @@ static void add_confusion(struct evaluator *evaluator, int64_t *row_of_all)
 /* One window over this rank's lanes. Not collective. */
 static enum status run_window(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    int groups = evaluator->group_end - evaluator->group_begin;
+    int groups = lane_share_groups(&evaluator->share);
     struct window window;
     struct model_loss loss;
     enum status status = feed_next(&evaluator->feed, &window, e);
@@ -278,9 +263,10 @@ static enum leave meet(const struct evaluator *evaluator, enum status status)
  * do then meet the others on the way, so that theirs goes on while the others work. */
 static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    bool works = evaluator->group_begin < evaluator->group_end, meets = evaluator->config.beat;
+    int groups = lane_share_groups(&evaluator->share);
+    bool works = groups > 0, meets = evaluator->config.beat;
     enum status status = STATUS_OK;
-    memset(evaluator->mine, 0, (size_t)(evaluator->group_end - evaluator->group_begin) * sizeof *evaluator->mine);
+    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
     if (works) {
         model_pack(evaluator->model);
         feed_seek(&evaluator->feed, 0, 0);
@@ -301,7 +287,7 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 /* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
 static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    int groups = evaluator->group_end - evaluator->group_begin, threads = evaluator->config.threads;
+    int groups = lane_share_groups(&evaluator->share), threads = evaluator->config.threads;
     memcpy(evaluator->values, evaluator->given, evaluator->table.total * sizeof *evaluator->values);
     memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
     feed_seek(&evaluator->feed, 0, 0);
@@ -319,7 +305,7 @@ static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, st
             evaluator->mine[group] += loss.group[group];
             *targets += loss.targets[group];
         }
-        int64_t tokens = feed_targets(&evaluator->feed, index, 0, evaluator->lanes);
+        int64_t tokens = feed_targets(&evaluator->feed, index, 0, evaluator->share.batch);
         optimizer_update(evaluator->optimizer, evaluator->values, reducer_sum(evaluator->reducer), 1.0f / (float)tokens,
                          evaluator->config.lr, threads);
         if (evaluator->config.beat)
@@ -348,8 +334,9 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
     if (status)
         return status;
     evaluator->correct = comm_sum(evaluator->comm, evaluator->correct);
-    comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->bytes, evaluator->offset);
-    *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->groups));
+    comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->gather.bytes,
+                    evaluator->gather.offset);
+    *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->share.groups));
     *targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
 }
@@ -361,7 +348,7 @@ int64_t evaluator_windows(const struct evaluator *evaluator)
 
 int evaluator_lane_count(const struct evaluator *evaluator)
 {
-    return evaluator->lanes;
+    return evaluator->share.batch;
 }
 
 int64_t evaluator_cut(const struct evaluator *evaluator)

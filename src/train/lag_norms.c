@@ -1,6 +1,6 @@
 #include "unroll/train/lag_norms.h"
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_gather.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/stream.h"
 #include "unroll/nn/flow.h"
@@ -10,13 +10,12 @@ struct work {
     const struct lag_norms_config *config;
     struct model *model;
     struct stream *stream;
-    int group_begin, group_end, lanes; /* of this rank */
-    int states;
-    float *kept;           /* [states][lanes][H] the state that was carried before */
-    double *lane;          /* [states][bptt][lanes] of one window */
-    double *mine, *all;    /* [groups][states][bptt] sums, of this rank's groups and of all */
-    double *group;         /* [groups] of one number */
-    size_t *bytes, *place; /* [ranks] where each rank's groups lie in `all` */
+    int lanes, states;
+    float *kept;               /* [states][lanes][H] the state that was carried before */
+    double *lane;              /* [states][bptt][lanes] of one window */
+    double *mine, *all;        /* [groups][states][bptt] sums, of this rank's groups and of all */
+    double *group;             /* [groups] of one number */
+    struct lane_gather gather; /* from `mine` to `all` */
 };
 
 bool lag_norms_fit(int64_t tokens, int batch, int bptt)
@@ -28,37 +27,28 @@ bool lag_norms_fit(int64_t tokens, int batch, int bptt)
 static enum status open_work(struct work *work, struct corpus *corpus, struct error *e)
 {
     const struct lag_norms_config *config = work->config;
-    size_t H = (size_t)config->model.hidden, lanes = (size_t)work->lanes, ranks = (size_t)work->comm->size;
-    size_t sums = (size_t)work->states * (size_t)config->bptt, groups = (size_t)config->groups;
+    size_t H = (size_t)config->model.hidden, lanes = (size_t)work->lanes;
+    size_t sums = (size_t)work->states * (size_t)config->bptt, groups = (size_t)config->share.groups;
     const char *what = "gradients by time lag";
-    if (!lag_norms_fit(corpus->tokens[config->split], config->batch, config->bptt))
+    if (!lag_norms_fit(corpus->tokens[config->split], config->share.batch, config->bptt))
         return error_set(e, STATUS_CONFIG,
                          "cannot follow gradients over %d steps: the %s split has %lld tokens, less than a window for "
                          "each of %d lanes; use a longer %s text, at most %lld steps, or at most %lld lanes",
                          config->bptt, split_name(config->split), (long long)corpus->tokens[config->split],
-                         config->batch, split_name(config->split),
-                         (long long)(corpus->tokens[config->split] - 1) / config->batch,
+                         config->share.batch, split_name(config->split),
+                         (long long)(corpus->tokens[config->split] - 1) / config->share.batch,
                          (long long)(corpus->tokens[config->split] - 1) / config->bptt);
     work->kept = mem_alloc((size_t)work->states * lanes * H, sizeof *work->kept, what, e);
     work->lane = work->kept ? mem_alloc(sums * lanes, sizeof *work->lane, what, e) : NULL;
-    work->mine = work->lane
-                     ? mem_alloc((size_t)(work->group_end - work->group_begin) * sums, sizeof *work->mine, what, e)
-                     : NULL;
+    work->mine =
+        work->lane ? mem_alloc((size_t)lane_share_groups(&config->share) * sums, sizeof *work->mine, what, e) : NULL;
     work->all = work->mine ? mem_alloc(groups * sums, sizeof *work->all, what, e) : NULL;
     work->group = work->all ? mem_alloc(groups, sizeof *work->group, what, e) : NULL;
-    work->bytes = work->group ? mem_alloc(ranks, sizeof *work->bytes, what, e) : NULL;
-    work->place = work->bytes ? mem_alloc(ranks, sizeof *work->place, what, e) : NULL;
-    if (!work->place)
+    struct lane_bytes part = {.group = sums * sizeof *work->all};
+    if (!work->group || lane_gather_create(&config->share, part, &work->gather, e))
         return STATUS_OS;
-    for (int rank = 0; rank < work->comm->size; rank++) {
-        size_t begin = (size_t)lane_rank_begin(config->groups, work->comm->size, rank);
-        size_t end = (size_t)lane_rank_begin(config->groups, work->comm->size, rank + 1);
-        work->place[rank] = begin * sums * sizeof *work->all;
-        work->bytes[rank] = (end - begin) * sums * sizeof *work->all;
-    }
-    struct stream_config slice = {
-        config->split, config->batch, lane_group_begin(config->batch, config->groups, work->group_begin),
-        work->lanes,   config->bptt,  VOCAB_UNK};
+    struct stream_config slice = {config->split, config->share.batch, config->share.lane_begin,
+                                  work->lanes,   config->bptt,        VOCAB_UNK};
     return work->model ? stream_open(corpus, &slice, &work->stream, e) : STATUS_OK;
 }
 
@@ -70,19 +60,19 @@ static void close_work(struct work *work)
     mem_free(work->mine);
     mem_free(work->all);
     mem_free(work->group);
-    mem_free(work->bytes);
-    mem_free(work->place);
+    lane_gather_release(&work->gather);
 }
 
 /* Adds a window's norms to the sums of this rank's groups, by lag instead of by time. */
 static void add_window(struct work *work, const struct window *window)
 {
     const struct lag_norms_config *config = work->config;
-    int lags = config->bptt, lane0 = lane_group_begin(config->batch, config->groups, work->group_begin);
+    const struct lane_share *share = &config->share;
+    int lags = config->bptt;
     double *sum = work->mine;
-    for (int group = work->group_begin; group < work->group_end; group++) {
-        int begin = lane_group_begin(config->batch, config->groups, group) - lane0;
-        int end = lane_group_begin(config->batch, config->groups, group + 1) - lane0;
+    for (int group = share->group_begin; group < share->group_end; group++) {
+        int begin = lane_share_group_lane(share, group) - share->lane_begin;
+        int end = lane_share_group_lane(share, group + 1) - share->lane_begin;
         for (int state = 0; state < work->states; state++)
             for (int lag = 0; lag < lags; lag++, sum++)
                 for (int lane = begin; lane < end; lane++)
@@ -117,33 +107,33 @@ enum status lag_norms_measure(const struct comm *comm, struct corpus *corpus, co
                               struct model *model, double *norms, int64_t *samples, struct error *e)
 {
     struct work work = {.comm = comm, .config = config, .model = model, .states = model_state_count(&config->model)};
-    work.group_begin = lane_rank_begin(config->groups, comm->size, comm->rank);
-    work.group_end = lane_rank_begin(config->groups, comm->size, comm->rank + 1);
-    work.lanes = lane_group_begin(config->batch, config->groups, work.group_end) -
-                 lane_group_begin(config->batch, config->groups, work.group_begin);
+    int batch = config->share.batch, groups = config->share.groups;
+    work.lanes = lane_share_lanes(&config->share);
     enum status status = open_work(&work, corpus, e);
     /* Windows that are whole in the shortest lane: every lane has a target in the last step of each. */
-    int64_t whole = (corpus->tokens[config->split] - 1) / config->batch / config->bptt;
+    int64_t whole = (corpus->tokens[config->split] - 1) / batch / config->bptt;
     int64_t windows = config->windows < whole ? config->windows : whole;
     if (!status && model)
         status = run_lanes(&work, windows, e);
     status = comm_agree(comm, status, e);
     if (!status) {
-        comm_allgatherv(comm, work.mine, work.all, work.bytes, work.place);
-        *samples = windows * config->batch;
+        comm_allgatherv(comm, work.mine, work.all, work.gather.bytes, work.gather.offset);
+        *samples = windows * batch;
         for (int i = 0; i < work.states * config->bptt; i++) {
-            for (int group = 0; group < config->groups; group++)
+            for (int group = 0; group < groups; group++)
                 work.group[group] = work.all[(size_t)group * (size_t)(work.states * config->bptt) + (size_t)i];
-            norms[i] = lane_tree_sum(work.group, config->groups) / (double)*samples;
+            norms[i] = lane_tree_sum(work.group, groups) / (double)*samples;
         }
     }
     close_work(&work);
     return status;
 }
 
-size_t lag_norms_bytes(const struct lag_norms_config *config, int lanes, int groups)
+size_t lag_norms_bytes(const struct lag_norms_config *config)
 {
+    size_t lanes = (size_t)lane_share_lanes(&config->share), groups = (size_t)config->share.groups;
+    size_t own = (size_t)lane_share_groups(&config->share);
     size_t states = (size_t)model_state_count(&config->model), sums = states * (size_t)config->bptt;
-    return states * (size_t)lanes * (size_t)config->model.hidden * sizeof(float) +
-           (sums * (size_t)(lanes + groups + config->groups + 1) + (size_t)config->groups) * sizeof(double);
+    return states * lanes * (size_t)config->model.hidden * sizeof(float) +
+           (sums * (lanes + own + groups + 1) + groups) * sizeof(double);
 }

@@ -104,8 +104,8 @@ static enum status create(struct reducer *reducer, struct error *e)
     reducer->butterfly = (ranks & (ranks - 1)) == 0;
     for (int r = 0; r < ranks; r++) {
         reducer->first[r] = total;
-        int count = lane_nodes(reducer->groups, lane_rank_begin(reducer->groups, ranks, r),
-                               lane_rank_begin(reducer->groups, ranks, r + 1), reducer->all + total);
+        struct lane_share share = lane_share_of(reducer->groups, reducer->groups, ranks, r); /* of groups alone */
+        int count = lane_share_nodes(&share, reducer->all + total);
         reducer->butterfly = reducer->butterfly && count == 1;
         total += count;
     }

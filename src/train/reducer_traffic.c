@@ -5,8 +5,8 @@ bool reducer_traffic_nodes(int groups, int ranks, int64_t *all, int *most)
     struct lane_node nodes[LANE_NODES_MAX];
     *all = *most = 0;
     for (int rank = 0; rank < ranks; rank++) {
-        int count =
-            lane_nodes(groups, lane_rank_begin(groups, ranks, rank), lane_rank_begin(groups, ranks, rank + 1), nodes);
+        struct lane_share share = lane_share_of(groups, groups, ranks, rank); /* of groups alone */
+        int count = lane_share_nodes(&share, nodes);
         *all += count;
         *most = count > *most ? count : *most;
     }

@@ -20,7 +20,7 @@ static struct evaluator_config describe(struct trainer *trainer, enum split spli
         .model = trainer->shape,
         .batch = trainer->config->batch,
         .bptt = trainer->config->bptt,
-        .groups = trainer->groups,
+        .groups = trainer->share.groups,
         .threads = trainer->placement.threads,
         .beat = beat,
         .beat_context = trainer,

@@ -44,9 +44,8 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
     struct lag_norms_config norms_config = {
         .split = SPLIT_VALID,
         .model = trainer->shape,
-        .batch = config->batch,
+        .share = trainer->share,
         .bptt = config->bptt,
-        .groups = trainer->groups,
         .windows = WINDOWS,
         .beat = beat,
         .beat_context = &trainer->heartbeat,

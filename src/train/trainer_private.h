@@ -8,6 +8,7 @@
 #include "trainer_heartbeat.h"
 #include "trainer_reporter.h"
 
+#include "unroll/base/lane_gather.h"
 #include "unroll/data/corpus.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
@@ -76,7 +77,7 @@ struct trainer {
 
     struct corpus *corpus;
     struct model_config shape; /* with the corpus's vocabulary */
-    int groups, group_begin, group_end, lane_begin, lane_end;
+    struct lane_share share;   /* of this rank */
     struct param_table table;
     float *values; /* [table.total] */
     struct optimizer *optimizer;
@@ -92,12 +93,12 @@ struct trainer {
 
     /* exchange of losses: one message of 1 + groups doubles per rank */
     double *mine, *all, *losses;
-    size_t *bytes, *offset; /* [ranks] */
-    int request;            /* REQUEST_... of all ranks, as of the last exchange */
+    struct lane_gather gather; /* from `mine` to `all` */
+    int request;               /* REQUEST_... of all ranks, as of the last exchange */
 
-    struct rundir *rundir;              /* NULL but on rank 0 */
-    float *lane_states, *states;        /* this rank's lanes of one state; all states of all lanes (rank 0) */
-    size_t *state_bytes, *state_offset; /* [ranks] of one state */
+    struct rundir *rundir;           /* NULL but on rank 0 */
+    float *lane_states, *states;     /* this rank's lanes of one state; all states of all lanes (rank 0) */
+    struct lane_gather state_gather; /* from lane_states to one of `states` */
     struct saver saver;
 
     bool already_finished; /* the run had ended before this start, and nothing is to be done */
@@ -192,7 +193,7 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_resume.c: collective ---- */
 /* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets
- * trainer->groups and branched_from. */
+ * trainer->share and branched_from. */
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e);
 /* Not collective. Why the options do not fit the corpus: where the run has another corpus it is that, on rank 0, and else what
  * `status` and `e` say. */

@@ -43,7 +43,7 @@ void trainer_report_run(struct trainer *trainer)
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
     json_put_int(&json, "bptt", config->bptt);
-    json_put_int(&json, "lane_groups", trainer->groups);
+    json_put_int(&json, "lane_groups", trainer->share.groups);
     json_put_string(&json, "optimizer", optimizer_name(config->optimizer.kind));
     json_put_string(&json, "schedule", schedule_name(config->schedule.kind));
     json_put_uint(&json, "seed", config->seed);
@@ -94,7 +94,7 @@ static void tell_work(struct trainer *trainer)
     reporter_tell(&trainer->reporter,
                   "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s", build->ranks,
                   plural(build->ranks), build->threads, plural(build->threads), config->batch, plural(config->batch),
-                  trainer->groups, plural(trainer->groups), trainer->bptt, plural(trainer->bptt));
+                  trainer->share.groups, plural(trainer->share.groups), trainer->bptt, plural(trainer->bptt));
 }
 
 /* Where the run writes, and from which step on. */

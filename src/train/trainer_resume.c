@@ -309,16 +309,17 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
     status = comm_agree(trainer->comm, status, e);
     if (status)
         return status;
-    trainer->groups = config->groups > 0 ? config->groups : lane_groups_default(config->batch, trainer->typical);
+    int groups = lane_groups_choose(config->groups, config->batch, trainer->typical);
     if (*found) {
         /* Another version may choose another default; a run keeps what it began with. */
         if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->bptt)
-            trainer->groups = checkpoint->groups;
+            groups = checkpoint->groups;
         warn_of_other_arithmetic(trainer, checkpoint->build.arithmetic);
     }
-    comm_broadcast(trainer->comm, &trainer->groups, sizeof trainer->groups, 0);
+    comm_broadcast(trainer->comm, &groups, sizeof groups, 0);
     comm_broadcast(trainer->comm, &trainer->branched_from, sizeof trainer->branched_from, 0);
     comm_broadcast(trainer->comm, found, sizeof *found, 0);
+    trainer->share = lane_share_of(config->batch, groups, trainer->comm->size, trainer->comm->rank);
     return STATUS_OK;
 }
 
@@ -348,7 +349,8 @@ static void restore_states(struct trainer *trainer, const struct checkpoint *che
     size_t state = (size_t)trainer->config->batch * (size_t)trainer->shape.hidden;
     for (int i = 0; i < model_state_count(&trainer->shape); i++) {
         const float *all = trainer->comm->rank == 0 ? checkpoint->states + (size_t)i * state : NULL;
-        comm_scatterv(trainer->comm, all, trainer->state_bytes, trainer->state_offset, trainer->lane_states, 0);
+        comm_scatterv(trainer->comm, all, trainer->state_gather.bytes, trainer->state_gather.offset,
+                      trainer->lane_states, 0);
         model_state_set(trainer->model, i, trainer->lane_states);
     }
 }

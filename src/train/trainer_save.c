@@ -18,7 +18,7 @@ static void prepare_snapshot(const struct trainer *trainer, struct checkpoint *s
     snapshot->model = trainer->shape;
     snapshot->batch = config->batch;
     snapshot->bptt = config->bptt;
-    snapshot->groups = trainer->groups;
+    snapshot->groups = trainer->share.groups;
     snapshot->table = trainer->table;
     snapshot->values = trainer->values;
     snapshot->vocab = trainer->corpus->vocab;
@@ -86,7 +86,7 @@ static void gather_states(struct trainer *trainer)
     for (int i = 0; i < model_state_count(&trainer->shape); i++) {
         model_state_get(trainer->model, i, trainer->lane_states);
         comm_gatherv(trainer->comm, trainer->lane_states, trainer->states ? trainer->states + (size_t)i * state : NULL,
-                     trainer->state_bytes, trainer->state_offset, 0);
+                     trainer->state_gather.bytes, trainer->state_gather.offset, 0);
     }
 }
 

@@ -127,35 +127,22 @@ static enum status no_memory_unless(const void *pointer)
 static enum status build_exchange(struct trainer *trainer, struct error *e)
 {
     size_t ranks = (size_t)trainer->comm->size, H = (size_t)trainer->shape.hidden;
-    size_t groups = (size_t)(trainer->group_end - trainer->group_begin);
-    size_t lanes = (size_t)(trainer->lane_end - trainer->lane_begin), batch = (size_t)trainer->config->batch;
+    const struct lane_share *share = &trainer->share;
+    size_t groups = (size_t)share->groups, lanes = (size_t)lane_share_lanes(share), batch = (size_t)share->batch;
     const char *what = "buffers between ranks";
-    trainer->mine = mem_alloc(1 + groups, sizeof(double), what, e);
-    trainer->all = mem_alloc(ranks + (size_t)trainer->groups, sizeof(double), what, e);
-    trainer->losses = mem_alloc((size_t)trainer->groups, sizeof(double), what, e);
-    trainer->bytes = mem_alloc(ranks, sizeof(size_t), what, e);
-    trainer->offset = mem_alloc(ranks, sizeof(size_t), what, e);
-    trainer->state_bytes = mem_alloc(ranks, sizeof(size_t), what, e);
-    trainer->state_offset = mem_alloc(ranks, sizeof(size_t), what, e);
+    trainer->mine = mem_alloc(1 + (size_t)lane_share_groups(share), sizeof(double), what, e);
+    trainer->all = mem_alloc(ranks + groups, sizeof(double), what, e);
+    trainer->losses = mem_alloc(groups, sizeof(double), what, e);
     trainer->lane_states = mem_alloc(lanes * H, sizeof(float), "the carried state", e);
     if (trainer->comm->rank == 0)
         trainer->states = mem_alloc((size_t)model_state_count(&trainer->shape) * batch * H, sizeof(float),
                                     "the carried states of all lanes", e);
-    if (!trainer->mine || !trainer->all || !trainer->losses || !trainer->bytes || !trainer->offset ||
-        !trainer->state_bytes || !trainer->state_offset || !trainer->lane_states ||
+    if (!trainer->mine || !trainer->all || !trainer->losses || !trainer->lane_states ||
         (trainer->comm->rank == 0 && !trainer->states))
         return STATUS_OS;
-    for (int rank = 0; rank < trainer->comm->size; rank++) {
-        int begin = lane_rank_begin(trainer->groups, trainer->comm->size, rank);
-        int end = lane_rank_begin(trainer->groups, trainer->comm->size, rank + 1);
-        size_t lane_begin = (size_t)lane_group_begin(trainer->config->batch, trainer->groups, begin);
-        size_t lane_end = (size_t)lane_group_begin(trainer->config->batch, trainer->groups, end);
-        trainer->bytes[rank] = (size_t)(end - begin + 1) * sizeof(double);
-        trainer->offset[rank] = (size_t)(begin + rank) * sizeof(double);
-        trainer->state_bytes[rank] = (lane_end - lane_begin) * H * sizeof(float);
-        trainer->state_offset[rank] = lane_begin * H * sizeof(float);
-    }
-    return STATUS_OK;
+    struct lane_bytes losses = {.rank = sizeof(double), .group = sizeof(double)}, state = {.lane = H * sizeof(float)};
+    enum status status = lane_gather_create(share, losses, &trainer->gather, e);
+    return status ? status : lane_gather_create(share, state, &trainer->state_gather, e);
 }
 
 /* Not collective. */
@@ -173,8 +160,8 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         status = optimizer_create(&config->optimizer, &trainer->table, &trainer->optimizer, e);
     struct examples_config slice = {.split = SPLIT_TRAIN,
                                     .batch = config->batch,
-                                    .lane0 = trainer->lane_begin,
-                                    .lanes = trainer->lane_end - trainer->lane_begin,
+                                    .lane0 = trainer->share.lane_begin,
+                                    .lanes = lane_share_lanes(&trainer->share),
                                     .longest = trainer->bptt,
                                     .shuffle = true,
                                     .seed = config->seed,
@@ -183,10 +170,7 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
     struct model_shape shape = {
         .bptt = trainer->bptt,
-        .batch = config->batch,
-        .groups = trainer->groups,
-        .group_begin = trainer->group_begin,
-        .group_end = trainer->group_end,
+        .share = trainer->share,
         .threads = trainer->placement.threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
@@ -204,17 +188,12 @@ static enum status build_local(struct trainer *trainer, struct error *e)
 enum status trainer_build(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
-    int rank = trainer->comm->rank, ranks = trainer->comm->size;
     param_table_build(&trainer->shape, &trainer->table);
     int sparse_rows = model_sparse_rows(&trainer->shape, config->batch, trainer->bptt);
-    enum status status = reducer_create(trainer->comm, &trainer->table, trainer->groups, config->reduction, sparse_rows,
-                                        &trainer->reducer, e);
+    enum status status = reducer_create(trainer->comm, &trainer->table, trainer->share.groups, config->reduction,
+                                        sparse_rows, &trainer->reducer, e);
     if (status)
         return status;
-    trainer->group_begin = lane_rank_begin(trainer->groups, ranks, rank);
-    trainer->group_end = lane_rank_begin(trainer->groups, ranks, rank + 1);
-    trainer->lane_begin = lane_group_begin(config->batch, trainer->groups, trainer->group_begin);
-    trainer->lane_end = lane_group_begin(config->batch, trainer->groups, trainer->group_end);
     status = comm_agree(trainer->comm, build_local(trainer, e), e);
     return status ? status : trainer_open_validation(trainer, e);
 }
@@ -269,10 +248,8 @@ void trainer_release(struct trainer *trainer)
     mem_free(trainer->mine);
     mem_free(trainer->all);
     mem_free(trainer->losses);
-    mem_free(trainer->bytes);
-    mem_free(trainer->offset);
-    mem_free(trainer->state_bytes);
-    mem_free(trainer->state_offset);
+    lane_gather_release(&trainer->gather);
+    lane_gather_release(&trainer->state_gather);
     mem_free(trainer->lane_states);
     mem_free(trainer->states);
     saver_release(&trainer->saver);

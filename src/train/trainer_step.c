@@ -8,31 +8,31 @@
 /* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */
 static double exchange_losses(struct trainer *trainer, int request, const double *group_losses)
 {
-    int ranks = trainer->comm->size, mine = trainer->group_end - trainer->group_begin;
+    int ranks = trainer->comm->size, mine = lane_share_groups(&trainer->share);
     trainer->mine[0] = request;
     if (group_losses)
         memcpy(trainer->mine + 1, group_losses, (size_t)mine * sizeof(double));
     else
         memset(trainer->mine + 1, 0, (size_t)mine * sizeof(double));
-    comm_allgatherv(trainer->comm, trainer->mine, trainer->all, trainer->bytes, trainer->offset);
+    comm_allgatherv(trainer->comm, trainer->mine, trainer->all, trainer->gather.bytes, trainer->gather.offset);
     trainer->request = REQUEST_NONE;
     double *next = trainer->losses;
     for (int rank = 0; rank < ranks; rank++) {
-        const double *message = trainer->all + trainer->offset[rank] / sizeof(double);
-        size_t groups = trainer->bytes[rank] / sizeof(double) - 1;
+        const double *message = trainer->all + trainer->gather.offset[rank] / sizeof(double);
+        size_t groups = trainer->gather.bytes[rank] / sizeof(double) - 1;
         if ((int)message[0] > trainer->request)
             trainer->request = (int)message[0];
         memcpy(next, message + 1, groups * sizeof(double));
         next += groups;
     }
-    return lane_tree_sum(trainer->losses, trainer->groups);
+    return lane_tree_sum(trainer->losses, trainer->share.groups);
 }
 
 /* A loss that is not finite may have come from carried states that are not, and they would stay so: such lanes start
  * anew. Which ones does not depend on ranks. */
 static void clear_bad_lanes(struct trainer *trainer)
 {
-    int lanes = trainer->lane_end - trainer->lane_begin, H = trainer->shape.hidden;
+    int lanes = lane_share_lanes(&trainer->share), H = trainer->shape.hidden;
     for (int state = 0; state < model_state_count(&trainer->shape); state++) {
         model_state_get(trainer->model, state, trainer->lane_states);
         for (int lane = 0; lane < lanes; lane++) {

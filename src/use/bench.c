@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "unroll/base/arithmetic.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_gather.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/quantile.h"
 #include "unroll/base/rng.h"
@@ -35,15 +35,16 @@ struct bench {
     struct bench_config config;
     struct param_table table;
     struct plan_config plan;
-    int group_begin, group_end, lane0, lanes; /* of this rank */
+    struct lane_share share;
+    int lanes; /* of this rank */
     float *values;
     struct optimizer *optimizer;
     struct reducer *reducer;
     struct model *model;
-    uint32_t *tokens;                 /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
-    double *group_loss;               /* [groups] of all ranks */
-    size_t *loss_bytes, *loss_offset; /* [ranks] */
-    float *sgemm;                     /* [3][BENCH_SGEMM][BENCH_SGEMM] */
+    uint32_t *tokens;          /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
+    double *group_loss;        /* [groups] of all ranks */
+    struct lane_gather gather; /* of group_loss */
+    float *sgemm;              /* [3][BENCH_SGEMM][BENCH_SGEMM] */
     struct sample sample[REPETITIONS];
     struct sample *all;    /* [ranks][REPETITIONS] */
     int64_t step, targets; /* steps so far; targets of a step, of all ranks */
@@ -78,8 +79,8 @@ static void make_tokens(struct bench *bench)
         for (int next = 0; next < 2; next++)
             for (int t = 0; t < T; t++)
                 for (int b = 0; b < lanes; b++)
-                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] =
-                        bench_token(V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->lane0 + b));
+                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] = bench_token(
+                        V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->share.lane_begin + b));
 }
 
 /* To classify: texts as long as a window, and a label at the end of each. */
@@ -90,18 +91,9 @@ static void make_labels(struct bench *bench)
         for (int t = 0; t < T; t++)
             for (int b = 0; b < lanes; b++)
                 bench->tokens[(((size_t)w * 2 + 1) * T + t) * lanes + b] =
-                    t < T - 1 ? WINDOW_NO_TARGET
-                              : bench_token(labels, bench->config.seed, (uint32_t)w, (uint32_t)(bench->lane0 + b));
-}
-
-static void place_losses(struct bench *bench)
-{
-    int groups = bench->config.groups, ranks = bench->comm->size;
-    for (int rank = 0; rank < ranks; rank++) {
-        int begin = lane_rank_begin(groups, ranks, rank), end = lane_rank_begin(groups, ranks, rank + 1);
-        bench->loss_bytes[rank] = (size_t)(end - begin) * sizeof *bench->group_loss;
-        bench->loss_offset[rank] = (size_t)begin * sizeof *bench->group_loss;
-    }
+                    t < T - 1
+                        ? WINDOW_NO_TARGET
+                        : bench_token(labels, bench->config.seed, (uint32_t)w, (uint32_t)(bench->share.lane_begin + b));
 }
 
 /* Not collective. */
@@ -111,10 +103,7 @@ static enum status create_own(struct bench *bench, struct error *e)
     size_t ranks = (size_t)bench->comm->size, window = (size_t)config->bptt * (size_t)bench->lanes;
     struct model_shape shape = {
         .bptt = config->bptt,
-        .batch = config->batch,
-        .groups = config->groups,
-        .group_begin = bench->group_begin,
-        .group_end = bench->group_end,
+        .share = bench->share,
         .threads = config->threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
@@ -124,13 +113,13 @@ static enum status create_own(struct bench *bench, struct error *e)
     bench->values = mem_alloc(bench->table.total, sizeof(float), "parameters", e);
     bench->tokens = mem_alloc(BENCH_WINDOWS * 2 * window, sizeof *bench->tokens, "tokens", e);
     bench->group_loss = mem_alloc((size_t)config->groups, sizeof *bench->group_loss, "losses", e);
-    bench->loss_bytes = mem_alloc(ranks, sizeof *bench->loss_bytes, "losses", e);
-    bench->loss_offset = mem_alloc(ranks, sizeof *bench->loss_offset, "losses", e);
     bench->all = mem_alloc(ranks * REPETITIONS, sizeof *bench->all, "timings", e);
-    if (!bench->values || !bench->tokens || !bench->group_loss || !bench->loss_bytes || !bench->loss_offset ||
-        !bench->all)
+    if (!bench->values || !bench->tokens || !bench->group_loss || !bench->all)
         return STATUS_OS;
-    enum status status = param_init(&config->model, &bench->table, config->init, config->seed, bench->values, e);
+    struct lane_bytes loss = {.group = sizeof *bench->group_loss};
+    enum status status = lane_gather_create(&bench->share, loss, &bench->gather, e);
+    if (!status)
+        status = param_init(&config->model, &bench->table, config->init, config->seed, bench->values, e);
     if (!status)
         status = optimizer_create(&config->optimizer, &bench->table, &bench->optimizer, e);
     if (!status)
@@ -139,7 +128,6 @@ static enum status create_own(struct bench *bench, struct error *e)
         make_tokens(bench);
         if (bench->config.model.task == TASK_CLASSIFY)
             make_labels(bench);
-        place_losses(bench);
     }
     return status;
 }
@@ -148,13 +136,12 @@ static enum status create_own(struct bench *bench, struct error *e)
 static enum status create(struct bench *bench, struct plan *plan, struct error *e)
 {
     const struct bench_config *config = &bench->config;
-    int rank = bench->comm->rank, ranks = bench->comm->size;
     bench->plan = (struct plan_config){
         .model = config->model,
         .batch = config->batch,
         .bptt = config->bptt,
         .groups = config->groups,
-        .ranks = ranks,
+        .ranks = bench->comm->size,
         .threads = config->threads,
         .optimizer = config->optimizer.kind,
         .reduction = config->reduction,
@@ -164,10 +151,8 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
         return status;
     bench->table = plan->table;
     bench->targets = config->model.task == TASK_CLASSIFY ? config->batch : plan->tokens_per_step;
-    bench->group_begin = lane_rank_begin(config->groups, ranks, rank);
-    bench->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
-    bench->lane0 = lane_group_begin(config->batch, config->groups, bench->group_begin);
-    bench->lanes = lane_group_begin(config->batch, config->groups, bench->group_end) - bench->lane0;
+    bench->share = lane_share_of(config->batch, config->groups, bench->comm->size, bench->comm->rank);
+    bench->lanes = lane_share_lanes(&bench->share);
     status = reducer_create(bench->comm, &bench->table, config->groups, config->reduction,
                             model_sparse_rows(&config->model, config->batch, config->bptt), &bench->reducer, e);
     if (status)
@@ -183,8 +168,7 @@ static void release(struct bench *bench)
     mem_free(bench->values);
     mem_free(bench->tokens);
     mem_free(bench->group_loss);
-    mem_free(bench->loss_bytes);
-    mem_free(bench->loss_offset);
+    lane_gather_release(&bench->gather);
     mem_free(bench->sgemm);
     mem_free(bench->all);
 }
@@ -194,7 +178,7 @@ static void release(struct bench *bench)
 /* Gradient and mean loss over all ranks. Collective. */
 static struct param_gradient reduce(struct bench *bench, const struct model_loss *loss)
 {
-    comm_allgatherv(bench->comm, loss->group, bench->group_loss, bench->loss_bytes, bench->loss_offset);
+    comm_allgatherv(bench->comm, loss->group, bench->group_loss, bench->gather.bytes, bench->gather.offset);
     bench->last_loss = lane_tree_sum(bench->group_loss, bench->config.groups) / (double)bench->targets;
     if (bench->step == 0)
         bench->first_loss = bench->last_loss;
@@ -222,7 +206,7 @@ static void run_step(struct bench *bench)
     struct window window = {
         .T = bench->config.bptt,
         .lanes = bench->lanes,
-        .lane0 = bench->lane0,
+        .lane0 = bench->share.lane_begin,
         .reset = w == 0 || bench->config.model.task == TASK_CLASSIFY,
         .input = input,
         .target = input + window_tokens,

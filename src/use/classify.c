@@ -73,10 +73,7 @@ enum status classifier_create(const struct model_config *model, const float *val
     enum status status = classifier->input && classifier->target ? STATUS_OK : STATUS_OS;
     struct model_shape shape = {
         .bptt = longest,
-        .batch = classifier->lanes,
-        .groups = classifier->lanes,
-        .group_begin = 0,
-        .group_end = classifier->lanes,
+        .share = lane_share_whole(classifier->lanes, classifier->lanes),
         .threads = threads,
         .exact = true,
     };

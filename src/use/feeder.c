@@ -56,10 +56,7 @@ static struct model_shape shape_of(int lanes, int threads)
     return (struct model_shape){
         .resident = true,
         .bptt = 1,
-        .batch = lanes,
-        .groups = lanes,
-        .group_begin = 0,
-        .group_end = lanes,
+        .share = lane_share_whole(lanes, lanes),
         .threads = threads,
         .exact = true,
     };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "gradcheck_private.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/model.h"
 
@@ -71,7 +71,8 @@ static bool outcomes_equal(const struct outcomes *a, const struct outcomes *b)
 /* ---- one range of lane groups, what a rank holds ---- */
 
 struct range {
-    int group_begin, group_end, lane_begin, lanes;
+    struct lane_share share;
+    int lanes;
     struct model *model;
     int nodes;
     struct lane_node node[LANE_NODES_MAX];
@@ -94,16 +95,11 @@ static enum status range_create(const struct gradcheck_problem *problem, int ran
                                 struct range *r, struct error *e)
 {
     const struct gradcheck_config *config = &problem->config;
-    r->group_begin = lane_rank_begin(config->groups, ranks, rank);
-    r->group_end = lane_rank_begin(config->groups, ranks, rank + 1);
-    r->lane_begin = lane_group_begin(config->batch, config->groups, r->group_begin);
-    r->lanes = lane_group_begin(config->batch, config->groups, r->group_end) - r->lane_begin;
-    r->nodes = lane_nodes(config->groups, r->group_begin, r->group_end, r->node);
+    r->share = lane_share_of(config->batch, config->groups, ranks, rank);
+    r->lanes = lane_share_lanes(&r->share);
+    r->nodes = lane_share_nodes(&r->share, r->node);
     const struct model_shape shape = {.bptt = config->bptt,
-                                      .batch = config->batch,
-                                      .groups = config->groups,
-                                      .group_begin = r->group_begin,
-                                      .group_end = r->group_end,
+                                      .share = r->share,
                                       .threads = threads,
                                       .train = true,
                                       .exact = true,
@@ -132,25 +128,25 @@ static void range_train(struct range *r, const struct gradcheck_problem *problem
     const struct window all = gradcheck_window(problem, index);
     struct window window = all;
     window.lanes = r->lanes;
-    window.lane0 = r->lane_begin;
+    window.lane0 = r->share.lane_begin;
     window.input = r->input;
     window.target = r->target;
     for (int t = 0; t < all.T; t++)
         for (int b = 0; b < r->lanes; b++) {
-            r->input[t * r->lanes + b] = all.input[t * all.lanes + r->lane_begin + b];
-            r->target[t * r->lanes + b] = all.target[t * all.lanes + r->lane_begin + b];
+            r->input[t * r->lanes + b] = all.input[t * all.lanes + r->share.lane_begin + b];
+            r->target[t * r->lanes + b] = all.target[t * all.lanes + r->share.lane_begin + b];
         }
     struct model_loss loss;
     model_train(r->model, &window, gradcheck_step(index), r->grad, &loss);
-    memcpy(outcome->group_loss + r->group_begin, loss.group,
-           sizeof *loss.group * (size_t)(r->group_end - r->group_begin));
+    memcpy(outcome->group_loss + r->share.group_begin, loss.group,
+           sizeof *loss.group * (size_t)lane_share_groups(&r->share));
     for (int t = 0; t < all.T; t++)
-        memcpy(outcome->row + t * all.lanes + r->lane_begin, loss.row + t * r->lanes,
+        memcpy(outcome->row + t * all.lanes + r->share.lane_begin, loss.row + t * r->lanes,
                sizeof *loss.row * (size_t)r->lanes);
     const size_t H = (size_t)problem->config.model.hidden;
     for (int s = 0; s < model_state_count(&problem->config.model); s++) {
         model_state_get(r->model, s, r->state);
-        memcpy(outcome->state + ((size_t)s * (size_t)all.lanes + (size_t)r->lane_begin) * H, r->state,
+        memcpy(outcome->state + ((size_t)s * (size_t)all.lanes + (size_t)r->share.lane_begin) * H, r->state,
                sizeof *r->state * (size_t)r->lanes * H);
     }
 }

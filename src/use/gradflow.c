@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "unroll/base/file.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/output.h"
@@ -38,20 +38,17 @@ static enum status check(const struct corpus *corpus, const struct gradflow_conf
 }
 
 /* Not collective. NULL in *model on a rank that has no groups. */
-static enum status make_model(const struct comm *comm, const struct lag_norms_config *config, const float *values,
-                              int threads, struct model **model, struct error *e)
+static enum status make_model(const struct lag_norms_config *config, const float *values, int threads,
+                              struct model **model, struct error *e)
 {
     struct model_shape shape = {
         .bptt = config->bptt,
-        .batch = config->batch,
-        .groups = config->groups,
-        .group_begin = lane_rank_begin(config->groups, comm->size, comm->rank),
-        .group_end = lane_rank_begin(config->groups, comm->size, comm->rank + 1),
+        .share = config->share,
         .threads = threads,
         .train = true,
         .exact = true,
     };
-    if (shape.group_begin == shape.group_end)
+    if (lane_share_groups(&shape.share) == 0)
         return STATUS_OK;
     enum status status = model_create(&config->model, values, &shape, model, e);
     if (!status)
@@ -69,17 +66,17 @@ enum status gradflow_run(const struct comm *comm, struct corpus *corpus, const s
     if (status)
         return status;
     result->lanes = lanes_of(corpus->tokens[config->split], config);
+    int bptt = config->lags + 1, groups = lane_groups_choose(0, result->lanes, bptt);
     struct lag_norms_config norms = {
         .split = config->split,
         .model = *model_config,
-        .batch = result->lanes,
-        .bptt = config->lags + 1,
-        .groups = lane_groups_default(result->lanes, config->lags + 1),
+        .share = lane_share_of(result->lanes, groups, comm->size, comm->rank),
+        .bptt = bptt,
         .windows = config->windows,
     };
     size_t states = (size_t)model_state_count(model_config);
     result->norm = mem_alloc(states * ((size_t)config->lags + 1), sizeof *result->norm, "gradients by time lag", e);
-    status = result->norm ? make_model(comm, &norms, values, config->threads, &model, e) : STATUS_OS;
+    status = result->norm ? make_model(&norms, values, config->threads, &model, e) : STATUS_OS;
     status = comm_agree(comm, status, e);
     if (!status)
         status = lag_norms_measure(comm, corpus, &norms, model, result->norm, &result->samples, e);

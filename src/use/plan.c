@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/data/examples.h"
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
@@ -33,11 +33,16 @@ double plan_flops_per_token(const struct param_table *table)
     return 6 * weights;
 }
 
+static struct lane_share share_of(const struct plan_config *config, int rank)
+{
+    return lane_share_of(config->batch, config->groups, config->ranks, rank);
+}
+
 static int node_count(const struct plan_config *config, int rank)
 {
     struct lane_node nodes[LANE_NODES_MAX];
-    return lane_nodes(config->groups, lane_rank_begin(config->groups, config->ranks, rank),
-                      lane_rank_begin(config->groups, config->ranks, rank + 1), nodes);
+    struct lane_share share = share_of(config, rank);
+    return lane_share_nodes(&share, nodes);
 }
 
 /* How gradients lie on the ranks. */
@@ -128,10 +133,7 @@ static struct model_shape shape_of(const struct plan_config *config, int rank, b
 {
     return (struct model_shape){
         .bptt = config->bptt,
-        .batch = config->batch,
-        .groups = config->groups,
-        .group_begin = lane_rank_begin(config->groups, config->ranks, rank),
-        .group_end = lane_rank_begin(config->groups, config->ranks, rank + 1),
+        .share = share_of(config, rank),
         .threads = config->threads,
         .train = train,
         .exact = config->reduction == REDUCTION_EXACT,
@@ -140,8 +142,8 @@ static struct model_shape shape_of(const struct plan_config *config, int rank, b
 
 static int lanes_of(const struct plan_config *config, int rank)
 {
-    return lane_group_begin(config->batch, config->groups, lane_rank_begin(config->groups, config->ranks, rank + 1)) -
-           lane_group_begin(config->batch, config->groups, lane_rank_begin(config->groups, config->ranks, rank));
+    struct lane_share share = share_of(config, rank);
+    return lane_share_lanes(&share);
 }
 
 /* Everything a resumable checkpoint holds that grows with the model, and the states gathered to be put into it. */
@@ -158,10 +160,9 @@ static size_t checkpoint_bytes(const struct plan_config *config, const struct pa
 
 static size_t flow_bytes(const struct plan_config *config, int rank)
 {
-    const struct lag_norms_config flow = {.model = config->model, .bptt = config->bptt, .groups = config->groups};
-    return lag_norms_bytes(&flow, lanes_of(config, rank),
-                           lane_rank_begin(config->groups, config->ranks, rank + 1) -
-                               lane_rank_begin(config->groups, config->ranks, rank));
+    const struct lag_norms_config flow = {
+        .model = config->model, .share = share_of(config, rank), .bptt = config->bptt};
+    return lag_norms_bytes(&flow);
 }
 
 static void rank_memory(const struct plan_config *config, const struct layout *layout, const struct param_table *table,

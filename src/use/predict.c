@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 
 static bool follows_lanes(enum bench_phase phase)
 {
@@ -35,8 +35,8 @@ static int lanes_most(int batch, int groups, int ranks)
 {
     int most = 0;
     for (int rank = 0; rank < ranks; rank++) {
-        int lanes = lane_group_begin(batch, groups, lane_rank_begin(groups, ranks, rank + 1)) -
-                    lane_group_begin(batch, groups, lane_rank_begin(groups, ranks, rank));
+        struct lane_share share = lane_share_of(batch, groups, ranks, rank);
+        int lanes = lane_share_lanes(&share);
         most = lanes > most ? lanes : most;
     }
     return most;
@@ -77,7 +77,7 @@ int predict_rows(const struct predict_config *config, bool strong, struct predic
     const struct predict_setting *setting = &config->setting;
     int count = 0, per_node = config->network.ranks_per_node;
     int batch = strong ? config->batch : config->first_lanes;
-    int groups = config->groups && strong ? config->groups : lane_groups_default(batch, setting->bptt);
+    int groups = lane_groups_choose(strong ? config->groups : 0, batch, setting->bptt);
     for (int ranks = 1; ranks > 0 && count < PREDICT_ROWS_MAX; ranks = next_ranks(ranks, per_node, config->nodes)) {
         if (strong ? ranks > groups : (int64_t)ranks * batch > PREDICT_BATCH_MAX)
             break;

@@ -67,10 +67,7 @@ static enum status need_model(const struct scorer *scorer, int lanes, struct mod
         return STATUS_OK;
     struct model_shape shape = {
         .bptt = SCORER_WINDOW,
-        .batch = lanes,
-        .groups = lanes,
-        .group_begin = 0,
-        .group_end = lanes,
+        .share = lane_share_whole(lanes, lanes),
         .threads = scorer->threads,
         .exact = true,
     };

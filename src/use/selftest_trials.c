@@ -97,9 +97,7 @@ static enum status run_create(struct run *run, struct error *e)
                                           .weight_decay = trial->weight_decay};
     int sparse = model_sparse_rows(&trial->model, trial->batch, trial->bptt);
     const struct model_shape shape = {.bptt = trial->bptt,
-                                      .batch = trial->batch,
-                                      .groups = trial->groups,
-                                      .group_end = trial->groups,
+                                      .share = lane_share_whole(trial->batch, trial->groups),
                                       .threads = run->threads,
                                       .train = true,
                                       .exact = true,

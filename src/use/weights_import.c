@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "unroll/base/content.h"
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/vocab_text.h"
@@ -580,7 +580,7 @@ static void fill_rest(struct importing *in)
     if (hints->has_bptt)
         checkpoint->bptt = hints->bptt;
     if (hints->has_batch || !fact_int(&in->source, "lane_groups", 1, checkpoint->batch, &checkpoint->groups))
-        checkpoint->groups = lane_groups_default(checkpoint->batch, checkpoint->bptt);
+        checkpoint->groups = lane_groups_choose(0, checkpoint->batch, checkpoint->bptt);
     (void)fact_int(&in->source, "step", 0, INT_MAX, &step);
     checkpoint->progress =
         (struct progress){.step = step, .valid_loss = NAN, .best_valid_loss = NAN, .lr_factor = 1, .valid_step = -1};

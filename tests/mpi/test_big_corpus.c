@@ -8,7 +8,7 @@
 #include "../../src/data/corpus_private.h"
 #include "make_corpus.h"
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/data/stream.h"
 
 #define WORDS 30
@@ -90,8 +90,8 @@ static struct cost walk(const struct comm *comm, const char *path)
     struct corpus *corpus = NULL;
     struct stream *stream = NULL;
     struct window window;
-    int begin = lane_rank_begin(BATCH, comm->size, comm->rank),
-        end = lane_rank_begin(BATCH, comm->size, comm->rank + 1);
+    struct lane_share share = lane_share_of(BATCH, BATCH, comm->size, comm->rank);
+    int begin = share.lane_begin, end = share.lane_end;
     struct stream_config config = {
         .split = SPLIT_TRAIN, .batch = BATCH, .lane0 = begin, .lanes = end - begin, .bptt = BPTT};
     FILE *reset = fopen("/proc/self/clear_refs", "w"); /* 5: the peak is what there is now */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "unroll/base/lane_gather.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 #include "unroll/nn/model.h"
@@ -21,15 +22,12 @@ static enum status run(const struct comm *comm, const struct model_config *confi
                        double *norm2, double *loss, struct error *e)
 {
     struct model_shape shape = {.bptt = BPTT,
-                                .batch = batch,
-                                .groups = groups,
+                                .share = lane_share_of(batch, groups, comm->size, comm->rank),
                                 .threads = threads,
                                 .train = true,
                                 .exact = true,
                                 .sparse = sparse_rows > 0,
-                                .seed = 5,
-                                .group_begin = lane_rank_begin(groups, comm->size, comm->rank),
-                                .group_end = lane_rank_begin(groups, comm->size, comm->rank + 1)};
+                                .seed = 5};
     struct model *model = NULL;
     struct reducer *reducer = NULL;
     enum status status = model_create(config, values, &shape, &model, e);
@@ -38,8 +36,7 @@ static enum status run(const struct comm *comm, const struct model_config *confi
     if (status)
         return status;
     model_pack(model);
-    int lane0 = lane_group_begin(batch, groups, shape.group_begin);
-    int lanes = lane_group_begin(batch, groups, shape.group_end) - lane0;
+    int lane0 = shape.share.lane_begin, lanes = lane_share_lanes(&shape.share);
     float *const *grads;
     struct model_loss window_loss;
     for (int w = 0; w < WINDOWS; w++) {
@@ -60,12 +57,11 @@ static enum status run(const struct comm *comm, const struct model_config *confi
         memcpy(sum, reducer_sum(reducer).values, sizeof *sum * table->total);
     }
     *norm2 = reducer_norm2(reducer, threads);
-    size_t bytes[64], offset[64];
-    for (int r = 0; r < comm->size; r++) {
-        offset[r] = sizeof(double) * lane_rank_begin(groups, comm->size, r);
-        bytes[r] = sizeof(double) * lane_rank_begin(groups, comm->size, r + 1) - offset[r];
-    }
-    comm_allgatherv(comm, window_loss.group, loss, bytes, offset);
+    struct lane_gather gather;
+    if (lane_gather_create(&shape.share, (struct lane_bytes){.group = sizeof *loss}, &gather, e))
+        return STATUS_OS;
+    comm_allgatherv(comm, window_loss.group, loss, gather.bytes, gather.offset);
+    lane_gather_release(&gather);
     reducer_free(reducer);
     model_free(model);
     return STATUS_OK;

@@ -119,10 +119,7 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
     param_table_build(&config.model, &table);
     struct model_shape shape = {
         .bptt = config.bptt,
-        .batch = batch,
-        .groups = groups,
-        .group_begin = lane_rank_begin(groups, world->size, world->rank),
-        .group_end = lane_rank_begin(groups, world->size, world->rank + 1),
+        .share = lane_share_of(batch, groups, world->size, world->rank),
         .threads = config.threads,
         .train = true,
         .exact = reduction == REDUCTION_EXACT,

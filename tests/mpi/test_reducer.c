@@ -38,8 +38,8 @@ static int check(const struct comm *comm, const struct param_table *table, int g
     float *const *grads;
     int count = reducer_nodes(reducer, &grads);
     struct lane_node nodes[LANE_NODES_MAX];
-    int expected = lane_nodes(groups, lane_rank_begin(groups, comm->size, comm->rank),
-                              lane_rank_begin(groups, comm->size, comm->rank + 1), nodes);
+    struct lane_share share = lane_share_of(groups, groups, comm->size, comm->rank);
+    int expected = lane_share_nodes(&share, nodes);
     if (count != expected)
         return fprintf(stderr, "%d nodes instead of %d\n", count, expected), 1;
     for (int n = 0; n < count; n++)

@@ -101,14 +101,8 @@ static void run_padded(const struct model_config *config, const float *values, i
 {
     static const int lengths[LANES] = {3, 12, 1, 0};
     uint32_t input[STEPS * LANES], target[STEPS * LANES];
-    const struct model_shape shape = {.bptt = STEPS,
-                                      .batch = LANES,
-                                      .groups = LANES,
-                                      .group_end = LANES,
-                                      .threads = 1,
-                                      .exact = true,
-                                      .train = true,
-                                      .seed = 1};
+    const struct model_shape shape = {
+        .bptt = STEPS, .share = lane_share_whole(LANES, LANES), .threads = 1, .exact = true, .train = true, .seed = 1};
     struct model *model;
     struct model_loss losses;
     assert_int_equal(model_create(config, values, &shape, &model, NULL), STATUS_OK);
@@ -235,7 +229,7 @@ static void expect_pytorch(struct h5 *file, enum cell cell, enum pool pool)
     assert_true(fabs(found / T_LANES - loss) < 1e-9);
 
     const struct model_shape shape = {
-        .bptt = T_STEPS, .batch = T_LANES, .groups = 1, .group_end = 1, .threads = 1, .exact = true, .train = true};
+        .bptt = T_STEPS, .share = lane_share_whole(T_LANES, 1), .threads = 1, .exact = true, .train = true};
     struct model_loss losses;
     int stride;
     assert_int_equal(model_create(&config, values, &shape, &model, NULL), STATUS_OK);

@@ -60,15 +60,12 @@ static void draw(struct set_up *s, const struct model_config *config, uint64_t s
     s->window = (struct window){.T = STEPS, .lanes = LANES, .reset = true, .input = s->input, .target = s->target};
 }
 
-static struct model *make_model(const struct set_up *s, int groups, int begin, int end, int threads)
+static struct model *make_model(const struct set_up *s, int groups, int ranks, int rank, int threads)
 {
     struct error e;
     struct model *model;
     struct model_shape shape = {.bptt = STEPS + 2,
-                                .batch = LANES,
-                                .groups = groups,
-                                .group_begin = begin,
-                                .group_end = end,
+                                .share = lane_share_of(LANES, groups, ranks, rank),
                                 .threads = threads,
                                 .train = true,
                                 .exact = true};
@@ -107,7 +104,7 @@ static void expect_differences(const struct model_config *config, uint64_t seed)
         assert_int_equal(reference_window(r, &s.window, -1, &loss, NULL, NULL, &e), STATUS_OK);
     } while (r->nearest_kink < KINK * 0.1);
 
-    struct model *model = make_model(&s, LANES, 0, LANES, 1);
+    struct model *model = make_model(&s, LANES, 1, 0, 1);
     int states = model_state_count(config);
     double *norms = take((size_t)states * STEPS * LANES, sizeof *norms), largest = 0;
     model_flow(model, &s.window, norms);
@@ -173,7 +170,7 @@ static void test_bits(void **unused)
         double *norms = take(count, sizeof *norms), *again = take(count, sizeof *again);
         float *grad[2] = {take(s.table.grad_total, sizeof(float)), take(s.table.grad_total, sizeof(float))};
         struct model_loss loss;
-        struct model *model = make_model(&s, 1, 0, 1, 1);
+        struct model *model = make_model(&s, 1, 1, 0, 1);
         model_train(model, &s.window, 3, &grad[0], &loss);
         model_flow(model, &s.window, norms);
         model_train(model, &s.window, 3, &grad[1], &loss);
@@ -189,7 +186,7 @@ static void test_bits(void **unused)
             one.window.lane0 = lane;
             one.window.input = one.input;
             one.window.target = one.target;
-            model = make_model(&one, LANES, lane, lane + 1, 3);
+            model = make_model(&one, LANES, LANES, lane, 3);
             model_flow(model, &one.window, again);
             for (int i = 0; i < states * STEPS; i++)
                 assert_memory_equal(&again[i], &norms[i * LANES + lane], sizeof *norms);

@@ -1,5 +1,5 @@
-/* The order of additions must not depend on the number of ranks: ranges tile the lanes, ranks' nodes tile the groups,
- * and adding them up the tree gives the same double whatever the cut. */
+/* The order of additions must not depend on the number of ranks: ranks' nodes tile the groups, and adding them up the tree
+ * gives the same double whatever the cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -8,25 +8,7 @@
 
 #include <cmocka.h>
 
-#include "unroll/base/lane_tree.h"
-
-static void test_ranges_tile(void **unused)
-{
-    (void)unused;
-    for (int whole = 1; whole <= 70; whole++)
-        for (int parts = 1; parts <= whole; parts++) {
-            assert_int_equal(lane_group_begin(whole, parts, 0), 0);
-            assert_int_equal(lane_group_begin(whole, parts, parts), whole);
-            for (int p = 0; p < parts; p++) {
-                const int size = lane_group_begin(whole, parts, p + 1) - lane_group_begin(whole, parts, p);
-                assert_in_range(size, whole / parts, (whole + parts - 1) / parts); /* never empty, nearly even */
-                assert_int_equal(lane_rank_begin(whole, parts, p), lane_group_begin(whole, parts, p));
-            }
-        }
-    assert_int_equal(lane_group_begin(1 << 30, 1 << 20, 1 << 20), 1 << 30); /* no overflow on the way */
-    assert_int_equal(lane_group_begin(10, 4, 1), 3); /* rounded up: part of the checkpoint's meaning */
-    assert_int_equal(lane_node_middle(2, 7), 5);
-}
+#include "unroll/base/lane_share.h"
 
 /* True if [begin, end) is a node of the tree over [0, groups). */
 static bool is_node(int groups, int begin, int end)
@@ -67,10 +49,12 @@ static void test_nodes_are_maximal(void **unused)
     (void)unused;
     struct lane_node nodes[LANE_NODES_MAX];
     for (int ranks = 1; ranks <= 64; ranks *= 2)
-        for (int rank = 0; rank < ranks; rank++) /* powers of two: each rank owns exactly one subtree */
-            assert_int_equal(
-                lane_nodes(64, lane_rank_begin(64, ranks, rank), lane_rank_begin(64, ranks, rank + 1), nodes), 1);
+        for (int rank = 0; rank < ranks; rank++) { /* powers of two: each rank owns exactly one subtree */
+            const struct lane_share share = lane_share_of(100, 64, ranks, rank);
+            assert_int_equal(lane_share_nodes(&share, nodes), 1);
+        }
     assert_int_equal(lane_nodes(8, 1, 7, nodes), 4);
+    assert_int_equal(lane_node_middle(2, 7), 5);
     assert_true(lane_nodes(1 << 30, 1, (1 << 30) - 1, nodes) <= LANE_NODES_MAX);
 }
 
@@ -109,8 +93,8 @@ static void test_sum_is_the_same_for_any_ranks(void **unused)
             int count = 0;
             for (int rank = 0; rank < ranks; rank++) {
                 struct lane_node nodes[LANE_NODES_MAX];
-                const int own = lane_nodes(groups, lane_rank_begin(groups, ranks, rank),
-                                           lane_rank_begin(groups, ranks, rank + 1), nodes);
+                const struct lane_share share = lane_share_of(groups, groups, ranks, rank);
+                const int own = lane_share_nodes(&share, nodes);
                 for (int n = 0; n < own; n++)
                     partials[count++] = (struct partial){nodes[n], node_sum(values, nodes[n].begin, nodes[n].end)};
             }
@@ -123,26 +107,12 @@ static void test_sum_is_the_same_for_any_ranks(void **unused)
     assert_true(lane_tree_sum(values, 0) == 0);
 }
 
-static void test_default_groups(void **unused)
-{
-    (void)unused;
-    for (int batch = 1; batch <= 300; batch++)
-        for (int bptt = 1; bptt <= 200; bptt += 7) {
-            const int groups = lane_groups_default(batch, bptt);
-            assert_in_range(groups, 1, batch);
-            assert_true(groups >= (batch < 8 ? batch : 8)); /* eight ranks are always possible */
-            if (batch >= 16 && batch / 8 * bptt >= 64)      /* the share of a window is worth the adding */
-                assert_true((batch + groups - 1) / groups * bptt >= 64);
-        }
-    assert_int_equal(lane_groups_default(7, 64), 7);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranges_tile),       cmocka_unit_test(test_nodes),
-        cmocka_unit_test(test_nodes_are_maximal), cmocka_unit_test(test_sum_is_the_same_for_any_ranks),
-        cmocka_unit_test(test_default_groups),
+        cmocka_unit_test(test_nodes),
+        cmocka_unit_test(test_nodes_are_maximal),
+        cmocka_unit_test(test_sum_is_the_same_for_any_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,9 +172,7 @@ static void tear_down(struct set_up *s)
 static struct model_shape whole_shape(const struct set_up *s)
 {
     return (struct model_shape){.bptt = s->T,
-                                .batch = s->batch,
-                                .groups = s->groups,
-                                .group_end = s->groups,
+                                .share = lane_share_whole(s->batch, s->groups),
                                 .threads = 2,
                                 .train = true,
                                 .exact = true,
@@ -232,12 +230,10 @@ static void test_a_group_alone_is_the_same(void **unused)
         float *grad = take(s.table.grad_total, sizeof *grad), *sum = take(s.table.grad_total, sizeof *sum);
         for (int g = 0; g < s.groups; g++) {
             struct model_shape alone_shape = shape;
-            alone_shape.group_begin = g;
-            alone_shape.group_end = g + 1;
+            alone_shape.share = lane_share_of(s.batch, s.groups, s.groups, g);
             alone_shape.threads = 1 + g % 3;
             struct model *alone = create(&s, &alone_shape);
-            const int begin = lane_group_begin(s.batch, s.groups, g);
-            const int lanes = lane_group_begin(s.batch, s.groups, g + 1) - begin;
+            const int begin = alone_shape.share.lane_begin, lanes = lane_share_lanes(&alone_shape.share);
             uint32_t input[7 * 10], target[7 * 10];
             struct window part = part_window(&s, begin, lanes, input, target);
             for (int step = 0; step < 2; step++) { /* the second with carried state */
@@ -317,7 +313,7 @@ static void test_sentences_are_independent(void **unused)
         assert_int_equal(param_init(&config, &table, INIT_UNIFORM, 2, values, NULL), STATUS_OK);
         for (size_t k = 0; k < table.total; k++)
             values[k] *= 3;
-        const struct model_shape shape = {.bptt = TOKENS, .batch = 1, .groups = 1, .group_end = 1, .threads = 1};
+        const struct model_shape shape = {.bptt = TOKENS, .share = lane_share_whole(1, 1), .threads = 1};
         struct model_config plain = config;
         struct model *model, *carrying;
         plain.reset_token = 0;
@@ -396,8 +392,7 @@ static void test_evaluation_in_chunks(void **unused)
     struct model_shape shape = whole_shape(&s);
     shape.train = false;
     struct model *all = create(&s, &shape);
-    shape.group_begin = 5;
-    shape.group_end = 6;
+    shape.share = lane_share_of(B, B / GROUP, B / GROUP, 5);
     struct model *alone = create(&s, &shape);
     uint32_t input[T * GROUP], target[T * GROUP];
     const struct window window = whole_window(&s, true), part = part_window(&s, 5 * GROUP, GROUP, input, target);
@@ -594,8 +589,7 @@ static void test_bytes_grow_with_the_shape(void **unused)
     wide.vocab = 100000;
     more = shape;
     more.bptt = 100;
-    more.batch = 40;
-    more.groups = more.group_end = lane_groups_default(40, 100);
+    more.share = lane_share_whole(40, lane_groups_choose(0, 40, 100));
     const size_t window_times_vocabulary = sizeof(float) * 100 * 40 * 100000;
     assert_true(model_bytes(&wide, &more) < window_times_vocabulary / 8);
     tear_down(&s);
@@ -617,12 +611,12 @@ static void test_refusals(void **unused)
     struct model_shape shape;
 #define REFUSED(field, value) (shape = whole_shape(&s), shape.field = (value), expect_shape_refused(&s, &shape))
     REFUSED(bptt, 0);
-    REFUSED(batch, 0);
-    REFUSED(groups, 0);
-    REFUSED(groups, 11); /* more than lanes */
-    REFUSED(group_end, 6);
-    REFUSED(group_begin, -1);
-    REFUSED(group_begin, 5); /* an empty range */
+    REFUSED(share.batch, 0);
+    REFUSED(share.groups, 0);
+    REFUSED(share.groups, 11); /* more than lanes */
+    REFUSED(share.group_end, 6);
+    REFUSED(share.group_begin, -1);
+    REFUSED(share.group_begin, 5); /* an empty range */
     REFUSED(threads, 0);
     s.config.layers = 0;
     shape = whole_shape(&s);

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 #include "unroll/use/bench.h"
@@ -73,7 +73,7 @@ static void memory_by_hand(void **state)
                                        first->reducer + first->streams + first->evaluator + first->checkpoint +
                                        first->process);
     struct model_shape shape = {
-        .bptt = 35, .batch = 20, .groups = 10, .group_end = 10, .threads = 1, .train = true, .exact = true};
+        .bptt = 35, .share = lane_share_whole(20, 10), .threads = 1, .train = true, .exact = true};
     assert_int_equal(first->workspace, model_bytes(&config.model, &shape));
     shape.train = false;
     assert_int_equal(first->evaluator, model_bytes(&config.model, &shape));
@@ -119,7 +119,8 @@ static void bytes_on_the_wire(void **state)
     struct lane_node nodes[LANE_NODES_MAX];
     int most = 0;
     for (int rank = 0; rank < 5; rank++) {
-        int count = lane_nodes(10, lane_rank_begin(10, 5, rank), lane_rank_begin(10, 5, rank + 1), nodes);
+        struct lane_share share = lane_share_of(20, 10, 5, rank);
+        int count = lane_share_nodes(&share, nodes);
         most = count > most ? count : most;
     }
     assert_true(most > 1);

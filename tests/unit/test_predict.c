@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/sys/json_read.h"
 #include "unroll/use/predict.h"
 

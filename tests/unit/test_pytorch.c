@@ -231,9 +231,7 @@ static struct model *model_of(const struct fixture *f, int groups, int threads)
 {
     struct model *model = NULL;
     const struct model_shape shape = {.bptt = f->bptt,
-                                      .batch = f->lanes,
-                                      .groups = groups,
-                                      .group_end = groups,
+                                      .share = lane_share_whole(f->lanes, groups),
                                       .threads = threads,
                                       .train = true,
                                       .exact = true,

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 
 #define PIECE ((size_t)1 << 20) /* floats */
 
@@ -49,7 +49,8 @@ static size_t slice(size_t count, int ranks, int rank)
 static int nodes_of(int groups, int ranks, int rank)
 {
     struct lane_node nodes[LANE_NODES_MAX];
-    return lane_nodes(groups, lane_rank_begin(groups, ranks, rank), lane_rank_begin(groups, ranks, rank + 1), nodes);
+    struct lane_share share = lane_share_of(groups, groups, ranks, rank);
+    return lane_share_nodes(&share, nodes);
 }
 
 static void slices(int rank, int ranks, int groups, size_t count, double add_rate)

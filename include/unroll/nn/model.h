@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/status.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/param.h"
@@ -22,11 +22,10 @@
 struct model;
 
 struct model_shape {
-    int bptt;                   /* the longest window, T */
-    int batch, groups;          /* global lanes and lane groups; groups 1 .. batch */
-    int group_begin, group_end; /* the groups of this rank: its lanes are those of these groups */
-    int threads;                /* of the team; >= 1 */
-    bool train;                 /* allocate what the backward pass needs */
+    int bptt;                /* the longest window, T */
+    struct lane_share share; /* the lanes of this model, and what they are a part of; at least a lane group */
+    int threads;             /* of the team; >= 1 */
+    bool train;              /* allocate what the backward pass needs */
     bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
     bool sparse;   /* of encoder.weight's gradient only the rows of the window's tokens are written (see below) */
@@ -62,7 +61,7 @@ int model_sparse_rows(const struct model_config *config, int batch, int bptt);
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss);
 
 /* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every parameter,
- * one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_nodes(groups, group_begin, group_end)),
+ * one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_share_nodes),
  * overwritten; with shape.sparse the caller keeps those rows of encoder.weight zero whose tokens the window does not
  * have. The carried state advances. The caller divides by the global token count. */
 void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,

@@ -1,6 +1,6 @@
 /* The loss of a split over all ranks: validation during training, and `unroll eval`.
  *
- * The split is cut into lanes and the lanes into lane groups as in training (data/stream.h, base/lane_tree.h); every lane
+ * The split is cut into lanes and the lanes into lane groups as in training (data/stream.h, base/lane_share.h); every lane
  * starts from a zero state, which is carried from window to window. A group's losses are summed in double over its
  * windows, and the groups over the fixed tree, so the result is the same bits for any number of ranks and threads.
  *

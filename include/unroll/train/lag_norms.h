@@ -18,7 +18,8 @@
 struct lag_norms_config {
     enum split split;
     struct model_config model;
-    int batch, bptt, groups;     /* global lanes, lags, lane groups: those that `model` was made for */
+    struct lane_share share;     /* of this rank: that which `model` was made for */
+    int bptt;                    /* lags */
     int64_t windows;             /* the most that are looked at; fewer if the split has fewer whole ones */
     void (*beat)(void *context); /* called after each window; may be NULL */
     void *beat_context;
@@ -34,7 +35,7 @@ bool lag_norms_fit(int64_t tokens, int batch, int bptt);
 enum status lag_norms_measure(const struct comm *comm, struct corpus *corpus, const struct lag_norms_config *config,
                               struct model *model, double *norms, int64_t *samples, struct error *e);
 
-/* Bytes that it takes on a rank of so many lanes and lane groups, the stream apart. */
-size_t lag_norms_bytes(const struct lag_norms_config *config, int lanes, int groups);
+/* Bytes that it takes on the rank of `share`, the stream apart. */
+size_t lag_norms_bytes(const struct lag_norms_config *config);
 
 #endif

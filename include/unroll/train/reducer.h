@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "unroll/base/lane_tree.h"
+#include "unroll/base/lane_share.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"

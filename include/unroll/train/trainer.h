@@ -76,7 +76,7 @@ struct trainer_config {
     enum init init;
     const char *init_from; /* NULL, or a checkpoint whose embedding and layers a new run starts from */
     uint64_t seed;
-    int batch, bptt, groups; /* groups 0: lane_groups_default */
+    int batch, bptt, groups; /* groups 0: lane_groups_choose */
     struct optimizer_config optimizer;
     struct schedule_config schedule;
     double clip; /* 0: none */

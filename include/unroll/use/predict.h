@@ -40,7 +40,7 @@ struct predict_setting {
 };
 
 struct predict_config {
-    int batch, groups; /* of strong scaling; groups 0: lane_groups_default */
+    int batch, groups; /* of strong scaling; groups 0: lane_groups_choose */
     int nodes;         /* at most; with ranks_per_node at most PREDICT_RANKS_MAX ranks */
     /* by predict_read: */
     struct predict_setting setting;
