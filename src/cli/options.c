@@ -12,50 +12,6 @@
 #include "unroll/cli/suggest.h"
 #include "unroll/train/rundir.h"
 
-int option_number(const struct options *options, const struct option *option)
-{
-    return (int)(option_of_field(command_find(options->command), option) - option_table);
-}
-
-const char *options_keep(struct options *options, const char *text, struct error *e)
-{
-    size_t bytes = strlen(text) + 1;
-    struct kept_string *kept = mem_alloc(1, sizeof *kept + bytes, "an option", e);
-    if (!kept)
-        return NULL;
-    memcpy(kept->text, text, bytes);
-    kept->next = options->memory->strings;
-    options->memory->strings = kept;
-    return kept->text;
-}
-
-void options_free(struct options *options)
-{
-    struct option_memory *memory = options->memory;
-    if (!memory)
-        return;
-    while (memory->strings) {
-        struct kept_string *next = memory->strings->next;
-        mem_free(memory->strings);
-        memory->strings = next;
-    }
-    mem_free(memory->origin);
-    mem_free(memory);
-    options->memory = NULL;
-}
-
-enum option_origin options_origin(const struct options *options, const char *name)
-{
-    const struct option *option = option_find(command_find(options->command), name);
-    CHECK(option != NULL);
-    return (enum option_origin)options->memory->origin[option_number(options, option)];
-}
-
-bool options_given(const struct options *options, const char *name)
-{
-    return options_origin(options, name) >= ORIGIN_FILE;
-}
-
 /* ---- defaults ---- */
 
 /* All fields get theirs, also those that the command does not take: a field means the same everywhere. Where two commands

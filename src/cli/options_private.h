@@ -1,4 +1,4 @@
-/* What options.c and option_files.c share: how the fields got their values. */
+/* What options.c and option_files.c share (option_memory.c): how the fields got their values. */
 #ifndef UNROLL_CLI_OPTIONS_PRIVATE_H
 #define UNROLL_CLI_OPTIONS_PRIVATE_H
 

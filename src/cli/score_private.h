@@ -1,4 +1,4 @@
-/* What the two ways of `score` share: lines (cmd_score.c), and n-best lists (score_nbest.c). */
+/* What the two ways of `score` share (scoring.c): lines (cmd_score.c), and n-best lists (score_nbest.c). */
 #ifndef UNROLL_CLI_SCORE_PRIVATE_H
 #define UNROLL_CLI_SCORE_PRIVATE_H
 
@@ -32,6 +32,10 @@ struct scoring {
 
 /* Puts out tokens of the current line: mixed, and with what unknown ones cost besides; `logp` is changed. */
 enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *logp, int64_t count, struct error *e);
+
+/* The next tokens of a line through the scorer; `first`: they begin it. What it stands behind is known to the scorer. */
+enum status scoring_piece(struct scoring *scoring, bool first, const uint32_t *tokens, int64_t count, float *logp,
+                          struct error *e);
 
 /* Collective. Pool after pool, until `next` on rank 0, which puts out the last pool and fills it anew, leaves none. */
 enum status scoring_run(const struct comm *comm, struct scoring *scoring,

@@ -27,30 +27,6 @@
 #include "unroll/base/content.h"
 #include "unroll/base/mem.h"
 
-static const char *const split_names[SPLITS] = {"train", "valid", "test"};
-
-const char *split_name(enum split split)
-{
-    return split_names[split];
-}
-
-enum status split_parse(const char *name, enum split *split, struct error *e)
-{
-    for (int i = 0; i < SPLITS; i++) {
-        if (strcmp(name, split_names[i]) == 0) {
-            *split = (enum split)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown split '%s'; use train, valid or test", name);
-}
-
-enum status corpus_damaged(const struct corpus_file *file, const char *part, const char *reason, struct error *e)
-{
-    return error_set(e, STATUS_DATA, "cannot use corpus '%s': '%s' %s; make it again with 'unroll prepare'", file->name,
-                     part, reason);
-}
-
 /* ---- opening ---- */
 
 static enum status read_head(struct corpus_file *file, enum level *level, bool *lowercase, char digest[DIGEST_TEXT],
@@ -124,66 +100,15 @@ static enum status read_normal(const struct corpus_file *file, struct vocab *voc
     return status;
 }
 
-enum status corpus_check_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t least,
-                              int64_t most, int64_t *count, struct error *e)
-{
-    struct h5_shape shape;
-    enum status status = h5_shape(file->h5, path, &shape, e);
-    if (status != STATUS_OK)
-        return status;
-    if (shape.rank != 1 || shape.type != type)
-        return corpus_damaged(file, path, "has another type or shape than it should", e);
-    if (shape.dims[0] < least || shape.dims[0] > most)
-        return corpus_damaged(file, path, "has a length out of range", e);
-    *count = shape.dims[0];
-    return STATUS_OK;
-}
-
-void *corpus_read_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t count,
-                       struct error *e)
-{
-    char stored[DIGEST_TEXT], found[DIGEST_TEXT];
-    if (h5_attr_string(file->h5, path, CORPUS_DIGEST, stored, sizeof stored, e) != STATUS_OK)
-        return NULL;
-    void *data = mem_alloc((size_t)count, h5_type_size(type), "a part of a corpus", e);
-    if (!data)
-        return NULL;
-    if (h5_read(file->h5, path, type, 0, count, data, e) == STATUS_OK) {
-        digest_of(data, (size_t)count * h5_type_size(type), found);
-        if (strcmp(found, stored) == 0)
-            return data;
-        (void)corpus_damaged(file, path, "does not match its digest", e);
-    }
-    mem_free(data);
-    return NULL;
-}
-
 static enum status read_vocab(const struct corpus_file *file, enum level level, struct vocab **out, struct error *e)
 {
-    int64_t bytes_count = 0, offsets_count = 0, size = 0;
-    enum status status = corpus_check_part(file, "/vocab/bytes", H5_U8, 1, VOCAB_BYTES_MAX, &bytes_count, e);
-    if (status == STATUS_OK)
-        status = corpus_check_part(file, "/vocab/counts", H5_U64, 1, VOCAB_MAX, &size, e);
-    if (status == STATUS_OK)
-        status = corpus_check_part(file, "/vocab/offsets", H5_U64, size + 1, size + 1, &offsets_count, e);
-    if (status != STATUS_OK)
-        return status;
+    struct corpus_table table;
     struct error error = {0};
-    char *bytes = corpus_read_part(file, "/vocab/bytes", H5_U8, bytes_count, &error);
-    uint64_t *offsets = bytes ? corpus_read_part(file, "/vocab/offsets", H5_U64, offsets_count, &error) : NULL;
-    uint64_t *counts = offsets ? corpus_read_part(file, "/vocab/counts", H5_U64, size, &error) : NULL;
-    if (counts && offsets[size] != (uint64_t)bytes_count)
-        (void)corpus_damaged(file, "/vocab/offsets", "does not end where the texts end", &error);
-    if (error.status != STATUS_OK) {
-        mem_free(bytes);
-        mem_free(offsets);
-        mem_free(counts);
-        return error_set(e, error.status, "%s", error.text);
-    }
-    status = vocab_adopt(level, (int)size, bytes, offsets, counts, STATUS_DATA, out, &error);
-    if (status != STATUS_OK)
-        return error_set(e, status, "cannot use corpus '%s': %.400s", file->name, error.text);
-    return STATUS_OK;
+    enum status status = corpus_read_table(file, "/vocab", 1, VOCAB_MAX, VOCAB_BYTES_MAX, &table, e);
+    if (status)
+        return status;
+    status = vocab_adopt(level, (int)table.size, table.bytes, table.offsets, table.counts, STATUS_DATA, out, &error);
+    return status ? error_set(e, status, "cannot use corpus '%s': %.400s", file->name, error.text) : STATUS_OK;
 }
 
 static enum status read_split(struct corpus *corpus, enum split split, struct error *e)

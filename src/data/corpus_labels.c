@@ -5,38 +5,24 @@
 
 #include "unroll/base/mem.h"
 
-static enum status read_table(struct corpus *corpus, struct error *e)
+static enum status read_labels(struct corpus *corpus, struct error *e)
 {
     struct corpus_file *file = corpus->file;
-    int64_t bytes_count = 0, offsets_count = 0, count = 0;
+    struct corpus_table table;
+    struct error error = {0};
     enum status status =
-        corpus_check_part(file, "/labels/bytes", H5_U8, 1, (int64_t)LABELS_MAX * LABEL_BYTES_MAX, &bytes_count, e);
-    if (!status)
-        status = corpus_check_part(file, "/labels/counts", H5_U64, 2, LABELS_MAX, &count, e);
-    if (!status)
-        status = corpus_check_part(file, "/labels/offsets", H5_U64, count + 1, count + 1, &offsets_count, e);
+        corpus_read_table(file, "/labels", 2, LABELS_MAX, (int64_t)LABELS_MAX * LABEL_BYTES_MAX, &table, e);
     if (status)
         return status;
-    struct error error = {0};
-    char *bytes = corpus_read_part(file, "/labels/bytes", H5_U8, bytes_count, &error);
-    uint64_t *offsets = bytes ? corpus_read_part(file, "/labels/offsets", H5_U64, offsets_count, &error) : NULL;
-    uint64_t *counts = offsets ? corpus_read_part(file, "/labels/counts", H5_U64, count, &error) : NULL;
-    if (counts && offsets[count] != (uint64_t)bytes_count)
-        (void)corpus_damaged(file, "/labels/offsets", "does not end where the texts end", &error);
-    if (error.status) {
-        mem_free(bytes);
-        mem_free(offsets);
-        mem_free(counts);
-        return error_set(e, error.status, "%s", error.text);
-    }
-    status = labels_adopt((int)count, bytes, offsets, counts, STATUS_DATA, &corpus->labels, &error);
+    status =
+        labels_adopt((int)table.size, table.bytes, table.offsets, table.counts, STATUS_DATA, &corpus->labels, &error);
     return status ? error_set(e, status, "cannot use corpus '%s': %.400s", file->name, error.text) : STATUS_OK;
 }
 
 enum status corpus_read_labels(struct corpus *corpus, struct error *e)
 {
     struct corpus_file *file = corpus->file;
-    enum status status = read_table(corpus, e);
+    enum status status = read_labels(corpus, e);
     for (int i = 0; i < SPLITS && !status; i++) {
         char path[CORPUS_PATH];
         int64_t offsets = 0, *texts = &corpus->texts[i];

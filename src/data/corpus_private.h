@@ -66,7 +66,7 @@ static inline void corpus_digest(const struct corpus_parts *parts, char hex[DIGE
     digest_of(text, (size_t)length, hex);
 }
 
-/* ---- reading (corpus.c) ---- */
+/* ---- reading parts (corpus_file.c) ---- */
 
 enum status corpus_damaged(const struct corpus_file *file, const char *part, const char *reason, struct error *e);
 /* A one-dimensional dataset of this type; its length is checked before anything is allocated for it. */
@@ -75,6 +75,18 @@ enum status corpus_check_part(const struct corpus_file *file, const char *path, 
 /* A whole dataset, compared with its digest. NULL on failure. */
 void *corpus_read_part(const struct corpus_file *file, const char *path, enum h5_type type, int64_t count,
                        struct error *e);
+
+/* Texts one after another, where each begins, and how often each is there: of the vocabulary or the labels. */
+struct corpus_table {
+    char *bytes;
+    uint64_t *offsets; /* [size + 1] */
+    uint64_t *counts;  /* [size] */
+    int64_t size;
+};
+/* Reads the three datasets of the group `name`; their lengths are within the limits. The arrays are the caller's (mem_free),
+ * none on failure. */
+enum status corpus_read_table(const struct corpus_file *file, const char *name, int64_t least, int64_t most,
+                              int64_t bytes_most, struct corpus_table *table, struct error *e);
 
 /* ---- labelled corpora (corpus_labels.c) ---- */
 

@@ -1,6 +1,5 @@
 #include "prepare_private.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "prepare_sources.h"
@@ -13,11 +12,6 @@
 #include "unroll/data/tally.h"
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
-
-static bool is_labelled(const struct prepare_config *config)
-{
-    return config->labelled || config->classes > 0;
-}
 
 struct met { /* in a rank's share of a split */
     struct text_counts text;
@@ -43,41 +37,6 @@ struct job {
     const struct vocab *vocab;
     struct tokenizer *tokenizer; /* of the vocabulary */
 };
-
-/* ---- what to read ---- */
-
-static enum status check_config(const struct prepare_config *config, struct error *e)
-{
-    const double *percent = config->percent;
-    bool other = config->files[SPLIT_VALID] + config->files[SPLIT_TEST] > 0;
-    if (config->files[SPLIT_TRAIN] < 1 && config->classes < 1 && !(config->vocab && other))
-        return error_set(e, STATUS_CONFIG, "no training text; name it with '--train FILE'%s",
-                         config->labelled ? ", or a class's with '--class NAME=FILE'" : "");
-    for (int i = 0; i < config->classes; i++) {
-        size_t name = strcspn(config->class[i], "=");
-        if (name == 0 || name > LABEL_BYTES_MAX || !config->class[i][name] || !config->class[i][name + 1])
-            return error_set(e, STATUS_CONFIG, "bad value '%.200s' for '--class': write NAME=FILE", config->class[i]);
-    }
-    if (config->lowercase && config->level == LEVEL_BYTE)
-        return error_set(e, STATUS_CONFIG,
-                         "'--lowercase' has no meaning for bytes; use --level char, word or grapheme");
-    if (config->normal != NORMAL_NONE && config->level == LEVEL_BYTE)
-        return error_set(e, STATUS_CONFIG,
-                         "'--normalise %s' has no meaning for bytes; use --level char, word or grapheme",
-                         normal_name(config->normal));
-    enum status status = markers_check(config->markers, config->level, e);
-    if (status != STATUS_OK || !prepare_has_percents(config))
-        return status;
-    if (config->files[SPLIT_VALID] || config->files[SPLIT_TEST])
-        return error_set(e, STATUS_CONFIG, "'--split' and files for validation or test exclude each other; use either");
-    double sum = percent[SPLIT_TRAIN] + percent[SPLIT_VALID] + percent[SPLIT_TEST];
-    if (!(percent[SPLIT_TRAIN] > 0) || !(percent[SPLIT_VALID] >= 0) || !(percent[SPLIT_TEST] >= 0) ||
-        !(fabs(sum - 100) < 1e-6))
-        return error_set(e, STATUS_CONFIG,
-                         "'--split %g,%g,%g' is not three shares of 100 percent; use for example 90,5,5",
-                         percent[SPLIT_TRAIN], percent[SPLIT_VALID], percent[SPLIT_TEST]);
-    return STATUS_OK;
-}
 
 /* ---- passes over the text ---- */
 
@@ -219,22 +178,6 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
                      (long long)report->tokens[split], percents ? " or another --split" : "");
 }
 
-enum status prepare_vocab(const struct prepare_config *config, const struct tally *tally, int64_t tokens,
-                          struct prepare_report *report, struct vocab **vocab, struct error *e)
-{
-    report->distinct = tally_entries(tally);
-    report->min_count = config->min_count;
-    if (config->min_count == PREPARE_MIN_COUNT_AUTO) {
-        bool words = config->level == LEVEL_WORD && config->vocab_size == 0 && !is_labelled(config);
-        report->single = words ? tally_single(tally) : 0;
-        report->min_count = words && 2 * report->single < tokens ? 2 : 1;
-    }
-    enum status status = tally_vocab(tally, config->level, config->vocab_size, report->min_count, vocab, e);
-    if (status == STATUS_OK)
-        vocab_set_normal(*vocab, config->normal, NULL);
-    return status;
-}
-
 /* Collective: the vocabulary of the training text, on all ranks. */
 static enum status choose_vocab(struct job *job, struct tally *tally, struct error *e)
 {
@@ -333,12 +276,6 @@ static enum status count_all(struct job *job, struct error *e)
 }
 
 /* ---- second pass: the tokens ---- */
-
-enum status prepare_text_changed(enum split split, struct error *e)
-{
-    return error_set(e, STATUS_IO, "the text of split '%s' changed while it was read; try again when it is complete",
-                     split_name(split));
-}
 
 static enum status write_share(struct job *job, struct corpus_writer *writer, enum split split, struct error *e)
 {
@@ -451,7 +388,7 @@ static enum status run(struct job *job, struct error *e)
         status = inputs_find(job->config, job->spool, job->inputs, job->report, e);
     comm_barrier_asleep(job->comm);
     status = comm_agree(job->comm, status, e);
-    if (status == STATUS_OK && is_labelled(job->config))
+    if (status == STATUS_OK && prepare_is_labelled(job->config))
         return run_labelled(job, e);
     if (status == STATUS_OK)
         status = inputs_share(job->comm, job->inputs, e);
@@ -472,7 +409,7 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
     struct output output;
     bool begun = false;
     *report = (struct prepare_report){0};
-    enum status status = check_config(config, e); /* the same on all ranks */
+    enum status status = prepare_check(config, e); /* the same on all ranks */
     if (status != STATUS_OK)
         return status;
     status = begin(&job, e);

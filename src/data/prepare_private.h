@@ -1,4 +1,4 @@
-/* What the two ways from text to a corpus share. */
+/* What the two ways from text to a corpus share (prepare_config.c). */
 #ifndef UNROLL_DATA_PREPARE_PRIVATE_H
 #define UNROLL_DATA_PREPARE_PRIVATE_H
 
@@ -7,6 +7,9 @@
 #include "unroll/data/prepare.h"
 #include "unroll/data/tally.h"
 
+/* STATUS_CONFIG for what does not fit together. */
+enum status prepare_check(const struct prepare_config *config, struct error *e);
+bool prepare_is_labelled(const struct prepare_config *config);
 bool prepare_has_percents(const struct prepare_config *config);
 /* Chooses the vocabulary of a training text of so many tokens, and reports how. */
 enum status prepare_vocab(const struct prepare_config *config, const struct tally *tally, int64_t tokens,

@@ -9,11 +9,6 @@
 /* Shares are at least so long: what fits in here is one rank's work. */
 #define SHARE_MIN ((int64_t)1 << 16)
 
-bool prepare_has_percents(const struct prepare_config *config)
-{
-    return config->percent[SPLIT_TRAIN] != 0 || config->percent[SPLIT_VALID] != 0 || config->percent[SPLIT_TEST] != 0;
-}
-
 /* The split whose files a split's text lies in. */
 static enum split files_of(const struct prepare_config *config, enum split split)
 {

@@ -329,8 +329,8 @@ static enum status open_plain(const char *path, enum status damaged, bool traced
     file->damaged = damaged;
     file->foreign = foreign;
     status = h5_open_file(file, e);
-    if (status == STATUS_OK && traced)
-        status = h5_trace_begin(file, e);
+    if (!status && traced && !(file->trace = h5_trace_new(e)))
+        status = STATUS_OS;
     if (status != STATUS_OK) {
         h5_discard(file);
         return status;

@@ -51,15 +51,27 @@ void h5_discard(struct h5 *file);
 struct h5_object *h5_add_object(struct h5 *file, const char *path, struct error *e);
 struct h5_object *h5_find_object(struct h5 *file, const char *path); /* NULL if there is none */
 
+/* ---- what was read of a file (h5_trace.c) ---- */
+
+struct h5_trace *h5_trace_new(struct error *e); /* empty and growing; NULL on exhaustion */
+void h5_trace_free(struct h5_trace *trace);     /* NULL is allowed */
+/* True until h5_trace_end, or until memory was short: then the rest is not in it. */
+bool h5_trace_grows(const struct h5_trace *trace);
+void h5_trace_end(struct h5_trace *trace);
+void h5_trace_add(struct h5_trace *trace, int64_t offset, size_t bytes, const char *data);
+/* The bytes at this place of the file, in the trace; NULL: not all are there. */
+const char *h5_trace_find(const struct h5_trace *trace, int64_t offset, size_t bytes);
+int64_t h5_trace_place(const struct h5_trace *trace, const char *mark); /* where in the file it was read; -1: nowhere */
+/* Collective. Rank 0's becomes that of all ranks. */
+enum status h5_trace_share(const struct comm *comm, struct h5_trace *trace, struct error *e);
+
 /* ---- where a reader's bytes come from (h5_source.c) ---- */
 
 /* Opens the regular file `name` for reading, and learns its size. */
 enum status h5_open_file(struct h5 *file, struct error *e);
-/* Bytes that lie within the file: 0, or the errno of the failure, ENODATA if the file has become shorter. */
+/* Bytes that lie within the file: 0, or the errno of the failure, ENODATA if the file has become shorter. While the file's
+ * trace grows they are kept in it; then those that it has come from it. */
 int h5_fetch(struct h5 *file, int64_t offset, size_t bytes, char *to);
-/* From now on what is read is kept, for h5_share. */
-enum status h5_trace_begin(struct h5 *file, struct error *e);
-void h5_trace_free(struct h5_trace *trace); /* NULL is allowed */
 
 /* Opens HDF5 on a file that h5_open_file has opened, and walks it; discards it on failure (h5_open.c). */
 enum status h5_open_on(struct h5 *file, struct h5 **out, struct error *e);

@@ -1,6 +1,5 @@
 #include "unroll/use/selftest.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -58,25 +57,6 @@ enum status selftest_facts(struct selftest_facts *facts, struct error *e)
     name_processor(facts->processor);
     comm_library(facts->mpi, sizeof facts->mpi);
     return STATUS_OK;
-}
-
-/* ---- outcomes ---- */
-
-void selftest_right(struct selftest_outcome *outcome)
-{
-    outcome->checks++;
-}
-
-void selftest_wrong(struct selftest_outcome *outcome, const char *brief, const char *format, ...)
-{
-    outcome->checks++;
-    if (outcome->wrong++ > 0)
-        return;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(outcome->first, sizeof outcome->first, format, arguments);
-    va_end(arguments);
-    snprintf(outcome->brief, sizeof outcome->brief, "%s", brief);
 }
 
 /* ---- digests ---- */

@@ -7,6 +7,8 @@
 
 #include "unroll/use/selftest.h"
 
+/* ---- selftest_outcome.c ---- */
+
 /* Counts a check; a wrong one with what is to be told of it, if it is the first. */
 void selftest_right(struct selftest_outcome *outcome);
 void selftest_wrong(struct selftest_outcome *outcome, const char *brief, const char *format, ...)

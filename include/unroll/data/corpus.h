@@ -9,13 +9,10 @@
 #include "unroll/base/status.h"
 #include "unroll/data/labels.h"
 #include "unroll/data/markers.h"
+#include "unroll/data/split.h"
 #include "unroll/data/vocab.h"
 #include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
-
-enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
-const char *split_name(enum split split); /* "train", "valid", "test" */
-enum status split_parse(const char *name, enum split *split, struct error *e);
 
 struct corpus {
     struct vocab *vocab;
