@@ -25,8 +25,8 @@ static const struct size sizes[] = {
 
 static const enum cell all_cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
 
-/* Which values each choice takes. */
-struct choices {
+/* Which values each option takes. */
+struct variants {
     int cells, layers, ties, dropouts, resets, pools;
     enum cell cell[4];
     int layer[2];
@@ -36,18 +36,18 @@ struct choices {
     enum pool pool[3];
 };
 
-static struct choices choose(const struct options *options)
+static struct variants choose(const struct options *options)
 {
-    struct choices c = {.cells = 4,
-                        .layers = 2,
-                        .layer = {1, 2},
-                        .ties = 2,
-                        .tied = {false, true},
-                        .dropouts = 2,
-                        .dropout = {0, DROPOUT},
-                        .resets = 2,
-                        .reset = {false, true},
-                        .pools = 1};
+    struct variants c = {.cells = 4,
+                         .layers = 2,
+                         .layer = {1, 2},
+                         .ties = 2,
+                         .tied = {false, true},
+                         .dropouts = 2,
+                         .dropout = {0, DROPOUT},
+                         .resets = 2,
+                         .reset = {false, true},
+                         .pools = 1};
     memcpy(c.cell, all_cells, sizeof c.cell);
     if (options_given(options, "cell")) {
         c.cells = 1;
@@ -176,7 +176,7 @@ static enum status check_model(const struct options *options, const struct model
 
 enum status cmd_gradcheck(const struct options *options, struct error *e)
 {
-    const struct choices c = choose(options);
+    const struct variants c = choose(options);
     struct error wrong = {0};
     int models = 0;
     printf("differences: largest relative error of the reference's gradients against central differences (< 1e-6)\n"

@@ -48,8 +48,8 @@ static void put_values(FILE *stream, const struct option *option)
         return;
     }
     fputs(") values='", stream);
-    for (int i = 0; i < option->choices; i++, between = " ")
-        fprintf(stream, "%s%s", between, option->choice(i));
+    for (int i = 0; option->choices && i < option->choices->count; i++, between = " ")
+        fprintf(stream, "%s%s", between, option->choices->name(i));
     for (int i = 0; i < OPTION_WORDS && option->word[i].text; i++)
         fprintf(stream, "%s%s", i ? " " : "", option->word[i].text);
     fprintf(stream, "%s' ;;\n", option->choices || option->word[0].text ? "" : " ");

@@ -84,23 +84,21 @@ void help_option_heading(const struct option *option, char *room, size_t size)
 /* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, rnn-relu, lstm or gru; default: lstm)" */
 void help_option_explanation(const struct option *option, enum command command, char *room, size_t size)
 {
-    char choices[200] = "";
+    char choices[CHOICES_TEXT] = "", help[400];
     bool required = option->required >> command & 1, classifies = option_find(command, "task") != NULL;
-    for (int i = 0, last = option->choices - 1; i <= last; i++) {
-        size_t at = strlen(choices);
-        const char *joint = i == 0 ? "" : i == last ? " or " : ", ";
-        snprintf(choices + at, sizeof choices - at, "%s%s", joint, option->choice(i));
-    }
+    if (option->choices)
+        choices_text(option->choices, " or ", choices);
+    option_help(option, help);
     const char *joint = *choices && (required || option->initial) ? "; " : "";
     if (required)
-        snprintf(room, size, "%s (%s%srequired)", option->help, choices, joint);
+        snprintf(room, size, "%s (%s%srequired)", help, choices, joint);
     else if (option->initial && option->classify && classifies)
-        snprintf(room, size, "%s (%s%sdefault: %s, to classify %s)", option->help, choices, joint, option->initial,
+        snprintf(room, size, "%s (%s%sdefault: %s, to classify %s)", help, choices, joint, option->initial,
                  option->classify);
     else if (option->initial)
-        snprintf(room, size, "%s (%s%sdefault: %s)", option->help, choices, joint, option->initial);
+        snprintf(room, size, "%s (%s%sdefault: %s)", help, choices, joint, option->initial);
     else
-        snprintf(room, size, *choices ? "%s (%s)" : "%s%s", option->help, choices);
+        snprintf(room, size, *choices ? "%s (%s)" : "%s%s", help, choices);
 }
 
 void help_command(FILE *stream, enum command command)

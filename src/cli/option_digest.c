@@ -47,9 +47,9 @@ static void add_option(struct digest *digest, const struct option *option)
     add_int(digest, option->singly);
     add_int(digest, option->of_run);
     add_int(digest, option->class);
-    add_int(digest, option->choices);
-    for (int i = 0; i < option->choices; i++)
-        add_text(digest, option->choice(i));
+    add_int(digest, option->choices ? option->choices->count : 0);
+    for (int i = 0; option->choices && i < option->choices->count; i++)
+        add_text(digest, option->choices->name(i));
 }
 
 enum status option_table_digest(char hex[DIGEST_TEXT], struct error *e)

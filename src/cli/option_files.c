@@ -25,21 +25,6 @@ struct file_reading {
     bool *changed;             /* [option_count] what stays has another value */
 };
 
-/* What the place of a config.ini says, or only one start: older files hold it, too. */
-static bool is_never_written(const struct option *option)
-{
-    return option->offset == offsetof(struct options, train.run) ||
-           option->offset == offsetof(struct options, train.branch) ||
-           option->offset == offsetof(struct options, train.resume);
-}
-
-/* Of a start, and not of the run: they are not taken from its config.ini. */
-static bool is_of_a_start(const struct option *option)
-{
-    return is_never_written(option) || option->offset == offsetof(struct options, train.json_summary) ||
-           option->offset == offsetof(struct options, train.max_time);
-}
-
 /* A value for an option that the command takes. */
 static enum status take_value(struct file_reading *reading, const struct option *option, const char *value, int element,
                               const char *where, struct error *e)
@@ -88,7 +73,7 @@ static enum status take_entry(void *context, const char *section, const char *na
     if (!option || (owner != COMMANDS && owner != reading->command))
         return STATUS_OK;
     int number = option_number(reading->options, option);
-    if (reading->own && is_of_a_start(option))
+    if (reading->own && option->kept != OPTION_KEPT)
         return STATUS_OK;
     if (option->offset == offsetof(struct options, config_file))
         return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file",
@@ -148,26 +133,27 @@ enum status options_take_files(struct options *options, enum command command, st
 
 /* ---- the options of a run that is gone on with ---- */
 
-/* Where the first is given anew with another value, the second does not come from the run: its default follows from the
- * first. */
-static const struct {
-    const char *given, *follows;
-} dependent[] = {{"optimizer", "lr"},      {"optimizer", "epsilon"},   {"hidden", "embedding"},
-                 {"schedule", "patience"}, {"eval-every", "patience"}, {"max-steps", "epochs"},
-                 {"epochs", "max-steps"}};
+static bool is_changed(const struct file_reading *reading, const char *name)
+{
+    const struct option *option = name ? option_find(reading->command, name) : NULL;
+    return option && reading->changed[option_number(reading->options, option)];
+}
 
+/* Where the options that one follows are given anew with other values, it does not come from the run. */
 static enum status drop_dependent(const struct file_reading *reading, struct error *e)
 {
     struct options *options = reading->options;
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof dependent / sizeof *dependent && !status; i++) {
-        const struct option *given = option_find(reading->command, dependent[i].given);
-        const struct option *follows = option_find(reading->command, dependent[i].follows);
-        unsigned char *origin = &options->memory->origin[option_number(options, follows)];
-        if (!reading->changed[option_number(options, given)] || *origin != ORIGIN_RUN)
+    for (int i = 0; i < option_count && !status; i++) {
+        const struct option *option = &option_table[i];
+        if (!(option->commands >> reading->command & 1) || !option->follows[0])
+            continue;
+        unsigned char *origin = &options->memory->origin[option_number(options, option)];
+        if (*origin != ORIGIN_RUN ||
+            !(is_changed(reading, option->follows[0]) || is_changed(reading, option->follows[1])))
             continue;
         *origin = ORIGIN_DEFAULT;
-        status = option_set(follows, options, follows->initial, follows->name, STATUS_INTERNAL, e);
+        status = option_set(option, options, option->initial, option->name, STATUS_INTERNAL, e);
     }
     return status;
 }
@@ -263,7 +249,7 @@ enum status options_ini_text(const struct options *options, char **text, struct 
     for (int i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         char room[96];
-        if (!is_of_run(options, option) || is_never_written(option))
+        if (!is_of_run(options, option) || option->kept == OPTION_OF_A_START)
             continue;
         const char *value = option_text(option, options, room);
         if (!value)

@@ -7,43 +7,43 @@
 #include "unroll/use/beam.h"
 
 /* clang-format off */
-/* The names of choices come from the rooms that own the enums. */
-#define CHOICE(function, type)                       \
-    static const char *function##_choice(int value)  \
-    {                                                \
-        return function((enum type)value);           \
-    }
-CHOICE(level_name, level)
-CHOICE(markers_name, markers)
-CHOICE(normal_name, normal)
-CHOICE(cell_name, cell)
-CHOICE(init_name, init)
-CHOICE(optimizer_name, optimizer_kind)
-CHOICE(reduction_name, reduction)
-CHOICE(schedule_name, schedule_kind)
-CHOICE(split_name, split)
-CHOICE(task_name, task)
-CHOICE(pool_name, pool)
+/* The names of choices come from the rooms that own them. */
+#define CHOICE(kind, enumeration, values)                                    \
+    static const char *kind##_choice(int value)                              \
+    {                                                                        \
+        return kind##_name((enum enumeration)value);                         \
+    }                                                                        \
+    static const struct choices kind##_choices = {#kind, values, kind##_choice};
+CHOICE(level, level, LEVEL_GRAPHEME + 1)
+CHOICE(markers, markers, MARKERS_KEEP + 1)
+CHOICE(normal, normal, NORMAL_NFC + 1)
+CHOICE(cell, cell, CELLS)
+CHOICE(init, init, INIT_ORTHOGONAL + 1)
+CHOICE(split, split, SPLIT_TEST + 1)
+CHOICE(task, task, TASK_CLASSIFY + 1)
+CHOICE(pool, pool, POOL_MAX + 1)
 
-static const char *cell_or_all_choice(int value)
+static const char *cell_or_all_name(int value)
 {
     return value == OPTION_CELL_ALL ? "all" : cell_name((enum cell)value);
 }
+static const struct choices cell_or_all_choices = {"cell", OPTION_CELL_ALL + 1, cell_or_all_name};
 
-#define CHOICE_OF(function, ...)                                    \
-    static const char *function(int value)                          \
-    {                                                               \
-        static const char *const names[] = {__VA_ARGS__};           \
-        return names[value];                                        \
-    }
-CHOICE_OF(invalid_choice, "refuse", "replace")
-CHOICE_OF(resume_choice, "auto", "never", "must")
-CHOICE_OF(writer_choice, "auto", "single", "parallel")
-CHOICE_OF(to_choice, "safetensors", "text")
-CHOICE_OF(from_choice, "safetensors", "hdf5")
-CHOICE_OF(format_choice, "tsv", "json")
-CHOICE_OF(nbest_choice, "none", "moses", "kaldi")
-CHOICE_OF(reset_choice, "none", "eos")
+#define CHOICE_OF(kind, ...)                                                  \
+    static const char *const kind##_names[] = {__VA_ARGS__};                  \
+    static const char *kind##_choice(int value)                               \
+    {                                                                         \
+        return kind##_names[value];                                           \
+    }                                                                         \
+    static const struct choices kind##_choices = {#kind, sizeof kind##_names / sizeof *kind##_names, kind##_choice};
+CHOICE_OF(invalid, "refuse", "replace")
+CHOICE_OF(resume, "auto", "never", "must")
+CHOICE_OF(writer, "auto", "single", "parallel")
+CHOICE_OF(to, "safetensors", "text")
+CHOICE_OF(from, "safetensors", "hdf5")
+CHOICE_OF(format, "tsv", "json")
+CHOICE_OF(nbest, "none", "moses", "kaldi")
+CHOICE_OF(reset, "none", "eos")
 
 #define PREPARE (1u << COMMAND_PREPARE)
 #define TRAIN (1u << COMMAND_TRAIN)
@@ -74,7 +74,8 @@ CHOICE_OF(reset_choice, "none", "eos")
 #define FROM(least, most) .min = least, .max = most
 #define WORD(text, value) .word = {{text, value}}
 #define WORDS(text, value, text2, value2) .word = {{text, value}, {text2, value2}}
-#define CHOICES(last, function) .type = OPTION_CHOICE, .choices = (last) + 1, .choice = function
+#define CHOICES(kind) .type = OPTION_CHOICE, .choices = &kind##_choices
+#define FOLLOWS(...) .follows = {__VA_ARGS__}
 
 #define MANY 1e15 /* more steps or tokens than any run has; exact in a double */
 
@@ -88,7 +89,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "corpus file of the run, which says vocabulary, labels and lanes; that of a run's config.ini does, too"},
     {"run", .type = OPTION_TEXT, .commands = TRAIN, .required = TRAIN, FIELD(train.run), WRITES_RUN,
-     .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
+     .kept = OPTION_OF_A_START, .class = OPTION_CONDUCT, .section = "Files", .metavar = "DIR",
      .help = "run directory, made if it does not exist; if it holds a run, that goes on, with the options that it began "
              "with and those that are given now"},
     {"model", .type = OPTION_TEXT, .commands = EVAL | SCORE | CLASSIFY | SAMPLE | EXPORT,
@@ -125,9 +126,9 @@ const struct option option_table[] = {
      .help = "training texts of one label, a line each; implies --labelled"},
     {"output", 'o', .type = OPTION_TEXT, .commands = PREPARE, .required = PREPARE, FIELD(prepare.output), WRITES_HDF5,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE", .help = "corpus file to write"},
-    {"to", CHOICES(WEIGHTS_TEXT, to_choice), .commands = EXPORT, FIELD(to), .initial = "safetensors",
+    {"to", CHOICES(to), .commands = EXPORT, FIELD(to), .initial = "safetensors",
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of the output"},
-    {"from", CHOICES(WEIGHTS_FROM_HDF5, from_choice), .commands = IMPORT, FIELD(from), .initial = "safetensors",
+    {"from", CHOICES(from), .commands = IMPORT, FIELD(from), .initial = "safetensors",
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FORMAT", .help = "of FILE"},
     {"vocab-from", .type = OPTION_TEXT, .commands = IMPORT, FIELD(vocab_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
@@ -149,12 +150,12 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Files", .metavar = "FILE",
      .help = "table to write: cell,layer,quantity,lag,norm; '-': on standard output, instead of the other"},
 
-    {"level", CHOICES(LEVEL_GRAPHEME, level_name_choice), .commands = PREPARE, FIELD(prepare.level), .initial = "char",
+    {"level", CHOICES(level), .commands = PREPARE, FIELD(prepare.level), .initial = "char",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "LEVEL",
      .help = "what a token is: a Unicode character (code point), a word between white space or a line end, a byte, or a "
              "grapheme: what a reader takes for one character, such as a letter with its accents or an emoji with its skin "
              "tone and joiners"},
-    {"normalise", CHOICES(NORMAL_NFC, normal_name_choice), .commands = PREPARE, FIELD(prepare.normal), .initial = "none",
+    {"normalise", CHOICES(normal), .commands = PREPARE, FIELD(prepare.normal), .initial = "none",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "FORM",
      .help = "nfc: bring what Unicode writes in several ways into its form C first, such as an 'e' and an accent into one "
              "character, so that the vocabulary has each once; the model's other texts are treated alike"},
@@ -172,31 +173,31 @@ const struct option option_table[] = {
              "model learns what to expect of unknown words, unless those seen once are half of the text or more"},
     {"lowercase", .type = OPTION_BOOL, .commands = PREPARE, FIELD(prepare.lowercase),
      .class = OPTION_CONDUCT, .section = "Text", .help = "turn the text into lower case"},
-    {"invalid", CHOICES(1, invalid_choice), .commands = PREPARE, FIELD(prepare.replace), .initial = "refuse",
+    {"invalid", CHOICES(invalid), .commands = PREPARE, FIELD(prepare.replace), .initial = "refuse",
      .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
      .help = "bytes that are not UTF-8, and NUL: refuse the text, or put U+FFFD for them and count"},
-    {"markers", CHOICES(MARKERS_KEEP, markers_name_choice), .commands = PREPARE | SCORE | CLASSIFY | SAMPLE,
+    {"markers", CHOICES(markers), .commands = PREPARE | SCORE | CLASSIFY | SAMPLE,
      FIELD(markers), .initial = "refuse", .class = OPTION_CONDUCT, .section = "Text", .metavar = "HOW",
      .help = "words '<s>' and '</s>' in the text, whose line ends become '</s>' by themselves: refuse it, leave them "
              "out, or keep them, '</s>' as one more line end and '<s>' as a word"},
 
-    {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = RUN, FIELD(train.model.task), .initial = "lm",
+    {"task", CHOICES(task), .commands = RUN, FIELD(train.model.task), .initial = "lm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",
      .help = "predict the next token at every step, or a label for each text of a labelled corpus"},
-    {"pool", CHOICES(POOL_MAX, pool_name_choice), .commands = RUN, FIELD(train.model.pool), .initial = "mean",
+    {"pool", CHOICES(pool), .commands = RUN, FIELD(train.model.pool), .initial = "mean",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
      .help = "to classify: from the output at a text's last token, or their mean or maximum over all its tokens"},
     {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.labels), FROM(2, MODEL_LABELS_MAX),
      .initial = "2", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "to classify: labels, which otherwise come from the corpus"},
-    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = RUN, FIELD(train.model.cell), .initial = "lstm",
+    {"cell", CHOICES(cell), .commands = RUN, FIELD(train.model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
     {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256", .classify = "128",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
     {"embedding", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.embedding), FROM(1, MODEL_WIDTH_MAX),
-     WORD("hidden", 0), .initial = "hidden", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     WORD("hidden", 0), .initial = "hidden", FOLLOWS("hidden"), .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "width of a token's vector; 'hidden': as --hidden"},
     {"tied", .type = OPTION_BOOL, .commands = RUN | GRADFLOW, FIELD(train.model.tied),
      .class = OPTION_MATHEMATICS, .section = "Model",
@@ -215,7 +216,7 @@ const struct option option_table[] = {
     {"vocab-size", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.vocab), FROM(1, MODEL_VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "entries of the vocabulary, which otherwise comes from the corpus"},
-    {"init", CHOICES(INIT_ORTHOGONAL, init_name_choice), .commands = STEP | GRADFLOW, FIELD(train.init), .initial = "auto",
+    {"init", CHOICES(init), .commands = STEP | GRADFLOW, FIELD(train.init), .initial = "auto",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
      .help = "how weights start: uniform within 1/sqrt(hidden); orthogonal: recurrent weights orthogonal, biases 0, but 1 of "
              "lstm's forget gate; auto: uniform, but for rnn-relu recurrent weights 0.9 times the identity, small input "
@@ -237,42 +238,41 @@ const struct option option_table[] = {
     {"lane-groups", .type = OPTION_INT, .commands = RUN, FIELD(train.groups), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "units of exact summation: at most this many ranks can take part"},
-    {"reset-at", CHOICES(1, reset_choice), .commands = TRAIN, FIELD(train.reset_at_eos), .initial = "none",
+    {"reset-at", CHOICES(reset), .commands = TRAIN, FIELD(train.reset_at_eos), .initial = "none",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "WHERE",
      .help = "'eos': the state is emptied before every sentence end that is read, so that sentences are independent"},
-    {"reduction", CHOICES(REDUCTION_FAST, reduction_name_choice), .commands = RUN, FIELD(train.reduction),
+    {"reduction", CHOICES(reduction), .commands = RUN, FIELD(train.reduction),
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
      .help = "gradient sums: the same bits on any ranks and processors, or a plain allreduce"},
 
-    {"optimizer", CHOICES(OPT_ADAMW, optimizer_name_choice), .commands = RUN, FIELD(train.optimizer.kind),
+    {"optimizer", CHOICES(optimizer), .commands = RUN, FIELD(train.optimizer.kind),
      .initial = "adam", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "NAME",
      .help = "update rule, with PyTorch's formulas"},
     {"lr", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.schedule.lr), FROM(0, 1e6), WORD("auto", -1), .initial = "auto",
-     .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "learning rate; 'auto': 1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw; half of it to "
-             "classify"},
+     FOLLOWS("optimizer"), .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
+     .help = "learning rate; 'auto': %s; half of it to classify", .words = optimizer_words},
     {"momentum", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.momentum), FROM(0, 1), .below_max = true,
-     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X", .help = "of momentum"},
+     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X", .help = "of %s: share of the last step that the next one keeps", .words = optimizer_words},
     {"beta1", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.beta1), FROM(0, 1), .below_max = true,
      .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "of adam and adamw: decay of the mean gradient"},
+     .help = "of %s: decay of the mean gradient", .words = optimizer_words},
     {"beta2", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.beta2), FROM(0, 1), .below_max = true,
      .initial = "0.999", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "of adam and adamw: decay of the mean square"},
+     .help = "of %s: decay of the mean square of the gradient", .words = optimizer_words},
     {"alpha", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.alpha), FROM(0, 1), .below_max = true,
      .initial = "0.99", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "of rmsprop: decay of the mean square"},
+     .help = "of %s: decay of the mean square of the gradient", .words = optimizer_words},
     {"epsilon", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.epsilon), FROM(0, 1), WORD("auto", -1),
-     .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "of adagrad, rmsprop, adam, adamw: added to the root of the squares; 'auto': 1e-10 for adagrad, else 1e-8"},
+     .initial = "auto", FOLLOWS("optimizer"), .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
+     .help = "added to the root of the squares; 'auto': %s", .words = optimizer_words},
     {"weight-decay", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.weight_decay), FROM(0, 1e6),
      .initial = "0", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
-     .help = "L2 penalty added to the gradient; for adamw decoupled from it"},
+     .help = "L2 penalty added to the gradient; decoupled from it for %s", .words = optimizer_words},
     {"clip", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.clip), FROM(0, 1e30), WORD("none", 0),
      .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "scale the gradient down to this global norm; 'none' or 0: never"},
 
-    {"schedule", CHOICES(SCHEDULE_COSINE, schedule_name_choice), .commands = TRAIN, FIELD(train.schedule.kind),
+    {"schedule", CHOICES(schedule), .commands = TRAIN, FIELD(train.schedule.kind),
      .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
      .help = "of the learning rate: step divides it every --lr-step epochs, plateau where validation stalls, cosine goes "
@@ -293,18 +293,18 @@ const struct option option_table[] = {
      .help = "let the learning rate rise linearly over the first steps; it holds before the schedule does"},
 
     {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.epochs), FROM(1, OPTION_EPOCHS_MAX),
-     WORD("auto", 0), .initial = "auto", .classify = "8", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     WORD("auto", 0), .initial = "auto", .classify = "8", FOLLOWS("max-steps"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "passes over the training text; 'auto': 1 to 20, by its length, 10 for a million tokens; without limit if "
              "--max-steps alone is given"},
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.max_steps), FROM(1, MANY), WORD("none", 0),
-     .initial = "none", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     .initial = "none", FOLLOWS("epochs"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "optimizer steps after which the run is finished"},
     {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.patience), FROM(1, MANY),
-     WORDS("none", 0, "auto", -1), .initial = "auto", .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
+     WORDS("none", 0, "auto", -1), .initial = "auto", FOLLOWS("schedule", "eval-every"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "finish after N validations without improvement; 'auto': 10, or the validations of an epoch if those are more; "
              "'none' with --schedule cosine or step, without validation text, and where a run goes on that began without"},
     {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(train.max_time), FROM(0, 1e9), .above_min = true,
-     WORD("none", 0), .initial = "none", .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
+     WORD("none", 0), .initial = "none", .kept = OPTION_TOLD, .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
      .help = "stop with a checkpoint and status 75 after this time: seconds, or as in 90s, 5m, 1h, 2d, HH:MM:SS or D-HH:MM:SS"},
 
     {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.eval_every), FROM(1, MANY), 
@@ -328,13 +328,13 @@ const struct option option_table[] = {
     {"keep", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.keep), FROM(1, 1e6), .initial = "2",
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "N",
      .help = "checkpoints to keep, besides the best"},
-    {"resume", CHOICES(RESUME_MUST, resume_choice), .commands = TRAIN, FIELD(train.resume), .initial = "auto",
-     .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
+    {"resume", CHOICES(resume), .commands = TRAIN, FIELD(train.resume), .initial = "auto",
+     .kept = OPTION_OF_A_START, .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
      .help = "go on with the run in --run if it holds one; never: refuse one that does; must: refuse one that does not"},
     {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.branch), WRITES_RUN,
-     .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
+     .kept = OPTION_OF_A_START, .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
      .help = "start a new run there from this one's newest checkpoint, with changed options"},
-    {"checkpoint-writer", CHOICES(WRITER_PARALLEL, writer_choice), .commands = TRAIN | PLAN,
+    {"checkpoint-writer", CHOICES(writer), .commands = TRAIN | PLAN,
      FIELD(train.writer),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
      .help = "rank 0 from memory, or all ranks through parallel HDF5"},
@@ -343,9 +343,9 @@ const struct option option_table[] = {
      .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters, or 'checkpoint'; at checkpoints always"},
 
     /* the fields of `train`; without them gradcheck goes through all */
-    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = GRADCHECK, FIELD(train.model.cell),
+    {"cell", CHOICES(cell), .commands = GRADCHECK, FIELD(train.model.cell),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "only this cell, not all"},
-    {"task", CHOICES(TASK_CLASSIFY, task_name_choice), .commands = GRADCHECK, FIELD(train.model.task), .initial = "lm",
+    {"task", CHOICES(task), .commands = GRADCHECK, FIELD(train.model.task), .initial = "lm",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "TASK",
      .help = "language models, or classifiers with each way to pool"},
     {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(train.model.layers), FROM(1, MODEL_LAYERS_MAX),
@@ -355,13 +355,13 @@ const struct option option_table[] = {
     {"dropout", .type = OPTION_DOUBLE, .commands = GRADCHECK, FIELD(train.model.dropout), FROM(0, 1), .below_max = true,
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "P",
      .help = "only with this probability, not with and without dropout"},
-    {"reset-at", CHOICES(1, reset_choice), .commands = GRADCHECK, FIELD(train.reset_at_eos),
+    {"reset-at", CHOICES(reset), .commands = GRADCHECK, FIELD(train.reset_at_eos),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "WHERE",
      .help = "only with the state reset there, or only without; not both"},
 
-    {"cell", CHOICES(OPTION_CELL_ALL, cell_or_all_choice), .commands = GRADFLOW, FIELD(flow_cell), .initial = "all",
+    {"cell", CHOICES(cell_or_all), .commands = GRADFLOW, FIELD(flow_cell), .initial = "all",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "recurrent cell of new models"},
-    {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = GRADFLOW, FIELD(flow.split), .initial = "valid",
+    {"split", CHOICES(split), .commands = GRADFLOW, FIELD(flow.split), .initial = "valid",
      .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "SPLIT", .help = "part of the corpus"},
     {"lags", .type = OPTION_INT, .commands = GRADFLOW, FIELD(flow.lags), FROM(1, 65534), .initial = "64",
      .class = OPTION_CONDUCT, .section = "Measurement", .metavar = "K", .help = "steps to follow gradients back"},
@@ -373,20 +373,20 @@ const struct option option_table[] = {
      .help = "windows of K + 1 steps in each lane, one t at the end of each"},
 
     /* the fields of `train`; without them import goes by the file */
-    {"cell", CHOICES(CELLS - 1, cell_name_choice), .commands = IMPORT, FIELD(import.cell),
+    {"cell", CHOICES(cell), .commands = IMPORT, FIELD(import.cell),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "CELL", .help = "where the weights fit several"},
     {"tied", .type = OPTION_BOOL, .commands = IMPORT, FIELD(import.tied), .class = OPTION_CONDUCT, .section = "Model",
      .help = "whether input and output layer share their weights; else tied if they are the same"},
-    {"level", CHOICES(LEVEL_GRAPHEME, level_name_choice), .commands = IMPORT, FIELD(prepare.level),
+    {"level", CHOICES(level), .commands = IMPORT, FIELD(prepare.level),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "LEVEL",
      .help = "what a token is, if --vocab-from is a text"},
-    {"normalise", CHOICES(NORMAL_NFC, normal_name_choice), .commands = IMPORT, FIELD(prepare.normal), .initial = "none",
+    {"normalise", CHOICES(normal), .commands = IMPORT, FIELD(prepare.normal), .initial = "none",
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FORM",
      .help = "nfc: that the model's texts were in this form of Unicode, if --vocab-from is a text"},
     {"dropout", .type = OPTION_DOUBLE, .commands = IMPORT, FIELD(import.dropout), FROM(0, 1), .below_max = true,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "P",
      .help = "that the model was trained with; only told by 'inspect'"},
-    {"reset-at", CHOICES(1, reset_choice), .commands = IMPORT, FIELD(import.reset_at_eos),
+    {"reset-at", CHOICES(reset), .commands = IMPORT, FIELD(import.reset_at_eos),
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "WHERE",
      .help = "'eos': the model takes each sentence alone; as the file tells if not given"},
     {"batch", .type = OPTION_INT, .commands = IMPORT, FIELD(import.batch), FROM(1, 1 << 20),
@@ -396,7 +396,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "time steps that 'eval' computes at once; 64 if neither this nor the file tells"},
 
-    {"split", CHOICES(SPLIT_TEST, split_name_choice), .commands = EVAL, FIELD(eval.split), .initial = "test",
+    {"split", CHOICES(split), .commands = EVAL, FIELD(eval.split), .initial = "test",
      .class = OPTION_CONDUCT, .section = "Evaluation", .metavar = "SPLIT",
      .help = "part of the corpus; if there is no test split and none is named, valid"},
     {"batch", .type = OPTION_INT, .commands = EVAL, FIELD(eval.batch), FROM(1, 1 << 20), WORD("trained", -1),
@@ -417,11 +417,11 @@ const struct option option_table[] = {
              "that is no character is \\xHH, in JSON too"},
     {"all", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(all_labels),
      .class = OPTION_CONDUCT, .section = "Classifying", .help = "print every label, the likeliest first"},
-    {"format", CHOICES(1, format_choice), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",
+    {"format", CHOICES(format), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Classifying", .metavar = "FORMAT", .help = "of the output"},
     {"json", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(score_tsv_json), .class = OPTION_CONDUCT,
      .section = "Classifying", .help = "print JSON, one object a line: the same as --format json"},
-    {"format", CHOICES(1, format_choice), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
+    {"format", CHOICES(format), .commands = SCORE, FIELD(score_tsv_json), .initial = "tsv",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "FORMAT", .help = "of the output"},
     {"json", .type = OPTION_BOOL, .commands = SCORE, FIELD(score_tsv_json),
      .class = OPTION_CONDUCT, .section = "Scoring", .help = "print JSON, one object a line: the same as --format json"},
@@ -442,7 +442,7 @@ const struct option option_table[] = {
     {"lambda", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(lambda), FROM(0, 1), .initial = "0.5",
      .class = OPTION_CONDUCT, .section = "Scoring", .metavar = "X",
      .help = "share of this model in --mix: p = X own + (1 - X) other"},
-    {"nbest", CHOICES(NBEST_KALDI, nbest_choice), .commands = SCORE, FIELD(nbest), .initial = "none",
+    {"nbest", CHOICES(nbest), .commands = SCORE, FIELD(nbest), .initial = "none",
      .class = OPTION_CONDUCT, .section = "N-best lists", .metavar = "FORMAT",
      .help = "lines are hypotheses: moses 'id ||| text ||| features ||| score', kaldi 'utterance-N text'"},
     {"weight", .type = OPTION_DOUBLE, .commands = SCORE, FIELD(weight), FROM(-1e6, 1e6), .initial = "0",
@@ -466,7 +466,7 @@ const struct option option_table[] = {
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
      .help = "a text ends with the token that completes TEXT in it, the prime not counted; TEXT is read as --prime is"},
     {"prime", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime),
-     .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
+     .may_be_empty = true, .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "TEXT",
      .help = "text to go on from, read as 'score' reads a text"},
     {"prime-file", .type = OPTION_TEXT, .commands = SAMPLE, FIELD(prime_file), READS,
      .class = OPTION_CONDUCT, .section = "Sampling", .metavar = "FILE",
@@ -537,9 +537,9 @@ const struct option option_table[] = {
      .help = "steps between lines of metrics.jsonl and timing.jsonl; what is shown goes by time: each second on a terminal, else "
              "after 2, 5, 10, 20, 30 s, each minute, later less often"},
     {"json-summary", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.json_summary), WRITES_STREAM,
-     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "the same as --json=FILE"},
+     .kept = OPTION_TOLD, .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE", .help = "the same as --json=FILE"},
     {"json", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.json_summary), WRITES_STREAM, .bare = "-",
-     .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
+     .kept = OPTION_TOLD, .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",
      .help = "at the end print one JSON object on standard output, or write it to FILE"},
     {"json", .type = OPTION_TEXT, .commands = BENCH | PLAN, FIELD(json_summary), WRITES_STREAM, .bare = "-",
      .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "FILE",

@@ -41,6 +41,18 @@ const char *option_range(const struct option *option, char room[160])
     return room;
 }
 
+const char *option_help(const struct option *option, char room[400])
+{
+    char words[200] = "";
+    const char *place = option->words ? strstr(option->help, "%s") : NULL;
+    if (place)
+        snprintf(room, 400, "%.*s%s%s", (int)(place - option->help), option->help, option->words(option->name, words),
+                 place + 2);
+    else
+        snprintf(room, 400, "%s", option->help);
+    return room;
+}
+
 static enum status malformed_number(const struct option *option, const char *text, const char *where, const char *kind,
                                     enum status malformed, struct error *e)
 {
@@ -199,26 +211,23 @@ static enum status set_bool(bool *field, const char *text, const char *where, en
 static enum status set_choice(const struct option *option, void *field, const char *text, const char *where,
                               struct error *e)
 {
-    char known[200] = "";
+    char known[CHOICES_TEXT];
     const char *nearest = NULL;
-    int best = SUGGEST_FAR;
-    for (int i = 0; i < option->choices; i++) {
-        const char *name = option->choice(i);
-        if (strcmp(name, text) == 0) {
-            if (option->size == sizeof(bool))
-                *(bool *)field = i != 0;
-            else
-                memcpy(field, &i, sizeof i); /* an enum is an unsigned int */
-            return STATUS_OK;
-        }
-        int distance = suggest_distance(text, name);
+    int best = SUGGEST_FAR, value = choices_find(option->choices, text);
+    if (value >= 0 && option->size == sizeof(bool))
+        *(bool *)field = value != 0;
+    else if (value >= 0)
+        memcpy(field, &value, sizeof value); /* an enum is an unsigned int */
+    if (value >= 0)
+        return STATUS_OK;
+    for (int i = 0; i < option->choices->count; i++) {
+        int distance = suggest_distance(text, option->choices->name(i));
         if (distance < best) {
             best = distance;
-            nearest = name;
+            nearest = option->choices->name(i);
         }
-        size_t length = strlen(known);
-        snprintf(known + length, sizeof known - length, "%s%s", i ? ", " : "", name);
     }
+    choices_text(option->choices, ", ", known);
     if (nearest)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: no such choice; did you mean '%s'? (one of %s)",
                          text, where, nearest, known);
@@ -317,7 +326,7 @@ enum status option_set(const struct option *option, struct options *options, con
             return error_set(e, malformed, "bad value '' for %s: empty; write the name of a file", where);
         return add_file(option, options, text, where, e);
     case OPTION_TEXT:
-        if (!*text && option->offset != offsetof(struct options, prime))
+        if (!*text && !option->may_be_empty)
             return error_set(e, malformed, "bad value '' for %s: empty; write a name", where);
         if (option->bare && truth_of(text) >= 0)
             text = truth_of(text) ? option->bare : NULL; /* as a file of options says it */
@@ -376,7 +385,7 @@ const char *option_text(const struct option *option, const struct options *optio
             choice = *(const bool *)field;
         else
             memcpy(&choice, field, sizeof choice);
-        return option->choice(choice);
+        return option->choices->name(choice);
     }
     case OPTION_UINT64:
         snprintf(room, 96, "%llu", (unsigned long long)*(const uint64_t *)field);

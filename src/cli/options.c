@@ -302,24 +302,6 @@ static enum status take_models(struct options *options, enum command command, st
     return status;
 }
 
-/* torch.optim's learning rates are meant to be replaced; these suit mean losses per token, clipped at norm 5. */
-static double default_lr(enum optimizer_kind kind)
-{
-    switch (kind) {
-    case OPT_SGD:
-        return 1;
-    case OPT_MOMENTUM:
-        return 0.1;
-    case OPT_ADAGRAD:
-        return 0.02;
-    case OPT_RMSPROP:
-    case OPT_ADAM:
-    case OPT_ADAMW:
-        break;
-    }
-    return 0.002;
-}
-
 /* What was not given has another default where texts are classified. */
 static void set_classify_defaults(struct options *options, enum command command)
 {
@@ -341,9 +323,9 @@ static void derive(struct options *options, enum command command)
         options->train.model.embedding = options->train.model.hidden;
     if (options->train.schedule.lr < 0)
         options->train.schedule.lr =
-            default_lr(options->train.optimizer.kind) / (options->train.model.task == TASK_CLASSIFY ? 2 : 1);
+            optimizer_default_lr(options->train.optimizer.kind) / (options->train.model.task == TASK_CLASSIFY ? 2 : 1);
     if (options->train.optimizer.epsilon < 0)
-        options->train.optimizer.epsilon = options->train.optimizer.kind == OPT_ADAGRAD ? 1e-10 : 1e-8;
+        options->train.optimizer.epsilon = optimizer_default_epsilon(options->train.optimizer.kind);
     if (command == COMMAND_PREPARE) {
         options->prepare.labelled = options->prepare.labelled || options->classes > 0;
         if (options->prepare.labelled && !options_given(options, "level"))

@@ -38,7 +38,7 @@ static struct part *add(struct parts *parts, enum part_kind kind, int index, enu
 }
 
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
-                bool resumable, enum optimizer_kind optimizer)
+                bool resumable, int optimizer)
 {
     parts->count = 0;
     for (int i = 0; i < table->count; i++) {

@@ -105,7 +105,7 @@ struct parts {
 
 /* The datasets of a checkpoint with the given table; `optimizer` is ignored unless `resumable`. */
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
-                bool resumable, enum optimizer_kind optimizer);
+                bool resumable, int optimizer);
 int64_t part_elements(const struct part *part);
 
 #endif

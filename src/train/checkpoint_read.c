@@ -229,21 +229,12 @@ static enum status read_optimizer_config(struct reading *in)
     if (!status)
         status = attrs_string(attrs, "kind", kind, sizeof kind, in->e);
     if (!status)
-        status = optimizer_parse(kind, &config->kind, in->e);
+        status = choices_parse(&optimizer_choices, kind, &config->kind, in->e);
     if (!status)
         status = attrs_i64(attrs, "updates", 0, INT64_MAX, &in->updates, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "momentum", &config->momentum, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "beta1", &config->beta1, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "beta2", &config->beta2, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "alpha", &config->alpha, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "epsilon", &config->epsilon, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "weight_decay", &config->weight_decay, in->e);
+    for (int i = 0; i < optimizer_number_count && !status; i++)
+        status = attrs_f64(attrs, optimizer_numbers[i].name, (double *)((char *)config + optimizer_numbers[i].offset),
+                           in->e);
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 

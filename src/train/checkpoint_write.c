@@ -68,12 +68,9 @@ static void describe_optimizer(struct attrs *attrs, const struct optimizer *opti
     const struct optimizer_config *config = &optimizer->config;
     attrs_add_string(attrs, "kind", optimizer_name(config->kind));
     attrs_add_i64(attrs, "updates", optimizer->updates);
-    attrs_add_f64(attrs, "momentum", config->momentum);
-    attrs_add_f64(attrs, "beta1", config->beta1);
-    attrs_add_f64(attrs, "beta2", config->beta2);
-    attrs_add_f64(attrs, "alpha", config->alpha);
-    attrs_add_f64(attrs, "epsilon", config->epsilon);
-    attrs_add_f64(attrs, "weight_decay", config->weight_decay);
+    for (int i = 0; i < optimizer_number_count; i++)
+        attrs_add_f64(attrs, optimizer_numbers[i].name,
+                      *(const double *)((const char *)config + optimizer_numbers[i].offset));
 }
 
 static void describe_progress(struct attrs *attrs, const struct checkpoint *checkpoint)
@@ -389,7 +386,7 @@ static enum checkpoint_writer choose(enum checkpoint_writer writer, int64_t byte
 static void list_parts(const struct checkpoint *checkpoint, bool resumable, struct parts *parts)
 {
     parts_list(parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, resumable,
-               resumable ? checkpoint->optimizer->config.kind : OPT_SGD);
+               resumable ? checkpoint->optimizer->config.kind : OPTIMIZER_SGD);
     for (int i = 0; i < parts->count; i++) {
         struct part *part = &parts->item[i];
         if (part->kind == PART_VOCAB_BYTES)

@@ -93,7 +93,7 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
 /* Collective. What learning on the way needs. */
 static enum status open_dynamic(struct evaluator *evaluator, const float *values, struct error *e)
 {
-    const struct optimizer_config sgd = {.kind = OPT_SGD};
+    const struct optimizer_config sgd = {.kind = OPTIMIZER_SGD};
     if (classifies(evaluator))
         return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
     evaluator->given = values;

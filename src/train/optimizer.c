@@ -1,6 +1,8 @@
 #include "unroll/train/optimizer.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
@@ -21,78 +23,7 @@
 
 #define BLOCK 16 /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
 
-static const struct {
-    const char *name;
-    int slots;
-    const char *slot[OPTIMIZER_SLOTS_MAX];
-} kinds[] = {
-    [OPT_SGD] = {"sgd", 0, {NULL, NULL}},
-    [OPT_MOMENTUM] = {"momentum", 1, {"momentum_buffer", NULL}},
-    [OPT_ADAGRAD] = {"adagrad", 1, {"sum", NULL}},
-    [OPT_RMSPROP] = {"rmsprop", 1, {"square_avg", NULL}},
-    [OPT_ADAM] = {"adam", 2, {"exp_avg", "exp_avg_sq"}},
-    [OPT_ADAMW] = {"adamw", 2, {"exp_avg", "exp_avg_sq"}},
-};
-
-#define KINDS ((int)(sizeof kinds / sizeof *kinds))
-
-const char *optimizer_name(enum optimizer_kind kind)
-{
-    return kinds[kind].name;
-}
-
-enum status optimizer_parse(const char *name, enum optimizer_kind *kind, struct error *e)
-{
-    for (int i = 0; i < KINDS; i++) {
-        if (strcmp(name, kinds[i].name) == 0) {
-            *kind = (enum optimizer_kind)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown optimizer '%s'; use sgd, momentum, adagrad, rmsprop, adam or adamw",
-                     name);
-}
-
-int optimizer_slots(enum optimizer_kind kind)
-{
-    return kinds[kind].slots;
-}
-
-const char *optimizer_slot_name(enum optimizer_kind kind, int slot)
-{
-    return kinds[kind].slot[slot];
-}
-
-enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
-                             struct optimizer **out, struct error *e)
-{
-    *out = NULL;
-    CHECK(table->total % BLOCK == 0);
-    struct optimizer *optimizer = mem_alloc(1, sizeof *optimizer, "an optimizer", e);
-    if (!optimizer)
-        return STATUS_OS;
-    optimizer->config = *config;
-    optimizer->table = table;
-    optimizer->slots = optimizer_slots(config->kind);
-    for (int slot = 0; slot < optimizer->slots; slot++) {
-        optimizer->slot[slot] = mem_alloc(table->total, sizeof(float), "the optimizer's state", e);
-        if (!optimizer->slot[slot]) {
-            optimizer_free(optimizer);
-            return STATUS_OS;
-        }
-    }
-    *out = optimizer;
-    return STATUS_OK;
-}
-
-void optimizer_free(struct optimizer *optimizer)
-{
-    if (!optimizer)
-        return;
-    for (int slot = 0; slot < optimizer->slots; slot++)
-        mem_free(optimizer->slot[slot]);
-    mem_free(optimizer);
-}
+/* ---- the rules ---- */
 
 /* What one update needs, rounded to float once. */
 struct update {
@@ -168,6 +99,155 @@ static void adam(const struct update *u, size_t begin, size_t end)
     }
 }
 
+/* ---- the table ---- */
+
+enum { MOMENTUM, BETA1, BETA2, ALPHA, EPSILON, WEIGHT_DECAY };
+
+#define NUMBER(field) #field, offsetof(struct optimizer_config, field)
+const struct optimizer_number optimizer_numbers[] = {
+    [MOMENTUM] = {NUMBER(momentum)}, [BETA1] = {NUMBER(beta1)},     [BETA2] = {NUMBER(beta2)},
+    [ALPHA] = {NUMBER(alpha)},       [EPSILON] = {NUMBER(epsilon)}, [WEIGHT_DECAY] = {NUMBER(weight_decay)},
+};
+const int optimizer_number_count = sizeof optimizer_numbers / sizeof *optimizer_numbers;
+
+#define USES(number) (1u << (number))
+
+static const struct kind {
+    const char *name;
+    void (*rule)(const struct update *u, size_t begin, size_t end);
+    const char *slot[OPTIMIZER_SLOTS_MAX]; /* the arrays of state that it has, by PyTorch's names */
+    double lr, epsilon;                    /* defaults */
+    unsigned uses;                         /* of the numbers */
+    bool corrects;  /* its means begin at zero, and the bias is taken out of them: beta1, beta2 */
+    bool decouples; /* weight decay acts on the parameters, and not by the gradient */
+    bool rests;     /* a zero gradient changes nothing where there is no weight decay */
+} kinds[] = {
+    {"sgd", sgd, .lr = 1, .rests = true}, /* OPTIMIZER_SGD */
+    {"momentum", momentum, {"momentum_buffer"}, .lr = 0.1, .uses = USES(MOMENTUM)},
+    {"adagrad", adagrad, {"sum"}, .lr = 0.02, .epsilon = 1e-10, .uses = USES(EPSILON), .rests = true},
+    {"rmsprop", rmsprop, {"square_avg"}, .lr = 0.002, .epsilon = 1e-8, .uses = USES(ALPHA) | USES(EPSILON)},
+    {"adam",
+     adam,
+     {"exp_avg", "exp_avg_sq"},
+     .lr = 0.002,
+     .epsilon = 1e-8,
+     .uses = USES(BETA1) | USES(BETA2) | USES(EPSILON),
+     .corrects = true},
+    {"adamw",
+     adam,
+     {"exp_avg", "exp_avg_sq"},
+     .lr = 0.002,
+     .epsilon = 1e-8,
+     .uses = USES(BETA1) | USES(BETA2) | USES(EPSILON),
+     .corrects = true,
+     .decouples = true},
+};
+
+#define KINDS ((int)(sizeof kinds / sizeof *kinds))
+
+const struct choices optimizer_choices = {"optimizer", KINDS, optimizer_name};
+
+const char *optimizer_name(int kind)
+{
+    return kinds[kind].name;
+}
+
+int optimizer_kind(const char *name)
+{
+    int kind = choices_find(&optimizer_choices, name);
+    CHECK(kind >= 0);
+    return kind;
+}
+
+double optimizer_default_lr(int kind)
+{
+    return kinds[kind].lr;
+}
+
+double optimizer_default_epsilon(int kind)
+{
+    return kinds[kind].epsilon;
+}
+
+int optimizer_slots(int kind)
+{
+    int slots = 0;
+    while (slots < OPTIMIZER_SLOTS_MAX && kinds[kind].slot[slots])
+        slots++;
+    return slots;
+}
+
+const char *optimizer_slot_name(int kind, int slot)
+{
+    return kinds[kind].slot[slot];
+}
+
+/* ---- for help ---- */
+
+static bool is_user(const struct kind *kind, const char *option)
+{
+    if (strcmp(option, "weight-decay") == 0)
+        return kind->decouples;
+    for (int i = 0; i < optimizer_number_count; i++)
+        if (strcmp(option, optimizer_numbers[i].name) == 0)
+            return kind->uses & USES(i);
+    return true;
+}
+
+const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS])
+{
+    bool rates = strcmp(option, "lr") == 0, epsilons = strcmp(option, "epsilon") == 0;
+    double before = -1;
+    size_t length = 0;
+    room[0] = '\0';
+    for (const struct kind *kind = kinds; kind < kinds + KINDS && length < OPTIMIZER_WORDS; kind++) {
+        double value = rates ? kind->lr : epsilons ? kind->epsilon : before;
+        if (!is_user(kind, option))
+            continue;
+        length += (size_t)snprintf(room + length, OPTIMIZER_WORDS - length, "%s", length ? ", " : "");
+        if (value != before && length < OPTIMIZER_WORDS)
+            length +=
+                (size_t)snprintf(room + length, OPTIMIZER_WORDS - length, "%g%s", value, before < 0 ? " for " : " ");
+        if (length < OPTIMIZER_WORDS)
+            length += (size_t)snprintf(room + length, OPTIMIZER_WORDS - length, "%s", kind->name);
+        before = value;
+    }
+    return room;
+}
+
+/* ---- one optimizer ---- */
+
+enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
+                             struct optimizer **out, struct error *e)
+{
+    *out = NULL;
+    CHECK(table->total % BLOCK == 0);
+    struct optimizer *optimizer = mem_alloc(1, sizeof *optimizer, "an optimizer", e);
+    if (!optimizer)
+        return STATUS_OS;
+    optimizer->config = *config;
+    optimizer->table = table;
+    optimizer->slots = optimizer_slots(config->kind);
+    for (int slot = 0; slot < optimizer->slots; slot++) {
+        optimizer->slot[slot] = mem_alloc(table->total, sizeof(float), "the optimizer's state", e);
+        if (!optimizer->slot[slot]) {
+            optimizer_free(optimizer);
+            return STATUS_OS;
+        }
+    }
+    *out = optimizer;
+    return STATUS_OK;
+}
+
+void optimizer_free(struct optimizer *optimizer)
+{
+    if (!optimizer)
+        return;
+    for (int slot = 0; slot < optimizer->slots; slot++)
+        mem_free(optimizer->slot[slot]);
+    mem_free(optimizer);
+}
+
 struct updating {
     void (*rule)(const struct update *, size_t begin, size_t end);
     const struct update *update;
@@ -189,33 +269,28 @@ static void update_blocks(void *context, int64_t begin, int64_t end, int thread)
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads)
 {
-    static void (*const rules[])(const struct update *, size_t, size_t) = {
-        [OPT_SGD] = sgd,         [OPT_MOMENTUM] = momentum, [OPT_ADAGRAD] = adagrad,
-        [OPT_RMSPROP] = rmsprop, [OPT_ADAM] = adam,         [OPT_ADAMW] = adam,
-    };
     const struct optimizer_config *config = &optimizer->config;
-    void (*rule)(const struct update *, size_t, size_t) = rules[config->kind];
-    bool decoupled = config->kind == OPT_ADAMW, adaptive = decoupled || config->kind == OPT_ADAM;
+    const struct kind *kind = &kinds[config->kind];
     double t = (double)++optimizer->updates;
-    double keep1 = adaptive ? config->beta1 : config->alpha, keep2 = config->beta2;
+    double keep1 = kind->corrects ? config->beta1 : config->alpha, keep2 = config->beta2;
     struct update update = {
         .p = values,
         .a = optimizer->slot[0],
         .b = optimizer->slot[1],
         .grad = grad.values,
         .scale = scale,
-        .lr = (float)(adaptive ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr),
-        .decay = decoupled ? 0 : (float)config->weight_decay,
+        .lr = (float)(kind->corrects ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr),
+        .decay = kind->decouples ? 0 : (float)config->weight_decay,
         .momentum = (float)config->momentum,
         .keep1 = (float)keep1,
         .take1 = (float)(1 - keep1),
         .keep2 = (float)keep2,
         .take2 = (float)(1 - keep2),
         .epsilon = (float)config->epsilon,
-        .root2 = adaptive ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1,
-        .shrink = decoupled ? (float)(1 - lr * config->weight_decay) : 1,
+        .root2 = kind->corrects ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1,
+        .shrink = kind->decouples ? (float)(1 - lr * config->weight_decay) : 1,
     };
-    bool rests = (config->kind == OPT_SGD || config->kind == OPT_ADAGRAD) && config->weight_decay == 0;
-    struct updating work = {rule, &update, rests ? grad.active : NULL, optimizer->table->total};
+    bool rests = kind->rests && config->weight_decay == 0;
+    struct updating work = {kind->rule, &update, rests ? grad.active : NULL, optimizer->table->total};
     team_share(threads, (int64_t)param_blocks(optimizer->table), 16 * (int64_t)work.total, update_blocks, &work);
 }

@@ -56,20 +56,13 @@ struct reducer {
     size_t summed;                  /* floats of each array, in the last sum */
 };
 
-const char *reduction_name(enum reduction reduction)
+const char *reduction_name(int reduction)
 {
-    return reduction == REDUCTION_FAST ? "fast" : "exact";
+    static const char *const names[] = {[REDUCTION_EXACT] = "exact", [REDUCTION_FAST] = "fast"};
+    return names[reduction];
 }
 
-enum status reduction_parse(const char *name, enum reduction *reduction, struct error *e)
-{
-    for (int r = REDUCTION_EXACT; r <= REDUCTION_FAST; r++)
-        if (!strcmp(name, reduction_name(r))) {
-            *reduction = r;
-            return STATUS_OK;
-        }
-    return error_set(e, STATUS_CONFIG, "unknown reduction '%s'; use exact or fast", name);
-}
+const struct choices reduction_choices = {"reduction", REDUCTION_FAST + 1, reduction_name};
 
 /* The slice of a piece of `count` floats that rank `rank` owns. */
 static size_t slice_begin(size_t count, int ranks, int rank)

@@ -1,7 +1,6 @@
 #include "unroll/train/schedule.h"
 
 #include <float.h>
-#include <string.h>
 
 #include "unroll/base/arithmetic.h"
 
@@ -12,21 +11,12 @@ static const char *const names[] = {
     [SCHEDULE_COSINE] = "cosine",
 };
 
-const char *schedule_name(enum schedule_kind kind)
+const char *schedule_name(int kind)
 {
     return names[kind];
 }
 
-enum status schedule_parse(const char *name, enum schedule_kind *kind, struct error *e)
-{
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            *kind = (enum schedule_kind)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown schedule '%s'; use constant, step, plateau or cosine", name);
-}
+const struct choices schedule_choices = {"schedule", sizeof names / sizeof *names, schedule_name};
 
 /* A rate that begins below the minimum stays there. */
 static double least_lr(const struct schedule_config *config)

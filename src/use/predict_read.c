@@ -8,17 +8,17 @@
 
 #define SECONDS_MAX 1e6
 
-/* Which of `count` names the text at `path` is. */
-static enum status read_name(const struct json_read *in, const char *path, const char *(*name)(int value), int count,
-                             int *value, struct error *e)
+/* Which of the names the text at `path` is. */
+static enum status read_choice(const struct json_read *in, const char *path, const struct choices *choices, int *value,
+                               struct error *e)
 {
     const char *text;
     enum status status = json_read_string(in, path, &text, e);
     if (status)
         return status;
-    for (*value = 0; *value < count; (*value)++)
-        if (strcmp(name(*value), text) == 0)
-            return STATUS_OK;
+    *value = choices_find(choices, text);
+    if (*value >= 0)
+        return STATUS_OK;
     return error_set(e, STATUS_DATA, "cannot use '%s': '%.50s' is no known '%s'; write the report anew", in->path, text,
                      path);
 }
@@ -28,25 +28,16 @@ static const char *name_of_cell(int value)
     return cell_name((enum cell)value);
 }
 
-static const char *name_of_optimizer(int value)
-{
-    return optimizer_name((enum optimizer_kind)value);
-}
-
-static const char *name_of_reduction(int value)
-{
-    return reduction_name((enum reduction)value);
-}
-
 static enum status read_setting(const struct json_read *in, struct predict_setting *setting, struct error *e)
 {
     struct model_config *model = &setting->model;
-    int cell = 0, optimizer = 0, reduction = 0;
-    enum status status = read_name(in, "model.cell", name_of_cell, CELLS, &cell, e);
+    static const struct choices cells = {"cell", CELLS, name_of_cell};
+    int cell = 0, reduction = 0;
+    enum status status = read_choice(in, "model.cell", &cells, &cell, e);
     if (!status)
-        status = read_name(in, "model.optimizer", name_of_optimizer, OPT_ADAMW + 1, &optimizer, e);
+        status = read_choice(in, "model.optimizer", &optimizer_choices, &setting->optimizer, e);
     if (!status)
-        status = read_name(in, "model.reduction", name_of_reduction, REDUCTION_FAST + 1, &reduction, e);
+        status = read_choice(in, "model.reduction", &reduction_choices, &reduction, e);
     if (!status)
         status = json_read_int(in, "model.layers", 1, MODEL_LAYERS_MAX, &model->layers, e);
     if (!status)
@@ -62,7 +53,6 @@ static enum status read_setting(const struct json_read *in, struct predict_setti
     if (!status)
         status = json_read_int(in, "threads", 1, 4096, &setting->threads, e);
     model->cell = (enum cell)cell;
-    setting->optimizer = (enum optimizer_kind)optimizer;
     setting->reduction = (enum reduction)reduction;
     return status ? status : model_config_check(model, e);
 }

@@ -18,7 +18,7 @@ struct trial {
     struct model_config model;
     int bptt, batch, groups, steps; /* no step: the digest is that of the start values */
     enum init init;
-    enum optimizer_kind optimizer;
+    const char *optimizer;
     double lr, weight_decay;
 };
 
@@ -29,7 +29,7 @@ struct trial {
     .cell = kind, .layers = 1, .embedding = 37, .hidden = 37, .vocab = 101, .tied = true, .dropout = 0.2, \
     .reset_token = RESET_TOKEN
 #define CLASSIFIER(kind, how) UNTIED(kind), .task = TASK_CLASSIFY, .labels = 5, .pool = how
-#define ADAM .optimizer = OPT_ADAM, .lr = 0.01
+#define ADAM .optimizer = "adam", .lr = 0.01
 #define ON_GRU(kind, rate) .model = {UNTIED(CELL_GRU)}, SMALL, .optimizer = kind, .lr = rate, .weight_decay = 0.01
 
 static const struct trial trials[] = {
@@ -45,18 +45,18 @@ static const struct trial trials[] = {
     {"gru", "gru", .model = {UNTIED(CELL_GRU)}, SMALL, ADAM},
     {"gru", "gru, tied", .model = {TIED(CELL_GRU)}, SMALL, ADAM},
     {"gru", "gru, classify", .model = {CLASSIFIER(CELL_GRU, POOL_MAX)}, SMALL, ADAM},
-    {"optimizers", "sgd", ON_GRU(OPT_SGD, 2)},
-    {"optimizers", "momentum", ON_GRU(OPT_MOMENTUM, 1)},
-    {"optimizers", "adagrad", ON_GRU(OPT_ADAGRAD, 0.01)},
-    {"optimizers", "rmsprop", ON_GRU(OPT_RMSPROP, 0.001)},
-    {"optimizers", "adam", ON_GRU(OPT_ADAM, 0.01)},
-    {"optimizers", "adamw", ON_GRU(OPT_ADAMW, 0.01)},
+    {"optimizers", "sgd", ON_GRU("sgd", 2)},
+    {"optimizers", "momentum", ON_GRU("momentum", 1)},
+    {"optimizers", "adagrad", ON_GRU("adagrad", 0.01)},
+    {"optimizers", "rmsprop", ON_GRU("rmsprop", 0.001)},
+    {"optimizers", "adam", ON_GRU("adam", 0.01)},
+    {"optimizers", "adamw", ON_GRU("adamw", 0.01)},
     /* wider, and longer, than a block of any product; and of so many tokens that few rows of the encoder are touched */
     {"large", "wide", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 390, .hidden = 401, .vocab = 66},
      .bptt = 5, .batch = 4, .groups = 2, .steps = 2, ADAM},
     {"large", "long", .model = {UNTIED(CELL_GRU)}, .bptt = 300, .batch = 6, .groups = 2, .steps = 2, ADAM},
     {"large", "many tokens", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 16, .hidden = 16, .vocab = 10007},
-     SMALL, .optimizer = OPT_SGD, .lr = 1},
+     SMALL, .optimizer = "sgd", .lr = 1},
     {"start values", "uniform", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_UNIFORM},
     {"start values", "orthogonal", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_ORTHOGONAL},
     {"start values", "scaled identity", .model = {UNTIED(CELL_RNN_RELU)}, LANES, .init = INIT_AUTO},
@@ -88,7 +88,7 @@ struct run {
 static enum status run_create(struct run *run, struct error *e)
 {
     const struct trial *trial = run->trial;
-    const struct optimizer_config rule = {.kind = trial->optimizer,
+    const struct optimizer_config rule = {.kind = trial->optimizer ? optimizer_kind(trial->optimizer) : OPTIMIZER_SGD,
                                           .momentum = 0.9,
                                           .beta1 = 0.9,
                                           .beta2 = 0.999,

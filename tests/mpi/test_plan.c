@@ -88,7 +88,7 @@ static void samples_are_as_planned(struct plan_config config, size_t evaluator, 
     malloc_trim(0); /* what comes next takes new pages */
 }
 
-static void memory_is_as_planned(enum cell cell, int hidden, int batch, int groups, enum optimizer_kind kind, bool tied,
+static void memory_is_as_planned(enum cell cell, int hidden, int batch, int groups, int kind, bool tied,
                                  enum reduction reduction)
 {
     struct plan_config config = {
@@ -159,7 +159,7 @@ static void steps_allocate_nothing(enum reduction reduction)
         .bptt = 6,
         .groups = 11,
         .threads = 1,
-        .optimizer = {.kind = OPT_SGD},
+        .optimizer = {.kind = OPTIMIZER_SGD},
         .lr = 0.1,
         .clip = 1,
         .reduction = reduction,
@@ -197,11 +197,12 @@ int main(void)
     if (comm_sum(&comm, 1) != comm.size || comm_split_host(&comm, &host, &e) != STATUS_OK)
         return 1;
     comm_release(&host);
-    team_run(2, INT64_MAX, nothing, NULL);                                        /* and what the team takes */
-    memory_is_as_planned(CELL_LSTM, 16, 20, 10, OPT_SGD, false, REDUCTION_EXACT); /* the reducer's buffers stand out */
-    memory_is_as_planned(CELL_LSTM, 512, 20, 10, OPT_ADAM, false, REDUCTION_EXACT);
-    memory_is_as_planned(CELL_GRU, 512, 7, 5, OPT_MOMENTUM, true, REDUCTION_EXACT);
-    memory_is_as_planned(CELL_RNN_TANH, 512, 32, 16, OPT_SGD, false, REDUCTION_FAST);
+    team_run(2, INT64_MAX, nothing, NULL); /* and what the team takes */
+    memory_is_as_planned(CELL_LSTM, 16, 20, 10, OPTIMIZER_SGD, false,
+                         REDUCTION_EXACT); /* the reducer's buffers stand out */
+    memory_is_as_planned(CELL_LSTM, 512, 20, 10, optimizer_kind("adam"), false, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_GRU, 512, 7, 5, optimizer_kind("momentum"), true, REDUCTION_EXACT);
+    memory_is_as_planned(CELL_RNN_TANH, 512, 32, 16, OPTIMIZER_SGD, false, REDUCTION_FAST);
     steps_allocate_nothing(REDUCTION_EXACT);
     steps_allocate_nothing(REDUCTION_FAST);
     int64_t all = comm_sum(&comm, failures);

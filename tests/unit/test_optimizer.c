@@ -3,6 +3,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static const struct model_config shape = {.cell = CELL_LSTM, .layers = 2, .embed
 
 /* Epsilon is large, because with weight decay a gradient may cancel to almost nothing, and then its rounding error,
  * some 1e-8, counts divided by epsilon. */
-static struct optimizer_config config_of(enum optimizer_kind kind, double weight_decay)
+static struct optimizer_config config_of(int kind, double weight_decay)
 {
     return (struct optimizer_config){kind, 0.9, 0.8, 0.95, 0.97, 1e-3, weight_decay};
 }
@@ -32,33 +33,30 @@ struct one {
 
 static void reference(const struct optimizer_config *config, struct one *x, double g, int t)
 {
-    if (config->kind == OPT_ADAMW)
+    const char *name = optimizer_name(config->kind);
+    bool adamw = strcmp(name, "adamw") == 0;
+    if (adamw)
         x->p -= LR * config->weight_decay * x->p;
     else
         g += config->weight_decay * x->p;
-    switch (config->kind) {
-    case OPT_SGD:
+    if (strcmp(name, "sgd") == 0) {
         x->p -= LR * g;
-        break;
-    case OPT_MOMENTUM:
+    } else if (strcmp(name, "momentum") == 0) {
         x->m = t == 1 ? g : config->momentum * x->m + g;
         x->p -= LR * x->m;
-        break;
-    case OPT_ADAGRAD:
+    } else if (strcmp(name, "adagrad") == 0) {
         x->m += g * g;
         x->p -= LR * g / (sqrt(x->m) + config->epsilon);
-        break;
-    case OPT_RMSPROP:
+    } else if (strcmp(name, "rmsprop") == 0) {
         x->m = config->alpha * x->m + (1 - config->alpha) * g * g;
         x->p -= LR * g / (sqrt(x->m) + config->epsilon);
-        break;
-    case OPT_ADAM:
-    case OPT_ADAMW:
+    } else if (adamw || strcmp(name, "adam") == 0) {
         x->m = config->beta1 * x->m + (1 - config->beta1) * g;
         x->v = config->beta2 * x->v + (1 - config->beta2) * g * g;
         x->p -=
             LR * (x->m / (1 - pow(config->beta1, t))) / (sqrt(x->v / (1 - pow(config->beta2, t))) + config->epsilon);
-        break;
+    } else {
+        fail_msg("'%s' has no formula here", name);
     }
 }
 
@@ -109,9 +107,9 @@ static void update(struct fixture *f, uint32_t t, int threads)
 static void test_formulas(void **state)
 {
     (void)state;
-    for (int kind = OPT_SGD; kind <= OPT_ADAMW; kind++)
+    for (int kind = 0; kind < optimizer_choices.count; kind++)
         for (int decay = 0; decay < 2; decay++) {
-            struct optimizer_config config = config_of((enum optimizer_kind)kind, 0.1 * decay);
+            struct optimizer_config config = config_of(kind, 0.1 * decay);
             struct fixture f;
             begin(&f, &config);
             struct one *expected = mem_alloc(f.table.total, sizeof *expected, "test", NULL);
@@ -127,8 +125,8 @@ static void test_formulas(void **state)
                 /* a few roundings per update, each of a number below 1 */
                 double error = fabs(f.values[i] - expected[i].p);
                 if (!(error <= UPDATES * 8 * 6e-8 * (1 + fabs(expected[i].p))))
-                    fail_msg("%s, element %zu: %.9g instead of %.9g", optimizer_name((enum optimizer_kind)kind), i,
-                             f.values[i], expected[i].p);
+                    fail_msg("%s, element %zu: %.9g instead of %.9g", optimizer_name(kind), i, f.values[i],
+                             expected[i].p);
             }
             mem_free(expected);
             end(&f);
@@ -138,8 +136,8 @@ static void test_formulas(void **state)
 static void test_threads_do_not_matter(void **state)
 {
     (void)state;
-    for (int kind = OPT_SGD; kind <= OPT_ADAMW; kind++) {
-        struct optimizer_config config = config_of((enum optimizer_kind)kind, 0.01);
+    for (int kind = 0; kind < optimizer_choices.count; kind++) {
+        struct optimizer_config config = config_of(kind, 0.01);
         struct fixture one, many;
         begin(&one, &config);
         begin(&many, &config);
@@ -159,9 +157,9 @@ static void test_threads_do_not_matter(void **state)
 static void test_zero_blocks_change_nothing(void **state)
 {
     (void)state;
-    for (int kind = OPT_SGD; kind <= OPT_ADAMW; kind++)
+    for (int kind = 0; kind < optimizer_choices.count; kind++)
         for (int decay = 0; decay < 2; decay++) {
-            struct optimizer_config config = config_of((enum optimizer_kind)kind, 0.1 * decay);
+            struct optimizer_config config = config_of(kind, 0.1 * decay);
             struct fixture all, some;
             begin(&all, &config);
             begin(&some, &config);
@@ -191,7 +189,7 @@ static void test_zero_blocks_change_nothing(void **state)
 static void test_padding_stays_zero(void **state)
 {
     (void)state;
-    struct optimizer_config config = config_of(OPT_ADAMW, 0.1);
+    struct optimizer_config config = config_of(optimizer_kind("adamw"), 0.1);
     struct fixture f;
     begin(&f, &config);
     for (uint32_t t = 1; t <= 3; t++)
@@ -203,18 +201,28 @@ static void test_padding_stays_zero(void **state)
     end(&f);
 }
 
-static void test_names(void **state)
+/* What others ask of the table: names, defaults, arrays of state, and words for help. */
+static void test_table(void **state)
 {
     (void)state;
     struct error e;
-    enum optimizer_kind kind;
-    for (int k = OPT_SGD; k <= OPT_ADAMW; k++) {
-        assert_int_equal(optimizer_parse(optimizer_name((enum optimizer_kind)k), &kind, &e), STATUS_OK);
-        assert_int_equal(kind, k);
-    }
-    assert_int_equal(optimizer_parse("adamax", &kind, &e), STATUS_CONFIG);
-    assert_non_null(strstr(e.text, "'adamax'"));
-    assert_string_equal(optimizer_slot_name(OPT_ADAM, 1), "exp_avg_sq");
+    char words[OPTIMIZER_WORDS];
+    int kind = -1;
+    assert_int_equal(choices_parse(&optimizer_choices, "adamax", &kind, &e), STATUS_CONFIG);
+    assert_string_equal(e.text, "unknown optimizer 'adamax'; use sgd, momentum, adagrad, rmsprop, adam or adamw");
+    assert_int_equal(kind, -1);
+    assert_string_equal(optimizer_name(OPTIMIZER_SGD), "sgd");
+    assert_int_equal(optimizer_slots(OPTIMIZER_SGD), 0);
+    assert_int_equal(optimizer_slots(optimizer_kind("adam")), 2);
+    assert_string_equal(optimizer_slot_name(optimizer_kind("adam"), 1), "exp_avg_sq");
+    assert_true(optimizer_default_lr(optimizer_kind("momentum")) == 0.1);
+    assert_true(optimizer_default_epsilon(optimizer_kind("adagrad")) == 1e-10);
+    assert_string_equal(optimizer_words("beta2", words), "adam, adamw");
+    assert_string_equal(optimizer_words("momentum", words), "momentum");
+    assert_string_equal(optimizer_words("weight-decay", words), "adamw");
+    assert_string_equal(optimizer_words("lr", words),
+                        "1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw");
+    assert_string_equal(optimizer_words("epsilon", words), "1e-10 for adagrad, 1e-08 rmsprop, adam, adamw");
 }
 
 int main(void)
@@ -224,7 +232,7 @@ int main(void)
         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_zero_blocks_change_nothing),
         cmocka_unit_test(test_padding_stays_zero),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static void good_value(const struct option *option, char room[WORD_TEXT])
         snprintf(room, WORD_TEXT, "true");
         break;
     case OPTION_CHOICE:
-        snprintf(room, WORD_TEXT, "%s", option->choice(0));
+        snprintf(room, WORD_TEXT, "%s", option->choices->name(0));
         break;
     case OPTION_PERCENTS:
         snprintf(room, WORD_TEXT, "90,5,5");
@@ -308,13 +308,13 @@ static void check_entry(enum command command, const struct option *option)
     bool names_path = option->metavar && (strstr(option->metavar, "FILE") || strstr(option->metavar, "DIR"));
     assert_true((option->path != OPTION_PATH_NONE) == names_path);
     assert_true((option->required & ~option->commands) == 0);
-    assert_true(option->type != OPTION_CHOICE || (option->choices >= 2 && option->choice));
+    assert_true(option->type != OPTION_CHOICE || (option->choices && option->choices->count >= 2));
     help_option_heading(option, heading, sizeof heading);
     help_option_explanation(option, command, explanation, sizeof explanation);
     assert_non_null(strstr(heading, option->name));
     assert_true(strlen(heading) < sizeof heading - 1 && strlen(explanation) < sizeof explanation - 1);
-    for (int i = 0; i < option->choices; i++)
-        assert_non_null(strstr(explanation, option->choice(i)));
+    for (int i = 0; option->choices && i < option->choices->count; i++)
+        assert_non_null(strstr(explanation, option->choices->name(i)));
 }
 
 static void entries_are_whole(void **state)

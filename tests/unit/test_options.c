@@ -62,7 +62,7 @@ static void the_table_is_sound(void **state)
         assert_non_null(option->section);
         assert_true(option->commands != 0 && (option->required & ~option->commands) == 0);
         assert_true((option->type == OPTION_BOOL) == (option->metavar == NULL));
-        assert_true((option->type == OPTION_CHOICE) == (option->choices > 0));
+        assert_true((option->type == OPTION_CHOICE) == (option->choices != NULL));
         assert_true(option->offset > 0 && option->offset + option->size <= sizeof options);
         assert_true(option->min <= option->max);
         assert_true(strncmp(option->name, "no-", 3) != 0);
@@ -80,8 +80,9 @@ static void the_table_is_sound(void **state)
                         !(option->commands & option_table[j].commands));
     }
     /* names of choices are the rooms' own */
-    assert_string_equal(option_find(COMMAND_TRAIN, "cell")->choice(CELL_GRU), "gru");
-    assert_int_equal(option_find(COMMAND_TRAIN, "schedule")->choices, SCHEDULE_COSINE + 1);
+    assert_string_equal(option_find(COMMAND_TRAIN, "cell")->choices->name(CELL_GRU), "gru");
+    assert_ptr_equal(option_find(COMMAND_TRAIN, "schedule")->choices, &schedule_choices);
+    assert_ptr_equal(option_find(COMMAND_TRAIN, "optimizer")->choices, &optimizer_choices);
 }
 
 static void defaults_train_a_model(void **state)
@@ -90,7 +91,7 @@ static void defaults_train_a_model(void **state)
     accepted("train --corpus c.h5 --run r");
     assert_int_equal(options.train.model.cell, CELL_LSTM);
     assert_int_equal(options.train.model.embedding, options.train.model.hidden);
-    assert_int_equal(options.train.optimizer.kind, OPT_ADAM);
+    assert_string_equal(optimizer_name(options.train.optimizer.kind), "adam");
     assert_true(options.train.schedule.lr > 0 && options.train.clip > 0 && options.train.bptt > 0);
     assert_true(options.train.optimizer.epsilon == 1e-8);
     assert_int_equal(options.train.reduction, REDUCTION_EXACT);

@@ -27,7 +27,7 @@ static struct plan_config config_of(enum cell cell, int layers, int E, int H, in
         .groups = 10,
         .ranks = 1,
         .threads = 1,
-        .optimizer = OPT_ADAM,
+        .optimizer = optimizer_kind("adam"),
         .run = true,
         .image = true,
     };
@@ -80,7 +80,7 @@ static void memory_by_hand(void **state)
 
     /* three ranks of ten groups: none has a single node of the tree */
     config.ranks = 3;
-    config.optimizer = OPT_SGD;
+    config.optimizer = OPTIMIZER_SGD;
     build(&config);
     assert_int_equal(first->optimizer, 0);
     assert_true(first->gradients >= 2 * 4 * elements);
@@ -90,7 +90,7 @@ static void memory_by_hand(void **state)
 
     /* with tied weights the decoder's gradient has room of its own; the file has the weights under both names */
     config = config_of(CELL_LSTM, 1, 64, 64, 1024, true);
-    config.optimizer = OPT_MOMENTUM;
+    config.optimizer = optimizer_kind("momentum");
     build(&config);
     elements -= 1024 * 64;
     assert_int_equal(first->parameters, 4 * elements);
@@ -233,7 +233,7 @@ static void numbers_belong_together(void **state)
         .bptt = 5,
         .groups = 3,
         .threads = 2,
-        .optimizer = {.kind = OPT_SGD},
+        .optimizer = {.kind = OPTIMIZER_SGD},
         .lr = 0.1,
         .clip = 5,
         .steps = 4,

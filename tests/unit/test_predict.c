@@ -203,7 +203,7 @@ static void measurements_are_read(void **state)
     assert_int_equal(config.setting.model.vocab, 31);
     assert_int_equal(config.setting.bptt, 7);
     assert_int_equal(config.setting.threads, 2);
-    assert_int_equal(config.setting.optimizer, OPT_SGD);
+    assert_int_equal(config.setting.optimizer, OPTIMIZER_SGD);
     near(config.network.add_rate, 1e9);
     for (int phase = 0; phase < BENCH_PHASES; phase++)
         near(config.measured[0].phase[phase], phase + 1);

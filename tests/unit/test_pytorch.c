@@ -312,7 +312,7 @@ static struct optimizer_config optimizer_settings(const struct fixture *f, const
                                       .alpha = setting(f, name, "alpha"),
                                       .epsilon = setting(f, name, "epsilon"),
                                       .weight_decay = setting(f, name, "weight_decay")};
-    EXPECT_OK(optimizer_parse(name, &config.kind, &e));
+    EXPECT_OK(choices_parse(&optimizer_choices, name, &config.kind, &e));
     return config;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/digest.h"
 #include "unroll/base/status.h"
 #include "unroll/cli/command_table.h"
@@ -17,7 +18,7 @@ enum option_type {
     OPTION_UINT64,   /* uint64_t */
     OPTION_DOUBLE,   /* double */
     OPTION_DURATION, /* double:      seconds, also as 90s, 5m, 1h or 2d, or [D-]HH:MM:SS */
-    OPTION_CHOICE,   /* an enum (or bool) of `size` bytes, values 0 .. choices-1 */
+    OPTION_CHOICE,   /* an enum, int or bool of `size` bytes: one of `choices` */
     OPTION_TEXT,     /* const char * */
     OPTION_FILES,    /* const char *[OPTION_FILES_MAX]: one or more; the int at `count_offset` says how many */
     OPTION_PERCENTS  /* double[3]:   A,B or A,B,C that sum to 100 */
@@ -33,7 +34,15 @@ enum option_path {
     OPTION_PATH_HDF5      /* a file that is written, and not from front to back: it needs a name */
 };
 
+/* Whether the config.ini of a run holds it, and whether the run goes on with it. */
+enum option_kept {
+    OPTION_KEPT,      /* both */
+    OPTION_TOLD,      /* it is written; a start has its own */
+    OPTION_OF_A_START /* what the file's place says, or one start: neither. Older files hold it, too */
+};
+
 #define OPTION_WORDS 2
+#define OPTION_FOLLOWS 2
 
 struct option {
     const char *name;
@@ -49,17 +58,21 @@ struct option {
     struct {
         const char *text;
         double value;
-    } word[OPTION_WORDS]; /* numbers: words allowed instead, and the values they mean */
-    bool of_run;          /* paths: a run directory may be named where a model is asked for */
-    bool singly;          /* OPTION_FILES: one each time it is given */
-    const char *bare;     /* OPTION_TEXT: its value if none is given; NULL: one must be */
-    int choices;          /* OPTION_CHOICE */
-    const char *(*choice)(int value);
+    } word[OPTION_WORDS];          /* numbers: words allowed instead, and the values they mean */
+    bool of_run;                   /* paths: a run directory may be named where a model is asked for */
+    bool singly;                   /* OPTION_FILES: one each time it is given */
+    const char *bare;              /* OPTION_TEXT: its value if none is given; NULL: one must be */
+    bool may_be_empty;             /* OPTION_TEXT: "" is a value */
+    const struct choices *choices; /* OPTION_CHOICE: the room's own */
+    const char *follows
+        [OPTION_FOLLOWS]; /* where one of these is given anew, a run's own value of this gives way to the default */
     enum option_class class;
+    enum option_kept kept;
     enum option_path path;
     const char *section; /* heading in --help and config.ini */
     const char *metavar;
     const char *help;
+    const char *(*words)(const char *name, char *room); /* what stands for "%s" in `help`: see option_help */
 };
 
 extern const struct option option_table[];
@@ -86,6 +99,9 @@ const char *option_text(const struct option *option, const struct options *optio
 
 /* The texts of an OPTION_TEXT, none or one, or an OPTION_FILES; *count is how many. */
 const char *const *option_texts(const struct option *option, const struct options *options, int *count);
+
+/* The option's help, with the words of the room that owns what it is about. Returns `room`. */
+const char *option_help(const struct option *option, char room[400]);
 
 /* What values are allowed, in words: "1 to 8", "above 0 and at most 1". Returns `room`. */
 const char *option_range(const struct option *option, char room[160]);

@@ -9,14 +9,15 @@
 
 #include <stdint.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/lane_share.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
 
 enum reduction { REDUCTION_EXACT, REDUCTION_FAST };
-const char *reduction_name(enum reduction reduction);
-enum status reduction_parse(const char *name, enum reduction *reduction, struct error *e);
+extern const struct choices reduction_choices;
+const char *reduction_name(int reduction);
 
 struct reducer;
 

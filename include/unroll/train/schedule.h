@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "unroll/base/status.h"
+#include "unroll/base/choice.h"
 
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_PLATEAU, SCHEDULE_COSINE };
-const char *schedule_name(enum schedule_kind kind); /* "constant", "step", "plateau", "cosine" */
-enum status schedule_parse(const char *name, enum schedule_kind *kind, struct error *e);
+extern const struct choices schedule_choices;
+const char *schedule_name(int kind); /* "constant", "step", "plateau", "cosine" */
 
 struct schedule_config {
     enum schedule_kind kind;

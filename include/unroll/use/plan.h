@@ -5,7 +5,7 @@
  *   parameters  4 bytes for each
  *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the rank:
  *               one node where the ranks are a power of two, else at most 2 log2(lane groups)
- *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 1 momentum, adagrad, rmsprop, 2 adam, adamw
+ *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 2 for adam
  *   workspace   model_bytes (nn/model.h)
  *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
  *   streams     tokens read ahead, for training and validation
@@ -31,7 +31,7 @@ struct plan_config {
     struct model_config model;
     int batch, bptt, groups; /* global lanes, time steps, lane groups (not 0) */
     int ranks, threads;
-    enum optimizer_kind optimizer;
+    int optimizer;
     enum reduction reduction;
     bool run;    /* reads a corpus and validates; else steps alone, as in bench */
     bool flow;   /* --gradflow-every is on */

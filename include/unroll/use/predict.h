@@ -35,7 +35,7 @@ struct predict_measured {
 struct predict_setting {
     struct model_config model;
     int bptt, threads;
-    enum optimizer_kind optimizer;
+    int optimizer;
     enum reduction reduction;
 };
 
