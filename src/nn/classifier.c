@@ -152,17 +152,8 @@ static void lose(struct model *model, const struct window *window)
 
 static void decode(struct model *model)
 {
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
-    struct gemm_operand operand = {
-        .segments = 1,
-        .segment = {{model->y, model->decoder_packed ? model->decoder_packed : model->values + weight->offset,
-                     model->H}},
-        .lda = model->h_stride,
-        .ldw = model->H,
-        .transposed = true,
-        .packed = model->decoder_packed != NULL};
-    gemm_rows(&operand, model->lanes, model->outputs, model->logits, model->v_stride, model->gemm_scratch,
-              model->shape.threads);
+    struct gemm_operand operand = {.segments = 1, .segment = {{model->y, &model->decoder}}, .lda = model->h_stride};
+    gemm_rows(&model->gemm, &operand, model->lanes, model->logits, model->v_stride);
 }
 
 static void pool_lanes(void *context, int64_t begin, int64_t end, int thread)
@@ -194,28 +185,31 @@ static void backward(struct model *model, const struct window *window, float *co
 {
     const struct param *weight = &model->table.param[model->table.decoder_weight];
     const struct param *bias = &model->table.param[model->table.decoder_bias];
-    int threads = model->shape.threads, H = model->H;
     for (int lane = 0; lane < model->lanes; lane++)
         if (model->text_end[lane] >= 0)
             model->logits[(int64_t)lane * model->v_stride + label_of(model, window, lane)] -= 1.0f;
 
     struct lane_node nodes[LANE_NODES_MAX];
     int count = lane_share_nodes(&model->shape.share, nodes);
-    struct gemm_lanes y = {model->y, 0, model->h_stride}, d = {model->logits, 0, model->v_stride};
     for (int i = 0; i < count; i++) {
-        struct gemm_sum sum = {nodes[i], model->shape.share.group_begin, model->group_lane, 1, model->shape.exact};
-        gemm_gradient_pack(&model->tile, &sum, y, model->outputs, H, model->packed_b, threads);
-        gemm_gradient(&model->tile, &sum, d, model->outputs, model->packed_b, H, false,
-                      node_grads[i] + weight->grad_offset, H, node_grads[i] + bias->grad_offset,
-                      model->gradient_scratch, threads);
+        struct gemm_factor factor = {
+            .sum = {nodes[i], model->shape.share.group_begin, model->group_lane, 1, model->shape.exact},
+            .b = {model->y, 0, model->h_stride},
+            .m = model->outputs,
+            .n = model->H,
+            .packed = model->factor};
+        gemm_factor_pack(&model->gemm, &factor);
+        struct gemm_gradient gradient = {.factor = &factor,
+                                         .a = {model->logits, 0, model->v_stride},
+                                         .c = node_grads[i] + weight->grad_offset,
+                                         .ldc = model->H,
+                                         .bias = node_grads[i] + bias->grad_offset};
+        gemm_gradient(&model->gemm, &gradient);
     }
 
-    struct gemm_operand operand = {.segments = 1,
-                                   .segment = {{model->logits, model->values + weight->offset, model->outputs}},
-                                   .lda = model->v_stride,
-                                   .ldw = H,
-                                   .transposed = false};
-    gemm_rows(&operand, model->lanes, H, model->dy, model->h_stride, model->gemm_scratch, threads);
+    struct gemm_operand operand = {
+        .segments = 1, .segment = {{model->logits, &model->decoder_back}}, .lda = model->v_stride};
+    gemm_rows(&model->gemm, &operand, model->lanes, model->dy, model->h_stride);
     memset(model->dx, 0, sizeof *model->dx * (size_t)window->T * model->lanes * model->h_stride);
     pool_all(model, window->T, pool_lanes_backward);
 }

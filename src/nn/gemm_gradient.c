@@ -1,9 +1,9 @@
 #include <string.h>
 
+#include "gemm_private.h"
 #include "unroll/base/status.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
-#include "unroll/nn/gemm.h"
 
 int gemm_sum_rows(const struct gemm_sum *sum)
 {
@@ -120,46 +120,52 @@ static struct lay lay_of(const struct blas_tile *tile, int m, int n, int rows)
                                                 : (struct lay){false, tile->narrow, tile->wide};
 }
 
-size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows)
+size_t gemm_factor_bytes(const struct gemm *gemm, int n, int rows)
 {
-    int64_t straight = round_up(n, tile->wide), turned = round_up(n, tile->narrow);
-    return (size_t)(straight > turned ? straight : turned) * (size_t)rows;
+    int64_t straight = round_up(n, gemm->tile.wide), turned = round_up(n, gemm->tile.narrow);
+    return sizeof(float) * (size_t)(straight > turned ? straight : turned) * (size_t)rows;
 }
 
 struct packing {
-    const struct gemm_sum *sum;
-    struct gemm_lanes b;
-    int n, rows, width;
-    float *packed;
+    const struct gemm_factor *factor;
+    int rows, width;
 };
+
+static struct packing packing_of(const struct gemm *gemm, const struct gemm_factor *factor)
+{
+    int rows = gemm_sum_rows(&factor->sum);
+    return (struct packing){factor, rows, lay_of(&gemm->tile, factor->m, factor->n, rows).b_width};
+}
 
 static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct packing *work = context;
+    const struct gemm_factor *factor = work->factor;
     for (int64_t p = begin; p < end; p++)
-        pack(work->sum, work->b, work->n, (int)p * work->width, work->width, 1,
-             work->packed + p * work->rows * work->width, NULL);
+        pack(&factor->sum, factor->b, factor->n, (int)p * work->width, work->width, 1,
+             (float *)factor->packed + p * work->rows * work->width, NULL);
 }
 
-void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int m, int n,
-                        float *packed_b, int threads)
+void gemm_factor_pack(const struct gemm *gemm, const struct gemm_factor *factor)
 {
-    int rows = gemm_sum_rows(sum), width = lay_of(tile, m, n, rows).b_width;
-    struct packing work = {sum, b, n, rows, width, packed_b};
-    team_share(threads, (n + width - 1) / width, 8 * (int64_t)rows * n, pack_panels, &work);
+    struct packing work = packing_of(gemm, factor);
+    team_share(gemm->threads, (factor->n + work.width - 1) / work.width, 8 * (int64_t)work.rows * factor->n,
+               pack_panels, &work);
 }
 
-void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
-                         int m, int n, float *packed_b)
+void gemm_factor_clear(const struct gemm *gemm, const struct gemm_factor *factor, const uint8_t *marks, int lanes)
 {
-    int rows = gemm_sum_rows(sum), width = lay_of(tile, m, n, rows).b_width, panels = (n + width - 1) / width, row = 0;
-    size_t panel_size = (size_t)rows * width;
+    const struct gemm_sum *sum = &factor->sum;
+    struct packing work = packing_of(gemm, factor);
+    int panels = (factor->n + work.width - 1) / work.width, row = 0;
+    float *packed = factor->packed;
+    size_t panel_size = (size_t)work.rows * work.width;
     for (int g = sum->node.begin - sum->group0; g < sum->node.end - sum->group0; g++)
         for (int t = 0; t < sum->T; t++)
             for (int lane = sum->group_lane[g]; lane < sum->group_lane[g + 1]; lane++, row++)
                 for (int p = 0; marks[t * lanes + lane] && p < panels; p++)
-                    memset(packed_b + p * panel_size + (size_t)row * width, 0, sizeof *packed_b * width);
+                    memset(packed + p * panel_size + (size_t)row * work.width, 0, sizeof *packed * work.width);
 }
 
 #define TREE_DEPTH_MAX 32
@@ -182,10 +188,10 @@ static size_t totals_size(const struct blas_tile *tile, int groups)
 }
 
 /* Of a thread: partial sums of a tile, sums of rows, packed panels. */
-size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows)
+size_t gemm_gradient_scratch_bytes(const struct gemm *gemm, int groups, int rows)
 {
-    return TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX + totals_size(tile, groups) +
-           VROUND((size_t)slab_columns_max(tile) * rows);
+    return sizeof(float) * (TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX + totals_size(&gemm->tile, groups) +
+                            VROUND((size_t)slab_columns_max(&gemm->tile) * rows));
 }
 
 /* One tile of the result: what walks the lane tree. */
@@ -271,60 +277,62 @@ static void store_turned(const float *from, int wide, int rows, int columns, boo
             to[r * ldc + j] = add ? to[r * ldc + j] + from[j * wide + r] : from[j * wide + r];
 }
 
-struct gradient {
-    struct tile_sum tile_sum;
+/* A product and what all its tiles share. */
+struct product {
+    const struct blas_tile *tile;
     struct lay lay;
-    struct gemm_lanes a;
     int m, n, rows;
-    const float *packed_b;
-    bool add;
-    float *c;
-    int64_t ldc;
-    float *bias; /* NULL: not wanted */
+    struct gemm_gradient to;
 };
 
-static void store_bias(const struct gradient *work, int column, int columns, const float *total)
+static void store_bias(const struct product *work, int column, int columns, const float *total)
 {
+    float *bias = work->to.bias;
     for (int j = 0; j < columns && column + j < work->m; j++)
-        work->bias[column + j] = work->add ? work->bias[column + j] + total[j] : total[j];
+        bias[column + j] = work->to.add ? bias[column + j] + total[j] : total[j];
+}
+
+/* The tile of panel i of A, packed at `a`, and panel p of B. */
+static void gradient_tile(const struct product *work, int i, const float *a, int p, float *levels)
+{
+    const struct gemm_factor *factor = work->to.factor;
+    struct lay lay = work->lay;
+    const float *b = (const float *)factor->packed + (size_t)p * work->rows * lay.b_width;
+    struct tile_sum tile_sum = {work->tile, &factor->sum, lay.turned ? b : a, lay.turned ? a : b};
+    int row = i * lay.a_width, rows = work->m - row < lay.a_width ? work->m - row : lay.a_width;
+    int column = p * lay.b_width, columns = work->n - column < lay.b_width ? work->n - column : lay.b_width;
+    float *c = work->to.c + row * work->to.ldc + column;
+    prefetch_tile(rows, columns, c, work->to.ldc);
+    if (factor->sum.exact)
+        sum_node(&tile_sum, factor->sum.node, false, levels);
+    else
+        multiply(&tile_sum, 0, work->rows, false, levels);
+    (lay.turned ? store_turned : store_tile)(levels, work->tile->wide, rows, columns, work->to.add, c, work->to.ldc);
 }
 
 /* The tiles of panels [first, last) of A by those [panel_begin, panel_end) of B. */
-static void gradient_slab(struct gradient work, int first, int last, int panel_begin, int panel_end, float *scratch)
+static void gradient_slab(const struct product *work, int first, int last, int panel_begin, int panel_end,
+                          float *scratch)
 {
-    const struct gemm_sum *sum = work.tile_sum.sum;
-    int a_width = work.lay.a_width, b_width = work.lay.b_width, wide = work.tile_sum.tile->wide;
-    int slab_columns = (last - first) * a_width, groups = sum->node.end - sum->node.begin;
+    const struct gemm_sum *sum = &work->to.factor->sum;
+    int a_width = work->lay.a_width, slab_columns = (last - first) * a_width;
     float *levels = scratch, *totals = levels + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
-    float *packed_a = totals + totals_size(work.tile_sum.tile, groups);
-    bool sums_rows = work.bias && panel_begin == 0;
-    pack(sum, work.a, work.m, first * a_width, a_width, last - first, packed_a, sums_rows ? totals : NULL);
+    float *packed_a = totals + totals_size(work->tile, sum->node.end - sum->node.begin);
+    bool sums_rows = work->to.bias && panel_begin == 0;
+    pack(sum, work->to.a, work->m, first * a_width, a_width, last - first, packed_a, sums_rows ? totals : NULL);
     if (sums_rows)
-        store_bias(&work, first * a_width, slab_columns, add_totals(totals, slab_columns, sum->node.begin, sum->node));
+        store_bias(work, first * a_width, slab_columns, add_totals(totals, slab_columns, sum->node.begin, sum->node));
     for (int p = panel_begin; p < panel_end; p++)
-        for (int i = first; i < last; i++) {
-            const float *a = packed_a + (size_t)(i - first) * work.rows * a_width;
-            const float *b = work.packed_b + (size_t)p * work.rows * b_width;
-            work.tile_sum.narrow = work.lay.turned ? b : a;
-            work.tile_sum.wide = work.lay.turned ? a : b;
-            int row = i * a_width, rows = work.m - row < a_width ? work.m - row : a_width;
-            int column = p * b_width, columns = work.n - column < b_width ? work.n - column : b_width;
-            float *c = work.c + row * work.ldc + column;
-            prefetch_tile(rows, columns, c, work.ldc);
-            if (sum->exact)
-                sum_node(&work.tile_sum, sum->node, false, levels);
-            else
-                multiply(&work.tile_sum, 0, work.rows, false, levels);
-            (work.lay.turned ? store_turned : store_tile)(levels, wide, rows, columns, work.add, c, work.ldc);
-        }
+        for (int i = first; i < last; i++)
+            gradient_tile(work, i, packed_a + (size_t)(i - first) * work->rows * a_width, p, levels);
 }
 
 /* The product in items: slabs of A's panels by parts of B's. */
 struct items {
-    struct gradient work;
+    struct product work;
     int a_panels, b_panels, slab_panels, column_parts, count;
-    size_t share; /* scratch of a thread */
-    float *scratch;
+    size_t share; /* bytes of scratch of a thread */
+    char *scratch;
     struct team_counter next;
 };
 
@@ -334,39 +342,41 @@ static void take_items(void *context, const struct team_member *me)
     for (int64_t item; (item = team_next(&items->next, 1)) < items->count;) {
         int64_t slab = item / items->column_parts, part = item % items->column_parts, parts = items->column_parts;
         int first = (int)slab * items->slab_panels, last = first + items->slab_panels;
-        gradient_slab(items->work, first, last < items->a_panels ? last : items->a_panels,
+        gradient_slab(&items->work, first, last < items->a_panels ? last : items->a_panels,
                       (int)(items->b_panels * part / parts), (int)(items->b_panels * (part + 1) / parts),
-                      items->scratch + (size_t)me->thread * items->share);
+                      (float *)(items->scratch + (size_t)me->thread * items->share));
     }
 }
 
-void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
-                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *bias, float *scratch,
-                   int threads)
+/* Few slabs for many threads: smaller slabs, and columns shared out too. */
+static void share_out(struct items *items, int threads)
 {
-    int rows = gemm_sum_rows(sum);
-    struct lay lay = lay_of(tile, m, n, rows);
-    struct gradient work = {{tile, sum, NULL, NULL}, lay, a, m, n, rows, packed_b, add, c, ldc, bias};
-    int a_panels = (m + lay.a_width - 1) / lay.a_width, b_panels = (n + lay.b_width - 1) / lay.b_width;
-    int most = slab_panels_max(lay.a_width), slabs = (a_panels + most - 1) / most;
-    /* few slabs for many threads: smaller slabs, and columns shared out too */
-    int slab_panels = slabs >= 2 * threads ? most : (a_panels + 2 * threads - 1) / (2 * threads);
-    if (slab_panels > most)
-        slab_panels = most;
-    slabs = (a_panels + slab_panels - 1) / slab_panels;
-    int column_parts = slabs >= threads ? 1 : (threads + slabs - 1) / slabs;
-    if (column_parts > b_panels)
-        column_parts = b_panels;
-    struct items items = {work,
-                          a_panels,
-                          b_panels,
-                          slab_panels,
-                          column_parts,
-                          slabs * column_parts,
-                          gemm_gradient_scratch(tile, sum->node.end - sum->node.begin, rows),
-                          scratch,
-                          {0}};
-    team_run(threads, 2 * (int64_t)rows * m * n, take_items, &items);
+    struct lay lay = items->work.lay;
+    int m = items->work.m, n = items->work.n;
+    items->a_panels = (m + lay.a_width - 1) / lay.a_width;
+    items->b_panels = (n + lay.b_width - 1) / lay.b_width;
+    int most = slab_panels_max(lay.a_width), slabs = (items->a_panels + most - 1) / most;
+    items->slab_panels = slabs >= 2 * threads ? most : (items->a_panels + 2 * threads - 1) / (2 * threads);
+    if (items->slab_panels > most)
+        items->slab_panels = most;
+    slabs = (items->a_panels + items->slab_panels - 1) / items->slab_panels;
+    items->column_parts = slabs >= threads ? 1 : (threads + slabs - 1) / slabs;
+    if (items->column_parts > items->b_panels)
+        items->column_parts = items->b_panels;
+    items->count = slabs * items->column_parts;
+}
+
+void gemm_gradient(const struct gemm *gemm, const struct gemm_gradient *gradient)
+{
+    const struct gemm_factor *factor = gradient->factor;
+    int m = factor->m, n = factor->n, rows = gemm_sum_rows(&factor->sum);
+    struct items items = {
+        .work = {&gemm->tile, lay_of(&gemm->tile, m, n, rows), m, n, rows, *gradient},
+        .share = gemm_gradient_scratch_bytes(gemm, factor->sum.node.end - factor->sum.node.begin, rows),
+        .scratch = gemm->gradient_scratch,
+    };
+    share_out(&items, gemm->threads);
+    team_run(gemm->threads, 2 * (int64_t)rows * m * n, take_items, &items);
 }
 
 /* ---- sums of rows ---- */
@@ -427,8 +437,9 @@ static void bias_blocks(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias, int threads)
+void gemm_gradient_bias(const struct gemm *gemm, const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias)
 {
     struct bias_work work = {sum, a, m, bias};
-    team_share(threads, (m + BIAS_COLUMNS - 1) / BIAS_COLUMNS, 4 * (int64_t)gemm_sum_rows(sum) * m, bias_blocks, &work);
+    team_share(gemm->threads, (m + BIAS_COLUMNS - 1) / BIAS_COLUMNS, 4 * (int64_t)gemm_sum_rows(sum) * m, bias_blocks,
+               &work);
 }

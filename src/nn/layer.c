@@ -7,41 +7,54 @@
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
-static size_t forward_panel(const struct model *model)
-{
-    return (size_t)model->cell->gates * model->H * GEMM_WIDE;
-}
-
 /* W_ih as the products see it: gate by gate, or at once where gates need no padding between them. */
 static int projection_parts(const struct model *model)
 {
     return model->slot_stride == model->H ? 1 : model->cell->gates;
 }
 
-static void pack_projection(struct model *model, struct layer *layer)
+static int projection_columns(const struct model *model)
 {
-    int parts = projection_parts(model), n = model->cell->gates / parts * model->H;
-    for (int part = 0; part < parts; part++)
-        gemm_pack(model->values + layer->offset.w_ih + (int64_t)part * n * layer->in, layer->in, true, layer->in, n,
-                  layer->w_ih_packed + part * gemm_packed(layer->in, n), model->shape.threads);
+    return model->cell->gates / projection_parts(model) * model->H;
 }
 
-/* W_hh for a block of hidden units: the panels of its gates forward, and of its columns backward. */
-static void pack_forward(struct model *model, int l, int block)
+size_t layer_recurrent_bytes(const struct model *model)
 {
-    const struct layer *layer = &model->layer[l];
-    int H = model->H;
+    return model->cell->gates * gemm_panels_bytes(&model->gemm, model->H, model->H);
+}
+
+size_t layer_projection_bytes(const struct model *model, int l)
+{
+    return projection_parts(model) * gemm_panels_bytes(&model->gemm, model->layer[l].in, projection_columns(model));
+}
+
+/* Part `part` of several matrices whose panels lie one after another; NULL if none are packed. */
+static void *panels_of(const struct model *model, char *panels, int part, int k, int n)
+{
+    return panels ? panels + part * gemm_panels_bytes(&model->gemm, k, n) : NULL;
+}
+
+void layer_place_weights(struct model *model, int l, char *forward, char *backward, char *projection)
+{
+    struct layer *layer = &model->layer[l];
+    int H = model->H, in = layer->in, n = projection_columns(model);
+    const float *w_ih = model->values + layer->offset.w_ih, *w_hh = model->values + layer->offset.w_hh;
+    for (int part = 0; part < projection_parts(model); part++)
+        layer->projection[part] = (struct gemm_weights){
+            w_ih + (int64_t)part * n * in, in, true, in, n, panels_of(model, projection, part, in, n)};
+    for (int g = 0; g < model->cell->gates; g++) {
+        const float *of_gate = w_hh + (int64_t)g * H * H;
+        layer->projection_back[g] = (struct gemm_weights){w_ih + (int64_t)g * H * in, in, false, H, in, NULL};
+        layer->recurrent[g] = (struct gemm_weights){of_gate, H, true, H, H, panels_of(model, forward, g, H, H)};
+        layer->recurrent_back[g] = (struct gemm_weights){of_gate, H, false, H, H, panels_of(model, backward, g, H, H)};
+    }
+}
+
+/* W_hh for a block of hidden units, all gates of it, in one direction. */
+static void pack_block(const struct model *model, const struct gemm_weights *recurrent, int block)
+{
     for (int g = 0; g < model->cell->gates; g++)
-        gemm_pack_panel(model->values + layer->offset.w_hh + (int64_t)g * H * H, H, true, H, H, block * GEMM_WIDE,
-                        layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE);
-}
-
-static void pack_backward(struct model *model, int l, int block)
-{
-    const struct layer *layer = &model->layer[l];
-    int H = model->H;
-    gemm_pack_panel(model->values + layer->offset.w_hh, H, false, model->cell->gates * H, H, block * GEMM_WIDE,
-                    layer->w_hh_backward + block * forward_panel(model));
+        gemm_pack_panel(&model->gemm, &recurrent[g], block);
 }
 
 /* A layer's part of a window. */
@@ -55,10 +68,11 @@ static void pack_blocks(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct layer_work *work = context;
+    const struct layer *layer = &work->model->layer[work->l];
     for (int64_t block = begin; block < end; block++) {
-        pack_forward(work->model, work->l, (int)block);
-        if (work->model->layer[work->l].w_hh_backward)
-            pack_backward(work->model, work->l, (int)block);
+        pack_block(work->model, layer->recurrent, (int)block);
+        if (layer->recurrent_back[0].panels)
+            pack_block(work->model, layer->recurrent_back, (int)block);
     }
 }
 
@@ -70,27 +84,19 @@ void layer_pack(struct model *model, int l)
                pack_blocks, &work);
     model->cell->bias(model->H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh,
                       model->slot_stride, layer->bias);
-    if (layer->w_ih_packed)
-        pack_projection(model, layer);
+    for (int part = 0; part < projection_parts(model); part++)
+        if (layer->projection[part].panels)
+            gemm_pack(&model->gemm, &layer->projection[part]);
 }
 
 /* X W_ih^T for `rows` rows of x into rows of `out`: gate g at g * slot_stride. */
 static void project(struct model *model, int l, const float *x, int rows, float *out, int64_t out_stride)
 {
     const struct layer *layer = &model->layer[l];
-    int parts = projection_parts(model), n = model->cell->gates / parts * model->H;
-    for (int part = 0; part < parts; part++) {
-        const float *w = model->values + layer->offset.w_ih + (int64_t)part * n * layer->in;
-        if (layer->w_ih_packed)
-            w = layer->w_ih_packed + part * gemm_packed(layer->in, n);
-        struct gemm_operand operand = {.segments = 1,
-                                       .segment = {{x, w, layer->in}},
-                                       .lda = layer->in_stride,
-                                       .ldw = layer->in,
-                                       .transposed = true,
-                                       .packed = layer->w_ih_packed != NULL};
-        gemm_rows(&operand, rows, n, out + part * model->slot_stride, out_stride, model->gemm_scratch,
-                  model->shape.threads);
+    for (int part = 0; part < projection_parts(model); part++) {
+        struct gemm_operand operand = {
+            .segments = 1, .segment = {{x, &layer->projection[part]}}, .lda = layer->in_stride};
+        gemm_rows(&model->gemm, &operand, rows, out + part * model->slot_stride, out_stride);
     }
 }
 
@@ -139,7 +145,7 @@ static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t s
 static void forward_part(struct model *model, int l, int t, struct part part, float *recurrent)
 {
     struct layer *layer = &model->layer[l];
-    int H = model->H, gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
     int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
     bool gathered = l == 0 && model->use_distinct;
     int64_t row = (int64_t)t * model->lanes + part.lane_begin;
@@ -148,10 +154,9 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
         if (!TUNE_PACK_ONCE)
-            pack_forward(model, l, block);
+            pack_block(model, layer->recurrent, block);
         for (int g = 0; g < gates; g++)
-            gemm_panel(lanes, H, h_previous, model->h_stride,
-                       layer->w_hh_forward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit, false,
+            gemm_panel(&model->gemm, &layer->recurrent[g], block, lanes, h_previous, model->h_stride, false,
                        recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
         for (int g = 0; fresh && g < gates; g++)
             clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
@@ -218,19 +223,19 @@ static void backward_part(const struct layer_work *work, int t, struct part part
     int l = work->l;
     bool last = t == work->T - 1;
     struct layer *layer = &model->layer[l];
-    int H = model->H, gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
     int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
     int64_t row = (int64_t)t * model->lanes + part.lane_begin;
     const float *next = layer->slots + (row + model->lanes) * model->slots_stride; /* gradients at t + 1 */
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
         if (!TUNE_PACK_ONCE)
-            pack_backward(model, l, block);
+            pack_block(model, layer->recurrent_back, block);
         if (!last)
             for (int g = 0; g < gates; g++)
-                gemm_panel(lanes, H, next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride,
-                           layer->w_hh_backward + block * forward_panel(model) + (size_t)g * H * GEMM_WIDE, H - unit,
-                           g > 0, recurrent, GEMM_WIDE);
+                gemm_panel(&model->gemm, &layer->recurrent_back[g], block, lanes,
+                           next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride, g > 0,
+                           recurrent, GEMM_WIDE);
         if (!last && model->fresh) {
             const uint8_t *fresh = fresh_lanes(model, t + 1, part);
             clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
@@ -279,14 +284,12 @@ static void input_gradient(struct model *model, int l, const float *slots, int r
 {
     const struct layer *layer = &model->layer[l];
     const struct cell_kind *cell = model->cell;
-    struct gemm_operand operand = {
-        .segments = cell->gates, .lda = model->slots_stride, .ldw = layer->in, .transposed = false};
+    struct gemm_operand operand = {.segments = cell->gates, .lda = model->slots_stride};
     for (int g = 0; g < cell->gates; g++) {
         operand.segment[g].a = slots + cell->input_slot[g] * model->slot_stride;
-        operand.segment[g].w = model->values + layer->offset.w_ih + (int64_t)g * model->H * layer->in;
-        operand.segment[g].k = model->H;
+        operand.segment[g].w = &layer->projection_back[g];
     }
-    gemm_rows(&operand, rows, layer->in, dx, dx_stride, model->gemm_scratch, model->shape.threads);
+    gemm_rows(&model->gemm, &operand, rows, dx, dx_stride);
 }
 
 void layer_input_gradient(struct model *model, int l, const struct window *window)
@@ -316,45 +319,49 @@ static void input_bias(const struct model *model, int l, const struct gemm_sum *
     }
     struct gemm_lanes d = {layer->slots + cell->input_slot[g] * model->slot_stride,
                            (int64_t)model->lanes * model->slots_stride, model->slots_stride};
-    gemm_gradient_bias(sum, d, H, bias, model->shape.threads);
+    gemm_gradient_bias(&model->gemm, sum, d, H, bias);
 }
 
 void layer_gradients(struct model *model, int l, const struct window *window, struct lane_node node, float *grad)
 {
     const struct layer *layer = &model->layer[l];
     const struct cell_kind *cell = model->cell;
-    int H = model->H, threads = model->shape.threads;
+    int H = model->H;
     int64_t slots_time = (int64_t)model->lanes * model->slots_stride;
     struct gemm_sum sum = {node, model->shape.share.group_begin, model->group_lane, window->T, model->shape.exact};
     struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
-
-    gemm_gradient_pack(&model->tile, &sum, h, H, H, model->packed_b, threads);
+    struct gemm_factor factor = {sum, h, H, H, model->factor};
+    gemm_factor_pack(&model->gemm, &factor);
     if (model->fresh)
-        gemm_gradient_clear(&model->tile, &sum, model->fresh, model->lanes, H, H, model->packed_b);
+        gemm_factor_clear(&model->gemm, &factor, model->fresh, model->lanes);
     for (int g = 0; g < cell->gates; g++) {
-        struct gemm_lanes d = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time,
-                               model->slots_stride};
-        gemm_gradient(&model->tile, &sum, d, H, model->packed_b, H, false,
-                      grad + layer->offset.w_hh + (int64_t)g * H * H, H, grad + layer->offset.b_hh + g * H,
-                      model->gradient_scratch, threads);
+        struct gemm_gradient gradient = {
+            .factor = &factor,
+            .a = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time, model->slots_stride},
+            .c = grad + layer->offset.w_hh + (int64_t)g * H * H,
+            .ldc = H,
+            .bias = grad + layer->offset.b_hh + g * H};
+        gemm_gradient(&model->gemm, &gradient);
     }
 
     /* the input's side: the same sum over positions, or over the distinct tokens of each group */
-    struct gemm_sum input_sum = sum;
     struct gemm_lanes x = {layer->x, (int64_t)model->lanes * layer->in_stride, layer->in_stride};
+    struct gemm_factor input = {sum, x, H, layer->in, model->factor};
     const float *slots = layer->slots;
     if (l == 0 && model->merge) {
-        input_sum.group_lane = model->merged.group_row;
-        input_sum.T = 1;
-        x.base = model->merged.x;
+        input.sum.group_lane = model->merged.group_row;
+        input.sum.T = 1;
+        input.b.base = model->merged.x;
         slots = model->merged.sums;
     }
-    gemm_gradient_pack(&model->tile, &input_sum, x, H, layer->in, model->packed_b, threads);
+    gemm_factor_pack(&model->gemm, &input);
     for (int g = 0; g < cell->gates; g++) {
-        struct gemm_lanes d = {slots + cell->input_slot[g] * model->slot_stride, slots_time, model->slots_stride};
-        gemm_gradient(&model->tile, &input_sum, d, H, model->packed_b, layer->in, false,
-                      grad + layer->offset.w_ih + (int64_t)g * H * layer->in, layer->in, NULL, model->gradient_scratch,
-                      threads);
+        struct gemm_gradient gradient = {
+            .factor = &input,
+            .a = {slots + cell->input_slot[g] * model->slot_stride, slots_time, model->slots_stride},
+            .c = grad + layer->offset.w_ih + (int64_t)g * H * layer->in,
+            .ldc = layer->in};
+        gemm_gradient(&model->gemm, &gradient);
         input_bias(model, l, &sum, g, grad);
     }
 }

@@ -83,13 +83,14 @@ static void create_layer(struct model *model, int l, struct error *e)
     else if (model->dropout.threshold && train)
         layer->dropped = own_floats(model, rows * layer->in_stride, "dropped states", e);
 
-    size_t packed = (size_t)model->blocks * model->cell->gates * model->H * GEMM_WIDE;
-    layer->w_hh_forward = own_floats(model, packed, "packed weights", e);
+    size_t packed = layer_recurrent_bytes(model);
+    char *forward = own(model, 1, packed, "packed weights", e), *backward = NULL, *projection = NULL;
     if (train)
-        layer->w_hh_backward = own_floats(model, packed, "packed weights", e);
+        backward = own(model, 1, packed, "packed weights", e);
     if (model->shape.resident)
-        layer->w_ih_packed = own_floats(model, (size_t)gemm_round(model->cell->gates * model->slot_stride) * layer->in,
-                                        "packed weights", e);
+        projection = own(model, 1, layer_projection_bytes(model, l), "packed weights", e);
+    if (!model->dry)
+        layer_place_weights(model, l, forward, backward, projection);
     layer->bias = own_floats(model, (size_t)model->cell->biases * model->slot_stride, "biases", e);
 }
 
@@ -174,6 +175,13 @@ static void create_softmax(struct model *model, struct error *e)
     model->decoder_sum = own_floats(model, partial_sums * model->decoder_sum_size, "partial decoder gradients", e);
 }
 
+static void place_decoder(struct model *model)
+{
+    const float *w = model->values + model->table.param[model->table.decoder_weight].offset;
+    model->decoder = (struct gemm_weights){.w = w, .ldw = model->H, .transposed = true, model->H, model->outputs};
+    model->decoder_back = (struct gemm_weights){.w = w, .ldw = model->H, .k = model->outputs, .n = model->H};
+}
+
 static void create_output(struct model *model, struct error *e)
 {
     if (model->config.task == TASK_CLASSIFY)
@@ -181,8 +189,11 @@ static void create_output(struct model *model, struct error *e)
     else
         create_softmax(model, e);
     model->decoder_bias = own_floats(model, model->v_stride, "decoder bias", e);
+    if (!model->dry)
+        place_decoder(model);
     if (model->shape.resident)
-        model->decoder_packed = own_floats(model, gemm_packed(model->H, model->outputs), "packed weights", e);
+        model->decoder.panels =
+            own(model, 1, gemm_panels_bytes(&model->gemm, model->H, model->outputs), "packed weights", e);
     model->group_loss = own(model, model->groups, sizeof *model->group_loss, "losses", e);
     model->group_targets = own(model, model->groups, sizeof *model->group_targets, "losses", e);
 }
@@ -193,11 +204,11 @@ static void create_training(struct model *model, struct error *e)
     int widest = model->H > model->E ? model->H : model->E;
     model->dx = own_floats(model, (size_t)rows * model->in_stride_max, "output gradients", e);
     model->carry = own_floats(model, (size_t)model->lanes * model->h_stride, "carried gradients", e);
-    model->packed_b = own_floats(model, gemm_gradient_packed(&model->tile, widest, rows), "packed activations", e);
-    model->gradient_scratch =
-        own_floats(model, model->shape.threads * gemm_gradient_scratch(&model->tile, model->groups, rows),
-                   "weight-gradient panels", e);
-    model->flow_notes = model->packed_b;
+    model->factor = own(model, 1, gemm_factor_bytes(&model->gemm, widest, rows), "packed activations", e);
+    model->gemm.gradient_scratch =
+        own(model, model->shape.threads, gemm_gradient_scratch_bytes(&model->gemm, model->groups, rows),
+            "weight-gradient panels", e);
+    model->flow_notes = model->factor;
     if (model->dropout.threshold)
         model->dropout.mask =
             own_floats(model, (size_t)model->shape.threads * model->in_stride_max, "dropout masks", e);
@@ -229,7 +240,7 @@ static enum status build(struct model *model, struct error *e)
     const struct model_config *config = &model->config;
     const struct model_shape *shape = &model->shape;
     e->status = STATUS_OK;
-    enum status status = blas_init(&model->tile, e);
+    enum status status = gemm_init(&model->gemm, &gemm_float32, shape->threads, e);
     if (status)
         return status;
     model->cell = cell_kind(config->cell);
@@ -273,7 +284,7 @@ static enum status build(struct model *model, struct error *e)
     size_t threads = shape->threads;
     model->recurrent =
         own_floats(model, threads * model->cell->gates * model->lanes * GEMM_WIDE, "recurrent products", e);
-    model->gemm_scratch = own_floats(model, threads * gemm_scratch(), "weight panels", e);
+    model->gemm.scratch = own(model, threads, gemm_scratch_bytes(&model->gemm), "weight panels", e);
     return e->status;
 }
 
@@ -330,11 +341,9 @@ void model_pack(struct model *model)
 {
     for (int l = 0; l < model->config.layers; l++)
         layer_pack(model, l);
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
     const struct param *bias = &model->table.param[model->table.decoder_bias];
-    if (model->decoder_packed)
-        gemm_pack(model->values + weight->offset, model->H, true, model->H, model->outputs, model->decoder_packed,
-                  model->shape.threads);
+    if (model->decoder.panels)
+        gemm_pack(&model->gemm, &model->decoder);
     memcpy(model->decoder_bias, model->values + bias->offset, sizeof(float) * model->outputs);
 }
 

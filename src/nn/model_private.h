@@ -48,8 +48,10 @@ struct layer {
     float *slots;             /* [T][B][slots_stride] */
     float *h, *c;             /* [T + 1][B][h_stride]; row block 0 is the state carried in */
     float *state_h, *state_c; /* [B][h_stride] state carried out of the last window */
-    float *w_hh_forward, *w_hh_backward; /* packed panels: [block][G][H][GEMM_WIDE] and [block][G * H][GEMM_WIDE] */
-    float *w_ih_packed;                  /* resident: per gate, or for all gates when they need no padding */
+    /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at once where
+     * these need no padding between them. W_hh is packed after each update, and resident models pack the projection too. */
+    struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];
+    struct gemm_weights recurrent[GEMM_SEGMENTS], recurrent_back[GEMM_SEGMENTS];
     float *bias;
 };
 
@@ -87,7 +89,7 @@ struct model {
     struct model_shape shape;
     struct param_table table;
     const float *values;
-    struct blas_tile tile;
+    struct gemm gemm;
     const struct cell_kind *cell;
     int lanes, lane0, groups; /* of this rank */
     int *group_lane;          /* [groups + 1] local lane at which each group starts */
@@ -103,26 +105,25 @@ struct model {
     float *dx;           /* [T][B][max stride] gradient of a layer's input or output */
     float *carry;        /* [B][h_stride] */
     float *recurrent;    /* [threads][G][B][GEMM_WIDE] */
-    float *gemm_scratch; /* [threads] */
-    float *packed_b, *gradient_scratch;
-    void *flow_notes;    /* flow.c: the same storage as packed_b, which holds nothing where no gradients are summed */
+    void *factor;        /* packed activations of weight gradients */
+    void *flow_notes;    /* flow.c: the same storage, which holds nothing where no gradients are summed */
     float *tree_scratch; /* [threads][tree_depth][E rounded] */
     int tree_depth;
     struct dropout dropout;
     uint8_t *fresh; /* [T][B] 1: the lane's state is zero before this step; NULL without a reset token */
 
     /* output layer */
-    int chunk_rows;        /* most rows whose logits exist at once */
-    float *y;              /* [T * B][h_stride] top outputs, dropped, in lane-group order */
-    float *logits;         /* [chunk_rows][v_stride] */
-    float *dy;             /* [chunk_rows][h_stride] */
-    uint32_t *target;      /* [T * B] in the same order */
-    float *row_loss;       /* [T][B] */
-    float *ordered_loss;   /* [T * B] in lane-group order */
-    int *ordered_row;      /* [groups + 1] first ordered row of each group */
-    float *decoder_bias;   /* [v_stride] */
-    float *decoder_packed; /* resident */
-    float *decoder_sum;    /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
+    int chunk_rows;                            /* most rows whose logits exist at once */
+    float *y;                                  /* [T * B][h_stride] top outputs, dropped, in lane-group order */
+    float *logits;                             /* [chunk_rows][v_stride] */
+    float *dy;                                 /* [chunk_rows][h_stride] */
+    uint32_t *target;                          /* [T * B] in the same order */
+    float *row_loss;                           /* [T][B] */
+    float *ordered_loss;                       /* [T * B] in lane-group order */
+    int *ordered_row;                          /* [groups + 1] first ordered row of each group */
+    float *decoder_bias;                       /* [v_stride] */
+    struct gemm_weights decoder, decoder_back; /* forward: resident models pack it */
+    float *decoder_sum; /* [partial sums][decoder_sum_size] decoder gradients of chunks: weight, then bias */
     size_t decoder_sum_size;
     int *text_end;      /* [B] classifier: step of the text's last token, -1 without a text */
     int32_t *text_peak; /* [B][h_stride] with POOL_MAX: the step of each unit's maximum */
@@ -152,6 +153,9 @@ void embedding_merge(struct model *model, const struct window *window);
 void embedding_backward(struct model *model, const struct window *window, struct lane_node node, float *grad);
 
 /* layer.c */
+void layer_place_weights(struct model *model, int l, char *forward, char *backward, char *projection);
+size_t layer_recurrent_bytes(const struct model *model);
+size_t layer_projection_bytes(const struct model *model, int l);
 void layer_pack(struct model *model, int l);
 void layer_project(struct model *model, int l, const struct window *window);
 void layer_forward(struct model *model, int l, const struct window *window);

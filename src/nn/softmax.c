@@ -93,15 +93,8 @@ struct chunk {
 
 void softmax_logits(struct model *model, const float *y, int rows)
 {
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
-    const float *w = model->decoder_packed ? model->decoder_packed : model->values + weight->offset;
-    struct gemm_operand operand = {.segments = 1,
-                                   .segment = {{y, w, model->H}},
-                                   .lda = model->h_stride,
-                                   .ldw = model->H,
-                                   .transposed = true,
-                                   .packed = model->decoder_packed != NULL};
-    gemm_rows(&operand, rows, model->V, model->logits, model->v_stride, model->gemm_scratch, model->shape.threads);
+    struct gemm_operand operand = {.segments = 1, .segment = {{y, &model->decoder}}, .lda = model->h_stride};
+    gemm_rows(&model->gemm, &operand, rows, model->logits, model->v_stride);
 }
 
 static bool has_targets(const struct model *model, struct chunk chunk)
@@ -189,25 +182,23 @@ static void scatter_outputs(struct model *model, struct lane_node node, int T)
 
 static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
 {
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
-    int threads = model->shape.threads, H = model->H;
-    struct gemm_operand operand = {.segments = 1,
-                                   .segment = {{model->logits, model->values + weight->offset, model->V}},
-                                   .lda = model->v_stride,
-                                   .ldw = H,
-                                   .transposed = false};
-    gemm_rows(&operand, chunk.rows, H, model->dy, model->h_stride, model->gemm_scratch, threads);
+    struct gemm_operand operand = {
+        .segments = 1, .segment = {{model->logits, &model->decoder_back}}, .lda = model->v_stride};
+    gemm_rows(&model->gemm, &operand, chunk.rows, model->dy, model->h_stride);
     scatter_outputs(model, chunk.sum.node, chunk.sum.T);
 
     /* both operands stand in lane-group order: group g's lanes are `row` numbers, with one time step */
-    struct gemm_sum sum = chunk.sum;
-    sum.T = 1;
-    sum.group_lane = model->ordered_row;
-    struct gemm_lanes y = {model->y, 0, model->h_stride};
-    struct gemm_lanes d = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride};
-    gemm_gradient_pack(&model->tile, &sum, y, model->V, H, model->packed_b, threads);
-    gemm_gradient(&model->tile, &sum, d, model->V, model->packed_b, H, add, weight_grad, H, bias_grad,
-                  model->gradient_scratch, threads);
+    struct gemm_factor factor = {chunk.sum, {model->y, 0, model->h_stride}, model->V, model->H, model->factor};
+    factor.sum.T = 1;
+    factor.sum.group_lane = model->ordered_row;
+    gemm_factor_pack(&model->gemm, &factor);
+    struct gemm_gradient gradient = {.factor = &factor,
+                                     .a = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride},
+                                     .add = add,
+                                     .c = weight_grad,
+                                     .ldc = model->H,
+                                     .bias = bias_grad};
+    gemm_gradient(&model->gemm, &gradient);
 }
 
 struct addition {
@@ -327,7 +318,6 @@ void softmax_window(struct model *model, const struct window *window, float *con
 
 void softmax_last(struct model *model, const struct window *window)
 {
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
     int64_t time = (int64_t)model->lanes * model->h_stride;
     const uint32_t *target = window->target + (int64_t)(window->T - 1) * model->lanes;
     softmax_logits(model, model->layer[model->config.layers - 1].h + window->T * time, model->lanes);
@@ -339,11 +329,7 @@ void softmax_last(struct model *model, const struct window *window)
             (void)row_loss(logits, model->decoder_bias, model->V, model->v_stride, target[lane], true);
     }
     memset(model->dx, 0, sizeof *model->dx * window->T * time);
-    struct gemm_operand operand = {.segments = 1,
-                                   .segment = {{model->logits, model->values + weight->offset, model->V}},
-                                   .lda = model->v_stride,
-                                   .ldw = model->H,
-                                   .transposed = false};
-    gemm_rows(&operand, model->lanes, model->H, model->dx + (window->T - 1) * time, model->h_stride,
-              model->gemm_scratch, model->shape.threads);
+    struct gemm_operand operand = {
+        .segments = 1, .segment = {{model->logits, &model->decoder_back}}, .lda = model->v_stride};
+    gemm_rows(&model->gemm, &operand, model->lanes, model->dx + (window->T - 1) * time, model->h_stride);
 }

@@ -26,8 +26,8 @@ static void fill(float *to, size_t count, uint32_t seed)
 
 struct product {
     struct gemm_operand operand;
+    struct gemm_weights weights[2]; /* of its segments */
     int rows, k, n;
-    bool accumulate; /* of gemm_panel */
     int64_t ldc;
 };
 
@@ -37,13 +37,12 @@ static float plain_product(const struct product *product, int r, int j, bool acc
     const struct gemm_operand *operand = &product->operand;
     float sum = start;
     for (int s = 0; s < operand->segments; s++)
-        for (int begin = 0; begin < operand->segment[s].k; begin += GEMM_KC) {
+        for (int begin = 0; begin < product->weights[s].k; begin += GEMM_KC) {
+            const struct gemm_weights *w = &product->weights[s];
             float chain = 0;
-            for (int i = begin; i < operand->segment[s].k && i < begin + GEMM_KC; i++) {
-                const float *w = operand->segment[s].w;
+            for (int i = begin; i < w->k && i < begin + GEMM_KC; i++)
                 chain = fmaf(operand->segment[s].a[r * operand->lda + i],
-                             operand->transposed ? w[j * operand->ldw + i] : w[i * operand->ldw + j], chain);
-            }
+                             w->transposed ? w->w[j * w->ldw + i] : w->w[i * w->ldw + j], chain);
             sum = accumulate ? sum + chain : chain;
             accumulate = true;
         }
@@ -67,31 +66,33 @@ static void compare_product(const struct product *product, const char *what, con
 }
 
 struct product_room {
-    float *a, *w, *c, *before, *packed, *scratch;
+    float *a, *w, *c, *before, *packed;
+    struct gemm gemm;
 };
 
 /* One shape as gemm_rows computes it: whole, or in two segments, packed on the way or beforehand. */
-static void check_rows(struct product *product, int segments, bool packed, const struct product_room *room, int threads,
+static void check_rows(struct product *product, int segments, bool packed, const struct product_room *room,
                        struct selftest_outcome *outcome)
 {
     struct gemm_operand *operand = &product->operand;
+    struct gemm_weights *weights = product->weights;
     int cut = segments == 2 ? product->k / 3 + 1 : product->k;
     operand->segments = segments;
-    operand->segment[0].a = room->a;
-    operand->segment[0].w = room->w;
-    operand->segment[0].k = cut;
-    operand->segment[1].a = room->a + cut;
-    operand->segment[1].w = room->w + (operand->transposed ? cut : cut * operand->ldw);
-    operand->segment[1].k = product->k - cut;
-    struct gemm_operand given = *operand;
-    given.packed = packed;
-    for (int s = 0; s < segments && packed; s++) {
-        float *place = room->packed + (s ? gemm_packed(cut, product->n) : 0);
-        gemm_pack(operand->segment[s].w, operand->ldw, operand->transposed, operand->segment[s].k, product->n, place,
-                  threads);
-        given.segment[s].w = place;
+    weights[1] = weights[0];
+    weights[0].k = cut;
+    weights[1].k = product->k - cut;
+    weights[1].w += weights->transposed ? cut : cut * weights->ldw;
+    char *panels = packed ? (char *)room->packed : NULL;
+    for (int s = 0; s < segments; s++) {
+        operand->segment[s].a = room->a + (s ? cut : 0);
+        operand->segment[s].w = &weights[s];
+        weights[s].panels = panels;
+        if (panels) {
+            gemm_pack(&room->gemm, &weights[s]);
+            panels += gemm_panels_bytes(&room->gemm, weights[s].k, weights[s].n);
+        }
     }
-    gemm_rows(&given, product->rows, product->n, room->c, product->ldc, room->scratch, threads);
+    gemm_rows(&room->gemm, operand, product->rows, room->c, product->ldc);
     compare_product(product, packed ? "rows times packed weights" : "rows times weights", NULL, room->c, outcome);
 }
 
@@ -101,16 +102,16 @@ static void check_panel(struct product *product, const struct product_room *room
     struct product panel = *product;
     panel.n = product->n < GEMM_WIDE ? product->n : GEMM_WIDE;
     panel.operand.segments = 1;
-    panel.operand.segment[0].k = product->k;
+    panel.weights[0].k = product->k;
+    panel.weights[0].panels = room->packed;
     memcpy(room->c, room->before, sizeof *room->c * (size_t)(product->rows * product->ldc));
-    gemm_pack_panel(room->w, product->operand.ldw, product->operand.transposed, product->k, product->n, 0,
-                    room->packed);
-    gemm_panel(product->rows, product->k, room->a, product->operand.lda, room->packed, panel.n, true, room->c,
+    gemm_pack_panel(&room->gemm, &panel.weights[0], 0);
+    gemm_panel(&room->gemm, &panel.weights[0], 0, product->rows, room->a, product->operand.lda, true, room->c,
                product->ldc);
     compare_product(&panel, "rows added by a panel", room->before, room->c, outcome);
 }
 
-static void check_products(const struct product_room *room, int threads, struct selftest_outcome *outcome)
+static void check_products(const struct product_room *room, struct selftest_outcome *outcome)
 {
     static const int rows[] = {1, 5, 12, 19, ROWS_MAX}, ks[] = {2, 37, GEMM_KC - 1, GEMM_KC + 1, K_MAX},
                      ns[] = {1, GEMM_WIDE / 2, GEMM_WIDE + 3, 2 * GEMM_WIDE, N_MAX};
@@ -121,9 +122,9 @@ static void check_products(const struct product_room *room, int threads, struct 
                 bool transposed = turn & 1;
                 struct product product = {.rows = rows[r], .k = ks[k], .n = ns[n], .ldc = gemm_stride(N_MAX)};
                 product.operand.lda = K_MAX + 3;
-                product.operand.ldw = transposed ? K_MAX + 3 : N_MAX + 2;
-                product.operand.transposed = transposed;
-                check_rows(&product, ks[k] > 2 ? 1 + (turn >> 1 & 1) : 1, turn >> 2 & 1, room, threads, outcome);
+                product.weights[0] =
+                    (struct gemm_weights){room->w, transposed ? K_MAX + 3 : N_MAX + 2, transposed, ks[k], ns[n], NULL};
+                check_rows(&product, ks[k] > 2 ? 1 + (turn >> 1 & 1) : 1, turn >> 2 & 1, room, outcome);
                 check_panel(&product, room, outcome);
             }
 }
@@ -133,27 +134,32 @@ enum status selftest_products(int threads, struct selftest_outcome *outcome, str
     const char *what = "a self-test";
     size_t a = (size_t)ROWS_MAX * (K_MAX + 3), w = (size_t)(K_MAX + 3) * (N_MAX + 2),
            c = (size_t)(ROWS_MAX * gemm_stride(N_MAX));
+    struct gemm gemm;
+    enum status status = gemm_init(&gemm, &gemm_float32, threads, e);
+    if (status)
+        return status;
+    gemm.scratch = mem_alloc(threads, gemm_scratch_bytes(&gemm), what, e);
     struct product_room room = {
         .a = mem_alloc(a, sizeof(float), what, e),
         .w = mem_alloc(w, sizeof(float), what, e),
         .c = mem_alloc(c, sizeof(float), what, e),
         .before = mem_alloc(c, sizeof(float), what, e),
-        .packed = mem_alloc(gemm_packed(K_MAX, N_MAX), sizeof(float), what, e),
-        .scratch = mem_alloc(gemm_scratch() * (size_t)threads, sizeof(float), what, e),
+        .packed = mem_alloc(1, gemm_panels_bytes(&gemm, K_MAX, N_MAX), what, e),
+        .gemm = gemm,
     };
-    bool complete = room.a && room.w && room.c && room.before && room.packed && room.scratch;
+    bool complete = room.a && room.w && room.c && room.before && room.packed && gemm.scratch;
     if (complete) {
         fill(room.a, a, 1);
         fill(room.w, w, 2);
         fill(room.before, c, 3);
-        check_products(&room, threads, outcome);
+        check_products(&room, outcome);
     }
     mem_free(room.a);
     mem_free(room.w);
     mem_free(room.c);
     mem_free(room.before);
     mem_free(room.packed);
-    mem_free(room.scratch);
+    mem_free(gemm.scratch);
     return complete ? STATUS_OK : STATUS_OS;
 }
 
@@ -166,7 +172,6 @@ enum status selftest_products(int threads, struct selftest_outcome *outcome, str
 #define N_SIDE_MAX 67
 
 struct gradient {
-    struct blas_tile tile;
     struct gemm_sum sum;
     struct gemm_lanes a, b;
     int m, n;
@@ -223,25 +228,25 @@ static void compare_gradient(const struct gradient *gradient, const float *befor
 }
 
 struct gradient_room {
-    float *a, *b, *packed, *scratch, *c, *before;
+    struct gemm gemm;
+    float *a, *b, *packed, *c, *before;
     size_t c_size;
 };
 
-static void check_gradient(struct gradient *gradient, bool add, const struct gradient_room *room, int threads,
+static void check_gradient(struct gradient *gradient, bool add, const struct gradient_room *room,
                            struct selftest_outcome *outcome)
 {
-    const struct blas_tile *tile = &gradient->tile;
     const int64_t ldc = N_SIDE_MAX + 3;
     float *bias = room->c + M_MAX * ldc, *bias_before = room->before + M_MAX * ldc;
     memcpy(room->c, room->before, sizeof *room->c * room->c_size);
-    gemm_gradient_pack(tile, &gradient->sum, gradient->b, gradient->m, gradient->n, room->packed, threads);
-    gemm_gradient(tile, &gradient->sum, gradient->a, gradient->m, room->packed, gradient->n, add, room->c, ldc, bias,
-                  room->scratch, threads);
+    struct gemm_factor factor = {gradient->sum, gradient->b, gradient->m, gradient->n, room->packed};
+    struct gemm_gradient product = {&factor, gradient->a, add, room->c, ldc, bias};
+    gemm_factor_pack(&room->gemm, &factor);
+    gemm_gradient(&room->gemm, &product);
     compare_gradient(gradient, add ? room->before : NULL, room->c, ldc, bias_before, bias, outcome);
 }
 
-static void check_gradients(const struct blas_tile *tile, const struct gradient_room *room, int threads,
-                            struct selftest_outcome *outcome)
+static void check_gradients(const struct gradient_room *room, struct selftest_outcome *outcome)
 {
     static const int ms[] = {1, 13, M_MAX}, ns[] = {1, 12, 33, N_SIDE_MAX}, Ts[] = {1, 7, T_MAX},
                      lanes[][GROUPS_MAX + 1] = {{0, 3}, {0, 1, 3, 4}, {0, 3, 5, 8, 10, LANES_MAX}};
@@ -252,14 +257,13 @@ static void check_gradients(const struct blas_tile *tile, const struct gradient_
             for (int t = 0; t < 3; t++)
                 for (int g = 0; g < 3; g++, turn++) {
                     struct gradient gradient = {
-                        .tile = *tile,
                         .sum = {{0, groups[g]}, 0, lanes[g], Ts[t], true},
                         .a = {room->a, (int64_t)LANES_MAX * 48, 48},
                         .b = {room->b, (int64_t)LANES_MAX * 80, 80},
                         .m = ms[m],
                         .n = ns[n],
                     };
-                    check_gradient(&gradient, turn & 1, room, threads, outcome);
+                    check_gradient(&gradient, turn & 1, room, outcome);
                 }
 }
 
@@ -267,30 +271,31 @@ enum status selftest_gradients(int threads, struct selftest_outcome *outcome, st
 {
     const char *what = "a self-test";
     const int rows = LANES_MAX * T_MAX;
-    struct blas_tile tile;
-    enum status status = blas_init(&tile, e);
+    struct gemm gemm;
+    enum status status = gemm_init(&gemm, &gemm_float32, threads, e);
     if (status)
         return status;
+    gemm.gradient_scratch = mem_alloc(threads, gemm_gradient_scratch_bytes(&gemm, GROUPS_MAX, rows), what, e);
     struct gradient_room room = {
+        .gemm = gemm,
         .a = mem_alloc((size_t)rows * 48, sizeof(float), what, e),
         .b = mem_alloc((size_t)rows * 80, sizeof(float), what, e),
-        .packed = mem_alloc(gemm_gradient_packed(&tile, N_SIDE_MAX, rows), sizeof(float), what, e),
-        .scratch = mem_alloc(gemm_gradient_scratch(&tile, GROUPS_MAX, rows) * (size_t)threads, sizeof(float), what, e),
+        .packed = mem_alloc(1, gemm_factor_bytes(&gemm, N_SIDE_MAX, rows), what, e),
         .c_size = (size_t)M_MAX * (N_SIDE_MAX + 3) + M_MAX,
     };
     room.c = mem_alloc(room.c_size, sizeof(float), what, e);
     room.before = mem_alloc(room.c_size, sizeof(float), what, e);
-    bool complete = room.a && room.b && room.packed && room.scratch && room.c && room.before;
+    bool complete = room.a && room.b && room.packed && gemm.gradient_scratch && room.c && room.before;
     if (complete) {
         fill(room.a, (size_t)rows * 48, 4);
         fill(room.b, (size_t)rows * 80, 5);
         fill(room.before, room.c_size, 6);
-        check_gradients(&tile, &room, threads, outcome);
+        check_gradients(&room, outcome);
     }
     mem_free(room.a);
     mem_free(room.b);
     mem_free(room.packed);
-    mem_free(room.scratch);
+    mem_free(gemm.gradient_scratch);
     mem_free(room.c);
     mem_free(room.before);
     return complete ? STATUS_OK : STATUS_OS;

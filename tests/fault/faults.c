@@ -146,14 +146,11 @@ void __wrap_optimizer_update(struct optimizer *optimizer, float *values, struct 
         optimizer->slot[0][weight] = nextafterf(optimizer->slot[0][weight], 1e9f);
 }
 
-void __real_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
-                      int threads);
-void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
-                      int threads);
-void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
-                      int threads)
+void __real_gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc);
+void __wrap_gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc);
+void __wrap_gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc)
 {
-    __real_gemm_rows(operand, rows, n, c, ldc, scratch, threads);
+    __real_gemm_rows(gemm, operand, rows, c, ldc);
     if (due("product"))
         c[0] = nextafterf(c[0], 1e9f);
 }

@@ -24,12 +24,12 @@ static float *draw(uint32_t what, size_t count, float least)
     return x;
 }
 
-static struct blas_tile tile_here(void)
+static struct gemm gemm_here(int threads)
 {
     struct error e;
-    struct blas_tile tile;
-    assert_int_equal(blas_init(&tile, &e), STATUS_OK);
-    return tile;
+    struct gemm gemm;
+    assert_int_equal(gemm_init(&gemm, &gemm_float32, threads, &e), STATUS_OK);
+    return gemm;
 }
 
 /* ---- rows times weights ---- */
@@ -50,20 +50,24 @@ static void check_rows(int rows, int k, int n, bool packed, int threads)
 {
     float *a = draw(1, (size_t)rows * k, -1), *w = draw(2, (size_t)k * n, -1);
     int ldc = gemm_stride(n);
-    float *c = draw(3, (size_t)rows * ldc, -1), *panels = draw(4, gemm_packed(k, n), 0);
-    float *scratch = draw(5, (size_t)threads * gemm_scratch(), 0);
-    gemm_pack(w, n, false, k, n, panels, threads);
-    struct gemm_operand operand = {
-        .segments = 1, .segment = {{a, packed ? panels : w, k}}, .lda = k, .ldw = n, .packed = packed};
-    gemm_rows(&operand, rows, n, c, ldc, scratch, threads);
+    float *c = draw(3, (size_t)rows * ldc, -1);
+    struct gemm gemm = gemm_here(threads);
+    gemm.scratch = draw(5, threads * gemm_scratch_bytes(&gemm) / sizeof(float), 0);
+    struct gemm_weights weights = {.w = w, .ldw = n, .k = k, .n = n};
+    if (packed) {
+        weights.panels = draw(4, gemm_panels_bytes(&gemm, k, n) / sizeof(float), 0);
+        gemm_pack(&gemm, &weights);
+    }
+    struct gemm_operand operand = {.segments = 1, .segment = {{a, &weights}}, .lda = k};
+    gemm_rows(&gemm, &operand, rows, c, ldc);
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < n; j++)
             assert_true(c[r * ldc + j] == block_sum(k, a + r * k, w + j, n));
     mem_free(a);
     mem_free(w);
     mem_free(c);
-    mem_free(panels);
-    mem_free(scratch);
+    mem_free(weights.panels);
+    mem_free(gemm.scratch);
 }
 
 static void test_rows(void **unused)
@@ -109,19 +113,20 @@ static float tree_sum(int T, const float *a, int m, int i, const float *b, int n
     return lane_node_middle(0, GROUPS) == 1 ? of[0] + (of[1] + of[2]) : (of[0] + of[1]) + of[2];
 }
 
-static void check_gradient(struct blas_tile tile, int T, int m, int n, int threads)
+static void check_gradient(struct gemm gemm, int T, int m, int n, int threads)
 {
     float *a = draw(6, (size_t)T * LANES * m, -1), *b = draw(7, (size_t)T * LANES * n, -1);
     struct gemm_sum sum = {{0, GROUPS}, 0, group_lane, T, true};
     int rows = gemm_sum_rows(&sum);
     assert_int_equal(rows, T * LANES);
-    float *packed = draw(8, gemm_gradient_packed(&tile, n, rows), 0);
-    float *scratch = draw(9, (size_t)threads * gemm_gradient_scratch(&tile, GROUPS, rows), 0);
+    gemm.threads = threads;
+    gemm.gradient_scratch = draw(9, threads * gemm_gradient_scratch_bytes(&gemm, GROUPS, rows) / sizeof(float), 0);
     float *c = draw(10, (size_t)m * n, 0), *bias = draw(11, (size_t)m, 0), *alone = draw(12, (size_t)m, 0);
     struct gemm_lanes at_a = {a, (int64_t)LANES * m, m}, at_b = {b, (int64_t)LANES * n, n};
-    gemm_gradient_pack(&tile, &sum, at_b, m, n, packed, threads);
-    gemm_gradient(&tile, &sum, at_a, m, packed, n, false, c, n, bias, scratch, threads);
-    gemm_gradient_bias(&sum, at_a, m, alone, threads);
+    struct gemm_factor factor = {sum, at_b, m, n, draw(8, gemm_factor_bytes(&gemm, n, rows) / sizeof(float), 0)};
+    gemm_factor_pack(&gemm, &factor);
+    gemm_gradient(&gemm, &(struct gemm_gradient){.factor = &factor, .a = at_a, .c = c, .ldc = n, .bias = bias});
+    gemm_gradient_bias(&gemm, &sum, at_a, m, alone);
     for (int i = 0; i < m; i++) {
         assert_true(bias[i] == tree_sum(T, a, m, i, NULL, 0, 0));
         assert_true(alone[i] == bias[i]);
@@ -130,8 +135,8 @@ static void check_gradient(struct blas_tile tile, int T, int m, int n, int threa
     }
     mem_free(a);
     mem_free(b);
-    mem_free(packed);
-    mem_free(scratch);
+    mem_free(factor.packed);
+    mem_free(gemm.gradient_scratch);
     mem_free(c);
     mem_free(bias);
     mem_free(alone);
@@ -142,14 +147,14 @@ static void check_gradient(struct blas_tile tile, int T, int m, int n, int threa
 static void test_gradients(void **unused)
 {
     (void)unused;
-    struct blas_tile tile = tile_here();
+    struct gemm gemm = gemm_here(1);
     for (int own = 0; own < 2; own++) {
         if (own)
-            blas_use_own(&tile);
-        check_gradient(tile, 1, 1, 1, 1);
-        check_gradient(tile, 9, 37, 20, 2);
-        check_gradient(tile, 200, 50, 33, 1);
-        check_gradient(tile, 200, 7, 130, 3);
+            blas_use_own(&gemm.tile);
+        check_gradient(gemm, 1, 1, 1, 1);
+        check_gradient(gemm, 9, 37, 20, 2);
+        check_gradient(gemm, 200, 50, 33, 1);
+        check_gradient(gemm, 200, 7, 130, 3);
     }
 }
 
@@ -163,15 +168,18 @@ static void test_bias_of_many_rows(void **unused)
     (void)unused;
     const int T = 256, lanes = 512, m = 40;
     const int all[2] = {0, lanes};
-    struct blas_tile tile = tile_here();
+    struct gemm gemm = gemm_here(1);
     struct gemm_sum sum = {{0, 1}, 0, all, T, true};
     float *a = draw(13, (size_t)T * lanes * m, 0), *b = draw(14, (size_t)T * lanes, 0);
     int rows = gemm_sum_rows(&sum);
-    float *packed = draw(15, gemm_gradient_packed(&tile, 1, rows), 0);
-    float *scratch = draw(16, gemm_gradient_scratch(&tile, 1, rows), 0), c[40], bias[40];
-    gemm_gradient_pack(&tile, &sum, (struct gemm_lanes){b, lanes, 1}, m, 1, packed, 1);
-    gemm_gradient(&tile, &sum, (struct gemm_lanes){a, (int64_t)lanes * m, m}, m, packed, 1, false, c, 1, bias, scratch,
-                  1);
+    struct gemm_factor factor = {
+        sum, {b, lanes, 1}, m, 1, draw(15, gemm_factor_bytes(&gemm, 1, rows) / sizeof(float), 0)};
+    gemm.gradient_scratch = draw(16, gemm_gradient_scratch_bytes(&gemm, 1, rows) / sizeof(float), 0);
+    float c[40], bias[40];
+    gemm_factor_pack(&gemm, &factor);
+    struct gemm_gradient gradient = {
+        .factor = &factor, .a = {a, (int64_t)lanes * m, m}, .c = c, .ldc = 1, .bias = bias};
+    gemm_gradient(&gemm, &gradient);
     double worst = 0;
     for (int i = 0; i < m; i++) {
         double exact = 0;
@@ -184,8 +192,8 @@ static void test_bias_of_many_rows(void **unused)
     assert_true(worst < 5e-6);
     mem_free(a);
     mem_free(b);
-    mem_free(packed);
-    mem_free(scratch);
+    mem_free(factor.packed);
+    mem_free(gemm.gradient_scratch);
 }
 
 int main(void)

@@ -34,13 +34,12 @@ static void make_logits(uint32_t number, float logits[V])
 /* Products of the output layer: linked in front of gemm_rows (-Wl,--wrap). */
 static int output_products;
 
-void __real_gemm_rows(const struct gemm_operand *, int, int, float *, int64_t, float *, int);
-void __wrap_gemm_rows(const struct gemm_operand *, int, int, float *, int64_t, float *, int);
-void __wrap_gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch,
-                      int threads)
+void __real_gemm_rows(const struct gemm *, const struct gemm_operand *, int, float *, int64_t);
+void __wrap_gemm_rows(const struct gemm *, const struct gemm_operand *, int, float *, int64_t);
+void __wrap_gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc)
 {
-    output_products += n == V;
-    __real_gemm_rows(operand, rows, n, c, ldc, scratch, threads);
+    output_products += operand->segment[0].w->n == V;
+    __real_gemm_rows(gemm, operand, rows, c, ldc);
 }
 
 /* ---- brute force ---- */

@@ -52,14 +52,43 @@ static inline int gemm_stride(int n)
     return padded % 256 == 0 ? padded + 16 : padded;
 }
 
-/* Packs one panel, [k][GEMM_WIDE]: columns column .. column + GEMM_WIDE - 1 of W, those from n on zero.
- * `transposed`: element (i, j) of W is w[j * ldw + i] (PyTorch's [out][in] times a row of `in`), else w[i * ldw + j]. */
-void gemm_pack_panel(const float *w, int64_t ldw, bool transposed, int k, int n, int column, float *panel);
+struct gemm_kind; /* what panels are made of, and the micro-kernels over them: gemm_private.h */
+extern const struct gemm_kind gemm_float32;
 
-/* C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] panel, of which `columns` (if fewer) are not padding. The accumulation
- * over k starts from zero in blocks of GEMM_KC and each block is added to C. c and panel 64-byte aligned, ldc a multiple of 16. */
-void gemm_panel(int rows, int k, const float *a, int64_t lda, const float *panel, int columns, bool accumulate,
-                float *c, int64_t ldc);
+/* How products are computed: chosen once, when a model is made. The scratch is the caller's: [threads] pieces of
+ * gemm_scratch_bytes(), and for weight gradients of gemm_gradient_scratch_bytes(). */
+struct gemm {
+    const struct gemm_kind *kind;
+    struct blas_tile tile; /* of weight gradients */
+    int threads;
+    void *scratch, *gradient_scratch;
+};
+/* Errors: those of blas_init. */
+enum status gemm_init(struct gemm *gemm, const struct gemm_kind *kind, int threads, struct error *e);
+size_t gemm_scratch_bytes(const struct gemm *gemm);
+
+/* Weights W [k][n]: where they lie and, if they are packed ahead, their panels. Packing ahead is worth it when products have few
+ * rows and weights stay the same. */
+struct gemm_weights {
+    const float
+        *w; /* W(i, j) is w[i * ldw + j]; `transposed`: w[j * ldw + i], as PyTorch's [out][in] times a row of `in` */
+    int64_t ldw;
+    bool transposed;
+    int k, n;
+    void *
+        panels; /* gemm_panels_bytes(k, n), 64-byte aligned, filled by gemm_pack; NULL: each product packs on its way */
+};
+size_t gemm_panels_bytes(const struct gemm *gemm, int k, int n); /* a multiple of 64 */
+
+/* Packs all panels over all threads. */
+void gemm_pack(const struct gemm *gemm, const struct gemm_weights *weights);
+/* One thread: panel `panel` alone, columns panel * GEMM_WIDE and on; those from n on are zero. */
+void gemm_pack_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel);
+
+/* One thread: C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] times a panel that is packed. The accumulation over k starts
+ * from zero in blocks of GEMM_KC and each block is added to C. c 64-byte aligned, ldc a multiple of 16. */
+void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, const float *a,
+                int64_t lda, bool accumulate, float *c, int64_t ldc);
 
 /* A sum of products over segments of k, so that padded or reordered gate rows need no copy. */
 #define GEMM_SEGMENTS 4
@@ -67,21 +96,13 @@ struct gemm_operand {
     int segments;
     struct {
         const float *a; /* A's first column of this segment */
-        const float *w; /* W's first row of this segment; or, with `packed`, all its panels one after another */
-        int k;
+        const struct gemm_weights *w;
     } segment[GEMM_SEGMENTS];
-    int64_t lda, ldw;
-    bool transposed;
-    bool packed; /* W was packed by gemm_pack: worth it when products have few rows and weights stay the same */
+    int64_t lda;
 };
 
-/* Packs all panels of W, gemm_packed(k, n) floats. */
-size_t gemm_packed(int k, int n);
-void gemm_pack(const float *w, int64_t ldw, bool transposed, int k, int n, float *packed, int threads);
-
-/* C[rows][n padded] = A W over all threads, packing weights on the way. `scratch` holds threads * gemm_scratch() floats. */
-size_t gemm_scratch(void);
-void gemm_rows(const struct gemm_operand *operand, int rows, int n, float *c, int64_t ldc, float *scratch, int threads);
+/* C[rows][n padded] = A W over all threads; n is that of the weights. */
+void gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc);
 
 /* Where row (t, lane) of an operand of a weight gradient lies: base + t * time_stride + lane * lane_stride. */
 struct gemm_lanes {
@@ -101,22 +122,32 @@ struct gemm_sum {
 };
 int gemm_sum_rows(const struct gemm_sum *sum);
 
-/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is NULL, the
- * sum of A's rows in the same way, in the same blocks. `packed_b` holds gemm_gradient_packed(n, rows) floats, `scratch` threads *
- * gemm_gradient_scratch(groups, rows); rows and groups are those of the sum. */
-size_t gemm_gradient_packed(const struct blas_tile *tile, int n, int rows);
-size_t gemm_gradient_scratch(const struct blas_tile *tile, int groups, int rows);
-/* Packs B once for several products with it, each of m rows. */
-void gemm_gradient_pack(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes b, int m, int n,
-                        float *packed_b, int threads);
+/* B [n] of weight gradients, packed once for several products with it, each of m rows. */
+struct gemm_factor {
+    struct gemm_sum sum;
+    struct gemm_lanes b;
+    int m, n;
+    void *packed; /* gemm_factor_bytes() for the n and the rows of the sum */
+};
+size_t gemm_factor_bytes(const struct gemm *gemm, int n, int rows);
+void gemm_factor_pack(const struct gemm *gemm, const struct gemm_factor *factor);
 /* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
-void gemm_gradient_clear(const struct blas_tile *tile, const struct gemm_sum *sum, const uint8_t *marks, int lanes,
-                         int m, int n, float *packed_b);
-void gemm_gradient(const struct blas_tile *tile, const struct gemm_sum *sum, struct gemm_lanes a, int m,
-                   const float *packed_b, int n, bool add, float *c, int64_t ldc, float *bias, float *scratch,
-                   int threads);
+void gemm_factor_clear(const struct gemm *gemm, const struct gemm_factor *factor, const uint8_t *marks, int lanes);
+
+/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is NULL, the
+ * sum of A's rows in the same way, in the same blocks. */
+struct gemm_gradient {
+    const struct gemm_factor *factor;
+    struct gemm_lanes a;
+    bool add;
+    float *c;
+    int64_t ldc;
+    float *bias;
+};
+size_t gemm_gradient_scratch_bytes(const struct gemm *gemm, int groups, int rows); /* at most so many of the sum */
+void gemm_gradient(const struct gemm *gemm, const struct gemm_gradient *gradient);
 
 /* bias[m] = sum of A's rows alone, with the same bits. */
-void gemm_gradient_bias(const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias, int threads);
+void gemm_gradient_bias(const struct gemm *gemm, const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias);
 
 #endif

@@ -1,0 +1,31 @@
+/* What the gemm rooms share: a kind of panels. gemm.c cuts products into blocks and shares them out; what a panel is made of, and
+ * how rows are multiplied by it, is known to one file for each kind: gemm_float32.c. */
+#ifndef UNROLL_NN_GEMM_PRIVATE_H
+#define UNROLL_NN_GEMM_PRIVATE_H
+
+#include "unroll/nn/gemm.h"
+
+struct gemm_kind {
+    size_t row_bytes; /* of a panel, one value of k: a multiple of 64 */
+    int rows;         /* a panel has a multiple of so many; GEMM_KC is one */
+    /* Rows first .. first + k - 1 of W's panel number `panel`; columns and rows beyond W are zero. */
+    void (*pack)(const struct gemm_weights *weights, int first, int k, int panel, void *to);
+    /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns: one chain over the k rows. */
+    void (*multiply)(int rows, int k, const float *a, int64_t lda, const void *panels, size_t apart, int n,
+                     bool accumulate, float *c, int64_t ldc);
+};
+
+/* Of a panel of k rows. */
+static inline size_t gemm_panel_bytes(const struct gemm_kind *kind, int k)
+{
+    return kind->row_bytes * (size_t)((k + kind->rows - 1) / kind->rows * kind->rows);
+}
+
+/* Where panel number `panel` of packed weights stands, from row `first` on. */
+static inline void *gemm_panel_at(const struct gemm_kind *kind, const struct gemm_weights *weights, int panel,
+                                  int first)
+{
+    return (char *)weights->panels + panel * gemm_panel_bytes(kind, weights->k) + first * kind->row_bytes;
+}
+
+#endif
