@@ -22,9 +22,22 @@ int cell_gates(enum cell cell)
     return kinds[cell]->gates;
 }
 
+int cell_states(const struct cell_kind *kind)
+{
+    int count = 0;
+    while (count < CELL_STATES_MAX && kind->state[count].letter)
+        count++;
+    return count;
+}
+
+int cell_state_width(const struct cell_kind *kind, int state, int H, int inputs)
+{
+    return kind->state[state].width ? kind->state[state].width(H, inputs) : H;
+}
+
 enum status cell_parse(const char *name, enum cell *cell, struct error *e)
 {
-    char names[256] = "";
+    char names[CELLS * (CELL_NAME_MAX + 4)] = "";
     for (int i = 0; i < CELLS; i++) {
         if (strcmp(name, kinds[i]->name) == 0) {
             *cell = (enum cell)i;

@@ -4,7 +4,7 @@
  * Kept for the backward pass besides r, z, n: m = h W_hn + b_hn. Biases: b_r, b_z summed, b_in, b_hn. */
 #include <string.h>
 
-#include "model_private.h"
+#include "cell_private.h"
 
 enum { SLOT_R, SLOT_Z, SLOT_N, SLOT_M, SLOTS };
 enum { BIAS_R, BIAS_Z, BIAS_IN, BIAS_HN, BIASES };
@@ -14,7 +14,7 @@ static void forward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
-        const float *before = cell_state_before(s, s->h_previous, b);
+        const float *before = cell_state_before(s, CELL_H, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             const float *recurrent = s->recurrent + b * GEMM_WIDE + u, *p = projection + u, *bias = s->bias + u;
@@ -29,7 +29,7 @@ static void forward(const struct cell_step *s)
             vstore(slots + SLOT_Z * s->slot_stride + u, z);
             vstore(slots + SLOT_N * s->slot_stride + u, n);
             vstore(slots + SLOT_M * s->slot_stride + u, m);
-            vstore(s->h + b * s->h_stride + u, vfma(z, h_previous, (1.0f - z) * n));
+            vstore(s->state[CELL_H] + b * s->state_stride[CELL_H] + u, vfma(z, h_previous, (1.0f - z) * n));
         }
     }
 }
@@ -37,21 +37,21 @@ static void forward(const struct cell_step *s)
 static void backward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
-        const float *before = cell_state_before(s, s->h_previous, b);
+        const float *before = cell_state_before(s, CELL_H, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat r = vload(slots + SLOT_R * s->slot_stride + u), z = vload(slots + SLOT_Z * s->slot_stride + u);
             vfloat n = vload(slots + SLOT_N * s->slot_stride + u), m = vload(slots + SLOT_M * s->slot_stride + u);
-            vfloat dh = vload(s->dout + b * s->h_stride + u);
+            vfloat dh = vload(s->dout + b * s->state_stride[CELL_H] + u);
             if (!s->last)
-                dh += vload(s->recurrent + b * GEMM_WIDE + u) + vload(s->carry + b * s->h_stride + u);
+                dh += vload(s->recurrent + b * GEMM_WIDE + u) + vload(s->carry + b * s->state_stride[CELL_H] + u);
             vfloat h_previous = vload(before + u);
             vfloat dn = dh * (1.0f - z) * vfma(-n, n, vset(1.0f));
             vstore(slots + SLOT_Z * s->slot_stride + u, dh * (h_previous - n) * z * (1.0f - z));
             vstore(slots + SLOT_R * s->slot_stride + u, dn * m * r * (1.0f - r));
             vstore(slots + SLOT_N * s->slot_stride + u, dn);
             vstore(slots + SLOT_M * s->slot_stride + u, dn * r);
-            vstore(s->carry + b * s->h_stride + u, dh * z);
+            vstore(s->carry + b * s->state_stride[CELL_H] + u, dh * z);
         }
     }
 }
@@ -63,15 +63,47 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
     memcpy(out + BIAS_HN * stride, b_hh + 2 * H, sizeof *out * H);
 }
 
+static void reference_forward(int H, const struct reference_step *s)
+{
+    double *r = s->gate, *z = r + H, *n = z + H;
+    for (int u = 0; u < H; u++) {
+        r[u] = reference_sigmoid(s->from_input[u] + s->from_state[u]);
+        z[u] = reference_sigmoid(s->from_input[H + u] + s->from_state[H + u]);
+        n[u] = tanh(s->from_input[2 * H + u] + r[u] * s->from_state[2 * H + u]);
+        s->state[CELL_H][u] = (1 - z[u]) * n[u] + z[u] * s->before[CELL_H][u];
+    }
+}
+
+static void reference_backward(int H, const struct reference_step *s, double *const *d, double *d_from_input,
+                               double *d_from_state)
+{
+    const double *r = s->gate, *z = r + H, *n = z + H;
+    for (int u = 0; u < H; u++) {
+        double dh = d[CELL_H][u], d_z = dh * (s->before[CELL_H][u] - n[u]), d_n = dh * (1 - z[u]);
+        d[CELL_H][u] = dh * z[u];
+        double d_tanh = d_n * (1 - n[u] * n[u]); /* of the argument of n's tanh */
+        double d_r = d_tanh * s->from_state[2 * H + u];
+        d_from_input[u] = d_from_state[u] = d_r * r[u] * (1 - r[u]);
+        d_from_input[H + u] = d_from_state[H + u] = d_z * z[u] * (1 - z[u]);
+        d_from_input[2 * H + u] = d_tanh;
+        d_from_state[2 * H + u] = d_tanh * r[u];
+    }
+}
+
 const struct cell_kind cell_kind_gru = {
     .name = "gru",
+    .torch = "GRU",
     .gates = GATES,
+    .recurrent_gates = GATES,
+    .state = {{'h', NULL}},
     .slots = SLOTS,
     .input_slot = {SLOT_R, SLOT_Z, SLOT_N},
-    .hidden_slot = {SLOT_R, SLOT_Z, SLOT_M},
+    .recurrent_slot = {SLOT_R, SLOT_Z, SLOT_M},
     .biases = BIASES,
-    .has_c = false,
     .forward = forward,
     .backward = backward,
     .bias = bias,
+    .reference_forward = reference_forward,
+    .reference_backward = reference_backward,
+    .trial_pool = POOL_MAX,
 };

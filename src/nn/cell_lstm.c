@@ -1,14 +1,17 @@
 /* LSTM as PyTorch's nn.LSTM: gate order i, f, g, o;
  *   i, f, o = sigmoid(x W_i* + b_i* + h W_h* + b_h*), g = tanh(...), c_t = f c_(t-1) + i g, h_t = o tanh(c_t). */
-#include "model_private.h"
+#include <string.h>
 
+#include "cell_private.h"
+
+enum { STATE_H, STATE_C };
 enum { GATE_I, GATE_F, GATE_G, GATE_O, GATES };
 
 static void forward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
-        const float *c_previous = cell_state_before(s, s->c_previous, b);
+        const float *c_previous = cell_state_before(s, STATE_C, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat gate[GATES];
@@ -22,8 +25,8 @@ static void forward(const struct cell_step *s)
             vstore(slots + GATE_F * s->slot_stride + u, f);
             vstore(slots + GATE_G * s->slot_stride + u, g);
             vstore(slots + GATE_O * s->slot_stride + u, o);
-            vstore(s->c + b * s->h_stride + u, c);
-            vstore(s->h + b * s->h_stride + u, o * vtanh(c));
+            vstore(s->state[STATE_C] + b * s->state_stride[STATE_C] + u, c);
+            vstore(s->state[STATE_H] + b * s->state_stride[STATE_H] + u, o * vtanh(c));
         }
     }
 }
@@ -31,23 +34,23 @@ static void forward(const struct cell_step *s)
 static void backward(const struct cell_step *s)
 {
     for (int b = 0; b < s->lanes; b++) {
-        const float *c_previous = cell_state_before(s, s->c_previous, b);
+        const float *c_previous = cell_state_before(s, STATE_C, b);
         float *slots = s->slots + b * s->slots_stride;
         for (int u = 0; u < GEMM_WIDE; u += VLEN) {
             vfloat i = vload(slots + GATE_I * s->slot_stride + u), f = vload(slots + GATE_F * s->slot_stride + u);
             vfloat g = vload(slots + GATE_G * s->slot_stride + u), o = vload(slots + GATE_O * s->slot_stride + u);
-            vfloat tanh_c = vtanh(vload(s->c + b * s->h_stride + u)), one = vset(1.0f);
-            vfloat dh = vload(s->dout + b * s->h_stride + u), dc = vset(0);
+            vfloat tanh_c = vtanh(vload(s->state[STATE_C] + b * s->state_stride[STATE_C] + u)), one = vset(1.0f);
+            vfloat dh = vload(s->dout + b * s->state_stride[STATE_H] + u), dc = vset(0);
             if (!s->last) {
                 dh += vload(s->recurrent + b * GEMM_WIDE + u);
-                dc = vload(s->carry + b * s->h_stride + u);
+                dc = vload(s->carry + b * s->state_stride[STATE_C] + u);
             }
             dc = vfma(dh * o, vfma(-tanh_c, tanh_c, one), dc);
             vstore(slots + GATE_O * s->slot_stride + u, dh * tanh_c * o * (1.0f - o));
             vstore(slots + GATE_I * s->slot_stride + u, dc * g * i * (1.0f - i));
             vstore(slots + GATE_F * s->slot_stride + u, dc * vload(c_previous + u) * f * (1.0f - f));
             vstore(slots + GATE_G * s->slot_stride + u, dc * i * vfma(-g, g, one));
-            vstore(s->carry + b * s->h_stride + u, dc * f);
+            vstore(s->carry + b * s->state_stride[STATE_C] + u, dc * f);
         }
     }
 }
@@ -57,15 +60,88 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
     cell_bias_sum(GATES, H, b_ih, b_hh, stride, out);
 }
 
+/* c's derivative includes the way through h = o tanh(c). */
+static void flow(const struct cell_step *s, int b, int begin, int end, double *squares)
+{
+    const float *slots = s->slots + b * s->slots_stride;
+    for (int u = begin; u < end; u++) {
+        double dh = s->dout[b * s->state_stride[STATE_H] + u], carry = 0;
+        if (!s->last) {
+            dh += s->recurrent[b * GEMM_WIDE + u];
+            carry = s->carry[b * s->state_stride[STATE_C] + u];
+        }
+        double o = slots[GATE_O * s->slot_stride + u];
+        double dc = carry + dh * o * cell_tanh_slope(s->state[STATE_C][b * s->state_stride[STATE_C] + u]);
+        squares[STATE_C] += dc * dc;
+        squares[STATE_H] += dh * dh;
+    }
+}
+
+static void reference_forward(int H, const struct reference_step *s)
+{
+    double *i = s->gate, *f = i + H, *g = f + H, *o = g + H;
+    for (int u = 0; u < H; u++) {
+        i[u] = reference_sigmoid(s->from_input[u] + s->from_state[u]);
+        f[u] = reference_sigmoid(s->from_input[H + u] + s->from_state[H + u]);
+        g[u] = tanh(s->from_input[2 * H + u] + s->from_state[2 * H + u]);
+        o[u] = reference_sigmoid(s->from_input[3 * H + u] + s->from_state[3 * H + u]);
+        s->state[STATE_C][u] = f[u] * s->before[STATE_C][u] + i[u] * g[u];
+        s->state[STATE_H][u] = o[u] * tanh(s->state[STATE_C][u]);
+    }
+}
+
+static void reference_backward(int H, const struct reference_step *s, double *const *d, double *d_from_input,
+                               double *d_from_state)
+{
+    const double *i = s->gate, *f = i + H, *g = f + H, *o = g + H;
+    for (int u = 0; u < H; u++) {
+        double dh = d[STATE_H][u], tanh_c = tanh(s->state[STATE_C][u]);
+        double d_o = dh * tanh_c;
+        double d_c = d[STATE_C][u] + dh * o[u] * (1 - tanh_c * tanh_c);
+        double d_i = d_c * g[u], d_g = d_c * i[u], d_f = d_c * s->before[STATE_C][u];
+        d_from_input[u] = d_i * i[u] * (1 - i[u]);
+        d_from_input[H + u] = d_f * f[u] * (1 - f[u]);
+        d_from_input[2 * H + u] = d_g * (1 - g[u] * g[u]);
+        d_from_input[3 * H + u] = d_o * o[u] * (1 - o[u]);
+        d[STATE_C][u] = d_c * f[u];
+        d[STATE_H][u] = 0;
+    }
+    memcpy(d_from_state, d_from_input, sizeof *d_from_state * GATES * (size_t)H);
+}
+
+static double reference_output(int H, const struct reference_step *s, int u)
+{
+    return s->gate[GATE_O * H + u] * tanh(s->state[STATE_C][u]);
+}
+
+/* Orthogonal initialisation begins with all biases zero; those of the forget gate are 1 (sources in init.c). */
+static bool start(const struct cell_start *s, float *x)
+{
+    if (s->init != INIT_ORTHOGONAL || s->param->role != PARAM_INPUT_BIAS)
+        return false;
+    memset(x, 0, sizeof *x * s->param->count);
+    for (int u = 0; u < s->config->hidden; u++)
+        x[GATE_F * s->config->hidden + u] = 1;
+    return true;
+}
+
 const struct cell_kind cell_kind_lstm = {
     .name = "lstm",
+    .torch = "LSTM",
     .gates = GATES,
+    .recurrent_gates = GATES,
+    .state = {{'h', NULL}, {'c', NULL}},
     .slots = GATES,
     .input_slot = {0, 1, 2, 3},
-    .hidden_slot = {0, 1, 2, 3},
+    .recurrent_slot = {0, 1, 2, 3},
     .biases = GATES,
-    .has_c = true,
     .forward = forward,
     .backward = backward,
     .bias = bias,
+    .flow = flow,
+    .reference_forward = reference_forward,
+    .reference_backward = reference_backward,
+    .reference_output = reference_output,
+    .start = start,
+    .trial_pool = POOL_MEAN,
 };

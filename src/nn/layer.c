@@ -20,7 +20,7 @@ static int projection_columns(const struct model *model)
 
 size_t layer_recurrent_bytes(const struct model *model)
 {
-    return model->cell->gates * gemm_panels_bytes(&model->gemm, model->H, model->H);
+    return model->cell->recurrent_gates * gemm_panels_bytes(&model->gemm, model->H, model->H);
 }
 
 size_t layer_projection_bytes(const struct model *model, int l)
@@ -42,9 +42,10 @@ void layer_place_weights(struct model *model, int l, char *forward, char *backwa
     for (int part = 0; part < projection_parts(model); part++)
         layer->projection[part] = (struct gemm_weights){
             w_ih + (int64_t)part * n * in, in, true, in, n, panels_of(model, projection, part, in, n)};
-    for (int g = 0; g < model->cell->gates; g++) {
-        const float *of_gate = w_hh + (int64_t)g * H * H;
+    for (int g = 0; g < model->cell->gates; g++)
         layer->projection_back[g] = (struct gemm_weights){w_ih + (int64_t)g * H * in, in, false, H, in, NULL};
+    for (int g = 0; g < model->cell->recurrent_gates; g++) {
+        const float *of_gate = w_hh + (int64_t)g * H * H;
         layer->recurrent[g] = (struct gemm_weights){of_gate, H, true, H, H, panels_of(model, forward, g, H, H)};
         layer->recurrent_back[g] = (struct gemm_weights){of_gate, H, false, H, H, panels_of(model, backward, g, H, H)};
     }
@@ -53,7 +54,7 @@ void layer_place_weights(struct model *model, int l, char *forward, char *backwa
 /* W_hh for a block of hidden units, all gates of it, in one direction. */
 static void pack_block(const struct model *model, const struct gemm_weights *recurrent, int block)
 {
-    for (int g = 0; g < model->cell->gates; g++)
+    for (int g = 0; g < model->cell->recurrent_gates; g++)
         gemm_pack_panel(&model->gemm, &recurrent[g], block);
 }
 
@@ -80,8 +81,10 @@ void layer_pack(struct model *model, int l)
 {
     struct layer *layer = &model->layer[l];
     struct layer_work work = {model, l, 0, NULL};
-    team_share(model->shape.threads, model->blocks, 2 * (int64_t)model->cell->gates * model->H * model->H * 4,
-               pack_blocks, &work);
+    int recurrent = model->cell->recurrent_gates;
+    if (recurrent > 0)
+        team_share(model->shape.threads, model->blocks, 2 * (int64_t)recurrent * model->H * model->H * 4, pack_blocks,
+                   &work);
     model->cell->bias(model->H, model->values + layer->offset.b_ih, model->values + layer->offset.b_hh,
                       model->slot_stride, layer->bias);
     for (int part = 0; part < projection_parts(model); part++)
@@ -142,10 +145,23 @@ static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t s
             memset(block + b * stride, 0, sizeof *block * GEMM_WIDE);
 }
 
+/* Each state of `step` before and after time t, from the first lane on, at the block's first unit where it is one of units. */
+static void place_states(const struct model *model, const struct layer *layer, int t, int lane, int unit,
+                         struct cell_step *step)
+{
+    for (int s = 0; s < model->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        int64_t row = (int64_t)t * model->lanes + lane, column = state->width == model->H ? unit : 0;
+        step->before[s] = state->steps + row * state->stride + column;
+        step->state[s] = state->steps + (row + model->lanes) * state->stride + column;
+        step->state_stride[s] = state->stride;
+    }
+}
+
 static void forward_part(struct model *model, int l, int t, struct part part, float *recurrent)
 {
     struct layer *layer = &model->layer[l];
-    int gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int gates = model->cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
     int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
     bool gathered = l == 0 && model->use_distinct;
     int64_t row = (int64_t)t * model->lanes + part.lane_begin;
@@ -153,7 +169,7 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
     const uint8_t *fresh = fresh_lanes(model, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
-        if (!TUNE_PACK_ONCE)
+        if (!TUNE_PACK_ONCE && gates > 0)
             pack_block(model, layer->recurrent, block);
         for (int g = 0; g < gates; g++)
             gemm_panel(&model->gemm, &layer->recurrent[g], block, lanes, h_previous, model->h_stride, false,
@@ -166,31 +182,40 @@ static void forward_part(struct model *model, int l, int t, struct part part, fl
             .recurrent = recurrent,
             .projection = gathered ? model->distinct.projection + unit : slots,
             .index = gathered ? model->distinct.index + row : NULL,
-            .projection_stride = gathered ? (int64_t)gates * model->slot_stride : model->slots_stride,
+            .projection_stride = gathered ? (int64_t)model->cell->gates * model->slot_stride : model->slots_stride,
             .slot_stride = model->slot_stride,
             .slots = slots,
             .slots_stride = model->slots_stride,
             .bias = layer->bias + unit,
-            .h = layer->h + (t + 1) * time + first + unit,
-            .c = layer->c ? layer->c + (t + 1) * time + first + unit : NULL,
-            .h_previous = h_previous + unit,
-            .c_previous = layer->c ? layer->c + t * time + first + unit : NULL,
-            .h_stride = model->h_stride,
             .fresh = fresh,
         };
+        place_states(model, layer, t, part.lane_begin, unit, &step);
         model->cell->forward(&step);
     }
 }
 
-/* Of one time step. */
-static int64_t step_flops(const struct model *model)
+#define POINTWISE_FLOPS 40 /* of a unit's step without a recurrent product */
+
+/* Between two barriers: of one time step, or without a recurrent product of the window, since a unit then needs no other's. */
+static int64_t step_flops(const struct layer_work *work)
 {
-    return 2 * (int64_t)model->cell->gates * model->H * model->H * model->lanes;
+    const struct model *model = work->model;
+    int64_t units = (int64_t)model->H * model->lanes;
+    int recurrent = model->cell->recurrent_gates;
+    return recurrent > 0 ? 2 * units * recurrent * model->H : units * work->T * POINTWISE_FLOPS;
 }
 
+static void end_step(const struct layer_work *work, const struct team_member *me)
+{
+    if (work->model->cell->recurrent_gates > 0)
+        team_barrier(me);
+}
+
+/* NULL without a recurrent product */
 static float *recurrent_of(const struct model *model, int thread)
 {
-    return model->recurrent + (size_t)thread * model->cell->gates * model->lanes * GEMM_WIDE;
+    size_t size = (size_t)model->cell->recurrent_gates * model->lanes * GEMM_WIDE;
+    return size > 0 ? model->recurrent + (size_t)thread * size : NULL;
 }
 
 static void forward_steps(void *context, const struct team_member *me)
@@ -199,7 +224,7 @@ static void forward_steps(void *context, const struct team_member *me)
     struct part part = part_of(work->model, me->thread, me->threads);
     for (int t = 0; t < work->T; t++) {
         forward_part(work->model, work->l, t, part, recurrent_of(work->model, me->thread));
-        team_barrier(me);
+        end_step(work, me);
     }
 }
 
@@ -207,14 +232,16 @@ void layer_forward(struct model *model, int l, const struct window *window)
 {
     struct layer *layer = &model->layer[l];
     struct layer_work work = {model, l, window->T, NULL};
-    size_t state = (size_t)model->lanes * model->h_stride;
-    memcpy(layer->h, layer->state_h, sizeof(float) * state);
-    if (layer->c)
-        memcpy(layer->c, layer->state_c, sizeof(float) * state);
-    team_run(model->shape.threads, step_flops(model), forward_steps, &work);
-    memcpy(layer->state_h, layer->h + window->T * state, sizeof(float) * state);
-    if (layer->c)
-        memcpy(layer->state_c, layer->c + window->T * state, sizeof(float) * state);
+    for (int s = 0; s < model->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        memcpy(state->steps, state->carried, sizeof(float) * model->lanes * state->stride);
+    }
+    team_run(model->shape.threads, step_flops(&work), forward_steps, &work);
+    for (int s = 0; s < model->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        size_t rows = (size_t)model->lanes * state->stride;
+        memcpy(state->carried, state->steps + window->T * rows, sizeof(float) * rows);
+    }
 }
 
 static void backward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
@@ -223,22 +250,23 @@ static void backward_part(const struct layer_work *work, int t, struct part part
     int l = work->l;
     bool last = t == work->T - 1;
     struct layer *layer = &model->layer[l];
-    int gates = model->cell->gates, lanes = part.lane_end - part.lane_begin;
+    int gates = model->cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
     int64_t time = (int64_t)model->lanes * model->h_stride, first = (int64_t)part.lane_begin * model->h_stride;
     int64_t row = (int64_t)t * model->lanes + part.lane_begin;
     const float *next = layer->slots + (row + model->lanes) * model->slots_stride; /* gradients at t + 1 */
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
-        if (!TUNE_PACK_ONCE)
+        if (!TUNE_PACK_ONCE && gates > 0)
             pack_block(model, layer->recurrent_back, block);
         if (!last)
             for (int g = 0; g < gates; g++)
                 gemm_panel(&model->gemm, &layer->recurrent_back[g], block, lanes,
-                           next + model->cell->hidden_slot[g] * model->slot_stride, model->slots_stride, g > 0,
+                           next + model->cell->recurrent_slot[g] * model->slot_stride, model->slots_stride, g > 0,
                            recurrent, GEMM_WIDE);
         if (!last && model->fresh) {
             const uint8_t *fresh = fresh_lanes(model, t + 1, part);
-            clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
+            if (recurrent)
+                clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
             clear_fresh(fresh, lanes, model->carry + first + unit, model->h_stride);
         }
         struct cell_step step = {
@@ -247,16 +275,12 @@ static void backward_part(const struct layer_work *work, int t, struct part part
             .slot_stride = model->slot_stride,
             .slots = layer->slots + row * model->slots_stride + unit,
             .slots_stride = model->slots_stride,
-            .h = layer->h + (t + 1) * time + first + unit,
-            .c = layer->c ? layer->c + (t + 1) * time + first + unit : NULL,
-            .h_previous = layer->h + t * time + first + unit,
-            .c_previous = layer->c ? layer->c + t * time + first + unit : NULL,
-            .h_stride = model->h_stride,
             .dout = model->dx + t * time + first + unit,
             .carry = model->carry + first + unit,
             .last = last,
             .fresh = fresh_lanes(model, t, part),
         };
+        place_states(model, layer, t, part.lane_begin, unit, &step);
         if (work->hook)
             work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
         model->cell->backward(&step);
@@ -269,14 +293,14 @@ static void backward_steps(void *context, const struct team_member *me)
     struct part part = part_of(work->model, me->thread, me->threads);
     for (int t = work->T - 1; t >= 0; t--) {
         backward_part(work, t, part, recurrent_of(work->model, me->thread));
-        team_barrier(me);
+        end_step(work, me);
     }
 }
 
 void layer_backward(struct model *model, int l, const struct window *window, const struct step_hook *hook)
 {
     struct layer_work work = {model, l, window->T, hook};
-    team_run(model->shape.threads, step_flops(model), backward_steps, &work);
+    team_run(model->shape.threads, step_flops(&work), backward_steps, &work);
 }
 
 /* dL/dx of all rows, from slot input_slot[g] of each gate: rows of `slots`, into rows of `dx`. */
@@ -306,20 +330,44 @@ void layer_input_gradient(struct model *model, int l, const struct window *windo
                                            model->layer[l].in_stride, model->layer[l].in_stride});
 }
 
-/* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the input. */
+/* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the input, or no
+ * b_hh. */
 static void input_bias(const struct model *model, int l, const struct gemm_sum *sum, int g, float *grad)
 {
     const struct layer *layer = &model->layer[l];
     const struct cell_kind *cell = model->cell;
     int H = model->H;
     float *bias = grad + layer->offset.b_ih + g * H;
-    if (cell->input_slot[g] == cell->hidden_slot[g]) {
+    if (g < cell->recurrent_gates && cell->input_slot[g] == cell->recurrent_slot[g]) {
         memcpy(bias, grad + layer->offset.b_hh + g * H, sizeof *bias * H);
         return;
     }
     struct gemm_lanes d = {layer->slots + cell->input_slot[g] * model->slot_stride,
                            (int64_t)model->lanes * model->slots_stride, model->slots_stride};
     gemm_gradient_bias(&model->gemm, sum, d, H, bias);
+}
+
+/* Gradients of W_hh and b_hh. */
+static void recurrent_gradients(struct model *model, int l, const struct gemm_sum *sum, float *grad)
+{
+    const struct layer *layer = &model->layer[l];
+    const struct cell_kind *cell = model->cell;
+    int H = model->H;
+    int64_t slots_time = (int64_t)model->lanes * model->slots_stride;
+    struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
+    struct gemm_factor factor = {*sum, h, H, H, model->factor};
+    gemm_factor_pack(&model->gemm, &factor);
+    if (model->fresh)
+        gemm_factor_clear(&model->gemm, &factor, model->fresh, model->lanes);
+    for (int g = 0; g < cell->recurrent_gates; g++) {
+        struct gemm_gradient gradient = {
+            .factor = &factor,
+            .a = {layer->slots + cell->recurrent_slot[g] * model->slot_stride, slots_time, model->slots_stride},
+            .c = grad + layer->offset.w_hh + (int64_t)g * H * H,
+            .ldc = H,
+            .bias = grad + layer->offset.b_hh + g * H};
+        gemm_gradient(&model->gemm, &gradient);
+    }
 }
 
 void layer_gradients(struct model *model, int l, const struct window *window, struct lane_node node, float *grad)
@@ -329,20 +377,8 @@ void layer_gradients(struct model *model, int l, const struct window *window, st
     int H = model->H;
     int64_t slots_time = (int64_t)model->lanes * model->slots_stride;
     struct gemm_sum sum = {node, model->shape.share.group_begin, model->group_lane, window->T, model->shape.exact};
-    struct gemm_lanes h = {layer->h, (int64_t)model->lanes * model->h_stride, model->h_stride};
-    struct gemm_factor factor = {sum, h, H, H, model->factor};
-    gemm_factor_pack(&model->gemm, &factor);
-    if (model->fresh)
-        gemm_factor_clear(&model->gemm, &factor, model->fresh, model->lanes);
-    for (int g = 0; g < cell->gates; g++) {
-        struct gemm_gradient gradient = {
-            .factor = &factor,
-            .a = {layer->slots + cell->hidden_slot[g] * model->slot_stride, slots_time, model->slots_stride},
-            .c = grad + layer->offset.w_hh + (int64_t)g * H * H,
-            .ldc = H,
-            .bias = grad + layer->offset.b_hh + g * H};
-        gemm_gradient(&model->gemm, &gradient);
-    }
+    if (cell->recurrent_gates > 0)
+        recurrent_gradients(model, l, &sum, grad);
 
     /* the input's side: the same sum over positions, or over the distinct tokens of each group */
     struct gemm_lanes x = {layer->x, (int64_t)model->lanes * layer->in_stride, layer->in_stride};

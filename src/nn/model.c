@@ -57,35 +57,61 @@ static float *own_floats(struct model *model, size_t count, const char *what, st
     return own(model, count, sizeof(float), what, e);
 }
 
+/* Evaluation keeps nothing for a way back, so layers share what only one of them uses at a time: a layer's output is read by the
+ * next one, other states by no other. The layer that layer l shares state s with, or NULL. */
+static const struct layer *sharer(const struct model *model, int l, int s)
+{
+    int from = s == CELL_H ? l - 2 : 0;
+    if (model->shape.train || from < 0 || from == l ||
+        model->layer[from].state[s].stride != model->layer[l].state[s].stride)
+        return NULL;
+    return &model->layer[from];
+}
+
+static void create_states(struct model *model, int l, struct error *e)
+{
+    static const char *const what[] = {"hidden states", "cell states"};
+    struct layer *layer = &model->layer[l];
+    size_t T = model->shape.bptt, B = model->lanes;
+    for (int s = 0; s < model->states; s++) {
+        struct layer_state *state = &layer->state[s];
+        state->width = cell_state_width(model->cell, s, model->H, layer->in);
+        state->stride = gemm_stride(state->width);
+        const struct layer *shared = sharer(model, l, s);
+        size_t rows = B * state->stride;
+        state->steps = shared ? shared->state[s].steps : own_floats(model, (T + 1) * rows, what[s > CELL_H], e);
+        state->carried = own_floats(model, rows, "carried states", e);
+    }
+    layer->h = layer->state[CELL_H].steps;
+}
+
 static void create_layer(struct model *model, int l, struct error *e)
 {
     struct layer *layer = &model->layer[l];
-    size_t T = model->shape.bptt, B = model->lanes, rows = T * B, state = B * model->h_stride;
+    size_t T = model->shape.bptt, B = model->lanes, rows = T * B;
     bool train = model->shape.train;
     layer->in = l == 0 ? model->E : model->H;
     layer->in_stride = l == 0 ? gemm_stride(model->E) : model->h_stride;
     const struct param *param = model->table.param;
     layer->offset.w_ih = param[model->table.layer[l].w_ih].offset;
-    layer->offset.w_hh = param[model->table.layer[l].w_hh].offset;
     layer->offset.b_ih = param[model->table.layer[l].b_ih].offset;
-    layer->offset.b_hh = param[model->table.layer[l].b_hh].offset;
+    if (model->cell->recurrent_gates > 0) {
+        layer->offset.w_hh = param[model->table.layer[l].w_hh].offset;
+        layer->offset.b_hh = param[model->table.layer[l].b_hh].offset;
+    }
 
-    /* evaluation keeps nothing for a way back: layers share what only one of them uses at a time */
     layer->slots = train || l == 0 ? own_floats(model, rows * model->slots_stride, "gates", e) : model->layer[0].slots;
-    layer->h = train || l < 2 ? own_floats(model, (T + 1) * state, "hidden states", e) : model->layer[l - 2].h;
-    if (model->cell->has_c)
-        layer->c = train || l == 0 ? own_floats(model, (T + 1) * state, "cell states", e) : model->layer[0].c;
-    layer->state_h = own_floats(model, state, "carried states", e);
-    if (model->cell->has_c)
-        layer->state_c = own_floats(model, state, "carried states", e);
+    create_states(model, l, e);
     if (l == 0)
         layer->x = own_floats(model, rows * layer->in_stride, "embeddings", e);
     else if (model->dropout.threshold && train)
         layer->dropped = own_floats(model, rows * layer->in_stride, "dropped states", e);
 
     size_t packed = layer_recurrent_bytes(model);
-    char *forward = own(model, 1, packed, "packed weights", e), *backward = NULL, *projection = NULL;
-    if (train)
+    char *forward = NULL, *backward = NULL, *projection = NULL;
+    if (packed > 0)
+        forward = own(model, 1, packed, "packed weights", e);
+    if (packed > 0 && train)
         backward = own(model, 1, packed, "packed weights", e);
     if (model->shape.resident)
         projection = own(model, 1, layer_projection_bytes(model, l), "packed weights", e);
@@ -244,6 +270,7 @@ static enum status build(struct model *model, struct error *e)
     if (status)
         return status;
     model->cell = cell_kind(config->cell);
+    model->states = cell_states(model->cell);
     model->groups = lane_share_groups(&shape->share);
     model->lane0 = shape->share.lane_begin;
     model->lanes = lane_share_lanes(&shape->share);
@@ -281,9 +308,9 @@ static enum status build(struct model *model, struct error *e)
     if (config->reset_token)
         model->fresh =
             own(model, (size_t)shape->bptt * model->lanes, sizeof *model->fresh, "marks of sentence ends", e);
-    size_t threads = shape->threads;
-    model->recurrent =
-        own_floats(model, threads * model->cell->gates * model->lanes * GEMM_WIDE, "recurrent products", e);
+    size_t threads = shape->threads, recurrent = threads * model->cell->recurrent_gates * model->lanes * GEMM_WIDE;
+    if (recurrent > 0)
+        model->recurrent = own_floats(model, recurrent, "recurrent products", e);
     model->gemm.scratch = own(model, threads, gemm_scratch_bytes(&model->gemm), "weight panels", e);
     return e->status;
 }
@@ -446,7 +473,7 @@ static void add_biases(void *context, int64_t begin, int64_t end, int thread)
 const float *model_logits(struct model *model, int *stride)
 {
     CHECK(model->config.task == TASK_LM);
-    softmax_logits(model, model->layer[model->config.layers - 1].state_h, model->lanes);
+    softmax_logits(model, model->layer[model->config.layers - 1].state[CELL_H].carried, model->lanes);
     team_share(model->shape.threads, model->lanes, (int64_t)model->lanes * model->V, add_biases, model);
     *stride = model->v_stride;
     return model->logits;
@@ -454,49 +481,29 @@ const float *model_logits(struct model *model, int *stride)
 
 /* ---- carried state ---- */
 
-/* States that layers hand on from window to window; also where nothing is carried, since texts do not share them. */
-static int state_arrays(const struct model_config *config)
+static const struct layer_state *state_of(const struct model *model, int index)
 {
-    return config->layers * (cell_kind(config->cell)->has_c ? 2 : 1);
+    return &model->layer[index % model->config.layers].state[index / model->config.layers];
 }
 
-int model_state_count(const struct model_config *config)
+void model_state_get(const struct model *model, int index, float *values)
 {
-    return config->task == TASK_CLASSIFY ? 0 : state_arrays(config);
+    const struct layer_state *state = state_of(model, index);
+    for (int64_t b = 0; b < model->lanes; b++)
+        memcpy(values + b * state->width, state->carried + b * state->stride, sizeof *values * state->width);
 }
 
-const char *model_state_name(const struct model_config *config, int index, char name[16])
+void model_state_set(struct model *model, int index, const float *values)
 {
-    int layer = index % config->layers;
-    name[0] = index < config->layers ? 'h' : 'c';
-    memcpy(name + 1, "_l", 2);
-    name[3] = (char)('0' + layer); /* layers are at most MODEL_LAYERS_MAX = 8 */
-    name[4] = '\0';
-    return name;
-}
-
-static float *state_of(const struct model *model, int index)
-{
-    int layers = model->config.layers;
-    return index < layers ? model->layer[index].state_h : model->layer[index - layers].state_c;
-}
-
-void model_state_get(const struct model *model, int index, float *state)
-{
-    const float *from = state_of(model, index);
-    for (int b = 0; b < model->lanes; b++)
-        memcpy(state + (int64_t)b * model->H, from + (int64_t)b * model->h_stride, sizeof *state * model->H);
-}
-
-void model_state_set(struct model *model, int index, const float *state)
-{
-    float *to = state_of(model, index);
-    for (int b = 0; b < model->lanes; b++)
-        memcpy(to + (int64_t)b * model->h_stride, state + (int64_t)b * model->H, sizeof *state * model->H);
+    const struct layer_state *state = state_of(model, index);
+    for (int64_t b = 0; b < model->lanes; b++)
+        memcpy(state->carried + b * state->stride, values + b * state->width, sizeof *values * state->width);
 }
 
 void model_state_zero_lane(struct model *model, int lane)
 {
-    for (int i = 0; i < state_arrays(&model->config); i++)
-        memset(state_of(model, i) + (int64_t)lane * model->h_stride, 0, sizeof(float) * model->h_stride);
+    for (int i = 0; i < model_state_arrays(&model->config); i++) {
+        const struct layer_state *state = state_of(model, i);
+        memset(state->carried + (int64_t)lane * state->stride, 0, sizeof(float) * state->stride);
+    }
 }

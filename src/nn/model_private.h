@@ -3,51 +3,28 @@
 #ifndef UNROLL_NN_MODEL_PRIVATE_H
 #define UNROLL_NN_MODEL_PRIVATE_H
 
+#include "cell_private.h"
 #include "unroll/nn/dropout.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 
-/* One time step of one cell over a block of GEMM_WIDE hidden units: the point-wise part, between matrix products. Rows are
- * lanes; pointers stand at the block's first unit. */
-struct cell_step {
-    int lanes;
-    const float *recurrent;  /* [G][lanes][GEMM_WIDE] forward: h_(t-1) W_hh^T; backward: [lanes][GEMM_WIDE] */
-    const float *projection; /* forward: x_t W_ih^T; row of lane b: projection + index[b] * projection_stride */
-    const int32_t *index;    /* NULL: row b */
-    int64_t projection_stride;
-    int slot_stride; /* from one gate or slot to the next inside a row of `slots` and `projection` */
-    float *slots;    /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
-    int64_t slots_stride;
-    const float *bias; /* [gates or more][slot_stride] */
-    float *h, *c;      /* [lanes] rows of stride h_stride: at time t */
-    const float *h_previous, *c_previous;
-    int64_t h_stride;
-    const float *dout;    /* backward: dL/dh_t from above, rows of stride h_stride */
-    float *carry;         /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
-    bool last;            /* backward: t is the window's last step: recurrent and carry hold nothing yet */
-    const uint8_t *fresh; /* [lanes] 1: the state before this step is zero, whatever *_previous hold; NULL: nowhere */
+/* A state of a layer, as the cell's kind names it. */
+struct layer_state {
+    float *steps;   /* [T + 1][B][stride]; row block 0 is the state carried in */
+    float *carried; /* [B][stride] carried out of the last window */
+    int width, stride;
 };
-
-/* The block of `state` (h_previous or c_previous) that lane b starts the step from. */
-static inline const float *cell_state_before(const struct cell_step *s, const float *state, int b)
-{
-    static const float zeros[GEMM_WIDE] __attribute__((aligned(64)));
-    return s->fresh && s->fresh[b] ? zeros : state + b * s->h_stride;
-}
-
-/* bias[g] = b_ih[g] + b_hh[g] for all gates: cells whose two biases are only ever added. */
-void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int stride, float *bias);
 
 struct layer {
     int in, in_stride; /* features of the input, and stride of its rows */
     struct {
         size_t w_ih, w_hh, b_ih, b_hh;
-    } offset;                 /* in the value and gradient arrays */
-    float *x;                 /* [T][B][in_stride] input rows: embeddings, the layer below's h, or `dropped` */
-    float *dropped;           /* the layer below's h through dropout */
-    float *slots;             /* [T][B][slots_stride] */
-    float *h, *c;             /* [T + 1][B][h_stride]; row block 0 is the state carried in */
-    float *state_h, *state_c; /* [B][h_stride] state carried out of the last window */
+    } offset;       /* in the value and gradient arrays */
+    float *x;       /* [T][B][in_stride] input rows: embeddings, the layer below's h, or `dropped` */
+    float *dropped; /* the layer below's h through dropout */
+    float *slots;   /* [T][B][slots_stride] */
+    struct layer_state state[CELL_STATES_MAX];
+    float *h; /* [T + 1][B][h_stride] state[0].steps, the output */
     /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at once where
      * these need no padding between them. W_hh is packed after each update, and resident models pack the projection too. */
     struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];
@@ -91,6 +68,7 @@ struct model {
     const float *values;
     struct gemm gemm;
     const struct cell_kind *cell;
+    int states;               /* of the cell */
     int lanes, lane0, groups; /* of this rank */
     int *group_lane;          /* [groups + 1] local lane at which each group starts */
     int H, h_stride, slot_stride, slots_stride, E, V, v_stride, blocks;
@@ -104,7 +82,7 @@ struct model {
     bool merge;
     float *dx;           /* [T][B][max stride] gradient of a layer's input or output */
     float *carry;        /* [B][h_stride] */
-    float *recurrent;    /* [threads][G][B][GEMM_WIDE] */
+    float *recurrent;    /* [threads][R][B][GEMM_WIDE]; NULL without a recurrent product */
     void *factor;        /* packed activations of weight gradients */
     void *flow_notes;    /* flow.c: the same storage, which holds nothing where no gradients are summed */
     float *tree_scratch; /* [threads][tree_depth][E rounded] */

@@ -63,14 +63,18 @@ static int own_of_layer(struct param_table *table, enum param_role role, const c
 void param_table_build(const struct model_config *config, struct param_table *table)
 {
     const int64_t V = config->vocab, E = config->embedding, H = config->hidden, GH = cell_gates(config->cell) * H;
+    const int64_t RH = cell_kind(config->cell)->recurrent_gates * H;
     memset(table, 0, sizeof *table);
     table->encoder = own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
     table->grad_dense = table->total;
     for (int l = 0; l < config->layers; l++) {
         table->layer[l].w_ih = own_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, GH, l ? H : E);
-        table->layer[l].w_hh = own_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, GH, H);
+        table->layer[l].w_hh = table->layer[l].b_hh = -1;
+        if (RH > 0)
+            table->layer[l].w_hh = own_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, RH, H);
         table->layer[l].b_ih = own_of_layer(table, PARAM_INPUT_BIAS, "bias_ih", l, 1, GH, 1);
-        table->layer[l].b_hh = own_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, GH, 1);
+        if (RH > 0)
+            table->layer[l].b_hh = own_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, RH, 1);
     }
     int64_t outputs = model_outputs(config);
     table->decoder_weight = config->tied ? alias(table, PARAM_OUTPUT, "decoder.weight", table->encoder)

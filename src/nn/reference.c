@@ -5,17 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cell_private.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
-#include "unroll/nn/reference_cells.h"
 
 /* The tensors of one array in the layout of the table: values, or gradients. */
 struct tensors {
     double *encoder; /* [V][E] */
     struct {
         double *weight_ih;         /* [G*H][E or H] */
-        double *weight_hh;         /* [G*H][H] */
-        double *bias_ih, *bias_hh; /* [G*H] */
+        double *weight_hh;         /* [R*H][H], NULL if the cell has none, as bias_hh */
+        double *bias_ih, *bias_hh; /* [G*H], [R*H] */
     } layer[MODEL_LAYERS_MAX];
     double *decoder;      /* [V][H] */
     double *decoder_bias; /* [V] */
@@ -23,26 +23,29 @@ struct tensors {
 
 /* Everything a window of one lane leaves for the backward pass. */
 struct tape {
-    int T, L, E, H, GH, V; /* V: rows of the decoder */
-    double *input;         /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
-    double *mask;          /* like input: what dropout multiplied it with */
-    double *from_input, *from_state, *gate; /* [L][T][GH] */
-    double *h, *c;                          /* [L][T+1][H], the first of each layer being the carried state */
-    double *zero;                           /* [H] */
+    const struct cell_kind *cell;
+    int T, L, E, H, GH, RH, V;          /* V: rows of the decoder */
+    int states, width[CELL_STATES_MAX]; /* of the cell; the widest layer's */
+    double *input;                      /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
+    double *mask;                       /* like input: what dropout multiplied it with */
+    double *from_input, *from_state, *gate; /* [L][T][GH], from_state [L][T][RH] */
+    double *state[CELL_STATES_MAX];         /* [L][T+1][width], the first of each layer being the carried state */
+    double *zero[CELL_STATES_MAX];          /* [width] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *logits;                         /* [V] of one step */
     double *pooled, *pool_mask;             /* [H] to classify: the text's row, and what dropout multiplied it with */
-    double *d_input;           /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
-    double *dh, *dh_prev, *dc; /* [H] of one step */
-    double *d_from_input, *d_from_state; /* [GH] of one step */
+    double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
+    double *dh;      /* [H] */
+    double *d_state[CELL_STATES_MAX];    /* [width] of one step */
+    double *d_from_input, *d_from_state; /* [GH], [RH] of one step */
     float *mask_float;                   /* [max(E,H)] */
     void *block, *float_block, *fresh_block;
 };
 
 static double *tensor(const struct param_table *table, double *array, bool gradient, int place)
 {
-    const struct param *p = &table->param[place];
-    return array + (gradient ? p->grad_offset : p->offset);
+    const struct param *p = &table->param[place < 0 ? 0 : place];
+    return place < 0 ? NULL : array + (gradient ? p->grad_offset : p->offset);
 }
 
 static void tensors_bind(const struct reference *r, double *array, bool gradient, struct tensors *w)
@@ -64,45 +67,66 @@ static size_t width(const struct tape *t)
     return (size_t)(t->E > t->H ? t->E : t->H);
 }
 
-static double *take(double **next, size_t count)
+static double *take(double *block, size_t *used, size_t count)
 {
-    double *taken = *next;
-    *next += count;
+    double *taken = block ? block + *used : NULL;
+    *used += count;
     return taken;
+}
+
+static void tape_widths(const struct reference *r, struct tape *t)
+{
+    t->states = cell_states(t->cell);
+    for (int index = 0; index < model_state_arrays(&r->config); index++) {
+        int wide = model_state_width(&r->config, index), *widest = &t->width[index / t->L];
+        *widest = wide > *widest ? wide : *widest;
+    }
+}
+
+/* Lays the arrays out from `next` on; returns how many numbers that takes. From NULL it only counts. */
+static size_t tape_place(struct tape *t, double *next)
+{
+    const size_t L = (size_t)t->L, H = (size_t)t->H, GH = (size_t)t->GH, RH = (size_t)t->RH, W = width(t);
+    const size_t steps = (size_t)t->T;
+    size_t used = 0;
+    t->input = take(next, &used, (L + 1) * steps * W);
+    t->mask = take(next, &used, (L + 1) * steps * W);
+    t->from_input = take(next, &used, L * steps * GH);
+    t->from_state = take(next, &used, L * steps * RH);
+    t->gate = take(next, &used, L * steps * GH);
+    for (int k = 0; k < t->states; k++) {
+        t->state[k] = take(next, &used, L * (steps + 1) * (size_t)t->width[k]);
+        t->d_state[k] = take(next, &used, (size_t)t->width[k]);
+        t->zero[k] = take(next, &used, (size_t)t->width[k]);
+    }
+    t->d_input = take(next, &used, steps * W);
+    t->logits = take(next, &used, (size_t)t->V);
+    t->dh = take(next, &used, H);
+    t->d_from_input = take(next, &used, GH);
+    t->d_from_state = take(next, &used, RH);
+    t->pooled = take(next, &used, H);
+    t->pool_mask = take(next, &used, H);
+    return used;
 }
 
 static enum status tape_create(const struct reference *r, int T, struct tape *t, struct error *e)
 {
     const struct model_config *config = &r->config;
-    *t = (struct tape){
-        .T = T, .L = config->layers, .E = config->embedding, .H = config->hidden, .V = model_outputs(config)};
-    t->GH = cell_gates(config->cell) * t->H;
-    const size_t L = (size_t)t->L, H = (size_t)t->H, GH = (size_t)t->GH, V = (size_t)t->V, W = width(t);
-    const size_t steps = (size_t)T;
-    const size_t per_step = 2 * (L + 1) * W + 3 * L * GH + 2 * L * H + W, once = 2 * L * H + V + 6 * H + 2 * GH;
-    t->block = mem_alloc(steps * per_step + once, sizeof(double), "the reference's window", e);
-    t->float_block = mem_alloc(W, sizeof(float), "the reference's window", e);
-    t->fresh_block = mem_alloc(steps, sizeof *t->fresh, "the reference's window", e);
+    *t = (struct tape){.cell = cell_kind(config->cell),
+                       .T = T,
+                       .L = config->layers,
+                       .E = config->embedding,
+                       .H = config->hidden,
+                       .V = model_outputs(config)};
+    t->GH = t->cell->gates * t->H;
+    t->RH = t->cell->recurrent_gates * t->H;
+    tape_widths(r, t);
+    t->block = mem_alloc(tape_place(t, NULL), sizeof(double), "the reference's window", e);
+    t->float_block = mem_alloc(width(t), sizeof(float), "the reference's window", e);
+    t->fresh_block = mem_alloc((size_t)T, sizeof *t->fresh, "the reference's window", e);
     if (!t->block || !t->float_block || !t->fresh_block)
         return STATUS_OS;
-    double *next = t->block;
-    t->input = take(&next, (L + 1) * steps * W);
-    t->mask = take(&next, (L + 1) * steps * W);
-    t->from_input = take(&next, L * steps * GH);
-    t->from_state = take(&next, L * steps * GH);
-    t->gate = take(&next, L * steps * GH);
-    t->h = take(&next, L * (steps + 1) * H);
-    t->c = take(&next, L * (steps + 1) * H);
-    t->d_input = take(&next, steps * W);
-    t->logits = take(&next, V);
-    t->dh = take(&next, H);
-    t->dh_prev = take(&next, H);
-    t->dc = take(&next, H);
-    t->d_from_input = take(&next, GH);
-    t->d_from_state = take(&next, GH);
-    t->zero = take(&next, H);
-    t->pooled = take(&next, H);
-    t->pool_mask = take(&next, H);
+    tape_place(t, t->block);
     t->fresh = t->fresh_block;
     t->mask_float = t->float_block;
     return STATUS_OK;
@@ -127,16 +151,15 @@ static double *mask_at(const struct tape *t, int layer, int time)
 
 static struct reference_step step_at(const struct tape *t, int layer, int time)
 {
-    const size_t gates = ((size_t)layer * (size_t)t->T + (size_t)time) * (size_t)t->GH;
-    const size_t before = ((size_t)layer * (size_t)(t->T + 1) + (size_t)time) * (size_t)t->H;
-    const size_t after = before + (size_t)t->H;
-    return (struct reference_step){.from_input = t->from_input + gates,
-                                   .from_state = t->from_state + gates,
-                                   .gate = t->gate + gates,
-                                   .h_prev = t->h + before,
-                                   .h = t->h + after,
-                                   .c_prev = t->c + before,
-                                   .c = t->c + after};
+    const size_t step = (size_t)layer * (size_t)t->T + (size_t)time, row = step + (size_t)layer;
+    struct reference_step s = {.from_input = t->from_input + step * (size_t)t->GH,
+                               .from_state = t->from_state + step * (size_t)t->RH,
+                               .gate = t->gate + step * (size_t)t->GH};
+    for (int k = 0; k < t->states; k++) {
+        s.before[k] = t->state[k] + row * (size_t)t->width[k];
+        s.state[k] = s.before[k] + t->width[k];
+    }
+    return s;
 }
 
 /* The same as the cell sees it: with an empty state where a sentence begins. */
@@ -144,7 +167,7 @@ static struct reference_step cell_step_at(const struct tape *t, int layer, int t
 {
     struct reference_step step = step_at(t, layer, time);
     if (t->fresh[time])
-        step.h_prev = step.c_prev = t->zero;
+        memcpy(step.before, t->zero, sizeof step.before);
     return step;
 }
 
@@ -186,15 +209,13 @@ static void fill_mask(const struct reference *r, struct tape *t, int64_t step, i
 static void apply_nudge(const struct reference *r, int layer, int time, const struct reference_step *s)
 {
     const struct reference_nudge *nudge = &r->nudge;
-    const int H = r->config.hidden, u = nudge->unit;
+    const struct cell_kind *kind = cell_kind(r->config.cell);
+    const int u = nudge->unit;
     if (nudge->amount == 0 || layer != nudge->layer || time != nudge->time)
         return;
-    if (nudge->cell) {
-        s->c[u] += nudge->amount;
-        s->h[u] = s->gate[3 * H + u] * tanh(s->c[u]); /* o tanh(c) */
-    } else {
-        s->h[u] += nudge->amount;
-    }
+    s->state[nudge->state][u] += nudge->amount;
+    if (nudge->state != CELL_H && kind->reference_output)
+        s->state[CELL_H][u] = kind->reference_output(r->config.hidden, s, u);
 }
 
 static void lane_forward(struct reference *r, const struct tensors *w, struct tape *t, const struct window *window,
@@ -214,13 +235,13 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
         for (int time = 0; time < t->T; time++) {
             struct reference_step s = cell_step_at(t, l, time);
             affine(t->GH, l ? H : E, w->layer[l].weight_ih, input_at(t, l, time), w->layer[l].bias_ih, s.from_input);
-            affine(t->GH, H, w->layer[l].weight_hh, s.h_prev, w->layer[l].bias_hh, s.from_state);
-            reference_cell_forward(r->config.cell, H, &s);
+            affine(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
+            t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
             /* a classifier's last mask belongs to the text, not to its steps */
             fill_mask(r, t, l + 1 == t->L && r->config.task == TASK_CLASSIFY ? -1 : step, l + 1, lane, time, H);
             for (int u = 0; u < H; u++)
-                input_at(t, l + 1, time)[u] = s.h[u] * mask_at(t, l + 1, time)[u];
+                input_at(t, l + 1, time)[u] = s.state[CELL_H][u] * mask_at(t, l + 1, time)[u];
         }
 }
 
@@ -274,7 +295,7 @@ static int peak_of(const struct tape *t, int end, int u)
 {
     int peak = 0;
     for (int time = 1; time <= end; time++)
-        if (step_at(t, t->L - 1, time).h[u] > step_at(t, t->L - 1, peak).h[u])
+        if (step_at(t, t->L - 1, time).state[CELL_H][u] > step_at(t, t->L - 1, peak).state[CELL_H][u])
             peak = time;
     return peak;
 }
@@ -284,10 +305,10 @@ static void pool_text(enum pool pool, struct tape *t, int end)
     for (int u = 0; u < t->H; u++) {
         double sum = 0;
         for (int time = 0; time <= end; time++)
-            sum += step_at(t, t->L - 1, time).h[u];
-        t->pooled[u] = pool == POOL_LAST   ? step_at(t, t->L - 1, end).h[u]
+            sum += step_at(t, t->L - 1, time).state[CELL_H][u];
+        t->pooled[u] = pool == POOL_LAST   ? step_at(t, t->L - 1, end).state[CELL_H][u]
                        : pool == POOL_MEAN ? sum / (end + 1)
-                                           : step_at(t, t->L - 1, peak_of(t, end, u)).h[u];
+                                           : step_at(t, t->L - 1, peak_of(t, end, u)).state[CELL_H][u];
         t->pooled[u] *= t->pool_mask[u];
     }
 }
@@ -330,37 +351,39 @@ static double lane_class(const struct reference *r, const struct tensors *w, con
     return loss;
 }
 
+static void clear_gradients(struct tape *t)
+{
+    for (int k = 0; k < t->states; k++)
+        memset(t->d_state[k], 0, sizeof *t->d_state[k] * (size_t)t->width[k]);
+}
+
 /* Back through time: from the last step, behind which nothing is known, to the first, before which the state counts as
  * a constant (truncation). d_input comes as the gradient of what layer l feeds and leaves as that of its own input. */
-static void layer_backward(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
-                           int l)
+static void layer_backward(const struct tensors *w, const struct tensors *d, struct tape *t, int l)
 {
     const int H = t->H, inputs = l ? H : t->E;
-    memset(t->dh_prev, 0, sizeof *t->dh_prev * (size_t)H);
-    memset(t->dc, 0, sizeof *t->dc * (size_t)H);
+    clear_gradients(t);
     for (int time = t->T - 1; time >= 0; time--) {
         struct reference_step s = cell_step_at(t, l, time);
         double *d_input = t->d_input + (size_t)time * width(t);
         for (int u = 0; u < H; u++)
-            t->dh[u] = d_input[u] * mask_at(t, l + 1, time)[u] + t->dh_prev[u];
-        reference_cell_backward(r->config.cell, H, &s, t->dh, t->dc, t->d_from_input, t->d_from_state, t->dh_prev);
-        affine_backward(t->GH, H, w->layer[l].weight_hh, s.h_prev, t->d_from_state, d->layer[l].weight_hh,
-                        d->layer[l].bias_hh, t->dh_prev);
-        if (t->fresh[time]) { /* the step before belongs to another sentence */
-            memset(t->dh_prev, 0, sizeof *t->dh_prev * (size_t)H);
-            memset(t->dc, 0, sizeof *t->dc * (size_t)H);
-        }
+            t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
+        t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
+        affine_backward(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
+                        d->layer[l].bias_hh, t->d_state[CELL_H]);
+        if (t->fresh[time]) /* the step before belongs to another sentence */
+            clear_gradients(t);
         memset(d_input, 0, sizeof *d_input * width(t));
         affine_backward(t->GH, inputs, w->layer[l].weight_ih, input_at(t, l, time), t->d_from_input,
                         d->layer[l].weight_ih, d->layer[l].bias_ih, d_input);
     }
 }
 
-static void lane_backward(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
-                          const struct window *window, int b)
+static void lane_backward(const struct tensors *w, const struct tensors *d, struct tape *t, const struct window *window,
+                          int b)
 {
     for (int l = t->L - 1; l >= 0; l--)
-        layer_backward(r, w, d, t, l);
+        layer_backward(w, d, t, l);
     for (int time = 0; time < t->T; time++) {
         double *row = d->encoder + (size_t)window->input[time * window->lanes + b] * (size_t)t->E;
         for (int u = 0; u < t->E; u++)
@@ -368,35 +391,24 @@ static void lane_backward(const struct reference *r, const struct tensors *w, co
     }
 }
 
-/* Where state `index` of lane b lies: h of layer `index`, then c of layer `index - L`. */
-static double *state_at(const struct reference *r, int index, int b)
-{
-    return r->state + ((size_t)index * (size_t)r->lanes + (size_t)b) * (size_t)r->config.hidden;
-}
-
 /* Carried state into (or out of) the first (last) place of the tape. */
 static void exchange_state(struct reference *r, struct tape *t, int b, bool into, bool zero)
 {
-    const size_t bytes = sizeof(double) * (size_t)t->H;
-    for (int l = 0; l < t->L; l++) {
-        struct reference_step first = step_at(t, l, 0), last = step_at(t, l, t->T - 1);
-        double *h = state_at(r, l, b), *c = r->config.cell == CELL_LSTM ? state_at(r, t->L + l, b) : NULL;
-        if (into && zero) {
-            memset(first.h_prev, 0, bytes);
-            memset(first.c_prev, 0, bytes);
-        } else if (into) {
-            memcpy(first.h_prev, h, bytes);
-            if (c)
-                memcpy(first.c_prev, c, bytes);
-        } else {
-            memcpy(h, last.h, bytes);
-            if (c)
-                memcpy(c, last.c, bytes);
-        }
+    for (int index = 0; index < model_state_arrays(&r->config); index++) {
+        const struct reference_step first = step_at(t, index % t->L, 0), last = step_at(t, index % t->L, t->T - 1);
+        const int k = index / t->L;
+        const size_t wide = (size_t)model_state_width(&r->config, index), bytes = sizeof(double) * wide;
+        double *carried = r->state + (size_t)r->lanes * model_state_offset(&r->config, index) + (size_t)b * wide;
+        if (into && zero)
+            memset(first.before[k], 0, bytes);
+        else if (into)
+            memcpy(first.before[k], carried, bytes);
+        else
+            memcpy(carried, last.state[k], bytes);
     }
 }
 
-/* The ReLU input nearest to its kink. */
+/* The input of a ReLU that is nearest to its kink. */
 static double nearest_kink(const struct tape *t)
 {
     double nearest = INFINITY;
@@ -428,9 +440,9 @@ enum status reference_window(struct reference *r, const struct window *window, i
             else
                 *loss += lane_output(&values, grad ? &gradients : NULL, &tape, window, b, row);
             if (grad)
-                lane_backward(r, &values, &gradients, &tape, window, b);
+                lane_backward(&values, &gradients, &tape, window, b);
             exchange_state(r, &tape, b, false, false);
-            if (r->config.cell == CELL_RNN_RELU)
+            if (tape.cell->kinks)
                 r->nearest_kink = fmin(r->nearest_kink, nearest_kink(&tape));
         }
     }
@@ -452,9 +464,9 @@ enum status reference_create(const struct model_config *config, uint64_t seed, i
     r->lanes = lanes;
     r->nearest_kink = INFINITY;
     param_table_build(config, &r->table);
-    const size_t states = (size_t)config->layers * (config->cell == CELL_LSTM ? 2 : 1);
+    const size_t states = model_state_offset(config, model_state_arrays(config));
     r->values = mem_alloc(r->table.total, sizeof *r->values, "the reference's parameters", e);
-    r->state = mem_alloc(states * (size_t)lanes * (size_t)config->hidden, sizeof *r->state, "the reference's state", e);
+    r->state = mem_alloc(states * (size_t)lanes, sizeof *r->state, "the reference's state", e);
     if (!r->values || !r->state) {
         reference_free(r);
         return STATUS_OS;

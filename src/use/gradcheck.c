@@ -137,7 +137,7 @@ enum status gradcheck_reference_create(const struct gradcheck_problem *problem, 
 
 enum status gradcheck_draw_away_from_kinks(struct gradcheck_problem *problem, double margin, struct error *e)
 {
-    if (problem->config.model.cell != CELL_RNN_RELU)
+    if (!cell_kind(problem->config.model.cell)->kinks)
         return STATUS_OK;
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         struct reference *reference = NULL;
@@ -306,8 +306,8 @@ enum status gradcheck_reference(const struct gradcheck_config *config, struct gr
     if (status == STATUS_OK)
         status = gradcheck_reference_create(&problem, &reference, e);
     if (status == STATUS_OK) {
-        const size_t states = (size_t)config->model.layers * (config->model.cell == CELL_LSTM ? 2 : 1);
-        const size_t state_count = states * (size_t)config->batch * (size_t)config->model.hidden;
+        const size_t state_count =
+            (size_t)config->batch * model_state_offset(&config->model, model_state_arrays(&config->model));
         double *work = mem_alloc(2 * state_count + problem.table.grad_total, sizeof *work, "a gradient check", e);
         if (!work)
             status = STATUS_OS;

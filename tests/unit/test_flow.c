@@ -117,7 +117,7 @@ static void expect_differences(const struct model_config *config, uint64_t seed)
             for (int unit = 0; unit < config->hidden; unit++) {
                 double slope[LANES];
                 struct reference_nudge nudge = {
-                    .cell = state >= config->layers, .layer = state % config->layers, .time = t, .unit = unit};
+                    .state = state / config->layers, .layer = state % config->layers, .time = t, .unit = unit};
                 difference(r, &s.window, &nudge, slope);
                 for (int b = 0; b < LANES; b++)
                     square[b] += slope[b] * slope[b];

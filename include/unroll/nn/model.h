@@ -18,6 +18,7 @@
 #include "unroll/base/status.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/param.h"
+#include "unroll/nn/state.h"
 
 struct model;
 
@@ -75,11 +76,9 @@ const float *model_logits(struct model *model, int *stride);
  * for a lane without a text. Valid until the next call. */
 const float *model_probabilities(const struct model *model, int *stride);
 
-/* Carried state: `h` (and `c` for lstm) of each layer, [lanes][H] without padding. Zero after model_create. */
-int model_state_count(const struct model_config *config); /* L, or 2L for lstm; 0 to classify */
-const char *model_state_name(const struct model_config *config, int index, char name[16]); /* "h_l0", "c_l0", ... */
-void model_state_get(const struct model *model, int index, float *state);
-void model_state_set(struct model *model, int index, const float *state);
+/* Carried state `index` (nn/state.h), [lanes][width] without padding. Zero after model_create. */
+void model_state_get(const struct model *model, int index, float *values);
+void model_state_set(struct model *model, int index, const float *values);
 void model_state_zero_lane(struct model *model, int lane);
 
 /* Wall seconds spent since the last call, by phase of the step; for bench and the logs. */

@@ -83,12 +83,11 @@ void param_fold_aliases(const struct param_table *table, float *grad);
 void param_digest(const struct param_table *table, const float *values, char hex[33]);
 
 /* How weights start.
- * AUTO: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform
- *   in +-1/sqrt(H) (PyTorch's nn.RNN), except rnn-relu, which gets a scaled identity for W_hh, a matching W_ih and zero
- *   biases, so that its state stays bounded over any number of steps (reasons and sources in init.c).
- * UNIFORM: as AUTO, with PyTorch's rule for the recurrent layers of every cell.
- * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal, the biases of the recurrent layers 0 and those of
- *   lstm's forget gate 1 (in bias_ih). */
+ * UNIFORM: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform
+ *   in +-1/sqrt(H) (PyTorch's nn.RNN).
+ * AUTO: as UNIFORM, but for layers of a cell that has a rule of its own (cell_kind.start).
+ * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal and the biases of the recurrent layers 0, or what the
+ *   cell says. */
 enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
 const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
 enum status init_parse(const char *name, enum init *init, struct error *e);

@@ -10,11 +10,12 @@
 #include "unroll/base/status.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/param.h"
+#include "unroll/nn/state.h"
 
 /* A number added to one unit of a state in the middle of a window, in all lanes: what finite differences need. */
 struct reference_nudge {
     double amount; /* 0: none */
-    bool cell;     /* of c, before h follows from it (lstm only); else of h */
+    int state;     /* of the cell's states; if h follows from it, h is computed anew */
     int layer, time, unit;
 };
 
@@ -24,9 +25,10 @@ struct reference {
     uint64_t seed; /* of the dropout masks */
     int lanes;
     double *values; /* [table.total] */
-    double *state;  /* [L][lanes][H] h, then for lstm [L][lanes][H] c: carried from window to window */
+    double *state;  /* all states of nn/state.h, [lanes][width] each: carried from window to window */
     struct reference_nudge nudge;
-    double nearest_kink; /* rnn-relu: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
+    double
+        nearest_kink; /* of cells with kinks: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
 };
 
 /* Parameters and state start at zero: the caller fills `values`. */
