@@ -259,7 +259,7 @@ check-fault: all $(FAULT_TESTS) ## faults and failures, with the long loops (hal
 	@UNROLL_TEST_LONG=1 $(RUN_TESTS) fault
 
 TEXTS ?=
-check-readme: all ## every block of the README pages in full (TEXTS= their texts)
+check-readme: all ## every block of all pages (*.md) in full (TEXTS= their texts)
 	@UNROLL_TEST_LONG=1 TEXTS=$(TEXTS) $(RUN_TESTS) tests/cli/test_readme.py
 
 check-slurm: all ## job scripts on a Slurm cluster of its own (root)
@@ -317,7 +317,7 @@ install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	install -m 644 tools/unroll_torch.py $(PLACE)/share/unroll/
 	install -m 644 $(MODULES) $(PLACE)/share/unroll/lib/
 	install -m 644 README.md LICENSE $(PLACE)/share/doc/unroll/
-	$(foreach page,$(wildcard jobs/*.md tests/*.md tools/*.md tools/pictures/*.svg),install -D -m 644 $(page) \
+	$(foreach page,$(wildcard jobs/*.md src/*.md tests/*.md tools/*.md tools/pictures/*.svg),install -D -m 644 $(page) \
 	    $(PLACE)/share/doc/unroll/$(page);)
 	install -m 644 tools/examples/score_lines.c $(PLACE)/share/doc/unroll/examples/
 ifeq ($(DESTDIR),) # else what is installed is on its way to another place

@@ -1,4 +1,4 @@
-# What the job scripts share: where ranks and threads go, how long there is, and what follows the end of a start.
+# What the job scripts share: where ranks and threads run, how much time a start has, and what happens when it ends.
 # Sourced by them; they set `script`, the file that sbatch was given, and the settings at their top.
 #
 # shellcheck disable=SC2153,SC2154 # script, CORPUS
@@ -10,7 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/launch.bash" || exit 78
 
 start=${SLURM_RESTART_COUNT:-0}
-# The job as Slurm's commands take it: the number of an array's last task would also be that of the whole array.
+# The job's name for Slurm's commands. (The number of an array's last task is also that of the whole array.)
 job=$SLURM_JOB_ID
 [ -z "${SLURM_ARRAY_TASK_ID:-}" ] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 summary=unroll-$SLURM_JOB_ID.$start.json # of this start; that of the last one is kept as unroll-JOB.json
@@ -86,7 +86,7 @@ budget() {
     max_time=(--max-time "$left")
 }
 
-# With SCRATCH: every node gets a copy of the corpus, by Slurm's tree of copies, and reads that. Its name is in $corpus.
+# With SCRATCH, sbcast copies the corpus to every node, and the ranks read that copy. Its name is in $corpus.
 stage() {
     corpus=$CORPUS
     [ -n "$SCRATCH" ] || return 0
@@ -124,7 +124,7 @@ announce() {
 
 # ---- after it ----
 
-# This start still is the job: it was neither cancelled nor, while this node was cut off, started elsewhere.
+# Whether this start is still the job: it was not cancelled, and not started elsewhere while this node was cut off.
 still_ours() {
     [ -z "$ended_by_slurm" ] && [ "$(detail job "$job" JobState)" = RUNNING ] &&
         [ "$(detail job "$job" Restarts)" = "$start" ]
@@ -170,8 +170,8 @@ again() {
     exit "$status"
 }
 
-# The run came to no end of its own, and Slurm did not end it: a rank, a node or the network is lost. The job goes back to
-# the queue up to RETRIES times in a row without a new checkpoint.
+# Neither the run itself nor Slurm ended this start: a rank, a node or the network is lost. The job goes back to the queue, up
+# to RETRIES times in a row without a new checkpoint.
 crashed() {
     local counter=unroll-$SLURM_JOB_ID.crashes count=0
     if [ "$(readlink "$RUN/latest")" = "$newest_before" ]; then
@@ -185,9 +185,9 @@ crashed() {
     again "crashed, status $status" "$@"
 }
 
-# conclude OPTIONS...: what follows from the end of this start. What srun and mpirun say is not enough: both may end with 0
-# when Slurm or a network that was cut has ended the ranks. The run's own word is its summary; what went wrong before it
-# began, statuses of the program tell.
+# conclude OPTIONS...: decides what happens after this start. The status of srun or mpirun is not enough: both may end with 0
+# when Slurm or a broken network has ended the ranks. The run's summary has its own status. If the run did not begin, the
+# status of the program tells why.
 conclude() {
     local verdict
     verdict=$(sed -n 's/.*"exit_status": *\([0-9]*\).*/\1/p' "$summary" 2>/dev/null | tail -n 1)

@@ -1,10 +1,10 @@
 # How job scripts start ranks, by srun or by any mpirun: the one place that knows how launchers differ. Sourced by job.bash.
 #
 # What was measured, where the scripts rely on it:
-#   - USR1 goes on to all ranks from srun, from mpirun of Open MPI 4.1 and 5.0 and from MPICH's mpiexec. TERM does not do as
-#     well: mpirun kills its ranks a second later (4.1) or a quarter of one (5.0).
-#   - The exit status is that of a rank: for srun the highest, for mpirun the first that is not 0, but 1 after TERM to itself,
-#     whatever the ranks say. So the summary that the run writes is asked first (conclude in job.bash).
+#   - srun, mpirun of Open MPI 4.1 and 5.0 and MPICH's mpiexec pass USR1 to all ranks. TERM is no substitute: mpirun kills its
+#     ranks a second later (4.1) or a quarter of a second later (5.0).
+#   - The exit status is that of a rank: for srun the highest, for mpirun the first that is not 0. After TERM to mpirun itself it
+#     is always 1. So job.bash first reads the summary that the run writes (conclude).
 #   - When mpirun is killed, ranks of Open MPI 4.1 end at once, those of 5.0 when they next communicate; Slurm ends both.
 
 # place_of PER_NODE THREADS: in $place, the options of mpirun for so many ranks a node, each with cores of its own for its
@@ -19,17 +19,17 @@ place_of() {
     fi
 }
 
-# launch COMMAND...: runs srun or mpirun and hands it USR1, on which all ranks end with a checkpoint. Sets $status. TERM
-# comes from Slurm together with KILL for everything: nothing is to be handed on, but to be known afterwards.
+# launch COMMAND...: runs srun or mpirun, and sets $status. USR1 is passed on, and all ranks end with a checkpoint. Slurm sends
+# TERM only together with KILL for everything: it is not passed on, only noted.
 launcher=
 asked=
 ended_by_slurm=
-hand_on() {
+pass_on() {
     [ -n "$asked" ] || say "Slurm asks for the end: USR1 goes to the ranks"
     asked=yes
     [ -z "$launcher" ] || kill -USR1 "$launcher" 2>/dev/null
 }
-trap hand_on USR1
+trap pass_on USR1
 trap 'ended_by_slurm=yes' TERM
 
 launch() {

@@ -1,6 +1,6 @@
 # What strong-scaling.sbatch and weak-scaling.sbatch share: which point a task of the array runs, and where its ranks go.
-# Sourced after job.bash; the scripts set MODE, RANKS, THREADS, REDUCTIONS, RANKS_PER_NODE, BIND, LAUNCH, MPI and those that
-# tools/scaling-point is handed.
+# Sourced after job.bash; the scripts set MODE, RANKS, THREADS, REDUCTIONS, RANKS_PER_NODE, BIND, LAUNCH, MPI and what run_point
+# gives to tools/scaling-point.
 #
 # shellcheck disable=SC2154 # set in job.bash and by the scripts
 
@@ -28,7 +28,7 @@ launcher_of() {
     per_node=${RANKS_PER_NODE:-$((cpus_given / (t * per_core)))}
     [ "$per_node" -ge 1 ] || per_node=1
     nodes=$(((n + per_node - 1) / per_node))
-    [ $nodes -le "$SLURM_JOB_NUM_NODES" ] || nodes=$SLURM_JOB_NUM_NODES # what does not fit fails there, with its reason
+    [ $nodes -le "$SLURM_JOB_NUM_NODES" ] || nodes=$SLURM_JOB_NUM_NODES # ranks that do not fit fail there; the JSON says why
     if [ "$LAUNCH" = mpirun ]; then
         place_of "$per_node" "$t"
         command="mpirun -n $n ${place[*]}"
@@ -39,7 +39,7 @@ launcher_of() {
     fi
 }
 
-# run_point RANKS THREADS REDUCTION OPTIONS...: one JSON in $DIR, whatever becomes of it.
+# run_point RANKS THREADS REDUCTION OPTIONS...: runs one point, and writes its JSON to $DIR even if it fails.
 run_point() {
     local n=$1 t=$2 how=$3 given=()
     shift 3

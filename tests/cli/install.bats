@@ -190,8 +190,8 @@ same_scores() {
     [ "$(pkg-config --variable=prefix unroll)" = "$PWD/prefix" ]
 }
 
-@test "the program that the README shows" {
-    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$BATS_TEST_DIRNAME/../../README.md" >program.c
+@test "the program that the guide shows" {
+    awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' "$BATS_TEST_DIRNAME/../../tools/GUIDE.md" >program.c
     mkdir -p runs/book
     cp model.h5 runs/book/best.h5
     # shellcheck disable=SC2046

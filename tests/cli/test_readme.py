@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Every block of every page (*.md at the top, in jobs, tests and tools) runs as it is printed: in order, in a folder of its own
-for each page that holds what a clone holds (build, tools, jobs, ...) and the texts that a reader brings along. Messages of ours that a
-page quotes stand in the sources, and its links lead somewhere.
+"""Every block of every page (*.md at the top, in jobs, src, tests and tools) runs as it is printed: in order, for each page in a
+folder of its own, with what a clone has (build, tools, jobs, ...) and the texts that a reader has. Messages of ours that a page quotes
+stand in the sources, links lead somewhere, the README stays short, and lists of files name all files.
 
 What a block is, its page shows:
   ```sh             commands, all in one shell; each must end with 0
   ``` and `$ ...`   commands, and below each what it prints
   ``` alone         what the block before printed
   ```ini ```python ```c   a file, whose name ends the sentence before it: "... `site.ini`:"
-`...` on a line stands for any lines. Spaces do not count; numbers match any number of the same kind, and in the long run, on the
-page's own text, those within 1 %, but for times and speeds. A comment that readers do not see says what a block needs, several things parted by `; `:
+`...` on a line stands for any lines. Spaces do not count. A number matches any number of the same kind; in the long run, with the
+page's own text, it must be within 1 %, except times and speeds. A hidden comment before a block says what it needs, several needs
+parted by `; `:
   <!-- readme: not run: WHY -->   never run
   <!-- readme: long: WHY -->      only in the long run: `make check-readme`, or UNROLL_TEST_LONG=1
   <!-- readme: needs MODULE -->   only where Python has that module
@@ -17,8 +18,8 @@ page's own text, those within 1 %, but for times and speeds. A comment that read
   <!-- readme: any text -->       its output depends on the text: only that there is some is checked
   <!-- readme: any numbers -->    made with another text or on another machine: no number is compared, even in the long run
 
-Short runs train few steps of a small model: `build/unroll` puts a --config before train's own options. TEXTS=DIR names a folder
-with real texts (tinyshakespeare.txt, rt-polarity.pos, rt-polarity.neg) for the long run."""
+In the short run `build/unroll train` begins with a --config for few steps of a small model. TEXTS=DIR names a folder with real texts
+(tinyshakespeare.txt, rt-polarity.pos, rt-polarity.neg) for the long run."""
 import os
 import pathlib
 import re
@@ -38,14 +39,15 @@ LONG = bool(os.environ.get("UNROLL_TEST_LONG"))
 LIMIT = (1800 if LONG else 60) * int(os.environ.get("PATIENCE", "1"))  # seconds for a block
 QUICK = "hidden = 24\nmax-steps = 12\nlog-every = 5\nthreads = 1\n"
 TOLERANCE = 0.01
+README_BYTES = 20000
 NUMBER = r"(?<![A-Za-z_])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 TIMED = re.compile(r"tokens/s|seconds|minutes|hours| m?s\b|\d:\d\d|GFLOP|GB|MB|MiB|waited")
 
 
 class Block:
-    def __init__(self, page, line, language, lines, wish, before):
+    def __init__(self, page, line, language, lines, needs, before):
         self.place, self.language, self.lines = "%s:%d" % (page, line), language, lines
-        self.wishes = wish.split("; ") if wish else []
+        self.needs = needs.split("; ") if needs else []
         self.file = re.search(r"`([\w./-]+)`[^`]*:$", before.strip())
 
     def commands(self):
@@ -65,19 +67,19 @@ class Block:
 
 
 def blocks_of(path):
-    """All blocks of a page; `wish` is what a comment before one says, `before` the last line of text."""
-    found, wish, before, inside = [], "", "", None
+    """All blocks of a page; `needs` is what the comment before one says, `before` the last line of text."""
+    found, needs, before, inside = [], "", "", None
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if inside is not None:
             if line == "```":
-                found.append(Block(path.relative_to(ROOT), *inside, wish, before))
-                inside, wish = None, ""
+                found.append(Block(path.relative_to(ROOT), *inside, needs, before))
+                inside, needs = None, ""
             else:
                 inside[2].append(line)
         elif line.startswith("```"):
             inside = (number, line[3:], [])
         elif line.startswith("<!-- readme: "):
-            wish = line.removeprefix("<!-- readme: ").removesuffix(" -->")
+            needs = line.removeprefix("<!-- readme: ").removesuffix(" -->")
         elif line.strip():
             before = line
     assert inside is None, "%s: a block has no end" % path
@@ -154,7 +156,7 @@ class Shell:
         self.env = environment(on_cluster)
         self.state = os.path.abspath("build/state")
 
-    def run(self, commands):
+    def execute(self, commands):
         """Lines of standard output and of standard error."""
         text = '[ ! -e "%s" ] || . "%s"\nset -eo pipefail\n%s\nexport -p >"%s"\n' % (self.state, self.state, commands, self.state)
         done = subprocess.run(["bash", "-c", text], env=self.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT,
@@ -203,35 +205,35 @@ class Page:
         self.path, self.name, self.blocks, self.exact = path, str(path.relative_to(ROOT)), blocks_of(path), exact
         self.slurm = slurm  # waits until the jobs are done and checks how they ended; None without a Slurm
         self.shell, self.last = Shell(slurm is not None), None
-        self.ran, self.passed_over = 0, []
+        self.ran, self.skipped = 0, []
 
-    def over(self, wish):
-        """Whether this wish keeps a block from being run here and now."""
-        kind, _, rest = wish.partition(" ")
-        assert wish in ("any text", "any numbers", "slurm") or rest and kind in ("not", "long:", "needs"), wish
+    def is_unmet(self, need):
+        """Whether a block cannot run here and now because of this need."""
+        kind, _, rest = need.partition(" ")
+        assert need in ("any text", "any numbers", "slurm") or rest and kind in ("not", "long:", "needs"), need
         if kind == "needs":
             return subprocess.run(["build/bin/python3", "-c", "import " + rest], capture_output=True, check=False).returncode != 0
         return kind == "not" or (kind == "long:" and not LONG) or (kind == "slurm" and not self.slurm)
 
-    def wants(self, block):
-        reasons = [wish for wish in block.wishes if self.over(wish)]
-        self.passed_over += ["%s (%s)" % (block.place.partition(":")[2], "; ".join(reasons))] if reasons else []
+    def can_run(self, block):
+        reasons = [need for need in block.needs if self.is_unmet(need)]
+        self.skipped += ["%s (%s)" % (block.place.partition(":")[2], "; ".join(reasons))] if reasons else []
         return not reasons
 
     def check(self, block, printed, streams):
-        if "any text" in block.wishes:
+        if "any text" in block.needs:
             assert any(line.strip() for stream in streams for line in stream), "nothing was printed"
         else:
-            compare(printed, streams, self.exact and "any numbers" not in block.wishes)
+            compare(printed, streams, self.exact and "any numbers" not in block.needs)
 
     def run_block(self, block):
         if block.language == "sh":
-            self.last = self.shell.run("\n".join(block.lines))
-            if "slurm" in block.wishes:
+            self.last = self.shell.execute("\n".join(block.lines))
+            if "slurm" in block.needs:
                 self.slurm()
         elif block.is_session():
             for command, printed in block.commands():
-                self.check(block, printed, self.shell.run(command))
+                self.check(block, printed, self.shell.execute(command))
         elif block.language == "":
             assert self.last is not None, "output of no command"
             self.check(block, block.lines, self.last)
@@ -239,16 +241,17 @@ class Page:
             assert block.file, "a file without a name: end the sentence before it with `NAME`:"
             pathlib.Path(block.file.group(1)).write_text("\n".join(block.lines) + "\n", encoding="utf-8")
 
-    def run(self):
-        """Whether all blocks hold."""
+    def holds(self):
+        """Runs all blocks and checks the page; whether all is well."""
         well = True
-        for fault, found in ("no source has the message", unknown_messages), ("nothing is there for the link", dead_links):
+        for fault, found in (("no source has the message", unknown_messages), ("nothing is there for the link", dead_links),
+                             ("in its list of files", wrong_names), ("too long:", too_long)):
             for what in found(self.path):
                 print("%s: %s '%s'\n" % (self.name, fault, what))
                 well = False
         for block in self.blocks:
             try:
-                if self.wants(block):
+                if self.can_run(block):
                     self.run_block(block)
                     self.ran += 1
                 elif block.language == "sh":
@@ -256,9 +259,9 @@ class Page:
             except (AssertionError, subprocess.TimeoutExpired) as failure:
                 print("%s: %s\n" % (block.place, failure))
                 well = False
-        over = "OK (skipped=%d of %d blocks of %s): lines %s" % (len(self.passed_over), len(self.blocks), self.name,
-                                                                 ", ".join(self.passed_over))
-        print(over if self.passed_over else "%d blocks of %s" % (self.ran, self.name))
+        skipped = "OK (skipped=%d of %d blocks of %s): lines %s" % (len(self.skipped), len(self.blocks), self.name,
+                                                                 ", ".join(self.skipped))
+        print(skipped if self.skipped else "%d blocks of %s" % (self.ran, self.name))
         return well
 
 
@@ -287,8 +290,36 @@ def dead_links(path):
             yield link
 
 
+def too_long(path):
+    if path == ROOT / "README.md" and path.stat().st_size >= README_BYTES:
+        yield "%d bytes; at most %d: move details to the other pages" % (path.stat().st_size, README_BYTES)
+
+
+def names_in_tables(text):
+    """What stands in the first column of tables, in backquotes."""
+    return [name for row in re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)]
+
+
+def wrong_names(path):
+    """Source files that src/README.md does not name in its room's table, or that are not there; tools that tools/README.md leaves out."""
+    text = path.read_text(encoding="utf-8")
+    if path == ROOT / "src/README.md":
+        for floor in sorted(entry.name for entry in (ROOT / "src").iterdir() if entry.is_dir()):
+            named = names_in_tables(text.partition("\n## %s\n" % floor)[2].partition("\n## ")[0])
+            there = {file.stem for folder in ("src", "include/unroll") for file in (ROOT / folder / floor).glob("*.[ch]")}
+            yield from ("%s/%s: not named" % (floor, name) for name in sorted(there - set(named)))
+            yield from ("%s/%s: not there, or twice" % (floor, name) for name in sorted(set(named) - there) + twice(named))
+    if path == ROOT / "tools/README.md":
+        yield from ("tools/%s: not named" % file.name for file in sorted((ROOT / "tools").iterdir())
+                    if file.is_file() and file.suffix != ".md" and "`%s`" % file.name not in text)
+
+
+def twice(names):
+    return sorted({name for name in names if names.count(name) > 1})
+
+
 def pages():
-    return sorted(path for folder in ("", "jobs", "tests", "tools") for path in (ROOT / folder).glob("*.md"))
+    return sorted(path for folder in ("", "jobs", "src", "tests", "tools") for path in (ROOT / folder).glob("*.md"))
 
 
 def main(names, slurm=None):
@@ -299,7 +330,7 @@ def main(names, slurm=None):
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             lay_out()
-            well = Page(path, bring_texts(), slurm).run() and well
+            well = Page(path, bring_texts(), slurm).holds() and well
             os.chdir(ROOT)
     sys.exit(0 if well else 1)
 

@@ -83,7 +83,7 @@ def environment(threads):
 
 
 def run_json(command, env, path, what):
-    """Runs a command that leaves a JSON object in `path`; its failure ends the program."""
+    """Runs a command that writes a JSON object to `path`, and returns it; ends the tool if the command fails."""
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True)
     if done.returncode != 0:
@@ -110,7 +110,7 @@ def median(values):
 
 
 def processor():
-    """Its name, "" where the kernel does not tell."""
+    """The name of the processor, "" if the kernel does not tell."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
@@ -138,7 +138,7 @@ def table(header, rows):
 
 
 def refuse_input(path, inputs):
-    """Of a file for --json, which may be None; tables go to standard output, so that it needs a name."""
+    """Checks the file for --json, which may be None. It cannot be standard output, where the table goes."""
     if path == "-":
         raise Mistake(78, "cannot write '-' for --json: standard output has the table; name a file")
     tool.refuse_input(path or "-", inputs)
@@ -149,7 +149,7 @@ def write_json(path, value):
 
 
 def append_json(path, value):
-    """One line of JSON Lines: what is there stays."""
+    """Appends one line of JSON."""
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(value) + "\n")

@@ -19,14 +19,14 @@ PHASES = [("input_projection", "input projection"), ("recurrent_forward", "recur
 
 
 class NoSteps(Mistake):
-    """A run directory that tells of no step yet: other runs can be shown without it."""
+    """A run directory without any step yet: other runs can be shown without it."""
 
     def __init__(self, path):
         super().__init__(65, "'%s' holds no steps yet; wait for the first line of --log-every steps" % path)
 
 
 def read_json(path):
-    """The JSON object of a file, or None after a warning: what one broken file holds is a gap, no failure."""
+    """The JSON object of a file, or None after a warning: a broken file must not stop the others from being shown."""
     try:
         with open_regular(path) as file:
             value = json.loads(file.read().decode("utf-8"))

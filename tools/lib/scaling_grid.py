@@ -11,7 +11,7 @@ A point is a number of ranks, threads and a way of summing gradients, under `str
     runs/strong-r004-t01-exact/      the training's run directory
     strong-r004-t01-exact.log        what the programs said
 
-A point whose programs fail, or take too long, is a gap with its reason, not a failed experiment.
+If a program of a point fails or takes too long, the point's file says so, and the other points run all the same.
 """
 
 import json
@@ -57,7 +57,7 @@ def add_options(parser):
     parser.add_argument("--evaluations", type=int, default=8, metavar="N",
                         help="validations during the training, for time to a perplexity (default: %(default)s)")
     parser.add_argument("--limit", type=float, default=600, metavar="SECONDS", help="of each program (default: %(default)s)")
-    parser.add_argument("--again", action="store_true", help="run points that are there already, too")
+    parser.add_argument("--again", action="store_true", help="also run the points that are there already")
     parser.add_argument("options", nargs="*", metavar="-- OPTION", help="of the model, for bench and train: -- --hidden 512")
 
 
@@ -86,7 +86,7 @@ def vocabulary(args):
 
 
 def run_program(command, env, limit, log):
-    """(status, last line of what it said). All it started ends with it."""
+    """Runs it: (exit status, the last line that it printed). Whatever it started ends with it."""
     log.write("$ %s\n" % " ".join(map(shlex.quote, command)))
     log.flush()
     start = log.tell()
@@ -112,7 +112,7 @@ def run_program(command, env, limit, log):
 
 
 def end_with_signals():
-    """Of a tool that is told to end, by Slurm or by hand: what it has started ends with it."""
+    """On TERM and HUP the tool ends, and with it all programs that it has started."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
 
@@ -131,7 +131,7 @@ def end_session(process):
 
 
 def refuse_corpus(args, outputs, run):
-    """A point's folder is made anew, and its files: the corpus must be none of them."""
+    """A point replaces its folder and its files, so the corpus must not be one of them."""
     corpus = os.path.realpath(args.corpus or ".")
     for output in outputs:
         tool.refuse_input(output, [args.corpus])

@@ -24,14 +24,14 @@ class Arguments(argparse.ArgumentParser):
 
 
 class Mistake(Exception):
-    """What the user can mend: an exit status and a message that names cause, object and fix."""
+    """An error that the user can fix: an exit status, and a message that names cause, object and fix."""
 
     def __init__(self, status, message):
         super().__init__(message)
         self.status = status
 
 
-# --- names of files: any bytes, of which Python makes half surrogates where they are no UTF-8 ---
+# --- names of files are any bytes; Python turns those that are not UTF-8 into surrogates ---
 
 def _escaped(letter):
     code = ord(letter)
@@ -39,7 +39,7 @@ def _escaped(letter):
 
 
 def printable(text):
-    """A text whose lines can be written anywhere: bytes that are no UTF-8, and control characters, as \\xff."""
+    """A text that can be printed anywhere: bytes that are not UTF-8, and control characters, become \\xff."""
     return re.sub("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", lambda match: _escaped(match.group(0)), text)
 
 
@@ -64,7 +64,7 @@ def warn(message):
 
 
 def run_main(main):
-    """The frame of every tool: a Mistake becomes a message and an exit status."""
+    """Runs a tool; a Mistake becomes its message and exit status."""
     try:
         main()
     except Mistake as mistake:
@@ -75,7 +75,7 @@ def run_main(main):
 
 
 def default_program():
-    """The program that a tool calls: what UNROLL names, else the one that was built or installed with it, else PATH's."""
+    """The `unroll` that a tool calls: the one that UNROLL names, else the one built or installed with the tool, else that in PATH."""
     here = os.path.dirname(os.path.abspath(__file__))
     beside = [os.path.normpath(os.path.join(here, *way)) for way in (("..", "..", "build", "unroll"), ("..", "..", "..", "bin", "unroll"))]
     return os.environ.get("UNROLL") or next(filter(os.path.exists, beside), "unroll")
@@ -86,8 +86,8 @@ OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|lo
 
 
 def refuse_input(output, inputs):
-    """A Mistake if a file to write, or the name that it has until it is whole, is a file that is read, by whatever name or link,
-    or one of those that a folder among `inputs` is made of. Beforehand, of every tool that writes a file."""
+    """A Mistake if the file to write, or its temporary name, is one of the files that the tool reads (by any name or link), or
+    belongs to a run directory among them. Every tool that writes a file calls this first."""
     for name in [] if output == "-" else [output, output + ".tmp"]:
         for path in filter(None, inputs):
             there = os.path.isfile(name) and os.path.isfile(path)
@@ -100,7 +100,7 @@ def refuse_input(output, inputs):
 
 
 def make_folder(path):
-    """Of a tool that leaves several files there."""
+    """Makes the folder for a tool that writes several files."""
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
@@ -108,7 +108,7 @@ def make_folder(path):
 
 
 def write_text(path, text):
-    """The whole file or none: a temporary name, then a rename. "-" is standard output. refuse_input comes before."""
+    """Writes the whole file or none: a temporary name, then a rename. "-" is standard output. Call refuse_input first."""
     if path == "-":
         sys.stdout.write(text)
     else:
@@ -116,7 +116,7 @@ def write_text(path, text):
 
 
 def write_file(path, content, what="file"):
-    """The same of bytes. `what` the option -o names is for the message."""
+    """The same for bytes. `what` is what -o names, for the message."""
     try:
         _replace(path, path + ".tmp", content)
     except OSError as error:
@@ -129,7 +129,7 @@ def _replace(path, temporary, content):
         with file:
             file.write(content)
         os.replace(temporary, path)
-    except BaseException:  # a disk that is full, and whoever is tired of waiting
+    except BaseException:  # also a full disk, and Ctrl-C
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise
@@ -141,7 +141,7 @@ def counted(count, what):
 
 
 def open_regular(path):
-    """A file to read bytes from. Never waits, as for a pipe in its place: what is no regular file is an OSError that says so."""
+    """Opens a regular file for reading bytes. Anything else, such as a pipe, is an OSError at once, without waiting."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -150,7 +150,7 @@ def open_regular(path):
 
 
 def import_h5py():
-    """h5py. Where this python3 lacks it the tool starts anew under one that has it (tools/find-python); None if there is none."""
+    """h5py. If this python3 lacks it, the tool starts again under one that has it (tools/find-python). None if there is none."""
     try:
         import h5py
         return h5py
