@@ -7,8 +7,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
-#include "unroll/train/optimizer.h"
-#include "unroll/train/reducer.h"
+#include "unroll/train/step.h"
 
 struct evaluator {
     const struct comm *comm;
@@ -16,17 +15,16 @@ struct evaluator {
     struct lane_share share; /* of this rank; empty if there are more ranks than groups */
     int bptt;                /* the longest window */
     int64_t windows;     /* of this rank's lanes, which is also those of all; without lanes 0, unless there is a beat */
-    struct model *model; /* NULL without groups */
+    struct model *model; /* NULL without groups, and if dynamic */
     struct feed feed;    /* empty without groups */
     int64_t correct, cut; /* to classify: texts whose label was the likeliest, and texts too long */
     const float *given;   /* dynamic: the values that a run starts with */
     float *values;        /* dynamic: [table.total] those that change */
     struct param_table table;
-    struct reducer *reducer;     /* dynamic */
-    struct optimizer *optimizer; /* dynamic: plain SGD */
-    double *mine;                /* [groups of this rank] their losses */
-    double *all;                 /* [groups] */
-    struct lane_gather gather;   /* from `mine` to `all` */
+    struct step *step;         /* dynamic: of plain SGD */
+    double *mine;              /* [groups of this rank] their losses */
+    double *all;               /* [groups] */
+    struct lane_gather gather; /* from `mine` to `all` */
 };
 
 #define MEETING 4 /* windows between meetings of all ranks: as long as a step or two */
@@ -63,7 +61,7 @@ static enum status create_losses(struct evaluator *evaluator, struct error *e)
     return lane_gather_create(share, (struct lane_bytes){.group = sizeof *evaluator->all}, &evaluator->gather, e);
 }
 
-/* Model and stream over this rank's lanes. Not collective. */
+/* Stream over this rank's lanes, and a model that only evaluates. Not collective. */
 static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus, const float *values, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
@@ -75,35 +73,38 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
                                     .longest = evaluator->bptt,
                                     .before = config->before};
     enum status status = feed_open(corpus, classifies(evaluator), &slice, &evaluator->feed, e);
-    if (status)
+    if (status || config->dynamic)
         return status;
     struct model_shape shape = {
         .bptt = evaluator->bptt,
         .share = *share,
         .threads = config->threads,
-        .train = config->dynamic,
         .exact = true,
     };
-    struct model_config model = config->model;
-    if (config->dynamic)
-        model.dropout = 0;
-    return model_create(&model, config->dynamic ? evaluator->values : values, &shape, &evaluator->model, e);
+    return model_create(&config->model, values, &shape, &evaluator->model, e);
 }
 
 /* Collective. What learning on the way needs. */
 static enum status open_dynamic(struct evaluator *evaluator, const float *values, struct error *e)
 {
-    const struct optimizer_config sgd = {.kind = OPTIMIZER_SGD};
+    struct step_config config = {
+        .model = evaluator->config.model,
+        .share = evaluator->share,
+        .bptt = evaluator->bptt,
+        .threads = evaluator->config.threads,
+        .optimizer = {.kind = OPTIMIZER_SGD},
+        .reduction = REDUCTION_EXACT,
+    };
+    config.model.dropout = 0;
     if (classifies(evaluator))
         return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
     evaluator->given = values;
     param_table_build(&evaluator->config.model, &evaluator->table);
-    enum status status = reducer_create(evaluator->comm, &evaluator->table, evaluator->share.groups, REDUCTION_EXACT, 0,
-                                        &evaluator->reducer, e);
+    evaluator->values = mem_alloc(evaluator->table.total, sizeof *evaluator->values, "parameters", e);
+    enum status status = comm_agree(evaluator->comm, evaluator->values ? STATUS_OK : STATUS_OS, e);
     if (status)
         return status;
-    evaluator->values = mem_alloc(evaluator->table.total, sizeof *evaluator->values, "parameters", e);
-    return evaluator->values ? optimizer_create(&sgd, &evaluator->table, &evaluator->optimizer, e) : STATUS_OS;
+    return step_create(evaluator->comm, &config, &evaluator->table, evaluator->values, &evaluator->step, e);
 }
 
 /* How many lanes there are, and the longest window. */
@@ -169,7 +170,7 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
     }
     status = comm_agree(comm, status, e);
     if (!status && config->dynamic)
-        status = comm_agree(comm, open_dynamic(evaluator, values, e), e);
+        status = open_dynamic(evaluator, values, e);
     if (!status && lane_share_groups(&evaluator->share) > 0)
         status = open_lanes(evaluator, corpus, values, e);
     status = comm_agree(comm, status, e);
@@ -190,8 +191,7 @@ void evaluator_free(struct evaluator *evaluator)
         return;
     model_free(evaluator->model);
     feed_close(&evaluator->feed);
-    reducer_free(evaluator->reducer);
-    optimizer_free(evaluator->optimizer);
+    step_free(evaluator->step);
     mem_free(evaluator->values);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
@@ -287,8 +287,9 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 /* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
 static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    int groups = lane_share_groups(&evaluator->share), threads = evaluator->config.threads;
+    int groups = lane_share_groups(&evaluator->share);
     memcpy(evaluator->values, evaluator->given, evaluator->table.total * sizeof *evaluator->values);
+    model_pack(evaluator->step->model);
     memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
     feed_seek(&evaluator->feed, 0, 0);
     for (int64_t index = 0; index < feed_windows(&evaluator->feed); index++) {
@@ -297,17 +298,13 @@ static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, st
         enum status status = comm_agree(evaluator->comm, feed_next(&evaluator->feed, &window, e), e);
         if (status)
             return status;
-        float *const *node_grads;
-        (void)reducer_nodes(evaluator->reducer, &node_grads);
-        model_pack(evaluator->model);
-        model_train(evaluator->model, &window, index, node_grads, &loss);
+        step_gradient(evaluator->step, &window, index, &loss);
         for (int group = 0; group < groups; group++) {
             evaluator->mine[group] += loss.group[group];
             *targets += loss.targets[group];
         }
-        int64_t tokens = feed_targets(&evaluator->feed, index, 0, evaluator->share.batch);
-        optimizer_update(evaluator->optimizer, evaluator->values, reducer_sum(evaluator->reducer), 1.0f / (float)tokens,
-                         evaluator->config.lr, threads);
+        (void)step_sum(evaluator->step, feed_targets(&evaluator->feed, index, 0, evaluator->share.batch));
+        step_update(evaluator->step, evaluator->config.lr);
         if (evaluator->config.beat)
             evaluator->config.beat(evaluator->config.beat_context);
     }

@@ -13,8 +13,8 @@
 #include "unroll/base/quantile.h"
 #include "unroll/base/rng.h"
 #include "unroll/base/window.h"
-#include "unroll/nn/model.h"
 #include "unroll/sys/blas.h"
+#include "unroll/train/step.h"
 #include "unroll/use/plan.h"
 
 #define REPETITIONS 7       /* odd: the median is one of them */
@@ -38,19 +38,17 @@ struct bench {
     struct lane_share share;
     int lanes; /* of this rank */
     float *values;
-    struct optimizer *optimizer;
-    struct reducer *reducer;
-    struct model *model;
+    struct step *step;
     uint32_t *tokens;          /* [BENCH_WINDOWS][2][T][lanes]: inputs, then targets */
     double *group_loss;        /* [groups] of all ranks */
     struct lane_gather gather; /* of group_loss */
     float *sgemm;              /* [3][BENCH_SGEMM][BENCH_SGEMM] */
     struct sample sample[REPETITIONS];
-    struct sample *all;    /* [ranks][REPETITIONS] */
-    int64_t step, targets; /* steps so far; targets of a step, of all ranks */
+    struct sample *all;     /* [ranks][REPETITIONS] */
+    int64_t steps, targets; /* steps so far; targets of a step, of all ranks */
     double first_loss, last_loss;
     bool diverged;
-    double reduction, optimizing; /* seconds since the repetition began */
+    double exchange; /* of losses: seconds since the repetition began */
 };
 
 const char *bench_phase_name(enum bench_phase phase)
@@ -101,15 +99,6 @@ static enum status create_own(struct bench *bench, struct error *e)
 {
     const struct bench_config *config = &bench->config;
     size_t ranks = (size_t)bench->comm->size, window = (size_t)config->bptt * (size_t)bench->lanes;
-    struct model_shape shape = {
-        .bptt = config->bptt,
-        .share = bench->share,
-        .threads = config->threads,
-        .train = true,
-        .exact = config->reduction == REDUCTION_EXACT,
-        .sparse = model_sparse_rows(&config->model, config->batch, config->bptt) > 0,
-        .seed = config->seed,
-    };
     bench->values = mem_alloc(bench->table.total, sizeof(float), "parameters", e);
     bench->tokens = mem_alloc(BENCH_WINDOWS * 2 * window, sizeof *bench->tokens, "tokens", e);
     bench->group_loss = mem_alloc((size_t)config->groups, sizeof *bench->group_loss, "losses", e);
@@ -120,16 +109,30 @@ static enum status create_own(struct bench *bench, struct error *e)
     enum status status = lane_gather_create(&bench->share, loss, &bench->gather, e);
     if (!status)
         status = param_init(&config->model, &bench->table, config->init, config->seed, bench->values, e);
-    if (!status)
-        status = optimizer_create(&config->optimizer, &bench->table, &bench->optimizer, e);
-    if (!status)
-        status = model_create(&config->model, bench->values, &shape, &bench->model, e);
     if (!status) {
         make_tokens(bench);
         if (bench->config.model.task == TASK_CLASSIFY)
             make_labels(bench);
     }
     return status;
+}
+
+/* Collective. */
+static enum status create_step(struct bench *bench, struct error *e)
+{
+    const struct bench_config *config = &bench->config;
+    struct step_config step = {
+        .model = config->model,
+        .share = bench->share,
+        .bptt = config->bptt,
+        .threads = config->threads,
+        .optimizer = config->optimizer,
+        .reduction = config->reduction,
+        .norm = true,
+        .clip = config->clip,
+        .seed = config->seed,
+    };
+    return step_create(bench->comm, &step, &bench->table, bench->values, &bench->step, e);
 }
 
 /* Collective. */
@@ -153,18 +156,17 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
     bench->targets = config->model.task == TASK_CLASSIFY ? config->batch : plan->tokens_per_step;
     bench->share = lane_share_of(config->batch, config->groups, bench->comm->size, bench->comm->rank);
     bench->lanes = lane_share_lanes(&bench->share);
-    status = reducer_create(bench->comm, &bench->table, config->groups, config->reduction,
-                            model_sparse_rows(&config->model, config->batch, config->bptt), &bench->reducer, e);
-    if (status)
-        return status;
-    return comm_agree(bench->comm, create_own(bench, e), e);
+    status = comm_agree(bench->comm, create_own(bench, e), e);
+    if (!status)
+        status = create_step(bench, e);
+    if (!status)
+        model_pack(bench->step->model);
+    return status;
 }
 
 static void release(struct bench *bench)
 {
-    model_free(bench->model);
-    optimizer_free(bench->optimizer);
-    reducer_free(bench->reducer);
+    step_free(bench->step);
     mem_free(bench->values);
     mem_free(bench->tokens);
     mem_free(bench->group_loss);
@@ -175,33 +177,21 @@ static void release(struct bench *bench)
 
 /* ---- the step ---- */
 
-/* Gradient and mean loss over all ranks. Collective. */
-static struct param_gradient reduce(struct bench *bench, const struct model_loss *loss)
+/* The mean loss over all ranks. Collective. */
+static void exchange_losses(struct bench *bench, const struct model_loss *loss)
 {
+    double begun = omp_get_wtime();
     comm_allgatherv(bench->comm, loss->group, bench->group_loss, bench->gather.bytes, bench->gather.offset);
     bench->last_loss = lane_tree_sum(bench->group_loss, bench->config.groups) / (double)bench->targets;
-    if (bench->step == 0)
+    if (bench->steps == 0)
         bench->first_loss = bench->last_loss;
-    return reducer_sum(bench->reducer);
-}
-
-static void update(struct bench *bench, struct param_gradient grad)
-{
-    const struct bench_config *config = &bench->config;
-    double scale = 1 / (double)bench->targets, norm = sqrt(reducer_norm2(bench->reducer, config->threads)) * scale;
-    if (!isfinite(norm) || !isfinite(bench->last_loss)) {
-        bench->diverged = true;
-        return;
-    }
-    if (config->clip > 0 && norm > config->clip)
-        scale *= config->clip / norm;
-    optimizer_update(bench->optimizer, bench->values, grad, (float)scale, config->lr, config->threads);
+    bench->exchange += omp_get_wtime() - begun;
 }
 
 static void run_step(struct bench *bench)
 {
     size_t window_tokens = (size_t)bench->config.bptt * (size_t)bench->lanes;
-    int w = (int)(bench->step % BENCH_WINDOWS);
+    int w = (int)(bench->steps % BENCH_WINDOWS);
     const uint32_t *input = bench->tokens + 2 * (size_t)w * window_tokens;
     struct window window = {
         .T = bench->config.bptt,
@@ -211,19 +201,15 @@ static void run_step(struct bench *bench)
         .input = input,
         .target = input + window_tokens,
     };
-    float *const *grads;
     struct model_loss loss;
-    (void)reducer_nodes(bench->reducer, &grads);
-    model_pack(bench->model);
-    model_train(bench->model, &window, bench->step, grads, &loss);
-    reducer_mark(bench->reducer, input, window_tokens);
-    double trained = omp_get_wtime();
-    struct param_gradient grad = reduce(bench, &loss);
-    double reduced = omp_get_wtime();
-    update(bench, grad);
-    bench->reduction += reduced - trained;
-    bench->optimizing += omp_get_wtime() - reduced;
-    bench->step++;
+    step_gradient(bench->step, &window, bench->steps, &loss);
+    exchange_losses(bench, &loss);
+    double norm = step_sum(bench->step, bench->targets);
+    bool finite = isfinite(norm) && isfinite(bench->last_loss);
+    bench->diverged = bench->diverged || !finite;
+    if (finite)
+        step_update(bench->step, bench->config.lr);
+    bench->steps++;
 }
 
 /* ---- measuring ---- */
@@ -283,9 +269,11 @@ static void warm_up(struct bench *bench, struct bench_result *result)
 static void time_steps(struct bench *bench, int64_t steps, struct sample *sample, struct bench_result *result)
 {
     struct model_phases phases;
+    struct step_seconds others;
     comm_barrier(bench->comm);
-    model_take_phases(bench->model, &phases);
-    bench->reduction = bench->optimizing = 0;
+    model_take_phases(bench->step->model, &phases);
+    step_take_seconds(bench->step, &others);
+    bench->exchange = 0;
     int64_t allocations = mem_allocation_count(), faults = minor_faults();
     double begin = omp_get_wtime();
     for (int64_t i = 0; i < steps; i++)
@@ -293,7 +281,8 @@ static void time_steps(struct bench *bench, int64_t steps, struct sample *sample
     double seconds = omp_get_wtime() - begin;
     result->allocations += mem_allocation_count() - allocations;
     result->page_faults += minor_faults() - faults;
-    model_take_phases(bench->model, &phases);
+    model_take_phases(bench->step->model, &phases);
+    step_take_seconds(bench->step, &others);
     double *phase = sample->phase, n = (double)steps;
     sample->seconds = seconds / n;
     phase[BENCH_INPUT_PROJECTION] = phases.input_projection / n;
@@ -301,8 +290,8 @@ static void time_steps(struct bench *bench, int64_t steps, struct sample *sample
     phase[BENCH_OUTPUT_LAYER] = phases.output_layer / n;
     phase[BENCH_RECURRENT_BACKWARD] = phases.recurrent_backward / n;
     phase[BENCH_WEIGHT_GRADIENTS] = phases.weight_gradients / n;
-    phase[BENCH_REDUCTION] = bench->reduction / n;
-    phase[BENCH_OPTIMIZER] = bench->optimizing / n;
+    phase[BENCH_REDUCTION] = (bench->exchange + others.sum) / n;
+    phase[BENCH_OPTIMIZER] = others.optimizer / n;
 }
 
 static double time_sgemm(struct bench *bench)
@@ -340,7 +329,7 @@ static enum status measure(struct bench *bench, struct bench_result *result, str
         status = error_set(e, STATUS_DIVERGED,
                            "cannot measure: the loss or the gradient is not finite after '%lld' "
                            "steps; use a smaller --lr",
-                           (long long)bench->step);
+                           (long long)bench->steps);
     return comm_agree(bench->comm, status, e);
 }
 
@@ -392,7 +381,7 @@ static enum status measure_network(struct bench *bench, const struct bench_resul
     const struct bench_config *config = &bench->config;
     struct network_subject subject = {
         .mine = {.lanes = bench->lanes},
-        .reducer = bench->reducer,
+        .reducer = bench->step->reducer,
         .groups = config->groups,
         .reduction = config->reduction,
         .grad_total = bench->table.grad_total,

@@ -1,4 +1,4 @@
-/* Tiny trainings with made-up tokens through model, reducer and optimizer, as the trainer drives them: a few steps each, of
+/* Tiny trainings with made-up tokens through the steps of train/step.h: a few steps each, of
  * sizes that fill no vector, panel or block. Their tokens, sizes and options are part of the digests: never change them. */
 #include <math.h>
 #include <string.h>
@@ -6,12 +6,11 @@
 #include "selftest_private.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
-#include "unroll/nn/model.h"
-#include "unroll/train/optimizer.h"
-#include "unroll/train/reducer.h"
+#include "unroll/train/step.h"
 
 #define SEED 20
 #define RESET_TOKEN 1
+#define CLIP 0.25
 
 struct trial {
     const char *group, *name;
@@ -80,29 +79,28 @@ struct run {
     struct param_table table;
     float *values;            /* [table.total] */
     uint32_t *input, *target; /* [bptt][batch] */
-    struct optimizer *optimizer;
-    struct reducer *reducer;
-    struct model *model;
+    struct step *step;
 };
 
 static enum status run_create(struct run *run, struct error *e)
 {
     const struct trial *trial = run->trial;
-    const struct optimizer_config rule = {.kind = trial->optimizer ? optimizer_kind(trial->optimizer) : OPTIMIZER_SGD,
-                                          .momentum = 0.9,
-                                          .beta1 = 0.9,
-                                          .beta2 = 0.999,
-                                          .alpha = 0.99,
-                                          .epsilon = 1e-8,
-                                          .weight_decay = trial->weight_decay};
-    int sparse = model_sparse_rows(&trial->model, trial->batch, trial->bptt);
-    const struct model_shape shape = {.bptt = trial->bptt,
-                                      .share = lane_share_whole(trial->batch, trial->groups),
-                                      .threads = run->threads,
-                                      .train = true,
-                                      .exact = true,
-                                      .sparse = sparse > 0,
-                                      .seed = SEED};
+    const struct step_config config = {
+        .model = trial->model,
+        .share = lane_share_whole(trial->batch, trial->groups),
+        .bptt = trial->bptt,
+        .threads = run->threads,
+        .optimizer = {.kind = trial->optimizer ? optimizer_kind(trial->optimizer) : OPTIMIZER_SGD,
+                      .momentum = 0.9,
+                      .beta1 = 0.9,
+                      .beta2 = 0.999,
+                      .alpha = 0.99,
+                      .epsilon = 1e-8,
+                      .weight_decay = trial->weight_decay},
+        .reduction = REDUCTION_EXACT,
+        .norm = true,
+        .clip = CLIP,
+        .seed = SEED};
     size_t positions = (size_t)trial->bptt * (size_t)trial->batch;
     run->alone = (struct comm){.rank = 0, .size = 1, .handle = NULL};
     param_table_build(&trial->model, &run->table);
@@ -113,19 +111,15 @@ static enum status run_create(struct run *run, struct error *e)
         return STATUS_OS;
     enum status status = param_init(&trial->model, &run->table, trial->init, SEED, run->values, e);
     if (!status)
-        status = optimizer_create(&rule, &run->table, &run->optimizer, e);
+        status = step_create(&run->alone, &config, &run->table, run->values, &run->step, e);
     if (!status)
-        status = reducer_create(&run->alone, &run->table, trial->groups, REDUCTION_EXACT, sparse, &run->reducer, e);
-    if (!status)
-        status = model_create(&trial->model, run->values, &shape, &run->model, e);
+        model_pack(run->step->model);
     return status;
 }
 
 static void run_release(struct run *run)
 {
-    model_free(run->model);
-    reducer_free(run->reducer);
-    optimizer_free(run->optimizer);
+    step_free(run->step);
     mem_free(run->values);
     mem_free(run->input);
     mem_free(run->target);
@@ -159,20 +153,15 @@ static void run_step(struct run *run, int step, struct digest *digest)
                                   .reset = step == 0 || trial->model.task == TASK_CLASSIFY,
                                   .input = run->input,
                                   .target = run->target};
-    float *const *grads;
     struct model_loss loss;
     int64_t targets = 0;
     draw_window(run, step);
-    (void)reducer_nodes(run->reducer, &grads);
-    model_pack(run->model);
-    model_train(run->model, &window, step, grads, &loss);
-    reducer_mark(run->reducer, run->input, (size_t)trial->bptt * (size_t)trial->batch);
-    struct param_gradient grad = reducer_sum(run->reducer);
+    step_gradient(run->step, &window, step, &loss);
     for (int g = 0; g < trial->groups; g++)
         targets += loss.targets[g];
-    double scale = 1 / (double)targets, norm = sqrt(reducer_norm2(run->reducer, run->threads)) * scale;
-    optimizer_update(run->optimizer, run->values, grad, (float)(norm > 0.25 ? scale * 0.25 / norm : scale), trial->lr,
-                     run->threads);
+    (void)step_sum(run->step, targets);
+    step_update(run->step, trial->lr);
+    double norm = sqrt(run->step->norm2) * (1 / (double)targets); /* the bits of record */
     digest_add(digest, loss.group, sizeof *loss.group * (size_t)trial->groups);
     digest_add(digest, &norm, sizeof norm);
 }
@@ -187,8 +176,8 @@ enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT],
     for (int i = 0; i < run.table.count && !status; i++) {
         const struct param *param = &run.table.param[i];
         digest_add(digest, run.values + param->offset, param->count * sizeof(float));
-        for (int slot = 0; slot < run.optimizer->slots; slot++)
-            digest_add(digest, run.optimizer->slot[slot] + param->offset, param->count * sizeof(float));
+        for (int slot = 0; slot < run.step->optimizer->slots; slot++)
+            digest_add(digest, run.step->optimizer->slot[slot] + param->offset, param->count * sizeof(float));
     }
     if (!status)
         digest_text(digest, hex);

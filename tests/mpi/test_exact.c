@@ -7,37 +7,33 @@
 #include "unroll/base/lane_gather.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
-#include "unroll/nn/model.h"
 #include "unroll/sys/comm.h"
-#include "unroll/train/reducer.h"
+#include "unroll/train/step.h"
 
 #define WINDOWS 3
 #define BPTT 7
 #define LARGE 4001 /* tokens: rows of encoder.weight are summed sparsely */
 
-/* Trains three windows on the lanes of one rank of `comm`; leaves the last reduced gradient in `sum`, its norm in *norm2 and
- * all group losses of the last window in `loss`. `sparse_rows`: see train/reducer.h. */
+/* Trains three windows on the lanes of one rank of `comm`, without updates; leaves the last reduced gradient in `sum`, its
+ * norm in *norm and all group losses of the last window in `loss`. `dense`: see train/step.h. */
 static enum status run(const struct comm *comm, const struct model_config *config, const struct param_table *table,
-                       const float *values, int batch, int groups, int threads, int sparse_rows, float *sum,
-                       double *norm2, double *loss, struct error *e)
+                       float *values, int batch, int groups, int threads, bool dense, float *sum, double *norm,
+                       double *loss, struct error *e)
 {
-    struct model_shape shape = {.bptt = BPTT,
-                                .share = lane_share_of(batch, groups, comm->size, comm->rank),
-                                .threads = threads,
-                                .train = true,
-                                .exact = true,
-                                .sparse = sparse_rows > 0,
-                                .seed = 5};
-    struct model *model = NULL;
-    struct reducer *reducer = NULL;
-    enum status status = model_create(config, values, &shape, &model, e);
-    if (!status)
-        status = reducer_create(comm, table, groups, REDUCTION_EXACT, sparse_rows, &reducer, e);
+    const struct step_config step_config = {.model = *config,
+                                            .share = lane_share_of(batch, groups, comm->size, comm->rank),
+                                            .bptt = BPTT,
+                                            .threads = threads,
+                                            .reduction = REDUCTION_EXACT,
+                                            .norm = true,
+                                            .dense = dense,
+                                            .seed = 5};
+    struct step *step;
+    enum status status = step_create(comm, &step_config, table, values, &step, e);
     if (status)
         return status;
-    model_pack(model);
-    int lane0 = shape.share.lane_begin, lanes = lane_share_lanes(&shape.share);
-    float *const *grads;
+    model_pack(step->model);
+    int lane0 = step_config.share.lane_begin, lanes = lane_share_lanes(&step_config.share);
     struct model_loss window_loss;
     for (int w = 0; w < WINDOWS; w++) {
         uint32_t input[BPTT * 64], target[BPTT * 64];
@@ -51,19 +47,16 @@ static enum status run(const struct comm *comm, const struct model_config *confi
                 target[t * lanes + b] =
                     bits.word[2] % 9 == 0 ? WINDOW_NO_TARGET : bits.word[1] % (uint32_t)config->vocab;
             }
-        reducer_nodes(reducer, &grads);
-        model_train(model, &window, w, grads, &window_loss);
-        reducer_mark(reducer, input, (size_t)window.T * (size_t)lanes);
-        memcpy(sum, reducer_sum(reducer).values, sizeof *sum * table->total);
+        step_gradient(step, &window, w, &window_loss);
+        *norm = step_sum(step, 1);
+        memcpy(sum, step->gradient.values, sizeof *sum * table->total);
     }
-    *norm2 = reducer_norm2(reducer, threads);
     struct lane_gather gather;
-    if (lane_gather_create(&shape.share, (struct lane_bytes){.group = sizeof *loss}, &gather, e))
+    if (lane_gather_create(&step_config.share, (struct lane_bytes){.group = sizeof *loss}, &gather, e))
         return STATUS_OS;
     comm_allgatherv(comm, window_loss.group, loss, gather.bytes, gather.offset);
     lane_gather_release(&gather);
-    reducer_free(reducer);
-    model_free(model);
+    step_free(step);
     return STATUS_OK;
 }
 
@@ -76,15 +69,14 @@ static int check(const struct comm *comm, struct model_config config, int batch,
     float *values = mem_alloc(table.total, sizeof *values, "values", &e);
     float *here = mem_alloc(table.total, sizeof *here, "sums", &e);
     float *there = mem_alloc(table.total, sizeof *there, "sums", &e);
-    double loss_here[64], loss_there[64], norm2_here, norm2_there;
-    int sparse_rows = model_sparse_rows(&config, batch, BPTT);
+    double loss_here[64], loss_there[64], norm_here, norm_there;
     if (param_init(&config, &table, INIT_UNIFORM, 3, values, &e) ||
-        run(comm, &config, &table, values, batch, groups, 2, sparse_rows, here, &norm2_here, loss_here, &e) ||
-        run(&alone, &config, &table, values, batch, groups, 1, 0, there, &norm2_there, loss_there, &e))
+        run(comm, &config, &table, values, batch, groups, 2, false, here, &norm_here, loss_here, &e) ||
+        run(&alone, &config, &table, values, batch, groups, 1, true, there, &norm_there, loss_there, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
     int wrong = memcmp(here, there, sizeof *here * table.total) != 0 ||
                 memcmp(loss_here, loss_there, sizeof *loss_here * groups) != 0 ||
-                memcmp(&norm2_here, &norm2_there, sizeof norm2_here) != 0;
+                memcmp(&norm_here, &norm_there, sizeof norm_here) != 0;
     if (wrong)
         fprintf(stderr,
                 "%s, %d layers, H %d, V %d, tied %d, dropout %g, %d lanes in %d groups: %d ranks differ from one\n",
