@@ -51,7 +51,7 @@ endif
 
 # --- instruction sets ----------------------------------------------------------------------------------------------
 ARCH   ?= $(if $(CROSS),,native)
-# ARCH=portable: the program once for each of these, all in one file, whose start takes the best that the host has.
+# ARCH=portable: one file has the program once for each of these; at its start it runs the highest that the host supports.
 LEVELS := x86-64-v3 x86-64-v4
 MARCH  := $(if $(filter portable,$(ARCH)),$(firstword $(LEVELS)),$(ARCH))
 ifneq ($(and $(filter portable,$(ARCH)),$(filter-out x86_64-%,$(MULTIARCH))),)
@@ -63,7 +63,7 @@ OPT      := $(if $(DEBUG),-O0 -g3,-O3 -g)
 WARN     := -Wall -Wextra -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wwrite-strings -Wvla
 WARN     += -Wno-psabi # vectors of 64 bytes stay inside one library
 WARN     += $(if $(CI)$(WERROR),-Werror)
-# Hidden: no name of ours may stand in for one of the same name inside a library.
+# Hidden, so that no name of ours replaces the same name inside a library.
 CODE     := -std=gnu11 $(OPT) $(MARCH:%=-march=%) -fopenmp -fno-math-errno -ffp-contract=off -fvisibility=hidden -fPIC \
             $(SANITIZE)
 CFLAGS_ALL := $(CODE) $(SYSROOT:%=--sysroot=%) $(WARN) -D_GNU_SOURCE= -Iinclude \
@@ -77,7 +77,7 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 MPI_TESTS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/mpi/test_*.c))
 FAULT_TESTS := $(addprefix $(BUILD)/tests/fault/,unroll-faulty damage)
 
-# libunroll shows the functions of <unroll.h> and nothing else. Not with sanitizers, whose library must come first.
+# libunroll exports only the functions of <unroll.h>. Not with sanitizers, whose library must come first.
 # ARCH=portable: one for each level, among which the dynamic linker chooses (ld.so(8), glibc-hwcaps).
 LIB     := $(BUILD)/$(if $(filter portable,$(ARCH)),levels/$(MARCH)/)lib
 SONAME  := libunroll.so.$(VERSION)
@@ -125,8 +125,7 @@ $(BUILD)/unroll: $(PROGRAM) $(BUILD)/program
 	$(SAY) LINK $@
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $(PROGRAM) $(LIBS)
 
-# Each level is built by a make of its own, as if it were all, but for the last step: one object that shows nothing but its
-# main, under a name of its own, such as main_x86_64_v3.
+# A make of its own builds each level, up to one object that exports only its main, under a name such as main_x86_64_v3.
 $(BUILD)/levels/%/level.o: FORCE
 	@$(MAKE) --no-print-directory ARCH=$* BUILD=$(BUILD)/levels/$* $@
 
@@ -161,7 +160,7 @@ $(BUILD)/lib/libunroll.a: $(BUILD)/src/use/library.o $(BUILD)/libunroll.a
 	$(Q)$(OBJCOPY) --localize-hidden $(@:.a=.o)
 	$(Q)$(AR) rcs $@ $(@:.a=.o)
 
-# It runs on any host, to say what it lacks.
+# The start is built for any host of the architecture, so that it can say what the host lacks.
 $(BUILD)/src/cli/start.o: OWN_FLAGS = -march=x86-64
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
@@ -169,7 +168,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(SAY) CC $<
 	$(Q)$(CC) $(CFLAGS_ALL) $(OWN_FLAGS) -MMD -MP -c -o $@ $<
 
-# Facts about the build go into one file, so that a new revision recompiles that one alone.
+# Facts about the build go into one file, so that a new revision recompiles only that file.
 REVISION      := $(shell git describe --always --dirty --tags 2>/dev/null)
 COMPILER      := $(notdir $(CC)) $(shell $(CC) -dumpfullversion 2>/dev/null || $(CC) -dumpversion)
 version_of     = $(shell $(PKG_CONFIG) --modversion $(1) 2>/dev/null)
@@ -179,7 +178,7 @@ $(BUILD)/src/base/build_info.o: $(BUILD)/revision
 $(BUILD)/src/base/build_info.o: OWN_FLAGS = -DBUILD_VERSION='"$(VERSION)"' -DBUILD_REVISION='"$(REVISION)"' \
 	-DBUILD_COMPILER='"$(COMPILER)"' -DBUILD_FLAGS='"$(strip $(CODE) $(CFLAGS))"' -DBUILD_LIBRARIES='"$(strip $(LIBRARIES))"'
 
-# Each of these files changes only when its text does; what depends on it is made anew then.
+# Each of these files changes only when its text changes; then make rebuilds what depends on it.
 $(BUILD)/flags: TEXT = $(CC) $(CFLAGS_ALL)
 $(BUILD)/revision: TEXT = $(VERSION) $(REVISION) $(COMPILER) $(LIBRARIES)
 $(BUILD)/sources: TEXT = $(LIB_OBJ)
@@ -205,7 +204,7 @@ $(BUILD)/tests/mpi/%: tests/mpi/%.c $(KEEP) $(BUILD)/libunroll.a
 	$(SAY) TEST $<
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -Itests $(LDFLAGS) -o $@ $< $(KEEP) $(BUILD)/libunroll.a $(LIBS)
 
-# The program with places where faults strike: calls between its rooms pass through tests/fault/faults.c.
+# The program with injected faults: calls between its rooms pass through tests/fault/faults.c.
 FAULT_PLACES := model_train layer_forward layer_backward comm_exchange comm_alltoallv optimizer_update model_forward \
                 h5_write file_write_new checkpoint_verify file_commit gemm_rows shared_folder_check \
                 build_version build_arithmetic option_table_digest
@@ -231,7 +230,7 @@ deps: ## install what is missing (tools/install-deps)
 
 tests: all $(UNIT_TESTS) $(MPI_TESTS) $(FAULT_TESTS) ## build all test programs
 
-# A fresh make: libraries that `deps` has just installed were not there when this one looked for them.
+# A fresh make finds the libraries that `deps` has just installed.
 # As many compilers as cores, unless -j was given.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 check: deps ## install what is missing, build, run the tests (minutes)
@@ -320,7 +319,7 @@ install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	$(foreach page,$(wildcard jobs/*.md src/*.md tests/*.md tools/*.md tools/pictures/*.svg),install -D -m 644 $(page) \
 	    $(PLACE)/share/doc/unroll/$(page);)
 	install -m 644 tools/examples/score_lines.c $(PLACE)/share/doc/unroll/examples/
-ifeq ($(DESTDIR),) # else what is installed is on its way to another place
+ifeq ($(DESTDIR),) # with DESTDIR a package is made, which will be installed elsewhere
 	@echo 'Add to your shell (tools: $(PREFIX)/share/unroll/report and others; modules: module use $(PREFIX)/share/modulefiles):'
 	@echo '  export PATH=$(PREFIX)/bin:$$PATH LD_LIBRARY_PATH=$(PREFIX)/lib:$$LD_LIBRARY_PATH'
 	@echo '  export PKG_CONFIG_PATH=$(PREFIX)/lib/pkgconfig:$$PKG_CONFIG_PATH PYTHONPATH=$(PREFIX)/share/unroll:$$PYTHONPATH'

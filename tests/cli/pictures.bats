@@ -160,7 +160,7 @@ with open("long/metrics.jsonl", "w") as f:
             f.write(json.dumps({"type": "skip", "step": step, "not_finite": "loss"}) + "\n")
 EOF
     "$tools/report" long -o page.html
-    grep -q 'Not finite, nothing updated: long: 4 steps skipped' page.html
+    grep -q 'Steps without update, because loss or gradient was not finite: long: 4 steps skipped' page.html
     [ "$(wc -c <page.html)" -lt 60000 ]
     python3 - <<'EOF'
 import re

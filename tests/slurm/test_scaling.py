@@ -27,7 +27,7 @@ class Array(slurm.Case):
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
 
     def scales(self, mode, **settings):
-        """Points 0 to 3; the last one has more ranks than lanes, or than the cluster has CPUs: a gap."""
+        """Points 0 to 3; the last one has more ranks than lanes, or than the cluster has CPUs: it fails."""
         array = self.submit(JOBS / f"{mode}-scaling.sbatch", "--hidden", "12", "--layers", "1", "--bptt", "8", "--lane-groups", "8",
                             sbatch=["--nodes=4", "--array=0-3"], DIR="s", RANKS="1 2 4 9", RANKS_PER_NODE=1, BATCH=8,
                             BENCH_STEPS=2, TRAIN_STEPS=16, **settings)
@@ -48,7 +48,7 @@ class Array(slurm.Case):
         self.assertEqual([failure["what"] for failure in points[9]["failures"]], ["bench", "train"])
         log = (self.folder / "report.log").read_text()
         self.assertIn(f"| {mode}, 4 ranks x 1, exact | {8 if mode == 'strong' else 32} | ", log)
-        self.assertIn(f"- Gap: {mode}, 9 ranks x 1, exact: train ended with ", log)
+        self.assertIn(f"- Failed: {mode}, 9 ranks x 1, exact: train ended with ", log)
         for picture in ("scaling.svg", "speedup.png", "time-to.svg", "reduction.svg"):
             self.assertGreater((self.folder / "s" / "report" / picture).stat().st_size, 1000)
         page = (self.folder / "s" / "report" / "report.html").read_text()

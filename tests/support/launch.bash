@@ -1,11 +1,11 @@
-# How tests and tools start ranks on this one machine, whatever MPI it has: the one place that sets the launchers' variables.
+# How tests and tools start ranks on this machine, with any MPI. Only this file sets the variables of launchers.
 # Sourced; tools in Python read the environment that it leaves (tools/lib/launch.py).
 #
-# What Open MPI 4.1.4 and 5.0.7 do, as measured, where tests rely on it:
-#   - exit status: that of the rank that ended first with another one than 0, also after MPI_Abort; 128 + signal if a signal
-#     ended it. The other ranks get CONT, TERM and KILL. USR1 and USR2 to mpirun go to all ranks.
-#   - TERM, INT and HUP to mpirun: TERM goes to the ranks, and KILL a second later (4.1) or a quarter of one (5.0); mpirun's own
-#     status is 1.
+# Measured behaviour of Open MPI 4.1.4 and 5.0.7 on which tests rely:
+#   - The exit status is that of the first rank whose status is not 0, also after MPI_Abort; 128 + signal if a signal ended it. The
+#     other ranks get CONT, TERM and KILL. USR1 and USR2 to mpirun go to all ranks.
+#   - TERM, INT or HUP to mpirun: the ranks get TERM, and KILL a second later (4.1) or a quarter of a second later (5.0); mpirun
+#     ends with 1.
 #   - KILL to mpirun: 4.1's ranks end; those of 5.0 end when they next communicate, and one rank alone never does.
 #   - output: 5.0 may print stderr of all before stdout, and mixes half lines of a rank's streams (sys/terminal.h).
 #   - 5.0 has no --quiet, and crashes on a second program after `:`.
@@ -14,10 +14,10 @@
 # is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare number of a signal
 # that ended one.
 
-# Tests multiply their limits of time by it: tools/run-tests sets it, the higher the busier the machine.
+# Tests multiply their time limits by it. tools/run-tests sets it; it is higher on a busy machine.
 : "${PATIENCE:=1}"
 
-# launch_here: ranks as mpirun places them, each on cores of its own. What is said twice is for 4.1 and 5.0.
+# launch_here: ranks as mpirun places them, each on cores of its own. Two variables with one meaning are for 4.1 and 5.0.
 launch_here() {
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers
     export OMPI_MCA_plm_rsh_agent=false # all ranks are here: no ssh needed

@@ -8,12 +8,12 @@ import tool
 from tool import Mistake
 
 KINDS = (".svg", ".png", ".pdf")
-PNG_WIDTH = 1280  # pixels: two for each of the picture's own, for screens that show such and for print
+PNG_WIDTH = 1280  # pixels: twice the picture's own size, for dense screens and for print
 MOST_WIDTH = 20000
 
 
 def kind_of(path):
-    """The end of the name; a Mistake if no picture is written so."""
+    """The end of the file's name; a Mistake if it is no kind of picture."""
     kind = os.path.splitext(path)[1].lower()
     if kind not in KINDS:
         raise Mistake(64, "cannot draw '%s': pictures are .svg, .png or .pdf; choose one of these" % path)

@@ -21,7 +21,7 @@ OF_LETTERS, OF_IDEOGRAPHS, OF_SUPERSCRIPTS, BOLD = 90, 105, 53, 1.12
 
 
 def text_width(text, size):
-    """No text of this size is wider, whatever the font, but for rare letters."""
+    """An upper bound of the width of a text in any usual font."""
     def width(letter):
         place = ord(letter) - 32
         return WIDTHS[place] if 0 <= place < len(WIDTHS) else OF_SUPERSCRIPTS if 0x2070 <= ord(letter) < 0x2080 \
@@ -51,7 +51,7 @@ def shortened(text, size, width):
 
 
 def flow(widths, width, gap=GAP):
-    """[(row, x)] of things that stand beside each other as long as there is room: in one row, or in columns where two fit."""
+    """[(row, x)] of things side by side: in one row if they fit, else in columns."""
     columns = int((width + gap) // (max(widths) + gap))
     if sum(widths) + gap * (len(widths) - 1) > width and columns > 1:
         return [(number // columns, number % columns * (width + gap) / columns) for number in range(len(widths))]
@@ -84,14 +84,14 @@ def _power(exponent):
 
 
 def _digits(step):
-    """Behind the point, so that neighbours differ."""
+    """Digits behind the point that neighbours need to differ."""
     digits = max(0, -_exponent(step))
     return digits + (1 if abs(step * 10 ** digits - round(step * 10 ** digits)) > 1e-6 else 0)
 
 
 def labels(values, step=None):
-    """The marks of one axis, all in one notation: 0.002, 15, 2.5k, 3M, 2 times 10 to the power of -7, or bare powers of ten.
-    `step`: the distance of neighbours; None where it is not the same between all."""
+    """Labels for the marks of an axis, all in one notation: 0.002, 15, 2.5k, 3M, 2 times 10 to the power of -7, or powers of ten.
+    `step`: the distance between neighbours; None if distances differ."""
     sizes = [abs(value) for value in values if value]
     low, high = (min(sizes), max(sizes)) if sizes else (1.0, 1.0)
     plain = low >= (1e-4 if step is None else 0.0) * (1 - NEAR) and high >= 1e-3 * (1 - NEAR)
@@ -119,7 +119,7 @@ def _scientific(value, of, step):
 
 
 def label_of(value):
-    """A number that stands alone."""
+    """The label of a single number."""
     return labels([value])[0]
 
 

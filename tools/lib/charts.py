@@ -7,7 +7,7 @@ import result_files
 import run_files
 import tool
 
-THIN, PLAIN, DOTTED = "thin", "plain", "dotted"  # how a line is drawn: faint, firm, or firm with a dot at each point
+THIN, PLAIN, DOTTED = "thin", "plain", "dotted"  # how a line is drawn: faint, solid, or solid with a dot at each point
 BAR, BEST = "bar", "best"  # other things that a legend explains: a part of bars, the point of the best weights
 COLOURS, DASHES = 8, 4
 GREY = 7  # the colour of what would be perfect
@@ -15,16 +15,16 @@ MOST_POINTS = 300  # of a line; more than a picture can show
 
 
 class Line:
-    """Lines of one `group` share a colour, lines of one name an entry of the legend. `dash`: 0 is a firm line, and up to
-    DASHES - 1 are patterns. `best`: the point of the best weights, which is marked, or None."""
+    """Lines of one `group` have the same colour; lines of one name have one entry in the legend. `dash`: 0 is a solid line, 1 to
+    DASHES - 1 are patterns. `best`: the point of the best weights, which gets a ring, or None."""
 
     def __init__(self, name, points, group, style=PLAIN, dash=0, best=None):
         self.name, self.points, self.group, self.style, self.dash, self.best = name, points, group, style, dash % DASHES, best
 
 
 class Entry:
-    """Of a legend: a sample and what it stands for. `group`: None where it is of no line in particular. `praise`: "best" beside
-    the best of several, or nothing."""
+    """An entry of a legend: a sample and its meaning. `group`: None if it belongs to no line. `praise`: "best" for the best of
+    several runs, or nothing."""
 
     def __init__(self, text, style, group=None, dash=0, praise=""):
         self.text, self.style, self.group, self.dash, self.praise = text, style, group, dash, praise
@@ -91,7 +91,7 @@ class Bars:
 
 
 def thin(points, keep_spikes=False, most=MOST_POINTS):
-    """At most about `most` points: means of neighbours, or the lowest and highest of each bunch where spikes matter."""
+    """At most about `most` points: means of neighbours, or (keep_spikes) the lowest and highest of each bunch."""
     if len(points) <= most:
         return points
     bunches = most // 2 if keep_spikes else most
@@ -109,7 +109,7 @@ def thin(points, keep_spikes=False, most=MOST_POINTS):
 # --- runs ---
 
 def _of_runs(title, unit, runs, x, lines_of_run, **how):
-    """A picture with a colour for each run; from the ninth on colours come again, dashed. lines_of_run(run): [(points, style,
+    """A picture with a colour for each run; from the ninth run on colours repeat, dashed. lines_of_run(run): [(points, style,
     best)]."""
     lines = [Line(run.name, points, group, style, group // COLOURS, best) for group, run in enumerate(runs)
              for points, style, best in lines_of_run(run)]
@@ -126,7 +126,7 @@ def _keys(runs, training=True):
 
 
 def _validated(run, value, x_of=lambda line: run_files.number(line.get("step"))):
-    """(points, style, best) of what each validation found. value(line): a float or None."""
+    """(points, style, best) of the validations. value(line): a float or None."""
     points, best, chosen = [], None, run.best() or {}
     for line in run.validated():
         point = (x_of(line), value(line))
@@ -160,11 +160,11 @@ def perplexity(runs):
     return _of_runs("Perplexity", "logarithmic", runs, "step", lambda run: [] if run.classifies() else [
         ([(step, run_files.perplexity(loss)) for step, loss in thin(run_files.points(run.train, "step", "loss"))], THIN, None),
         _validated(run, _perplexity)], y_log=True,
-        keys=_keys(runs), note="The exponential of the loss: as many equally likely tokens.")
+        keys=_keys(runs), note="The exponential of the loss. A guess among so many equally likely tokens would do as well.")
 
 
 def accuracy(runs):
-    """Of classifiers."""
+    """Only classifiers have one."""
     return _of_runs("Accuracy", "on validation texts", runs, "step", lambda run: [
         _validated(run, lambda line: run_files.number(line.get("accuracy")))], keys=_keys(runs, training=False))
 
@@ -182,7 +182,7 @@ def gradient_norm(runs):
 
 def _skipped(runs):
     told = ["%s: %s skipped" % (run.name, tool.counted(len(run.skips), "step")) for run in runs if run.skips]
-    return "Not finite, nothing updated: " + "; ".join(told) + "." if told else ""
+    return "Steps without update, because loss or gradient was not finite: " + "; ".join(told) + "." if told else ""
 
 
 def speed(runs):
@@ -199,7 +199,7 @@ def against_time(runs):
 
 
 def phases(runs):
-    """Where the time of a step goes. In run directories what the model's own phases leave is one part."""
+    """Where the time of a step goes. Run directories have only the model's own phases; the rest is one part."""
     rows = [(run.name, {name: 1e3 * value for name, value in run.phase_seconds().items()}) for run in runs]
     parts = [part for part in run_files.PHASES if part[0] not in ("reduction", "optimizer", "other")]
     parts += [("rest", "reduction and optimizer"), ("other", "other")]
@@ -230,7 +230,7 @@ def gradflow_of_run(run, name):
 
 
 def evenly(items, count):
-    """`count` of the items, the first and the last among them."""
+    """`count` of the items at even distances, with the first and the last."""
     if count <= 0:
         return []
     if len(items) <= count:
@@ -255,7 +255,7 @@ def gradflow(paths):
                           THIN if quantity == "c" else PLAIN, layer))
     faint = any(line.style == THIN for line in lines)
     return Chart("Gradient by time lag", "norm, logarithmic", "lag k in time steps", lines, y_log=True,
-                 note="How much the loss of a step says about the state k steps before."
+                 note="How strongly the loss of a step depends on the state k steps before."
                       + (" Faint: the cell state c." if faint else ""))
 
 

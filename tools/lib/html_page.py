@@ -1,5 +1,5 @@
-"""Self-contained HTML pages: style sheet, tables, and the script that reads values off the pictures under the pointer. Nothing
-is fetched from anywhere; light and dark follow the reader's setting; the page holds from phone to wide screen and prints."""
+"""Self-contained HTML pages: style sheet, tables, and the script that shows the values under the pointer. A page fetches nothing,
+follows the reader's light or dark setting, and suits phones, wide screens and printers."""
 
 import chart_svg
 from chart_svg import escape
@@ -103,7 +103,7 @@ def page(title, lead, body, footer=""):
 
 
 def section(title, *parts):
-    """A heading with what stands under it; nothing without content."""
+    """A heading and its content; nothing if there is no content."""
     content = "\n".join(part for part in parts if part)
     return '<section>\n<h2>%s</h2>\n%s\n</section>' % (escape(title), content) if content else ""
 
@@ -132,12 +132,12 @@ def table(header, rows, differs=(), praised=()):
 
 
 def _cell(text):
-    """Paths may be cut where they have a slash."""
+    """Allows a line break behind each slash of a path."""
     return escape(text).replace("/", "/<wbr>")
 
 
 def details(summary, small, content, opened=False, fitting=False):
-    """Content that a click shows. `fitting`: as wide as it is, and not as the page."""
+    """Content that a click shows. `fitting`: as wide as the content, not as the page."""
     return '<details%s%s><summary>%s<small>%s</small></summary>%s</details>' % (
         ' class="fitting"' if fitting else "", " open" if opened else "", escape(summary), escape(small), content)
 

@@ -65,7 +65,7 @@ def optimizer_of(torch, o, parameters):
 
 
 def windows(torch, o, lanes):
-    """Tokens that repeat as they do in a text: probability as 1 / (v + 0.1)."""
+    """Tokens with the frequencies of a text: probability proportional to 1 / (v + 0.1)."""
     V, T = o["vocab_size"], o["bptt"]
     generator = torch.Generator().manual_seed(1)
     u = torch.rand(WINDOWS * T + 1, lanes, generator=generator, dtype=torch.float64)

@@ -71,7 +71,7 @@ def _gradflow_hdf5(path):
 
 
 def is_gradflow(path):
-    """Whether a file is one of `unroll gradflow`, by its head."""
+    """Whether a file is one of `unroll gradflow`, by its beginning."""
     if path.endswith(".csv"):
         try:
             with open(path, encoding="utf-8", errors="replace") as file:

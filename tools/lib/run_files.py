@@ -102,7 +102,7 @@ class Run:
     def __init__(self, path):
         self.path = os.path.normpath(path)
         if self.path.startswith("-"):
-            self.path = os.path.join(".", self.path)  # no option of whom it is named to
+            self.path = os.path.join(".", self.path)  # else a program would take it for an option
         self.name_as(os.path.basename(os.path.abspath(path)))
         lines = read_lines(os.path.join(path, "metrics.jsonl"))
         by_type = {kind: [line for line in lines if line["type"] == kind]
@@ -117,7 +117,7 @@ class Run:
         self._read_timing()
 
     def name_as(self, name):
-        """`folder` is the name as files bear it, `name` as it is shown."""
+        """`folder` is the name as the file system has it, `name` as it is shown."""
         self.folder, self.name = name, shown(name)
 
     def _read_timing(self):
@@ -140,12 +140,12 @@ class Run:
                 self.saved.append(line)
 
     def last_step(self):
-        """The line of the latest step; a short run without validation has no other than its end. None: no step yet."""
+        """The line of the latest step (of a short run without validation the last line of all); None: no step yet."""
         lines = self.train + self.valid + ([self.end] if self.end else [])
         return max((line for line in lines if number(line.get("step")) is not None), key=lambda line: line["step"], default=None)
 
     def validated(self):
-        """The lines of validation, and what the end tells of the last weights where --eval-every left them out."""
+        """The lines of validation; if the last weights had none, because of --eval-every, also that of the end."""
         end = self.end or {}
         told = number(end.get("step")) is None or number(end.get("valid_loss")) is None \
             or any(line.get("step") == end["step"] for line in self.valid)
@@ -157,8 +157,8 @@ class Run:
         return min(lines, key=lambda line: line["loss"], default=None)
 
     def best_test(self, name):
-        """test_loss or test_accuracy of the weights with the lowest validation loss; None if unknown: before they were tested,
-        a run told it of its last weights only, which may be the same."""
+        """test_loss or test_accuracy of the best weights; None if unknown: runs of earlier versions tested only the last
+        weights, which may be the best ones."""
         end = self.end or {}
         if "best_step" not in end and self._ended_with_best():
             return number(end.get(name))
@@ -209,8 +209,8 @@ class Run:
         return "%s %s \N{MULTIPLICATION SIGN} %s" % (facts["cell"], facts["layers"], facts["hidden"])
 
     def phase_seconds(self):
-        """Seconds of a step by phase over the whole run; what the phases of the model leave of a step is the reduction, the
-        optimizer and the wait for other ranks."""
+        """Seconds of a step by phase over the whole run. "rest" is what the phases of the model do not cover: the reduction, the
+        optimizer and waiting for other ranks."""
         steps, last = 0, 0
         sums = {}
         for line in self.timing:
@@ -236,7 +236,7 @@ class Run:
 
 
 def best_runs(runs):
-    """Those with the lowest validation loss among runs on the same text; a run without another to compare with is not one."""
+    """For each text with several runs, the run with the lowest validation loss."""
     alike = {}
     for run in runs:
         if run.best():
@@ -245,7 +245,7 @@ def best_runs(runs):
 
 
 def distinct_names(runs):
-    """Names runs so that no two are called the same: the end of the path where the last part does not tell them apart."""
+    """Gives each run a name of its own: the last part of its path, or as many parts as it takes to tell them apart."""
     for run in runs:
         parts = os.path.abspath(run.path).split(os.sep)
         for length in range(1, len(parts)):
@@ -257,8 +257,8 @@ def distinct_names(runs):
 
 
 def read_runs(paths):
-    """Runs with names that tell them apart. A path twice is a Mistake: its line would hide itself. A run without steps is left
-    out with a warning, and a Mistake if there is no other."""
+    """Reads runs and gives them distinct names. A path twice is a Mistake. A run without steps is left out with a warning; if
+    there is no other, it is a Mistake."""
     seen = set()
     for path in paths:
         if os.path.realpath(path) in seen:
@@ -298,7 +298,7 @@ def read_config(path):
 
 
 def read_checkpoint(path):
-    """What the report tells of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean square}}; None
+    """What the report shows of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean square}}; None
     if it cannot be read, or without h5py."""
     h5py = import_h5py()
     if h5py is None:

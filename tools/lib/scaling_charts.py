@@ -1,4 +1,4 @@
-"""What the points of a scaling experiment (scaling_grid.py) say together: speed-ups, fits, verdicts and pictures."""
+"""Evaluates the points of a scaling experiment (scaling_grid.py): speed-ups, fits, verdicts and pictures."""
 
 import glob
 import math
@@ -44,7 +44,7 @@ class Experiment:
         self.numbers = {key: place for place, key in enumerate(self.series)}
 
     def name(self, key):
-        """Of a series, with what differs between series."""
+        """The name of a series: what differs between series."""
         mode, threads, reduction = key
         words = [mode]
         if len({other[1] for other in self.series}) > 1:
@@ -57,12 +57,12 @@ class Experiment:
         return sorted({point.ranks for points in self.series.values() for point in points})
 
     def runs(self):
-        """Points whose training has validations with times, and a perplexity, which classifiers have not."""
+        """Points whose training has validations with times. Classifiers have no perplexity and are left out."""
         return [point for point in self.points if point.training and point.training.valid and point.training.timing
                 and not point.training.classifies()]
 
     def common_perplexity(self):
-        """The lowest that all trainings reach, rounded up to three digits; None without trainings."""
+        """The lowest perplexity that all trainings reach, rounded up to three digits; None without trainings."""
         best = [min(loss for _, loss in run_files.points(point.training.valid, "step", "loss")) for point in self.runs()]
         if not best:
             return None
@@ -109,11 +109,11 @@ class Measured:
         return "%s, %s x %d, %s" % (self.mode, counted(self.ranks, "rank"), self.threads, self.reduction)
 
     def times(self):
-        """How many times the ranks of the series' first point."""
+        """The number of ranks over that of the series' first point."""
         return self.ranks / self.base.ranks
 
     def speedup(self):
-        """Tokens in a second against the first point: under weak scaling the scaled speed-up."""
+        """Tokens per second over those of the first point; under weak scaling this is the scaled speed-up."""
         return self.rate / self.base.rate if self.rate else None
 
     def imbalance(self):
@@ -122,16 +122,16 @@ class Measured:
 
 # --- fits ---
 
-LEAST_POINTS = 3  # of a law: the first, from which the others are counted, one to fit it by and one to doubt it by
+LEAST_POINTS = 3  # for a law: the first, to which the others are relative, one to fit the law, one to test it
 
 
 class Fit:
     """Amdahl's law, 1 / (s + (1 - s) / n), under strong and Gustafson's, n - s (n - 1), under weak scaling: the serial share s
-    by least squares, on the time of a step under Amdahl's and on the speed-up under Gustafson's law, and what each measured
-    speed-up lies above the fitted one. Points with more threads than cores do not count.
+    by least squares (Amdahl: on the time of a step; Gustafson: on the speed-up), and by how much each measured speed-up lies
+    above the fitted one. Points with more threads than cores do not count.
 
-    `serial` is None, and `why` says the reason, where there is nothing to fit: any law of one number goes through one point
-    beside the first, and a share of the work below 0 or above 1 is no share."""
+    If there is no fit, `serial` is None and `why` has the reason: too few points (a law of one number goes through any one
+    point beside the first), or a serial share below 0 or above 1."""
 
     def __init__(self, points):
         self.law = "Amdahl" if points[0].mode == "strong" else "Gustafson"
@@ -139,7 +139,7 @@ class Fit:
         used = [(point.times(), point.speedup()) for point in points if not point.oversubscribed and point.times() > 1]
         self.serial, self.why = None, ""
         if len(used) < LEAST_POINTS - 1:
-            self.why = "it takes %d numbers of ranks without more threads than cores; there are %d" % (
+            self.why = "it needs %d numbers of ranks with at most one thread a core; there are %d" % (
                 LEAST_POINTS, len(used) + 1)
         else:
             if self.law == "Amdahl":
@@ -151,8 +151,8 @@ class Fit:
                 self.serial = serial
             else:
                 self.why = "the nearest serial share would be %.3f, %s" % (
-                    serial, "as more ranks are faster than in proportion" if serial < 0 else
-                    "as more ranks are slower than one that does all")
+                    serial, "because speed grows faster than the number of ranks" if serial < 0 else
+                    "because more ranks are slower than one")
         self.residuals = [(round(n * self.base), speedup - self.at(n)) for n, speedup in used] if self.serial is not None else []
 
     def at(self, n):
@@ -173,7 +173,7 @@ def fits(experiment):
 # --- verdicts ---
 
 def verdicts(experiment):
-    """What to know before all pictures: slow hosts and links, where it pays, gaps. Sentences."""
+    """Sentences for the top of the report: slow hosts and links, the fastest number of ranks, what failed."""
     told = []
     for what, member in (("host", "slow_hosts"), ("link", "slow_links")):
         counts = {}
@@ -198,14 +198,14 @@ def verdicts(experiment):
     told += ["%s: no law fitted: %s." % (name.capitalize(), fit.why) for name, fit in fits(experiment) if fit.why]
     crowded = sorted({point.ranks * point.threads for point in experiment.points if point.oversubscribed})
     if crowded:
-        told.append("More threads than cores: points of %s threads in all; they say how the program bears it, not how it "
+        told.append("More threads than cores: the points with %s threads in all; they do not show how the program "
                     "scales." % ", ".join(map(str, crowded)))
     for point in experiment.points:
         for failure in point.failures:
-            told.append("Gap: %s: %s ended with %s: %s" % (point.name(), failure.get("what", "?"), failure.get("status", "?"),
+            told.append("Failed: %s: %s ended with %s: %s" % (point.name(), failure.get("what", "?"), failure.get("status", "?"),
                                                            failure.get("message", "?")))
     if experiment.left_out:
-        told.append("Gap: %s could not be read." % counted(experiment.left_out, "file"))
+        told.append("%s could not be read." % counted(experiment.left_out, "file"))
     return told
 
 
@@ -278,7 +278,7 @@ def weak_phases(experiment):
 
 
 def reduction(experiment):
-    """The share of the reduction that no network is to blame for is the distance between the first two lines."""
+    """The distance between the first two lines is waiting for other ranks, not the network."""
     several = len({key[1:] for key in experiment.series}) > 1
     modes = {key[0] for key in experiment.series}
     lines = []
@@ -292,7 +292,7 @@ def reduction(experiment):
                 ("in the step, with waiting", lambda point: point.phases.get("reduction")),
                 ("the sum alone", lambda point: point.sum.get("seconds")),
                 ("model of this exchange", lambda point: point.sum.get("model_seconds")),
-                ("no sum takes less", lambda point: point.sum.get("bound_seconds")))):
+                ("lower bound of any sum", lambda point: point.sum.get("bound_seconds")))):
             lines.append(Line(name + tail, [(point.ranks, value(point)) for point in far if value(point)], group,
                               charts.DOTTED if group < 2 else charts.PLAIN, dash))
     return _against_ranks(experiment, "Reduction", "milliseconds, logarithmic", lines, y_log=True,

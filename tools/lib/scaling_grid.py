@@ -44,7 +44,7 @@ class Point:
 
 
 def add_options(parser):
-    """What each point runs; the same for all points of an experiment."""
+    """Options that are the same for all points of an experiment."""
     parser.add_argument("--unroll", default=tool.default_program(), metavar="PROGRAM",
                         help="(default: as built or installed with this tool)")
     parser.add_argument("--corpus", metavar="FILE", help="real text to train on; without it only the bench runs")
@@ -74,7 +74,7 @@ def check_options(args):
 
 
 def vocabulary(args):
-    """Of the corpus, so that the bench has the model that is trained."""
+    """The --vocab-size of the corpus, so that bench times the model that is trained."""
     if not args.corpus or "--vocab-size" in args.options:
         return []
     done = subprocess.run([args.unroll, "inspect", "--json", args.corpus], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -118,7 +118,7 @@ def end_with_signals():
 
 
 def end_session(process):
-    """TERM for the launcher, which tells its ranks; KILL for what is left 5 s later."""
+    """Sends TERM to the launcher, which passes it to its ranks; 5 s later KILL."""
     for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)
@@ -141,7 +141,7 @@ def refuse_corpus(args, outputs, run):
 
 
 def run_point(args, point, launcher, env, oversubscribed=False):
-    """Runs a point and writes its file. True if nothing of it failed, None if it was there already."""
+    """Runs a point and writes its file. True if all went well, False if something failed, None if the file was there already."""
     path = os.path.join(args.output, point.name() + ".json")
     if os.path.exists(path) and not args.again:
         return None
