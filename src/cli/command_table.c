@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "unroll/cli/commands.h"
+#include "unroll/cli/option_together.h"
 #include "unroll/cli/options.h"
 #include "unroll/cli/suggest.h"
 
@@ -13,7 +15,8 @@ const struct command_info command_table[COMMANDS] = {
                        "text and writes both into one HDF5 file. Either --split cuts one text by position, or "
                        "--valid and --test name "
                        "texts of their own. '<unk>' in a text of words is an unknown word.",
-        .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5"},
+        .example = "unroll prepare --level char --train book.txt --split 90,5,5 -o book.h5", .meant = "train",
+        .together = cmd_prepare, .settle = options_settle_prepare, .check = options_check_prepare},
     [COMMAND_TRAIN] = {
         .name = "train", .summary = "train a model, or go on with a run",
         .description = "Trains a language model, or a classifier of texts, on a corpus file. The run directory "
@@ -22,7 +25,8 @@ const struct command_info command_table[COMMANDS] = {
                        "its newest checkpoint, on any number of ranks, or begins again if it came to none. Status 75 means: stopped early with a "
                        "checkpoint, run the same command again.",
         .example = "unroll train --corpus book.h5 --run runs/book",
-        .second = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1"},
+        .second = "mpirun -n 2 unroll train --corpus book.h5 --run runs/book --threads 1", .meant = "corpus",
+        .together = cmd_train, .settle = options_settle_train, .check = options_check_train},
     [COMMAND_EVAL] = {
         .name = "eval", .summary = "loss and perplexity of a model on a split",
         .description = "Prints the mean loss (natural logarithm), the perplexity and the bits per token of a split; of a "
@@ -31,7 +35,8 @@ const struct command_info command_table[COMMANDS] = {
                        "begins with an empty state. For models of different tokens or lanes compare, with --batch 1, "
                        "the perplexity per word (exp of the total loss over words and line ends) and the bits per byte "
                        "of the text. The digits are the same on any number of ranks and threads.",
-        .example = "unroll eval --model runs/book/best.h5 --corpus book.h5 --split test"},
+        .example = "unroll eval --model runs/book/best.h5 --corpus book.h5 --split test", .meant = "model",
+        .together = cmd_eval, .settle = options_settle_eval, .check = options_check_eval},
     [COMMAND_SCORE] = {
         .name = "score", .summary = "log-probability of each line of a text",
         .description = "Prints one natural log-probability for each line of FILE, or of standard input, and counts and "
@@ -45,7 +50,8 @@ const struct command_info command_table[COMMANDS] = {
                        "probability, and perhaps a new score; with kaldi as its key and -X, or with --best as utterance "
                        "and text. A list is lines in a row with one id, or with one key up to its last '-'.",
         .operand = "[FILE]", .files_max = 1,
-        .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5"},
+        .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5",
+        .together = cmd_score, .check = options_check_score},
     [COMMAND_CLASSIFY] = {
         .name = "classify", .summary = "label of each line of a text",
         .description = "Prints label, tab and probability for each line of FILE, or of standard input. The model is one "
@@ -54,7 +60,8 @@ const struct command_info command_table[COMMANDS] = {
                        "the model's vocabulary, of characters or words, has no capitals, the text is turned into lower "
                        "case. Output order and digits are the same on any number of ranks and threads.",
         .operand = "[FILE]", .files_max = 1,
-        .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest"},
+        .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest",
+        .together = cmd_classify},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
         .description = "Draws text from a model, or with --beam searches the likeliest. The model starts from zero, reads a "
@@ -63,13 +70,15 @@ const struct command_info command_table[COMMANDS] = {
                        "'counts'. <unk> is never written. The same seed gives the same text on any machine, and text K "
                        "of --count is the same whatever the count and the threads. What is drawn is printed as it is "
                        "made.",
-        .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300"},
+        .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300", .meant = "model",
+        .together = cmd_sample, .check = options_check_sample},
     [COMMAND_EXPORT] = {
         .name = "export", .summary = "weights for other programs",
         .description = "Writes a model's weights, with PyTorch's names and shapes, as a safetensors file, whose "
                        "metadata hold options and vocabulary, or as text. 'unroll import' reads the former back to "
                        "the same bits. A checkpoint itself opens in h5py and needs no export for that.",
-        .example = "unroll export --model runs/book/best.h5 --to safetensors -o book.safetensors"},
+        .example = "unroll export --model runs/book/best.h5 --to safetensors -o book.safetensors", .meant = "model",
+        .alone = cmd_export},
     [COMMAND_IMPORT] = {
         .name = "import", .summary = "a model from other programs' weights",
         .description = "Makes a model for 'eval', 'score', 'sample' and 'classify' of weights under PyTorch's names: "
@@ -81,20 +90,23 @@ const struct command_info command_table[COMMANDS] = {
                        "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
                        "was not made by 'unroll export'.",
         .operand = "FILE", .files_min = 1, .files_max = 1,
-        .example = "unroll import --from safetensors book.safetensors -o again.h5"},
+        .example = "unroll import --from safetensors book.safetensors -o again.h5",
+        .alone = cmd_import, .check = options_check_import},
     [COMMAND_INSPECT] = {
         .name = "inspect", .summary = "what a corpus or checkpoint holds",
         .description = "Describes corpus files and checkpoints: sizes, options, progress, digests. Of a run directory its "
                        "best.h5, else its latest.",
         .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX, .files_of_run = true,
-        .example = "unroll inspect --json runs/book/best.h5"},
+        .example = "unroll inspect --json runs/book/best.h5",
+        .alone = cmd_inspect},
     [COMMAND_VERIFY] = {
         .name = "verify", .summary = "whether corpora and checkpoints are whole",
         .description = "Reads every byte of corpus files and checkpoints and compares the digests stored in them. "
                        "Prints a line for each file. Of several failures the exit status tells the worst: an error "
                        "in reading, then a damaged checkpoint (76), a damaged corpus (65), a missing file (66).",
         .operand = "FILE...", .files_min = 1, .files_max = OPTION_FILES_MAX, .files_of_run = true,
-        .example = "unroll verify runs/book/checkpoints/*.h5"},
+        .example = "unroll verify runs/book/checkpoints/*.h5",
+        .alone = cmd_verify},
     [COMMAND_RUNS] = {
         .name = "runs", .summary = "runs side by side, the best first",
         .description = "A line for each run: its best validation loss, the options in which it differs from the others, "
@@ -104,38 +116,44 @@ const struct command_info command_table[COMMANDS] = {
                        "their own. On a terminal the table is made to fit. Nothing is changed, and runs that go on are "
                        "not disturbed.",
         .operand = "[DIR...]", .files_max = OPTION_OPERANDS_MAX,
-        .example = "unroll runs runs"},
+        .example = "unroll runs runs",
+        .alone = cmd_runs},
     [COMMAND_GRADCHECK] = {
         .name = "gradcheck", .summary = "check the gradients numerically",
         .description = "Compares back-propagation through time with central differences of a plain reference in "
                        "double precision, and the fast code with that reference, on small random models.",
-        .example = "unroll gradcheck --cell gru --layers 2"},
+        .example = "unroll gradcheck --cell gru --layers 2",
+        .alone = cmd_gradcheck},
     [COMMAND_GRADFLOW] = {
         .name = "gradflow", .summary = "the vanishing gradient: its norm by time lag",
         .description = "For each lag k the norm of the derivative of the loss at a step t with respect to a layer's "
                        "output k steps before (and to lstm's cell), averaged over lanes and over many t. Of "
                        "checkpoints, or of fresh models of every cell side by side. The digits are the same on any "
                        "number of ranks and threads.",
-        .example = "unroll gradflow --corpus book.h5 --layers 1 --csv flow.csv"},
+        .example = "unroll gradflow --corpus book.h5 --layers 1 --csv flow.csv", .meant = "corpus",
+        .together = cmd_gradflow, .check = options_check_gradflow},
     [COMMAND_BENCH] = {
         .name = "bench", .summary = "speed of training, as a share of this machine's GEMM",
         .description = "Times whole training steps on made-up tokens, with the model options of 'train', and BLIS's "
                        "sgemm on the same cores. Says what the time goes into, and whether the memory is what "
                        "'unroll plan' says.",
-        .example = "unroll bench --hidden 512 --vocab-size 65 --json bench.json"},
+        .example = "unroll bench --hidden 512 --vocab-size 65 --json bench.json",
+        .together = cmd_bench, .check = options_check_step},
     [COMMAND_PLAN] = {
         .name = "plan", .summary = "memory, flops and bytes on the wire of a run",
         .description = "Says beforehand what a run with these options of 'train' needs on each rank, and which ranks "
                        "and threads would suit it. Takes the config.ini of a run, too. Without a corpus it says what it assumes. With --nodes predicts time, "
                        "speed and efficiency of steps on many ranks from those measured on one.",
-        .example = "unroll plan --nodes 1024 --network 1.5us,12GB --from bench.json --batch 4096"},
+        .example = "unroll plan --nodes 1024 --network 1.5us,12GB --from bench.json --batch 4096",
+        .together = cmd_plan, .check = options_check_step},
     [COMMAND_SELFTEST] = {
         .name = "selftest", .summary = "whether this build gives the right bits here",
         .description = "Names what computes here, and compares it with what it should be: matrix products with plain C, "
                        "elementary functions with those of the C library, and small trainings of every cell, task and "
                        "optimizer with digests that are the same on every processor. Takes seconds; ends with 70 and "
                        "says what differs. Under mpirun every rank checks itself.",
-        .example = "unroll selftest"},
+        .example = "unroll selftest",
+        .together = cmd_selftest},
 };
 /* clang-format on */
 

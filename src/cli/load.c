@@ -40,7 +40,7 @@ static void tell_unicode(const char *path, const struct vocab *vocab)
 
 enum status load_advise(const struct options *options, const char *path, enum status status, struct error *e)
 {
-    bool takes_corpus = option_find(command_find(options->command), "corpus") != NULL;
+    bool takes_corpus = option_find(options->command, "corpus") != NULL;
     if (status != STATUS_CHECKPOINT || !takes_corpus || content_of_file(path) != CONTENT_CORPUS)
         return status;
     char text[ERROR_TEXT];

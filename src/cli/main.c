@@ -9,9 +9,9 @@
 #include "unroll/base/build_info.h"
 #include "unroll/base/temporary.h"
 #include "unroll/cli/command_table.h"
-#include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/help.h"
+#include "unroll/cli/options.h"
 #include "unroll/cli/path_check.h"
 #include "unroll/cli/ranks.h"
 #include "unroll/cli/suggest.h"
@@ -19,21 +19,6 @@
 #include "unroll/sys/comm.h"
 #include "unroll/sys/h5.h"
 #include "unroll/sys/terminal.h"
-
-/* A command works on all ranks together, or makes no use of several: then rank 0 does it alone. */
-static const struct {
-    enum status (*together)(const struct comm *comm, const struct options *options, struct error *e);
-    enum status (*alone)(const struct options *options, struct error *e);
-} command_functions[COMMANDS] = {
-    [COMMAND_PREPARE] = {.together = cmd_prepare},   [COMMAND_TRAIN] = {.together = cmd_train},
-    [COMMAND_EVAL] = {.together = cmd_eval},         [COMMAND_CLASSIFY] = {.together = cmd_classify},
-    [COMMAND_SCORE] = {.together = cmd_score},       [COMMAND_SAMPLE] = {.together = cmd_sample},
-    [COMMAND_INSPECT] = {.alone = cmd_inspect},      [COMMAND_VERIFY] = {.alone = cmd_verify},
-    [COMMAND_GRADCHECK] = {.alone = cmd_gradcheck},  [COMMAND_BENCH] = {.together = cmd_bench},
-    [COMMAND_PLAN] = {.together = cmd_plan},         [COMMAND_GRADFLOW] = {.together = cmd_gradflow},
-    [COMMAND_EXPORT] = {.alone = cmd_export},        [COMMAND_IMPORT] = {.alone = cmd_import},
-    [COMMAND_SELFTEST] = {.together = cmd_selftest}, [COMMAND_RUNS] = {.alone = cmd_runs},
-};
 
 static void print_version(void)
 {
@@ -55,8 +40,8 @@ static enum status unknown_command(const char *name, struct error *e)
 }
 
 /* Collective. `parsed` is what came of this rank's command line. */
-static enum status run_on_ranks(const struct comm *comm, enum command command, const struct options *options,
-                                enum status parsed, struct error *e)
+static enum status run_on_ranks(const struct comm *comm, const struct options *options, enum status parsed,
+                                struct error *e)
 {
     enum status status = ranks_compare_programs(comm, e);
     if (!status)
@@ -67,9 +52,9 @@ static enum status run_on_ranks(const struct comm *comm, enum command command, c
         status = comm_agree(comm, comm->rank == 0 ? path_check(options, e) : STATUS_OK, e);
     if (status)
         return status;
-    if (command_functions[command].together)
-        return command_functions[command].together(comm, options, e);
-    return comm_agree(comm, comm->rank == 0 ? command_functions[command].alone(options, e) : STATUS_OK, e);
+    if (options->info->together)
+        return options->info->together(comm, options, e);
+    return comm_agree(comm, comm->rank == 0 ? options->info->alone(options, e) : STATUS_OK, e);
 }
 
 /* Of a failure that ranks have agreed on rank 0 tells the text, before they end together: mpirun kills the others when the
@@ -92,7 +77,7 @@ static enum status run_command(int argc, char **argv, struct error *e)
     if (launched) {
         status = launched;
     } else {
-        status = run_on_ranks(&comm, command, &options, status, e);
+        status = run_on_ranks(&comm, &options, status, e);
         if (status && comm.rank == 0 && e->text[0])
             escape_tell(e->text);
         if (status)

@@ -1,6 +1,5 @@
-/* Options in files: those of --config, and the config.ini of a run, which is written here and read again when the run goes
- * on. Strings are kept with the options. */
-#include <stdarg.h>
+/* Options from files: those of --config, and the config.ini of a run that goes on (option_ini.c writes it). Strings are kept with
+ * the options. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,15 +8,11 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
-#include "unroll/base/number.h"
 #include "unroll/sys/ini.h"
 #include "unroll/train/rundir.h"
 
-/* ---- reading ---- */
-
 struct file_reading {
     const char *path;
-    enum command command;
     struct options *options;
     enum option_origin origin; /* of what it sets; what has a higher one stays */
     bool own;                  /* the config.ini of the run that it is about, in the run's directory */
@@ -55,22 +50,22 @@ static enum status take_entry(void *context, const char *section, const char *na
     struct file_reading *reading = context;
     char where[300];
     snprintf(where, sizeof where, "'%.60s' in '%.150s' line %d", name, reading->path, line);
-    const struct option *option = option_find(reading->command, name);
+    const struct option *option = option_find(reading->options->command, name);
     bool known = option != NULL;
     for (int other = 0; other < COMMANDS && !known; other++)
         known = option_find((enum command)other, name) != NULL;
     if (!known) {
-        const char *near = option_suggest(reading->command, name);
+        const char *near = option_suggest(reading->options->command, name);
         if (!near)
             near = option_suggest(COMMANDS, name);
         if (near)
             return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; did you mean '%s'?", where,
                              near);
         return error_set(e, STATUS_CONFIG, "unknown option %s: no command takes it; see 'unroll %s --help'", where,
-                         command_table[reading->command].name);
+                         reading->options->info->name);
     }
     enum command owner = command_find(section);
-    if (!option || (owner != COMMANDS && owner != reading->command))
+    if (!option || (owner != COMMANDS && owner != reading->options->command))
         return STATUS_OK;
     int number = option_number(reading->options, option);
     if (reading->own && option->kept != OPTION_KEPT)
@@ -109,25 +104,24 @@ static bool is_of_a_run(const char *path, char folder[FILE_PATH_MAX])
     return rundir_is_begun(folder);
 }
 
-enum status options_take_files(struct options *options, enum command command, struct error *e)
+enum status options_take_files(struct options *options, struct error *e)
 {
     char folder[FILE_PATH_MAX], run[FILE_PATH_MAX] = "";
     bool elsewhere =
         options->train.run != NULL; /* by a flag: then a run's config.ini is a file of options like any other */
     enum status status = STATUS_OK;
     for (int i = 0; i < options->config_files && !status; i++) {
-        struct file_reading reading = {
-            .path = options->config_file[i], .command = command, .options = options, .origin = ORIGIN_FILE};
+        struct file_reading reading = {.path = options->config_file[i], .options = options, .origin = ORIGIN_FILE};
         reading.own = !elsewhere && is_of_a_run(reading.path, folder);
         if (reading.own)
             memcpy(run, folder, sizeof run);
         status = read_file(&reading, e);
         mem_free(reading.changed);
     }
-    if (status || command != COMMAND_TRAIN || !*run || options->train.run)
+    if (status || options->command != COMMAND_TRAIN || !*run || options->train.run)
         return status;
     options->train.run = options_keep(options, run, e);
-    options->memory->origin[option_number(options, option_find(command, "run"))] = ORIGIN_FILE;
+    options->memory->origin[option_number(options, option_find(options->command, "run"))] = ORIGIN_FILE;
     return options->train.run ? STATUS_OK : STATUS_OS;
 }
 
@@ -135,7 +129,7 @@ enum status options_take_files(struct options *options, enum command command, st
 
 static bool is_changed(const struct file_reading *reading, const char *name)
 {
-    const struct option *option = name ? option_find(reading->command, name) : NULL;
+    const struct option *option = name ? option_find(reading->options->command, name) : NULL;
     return option && reading->changed[option_number(reading->options, option)];
 }
 
@@ -146,7 +140,7 @@ static enum status drop_dependent(const struct file_reading *reading, struct err
     enum status status = STATUS_OK;
     for (int i = 0; i < option_count && !status; i++) {
         const struct option *option = &option_table[i];
-        if (!(option->commands >> reading->command & 1) || !option->follows[0])
+        if (!(option->commands >> reading->options->command & 1) || !option->follows[0])
             continue;
         unsigned char *origin = &options->memory->origin[option_number(options, option)];
         if (*origin != ORIGIN_RUN ||
@@ -158,10 +152,10 @@ static enum status drop_dependent(const struct file_reading *reading, struct err
     return status;
 }
 
-enum status options_take_run(struct options *options, enum command command, struct error *e)
+enum status options_take_run(struct options *options, struct error *e)
 {
     char path[FILE_PATH_MAX];
-    if (command != COMMAND_TRAIN || !options->train.run)
+    if (options->command != COMMAND_TRAIN || !options->train.run)
         return STATUS_OK;
     const char *run =
         options->train.branch && rundir_goes_on(options->train.branch) ? options->train.branch : options->train.run;
@@ -169,102 +163,10 @@ enum status options_take_run(struct options *options, enum command command, stru
         return STATUS_OK; /* perhaps its checkpoints alone: whoever goes on with them says all */
     if (!rundir_goes_on(run))
         return STATUS_OK;
-    struct file_reading reading = {
-        .path = path, .command = command, .options = options, .origin = ORIGIN_RUN, .own = true};
+    struct file_reading reading = {.path = path, .options = options, .origin = ORIGIN_RUN, .own = true};
     enum status status = read_file(&reading, e);
     if (!status)
         status = drop_dependent(&reading, e);
     mem_free(reading.changed);
     return status;
-}
-
-/* ---- writing ---- */
-
-struct growing_text {
-    char *text;
-    size_t length, capacity;
-    const char *section;
-    struct error *e;
-    enum status status;
-};
-
-static void add_text(struct growing_text *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void add_text(struct growing_text *out, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int bytes = vsnprintf(NULL, 0, format, arguments);
-    va_end(arguments);
-    void *text = out->text;
-    if (out->status == STATUS_OK)
-        out->status = mem_grow(&text, &out->capacity, out->length + (size_t)bytes + 1, 1, "configuration", out->e);
-    if (out->status != STATUS_OK)
-        return;
-    out->text = text;
-    va_start(arguments, format);
-    vsnprintf(out->text + out->length, (size_t)bytes + 1, format, arguments);
-    va_end(arguments);
-    out->length += (size_t)bytes;
-}
-
-/* Quoted unless TOML has a bare form for it. */
-static void add_value(struct growing_text *out, const struct option *option, const char *value)
-{
-    double number;
-    if (option->type == OPTION_BOOL || (option->type != OPTION_TEXT && number_parse_double(value, &number) == 0)) {
-        add_text(out, "%s", value);
-        return;
-    }
-    add_text(out, "\"");
-    for (const char *at = value; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            add_text(out, "\\%c", *at);
-        else if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            add_text(out, "\\u%04x", (unsigned char)*at);
-        else
-            add_text(out, "%c", *at);
-    }
-    add_text(out, "\"");
-}
-
-/* Of any folder that it may be read from later: paths begin at the root. */
-static void add_path(struct growing_text *out, const struct option *option, const char *path)
-{
-    char folder[FILE_PATH_MAX], whole[2 * FILE_PATH_MAX];
-    bool relative = path[0] != '/' && !file_is_standard(path) && strlen(path) < FILE_PATH_MAX;
-    if (!relative || !getcwd(folder, sizeof folder)) {
-        add_value(out, option, path);
-        return;
-    }
-    while (strncmp(path, "./", 2) == 0)
-        path += 2;
-    snprintf(whole, sizeof whole, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", path);
-    add_value(out, option, whole);
-}
-
-enum status options_ini_text(const struct options *options, char **text, struct error *e)
-{
-    struct growing_text out = {.e = e};
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        char room[96];
-        if (!is_of_run(options, option) || option->kept == OPTION_OF_A_START)
-            continue;
-        const char *value = option_text(option, options, room);
-        if (!value)
-            continue;
-        if (!out.section || strcmp(out.section, option->section) != 0)
-            add_text(&out, "%s# %s\n", out.section ? "\n" : "", option->section);
-        out.section = option->section;
-        add_text(&out, "%s = ", option->name);
-        (option->path != OPTION_PATH_NONE ? add_path : add_value)(&out, option, value);
-        add_text(&out, "\n");
-    }
-    if (out.status != STATUS_OK) {
-        mem_free(out.text);
-        return out.status;
-    }
-    *text = out.text;
-    return STATUS_OK;
 }

@@ -7,7 +7,7 @@
 
 int option_number(const struct options *options, const struct option *option)
 {
-    return (int)(option_of_field(command_find(options->command), option) - option_table);
+    return (int)(option_of_field(options->command, option) - option_table);
 }
 
 const char *options_keep(struct options *options, const char *text, struct error *e)
@@ -39,7 +39,7 @@ void options_free(struct options *options)
 
 enum option_origin options_origin(const struct options *options, const char *name)
 {
-    const struct option *option = option_find(command_find(options->command), name);
+    const struct option *option = option_find(options->command, name);
     CHECK(option != NULL);
     return (enum option_origin)options->memory->origin[option_number(options, option)];
 }

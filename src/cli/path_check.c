@@ -98,7 +98,7 @@ static enum status each_of_option(struct walk *walk, const struct option *option
 
 static enum status each_path(struct walk *walk, visitor *visit)
 {
-    enum command command = command_find(walk->options->command);
+    enum command command = walk->options->command;
     enum status status = STATUS_OK;
     for (int i = 0; i < option_count && !status; i++)
         if (option_table[i].path != OPTION_PATH_NONE && option_table[i].commands >> command & 1 &&
@@ -106,7 +106,7 @@ static enum status each_path(struct walk *walk, visitor *visit)
             status = each_of_option(walk, &option_table[i], visit);
     for (int i = 0; i < walk->options->files && !status; i++)
         status = visit(walk, &(struct use){OPTION_PATH_READ, walk->options->file[i], NULL});
-    if (!status && walk->options->files == 0 && command_table[command].files_max > 0)
+    if (!status && walk->options->files == 0 && walk->options->info->files_max > 0)
         status = visit(walk, &(struct use){OPTION_PATH_READ, "-", NULL}); /* [FILE] */
     return status;
 }

@@ -106,8 +106,8 @@ static enum status add_option(struct said *said, const struct option *option, co
 
 static enum status say_options(const struct options *options, struct said *said, struct error *e)
 {
-    enum command command = command_find(options->command);
-    enum status status = add(said, options->command, e);
+    enum command command = options->command;
+    enum status status = add(said, options->info->name, e);
     if (!status)
         status = add(said, "FILE", e);
     if (!status)

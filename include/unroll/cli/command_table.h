@@ -1,8 +1,14 @@
-/* THE table of commands. Parsing, --help, the manual page and completion walk it. */
+/* THE table of commands: a command is one row, and one file that does it. Its options are the rows of the table of options that name
+ * it. Parsing, --help, the manual page and completion walk both. */
 #ifndef UNROLL_CLI_COMMAND_TABLE_H
 #define UNROLL_CLI_COMMAND_TABLE_H
 
 #include <stdbool.h>
+
+#include "unroll/base/status.h"
+
+struct comm;
+struct options;
 
 enum command {
     COMMAND_PREPARE,
@@ -33,6 +39,14 @@ struct command_info {
     bool files_of_run;   /* a run directory may be named: its model is meant */
     const char *example; /* a command line that works */
     const char *second;  /* another one, or NULL */
+    const char *meant;   /* without operands: the option that one is taken to be meant for, or NULL */
+
+    /* It works on all ranks together, or makes no use of several: then rank 0 does it alone. */
+    enum status (*together)(const struct comm *comm, const struct options *options, struct error *e);
+    enum status (*alone)(const struct options *options, struct error *e);
+    /* cli/option_together.h; NULL: nothing to do */
+    void (*settle)(struct options *options);
+    enum status (*check)(const struct options *options, struct error *e);
 };
 
 extern const struct command_info command_table[COMMANDS];

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/cli/command_table.h"
 #include "unroll/data/markers.h"
 #include "unroll/data/prepare.h"
 #include "unroll/train/evaluator.h"
@@ -27,9 +28,10 @@ enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
 /* Most values lie in the structs of the rooms that use them. What a command finds out itself (files, threads) it puts into a
  * copy. */
 struct options {
-    const char *command; /* name of the command */
-    bool help;           /* --help was given: nothing else was looked at */
-    int files;           /* operands, and how many */
+    enum command command;
+    const struct command_info *info; /* the row of the command */
+    bool help;                       /* --help was given: nothing else was looked at */
+    int files;                       /* operands, and how many */
     const char *file[OPTION_OPERANDS_MAX];
 
     int config_files; /* --config FILE, INI files: the later override the earlier, flags all */

@@ -1,0 +1,221 @@
+#include "unroll/cli/option_together.h"
+
+#include <string.h>
+
+#include "options_private.h"
+
+#include "unroll/base/file.h"
+#include "unroll/base/number.h"
+
+/* ---- defaults ---- */
+
+/* What was not given has another default where texts are classified. */
+static void set_classify_defaults(struct options *options)
+{
+    struct error e;
+    for (int i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        if (option->classify && option->commands >> options->command & 1 &&
+            options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
+            CHECK(option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
+    }
+}
+
+/* Defaults that follow from other options. */
+void options_settle_all(struct options *options)
+{
+    if (options->train.model.task == TASK_CLASSIFY)
+        set_classify_defaults(options);
+    if (options->train.model.embedding == 0)
+        options->train.model.embedding = options->train.model.hidden;
+    if (options->train.schedule.lr < 0)
+        options->train.schedule.lr =
+            optimizer_default_lr(options->train.optimizer.kind) / (options->train.model.task == TASK_CLASSIFY ? 2 : 1);
+    if (options->train.optimizer.epsilon < 0)
+        options->train.optimizer.epsilon = optimizer_default_epsilon(options->train.optimizer.kind);
+    if (options->train.patience < 0 && options->train.schedule.kind != SCHEDULE_CONSTANT &&
+        options->train.schedule.kind != SCHEDULE_PLATEAU)
+        options->train.patience = 0; /* they end where their last step is */
+}
+
+void options_settle_prepare(struct options *options)
+{
+    options->prepare.labelled = options->prepare.labelled || options->classes > 0;
+    if (options->prepare.labelled && !options_given(options, "level"))
+        options->prepare.level = LEVEL_WORD;
+}
+
+void options_settle_train(struct options *options)
+{
+    if (options->train.max_steps > 0 && options_origin(options, "epochs") == ORIGIN_DEFAULT)
+        options->train.epochs = OPTION_EPOCHS_MAX;
+}
+
+void options_settle_eval(struct options *options)
+{
+    if (options_origin(options, "batch") != ORIGIN_FLAG)
+        options->eval.batch = -1; /* the configuration file of a run says what it was trained with */
+}
+
+/* ---- what excludes each other ---- */
+
+enum status options_check_step(const struct options *options, struct error *e)
+{
+    char first[NUMBER_TEXT], second[NUMBER_TEXT];
+    if (options->train.model.task == TASK_CLASSIFY && (options->train.model.tied || options->train.reset_at_eos))
+        return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
+                         options->train.model.tied ? "--tied" : "--reset-at eos",
+                         options->train.model.tied ? "labels are no words" : "each text stands alone anyway");
+    if (options->train.model.task == TASK_CLASSIFY && options->train.gradflow_every > 0)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--gradflow-every' with --task classify: it follows predictions of tokens; leave it out");
+    if (options->train.model.task == TASK_CLASSIFY && options->train.sample_every)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--sample-every' with --task classify: a classifier writes no text; leave it out");
+    if (options->train.model.task == TASK_LM && options->train.word_dropout > 0)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
+                         "classify");
+    if (options->train.model.tied && options->train.model.embedding != options->train.model.hidden)
+        return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
+                         options->train.model.embedding, options->train.model.hidden);
+    if (options->train.batch > 0 && options->train.groups > options->train.batch) /* else --batch is made for them */
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%d' for '--lane-groups': more than the %d lanes of --batch; write 1 to %d",
+                         options->train.groups, options->train.batch, options->train.batch);
+    if (options->train.schedule.kind != SCHEDULE_CONSTANT &&
+        options->train.schedule.minimum > options->train.schedule.lr)
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
+                         number_format(options->train.schedule.minimum, first),
+                         number_format(options->train.schedule.lr, second), second);
+    return STATUS_OK;
+}
+
+enum status options_check_train(const struct options *options, struct error *e)
+{
+    if (!options->train.sample_every && options_origin(options, "sample-length") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--sample-length' without '--sample-every': no sample is written; add "
+                         "'--sample-every STEPS'");
+    return options_check_step(options, e);
+}
+
+/* The vocabulary is there: nothing is chosen. */
+static enum status check_vocab_from(const struct options *options, struct error *e)
+{
+    static const char *const of_making[] = {"vocab-size", "min-count", "lowercase"};
+    for (size_t i = 0; options->vocab_from && i < sizeof of_making / sizeof *of_making; i++)
+        if (options_given(options, of_making[i]))
+            return error_set(
+                e, STATUS_CONFIG,
+                "cannot use '--%s%s' together with '--vocab-from', whose vocabulary is taken as it is; leave "
+                "one out",
+                strcmp(of_making[i], "lowercase") == 0 && !options->prepare.lowercase ? "no-" : "", of_making[i]);
+    return STATUS_OK;
+}
+
+enum status options_check_prepare(const struct options *options, struct error *e)
+{
+    enum status status = check_vocab_from(options, e);
+    if (status)
+        return status;
+    bool other = options->vocab_from && options->valid_files + options->test_files > 0;
+    if (options->train_files == 0 && options->classes == 0 && !other)
+        return error_set(e, STATUS_USAGE,
+                         "missing option '--train': 'prepare' needs it; add '--train FILE...', for example: %s",
+                         options->info->example);
+    if (options->prepare.percent[0] > 0 && (options->valid_files || options->test_files))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--split' together with '--%s': both say where a split comes "
+                         "from; leave one out",
+                         options->valid_files ? "valid" : "test");
+    return STATUS_OK;
+}
+
+enum status options_check_eval(const struct options *options, struct error *e)
+{
+    if (!options->eval.dynamic && options_origin(options, "lr") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG, "cannot use '--lr' without '--dynamic': nothing else learns here");
+    return STATUS_OK;
+}
+
+enum status options_check_score(const struct options *options, struct error *e)
+{
+    static const char *const of_lists[] = {"weight", "best", "feature"};
+    static const char *const of_lines[] = {"per-token", "format", "carry-state"};
+    for (int i = 0; i < 3; i++) {
+        if (!options->nbest && options_given(options, of_lists[i]))
+            return error_set(e, STATUS_CONFIG, "cannot use '--%s' without '--nbest': it is about lists of hypotheses",
+                             of_lists[i]);
+        if (options->nbest && options_given(options, of_lines[i]))
+            return error_set(e, STATUS_CONFIG, "cannot use '--%s' together with '--nbest': %s; leave one out",
+                             of_lines[i], i < 2 ? "that says what is printed" : "no hypothesis follows another");
+    }
+    if (options->nbest == NBEST_KALDI && options_given(options, "weight"))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--weight' with '--nbest kaldi': its lines have no score to add to; combine the "
+                         "scores printed with others of the same keys");
+    if (options->nbest == NBEST_KALDI && options_given(options, "feature"))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--feature' with '--nbest kaldi': its lines have no features; leave it out");
+    if (options->context && file_is_standard(options->context) &&
+        (options->files == 0 || file_is_standard(options->file[0])))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot read '-' for both --context and the lines to score: there is one standard input; name "
+                         "a file for one of them");
+    if (!options->mix && options_given(options, "lambda"))
+        return error_set(e, STATUS_CONFIG, "cannot use '--lambda' without '--mix FILE': there is nothing to mix with");
+    return STATUS_OK;
+}
+
+enum status options_check_sample(const struct options *options, struct error *e)
+{
+    static const char *const of_drawing[] = {"temperature", "top-k", "top-p", "seed"};
+    if (options->prime && options->prime_file)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--prime' together with '--prime-file': there is one text to go on from; leave one "
+            "out");
+    if (options->end.min_length > options->end.max_length)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot write texts of at least '--min-length %lld' and at most '--length %lld' tokens; "
+                         "raise one or lower the other",
+                         (long long)options->end.min_length, (long long)options->end.max_length);
+    for (size_t i = 0; options->beam.width && i < sizeof of_drawing / sizeof *of_drawing; i++)
+        if (options_origin(options, of_drawing[i]) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' together with '--beam': a search draws nothing; leave one out",
+                             of_drawing[i]);
+    if (options->beam.width && options->count > options->beam.width)
+        return error_set(e, STATUS_CONFIG, "cannot write '%lld' texts of a beam of %d; use a larger --beam",
+                         (long long)options->count, options->beam.width);
+    if (!options->beam.width && options_given(options, "length-norm"))
+        return error_set(e, STATUS_CONFIG, "cannot use '--length-norm' without '--beam': only a search compares texts");
+    return STATUS_OK;
+}
+
+/* A checkpoint says itself what it is; a configuration file of its run may say it, too. */
+enum status options_check_gradflow(const struct options *options, struct error *e)
+{
+    static const char *const of_new_models[] = {"cell", "layers", "hidden", "embedding", "tied", "init", "seed"};
+    for (size_t i = 0; options->flow_models && i < sizeof of_new_models / sizeof *of_new_models; i++) {
+        if (options_origin(options, of_new_models[i]) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' together with '--model': the checkpoint says what the model is; leave "
+                             "one out",
+                             of_new_models[i]);
+    }
+    return STATUS_OK;
+}
+
+enum status options_check_import(const struct options *options, struct error *e)
+{
+    for (int i = 0; i < options->renames; i++) {
+        size_t from = strcspn(options->rename[i], "=");
+        if (from == 0 || !options->rename[i][from])
+            return error_set(e, STATUS_USAGE, "bad value '%.100s' for '--rename': write FROM=TO, such as net.rec.=rnn.",
+                             options->rename[i]);
+    }
+    return STATUS_OK;
+}
