@@ -37,9 +37,12 @@ static bool is_path(const struct option *option)
 }
 
 /* What may stand behind the option: " " for a value that nobody can guess. */
-static void put_values(FILE *stream, const struct option *option)
+static void put_values(FILE *stream, const struct help_entry *entry)
 {
+    const struct option *option = entry->option;
     const char *between = "";
+    if (option->type == OPTION_BOOL)
+        return;
     fprintf(stream, "        --%s", option->name);
     if (option->letter)
         fprintf(stream, " | -%c", option->letter);
@@ -55,24 +58,21 @@ static void put_values(FILE *stream, const struct option *option)
     fprintf(stream, "%s' ;;\n", option->choices || option->word[0].text ? "" : " ");
 }
 
+static void put_names(FILE *stream, const struct help_entry *entry)
+{
+    const char *name = entry->option->name;
+    fprintf(stream, " --%s", name);
+    if (entry->option->type == OPTION_BOOL)
+        fprintf(stream, " --no-%s", name);
+}
+
 static void put_command(FILE *stream, enum command command)
 {
     fprintf(stream, "    %s)\n        options='", command_table[command].name);
-    const char *between = "";
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        if (!(option->commands >> command & 1))
-            continue;
-        fprintf(stream, "%s--%s", between, option->name);
-        if (option->type == OPTION_BOOL)
-            fprintf(stream, " --no-%s", option->name);
-        between = " ";
-    }
+    help_each_option(command, put_names, stream);
     fprintf(stream, "'\n        operand='%s'\n        case $before in\n",
             command_table[command].operand ? command_table[command].operand : "");
-    for (int i = 0; i < option_count; i++)
-        if (option_table[i].commands >> command & 1 && option_table[i].type != OPTION_BOOL)
-            put_values(stream, &option_table[i]);
+    help_each_option(command, put_values, stream);
     fputs("        esac\n        ;;\n", stream);
 }
 

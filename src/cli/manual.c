@@ -48,42 +48,31 @@ static void put_usage(FILE *stream, enum command command)
 {
     const struct command_info *info = &command_table[command];
     fprintf(stream, ".B unroll %s\n", info->name);
-    for (int i = 0; i < option_count; i++) {
-        char heading[80];
-        if (!(option_table[i].required >> command & 1))
-            continue;
-        snprintf(heading, sizeof heading, "--%s %s", option_table[i].name, option_table[i].metavar);
-        put_heading(stream, heading);
-    }
+    help_each_required(command, put_heading, stream);
     fputs("[options]\n", stream);
     if (info->operand)
         fprintf(stream, ".I %s\n", info->operand);
 }
 
+static void put_option(FILE *stream, const struct help_entry *entry)
+{
+    if (entry->begins)
+        fprintf(stream, ".SS %s\n", entry->option->section);
+    fputs(".TP\n", stream);
+    put_heading(stream, entry->heading);
+    put(stream, entry->explanation);
+    fputc('\n', stream);
+}
+
 static void put_command(FILE *stream, enum command command)
 {
     const struct command_info *info = &command_table[command];
-    const char *section = "";
     fprintf(stream, ".SH unroll %s\n", info->name);
     put_usage(stream, command);
     fputs(".PP\n", stream);
     put(stream, info->description);
     fputc('\n', stream);
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        char heading[80], explanation[500];
-        if (!(option->commands >> command & 1))
-            continue;
-        if (strcmp(section, option->section) != 0)
-            fprintf(stream, ".SS %s\n", option->section);
-        section = option->section;
-        help_option_heading(option, heading, sizeof heading);
-        help_option_explanation(option, command, explanation, sizeof explanation);
-        fputs(".TP\n", stream);
-        put_heading(stream, heading);
-        put(stream, explanation);
-        fputc('\n', stream);
-    }
+    help_each_option(command, put_option, stream);
     fputs(".SS Example\n", stream);
     command_line(stream, info->example);
     if (info->second)

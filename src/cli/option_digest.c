@@ -64,8 +64,8 @@ enum status option_table_digest(char hex[DIGEST_TEXT], struct error *e)
         add_int(digest, info->files_max);
         add_int(digest, info->files_of_run);
     }
-    for (int i = 0; i < option_count; i++)
-        add_option(digest, &option_table[i]);
+    for (int i = 0; i < option_count(); i++)
+        add_option(digest, option_at(i));
     digest_text(digest, hex);
     digest_free(digest);
     return STATUS_OK;

@@ -84,7 +84,7 @@ static enum status take_entry(void *context, const char *section, const char *na
 
 static enum status read_file(struct file_reading *reading, struct error *e)
 {
-    size_t options = (size_t)option_count;
+    size_t options = (size_t)option_count();
     reading->line = mem_alloc(options, sizeof *reading->line, "the configuration file", e);
     reading->changed = mem_alloc(options, sizeof *reading->changed, "the configuration file", e);
     enum status status = STATUS_OS;
@@ -138,9 +138,8 @@ static enum status drop_dependent(const struct file_reading *reading, struct err
 {
     struct options *options = reading->options;
     enum status status = STATUS_OK;
-    for (int i = 0; i < option_count && !status; i++) {
-        const struct option *option = &option_table[i];
-        if (!(option->commands >> reading->options->command & 1) || !option->follows[0])
+    for (const struct option *option = NULL; !status && (option = option_next(options->command, option));) {
+        if (!option->follows[0])
             continue;
         unsigned char *origin = &options->memory->origin[option_number(options, option)];
         if (*origin != ORIGIN_RUN ||

@@ -14,8 +14,7 @@ void options_each_of_run(const struct options *options,
                          void (*visit)(void *context, const char *name, const char *value, enum option_class class),
                          void *context)
 {
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
+    for (const struct option *option = NULL; (option = option_next(COMMAND_TRAIN, option));) {
         char room[96];
         if (!is_of_run(options, option))
             continue;
@@ -42,7 +41,7 @@ static void add_text(struct growing_text *out, const char *format, ...)
     int bytes = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     void *text = out->text;
-    if (out->!status)
+    if (!out->status)
         out->status = mem_grow(&text, &out->capacity, out->length + (size_t)bytes + 1, 1, "configuration", out->e);
     if (out->status)
         return;
@@ -91,8 +90,7 @@ static void add_path(struct growing_text *out, const struct option *option, cons
 enum status options_ini_text(const struct options *options, char **text, struct error *e)
 {
     struct growing_text out = {.e = e};
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
+    for (const struct option *option = NULL; (option = option_next(COMMAND_TRAIN, option));) {
         char room[96];
         if (!is_of_run(options, option) || option->kept == OPTION_OF_A_START)
             continue;

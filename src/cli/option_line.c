@@ -116,11 +116,9 @@ static enum status take_long(struct arguments *arguments, const char *typed)
 
 static enum status take_short(struct arguments *arguments, const char *typed)
 {
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        if (option->commands >> arguments->command & 1 && option->letter && option->letter == typed[1])
+    for (const struct option *option = NULL; (option = option_next(arguments->command, option));)
+        if (option->letter && option->letter == typed[1])
             return take_flag(arguments, option, typed[2] ? typed + 2 : NULL);
-    }
     return unknown_option(arguments, typed, typed + 1);
 }
 

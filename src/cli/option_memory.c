@@ -7,7 +7,7 @@
 
 int option_number(const struct options *options, const struct option *option)
 {
-    return (int)(option_of_field(options->command, option) - option_table);
+    return option_index(option_of_field(options->command, option));
 }
 
 const char *options_keep(struct options *options, const char *text, struct error *e)

@@ -13,12 +13,9 @@
 static void set_classify_defaults(struct options *options)
 {
     struct error e;
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        if (option->classify && option->commands >> options->command & 1 &&
-            options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
+    for (const struct option *option = NULL; (option = option_next(options->command, option));)
+        if (option->classify && options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
             CHECK(option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
-    }
 }
 
 /* Defaults that follow from other options. */

@@ -14,8 +14,7 @@ static void set_defaults(struct options *options)
 {
     struct error e;
     for (int own = 0; own < 2; own++) {
-        for (int i = 0; i < option_count; i++) {
-            const struct option *option = &option_table[i];
+        for (const struct option *option = NULL; (option = option_next(COMMANDS, option));) {
             bool mine = option->commands >> options->command & 1;
             if (option->initial && mine == own)
                 CHECK(option_set(option, options, option->initial, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
@@ -45,8 +44,7 @@ static enum status corpus_missing(const struct options *options, struct error *e
 static enum status check_required(const struct options *options, struct error *e)
 {
     const struct command_info *info = options->info;
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
+    for (const struct option *option = NULL; (option = option_next(options->command, option));) {
         if (option->required >> options->command & 1 &&
             options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
             return error_set(e, STATUS_USAGE, "missing option '--%s': '%s' needs it; add '--%s %s', for example: %s",
@@ -74,9 +72,8 @@ static enum status take_model(struct options *options, const char **path, struct
 static enum status take_models(struct options *options, struct error *e)
 {
     enum status status = STATUS_OK;
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
-        if (!(option->commands >> options->command & 1) || !option->of_run)
+    for (const struct option *option = NULL; !status && (option = option_next(options->command, option));) {
+        if (!option->of_run)
             continue;
         int count;
         const char **path = (const char **)option_texts(option, options, &count);
@@ -99,7 +96,7 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     options->memory = mem_alloc(1, sizeof *options->memory, "options", e);
     if (!options->memory)
         return STATUS_OS;
-    options->memory->origin = mem_alloc((size_t)option_count, 1, "options", e);
+    options->memory->origin = mem_alloc((size_t)option_count(), 1, "options", e);
     if (!options->memory->origin)
         return STATUS_OS;
     set_defaults(options);

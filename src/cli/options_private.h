@@ -24,7 +24,7 @@ int option_number(const struct options *options, const struct option *option);
 static inline bool is_of_run(const struct options *options, const struct option *option)
 {
     return option->commands >> COMMAND_TRAIN & 1 && option->type != OPTION_FILES &&
-           &option_table[option_number(options, option)] == option;
+           option_at(option_number(options, option)) == option;
 }
 
 /* A copy that lives as long as the options; NULL if memory is short. */

@@ -100,10 +100,9 @@ static enum status each_path(struct walk *walk, visitor *visit)
 {
     enum command command = walk->options->command;
     enum status status = STATUS_OK;
-    for (int i = 0; i < option_count && !status; i++)
-        if (option_table[i].path != OPTION_PATH_NONE && option_table[i].commands >> command & 1 &&
-            option_of_field(command, &option_table[i]) == &option_table[i])
-            status = each_of_option(walk, &option_table[i], visit);
+    for (const struct option *option = NULL; !status && (option = option_next(command, option));)
+        if (option->path != OPTION_PATH_NONE && option_of_field(command, option) == option)
+            status = each_of_option(walk, option, visit);
     for (int i = 0; i < walk->options->files && !status; i++)
         status = visit(walk, &(struct use){OPTION_PATH_READ, walk->options->file[i], NULL});
     if (!status && walk->options->files == 0 && walk->options->info->files_max > 0)

@@ -112,9 +112,8 @@ static enum status say_options(const struct options *options, struct said *said,
         status = add(said, "FILE", e);
     if (!status)
         status = add_files(said, options->files, options->file, e);
-    for (int i = 0; i < option_count && !status; i++) {
-        const struct option *option = &option_table[i];
-        if (option->commands >> command & 1 && option->offset != offsetof(struct options, config_file))
+    for (const struct option *option = NULL; !status && (option = option_next(command, option));) {
+        if (option->offset != offsetof(struct options, config_file))
             status = add_option(said, option, options, e);
     }
     return status;

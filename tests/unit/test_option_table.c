@@ -73,12 +73,12 @@ static void begin_line(struct line *line, enum command command, const struct opt
     const struct command_info *info = &command_table[command];
     line->count = 0;
     add(line, "%s", info->name);
-    for (int i = 0; i < option_count; i++) {
+    for (int i = 0; i < option_count(); i++) {
         char value[WORD_TEXT];
-        if (!(option_table[i].required >> command & 1) || &option_table[i] == left_out)
+        if (!(option_at(i)->required >> command & 1) || option_at(i) == left_out)
             continue;
-        good_value(&option_table[i], value);
-        add(line, "--%s=%s", option_table[i].name, value);
+        good_value(option_at(i), value);
+        add(line, "--%s=%s", option_at(i)->name, value);
     }
     for (int i = 0; i < info->files_min; i++)
         add(line, "file%d", i);
@@ -175,9 +175,9 @@ static void refuse_all(enum command command, const struct option *option)
 static void each(void (*check)(enum command command, const struct option *option))
 {
     for (int command = 0; command < COMMANDS; command++)
-        for (int i = 0; i < option_count; i++)
-            if (option_table[i].commands >> command & 1)
-                check((enum command)command, &option_table[i]);
+        for (int i = 0; i < option_count(); i++)
+            if (option_at(i)->commands >> command & 1)
+                check((enum command)command, option_at(i));
 }
 
 static void bad_values_are_refused(void **state)
@@ -227,15 +227,15 @@ static void options_of_others_are_refused(void **state)
 {
     (void)state;
     for (int command = 0; command < COMMANDS; command++)
-        for (int i = 0; i < option_count; i++) {
+        for (int i = 0; i < option_count(); i++) {
             struct line line;
             struct error e;
-            if (option_find((enum command)command, option_table[i].name))
+            if (option_find((enum command)command, option_at(i)->name))
                 continue;
             begin_line(&line, (enum command)command, NULL);
-            add(&line, "--%s=1", option_table[i].name);
+            add(&line, "--%s=1", option_at(i)->name);
             assert_int_equal(parse(&line, &e), STATUS_USAGE);
-            assert_non_null(strstr(e.text, option_table[i].name));
+            assert_non_null(strstr(e.text, option_at(i)->name));
         }
 }
 
@@ -298,7 +298,6 @@ static void defaults_return(void **state)
 /* What help, manual and completion print of it. */
 static void check_entry(enum command command, const struct option *option)
 {
-    char heading[80] = "", explanation[500] = "";
     assert_ptr_equal(option_find(command, option->name), option); /* no name twice in a command */
     assert_true(strspn(option->name, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(option->name));
     assert_non_null(option->section);
@@ -309,12 +308,54 @@ static void check_entry(enum command command, const struct option *option)
     assert_true((option->path != OPTION_PATH_NONE) == names_path);
     assert_true((option->required & ~option->commands) == 0);
     assert_true(option->type != OPTION_CHOICE || (option->choices && option->choices->count >= 2));
-    help_option_heading(option, heading, sizeof heading);
-    help_option_explanation(option, command, explanation, sizeof explanation);
-    assert_non_null(strstr(heading, option->name));
-    assert_true(strlen(heading) < sizeof heading - 1 && strlen(explanation) < sizeof explanation - 1);
+}
+
+/* The option that help is to show next, and the section of the one before. */
+static const struct option *shown_next;
+static const char *shown_section;
+static enum command shown_command;
+
+static void check_shown(FILE *stream, const struct help_entry *entry)
+{
+    const struct option *option = entry->option;
+    assert_null(stream);
+    assert_ptr_equal(option, shown_next);
+    assert_non_null(strstr(entry->heading, option->name));
+    assert_true(strlen(entry->heading) < HELP_HEADING - 1 && strlen(entry->explanation) < HELP_EXPLANATION - 1);
+    assert_true(entry->begins == (strcmp(shown_section, option->section) != 0));
+    assert_null(strstr(entry->explanation, "%s"));
     for (int i = 0; option->choices && i < option->choices->count; i++)
-        assert_non_null(strstr(explanation, option->choices->name(i)));
+        assert_non_null(strstr(entry->explanation, option->choices->name(i)));
+    if (option->initial)
+        assert_non_null(strstr(entry->explanation, option->initial));
+    shown_section = option->section;
+    shown_next = option_next(shown_command, option);
+}
+
+/* help, manual and completion walk the options by one visitor: every option of the command once, in the table's order. */
+static void help_shows_every_option(void **state)
+{
+    (void)state;
+    for (int command = 0; command < COMMANDS; command++) {
+        shown_command = (enum command)command;
+        shown_next = option_next(shown_command, NULL);
+        shown_section = "";
+        help_each_option(shown_command, check_shown, NULL);
+        assert_null(shown_next);
+    }
+}
+
+/* Numbers of rows and steps from row to row agree, over all files that hold some. */
+static void rows_follow_each_other(void **state)
+{
+    (void)state;
+    const struct option *option = NULL;
+    for (int i = 0; i < option_count(); i++) {
+        option = option_next(COMMANDS, option);
+        assert_ptr_equal(option, option_at(i));
+        assert_int_equal(option_index(option), i);
+    }
+    assert_null(option_next(COMMANDS, option));
 }
 
 static void entries_are_whole(void **state)
@@ -329,8 +370,8 @@ static void entries_are_whole(void **state)
         assert_true(!info->operand == !info->files_max);
         assert_int_equal(command_find(info->name), command);
     }
-    for (int i = 0; i < option_count; i++)
-        assert_true(option_table[i].commands != 0);
+    for (int i = 0; i < option_count(); i++)
+        assert_true(option_at(i)->commands != 0);
 }
 
 /* What has been promised to users: a name that disappears breaks their scripts. */
@@ -373,6 +414,7 @@ int main(void)
         cmocka_unit_test(what_is_required_is_missed), cmocka_unit_test(options_of_others_are_refused),
         cmocka_unit_test(good_values_are_taken),      cmocka_unit_test(defaults_return),
         cmocka_unit_test(entries_are_whole),          cmocka_unit_test(promised_options_exist),
+        cmocka_unit_test(help_shows_every_option),    cmocka_unit_test(rows_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,8 +56,8 @@ static void refused(const char *line, enum status status, const char *message)
 static void the_table_is_sound(void **state)
 {
     (void)state;
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
+    for (int i = 0; i < option_count(); i++) {
+        const struct option *option = option_at(i);
         assert_non_null(option->help);
         assert_non_null(option->section);
         assert_true(option->commands != 0 && (option->required & ~option->commands) == 0);
@@ -76,8 +76,7 @@ static void the_table_is_sound(void **state)
             assert_int_equal(option_set(option, &some, option->classify, "x", STATUS_USAGE, &error), STATUS_OK);
         }
         for (int j = 0; j < i; j++)
-            assert_true(strcmp(option->name, option_table[j].name) != 0 ||
-                        !(option->commands & option_table[j].commands));
+            assert_true(strcmp(option->name, option_at(j)->name) != 0 || !(option->commands & option_at(j)->commands));
     }
     /* names of choices are the rooms' own */
     assert_string_equal(option_find(COMMAND_TRAIN, "cell")->choices->name(CELL_GRU), "gru");
@@ -201,8 +200,8 @@ static void zero_is_no_word(void **state)
 {
     (void)state;
     int words = 0;
-    for (int i = 0; i < option_count; i++) {
-        const struct option *option = &option_table[i];
+    for (int i = 0; i < option_count(); i++) {
+        const struct option *option = option_at(i);
         struct options some = {0};
         char wanted[200];
         bool zero = option->min < 0 || (option->min == 0 && !option->above_min);
@@ -522,8 +521,8 @@ static void synonyms(void **state)
         const char *meant;
         for (int k = 0; (meant = suggest_option_meant(typed[i], k)) != NULL; k++) {
             bool exists = false;
-            for (int j = 0; j < option_count; j++)
-                exists = exists || strcmp(option_table[j].name, meant) == 0;
+            for (int j = 0; j < option_count(); j++)
+                exists = exists || strcmp(option_at(j)->name, meant) == 0;
             assert_true(exists);
         }
     }

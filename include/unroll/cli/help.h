@@ -2,6 +2,7 @@
 #ifndef UNROLL_CLI_HELP_H
 #define UNROLL_CLI_HELP_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "unroll/cli/option_table.h"
@@ -16,10 +17,24 @@ void help_manual(FILE *stream);
 /* `unroll help --completion`: a script for bash. */
 void help_completion(FILE *stream);
 
-/* What the forms share. Headings: "-o, --output FILE", "--[no-]tied"; explanations: "units in each layer (default: 256)".
- * Both fit `size` 80 and 500. */
+/* What the forms share. */
 extern const char help_purpose[], help_statuses[];
-void help_option_heading(const struct option *option, char *room, size_t size);
-void help_option_explanation(const struct option *option, enum command command, char *room, size_t size);
+
+#define HELP_HEADING 80
+#define HELP_EXPLANATION 500
+
+/* An option as all forms show it. */
+struct help_entry {
+    const struct option *option;
+    bool begins;                        /* it is the first of its section */
+    char heading[HELP_HEADING];         /* "-o, --output FILE", "--[no-]tied" */
+    char explanation[HELP_EXPLANATION]; /* "units in each layer (default: 256)" */
+};
+
+/* The options of `command` one after the other. */
+void help_each_option(enum command command, void (*visit)(FILE *stream, const struct help_entry *entry), FILE *stream);
+
+/* Those that it cannot do without, as the usage line shows them: "--run DIR". */
+void help_each_required(enum command command, void (*visit)(FILE *stream, const char *text), FILE *stream);
 
 #endif

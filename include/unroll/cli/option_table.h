@@ -1,4 +1,5 @@
-/* THE table of options. Parsing, INI files, --help, config.ini and checkpoints all walk it. */
+/* THE table of options, in src/cli/option_rows_*.c. Parsing, INI files, --help, config.ini and checkpoints all walk it. An option is
+ * one row, which says where its value lies in struct options. */
 #ifndef UNROLL_CLI_OPTION_TABLE_H
 #define UNROLL_CLI_OPTION_TABLE_H
 
@@ -75,10 +76,15 @@ struct option {
     const char *(*words)(const char *name, char *room); /* what stands for "%s" in `help`: see option_help */
 };
 
-extern const struct option option_table[];
-extern const int option_count;
+/* All rows by number; a row's number. */
+int option_count(void);
+const struct option *option_at(int number);
+int option_index(const struct option *option);
 
-/* The option of that name that `command` takes, or NULL. Names are without dashes. */
+/* The row behind `before` that `command` takes (COMMANDS: any), or NULL; the first with NULL. */
+const struct option *option_next(enum command command, const struct option *before);
+
+/* The option of that name that `command` takes (COMMANDS: the first of any), or NULL. Names are without dashes. */
 const struct option *option_find(enum command command, const char *name);
 
 /* The first row by which `command` sets the field of `option`: another one where an option has two names. */

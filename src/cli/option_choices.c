@@ -1,0 +1,44 @@
+/* What options may choose from, where a room gives names by a function of its own enum, or none. */
+#include "option_rows.h"
+
+#include "unroll/data/prepare.h"
+
+/* clang-format off */
+#define CHOICE(kind, enumeration, values)                                    \
+    static const char *kind##_choice(int value)                              \
+    {                                                                        \
+        return kind##_name((enum enumeration)value);                         \
+    }                                                                        \
+    const struct choices kind##_choices = {#kind, values, kind##_choice};
+CHOICE(level, level, LEVEL_GRAPHEME + 1)
+CHOICE(markers, markers, MARKERS_KEEP + 1)
+CHOICE(normal, normal, NORMAL_NFC + 1)
+CHOICE(cell, cell, CELLS)
+CHOICE(init, init, INIT_ORTHOGONAL + 1)
+CHOICE(split, split, SPLIT_TEST + 1)
+CHOICE(task, task, TASK_CLASSIFY + 1)
+CHOICE(pool, pool, POOL_MAX + 1)
+
+static const char *cell_or_all_name(int value)
+{
+    return value == OPTION_CELL_ALL ? "all" : cell_name((enum cell)value);
+}
+const struct choices cell_or_all_choices = {"cell", OPTION_CELL_ALL + 1, cell_or_all_name};
+
+#define CHOICE_OF(kind, ...)                                                  \
+    static const char *const kind##_names[] = {__VA_ARGS__};                  \
+    static const char *kind##_choice(int value)                               \
+    {                                                                         \
+        return kind##_names[value];                                           \
+    }                                                                         \
+    const struct choices kind##_choices = {#kind, sizeof kind##_names / sizeof *kind##_names, kind##_choice};
+CHOICE_OF(invalid, "refuse", "replace")
+CHOICE_OF(resume, "auto", "never", "must")
+CHOICE_OF(writer, "auto", "single", "parallel")
+/* these have no other place */
+CHOICE_OF(to, "safetensors", "text")
+CHOICE_OF(from, "safetensors", "hdf5")
+CHOICE_OF(format, "tsv", "json")
+CHOICE_OF(nbest, "none", "moses", "kaldi")
+CHOICE_OF(reset, "none", "eos")
+/* clang-format on */
