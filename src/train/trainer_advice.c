@@ -2,8 +2,6 @@
 #include "trainer_private.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 static struct advice_run describe(const struct trainer *trainer)
 {
@@ -20,98 +18,17 @@ static struct advice_run describe(const struct trainer *trainer)
         .steps_down = config->schedule.kind == SCHEDULE_STEP || config->schedule.kind == SCHEDULE_PLATEAU,
         .classifies = classifies,
         .limited = trainer_is_limited(trainer),
-        .stopped = config->patience > 0 && trainer->progress.stalls >= config->patience,
     };
-}
-
-/* ---- the lines of a run that goes on ---- */
-
-static void take_line(const struct advice_run *run, struct advice_history *history, const struct json_read *line)
-{
-    int64_t step = metrics_whole(line, "step");
-    if (step < 0)
-        return;
-    if (metrics_is_type(line, "train")) {
-        int64_t tokens = metrics_whole(line, "tokens"), skipped = metrics_whole(line, "skipped");
-        advice_train(run, history,
-                     &(struct advice_train){.step = step,
-                                            .tokens = tokens > 0 ? tokens : 0,
-                                            .skipped = skipped > 0 ? skipped : 0,
-                                            .loss = metrics_number(line, "loss"),
-                                            .grad_norm = metrics_number(line, "grad_norm"),
-                                            .lr = metrics_number(line, "lr")});
-    } else if (metrics_is_type(line, "valid")) {
-        advice_valid(run, history, step, metrics_number(line, "loss"));
-    } else {
-        return;
-    }
-    (void)advice_seen(run, history); /* an earlier start has said it */
-}
-
-/* What cannot be read is left out: advice is then of what is to come. */
-static void read_lines(const char *path, const struct advice_run *run, struct advice_history *history)
-{
-    FILE *file = fopen(path, "re");
-    char *text = NULL;
-    size_t room = 0;
-    ssize_t length;
-    if (!file)
-        return;
-    while ((length = getline(&text, &room, file)) > 0) {
-        struct json_read line;
-        if (json_read_text(path, text, (size_t)length, &line, NULL) == STATUS_OK)
-            take_line(run, history, &line);
-        json_read_close(&line);
-    }
-    free(text); /* getline's */
-    (void)fclose(file);
 }
 
 void trainer_advise_begin(struct trainer *trainer)
 {
     char path[FILE_PATH_MAX];
     struct advice_run run = describe(trainer);
-    advice_begin(&trainer->history);
     if (!trainer->rundir)
         return;
     rundir_file(trainer->rundir, "metrics.jsonl", path);
-    read_lines(path, &run, &trainer->history);
-}
-
-/* ---- on the way ---- */
-
-static void tell_seen(struct trainer *trainer, const struct advice_run *run)
-{
-    struct advice advice;
-    enum advice_kind kind = advice_seen(run, &trainer->history);
-    if (!kind)
-        return;
-    advice_tell(run, &trainer->history, kind, &advice);
-    if (kind <= ADVICE_TOO_LOW)
-        reporter_warn(&trainer->reporter, "%s", advice.found);
-    else
-        reporter_tell(&trainer->reporter, "%s", advice.found);
-}
-
-void trainer_advise_step(struct trainer *trainer, double loss)
-{
-    const struct progress *progress = &trainer->progress;
-    struct advice_run run = describe(trainer);
-    advice_train(&run, &trainer->history,
-                 &(struct advice_train){.step = progress->step,
-                                        .tokens = progress->tokens,
-                                        .skipped = progress->skipped,
-                                        .loss = loss,
-                                        .grad_norm = trainer->grad_norm,
-                                        .lr = trainer->lr});
-    tell_seen(trainer, &run);
-}
-
-void trainer_advise_valid(struct trainer *trainer)
-{
-    struct advice_run run = describe(trainer);
-    advice_valid(&run, &trainer->history, trainer->progress.step, trainer->progress.valid_loss);
-    tell_seen(trainer, &run);
+    adviser_begin(&trainer->adviser, &run, trainer->config->patience, &trainer->progress, path);
 }
 
 /* ---- in the end ---- */
@@ -131,14 +48,13 @@ const char *trainer_how_to_go_on(const struct trainer *trainer)
 void trainer_conclude(struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
-    struct advice_run run = describe(trainer);
     if (!trainer->rundir)
         return;
     struct advice_outcome end = {.step = progress->step,
                                  .skipped = progress->skipped,
                                  .train_loss = trainer_train_loss(trainer),
                                  .valid_loss = trainer->last.valid_loss};
-    trainer->conclusion = advice_end(&run, &trainer->history, &end);
+    adviser_conclude(&trainer->adviser, progress, &end);
 }
 
 /* The best that is known of the weights, also of a run that had ended before this start. */
@@ -151,15 +67,13 @@ static double lowest_loss(const struct trainer *trainer)
 
 bool trainer_is_of_no_use(const struct trainer *trainer)
 {
-    struct advice_run run = describe(trainer);
-    return trainer->conclusion == ADVICE_TOO_HIGH && !(lowest_loss(trainer) < run.uniform);
+    const struct adviser *adviser = &trainer->adviser;
+    return adviser->conclusion == ADVICE_TOO_HIGH && !(lowest_loss(trainer) < adviser->run.uniform);
 }
 
 void trainer_advise_end(struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
-    struct advice advice;
-    struct advice_run run = describe(trainer);
     if (!trainer->rundir)
         return;
     if (stopped_early(trainer)) {
@@ -168,26 +82,5 @@ void trainer_advise_end(struct trainer *trainer)
                       (long long)progress->stalls, (long long)progress->best_step);
         reporter_tell(&trainer->reporter, "to go on all the same, run the same command with --patience none");
     }
-    if (!trainer->conclusion)
-        return;
-    advice_tell(&run, &trainer->history, trainer->conclusion, &advice);
-    reporter_tell(&trainer->reporter, "advice:");
-    reporter_tell(&trainer->reporter, "  %s", advice.found);
-    reporter_tell(&trainer->reporter, "  what helps: %s", advice.fix);
-}
-
-void trainer_put_advice(const struct trainer *trainer, struct json *json)
-{
-    struct advice advice;
-    struct advice_run run = describe(trainer);
-    if (!trainer->conclusion) {
-        json_put_null(json, "advice");
-        return;
-    }
-    advice_tell(&run, &trainer->history, trainer->conclusion, &advice);
-    json_object_begin(json, "advice");
-    json_put_string(json, "kind", advice_name(trainer->conclusion));
-    json_put_string(json, "found", advice.found);
-    json_put_string(json, "fix", advice.fix);
-    json_object_end(json);
+    adviser_tell(&trainer->adviser, &trainer->reporter);
 }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "trainer_adviser.h"
 #include "trainer_costs.h"
 #include "trainer_heartbeat.h"
 #include "trainer_reporter.h"
@@ -12,7 +13,6 @@
 #include "unroll/data/corpus.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
-#include "unroll/train/advice.h"
 #include "unroll/train/evaluator.h"
 #include "unroll/train/placement.h"
 #include "unroll/train/rundir.h"
@@ -107,11 +107,10 @@ struct trainer {
 
     struct costs costs;
     struct pulse pulse;
-    double grad_norm, lr;          /* of the last step */
-    double valid_accuracy;         /* to classify: of the last validation of this start; NaN before */
-    struct advice_history history; /* of what metrics.jsonl says; rank 0 */
-    enum advice_kind conclusion;   /* once the run has ended */
-    struct outcome last, best;     /* of the last weights, which `latest` names, and of those in best.h5 */
+    double grad_norm, lr;      /* of the last step */
+    double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
+    struct adviser adviser;    /* rank 0 */
+    struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */
 };
 
 /* Whether the corpus has text of a split: a target at least. */
@@ -278,16 +277,12 @@ void trainer_report_run(struct trainer *trainer);
 /* ---- trainer_advice.c: as above ---- */
 /* Before the first step: what a run that goes on has behind it. */
 void trainer_advise_begin(struct trainer *trainer);
-/* The same numbers as in the line of metrics.jsonl. */
-void trainer_advise_step(struct trainer *trainer, double loss);
-void trainer_advise_valid(struct trainer *trainer);
-/* The run has ended: sets `conclusion`. */
+/* The run has ended: what there is to conclude. */
 void trainer_conclude(struct trainer *trainer);
 /* The rate was too high, and no weights that were saved are better than a uniform guess. */
 bool trainer_is_of_no_use(const struct trainer *trainer);
 /* The last words before the next commands. */
 void trainer_advise_end(struct trainer *trainer);
-void trainer_put_advice(const struct trainer *trainer, struct json *json);
 /* How to go on with a run that has ended. */
 const char *trainer_how_to_go_on(const struct trainer *trainer);
 

@@ -216,7 +216,13 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     trainer->reporter.seconds = trainer->costs.steps;
     trainer->reporter.tokens = trainer->costs.tokens;
     put_timing(trainer, seconds, rate);
-    trainer_advise_step(trainer, loss);
+    adviser_train(&trainer->adviser, &trainer->reporter, progress,
+                  &(struct advice_train){.step = progress->step,
+                                         .tokens = progress->tokens,
+                                         .skipped = progress->skipped,
+                                         .loss = loss,
+                                         .grad_norm = trainer->grad_norm,
+                                         .lr = trainer->lr});
 }
 
 void trainer_report_skip(struct trainer *trainer, const char *what)
@@ -260,7 +266,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
                   (long long)progress->step, progress->valid_loss,
                   trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
                   change);
-    trainer_advise_valid(trainer);
+    adviser_valid(&trainer->adviser, &trainer->reporter, progress);
 }
 
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)

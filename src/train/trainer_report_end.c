@@ -301,7 +301,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
         json_put_double(&json, "test_loss", last.test_loss);
     put_best(trainer, &json);
     put_files(trainer, &json);
-    trainer_put_advice(trainer, &json);
+    adviser_put(&trainer->adviser, &json);
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_string(&json, "parameters_digest", hex);
     json_put_int(&json, "skipped_steps", progress->skipped);
