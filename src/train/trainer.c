@@ -15,7 +15,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
     while (!status) {
-        if (trainer->request)
+        if (trainer->exchange.request)
             return trainer_stop(trainer, e);
         if (trainer_validation_due(trainer)) {
             status = trainer_validate(trainer, e);
@@ -30,7 +30,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
             status = trainer_save(trainer, e);
             if (!status)
                 trainer_ask_all(trainer);
-            if (status || trainer->request || trainer_is_saved(trainer))
+            if (status || trainer->exchange.request || trainer_is_saved(trainer))
                 continue;
             /* it failed and will be tried again later: the run goes on */
         }

@@ -6,8 +6,10 @@
 
 #include "trainer_adviser.h"
 #include "trainer_costs.h"
+#include "trainer_exchange.h"
 #include "trainer_heartbeat.h"
 #include "trainer_reporter.h"
+#include "trainer_states.h"
 
 #include "unroll/base/lane_gather.h"
 #include "unroll/data/corpus.h"
@@ -17,13 +19,6 @@
 #include "unroll/train/placement.h"
 #include "unroll/train/rundir.h"
 #include "unroll/train/trainer.h"
-
-/* Why the run should stop, as it travels with the losses; the largest of all ranks counts. */
-#define REQUEST_NONE 0
-#define REQUEST_TIME 1
-#define REQUEST_SIGNAL 100 /* + the signal's number */
-#define REQUEST_LOST 500   /* another job has taken the run directory over */
-#define REQUEST_ERROR 1000 /* a rank cannot go on: agree on its error */
 
 /* What weights are worth, once the run has ended; NaN where there is none. Accuracies are a classifier's. */
 struct outcome {
@@ -91,14 +86,9 @@ struct trainer {
 
     struct progress progress;
 
-    /* exchange of losses: one message of 1 + groups doubles per rank */
-    double *mine, *all, *losses;
-    struct lane_gather gather; /* from `mine` to `all` */
-    int request;               /* REQUEST_... of all ranks, as of the last exchange */
-
-    struct rundir *rundir;           /* NULL but on rank 0 */
-    float *lane_states, *states;     /* this rank's lanes of one state; all states of all lanes (rank 0) */
-    struct lane_gather state_gather; /* from lane_states to one of `states` */
+    struct exchange exchange;
+    struct states states;
+    struct rundir *rundir; /* NULL but on rank 0 */
     struct saver saver;
 
     bool already_finished; /* the run had ended before this start, and nothing is to be done */
@@ -162,9 +152,9 @@ void trainer_release(struct trainer *trainer); /* not collective */
 /* ---- trainer_stop.c ---- */
 /* Why this rank wants to stop: REQUEST_... Not collective. */
 int trainer_wish(const struct trainer *trainer);
-/* After what took its time: trainer->request is why any rank wants to stop before the next step. Collective. */
+/* After what took its time: exchange.request is why any rank wants to stop before the next step. Collective. */
 void trainer_ask_all(struct trainer *trainer);
-/* Ends the run before its end, as trainer->request asks: STATUS_STOPPED, with a checkpoint. Collective. */
+/* Ends the run before its end, as exchange.request asks: STATUS_STOPPED, with a checkpoint. Collective. */
 enum status trainer_stop(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_evaluate.c: collective ---- */

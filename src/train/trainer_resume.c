@@ -340,21 +340,6 @@ static void restore_optimizer(struct trainer *trainer, const struct checkpoint *
         comm_broadcast(trainer->comm, optimizer->slot[slot], trainer->table.total * sizeof(float), 0);
 }
 
-static void restore_states(struct trainer *trainer, const struct checkpoint *checkpoint)
-{
-    bool have = trainer->comm->rank == 0 && checkpoint->states;
-    comm_broadcast(trainer->comm, &have, sizeof have, 0);
-    if (!have)
-        return;
-    size_t state = (size_t)trainer->config->batch * (size_t)trainer->shape.hidden;
-    for (int i = 0; i < model_state_count(&trainer->shape); i++) {
-        const float *all = trainer->comm->rank == 0 ? checkpoint->states + (size_t)i * state : NULL;
-        comm_scatterv(trainer->comm, all, trainer->state_gather.bytes, trainer->state_gather.offset,
-                      trainer->lane_states, 0);
-        model_state_set(trainer->model, i, trainer->lane_states);
-    }
-}
-
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
 {
     size_t bytes = trainer->table.total * sizeof(float);
@@ -365,7 +350,7 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
     comm_broadcast(trainer->comm, &trainer->progress, sizeof trainer->progress, 0);
     comm_broadcast(trainer->comm, trainer->values, bytes, 0);
     restore_optimizer(trainer, checkpoint);
-    restore_states(trainer, checkpoint);
+    states_scatter(&trainer->states, checkpoint->states, trainer->model);
     if (trainer->progress.window >= trainer->windows)
         return error_set(e, STATUS_CHECKPOINT,
                          "cannot resume: window %" PRId64 " of an epoch that has %" PRId64

@@ -34,7 +34,8 @@ static void prepare_snapshot(const struct trainer *trainer, struct checkpoint *s
 /* Bytes of a checkpoint's arrays, or of best.h5's, which has neither optimizer nor states. */
 static int64_t bytes_of_file(const struct trainer *trainer, bool best)
 {
-    int64_t states = (int64_t)model_state_count(&trainer->shape) * trainer->config->batch * trainer->shape.hidden;
+    int64_t states =
+        (int64_t)model_state_offset(&trainer->shape, model_state_count(&trainer->shape)) * trainer->config->batch;
     int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->optimizer->slots);
     return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
 }
@@ -80,16 +81,6 @@ static bool all_finite(const struct trainer *trainer)
     return finite;
 }
 
-static void gather_states(struct trainer *trainer)
-{
-    size_t state = (size_t)trainer->config->batch * (size_t)trainer->shape.hidden;
-    for (int i = 0; i < model_state_count(&trainer->shape); i++) {
-        model_state_get(trainer->model, i, trainer->lane_states);
-        comm_gatherv(trainer->comm, trainer->lane_states, trainer->states ? trainer->states + (size_t)i * state : NULL,
-                     trainer->state_gather.bytes, trainer->state_gather.offset, 0);
-    }
-}
-
 static void fill_snapshot(struct trainer *trainer, bool resumable)
 {
     struct checkpoint *snapshot = trainer->saver.snapshot;
@@ -98,7 +89,7 @@ static void fill_snapshot(struct trainer *trainer, bool resumable)
         trainer->progress.metrics_bytes = metrics_bytes(trainer->reporter.metrics);
     snapshot->progress = trainer->progress;
     snapshot->optimizer = resumable ? trainer->optimizer : NULL;
-    snapshot->states = resumable ? trainer->states : NULL;
+    snapshot->states = resumable ? trainer->states.all : NULL;
 }
 
 /* ---- writing ---- */
@@ -182,7 +173,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          (long long)trainer->progress.step);
     beat_to_write(trainer, "checkpoint", false);
     saver->owed = false;
-    gather_states(trainer);
+    states_gather(&trainer->states, trainer->model);
     saver->failure = (struct error){STATUS_OK, ""};
     status = write_checkpoint(trainer, &saver->failure);
     if (status && may_recover(status)) {

@@ -6,7 +6,6 @@
 
 #include "unroll/base/mem.h"
 #include "unroll/sys/blas.h"
-#include "unroll/train/shared_folder.h"
 #include "unroll/train/signals.h"
 
 /* ---- what computes here, and on which data ---- */
@@ -123,33 +122,13 @@ static enum status no_memory_unless(const void *pointer)
     return pointer ? STATUS_OK : STATUS_OS;
 }
 
-/* Buffers of the collective calls. Not collective. */
-static enum status build_exchange(struct trainer *trainer, struct error *e)
-{
-    size_t ranks = (size_t)trainer->comm->size, H = (size_t)trainer->shape.hidden;
-    const struct lane_share *share = &trainer->share;
-    size_t groups = (size_t)share->groups, lanes = (size_t)lane_share_lanes(share), batch = (size_t)share->batch;
-    const char *what = "buffers between ranks";
-    trainer->mine = mem_alloc(1 + (size_t)lane_share_groups(share), sizeof(double), what, e);
-    trainer->all = mem_alloc(ranks + groups, sizeof(double), what, e);
-    trainer->losses = mem_alloc(groups, sizeof(double), what, e);
-    trainer->lane_states = mem_alloc(lanes * H, sizeof(float), "the carried state", e);
-    if (trainer->comm->rank == 0)
-        trainer->states = mem_alloc((size_t)model_state_count(&trainer->shape) * batch * H, sizeof(float),
-                                    "the carried states of all lanes", e);
-    if (!trainer->mine || !trainer->all || !trainer->losses || !trainer->lane_states ||
-        (trainer->comm->rank == 0 && !trainer->states))
-        return STATUS_OS;
-    struct lane_bytes losses = {.rank = sizeof(double), .group = sizeof(double)}, state = {.lane = H * sizeof(float)};
-    enum status status = lane_gather_create(share, losses, &trainer->gather, e);
-    return status ? status : lane_gather_create(share, state, &trainer->state_gather, e);
-}
-
 /* Not collective. */
 static enum status build_local(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
-    enum status status = build_exchange(trainer, e);
+    enum status status = exchange_create(&trainer->exchange, &trainer->share, e);
+    if (!status)
+        status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
     if (status)
         return status;
     trainer->values = mem_alloc(trainer->table.total, sizeof(float), "the parameters", e);
@@ -245,12 +224,7 @@ void trainer_release(struct trainer *trainer)
     signals_hold(NULL);
     rundir_close(trainer->rundir);
     mem_free(trainer->values);
-    mem_free(trainer->mine);
-    mem_free(trainer->all);
-    mem_free(trainer->losses);
-    lane_gather_release(&trainer->gather);
-    lane_gather_release(&trainer->state_gather);
-    mem_free(trainer->lane_states);
-    mem_free(trainer->states);
+    exchange_release(&trainer->exchange);
+    states_release(&trainer->states);
     saver_release(&trainer->saver);
 }

@@ -1,49 +1,8 @@
 #include "trainer_private.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "unroll/base/clock.h"
-
-/* Gives every rank the losses of all lane groups and the strongest request. Returns the sum over the lane tree. */
-static double exchange_losses(struct trainer *trainer, int request, const double *group_losses)
-{
-    int ranks = trainer->comm->size, mine = lane_share_groups(&trainer->share);
-    trainer->mine[0] = request;
-    if (group_losses)
-        memcpy(trainer->mine + 1, group_losses, (size_t)mine * sizeof(double));
-    else
-        memset(trainer->mine + 1, 0, (size_t)mine * sizeof(double));
-    comm_allgatherv(trainer->comm, trainer->mine, trainer->all, trainer->gather.bytes, trainer->gather.offset);
-    trainer->request = REQUEST_NONE;
-    double *next = trainer->losses;
-    for (int rank = 0; rank < ranks; rank++) {
-        const double *message = trainer->all + trainer->gather.offset[rank] / sizeof(double);
-        size_t groups = trainer->gather.bytes[rank] / sizeof(double) - 1;
-        if ((int)message[0] > trainer->request)
-            trainer->request = (int)message[0];
-        memcpy(next, message + 1, groups * sizeof(double));
-        next += groups;
-    }
-    return lane_tree_sum(trainer->losses, trainer->share.groups);
-}
-
-/* A loss that is not finite may have come from carried states that are not, and they would stay so: such lanes start
- * anew. Which ones does not depend on ranks. */
-static void clear_bad_lanes(struct trainer *trainer)
-{
-    int lanes = lane_share_lanes(&trainer->share), H = trainer->shape.hidden;
-    for (int state = 0; state < model_state_count(&trainer->shape); state++) {
-        model_state_get(trainer->model, state, trainer->lane_states);
-        for (int lane = 0; lane < lanes; lane++) {
-            bool finite = true;
-            for (int unit = 0; unit < H; unit++)
-                finite = finite && isfinite(trainer->lane_states[(size_t)lane * (size_t)H + (size_t)unit]);
-            if (!finite)
-                model_state_zero_lane(trainer->model, lane);
-        }
-    }
-}
 
 /* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
 static bool update(struct trainer *trainer, int64_t tokens)
@@ -108,15 +67,16 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         reducer_mark(trainer->reducer, window.input, (size_t)window.T * (size_t)window.lanes);
     }
     heartbeat_beat(&trainer->heartbeat, "exchange of losses");
-    double sum = exchange_losses(trainer, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
-    if (trainer->request == REQUEST_ERROR)
+    double sum =
+        exchange_losses(&trainer->exchange, trainer->comm, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
+    if (trainer->exchange.request == REQUEST_ERROR)
         return comm_agree(trainer->comm, status, e);
 
     int64_t tokens = feed_targets(&trainer->feed, progress->window, 0, trainer->config->batch);
     int64_t epoch = progress->epoch;
     bool finite = isfinite(sum), updated = finite && update(trainer, tokens);
     if (!finite)
-        clear_bad_lanes(trainer);
+        states_clear_bad(&trainer->states, trainer->model);
     count_step(trainer, updated, sum, tokens);
     if (progress->window == trainer->windows) {
         progress->window = 0;

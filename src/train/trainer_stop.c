@@ -20,7 +20,7 @@ int trainer_wish(const struct trainer *trainer)
 
 void trainer_ask_all(struct trainer *trainer)
 {
-    trainer->request = (int)comm_max(trainer->comm, trainer_wish(trainer));
+    exchange_request(&trainer->exchange, trainer->comm, trainer_wish(trainer));
 }
 
 enum status trainer_stop(struct trainer *trainer, struct error *e)
@@ -28,7 +28,7 @@ enum status trainer_stop(struct trainer *trainer, struct error *e)
     const struct progress *progress = &trainer->progress;
     char why[48], saved[96] = "with a checkpoint";
     enum status status = STATUS_OK;
-    if (trainer->request == REQUEST_LOST)
+    if (trainer->exchange.request == REQUEST_LOST)
         status = comm_agree(trainer->comm, trainer->rundir ? run_lock_check(&trainer->rundir->lock, e) : STATUS_OK, e);
     if (status)
         return status;
@@ -43,12 +43,12 @@ enum status trainer_stop(struct trainer *trainer, struct error *e)
     }
     if (status)
         return status;
-    if (trainer->request == REQUEST_TIME)
+    if (trainer->exchange.request == REQUEST_TIME)
         snprintf(why, sizeof why, "--max-time is over");
-    else if (trainer->request == REQUEST_LOST)
+    else if (trainer->exchange.request == REQUEST_LOST)
         snprintf(why, sizeof why, "the run directory was another's for a while");
     else
-        snprintf(why, sizeof why, "%s was received", signals_name(trainer->request - REQUEST_SIGNAL));
+        snprintf(why, sizeof why, "%s was received", signals_name(trainer->exchange.request - REQUEST_SIGNAL));
     return error_set(e, STATUS_STOPPED,
                      "stopped at step %" PRId64 " of %" PRId64 " %s: %s; run the same command again to go on",
                      progress->step, trainer_total_steps(trainer), saved, why);
