@@ -2,15 +2,16 @@
  * projected by W_ih once and looked up afterwards (the same bits: a row's product does not depend on the others). Backward,
  * where a lane group repeats its tokens often (char and byte level), the gradients of equal tokens of the group are added
  * before the products. */
+#include "embedding.h"
+
 #include <string.h>
 
-#include "model_private.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
 /* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in which
  * order numbers are added. */
-bool embedding_merges_tokens(const struct model_config *config, const struct model_shape *shape)
+static bool merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
     int lanes_least = shape->share.batch / shape->share.groups;
     return TUNE_MERGE_TOKENS && config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
@@ -22,8 +23,96 @@ int model_sparse_rows(const struct model_config *config, int batch, int bptt)
     return TUNE_SPARSE_ROWS && !config->tied && 2 * positions <= config->vocab ? (int)positions : 0;
 }
 
+/* ---- creation ---- */
+
+static size_t window_rows(const struct common *common)
+{
+    return (size_t)common->shape.bptt * common->lanes;
+}
+
+/* A table of half the positions at most: with fewer repetitions looking up gains little. */
+size_t embedding_indexed_rows(const struct common *common)
+{
+    size_t half = window_rows(common) / 2, V = common->config.vocab;
+    return half < V ? half : V;
+}
+
+/* [V], all -1. */
+static int32_t *create_slots(struct store *store, size_t V, const char *what)
+{
+    int32_t *slot = store_take(store, V, sizeof *slot, what);
+    if (slot)
+        memset(slot, -1, sizeof *slot * V);
+    return slot;
+}
+
+static void create_distinct(struct common *common, struct embedding *embedding)
+{
+    struct store *store = &common->store;
+    struct distinct *distinct = &embedding->distinct;
+    size_t capacity = embedding_indexed_rows(common);
+    distinct->capacity = (int)capacity;
+    distinct->token = store_take(store, capacity, sizeof *distinct->token, "distinct tokens");
+    distinct->index = store_take(store, window_rows(common), sizeof *distinct->index, "distinct tokens");
+    distinct->slot = create_slots(store, embedding->V, "distinct tokens");
+    distinct->x = store_floats(store, capacity * embedding->stride, "distinct embeddings");
+}
+
+static void create_sums(struct common *common, struct embedding *embedding)
+{
+    struct store *store = &common->store;
+    struct token_rows *sorted = &embedding->token_rows;
+    size_t rows = window_rows(common);
+    sorted->row = store_take(store, rows, sizeof *sorted->row, "token order");
+    sorted->group = store_take(store, rows, sizeof *sorted->group, "token order");
+    sorted->start = store_take(store, (size_t)embedding->V + 1, sizeof *sorted->start, "token order");
+    sorted->token = store_take(store, rows, sizeof *sorted->token, "token order");
+    embedding->tree_depth = 2;
+    for (int groups = 1; groups < common->shape.share.groups; groups *= 2)
+        embedding->tree_depth++;
+    embedding->tree_scratch =
+        store_floats(store, (size_t)common->shape.threads * embedding->tree_depth * VROUND(embedding->E),
+                     "sums of embedding gradients");
+}
+
+static void create_merged(struct common *common, struct embedding *embedding, int slots_stride)
+{
+    struct store *store = &common->store;
+    struct merged *merged = &embedding->merged;
+    size_t V = embedding->V, most = 0; /* rows: each group has at most V distinct tokens */
+    for (int g = 0; g < common->groups; g++) {
+        struct lanes lanes = common_group_lanes(common, g);
+        size_t positions = (size_t)(lanes.end - lanes.begin) * common->shape.bptt;
+        most += positions < V ? positions : V;
+    }
+    merged->group_row = store_take(store, common->groups + 1, sizeof *merged->group_row, "merged tokens");
+    merged->token = store_take(store, most, sizeof *merged->token, "merged tokens");
+    merged->slot = create_slots(store, V, "merged tokens");
+    merged->row = store_take(store, window_rows(common), sizeof *merged->row, "merged tokens");
+    merged->sums = store_floats(store, most * slots_stride, "merged gradients");
+    merged->x = store_floats(store, most * embedding->stride, "merged embeddings");
+}
+
+void embedding_create(struct common *common, struct embedding *embedding, int slots_stride)
+{
+    embedding->E = common->config.embedding;
+    embedding->stride = gemm_stride(embedding->E);
+    embedding->V = common->config.vocab;
+    embedding->x = store_floats(&common->store, window_rows(common) * embedding->stride, "embeddings");
+    create_distinct(common, embedding);
+    if (!common->shape.train)
+        return;
+    create_sums(common, embedding);
+    embedding->merges = merges_tokens(&common->config, &common->shape);
+    if (embedding->merges)
+        create_merged(common, embedding, slots_stride);
+}
+
+/* ---- forward ---- */
+
 struct look_up {
-    const struct model *model;
+    const struct embedding *embedding;
+    const float *encoder;
     const uint32_t *token;
     float *x;
 };
@@ -32,17 +121,16 @@ static void look_up_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct look_up *work = context;
-    const struct model *model = work->model;
-    const float *encoder = model->values + model->table.param[model->table.encoder].offset;
+    int E = work->embedding->E, stride = work->embedding->stride;
     for (int64_t row = begin; row < end; row++)
-        memcpy(work->x + row * model->layer[0].in_stride, encoder + (int64_t)work->token[row] * model->E,
-               sizeof *work->x * model->E);
+        memcpy(work->x + row * stride, work->encoder + (int64_t)work->token[row] * E, sizeof *work->x * E);
 }
 
-static void look_up(const struct model *model, const uint32_t *token, int rows, float *x)
+static void look_up(const struct common *common, const struct embedding *embedding, const uint32_t *token, int rows,
+                    float *x)
 {
-    struct look_up work = {model, token, x};
-    team_share(model->shape.threads, rows, 8 * (int64_t)rows * model->E, look_up_rows, &work);
+    struct look_up work = {embedding, common_values(common, common->table.encoder), token, x};
+    team_share(common->shape.threads, rows, 8 * (int64_t)rows * embedding->E, look_up_rows, &work);
 }
 
 /* Numbers the distinct tokens in order of appearance; false if there are more than fit. */
@@ -65,21 +153,26 @@ static bool find_distinct(struct distinct *distinct, const uint32_t *input, int 
     return row == rows;
 }
 
-void embedding_forward(struct model *model, const struct window *window)
+struct layer_input embedding_forward(const struct common *common, struct embedding *embedding)
 {
-    int rows = window->T * model->lanes, stride = model->layer[0].in_stride;
-    bool dropped = dropout_active(&model->dropout);
-    model->use_distinct = TUNE_DISTINCT_TOKENS && !dropped && find_distinct(&model->distinct, window->input, rows);
-    if (model->use_distinct) {
-        look_up(model, model->distinct.token, model->distinct.count, model->distinct.x);
-        if (model->merge || !model->shape.train)
-            return; /* nobody reads the rows of single positions */
-    }
-    look_up(model, window->input, rows, model->layer[0].x);
+    const struct window *window = common->window;
+    struct distinct *distinct = &embedding->distinct;
+    struct layer_input input = {.x = embedding->x, .rows = window->T * common->lanes};
+    bool dropped = dropout_active(&common->dropout);
+    bool indexed = TUNE_DISTINCT_TOKENS && !dropped && find_distinct(distinct, window->input, input.rows);
+    if (indexed)
+        look_up(common, embedding, distinct->token, distinct->count, distinct->x);
+    /* of an index, only gradients that are not merged read the rows of single positions */
+    if (!indexed || (!embedding->merges && common->shape.train))
+        look_up(common, embedding, window->input, input.rows, embedding->x);
     if (dropped)
-        dropout_rows(&model->dropout, 0,
-                     (struct dropout_copy){window->T, model->E, model->layer[0].x, model->layer[0].x, stride, stride});
+        dropout_rows(&common->dropout, 0,
+                     (struct dropout_copy){window->T, embedding->E, embedding->x, embedding->x, embedding->stride,
+                                           embedding->stride});
+    return indexed ? (struct layer_input){distinct->x, distinct->count, distinct->index} : input;
 }
+
+/* ---- backward ---- */
 
 static void add_row(float *to, const float *from, int n)
 {
@@ -87,130 +180,161 @@ static void add_row(float *to, const float *from, int n)
         vstore(to + i, vload(to + i) + vload(from + i));
 }
 
+/* Numbers the distinct tokens of each lane group. */
+static void find_merged(const struct common *common, struct merged *merged)
+{
+    const struct window *window = common->window;
+    int rows = 0;
+    for (int g = 0; g < common->groups; g++) {
+        struct lanes lanes = common_group_lanes(common, g);
+        int begin = rows;
+        merged->group_row[g] = begin;
+        for (int t = 0; t < window->T; t++)
+            for (int lane = lanes.begin; lane < lanes.end; lane++) {
+                uint32_t token = window->input[t * common->lanes + lane];
+                if (merged->slot[token] < 0) {
+                    merged->slot[token] = rows;
+                    merged->token[rows++] = token;
+                }
+                merged->row[t * common->lanes + lane] = merged->slot[token];
+            }
+        for (int i = begin; i < rows; i++)
+            merged->slot[merged->token[i]] = -1;
+    }
+    merged->group_row[common->groups] = rows;
+}
+
 /* Threads share out columns, in pieces that fit the cache together with their sums. */
 #define PIECE 256
 
-static int merged_width(const struct model *model)
+struct merging {
+    const struct common *common;
+    const struct merged *merged;
+    struct layer_rows positions;
+};
+
+static int merged_width(const struct merging *work)
 {
-    return model->slots_stride / VLEN * VLEN;
+    return (int)(work->positions.slots_stride / VLEN * VLEN);
 }
 
-static int merged_pieces(const struct model *model)
+static int merged_pieces(const struct merging *work)
 {
-    return (merged_width(model) + PIECE - 1) / PIECE;
+    return (merged_width(work) + PIECE - 1) / PIECE;
 }
 
-static void merge_piece(struct model *model, int T, int g, int column)
+static void merge_piece(const struct merging *work, int g, int column)
 {
-    struct merged *merged = &model->merged;
-    int rest = merged_width(model) - column, columns = rest < PIECE ? rest : PIECE;
+    const struct merged *merged = work->merged;
+    struct lanes lanes = common_group_lanes(work->common, g);
+    int64_t stride = work->positions.slots_stride;
+    int rest = merged_width(work) - column, columns = rest < PIECE ? rest : PIECE;
     for (int i = merged->group_row[g]; i < merged->group_row[g + 1]; i++)
-        memset(merged->sums + (int64_t)i * model->slots_stride + column, 0, sizeof(float) * columns);
-    for (int t = 0; t < T; t++)
-        for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
-            int64_t position = (int64_t)t * model->lanes + lane;
-            add_row(merged->sums + (int64_t)merged->row[position] * model->slots_stride + column,
-                    model->layer[0].slots + position * model->slots_stride + column, columns);
+        memset(merged->sums + i * stride + column, 0, sizeof(float) * columns);
+    for (int t = 0; t < work->common->window->T; t++)
+        for (int lane = lanes.begin; lane < lanes.end; lane++) {
+            int64_t position = (int64_t)t * work->common->lanes + lane;
+            add_row(merged->sums + merged->row[position] * stride + column,
+                    work->positions.slots + position * stride + column, columns);
         }
 }
 
-struct embedding_work {
-    struct model *model;
-    int T;
+static void merge_pieces(void *context, int64_t begin, int64_t end, int thread)
+{
+    (void)thread;
+    const struct merging *work = context;
+    int pieces = merged_pieces(work);
+    for (int64_t i = begin; i < end; i++)
+        merge_piece(work, (int)i / pieces, (int)i % pieces * PIECE);
+}
+
+struct layer_rows embedding_rows(const struct common *common, struct embedding *embedding, struct layer_rows positions)
+{
+    struct merged *merged = &embedding->merged;
+    if (!embedding->merges) {
+        positions.x = embedding->x;
+        return positions;
+    }
+    find_merged(common, merged);
+    struct merging work = {common, merged, positions};
+    team_share(common->shape.threads, (int64_t)common->groups * merged_pieces(&work),
+               8 * (int64_t)positions.rows * positions.slots_stride, merge_pieces, &work);
+    int rows = merged->group_row[common->groups];
+    look_up(common, embedding, merged->token, rows, merged->x);
+    return (struct layer_rows){.x = merged->x,
+                               .slots = merged->sums,
+                               .slots_stride = positions.slots_stride,
+                               .rows = rows,
+                               .group_row = merged->group_row};
+}
+
+/* Counts a row of dL/dx, or puts it in its place. */
+static void sort_row(struct token_rows *sorted, uint32_t token, int row, int group, bool place)
+{
+    int *next = &sorted->start[token + 1];
+    if (place) {
+        sorted->row[*next] = row;
+        sorted->group[*next] = group;
+    }
+    ++*next;
+}
+
+/* All rows of group g, a local number. */
+static void sort_group(const struct common *common, struct embedding *embedding, int g, bool place)
+{
+    const struct merged *merged = &embedding->merged;
+    const struct window *window = common->window;
+    struct lanes lanes = common_group_lanes(common, g);
+    if (embedding->merges)
+        for (int row = merged->group_row[g]; row < merged->group_row[g + 1]; row++)
+            sort_row(&embedding->token_rows, merged->token[row], row, g + common->group0, place);
+    else
+        for (int t = 0; t < window->T; t++)
+            for (int lane = lanes.begin; lane < lanes.end; lane++) {
+                int row = t * common->lanes + lane;
+                sort_row(&embedding->token_rows, window->input[row], row, g + common->group0, place);
+            }
+}
+
+/* Rows of dL/dx that belong to the groups of `node`, sorted by token, then group, then time and lane. */
+static void sort_rows(const struct common *common, struct embedding *embedding, struct lane_node node)
+{
+    struct token_rows *sorted = &embedding->token_rows;
+    int first = node.begin - common->group0, last = node.end - common->group0, before = 0;
+    memset(sorted->start, 0, sizeof *sorted->start * ((size_t)embedding->V + 1));
+    for (int g = first; g < last; g++)
+        sort_group(common, embedding, g, false);
+    /* start[v + 1] = how many rows have tokens below v: placing them moves it to how many have up to v */
+    sorted->distinct = 0;
+    for (int v = 0; v < embedding->V; v++) {
+        int count = sorted->start[v + 1];
+        sorted->start[v + 1] = before;
+        before += count;
+        if (count)
+            sorted->token[sorted->distinct++] = (uint32_t)v;
+    }
+    for (int g = first; g < last; g++)
+        sort_group(common, embedding, g, true);
+}
+
+struct summing {
+    const struct common *common;
+    const struct embedding *embedding;
+    const float *dx;
     struct lane_node node;
     float *encoder; /* gradient */
     struct team_counter next;
 };
 
-static void merge_pieces(void *context, int64_t begin, int64_t end, int thread)
-{
-    (void)thread;
-    const struct embedding_work *work = context;
-    int pieces = merged_pieces(work->model);
-    for (int64_t i = begin; i < end; i++)
-        merge_piece(work->model, work->T, (int)i / pieces, (int)i % pieces * PIECE);
-}
-
-/* Adds up the slots' gradients of equal tokens of each lane group: rows of merged.sums. */
-void embedding_merge(struct model *model, const struct window *window)
-{
-    struct merged *merged = &model->merged;
-    int rows = 0;
-    for (int g = 0; g < model->groups; g++) {
-        int begin = rows;
-        merged->group_row[g] = begin;
-        for (int t = 0; t < window->T; t++)
-            for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
-                uint32_t token = window->input[t * model->lanes + lane];
-                if (merged->slot[token] < 0) {
-                    merged->slot[token] = rows;
-                    merged->token[rows++] = token;
-                }
-                merged->row[t * model->lanes + lane] = merged->slot[token];
-            }
-        for (int i = begin; i < rows; i++)
-            merged->slot[merged->token[i]] = -1;
-    }
-    merged->group_row[model->groups] = rows;
-
-    struct embedding_work work = {.model = model, .T = window->T};
-    team_share(model->shape.threads, (int64_t)model->groups * merged_pieces(model),
-               8 * (int64_t)window->T * model->lanes * model->slots_stride, merge_pieces, &work);
-    look_up(model, merged->token, rows, merged->x);
-}
-
-/* Rows of dL/dx that belong to the groups of `node`, sorted by token, then group, then time and lane. */
-static void sort_rows(struct model *model, const struct window *window, struct lane_node node)
-{
-    struct token_rows *sorted = &model->token_rows;
-    int first = node.begin - model->shape.share.group_begin, last = node.end - model->shape.share.group_begin;
-    memset(sorted->start, 0, sizeof *sorted->start * (model->V + 1));
-    /* two passes over the same rows: count, then place */
-    for (int pass = 0; pass < 2; pass++) {
-        for (int g = first; g < last; g++)
-            if (model->merge)
-                for (int row = model->merged.group_row[g]; row < model->merged.group_row[g + 1]; row++) {
-                    int *place = &sorted->start[model->merged.token[row] + 1];
-                    if (pass) {
-                        sorted->row[*place] = row;
-                        sorted->group[*place] = g + model->shape.share.group_begin;
-                    }
-                    ++*place;
-                }
-            else
-                for (int t = 0; t < window->T; t++)
-                    for (int lane = model->group_lane[g]; lane < model->group_lane[g + 1]; lane++) {
-                        int row = t * model->lanes + lane;
-                        int *place = &sorted->start[window->input[row] + 1];
-                        if (pass) {
-                            sorted->row[*place] = row;
-                            sorted->group[*place] = g + model->shape.share.group_begin;
-                        }
-                        ++*place;
-                    }
-        if (pass)
-            break;
-        /* start[v + 1] = how many rows have tokens below v: the second pass moves it to how many have up to v */
-        sorted->distinct = 0;
-        int before = 0;
-        for (int v = 0; v < model->V; v++) {
-            int count = sorted->start[v + 1];
-            sorted->start[v + 1] = before;
-            before += count;
-            if (count)
-                sorted->token[sorted->distinct++] = (uint32_t)v;
-        }
-    }
-}
-
 /* level[0] = sum of rows [begin, end) of the sorted list, up the lane tree from `node`; the range is not empty. */
-static void sum_token(const struct model *model, struct lane_node node, int begin, int end, float *level, int width)
+static void sum_token(const struct summing *work, struct lane_node node, int begin, int end, float *level)
 {
-    const struct token_rows *sorted = &model->token_rows;
-    if (node.end - node.begin == 1 || !model->shape.exact) {
+    const struct token_rows *sorted = &work->embedding->token_rows;
+    int width = VROUND(work->embedding->E);
+    if (node.end - node.begin == 1 || !work->common->shape.exact) {
         memset(level, 0, sizeof *level * width);
         for (int i = begin; i < end; i++)
-            add_row(level, model->dx + (int64_t)sorted->row[i] * model->layer[0].in_stride, width);
+            add_row(level, work->dx + (int64_t)sorted->row[i] * work->embedding->stride, width);
         return;
     }
     int middle = lane_node_middle(node.begin, node.end), split = begin;
@@ -218,49 +342,50 @@ static void sum_token(const struct model *model, struct lane_node node, int begi
         split++;
     struct lane_node left = {node.begin, middle}, right = {middle, node.end};
     if (split == end) {
-        sum_token(model, left, begin, end, level, width);
+        sum_token(work, left, begin, end, level);
     } else if (split == begin) {
-        sum_token(model, right, begin, end, level, width);
+        sum_token(work, right, begin, end, level);
     } else {
-        sum_token(model, left, begin, split, level, width);
-        sum_token(model, right, split, end, level + width, width);
+        sum_token(work, left, begin, split, level);
+        sum_token(work, right, split, end, level + width);
         add_row(level, level + width, width);
     }
 }
 
 #define TOKENS 16 /* that a thread takes at once */
 
-static void sum_tokens(const struct embedding_work *work, int64_t begin, float *level)
+static void sum_tokens(const struct summing *work, int64_t begin, float *level)
 {
-    const struct model *model = work->model;
-    const struct token_rows *sorted = &model->token_rows;
+    const struct token_rows *sorted = &work->embedding->token_rows;
+    int E = work->embedding->E;
     for (int64_t i = begin; i < begin + TOKENS && i < sorted->distinct; i++) {
         uint32_t token = sorted->token[i];
-        sum_token(model, work->node, sorted->start[token], sorted->start[token + 1], level, VROUND(model->E));
-        memcpy(work->encoder + (int64_t)token * model->E, level, sizeof *level * model->E);
+        sum_token(work, work->node, sorted->start[token], sorted->start[token + 1], level);
+        memcpy(work->encoder + (int64_t)token * E, level, sizeof *level * E);
     }
 }
 
 static void sum_share(void *context, const struct team_member *me)
 {
-    struct embedding_work *work = context;
-    const struct model *model = work->model;
-    float *level = model->tree_scratch + (size_t)me->thread * model->tree_depth * VROUND(model->E);
-    if (!model->shape.sparse) {
-        int64_t begin = team_begin(model->V, me->thread, me->threads) * model->E;
-        int64_t end = team_begin(model->V, me->thread + 1, me->threads) * model->E;
+    struct summing *work = context;
+    const struct embedding *embedding = work->embedding;
+    float *level = embedding->tree_scratch + (size_t)me->thread * embedding->tree_depth * VROUND(embedding->E);
+    if (!work->common->shape.sparse) {
+        int64_t begin = team_begin(embedding->V, me->thread, me->threads) * embedding->E;
+        int64_t end = team_begin(embedding->V, me->thread + 1, me->threads) * embedding->E;
         memset(work->encoder + begin, 0, sizeof *work->encoder * (end - begin));
         team_barrier(me);
     }
-    for (int64_t i; (i = team_next(&work->next, TOKENS)) < model->token_rows.distinct;)
+    for (int64_t i; (i = team_next(&work->next, TOKENS)) < embedding->token_rows.distinct;)
         sum_tokens(work, i, level);
 }
 
-void embedding_backward(struct model *model, const struct window *window, struct lane_node node, float *grad)
+void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,
+                        struct lane_node node, float *grad)
 {
-    sort_rows(model, window, node);
-    struct embedding_work work = {
-        model, window->T, node, grad + model->table.param[model->table.encoder].grad_offset, {0}};
-    int64_t rows = (int64_t)model->lanes * window->T + (model->shape.sparse ? 0 : model->V);
-    team_run(model->shape.threads, 4 * rows * model->E, sum_share, &work);
+    sort_rows(common, embedding, node);
+    struct summing work = {common, embedding, dx, node, grad + common_param(common, common->table.encoder)->grad_offset,
+                           {0}};
+    int64_t rows = (int64_t)common->lanes * common->window->T + (common->shape.sparse ? 0 : embedding->V);
+    team_run(common->shape.threads, 4 * rows * embedding->E, sum_share, &work);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "unroll/nn/output.h"
+
 static const char *const tasks[] = {[TASK_LM] = "lm", [TASK_CLASSIFY] = "classify"};
 static const char *const pools[] = {[POOL_LAST] = "last", [POOL_MEAN] = "mean", [POOL_MAX] = "max"};
 #define POOLS ((int)(sizeof pools / sizeof pools[0]))
@@ -29,7 +31,7 @@ enum status pool_parse(const char *name, enum pool *pool, struct error *e)
 
 int model_outputs(const struct model_config *config)
 {
-    return config->task == TASK_CLASSIFY ? config->labels : config->vocab;
+    return output_kind(config)->outputs(config);
 }
 
 static enum status check_range(const char *what, int value, int least, int most, struct error *e)
@@ -58,16 +60,7 @@ enum status model_config_check(const struct model_config *config, struct error *
     if (status == STATUS_OK && config->reset_token >= (uint32_t)config->vocab)
         status = error_set(e, STATUS_CONFIG, "value out of range for 'token of --reset-at': %u; use 0 to %d",
                            config->reset_token, config->vocab - 1);
-    if (status == STATUS_OK && config->task == TASK_CLASSIFY)
-        status = check_range("number of labels", config->labels, 2, MODEL_LABELS_MAX, e);
-    if (status == STATUS_OK && config->task == TASK_CLASSIFY && config->tied)
-        status = error_set(e, STATUS_CONFIG, "cannot use '--tied' with --task classify: labels are no words; drop it");
-    if (status == STATUS_OK && config->task == TASK_CLASSIFY && config->reset_token)
-        status = error_set(e, STATUS_CONFIG,
-                           "cannot use '--reset-at eos' with --task classify: each text stands alone anyway; drop it");
-    if (status == STATUS_OK && config->tied && config->embedding != config->hidden)
-        status = error_set(e, STATUS_CONFIG,
-                           "widths differ under '--tied': --embedding %d, --hidden %d; make them equal or drop --tied",
-                           config->embedding, config->hidden);
+    if (!status)
+        status = output_kind(config)->check(config, e);
     return status;
 }

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/nn/output.h"
 
 /* Every tensor starts on a 64-byte boundary. */
 static size_t padded(size_t floats)
@@ -60,6 +61,20 @@ static int own_of_layer(struct param_table *table, enum param_role role, const c
     return place;
 }
 
+static void add_output(const struct model_config *config, struct param_table *table)
+{
+    struct output_param list[PARAM_OUTPUT_MAX];
+    int count = output_kind(config)->params(config, list);
+    table->output = table->count;
+    for (int i = 0; i < count; i++) {
+        const struct output_param *p = &list[i];
+        if (p->tied)
+            alias(table, p->role, p->name, table->encoder);
+        else
+            own(table, p->role, p->name, p->shape[1] ? 2 : 1, p->shape[0], p->shape[1] ? p->shape[1] : 1);
+    }
+}
+
 void param_table_build(const struct model_config *config, struct param_table *table)
 {
     const int64_t V = config->vocab, E = config->embedding, H = config->hidden, GH = cell_gates(config->cell) * H;
@@ -76,10 +91,7 @@ void param_table_build(const struct model_config *config, struct param_table *ta
         if (RH > 0)
             table->layer[l].b_hh = own_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, RH, 1);
     }
-    int64_t outputs = model_outputs(config);
-    table->decoder_weight = config->tied ? alias(table, PARAM_OUTPUT, "decoder.weight", table->encoder)
-                                         : own(table, PARAM_OUTPUT, "decoder.weight", 2, outputs, H);
-    table->decoder_bias = own(table, PARAM_OUTPUT_BIAS, "decoder.bias", 1, outputs, 1);
+    add_output(config, table);
 
     table->grad_total = table->total;
     for (int i = 0; i < table->count; i++)

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "affine.h"
 #include "cell_private.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
+#include "unroll/nn/output.h"
 
 /* The tensors of one array in the layout of the table: values, or gradients. */
 struct tensors {
@@ -17,14 +19,13 @@ struct tensors {
         double *weight_hh;         /* [R*H][H], NULL if the cell has none, as bias_hh */
         double *bias_ih, *bias_hh; /* [G*H], [R*H] */
     } layer[MODEL_LAYERS_MAX];
-    double *decoder;      /* [V][H] */
-    double *decoder_bias; /* [V] */
 };
 
 /* Everything a window of one lane leaves for the backward pass. */
 struct tape {
     const struct cell_kind *cell;
-    int T, L, E, H, GH, RH, V;          /* V: rows of the decoder */
+    const struct output_kind *output;
+    int T, L, E, H, GH, RH;
     int states, width[CELL_STATES_MAX]; /* of the cell; the widest layer's */
     double *input;                      /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
     double *mask;                       /* like input: what dropout multiplied it with */
@@ -32,10 +33,8 @@ struct tape {
     double *state[CELL_STATES_MAX];         /* [L][T+1][width], the first of each layer being the carried state */
     double *zero[CELL_STATES_MAX];          /* [width] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
-    double *logits;                         /* [V] of one step */
-    double *pooled, *pool_mask;             /* [H] to classify: the text's row, and what dropout multiplied it with */
+    double *output_work;                    /* of the output layer */
     double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
-    double *dh;      /* [H] */
     double *d_state[CELL_STATES_MAX];    /* [width] of one step */
     double *d_from_input, *d_from_state; /* [GH], [RH] of one step */
     float *mask_float;                   /* [max(E,H)] */
@@ -58,8 +57,6 @@ static void tensors_bind(const struct reference *r, double *array, bool gradient
         w->layer[l].bias_ih = tensor(table, array, gradient, table->layer[l].b_ih);
         w->layer[l].bias_hh = tensor(table, array, gradient, table->layer[l].b_hh);
     }
-    w->decoder = tensor(table, array, gradient, table->decoder_weight);
-    w->decoder_bias = tensor(table, array, gradient, table->decoder_bias);
 }
 
 static size_t width(const struct tape *t)
@@ -84,9 +81,9 @@ static void tape_widths(const struct reference *r, struct tape *t)
 }
 
 /* Lays the arrays out from `next` on; returns how many numbers that takes. From NULL it only counts. */
-static size_t tape_place(struct tape *t, double *next)
+static size_t tape_place(const struct model_config *config, struct tape *t, double *next)
 {
-    const size_t L = (size_t)t->L, H = (size_t)t->H, GH = (size_t)t->GH, RH = (size_t)t->RH, W = width(t);
+    const size_t L = (size_t)t->L, GH = (size_t)t->GH, RH = (size_t)t->RH, W = width(t);
     const size_t steps = (size_t)t->T;
     size_t used = 0;
     t->input = take(next, &used, (L + 1) * steps * W);
@@ -100,12 +97,9 @@ static size_t tape_place(struct tape *t, double *next)
         t->zero[k] = take(next, &used, (size_t)t->width[k]);
     }
     t->d_input = take(next, &used, steps * W);
-    t->logits = take(next, &used, (size_t)t->V);
-    t->dh = take(next, &used, H);
+    t->output_work = take(next, &used, t->output->reference_work(config));
     t->d_from_input = take(next, &used, GH);
     t->d_from_state = take(next, &used, RH);
-    t->pooled = take(next, &used, H);
-    t->pool_mask = take(next, &used, H);
     return used;
 }
 
@@ -113,20 +107,20 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
 {
     const struct model_config *config = &r->config;
     *t = (struct tape){.cell = cell_kind(config->cell),
+                       .output = output_kind(config),
                        .T = T,
                        .L = config->layers,
                        .E = config->embedding,
-                       .H = config->hidden,
-                       .V = model_outputs(config)};
+                       .H = config->hidden};
     t->GH = t->cell->gates * t->H;
     t->RH = t->cell->recurrent_gates * t->H;
     tape_widths(r, t);
-    t->block = mem_alloc(tape_place(t, NULL), sizeof(double), "the reference's window", e);
+    t->block = mem_alloc(tape_place(config, t, NULL), sizeof(double), "the reference's window", e);
     t->float_block = mem_alloc(width(t), sizeof(float), "the reference's window", e);
     t->fresh_block = mem_alloc((size_t)T, sizeof *t->fresh, "the reference's window", e);
     if (!t->block || !t->float_block || !t->fresh_block)
         return STATUS_OS;
-    tape_place(t, t->block);
+    tape_place(config, t, t->block);
     t->fresh = t->fresh_block;
     t->mask_float = t->float_block;
     return STATUS_OK;
@@ -169,29 +163,6 @@ static struct reference_step cell_step_at(const struct tape *t, int layer, int t
     if (t->fresh[time])
         memcpy(step.before, t->zero, sizeof step.before);
     return step;
-}
-
-/* y = W x + b, W [rows][columns] */
-static void affine(int rows, int columns, const double *W, const double *x, const double *b, double *y)
-{
-    for (int i = 0; i < rows; i++) {
-        y[i] = b[i];
-        for (int j = 0; j < columns; j++)
-            y[i] += W[(size_t)i * (size_t)columns + (size_t)j] * x[j];
-    }
-}
-
-/* Its derivative: dW += dy x^T, db += dy, dx += W^T dy. */
-static void affine_backward(int rows, int columns, const double *W, const double *x, const double *dy, double *dW,
-                            double *db, double *dx)
-{
-    for (int i = 0; i < rows; i++) {
-        db[i] += dy[i];
-        for (int j = 0; j < columns; j++) {
-            dW[(size_t)i * (size_t)columns + (size_t)j] += dy[i] * x[j];
-            dx[j] += W[(size_t)i * (size_t)columns + (size_t)j] * dy[i];
-        }
-    }
 }
 
 /* The mask of one site, lane and time; ones without dropout. Site l is the input of layer l, site L the decoder's. */
@@ -238,117 +209,34 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             affine(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
-            /* a classifier's last mask belongs to the text, not to its steps */
-            fill_mask(r, t, l + 1 == t->L && r->config.task == TASK_CLASSIFY ? -1 : step, l + 1, lane, time, H);
+            fill_mask(r, t, l + 1 == t->L && t->output->drops_own_rows ? -1 : step, l + 1, lane, time, H);
             for (int u = 0; u < H; u++)
                 input_at(t, l + 1, time)[u] = s.state[CELL_H][u] * mask_at(t, l + 1, time)[u];
         }
 }
 
-/* -log softmax(W_dec y + b)[target]; logits become its gradient, softmax - onehot(target). */
-static double output_loss(const struct tensors *w, struct tape *t, const double *y, uint32_t target)
+/* Loss of the lane; with `grad` also gradients of the output layer and, in d_input, that of its input. */
+static double lane_output(const struct reference *r, struct tape *t, const struct window *window, int b, int64_t step,
+                          double *row, double *grad)
 {
-    affine(t->V, t->H, w->decoder, y, w->decoder_bias, t->logits);
-    double largest = t->logits[0], sum = 0;
-    for (int v = 1; v < t->V; v++)
-        if (t->logits[v] > largest)
-            largest = t->logits[v];
-    for (int v = 0; v < t->V; v++)
-        sum += exp(t->logits[v] - largest);
-    double log_sum = largest + log(sum);
-    double loss = log_sum - t->logits[target];
-    for (int v = 0; v < t->V; v++)
-        t->logits[v] = exp(t->logits[v] - log_sum) - ((uint32_t)v == target);
-    return loss;
-}
-
-/* Loss of the lane; with `d` also the decoder's gradients and, in d_input, that of its input. */
-static double lane_output(const struct tensors *w, const struct tensors *d, struct tape *t, const struct window *window,
-                          int b, double *row)
-{
-    double sum = 0;
     memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * width(t));
-    for (int time = 0; time < t->T; time++) {
-        const uint32_t target = window->target[time * window->lanes + b];
-        double loss = target == WINDOW_NO_TARGET ? 0 : output_loss(w, t, input_at(t, t->L, time), target);
-        if (row)
-            row[time * window->lanes + b] = loss;
-        sum += loss;
-        if (d && target != WINDOW_NO_TARGET)
-            affine_backward(t->V, t->H, w->decoder, input_at(t, t->L, time), t->logits, d->decoder, d->decoder_bias,
-                            t->d_input + (size_t)time * width(t));
-    }
-    return sum;
-}
-
-/* The same for a text: its label stands at its last step, -1 if there is none. */
-static int text_end(const struct window *window, int b)
-{
-    for (int time = 0; time < window->T; time++)
-        if (window->target[time * window->lanes + b] != WINDOW_NO_TARGET)
-            return time;
-    return -1;
-}
-
-/* The first step of those up to `end` at which unit u of the top layer is largest. */
-static int peak_of(const struct tape *t, int end, int u)
-{
-    int peak = 0;
-    for (int time = 1; time <= end; time++)
-        if (step_at(t, t->L - 1, time).state[CELL_H][u] > step_at(t, t->L - 1, peak).state[CELL_H][u])
-            peak = time;
-    return peak;
-}
-
-static void pool_text(enum pool pool, struct tape *t, int end)
-{
-    for (int u = 0; u < t->H; u++) {
-        double sum = 0;
-        for (int time = 0; time <= end; time++)
-            sum += step_at(t, t->L - 1, time).state[CELL_H][u];
-        t->pooled[u] = pool == POOL_LAST   ? step_at(t, t->L - 1, end).state[CELL_H][u]
-                       : pool == POOL_MEAN ? sum / (end + 1)
-                                           : step_at(t, t->L - 1, peak_of(t, end, u)).state[CELL_H][u];
-        t->pooled[u] *= t->pool_mask[u];
-    }
-}
-
-/* dL/dpooled [H], into that of the top layer's outputs. */
-static void pool_text_backward(enum pool pool, struct tape *t, int end, const double *d_pooled)
-{
-    for (int u = 0; u < t->H; u++) {
-        double d = d_pooled[u] * t->pool_mask[u];
-        for (int time = 0; time <= end; time++) {
-            bool chosen = time == (pool == POOL_LAST ? end : peak_of(t, end, u));
-            t->d_input[(size_t)time * width(t) + (size_t)u] = pool == POOL_MEAN ? d / (end + 1) : chosen ? d : 0;
-        }
-    }
-}
-
-static double lane_class(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
-                         const struct window *window, int b, int64_t step, double *row)
-{
-    const int end = text_end(window, b);
-    memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * width(t));
-    for (int time = 0; row && time < t->T; time++)
-        row[time * window->lanes + b] = 0;
-    if (end < 0)
-        return 0;
-    const uint32_t threshold = dropout_threshold(r->config.dropout);
-    if (step >= 0 && threshold > 0)
-        dropout_mask(r->seed, t->L, (uint32_t)step, (uint32_t)(window->lane0 + b), 0, t->H, threshold, t->mask_float);
-    for (int u = 0; u < t->H; u++)
-        t->pool_mask[u] = step >= 0 && threshold > 0 ? t->mask_float[u] : 1;
-    pool_text(r->config.pool, t, end);
-    double loss = output_loss(w, t, t->pooled, window->target[end * window->lanes + b]);
-    if (row)
-        row[end * window->lanes + b] = loss;
-    if (d) {
-        memset(t->dh, 0, sizeof *t->dh * (size_t)t->H);
-        affine_backward(t->V, t->H, w->decoder, t->pooled, t->logits, d->decoder, d->decoder_bias, t->dh);
-        pool_text_backward(r->config.pool, t, end, t->dh);
-    }
-    return loss;
+    const struct reference_output lane = {
+        .config = &r->config,
+        .table = &r->table,
+        .values = r->values,
+        .grad = grad,
+        .window = window,
+        .lane = b,
+        .seed = r->seed,
+        .step = step,
+        .y = input_at(t, t->L, 0),
+        .dy = t->d_input,
+        .stride = width(t),
+        .row = row,
+        .work = t->output_work,
+        .mask = t->mask_float,
+    };
+    return t->output->reference(&lane);
 }
 
 static void clear_gradients(struct tape *t)
@@ -435,10 +323,7 @@ enum status reference_window(struct reference *r, const struct window *window, i
         for (int b = 0; b < r->lanes; b++) {
             exchange_state(r, &tape, b, true, window->reset);
             lane_forward(r, &values, &tape, window, b, step);
-            if (r->config.task == TASK_CLASSIFY)
-                *loss += lane_class(r, &values, grad ? &gradients : NULL, &tape, window, b, step, row);
-            else
-                *loss += lane_output(&values, grad ? &gradients : NULL, &tape, window, b, row);
+            *loss += lane_output(r, &tape, window, b, step, row, grad);
             if (grad)
                 lane_backward(&values, &gradients, &tape, window, b);
             exchange_state(r, &tape, b, false, false);

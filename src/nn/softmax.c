@@ -1,12 +1,45 @@
-/* The output layer and its loss, in chunks of rows: logits, log-sum-exp, loss, gradient of the logits (in place), gradients of
- * the rows and of the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group order, and
- * a chunk is a node of the lane tree, so that decoder gradients add up the tree like all others. */
+/* The full softmax, in chunks of rows: logits, log-sum-exp, loss, gradient of the logits (in place), gradients of the rows and of
+ * the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group order, and a chunk is a
+ * node of the lane tree, so that decoder gradients add up the tree like all others. */
 #include <math.h>
 #include <string.h>
 
-#include "model_private.h"
+#include "decoder.h"
+#include "output_private.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/team.h"
+
+struct softmax {
+    struct decoder decoder;
+    int chunk_rows;      /* most rows whose logits exist at once */
+    float *y;            /* [T * B][stride of H] top outputs, dropped, in lane-group order */
+    float *logits;       /* [chunk_rows][decoder.stride] */
+    float *dy;           /* [chunk_rows][stride of H] */
+    uint32_t *target;    /* [T * B] in the same order as y */
+    float *ordered_loss; /* [T * B] as well */
+    int *ordered_row;    /* [groups + 1] first ordered row of each group */
+    float *sums;         /* [partial sums][sum_size] decoder gradients of chunks: weight, then bias */
+    size_t sum_size;
+};
+
+static int outputs(const struct model_config *config)
+{
+    return config->vocab;
+}
+
+static int params(const struct model_config *config, struct output_param list[PARAM_OUTPUT_MAX])
+{
+    return decoder_params(config, config->vocab, list);
+}
+
+static enum status check(const struct model_config *config, struct error *e)
+{
+    if (config->tied && config->embedding != config->hidden)
+        return error_set(e, STATUS_CONFIG,
+                         "widths differ under '--tied': --embedding %d, --hidden %d; make them equal or drop --tied",
+                         config->embedding, config->hidden);
+    return STATUS_OK;
+}
 
 /* The most bytes of logits: every chunk reads the decoder twice and writes its gradient, so chunks are as large as it, or
  * 64 MiB if that is more; 1024 instead of 512 rows gained 6 % at H = 1024 and V = 10000. */
@@ -16,43 +49,80 @@ static int64_t chunk_bytes(const struct model_config *config)
     return decoder > least ? decoder : least;
 }
 
-/* Splits nodes until their rows fit `rows_max` or a single group is left. Returns the most rows of a chunk; adds to
- * *partial_sums how deep sums of chunks nest beyond the first two. */
-static int chunk_rows(struct lane_node node, int group0, const int *group_lane, int T, int64_t rows_max, int depth,
-                      int *deepest)
+/* Of chunks: the most rows of one, and how deep sums of them nest beyond the first two. */
+struct chunking {
+    const struct common *common;
+    int64_t rows_max;
+    int most, deepest;
+};
+
+/* Splits nodes until their rows fit or a single group is left. */
+static void split_node(struct chunking *chunks, struct lane_node node, int depth)
 {
-    int rows = (group_lane[node.end - group0] - group_lane[node.begin - group0]) * T;
-    if (rows <= rows_max || node.end - node.begin == 1) {
-        if (depth > *deepest)
-            *deepest = depth;
-        return rows;
+    struct lanes lanes = common_node_lanes(chunks->common, node);
+    int rows = (lanes.end - lanes.begin) * chunks->common->shape.bptt;
+    if (rows <= chunks->rows_max || node.end - node.begin == 1) {
+        chunks->deepest = depth > chunks->deepest ? depth : chunks->deepest;
+        chunks->most = rows > chunks->most ? rows : chunks->most;
+        return;
     }
     int middle = lane_node_middle(node.begin, node.end);
-    int left = chunk_rows((struct lane_node){node.begin, middle}, group0, group_lane, T, rows_max, depth + 1, deepest);
-    int right = chunk_rows((struct lane_node){middle, node.end}, group0, group_lane, T, rows_max, depth + 1, deepest);
-    return left > right ? left : right;
+    split_node(chunks, (struct lane_node){node.begin, middle}, depth + 1);
+    split_node(chunks, (struct lane_node){middle, node.end}, depth + 1);
 }
 
-int softmax_chunk_rows(const struct model_config *config, const struct model_shape *shape, const int *group_lane,
-                       int *partial_sums)
+static struct chunking chunk_window(const struct common *common)
 {
-    struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_share_nodes(&shape->share, nodes), most = 0, deepest = 0;
-    int64_t rows_max = chunk_bytes(config) / (gemm_stride(config->vocab) * (int64_t)sizeof(float));
-    for (int i = 0; i < count; i++) {
-        int rows = chunk_rows(nodes[i], shape->share.group_begin, group_lane, shape->bptt, rows_max, 0, &deepest);
-        most = rows > most ? rows : most;
-    }
-    *partial_sums = deepest > 0 ? deepest - 1 : 0;
-    return most;
+    int64_t row_bytes = gemm_stride(common->config.vocab) * (int64_t)sizeof(float);
+    struct chunking chunks = {.common = common, .rows_max = chunk_bytes(&common->config) / row_bytes};
+    for (int i = 0; i < common->nodes; i++)
+        split_node(&chunks, common->node[i], 0);
+    return chunks;
 }
+
+static void create(struct common *common, struct output *output)
+{
+    struct store *store = &common->store;
+    struct softmax *softmax = output->own = store_keep(store, 1, sizeof *softmax, "the output layer");
+    if (!softmax)
+        return;
+    decoder_create(common, &softmax->decoder, common->config.vocab);
+    size_t rows = (size_t)common->shape.bptt * common->lanes, stride = softmax->decoder.in_stride;
+    struct chunking chunks = chunk_window(common);
+    softmax->chunk_rows = chunks.most;
+    size_t logit_rows = chunks.most > common->lanes ? chunks.most : common->lanes; /* for `logits` */
+    softmax->y = store_floats(store, rows * stride, "ordered outputs");
+    softmax->logits = store_floats(store, logit_rows * softmax->decoder.stride, "logits");
+    softmax->target = store_take(store, rows, sizeof *softmax->target, "targets");
+    softmax->ordered_loss = store_floats(store, rows, "losses");
+    softmax->ordered_row = store_take(store, common->groups + 1, sizeof *softmax->ordered_row, "lane groups");
+    if (!common->shape.train)
+        return;
+    softmax->dy = store_floats(store, softmax->chunk_rows * stride, "output gradients");
+    size_t V = common->config.vocab, partial_sums = chunks.deepest > 0 ? chunks.deepest - 1 : 0;
+    softmax->sum_size = VROUND(V * common->config.hidden + V);
+    softmax->sums = store_floats(store, partial_sums * softmax->sum_size, "partial decoder gradients");
+}
+
+static void pack(const struct common *common, struct output *output)
+{
+    struct softmax *softmax = output->own;
+    decoder_pack(common, &softmax->decoder);
+}
+
+/* What the functions of a window work on. */
+struct work {
+    const struct common *common;
+    const struct softmax *softmax;
+};
 
 #define CHAINS (VPAD / VLEN) /* vectors whose elements are summed on their own: VPAD chains on every target */
 
 /* One row: adds the bias, returns -log p(target), and with `gradient` replaces logits by p - onehot(target). */
-static float row_loss(float *logits, const float *bias, int V, int v_stride, uint32_t target, bool gradient)
+static float row_loss(float *logits, const struct decoder *decoder, uint32_t target, bool gradient)
 {
-    int padded = VROUND(V);
+    const float *bias = decoder->padded_bias;
+    int V = decoder->outputs, padded = VROUND(V);
     for (int v = V; v < padded; v++)
         logits[v] = -INFINITY; /* the last vector's tail: probability zero */
     vfloat most = vset(-INFINITY);
@@ -79,126 +149,173 @@ static float row_loss(float *logits, const float *bias, int V, int v_stride, uin
         for (int v = 0; v < padded; v += VLEN)
             vstore(logits + v, vload(logits + v) * scale);
         logits[target] -= 1.0f;
-        memset(logits + padded, 0, sizeof *logits * (v_stride - padded));
+        memset(logits + padded, 0, sizeof *logits * (decoder->stride - padded));
     }
     return arithmetic_logf(sum) + (maximum - target_logit);
 }
 
-/* Rows [first, first + rows) of the ordered outputs: loss, and with `grad` gradients; decoder gradients are added to
- * `grad`, or overwrite it. */
+/* Rows [first, first + rows) of the ordered outputs: loss, and with `gradient` that of the logits in their place. */
 struct chunk {
     int first, rows;
-    struct gemm_sum sum;
+    bool gradient;
 };
 
-void softmax_logits(struct model *model, const float *y, int rows)
-{
-    struct gemm_operand operand = {.segments = 1, .segment = {{y, &model->decoder}}, .lda = model->h_stride};
-    gemm_rows(&model->gemm, &operand, rows, model->logits, model->v_stride);
-}
-
-static bool has_targets(const struct model *model, struct chunk chunk)
+static bool has_targets(const struct softmax *softmax, struct chunk chunk)
 {
     for (int row = 0; row < chunk.rows; row++)
-        if (model->target[chunk.first + row] != WINDOW_NO_TARGET)
+        if (softmax->target[chunk.first + row] != WINDOW_NO_TARGET)
             return true;
     return false;
 }
 
-struct losing {
-    struct model *model;
-    int first; /* row of the chunk */
-    bool gradient;
+struct chunk_work {
+    const struct softmax *softmax;
+    struct chunk chunk;
 };
 
-static void lose_rows(void *context, int64_t begin, int64_t end, int thread)
+static void row_losses(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
-    const struct losing *work = context;
-    struct model *model = work->model;
+    const struct chunk_work *work = context;
+    const struct softmax *softmax = work->softmax;
+    int stride = softmax->decoder.stride;
     for (int64_t row = begin; row < end; row++) {
-        float *logits = model->logits + row * model->v_stride;
-        uint32_t target = model->target[work->first + row];
-        float *loss = &model->ordered_loss[work->first + row];
+        float *logits = softmax->logits + row * stride;
+        uint32_t target = softmax->target[work->chunk.first + row];
+        float *loss = &softmax->ordered_loss[work->chunk.first + row];
         if (target == WINDOW_NO_TARGET) {
             *loss = 0;
-            memset(logits, 0, sizeof *logits * model->v_stride);
+            memset(logits, 0, sizeof *logits * stride);
         } else {
-            *loss = row_loss(logits, model->decoder_bias, model->V, model->v_stride, target, work->gradient);
+            *loss = row_loss(logits, &softmax->decoder, target, work->chunk.gradient);
         }
     }
 }
 
 #define LOSS_FLOPS 30 /* of a logit: the exponential */
 
-static void forward_chunk(struct model *model, struct chunk chunk, bool gradient)
+static void forward_chunk(struct work work, struct chunk chunk)
 {
-    if (!gradient &&
-        !has_targets(model, chunk)) { /* as when sampling: what follows wants logits of the last step only */
-        memset(model->ordered_loss + chunk.first, 0, sizeof *model->ordered_loss * (size_t)chunk.rows);
+    const struct softmax *softmax = work.softmax;
+    if (!chunk.gradient &&
+        !has_targets(softmax, chunk)) { /* as when sampling: what follows wants logits of the last step only */
+        memset(softmax->ordered_loss + chunk.first, 0, sizeof *softmax->ordered_loss * (size_t)chunk.rows);
         return;
     }
-    softmax_logits(model, model->y + (int64_t)chunk.first * model->h_stride, chunk.rows);
-    struct losing work = {model, chunk.first, gradient};
-    team_share(model->shape.threads, chunk.rows, (int64_t)chunk.rows * model->V * LOSS_FLOPS, lose_rows, &work);
+    decoder_logits(work.common, &softmax->decoder, softmax->y + (int64_t)chunk.first * softmax->decoder.in_stride,
+                   chunk.rows, softmax->logits);
+    struct chunk_work rows = {softmax, chunk};
+    team_share(work.common->shape.threads, chunk.rows, (int64_t)chunk.rows * softmax->decoder.outputs * LOSS_FLOPS,
+               row_losses, &rows);
 }
 
-/* Rows of groups, from the order of lane groups or into it. */
+/* ---- between the order of positions and that of lane groups: rows of a group are time-major over its lanes ---- */
+
 struct ordering {
-    struct model *model;
-    const struct window *window; /* where they come from; NULL for outputs of a chunk */
-    const float *h;
-    int first, T; /* group; time steps */
+    const struct common *common;
+    const struct softmax *softmax;
+    const float *h; /* [T][B] where rows come from */
+    float *dh;      /* [T][B] where gradients of a chunk go */
+    int first;      /* group of the chunk */
 };
 
-/* Position t, lane of ordered row `row` within group g: rows of a group are time-major over its lanes. */
+/* Read and written. */
+static int64_t order_bytes(const struct softmax *softmax, int rows)
+{
+    return 8 * (int64_t)rows * softmax->decoder.in_stride;
+}
+
+static void order_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
+{
+    (void)thread;
+    const struct ordering *work = context;
+    const struct softmax *softmax = work->softmax;
+    const struct window *window = work->common->window;
+    int64_t stride = softmax->decoder.in_stride;
+    for (int64_t g = begin_group; g < end_group; g++) {
+        struct lanes of_group = common_group_lanes(work->common, (int)g);
+        int lanes = of_group.end - of_group.begin;
+        for (int t = 0; t < window->T; t++) {
+            int64_t row = softmax->ordered_row[g] + (int64_t)t * lanes;
+            int64_t position = (int64_t)t * work->common->lanes + of_group.begin;
+            memcpy(softmax->y + row * stride, work->h + position * stride, sizeof(float) * lanes * stride);
+            memcpy(softmax->target + row, window->target + position, sizeof *softmax->target * lanes);
+        }
+    }
+}
+
+/* Copies the top layer's outputs, through dropout, and the targets into lane-group order. */
+static void order_rows(struct work work, const float *h)
+{
+    const struct common *common = work.common;
+    const struct softmax *softmax = work.softmax;
+    int T = common->window->T, stride = softmax->decoder.in_stride;
+    if (dropout_active(&common->dropout)) {
+        float *dropped = common->scratch.dropped_outputs;
+        dropout_rows(&common->dropout, common->config.layers,
+                     (struct dropout_copy){T, softmax->decoder.in, h, dropped, stride, stride});
+        h = dropped;
+    }
+    for (int g = 0; g <= common->groups; g++)
+        softmax->ordered_row[g] = common->group_lane[g] * T;
+    struct ordering order = {.common = common, .softmax = softmax, .h = h};
+    team_share(common->shape.threads, common->groups, order_bytes(softmax, common->lanes * T), order_groups, &order);
+}
+
 static void scatter_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
 {
     (void)thread;
     const struct ordering *work = context;
-    struct model *model = work->model;
+    const struct common *common = work->common;
+    int64_t stride = work->softmax->decoder.in_stride;
+    int T = common->window->T;
     for (int64_t g = work->first + begin_group; g < work->first + end_group; g++) {
-        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
-        int first = (begin - model->group_lane[work->first]) * work->T;
-        for (int t = 0; t < work->T; t++)
-            memcpy(model->dx + ((int64_t)t * model->lanes + begin) * model->h_stride,
-                   model->dy + (int64_t)(first + t * lanes) * model->h_stride, sizeof(float) * lanes * model->h_stride);
+        int begin = common->group_lane[g], lanes = common->group_lane[g + 1] - begin;
+        int first = (begin - common->group_lane[work->first]) * T;
+        for (int t = 0; t < T; t++)
+            memcpy(work->dh + ((int64_t)t * common->lanes + begin) * stride,
+                   work->softmax->dy + (int64_t)(first + t * lanes) * stride, sizeof(float) * lanes * stride);
     }
 }
 
-/* Read and written. */
-static int64_t order_bytes(const struct model *model, int rows)
+static void scatter_gradients(struct work work, struct lane_node node, int rows, float *dh)
 {
-    return 8 * (int64_t)rows * model->h_stride;
+    struct ordering order = {
+        .common = work.common, .softmax = work.softmax, .dh = dh, .first = node.begin - work.common->group0};
+    team_share(work.common->shape.threads, node.end - node.begin, order_bytes(work.softmax, rows), scatter_groups,
+               &order);
 }
 
-static void scatter_outputs(struct model *model, struct lane_node node, int T)
-{
-    int first = node.begin - model->shape.share.group_begin, last = node.end - model->shape.share.group_begin;
-    struct ordering work = {model, NULL, NULL, first, T};
-    int rows = (model->group_lane[last] - model->group_lane[first]) * T;
-    team_share(model->shape.threads, last - first, order_bytes(model, rows), scatter_groups, &work);
-}
+/* ---- the loss over a node of the lane tree ---- */
 
-static void backward_chunk(struct model *model, struct chunk chunk, bool add, float *weight_grad, float *bias_grad)
+/* Where a node's gradients go; weight is NULL where only losses are wanted. */
+struct node_gradients {
+    float *weight, *bias;
+    bool add; /* or overwrite; only of a node that is a single chunk */
+    float *dh;
+    float *sums; /* the unused partial sums */
+};
+
+static void backward_chunk(struct work work, struct chunk chunk, struct lane_node node, struct node_gradients grads)
 {
-    struct gemm_operand operand = {
-        .segments = 1, .segment = {{model->logits, &model->decoder_back}}, .lda = model->v_stride};
-    gemm_rows(&model->gemm, &operand, chunk.rows, model->dy, model->h_stride);
-    scatter_outputs(model, chunk.sum.node, chunk.sum.T);
+    const struct common *common = work.common;
+    const struct softmax *softmax = work.softmax;
+    const struct decoder *decoder = &softmax->decoder;
+    decoder_row_gradients(common, decoder, softmax->logits, chunk.rows, softmax->dy);
+    scatter_gradients(work, node, chunk.rows, grads.dh);
 
     /* both operands stand in lane-group order: group g's lanes are `row` numbers, with one time step */
-    struct gemm_factor factor = {chunk.sum, {model->y, 0, model->h_stride}, model->V, model->H, model->factor};
-    factor.sum.T = 1;
-    factor.sum.group_lane = model->ordered_row;
-    gemm_factor_pack(&model->gemm, &factor);
-    struct gemm_gradient gradient = {.factor = &factor,
-                                     .a = {model->logits - (int64_t)chunk.first * model->v_stride, 0, model->v_stride},
-                                     .add = add,
-                                     .c = weight_grad,
-                                     .ldc = model->H,
-                                     .bias = bias_grad};
-    gemm_gradient(&model->gemm, &gradient);
+    struct decoder_sum sum = {
+        .sum = common_sum(common, node),
+        .y = {softmax->y, 0, decoder->in_stride},
+        .d = {softmax->logits - (int64_t)chunk.first * decoder->stride, 0, decoder->stride},
+        .add = grads.add,
+        .weight = grads.weight,
+        .bias = grads.bias,
+    };
+    sum.sum.T = 1;
+    sum.sum.group_lane = softmax->ordered_row;
+    decoder_gradients(common, decoder, &sum);
 }
 
 struct addition {
@@ -222,114 +339,145 @@ static void add_arrays(float *to, const float *from, size_t n, int threads)
     team_share(threads, (int64_t)n, 12 * (int64_t)n, add_range, &work);
 }
 
-/* The loss over `node`, and its gradients into weight and bias when they are given: overwritten, or added by a node that
- * is a single chunk. `sums` are the unused partial sums. */
-static void node_loss(struct model *model, int T, struct lane_node node, bool add, float *weight, float *bias,
-                      float *sums)
+/* Of the window at hand. */
+static int node_rows(const struct common *common, struct lane_node node)
 {
-    int group0 = model->shape.share.group_begin;
-    int first = model->group_lane[node.begin - group0] * T;
-    int rows = model->group_lane[node.end - group0] * T - first;
-    if (rows <= model->chunk_rows) {
-        struct chunk chunk = {first, rows, {node, group0, model->group_lane, T, model->shape.exact}};
-        forward_chunk(model, chunk, weight != NULL);
-        if (weight)
-            backward_chunk(model, chunk, add, weight, bias);
+    struct lanes lanes = common_node_lanes(common, node);
+    return (lanes.end - lanes.begin) * common->window->T;
+}
+
+static void node_loss(struct work work, struct lane_node node, struct node_gradients grads)
+{
+    const struct common *common = work.common;
+    const struct softmax *softmax = work.softmax;
+    int rows = node_rows(common, node);
+    if (rows <= softmax->chunk_rows) {
+        int first = common_node_lanes(common, node).begin * common->window->T;
+        struct chunk chunk = {first, rows, grads.weight != NULL};
+        forward_chunk(work, chunk);
+        if (grads.weight)
+            backward_chunk(work, chunk, node, grads);
         return;
     }
     struct lane_node left = {node.begin, lane_node_middle(node.begin, node.end)}, right = {left.end, node.end};
-    CHECK(!add);
-    node_loss(model, T, left, false, weight, bias, sums);
-    int right_rows = (model->group_lane[right.end - group0] - model->group_lane[right.begin - group0]) * T;
-    if (right_rows <= model->chunk_rows || !weight) {
-        node_loss(model, T, right, weight != NULL, weight, bias, sums);
+    CHECK(!grads.add);
+    node_loss(work, left, grads);
+    if (node_rows(common, right) <= softmax->chunk_rows || !grads.weight) {
+        grads.add = grads.weight != NULL;
+        node_loss(work, right, grads);
         return;
     }
-    size_t weights = (size_t)model->V * model->H;
-    node_loss(model, T, right, false, sums, sums + weights, sums + model->decoder_sum_size);
-    add_arrays(weight, sums, weights, model->shape.threads);
-    add_arrays(bias, sums + weights, model->V, model->shape.threads);
+    size_t V = softmax->decoder.outputs, weights = V * softmax->decoder.in;
+    float *sum = grads.sums;
+    node_loss(work, right, (struct node_gradients){sum, sum + weights, false, grads.dh, sum + softmax->sum_size});
+    add_arrays(grads.weight, sum, weights, common->shape.threads);
+    add_arrays(grads.bias, sum + weights, V, common->shape.threads);
 }
 
-static void order_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
+static void sum_losses(struct work work, struct output *output)
 {
-    (void)thread;
-    const struct ordering *work = context;
-    struct model *model = work->model;
-    for (int64_t g = begin_group; g < end_group; g++) {
-        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
-        for (int t = 0; t < work->T; t++) {
-            int64_t row = model->ordered_row[g] + (int64_t)t * lanes, position = (int64_t)t * model->lanes + begin;
-            memcpy(model->y + row * model->h_stride, work->h + position * model->h_stride,
-                   sizeof(float) * lanes * model->h_stride);
-            memcpy(model->target + row, work->window->target + position, sizeof *model->target * lanes);
-        }
-    }
-}
-
-/* Copies the top layer's outputs and the targets into lane-group order. */
-static void order_rows(struct model *model, const struct window *window)
-{
-    const struct layer *top = &model->layer[model->config.layers - 1];
-    const float *h = top->h + (int64_t)model->lanes * model->h_stride;
-    if (dropout_active(&model->dropout)) {
-        dropout_rows(&model->dropout, model->config.layers,
-                     (struct dropout_copy){window->T, model->H, h, model->dx, model->h_stride, model->h_stride});
-        h = model->dx;
-    }
-    for (int g = 0; g <= model->groups; g++)
-        model->ordered_row[g] = model->group_lane[g] * window->T;
-    struct ordering work = {model, window, h, 0, window->T};
-    team_share(model->shape.threads, model->groups, order_bytes(model, model->lanes * window->T), order_groups, &work);
-}
-
-static void sum_losses(struct model *model, const struct window *window)
-{
-    for (int g = 0; g < model->groups; g++) {
-        int begin = model->group_lane[g], lanes = model->group_lane[g + 1] - begin;
-        model->group_loss[g] = 0;
-        model->group_targets[g] = 0;
-        for (int t = 0; t < window->T; t++)
+    const struct common *common = work.common;
+    const struct softmax *softmax = work.softmax;
+    for (int g = 0; g < common->groups; g++) {
+        struct lanes group = common_group_lanes(common, g);
+        int lanes = group.end - group.begin;
+        output->group_loss[g] = 0;
+        output->group_targets[g] = 0;
+        for (int t = 0; t < common->window->T; t++)
             for (int b = 0; b < lanes; b++) {
-                int row = model->ordered_row[g] + t * lanes + b;
-                model->row_loss[(int64_t)t * model->lanes + begin + b] = model->ordered_loss[row];
-                model->group_loss[g] += model->ordered_loss[row];
-                model->group_targets[g] += model->target[row] != WINDOW_NO_TARGET;
+                int row = softmax->ordered_row[g] + t * lanes + b;
+                output->row_loss[(int64_t)t * common->lanes + group.begin + b] = softmax->ordered_loss[row];
+                output->group_loss[g] += softmax->ordered_loss[row];
+                output->group_targets[g] += softmax->target[row] != WINDOW_NO_TARGET;
             }
     }
 }
 
-void softmax_window(struct model *model, const struct window *window, float *const *node_grads)
+static void window_losses(const struct common *common, struct output *output, const struct output_step *step)
 {
-    order_rows(model, window);
-    const struct param *weight = &model->table.param[model->table.decoder_weight];
-    const struct param *bias = &model->table.param[model->table.decoder_bias];
-    struct lane_node nodes[LANE_NODES_MAX];
-    int count = lane_share_nodes(&model->shape.share, nodes);
-    for (int i = 0; i < count; i++)
-        node_loss(model, window->T, nodes[i], false, node_grads ? node_grads[i] + weight->grad_offset : NULL,
-                  node_grads ? node_grads[i] + bias->grad_offset : NULL, model->decoder_sum);
-    sum_losses(model, window);
-    if (node_grads && dropout_active(&model->dropout))
-        dropout_rows(
-            &model->dropout, model->config.layers,
-            (struct dropout_copy){window->T, model->H, model->dx, model->dx, model->h_stride, model->h_stride});
+    const struct softmax *softmax = output->own;
+    const struct decoder *decoder = &softmax->decoder;
+    struct work work = {common, softmax};
+    order_rows(work, step->h);
+    for (int i = 0; i < common->nodes; i++) {
+        struct node_gradients grads = {.dh = step->dh, .sums = softmax->sums};
+        if (step->node_grads) {
+            grads.weight = step->node_grads[i] + common_param(common, decoder->weight)->grad_offset;
+            grads.bias = step->node_grads[i] + common_param(common, decoder->bias)->grad_offset;
+        }
+        node_loss(work, common->node[i], grads);
+    }
+    sum_losses(work, output);
+    if (step->node_grads && dropout_active(&common->dropout))
+        dropout_rows(&common->dropout, common->config.layers,
+                     (struct dropout_copy){common->window->T, decoder->in, step->dh, step->dh, decoder->in_stride,
+                                           decoder->in_stride});
 }
 
-void softmax_last(struct model *model, const struct window *window)
+static void last(const struct common *common, struct output *output, const struct output_step *step)
 {
-    int64_t time = (int64_t)model->lanes * model->h_stride;
-    const uint32_t *target = window->target + (int64_t)(window->T - 1) * model->lanes;
-    softmax_logits(model, model->layer[model->config.layers - 1].h + window->T * time, model->lanes);
-    for (int lane = 0; lane < model->lanes; lane++) {
-        float *logits = model->logits + (int64_t)lane * model->v_stride;
+    const struct softmax *softmax = output->own;
+    const struct decoder *decoder = &softmax->decoder;
+    int T = common->window->T;
+    int64_t time = (int64_t)common->lanes * decoder->in_stride;
+    const uint32_t *target = common->window->target + (int64_t)(T - 1) * common->lanes;
+    decoder_logits(common, decoder, step->h + (T - 1) * time, common->lanes, softmax->logits);
+    for (int lane = 0; lane < common->lanes; lane++) {
+        float *logits = softmax->logits + (int64_t)lane * decoder->stride;
         if (target[lane] == WINDOW_NO_TARGET)
-            memset(logits, 0, sizeof *logits * model->v_stride);
+            memset(logits, 0, sizeof *logits * decoder->stride);
         else
-            (void)row_loss(logits, model->decoder_bias, model->V, model->v_stride, target[lane], true);
+            (void)row_loss(logits, decoder, target[lane], true);
     }
-    memset(model->dx, 0, sizeof *model->dx * window->T * time);
-    struct gemm_operand operand = {
-        .segments = 1, .segment = {{model->logits, &model->decoder_back}}, .lda = model->v_stride};
-    gemm_rows(&model->gemm, &operand, model->lanes, model->dx + (window->T - 1) * time, model->h_stride);
+    memset(step->dh, 0, sizeof *step->dh * T * time);
+    decoder_row_gradients(common, decoder, softmax->logits, common->lanes, step->dh + (T - 1) * time);
 }
+
+static const float *logits_of(const struct common *common, struct output *output, const float *h, int *stride)
+{
+    const struct softmax *softmax = output->own;
+    decoder_logits(common, &softmax->decoder, h, common->lanes, softmax->logits);
+    decoder_add_bias(common, &softmax->decoder, common->lanes, softmax->logits);
+    *stride = softmax->decoder.stride;
+    return softmax->logits;
+}
+
+/* ---- in double precision ---- */
+
+static size_t reference_work(const struct model_config *config)
+{
+    return (size_t)config->vocab; /* logits */
+}
+
+static double reference(const struct reference_output *lane)
+{
+    const struct reference_decoder decoder = reference_decoder_of(lane);
+    double sum = 0;
+    for (int time = 0; time < lane->window->T; time++) {
+        const int position = time * lane->window->lanes + lane->lane;
+        const uint32_t target = lane->window->target[position];
+        const double *y = lane->y + (size_t)time * lane->stride;
+        double loss = target == WINDOW_NO_TARGET ? 0 : reference_decoder_loss(&decoder, y, target, lane->work);
+        if (lane->row)
+            lane->row[position] = loss;
+        sum += loss;
+        if (lane->grad && target != WINDOW_NO_TARGET)
+            reference_decoder_backward(&decoder, y, lane->work, lane->dy + (size_t)time * lane->stride);
+    }
+    return sum;
+}
+
+const struct output_kind output_kind_softmax = {
+    .name = "full",
+    .task = TASK_LM,
+    .outputs = outputs,
+    .check = check,
+    .params = params,
+    .create = create,
+    .pack = pack,
+    .window = window_losses,
+    .last = last,
+    .logits = logits_of,
+    .reference = reference,
+    .reference_work = reference_work,
+};

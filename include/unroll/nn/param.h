@@ -43,13 +43,15 @@ struct param {
     int alias;          /* index of the parameter whose values this one shares, -1 if its own */
 };
 
-#define PARAM_MAX (2 + 4 * MODEL_LAYERS_MAX + 1)
+#define PARAM_OUTPUT_MAX 32 /* of an output layer */
+#define PARAM_MAX (1 + 4 * MODEL_LAYERS_MAX + PARAM_OUTPUT_MAX)
 
 struct param_table {
     int count;
     struct param param[PARAM_MAX];
     /* Places in `param`, -1: the model has none. */
-    int encoder, decoder_weight, decoder_bias;
+    int encoder;
+    int output; /* the first of the output layer's, in the order of its kind (nn/output.h) */
     struct {
         int w_ih, w_hh, b_ih, b_hh;
     } layer[MODEL_LAYERS_MAX];

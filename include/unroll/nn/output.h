@@ -1,0 +1,82 @@
+/* THE table of output layers. An output layer is one row here and one file, which says all that is known of it: its parameters,
+ * what it needs of the configuration, the loss and its gradients, and the same in double precision. Nothing else names one:
+ * others ask its kind. */
+#ifndef UNROLL_NN_OUTPUT_H
+#define UNROLL_NN_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "unroll/base/window.h"
+#include "unroll/nn/param.h"
+
+/* row(kind): it lies in output_kind_kind. Of those that serve a task the first is its usual one. */
+#define OUTPUT_TABLE(row) row(softmax) row(classifier)
+
+/* A parameter, in the order of the table. Weights start uniform in +-0.1 and biases at zero, as their roles say (init.c). */
+struct output_param {
+    enum param_role role;
+    const char *name;
+    int64_t shape[2]; /* shape[1] 0: a vector */
+    bool tied;        /* has the values of encoder.weight, whose shape it has */
+};
+
+struct common;
+struct output;
+struct output_step;
+
+/* One lane of a window as the double-precision reference sees it, behind the top layer. */
+struct reference_output {
+    const struct model_config *config;
+    const struct param_table *table;
+    const double *values; /* [table.total] */
+    double *grad;         /* [table.grad_total], added to; NULL: the loss alone */
+    const struct window *window;
+    int lane;      /* of the window */
+    uint64_t seed; /* of the dropout masks */
+    int64_t step;  /* below 0: no dropout */
+    const double
+        *y;     /* [T] rows of `stride`: the top layer's outputs, through dropout unless the kind drops its own rows */
+    double *dy; /* the same shape, zero before: with `grad` their gradient */
+    size_t stride;
+    double *row;  /* [T] rows of the window's lanes, this lane's place: the loss of each position; NULL: not wanted */
+    double *work; /* [reference_work] */
+    float *mask;  /* [H] */
+};
+
+struct output_kind {
+    const char *name;
+    enum task task; /* that it serves */
+
+    int (*outputs)(const struct model_config *config); /* what it chooses from: V, or the number of labels */
+    /* Its part of model_config_check: STATUS_CONFIG with the option's name. Other numbers are in range. */
+    enum status (*check)(const struct model_config *config, struct error *e);
+    int (*params)(const struct model_config *config, struct output_param params[PARAM_OUTPUT_MAX]); /* how many */
+    bool drops_own_rows; /* dropout behind the last layer is not that of all its outputs, but the kind's affair */
+
+    /* The fast path (src/nn/output_private.h). Not NULL unless said. */
+    void (*create)(struct common *common, struct output *output);
+    void (*pack)(const struct common *common, struct output *output);
+    /* Losses of the window at hand, and gradients where the step has them. */
+    void (*window)(const struct common *common, struct output *output, const struct output_step *step);
+    /* The gradient of the last time step's losses alone; no dropout, no losses. NULL: it has none (nn/flow.h). */
+    void (*last)(const struct common *common, struct output *output, const struct output_step *step);
+    /* Of rows h [lanes][stride of H]: logits with all terms [lanes][outputs], rows `*stride` apart. NULL: not of single steps. */
+    const float *(*logits)(const struct common *common, struct output *output, const float *h, int *stride);
+    /* After `window`: probabilities of the labels, [lanes][outputs]. NULL: it has no labels. */
+    const float *(*probabilities)(const struct output *output, int *stride);
+
+    /* In double precision: returns the sum of the lane's losses. */
+    double (*reference)(const struct reference_output *lane);
+    size_t (*reference_work)(const struct model_config *config); /* numbers */
+};
+
+#define OUTPUT_KIND(kind) extern const struct output_kind output_kind_##kind;
+OUTPUT_TABLE(OUTPUT_KIND)
+#undef OUTPUT_KIND
+
+/* The kind of a configuration's output layer. */
+const struct output_kind *output_kind(const struct model_config *config);
+
+#endif

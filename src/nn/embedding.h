@@ -1,0 +1,58 @@
+/* The embedding of the fast model: rows of encoder.weight for the first layer, and their gradients. */
+#ifndef UNROLL_NN_EMBEDDING_H
+#define UNROLL_NN_EMBEDDING_H
+
+#include "layer.h"
+
+/* The distinct tokens of a window, so that each is projected once. */
+struct distinct {
+    int capacity, count;
+    uint32_t *token; /* [capacity] */
+    int32_t *index;  /* [T][B] which of them stands at a position */
+    int32_t *slot;   /* [V] -1 or the number of a token seen in this window */
+    float *x;        /* [capacity][stride] embeddings */
+};
+
+/* Rows of the embedding gradient, sorted by token, then by lane group, then by time and lane. */
+struct token_rows {
+    int *row, *group; /* [T * B] */
+    int *start;       /* [V + 1] first of each token; the end is the next one's */
+    int distinct;
+    uint32_t *token; /* [T * B] the tokens that occur */
+};
+
+/* Gradients of repeated tokens of a lane group are added before the products with W_ih and x: one row for each distinct
+ * token of each group. Chosen by the configuration alone (see merges_tokens), since it changes the order of additions. */
+struct merged {
+    int *group_row;  /* [groups + 1] first merged row of each group */
+    uint32_t *token; /* [T * B] the token of each merged row */
+    int32_t *slot;   /* [V] */
+    int32_t *row;    /* [T][B] merged row of each position */
+    float *sums;     /* [rows][slots_stride of the first layer] */
+    float *x;        /* [rows][stride] */
+};
+
+struct embedding {
+    int E, stride, V;
+    float *x; /* [T][B][stride] embeddings, through dropout */
+    struct distinct distinct;
+    struct token_rows token_rows;
+    bool merges;
+    struct merged merged;
+    float *tree_scratch; /* [threads][tree_depth][E rounded] */
+    int tree_depth;
+};
+
+/* The most rows of an input with an index. */
+size_t embedding_indexed_rows(const struct common *common);
+/* slots_stride: of the first layer. */
+void embedding_create(struct common *common, struct embedding *embedding, int slots_stride);
+struct layer_input embedding_forward(const struct common *common, struct embedding *embedding);
+/* From the positions of the first layer to the rows that its gradients, and dx of embedding_backward, are summed over: the
+ * same, or merged. */
+struct layer_rows embedding_rows(const struct common *common, struct embedding *embedding, struct layer_rows positions);
+/* The gradient of encoder.weight over a node from that of the rows, dx [rows][stride]. */
+void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,
+                        struct lane_node node, float *grad);
+
+#endif

@@ -1,0 +1,83 @@
+/* One recurrent layer of the fast model. It knows its input as rows, not where they come from: the embedding, or the layer below. */
+#ifndef UNROLL_NN_LAYER_H
+#define UNROLL_NN_LAYER_H
+
+#include "cell_private.h"
+#include "common.h"
+
+/* The rows that a layer's input consists of in a window. */
+struct layer_input {
+    const float *x; /* rows of layer->in features, stride layer->in_stride; 64-byte aligned */
+    int rows;
+    const int32_t *index; /* [T][B] which of them stands at a position; NULL: there is one for each, in this order */
+};
+
+/* What the gradient of W_ih, and that of the input, are summed over. */
+struct layer_rows {
+    const float *x; /* [rows][in_stride] */
+    const float
+        *slots; /* [rows][slots_stride] what the backward loop left, of each row's position or summed over several */
+    int64_t slots_stride;
+    int rows;
+    const int *group_row; /* [groups + 1] first row of each lane group; NULL: rows are all positions [T][B] */
+};
+
+/* A state of a layer, as the cell's kind names it. */
+struct layer_state {
+    float *steps;   /* [T + 1][B][stride]; row block 0 is the state carried in */
+    float *carried; /* [B][stride] carried out of the last window */
+    int width, stride;
+};
+
+struct layer {
+    const struct cell_kind *cell;
+    int states;        /* of the cell */
+    int in, in_stride; /* features of the input, and stride of its rows */
+    int H, h_stride;   /* units, and stride of rows of states and outputs */
+    int slot_stride;   /* from one gate or slot to the next inside a row */
+    int slots_stride;  /* of rows of slots */
+    int blocks;        /* of GEMM_WIDE units */
+    struct {
+        size_t w_ih, w_hh, b_ih, b_hh;
+    } offset;                 /* in the value and gradient arrays */
+    struct layer_input input; /* of this window */
+    float *projected;         /* [most rows of an indexed input][gates * slot_stride]; NULL: the input has no index */
+    float *dropped; /* [T][B][in_stride] for the outputs of the layer below through dropout; not the first layer's */
+    float *slots;   /* [T][B][slots_stride] */
+    struct layer_state state[CELL_STATES_MAX];
+    float *h; /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
+    /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at once where
+     * these need no padding between them. W_hh is packed after each update, and resident models pack the projection too. */
+    struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];
+    struct gemm_weights recurrent[GEMM_SEGMENTS], recurrent_back[GEMM_SEGMENTS];
+    float *bias;
+};
+
+/* All layers, and the scratch that they use one after another. The first one's input may have an index to so many rows. */
+void layers_create(struct common *common, struct layer *layers, size_t indexed_rows);
+
+void layer_pack(const struct common *common, struct layer *layer);
+
+/* Forward: projection of the input, then the recurrence, from the carried state, which advances. */
+void layer_project(const struct common *common, struct layer *layer);
+void layer_forward(const struct common *common, struct layer *layer);
+const float *layer_outputs(const struct common *common, const struct layer *layer); /* [T][B][h_stride] */
+
+/* Who looks at each step of the backward loop before the cell's part: lanes from `lane0` on and one block of units. */
+struct step_hook {
+    void (*look)(void *context, const struct cell_step *step, int t, int lane0, int block);
+    void *context;
+};
+/* From the gradient of the outputs, dh [T][B][h_stride], to the slots. hook may be NULL. */
+void layer_backward(const struct common *common, struct layer *layer, const float *dh, const struct step_hook *hook);
+
+/* Each position a row of its own. */
+struct layer_rows layer_positions(const struct common *common, const struct layer *layer);
+/* The gradients of the layer's parameters over a node of the lane tree: overwritten. */
+void layer_gradients(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
+                     struct lane_node node, float *grad);
+/* dx[rows][in_stride], the gradient of the input. */
+void layer_input_gradient(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
+                          float *dx);
+
+#endif

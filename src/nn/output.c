@@ -1,0 +1,16 @@
+/* Which output layer a configuration means. */
+#include "unroll/nn/output.h"
+
+#define KIND(kind) &output_kind_##kind,
+static const struct output_kind *const kinds[] = {OUTPUT_TABLE(KIND)};
+#undef KIND
+#define KINDS ((int)(sizeof kinds / sizeof kinds[0]))
+
+const struct output_kind *output_kind(const struct model_config *config)
+{
+    for (int i = 0; i < KINDS; i++)
+        if (kinds[i]->task == config->task)
+            return kinds[i];
+    CHECK(!"a task without an output layer");
+    return NULL;
+}
