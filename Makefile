@@ -237,7 +237,7 @@ check: deps ## install what is missing, build, run the tests (minutes)
 	@$(MAKE) --no-print-directory $(PARALLEL) tests
 	@$(RUN_TESTS) floors unit mpi cli bits fault fuzz $(MORE)
 
-check-all: deps ## those and all below that begin with check-, and fuzz (hours; root)
+check-all: deps ## check, all targets below that begin with check-, and fuzz (hours; root)
 	@$(MAKE) --no-print-directory $(PARALLEL) tests
 	@UNROLL_TEST_LONG=1 FUZZ_SECONDS=$(FUZZ_SECONDS) $(RUN_TESTS) \
 	    floors format unit mpi cli bits all-bits fault fuzz slurm platforms
@@ -284,7 +284,7 @@ demo: ## from a real text to new text, with a crash on the way
 	@tools/demo
 
 # --- upkeep --------------------------------------------------------------------------------------------------------
-lint: ## clang-tidy, shellcheck and the include rules, where installed
+lint: ## include rules, shellcheck and clang-tidy (those that are installed)
 	@tools/lint
 
 format: ## lay out the C code anew (clang-format 14)
@@ -328,7 +328,7 @@ endif
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
-info: ## what would be built with what
+info: ## version, compiler, flags and libraries of the build
 	@echo 'version    $(VERSION) $(REVISION)'
 	@echo 'compiler   $(CC) ($(COMPILER))'
 	@echo 'flags      $(CFLAGS_ALL)'

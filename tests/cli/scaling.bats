@@ -28,8 +28,8 @@ point() {
 @test "a grid on this machine: bench with network and a real training a point, a gap where one fails, a report of all" {
     run -0 --separate-stderr "$tools/scaling-local" "${tiny[@]}" --ranks 1,2,9 --mode strong -o s -- "${model[@]}"
     echo "$stderr"
-    [[ "$stderr" == *"3 of 3: strong, 9 ranks x 1 thread, exact"*"gap: bench ended with 78: unroll: cannot share"* ]]
-    [[ "${stderr_lines[-1]}" == "3 points in 's', 1 with gaps"* ]]
+    [[ "$stderr" == *"3 of 3: strong, 9 ranks x 1 thread, exact"*"failed: bench ended with 78: unroll: cannot share"* ]]
+    [[ "${stderr_lines[-1]}" == "3 points in 's', 1 with failures"* ]]
     [ "$(echo s/.*json)" = 's/.*json' ]
     two=s/strong-r002-t01-exact.json
     [ "$(point $two 'p["bench"]["ranks"], p["train"]["ranks"], p["train"]["steps"], p["failures"], p["batch"]')" = "(2, 2, 20, [], 8)" ]
@@ -69,7 +69,7 @@ END
     run -0 --separate-stderr env MARK=$mark REAL="$UNROLL" "$tools/scaling-point" --mode strong --ranks 1 --unroll ./slow "${tiny[@]}" --limit $limit \
         -o s -- "${model[@]}"
     echo "$stderr"
-    [[ "$stderr" == *"gap: bench ended with 124: stopped after $limit s"* ]]
+    [[ "$stderr" == *"failed: bench ended with 124: stopped after $limit s"* ]]
     [ "$(point s/strong-r001-t01-exact.json 'p["bench"], p["train"]["steps"]')" = "(None, 20)" ]
     gone 10 "^sleep $mark"
 }

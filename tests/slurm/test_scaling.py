@@ -31,9 +31,9 @@ class Array(slurm.Case):
         array = self.submit(JOBS / f"{mode}-scaling.sbatch", "--hidden", "12", "--layers", "1", "--bptt", "8", "--lane-groups", "8",
                             sbatch=["--nodes=4", "--array=0-3"], DIR="s", RANKS="1 2 4 9", RANKS_PER_NODE=1, BATCH=8,
                             BENCH_STEPS=2, TRAIN_STEPS=16, **settings)
-        # What Slurm copies to run is not where the tools lie: their folder is told.
+        # Slurm runs a copy of the tool in another folder, where its modules are not.
         report = self.submit(TOOLS / "scaling-report", "s", sbatch=[f"--dependency=afterany:{array}", "--output=report.log"],
-                             PYTHONPATH=TOOLS)
+                             PYTHONPATH=TOOLS / "lib")
         self.assertEqual(self.wait_done(array), 4 * [("COMPLETED", "0:0")], self.logs())
         self.assertEqual(self.wait_done(report), [("COMPLETED", "0:0")], self.logs())
         points = {}

@@ -175,7 +175,7 @@ def run_point(args, point, launcher, env, oversubscribed=False):
             result["run"] = run if os.path.exists(os.path.join(args.output, run, "metrics.jsonl")) else None
     tool.write_text(path, json.dumps(result, indent=1) + "\n")
     for failure in result["failures"]:
-        print("  gap: %s ended with %d: %s" % (failure["what"], failure["status"], failure["message"]), file=sys.stderr)
+        print("  failed: %s ended with %d: %s" % (failure["what"], failure["status"], failure["message"]), file=sys.stderr)
     return not result["failures"]
 
 
