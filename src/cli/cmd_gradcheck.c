@@ -23,12 +23,10 @@ static const struct size sizes[] = {
 };
 #define SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 
-static const enum cell all_cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-
 /* Which values each option takes. */
 struct variants {
     int cells, layers, ties, dropouts, resets, pools;
-    enum cell cell[4];
+    enum cell cell[CELLS];
     int layer[2];
     bool tied[2];
     double dropout[2];
@@ -38,7 +36,7 @@ struct variants {
 
 static struct variants choose(const struct options *options)
 {
-    struct variants c = {.cells = 4,
+    struct variants c = {.cells = CELLS,
                          .layers = 2,
                          .layer = {1, 2},
                          .ties = 2,
@@ -48,7 +46,8 @@ static struct variants choose(const struct options *options)
                          .resets = 2,
                          .reset = {false, true},
                          .pools = 1};
-    memcpy(c.cell, all_cells, sizeof c.cell);
+    for (int i = 0; i < CELLS; i++)
+        c.cell[i] = (enum cell)i;
     if (options_given(options, "cell")) {
         c.cells = 1;
         c.cell[0] = options->train.model.cell;

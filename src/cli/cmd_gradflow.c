@@ -10,7 +10,7 @@
 #include "unroll/nn/model.h"
 #include "unroll/use/gradflow.h"
 
-#define RESULTS 4 /* one of each cell */
+#define RESULTS CELLS /* one of each */
 #define COLUMNS 10
 
 struct flow {
@@ -88,14 +88,16 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
 
 static enum status follow_all(const struct comm *comm, struct flow *flow, struct error *e)
 {
-    static const enum cell order[RESULTS] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_GRU, CELL_LSTM};
     const struct options *options = flow->options;
     enum status status = STATUS_OK;
     for (int i = 0; i < options->flow_models && !status; i++)
         status = follow_checkpoint(comm, flow, options->flow_model[i], e);
-    for (int i = 0; i < RESULTS && options->flow_models == 0 && !status; i++)
-        if (options->flow_cell == OPTION_CELL_ALL || options->flow_cell == (int)order[i])
-            status = follow_fresh(comm, flow, order[i], e);
+    /* cells that carry one state first: those that carry more have more columns */
+    for (int states = 1; states <= CELL_STATES_MAX && options->flow_models == 0; states++)
+        for (int i = 0; i < CELLS && !status; i++)
+            if (cell_states(cell_kind((enum cell)i)) == states &&
+                (options->flow_cell == OPTION_CELL_ALL || options->flow_cell == i))
+                status = follow_fresh(comm, flow, (enum cell)i, e);
     return status;
 }
 

@@ -83,11 +83,11 @@ const struct command_info command_table[COMMANDS] = {
         .name = "import", .summary = "a model from other programs' weights",
         .description = "Makes a model for 'eval', 'score', 'sample' and 'classify' of weights under PyTorch's names: "
                        "encoder.weight, rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0, ..., "
-                       "decoder.weight, decoder.bias. lstm., gru., embedding., fc., linear. and their like, with "
+                       "decoder.weight, decoder.bias. lstm., rec., embedding., fc., linear. and their like, with "
                        "module. or other words in front, are known, too, and --rename tells the rest. Missing biases are "
                        "zeros; float16, bfloat16 and float64 become float32. HDF5 is taken in the format that "
                        "h5py.File(name, 'w', libver='v108') writes, which has checksums. Cell, layers and sizes follow from names and "
-                       "shapes; --cell is needed where rnn-tanh and rnn-relu both fit, --vocab-from where the file "
+                       "shapes; --cell is needed where several fit, --vocab-from where the file "
                        "was not made by 'unroll export'.",
         .operand = "FILE", .files_min = 1, .files_max = 1,
         .example = "unroll import --from safetensors book.safetensors -o again.h5",
@@ -122,12 +122,12 @@ const struct command_info command_table[COMMANDS] = {
         .name = "gradcheck", .summary = "check the gradients numerically",
         .description = "Compares back-propagation through time with central differences of a plain reference in "
                        "double precision, and the fast code with that reference, on small random models.",
-        .example = "unroll gradcheck --cell gru --layers 2",
+        .example = "unroll gradcheck --cell lstm --layers 2",
         .alone = cmd_gradcheck},
     [COMMAND_GRADFLOW] = {
         .name = "gradflow", .summary = "the vanishing gradient: its norm by time lag",
         .description = "For each lag k the norm of the derivative of the loss at a step t with respect to a layer's "
-                       "output k steps before (and to lstm's cell), averaged over lanes and over many t. Of "
+                       "output k steps before (and to its cell, where it has one), averaged over lanes and over many t. Of "
                        "checkpoints, or of fresh models of every cell side by side. The digits are the same on any "
                        "number of ranks and threads.",
         .example = "unroll gradflow --corpus book.h5 --layers 1 --csv flow.csv", .meant = "corpus",

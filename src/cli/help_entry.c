@@ -5,7 +5,7 @@
 
 const char help_purpose[] =
     "Trains a language model on your own text and writes new text with it, scores your sentences or labels them. The "
-    "models are recurrent neural networks (LSTM, GRU, plain RNN). It runs on the cores of a laptop and, by MPI, on the "
+    "models are recurrent neural networks, such as LSTM. It runs on the cores of a laptop and, by MPI, on the "
     "nodes of a cluster. The same run gives the same parameters, bit for bit, on any number of ranks and threads and on "
     "any processor.";
 
@@ -27,7 +27,7 @@ static void put_heading(const struct option *option, char room[HELP_HEADING])
         snprintf(room, HELP_HEADING, "%s--%s %s", letter, option->name, option->metavar);
 }
 
-/* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, rnn-relu, lstm or gru; default: lstm)" */
+/* "units in each layer (default: 256)", "recurrent cell (rnn-tanh, ... or lstm; default: lstm)" */
 static void put_explanation(const struct option *option, enum command command, char room[HELP_EXPLANATION])
 {
     char choices[CHOICES_TEXT] = "", help[400];

@@ -13,7 +13,6 @@
 CHOICE(level, level, LEVEL_GRAPHEME + 1)
 CHOICE(markers, markers, MARKERS_KEEP + 1)
 CHOICE(normal, normal, NORMAL_NFC + 1)
-CHOICE(cell, cell, CELLS)
 CHOICE(init, init, INIT_ORTHOGONAL + 1)
 CHOICE(split, split, SPLIT_TEST + 1)
 CHOICE(task, task, TASK_CLASSIFY + 1)

@@ -247,7 +247,7 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
     const uint8_t *fresh = fresh_lanes(common, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
-        if (!TUNE_PACK_ONCE && gates > 0)
+        if (!TUNE_PACK_ONCE)
             pack_block(work, layer->recurrent, block);
         for (int g = 0; g < gates; g++)
             gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h_previous, layer->h_stride, false,
@@ -333,7 +333,7 @@ static void backward_part(const struct layer_work *work, int t, struct part part
     float *carry = common->scratch.carry + first;
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
-        if (!TUNE_PACK_ONCE && gates > 0)
+        if (!TUNE_PACK_ONCE)
             pack_block(work, layer->recurrent_back, block);
         if (!last)
             for (int g = 0; g < gates; g++)

@@ -36,6 +36,11 @@ size_t model_state_offset(const struct model_config *config, int index)
     return offset;
 }
 
+size_t model_state_total(const struct model_config *config)
+{
+    return model_state_offset(config, model_state_count(config));
+}
+
 int model_state_widest(const struct model_config *config)
 {
     int widest = 0;

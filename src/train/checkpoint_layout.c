@@ -57,7 +57,7 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
     }
     for (int i = 0; i < model_state_count(model) && resumable; i++) {
         char name[16];
-        struct part *part = add(parts, PART_STATE, i, H5_F32, 2, batch, model->hidden);
+        struct part *part = add(parts, PART_STATE, i, H5_F32, 2, batch, model_state_width(model, i));
         snprintf(part->path, sizeof part->path, "/state/%s", model_state_name(model, i, name));
     }
     snprintf(add(parts, PART_VOCAB_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/vocab/bytes");

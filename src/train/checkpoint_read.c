@@ -421,8 +421,8 @@ static enum status read_run_state(struct reading *in)
     if (status)
         return status;
     checkpoint->optimizer->updates = in->updates;
-    size_t state = (size_t)checkpoint->batch * (size_t)checkpoint->model.hidden;
-    checkpoint->states = mem_alloc(state * (size_t)model_state_count(&checkpoint->model), sizeof(float),
+    size_t batch = (size_t)checkpoint->batch;
+    checkpoint->states = mem_alloc(batch * model_state_total(&checkpoint->model), sizeof(float),
                                    "the carried states of a checkpoint", in->e);
     if (!checkpoint->states)
         return STATUS_OS;
@@ -432,7 +432,8 @@ static enum status read_run_state(struct reading *in)
             status = read_part(
                 in, part, checkpoint->optimizer->slot[part->slot] + checkpoint->table.param[part->index].offset, hex);
         else if (part->kind == PART_STATE)
-            status = read_part(in, part, checkpoint->states + (size_t)part->index * state, hex);
+            status = read_part(in, part,
+                               checkpoint->states + batch * model_state_offset(&checkpoint->model, part->index), hex);
     }
     return status;
 }

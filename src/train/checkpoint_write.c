@@ -160,7 +160,9 @@ static const void *part_data(const struct part *part, const struct checkpoint *c
     case PART_SLOT:
         return checkpoint->optimizer->slot[part->slot] + param->offset;
     case PART_STATE:
-        return checkpoint->states ? checkpoint->states + (int64_t)part->index * part_elements(part) : NULL;
+        return checkpoint->states ? checkpoint->states +
+                                        (size_t)checkpoint->batch * model_state_offset(&checkpoint->model, part->index)
+                                  : NULL;
     case PART_VOCAB_BYTES:
         return checkpoint->vocab->bytes;
     case PART_VOCAB_OFFSETS:

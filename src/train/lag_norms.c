@@ -11,7 +11,7 @@ struct work {
     struct model *model;
     struct stream *stream;
     int lanes, states;
-    float *kept;               /* [states][lanes][H] the state that was carried before */
+    float *kept;               /* [states][lanes][width] the states that were carried before */
     double *lane;              /* [states][bptt][lanes] of one window */
     double *mine, *all;        /* [groups][states][bptt] sums, of this rank's groups and of all */
     double *group;             /* [groups] of one number */
@@ -27,7 +27,7 @@ bool lag_norms_fit(int64_t tokens, int batch, int bptt)
 static enum status open_work(struct work *work, struct corpus *corpus, struct error *e)
 {
     const struct lag_norms_config *config = work->config;
-    size_t H = (size_t)config->model.hidden, lanes = (size_t)work->lanes;
+    size_t lanes = (size_t)work->lanes;
     size_t sums = (size_t)work->states * (size_t)config->bptt, groups = (size_t)config->share.groups;
     const char *what = "gradients by time lag";
     if (!lag_norms_fit(corpus->tokens[config->split], config->share.batch, config->bptt))
@@ -38,7 +38,7 @@ static enum status open_work(struct work *work, struct corpus *corpus, struct er
                          config->share.batch, split_name(config->split),
                          (long long)(corpus->tokens[config->split] - 1) / config->share.batch,
                          (long long)(corpus->tokens[config->split] - 1) / config->bptt);
-    work->kept = mem_alloc((size_t)work->states * lanes * H, sizeof *work->kept, what, e);
+    work->kept = mem_alloc(lanes * model_state_total(&config->model), sizeof *work->kept, what, e);
     work->lane = work->kept ? mem_alloc(sums * lanes, sizeof *work->lane, what, e) : NULL;
     work->mine =
         work->lane ? mem_alloc((size_t)lane_share_groups(&config->share) * sums, sizeof *work->mine, what, e) : NULL;
@@ -80,13 +80,17 @@ static void add_window(struct work *work, const struct window *window)
     }
 }
 
+static size_t kept_at(const struct work *work, int state)
+{
+    return (size_t)work->lanes * model_state_offset(&work->config->model, state);
+}
+
 /* Not collective. */
 static enum status run_lanes(struct work *work, int64_t windows, struct error *e)
 {
     const struct lag_norms_config *config = work->config;
-    size_t state = (size_t)work->lanes * (size_t)config->model.hidden;
     for (int i = 0; i < work->states; i++)
-        model_state_get(work->model, i, work->kept + (size_t)i * state);
+        model_state_get(work->model, i, work->kept + kept_at(work, i));
     enum status status = STATUS_OK;
     for (int64_t i = 0; i < windows && !status; i++) {
         struct window window;
@@ -99,7 +103,7 @@ static enum status run_lanes(struct work *work, int64_t windows, struct error *e
             config->beat(config->beat_context);
     }
     for (int i = 0; i < work->states; i++)
-        model_state_set(work->model, i, work->kept + (size_t)i * state);
+        model_state_set(work->model, i, work->kept + kept_at(work, i));
     return status;
 }
 
@@ -134,6 +138,6 @@ size_t lag_norms_bytes(const struct lag_norms_config *config)
     size_t lanes = (size_t)lane_share_lanes(&config->share), groups = (size_t)config->share.groups;
     size_t own = (size_t)lane_share_groups(&config->share);
     size_t states = (size_t)model_state_count(&config->model), sums = states * (size_t)config->bptt;
-    return states * lanes * (size_t)config->model.hidden * sizeof(float) +
+    return lanes * model_state_total(&config->model) * sizeof(float) +
            (sums * (lanes + own + groups + 1) + groups) * sizeof(double);
 }

@@ -13,11 +13,11 @@ struct feeder {
     const struct vocab *vocab;
     struct model *model;
     int lanes, states;
-    size_t state_size;   /* lanes * H */
+    struct model_config config;
     float *unigram;      /* [V] logits of the first token when there is nothing to feed; or NULL */
     uint32_t *input;     /* [lanes] to be fed before the next logits */
     uint32_t *no_target; /* [lanes] WINDOW_NO_TARGET */
-    float *old, *new;    /* [lanes][H] states on their way from lane to lane */
+    float *old, *new;    /* [lanes][width] states on their way from lane to lane */
     bool pending;        /* `input` waits to be fed */
     bool fresh;          /* nothing fed since the start */
 };
@@ -42,8 +42,9 @@ static enum status allocate(struct feeder *feeder, struct error *e)
     size_t lanes = (size_t)feeder->lanes;
     feeder->input = mem_alloc(lanes, sizeof *feeder->input, "tokens of the texts", e);
     feeder->no_target = mem_alloc(lanes, sizeof *feeder->no_target, "tokens of the texts", e);
-    feeder->old = mem_alloc(feeder->state_size, sizeof *feeder->old, "states of the texts", e);
-    feeder->new = mem_alloc(feeder->state_size, sizeof *feeder->new, "states of the texts", e);
+    size_t widest = lanes * (size_t)model_state_widest(&feeder->config);
+    feeder->old = mem_alloc(widest, sizeof *feeder->old, "states of the texts", e);
+    feeder->new = mem_alloc(widest, sizeof *feeder->new, "states of the texts", e);
     if (!feeder->input || !feeder->no_target || !feeder->old || !feeder->new)
         return STATUS_OS;
     for (size_t lane = 0; lane < lanes; lane++)
@@ -83,7 +84,7 @@ enum status feeder_create(const struct model_config *model, const float *values,
     feeder->vocab = vocab;
     feeder->lanes = lanes;
     feeder->states = model_state_count(model);
-    feeder->state_size = (size_t)lanes * (size_t)model->hidden;
+    feeder->config = *model;
     enum status status = allocate(feeder, e);
     struct model_shape shape = shape_of(lanes, threads);
     if (!status)
@@ -169,11 +170,11 @@ const float *feeder_logits(struct feeder *feeder, int *stride)
 void feeder_permute(struct feeder *feeder, const int *from)
 {
     CHECK(!feeder->pending);
-    size_t H = feeder->state_size / (size_t)feeder->lanes;
     for (int index = 0; index < feeder->states && !feeder->fresh; index++) {
+        size_t width = (size_t)model_state_width(&feeder->config, index), bytes = width * sizeof *feeder->new;
         model_state_get(feeder->model, index, feeder->old);
         for (int lane = 0; lane < feeder->lanes; lane++)
-            memcpy(feeder->new + (size_t)lane *H, feeder->old + (size_t)from[lane] * H, H * sizeof *feeder->new);
+            memcpy(feeder->new + (size_t)lane *width, feeder->old + (size_t)from[lane] * width, bytes);
         model_state_set(feeder->model, index, feeder->new);
     }
 }

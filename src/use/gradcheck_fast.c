@@ -13,7 +13,7 @@
 struct outcome {
     double *group_loss; /* [groups] */
     float *row;         /* [T][batch] */
-    float *state;       /* [states][batch][H] */
+    float *state;       /* [states][batch][width] */
     float *grad;        /* [grad_total], aliases not folded */
 };
 
@@ -39,7 +39,7 @@ static enum status outcomes_create(const struct gradcheck_problem *problem, stru
     *o = (struct outcomes){
         .groups = (size_t)config->groups,
         .rows = (size_t)config->bptt * batch,
-        .states = (size_t)model_state_count(&config->model) * batch * (size_t)config->model.hidden,
+        .states = batch * model_state_total(&config->model),
         .grads = problem->table.grad_total,
     };
     bool complete = true;
@@ -110,7 +110,8 @@ static enum status range_create(const struct gradcheck_problem *problem, int ran
     const size_t positions = (size_t)config->bptt * (size_t)r->lanes;
     r->input = mem_alloc(positions, sizeof *r->input, "a gradient check", e);
     r->target = mem_alloc(positions, sizeof *r->target, "a gradient check", e);
-    r->state = mem_alloc((size_t)r->lanes * (size_t)config->model.hidden, sizeof *r->state, "a gradient check", e);
+    r->state = mem_alloc((size_t)r->lanes * (size_t)model_state_widest(&config->model), sizeof *r->state,
+                         "a gradient check", e);
     bool complete = r->input && r->target && r->state;
     for (int n = 0; n < r->nodes; n++) {
         r->grad[n] = mem_alloc(problem->table.grad_total, sizeof(float), "a gradient check", e);
@@ -143,11 +144,12 @@ static void range_train(struct range *r, const struct gradcheck_problem *problem
     for (int t = 0; t < all.T; t++)
         memcpy(outcome->row + t * all.lanes + r->share.lane_begin, loss.row + t * r->lanes,
                sizeof *loss.row * (size_t)r->lanes);
-    const size_t H = (size_t)problem->config.model.hidden;
-    for (int s = 0; s < model_state_count(&problem->config.model); s++) {
+    const struct model_config *model = &problem->config.model;
+    for (int s = 0; s < model_state_count(model); s++) {
+        const size_t width = (size_t)model_state_width(model, s);
         model_state_get(r->model, s, r->state);
-        memcpy(outcome->state + ((size_t)s * (size_t)all.lanes + (size_t)r->share.lane_begin) * H, r->state,
-               sizeof *r->state * (size_t)r->lanes * H);
+        memcpy(outcome->state + (size_t)all.lanes * model_state_offset(model, s) + (size_t)r->share.lane_begin * width,
+               r->state, sizeof *r->state * (size_t)r->lanes * width);
     }
 }
 
@@ -242,11 +244,13 @@ static void compare_window(const struct gradcheck_problem *problem, int index, c
     gradcheck_compare(&result->loss, "loss", index, 0, expected->loss, sum, 0, tolerance);
     compare_array(&result->loss, "loss of position", index, (size_t)window.T * (size_t)window.lanes, expected->row,
                   got->row, FLOOR, tolerance);
-    const size_t states = (size_t)window.lanes * (size_t)config->model.hidden;
+    const size_t lanes = (size_t)window.lanes;
     for (int s = 0; s < model_state_count(&config->model); s++) {
         char name[16];
-        compare_array(&result->state, model_state_name(&config->model, s, name), index, states,
-                      expected->state + (size_t)s * states, got->state + (size_t)s * states, FLOOR, tolerance);
+        const size_t at = lanes * model_state_offset(&config->model, s);
+        compare_array(&result->state, model_state_name(&config->model, s, name), index,
+                      lanes * (size_t)model_state_width(&config->model, s), expected->state + at, got->state + at,
+                      FLOOR, tolerance);
     }
     for (int i = 0; i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];

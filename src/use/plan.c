@@ -153,8 +153,7 @@ static size_t checkpoint_bytes(const struct plan_config *config, const struct pa
     for (int i = 0; i < table->count; i++) /* tied weights stand in it under both names */
         file += table->param[i].count * sizeof(float);
     file += (size_t)optimizer_slots(config->optimizer) * table->elements * sizeof(float);
-    size_t states = (size_t)model_state_count(&config->model) * (size_t)config->batch * (size_t)config->model.hidden *
-                    sizeof(float);
+    size_t states = model_state_total(&config->model) * (size_t)config->batch * sizeof(float);
     return file + 2 * states;
 }
 

@@ -23,17 +23,11 @@ static enum status read_choice(const struct json_read *in, const char *path, con
                      path);
 }
 
-static const char *name_of_cell(int value)
-{
-    return cell_name((enum cell)value);
-}
-
 static enum status read_setting(const struct json_read *in, struct predict_setting *setting, struct error *e)
 {
     struct model_config *model = &setting->model;
-    static const struct choices cells = {"cell", CELLS, name_of_cell};
     int cell = 0, reduction = 0;
-    enum status status = read_choice(in, "model.cell", &cells, &cell, e);
+    enum status status = read_choice(in, "model.cell", &cell_choices, &cell, e);
     if (!status)
         status = read_choice(in, "model.optimizer", &optimizer_choices, &setting->optimizer, e);
     if (!status)

@@ -20,8 +20,8 @@ struct scorer {
     int *order;           /* [SCORER_POOL_TEXTS] texts of the pool, longest first */
     int64_t *place;       /* [SCORER_POOL_TEXTS + 1] where each text of `order` starts in `packed` */
     float *packed;        /* [SCORER_POOL_TOKENS] log-probabilities in `order`: what the ranks exchange */
-    float *start;         /* [states][H] what texts begin in; NULL: zeros */
-    float *states;        /* [lanes][H] one of these for all lanes */
+    float *start;         /* [states][width] what texts begin in; NULL: zeros */
+    float *states;        /* [lanes][width] one of these for all lanes */
 };
 
 /* ---- the pool ---- */
@@ -131,10 +131,11 @@ struct lane_text {
 /* A model's lanes as texts begin in them; false if that is the zero state. */
 static bool begin_states(struct scorer *scorer, struct model *model, int lanes)
 {
-    size_t H = (size_t)scorer->config.hidden;
     for (int state = 0; scorer->start && state < model_state_count(&scorer->config); state++) {
+        const float *start = scorer->start + model_state_offset(&scorer->config, state);
+        size_t width = (size_t)model_state_width(&scorer->config, state);
         for (int lane = 0; lane < lanes; lane++)
-            memcpy(scorer->states + (size_t)lane * H, scorer->start + (size_t)state * H, H * sizeof *scorer->start);
+            memcpy(scorer->states + (size_t)lane * width, start, width * sizeof *start);
         model_state_set(model, state, scorer->states);
     }
     return scorer->start != NULL;
@@ -290,10 +291,11 @@ enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct sc
 
 enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, struct error *e)
 {
-    size_t states = (size_t)model_state_count(&scorer->config), H = (size_t)scorer->config.hidden;
+    int states = model_state_count(&scorer->config);
+    size_t total = model_state_total(&scorer->config), widest = (size_t)model_state_widest(&scorer->config);
     enum status status = comm->rank == 0 ? need_model(scorer, 1, &scorer->single, e) : STATUS_OK;
-    float *start = mem_alloc(states * H, sizeof *start, "states of the texts", e);
-    scorer->states = mem_alloc((size_t)scorer->lanes * H, sizeof *scorer->states, "states of the texts", e);
+    float *start = mem_alloc(total, sizeof *start, "states of the texts", e);
+    scorer->states = mem_alloc((size_t)scorer->lanes * widest, sizeof *scorer->states, "states of the texts", e);
     if (!start || !scorer->states)
         status = STATUS_OS;
     status = comm_agree(comm, status, e);
@@ -301,9 +303,9 @@ enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, st
         mem_free(start);
         return status;
     }
-    for (size_t state = 0; comm->rank == 0 && state < states; state++)
-        model_state_get(scorer->single, (int)state, start + state * H);
-    comm_broadcast(comm, start, states * H * sizeof *start, 0);
+    for (int state = 0; comm->rank == 0 && state < states; state++)
+        model_state_get(scorer->single, state, start + model_state_offset(&scorer->config, state));
+    comm_broadcast(comm, start, total * sizeof *start, 0);
     scorer->start = start;
     return STATUS_OK;
 }

@@ -6,6 +6,7 @@
 
 #include "selftest_digests.h"
 #include "selftest_private.h"
+#include "unroll/nn/cell.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/comm.h"
 
@@ -61,12 +62,12 @@ enum status selftest_facts(struct selftest_facts *facts, struct error *e)
 
 /* ---- digests ---- */
 
-const char *selftest_item(int item)
+bool selftest_item(int item, char name[SELFTEST_ITEM])
 {
-    if (item < selftest_function_count)
-        return selftest_function_table[item].name;
-    item -= selftest_function_count;
-    return item < selftest_trial_count ? selftest_trial_name(item) : NULL;
+    if (item >= selftest_function_count)
+        return selftest_trial_name(item - selftest_function_count, name);
+    snprintf(name, SELFTEST_ITEM, "%s", selftest_function_table[item].name);
+    return true;
 }
 
 static const char *group_of(int item)
@@ -93,9 +94,10 @@ static const char *recorded(const char *name)
 static enum status check_digests(int threads, struct selftest_outcome *outcome, struct error *e)
 {
     enum status status = STATUS_OK;
-    for (int item = 0; selftest_item(item) && !status; item++) {
+    char name[SELFTEST_ITEM];
+    for (int item = 0; selftest_item(item, name) && !status; item++) {
         char is[DIGEST_TEXT], brief[64];
-        const char *name = selftest_item(item), *should = recorded(name);
+        const char *should = recorded(name);
         if (strcmp(group_of(item), outcome->group) != 0)
             continue;
         status = selftest_digest(item, threads, is, e);
@@ -112,26 +114,43 @@ static enum status check_digests(int threads, struct selftest_outcome *outcome, 
 
 /* ---- groups ---- */
 
-static const struct {
+struct group {
     const char *name, *kind;
     enum status (*check)(int threads, struct selftest_outcome *outcome, struct error *e); /* NULL: only digests */
-} groups[SELFTEST_GROUPS] = {
+};
+
+static const struct group before_cells[] = {
     {"products", "shapes, bit for bit as plain C", selftest_products},
     {"gradients", "shapes, bit for bit as plain C", selftest_gradients},
     {"functions", "sets of values", selftest_functions},
     {"schedules", "digest", NULL},
     {"start values", "digests", NULL},
-    {"rnn-tanh", "trainings", NULL},
-    {"rnn-relu", "trainings", NULL},
-    {"lstm", "trainings", NULL},
-    {"gru", "trainings", NULL},
+};
+static const struct group behind_cells[] = {
     {"optimizers", "trainings", NULL},
     {"large", "trainings beyond a block", NULL},
 };
+#define BEFORE ((int)(sizeof before_cells / sizeof *before_cells))
+#define BEHIND ((int)(sizeof behind_cells / sizeof *behind_cells))
+
+int selftest_groups(void)
+{
+    return BEFORE + CELLS + BEHIND;
+}
+
+static struct group group_at(int index)
+{
+    if (index < BEFORE)
+        return before_cells[index];
+    if (index >= BEFORE + CELLS)
+        return behind_cells[index - BEFORE - CELLS];
+    return (struct group){cell_name((enum cell)(index - BEFORE)), "trainings", NULL};
+}
 
 enum status selftest_run(int group, int threads, struct selftest_outcome *outcome, struct error *e)
 {
-    *outcome = (struct selftest_outcome){.group = groups[group].name, .kind = groups[group].kind};
-    enum status status = groups[group].check ? groups[group].check(threads, outcome, e) : STATUS_OK;
+    const struct group at = group_at(group);
+    *outcome = (struct selftest_outcome){.group = at.name, .kind = at.kind};
+    enum status status = at.check ? at.check(threads, outcome, e) : STATUS_OK;
     return status ? status : check_digests(threads, outcome, e);
 }

@@ -39,9 +39,9 @@ extern const struct selftest_function selftest_function_table[];
 extern const int selftest_function_count;
 
 /* ---- selftest_trials.c: tiny trainings through the real rooms ---- */
-extern const int selftest_trial_count;
+/* Trials 0, 1, ...; NULL and false behind the last. */
 const char *selftest_trial_group(int trial);
-const char *selftest_trial_name(int trial);
+bool selftest_trial_name(int trial, char name[SELFTEST_ITEM]);
 enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT], struct error *e);
 
 #endif

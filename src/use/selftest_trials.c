@@ -1,6 +1,7 @@
 /* Tiny trainings with made-up tokens through the steps of train/step.h: a few steps each, of
  * sizes that fill no vector, panel or block. Their tokens, sizes and options are part of the digests: never change them. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "selftest_private.h"
@@ -13,7 +14,8 @@
 #define CLIP 0.25
 
 struct trial {
-    const char *group, *name;
+    const char *group, *name; /* of the three that every cell has, behind the cell's: "", ", tied", ... */
+    const char *cell;         /* by name: the trial is left out where there is no such cell; NULL: of every cell */
     struct model_config model;
     int bptt, batch, groups, steps; /* no step: the digest is that of the start values */
     enum init init;
@@ -23,27 +25,21 @@ struct trial {
 
 #define LANES .bptt = 11, .batch = 7, .groups = 3
 #define SMALL LANES, .steps = 3
-#define UNTIED(kind) .cell = kind, .layers = 2, .embedding = 19, .hidden = 37, .vocab = 66, .dropout = 0.3
-#define TIED(kind)                                                                                        \
-    .cell = kind, .layers = 1, .embedding = 37, .hidden = 37, .vocab = 101, .tied = true, .dropout = 0.2, \
-    .reset_token = RESET_TOKEN
-#define CLASSIFIER(kind, how) UNTIED(kind), .task = TASK_CLASSIFY, .labels = 5, .pool = how
+#define UNTIED .layers = 2, .embedding = 19, .hidden = 37, .vocab = 66, .dropout = 0.3
+#define TIED \
+    .layers = 1, .embedding = 37, .hidden = 37, .vocab = 101, .tied = true, .dropout = 0.2, .reset_token = RESET_TOKEN
 #define ADAM .optimizer = "adam", .lr = 0.01
-#define ON_GRU(kind, rate) .model = {UNTIED(CELL_GRU)}, SMALL, .optimizer = kind, .lr = rate, .weight_decay = 0.01
+#define ON_GRU(kind, rate) .cell = "gru", .model = {UNTIED}, SMALL, .optimizer = kind, .lr = rate, .weight_decay = 0.01
 
-static const struct trial trials[] = {
-    {"rnn-tanh", "rnn-tanh", .model = {UNTIED(CELL_RNN_TANH)}, SMALL, ADAM},
-    {"rnn-tanh", "rnn-tanh, tied", .model = {TIED(CELL_RNN_TANH)}, SMALL, ADAM},
-    {"rnn-tanh", "rnn-tanh, classify", .model = {CLASSIFIER(CELL_RNN_TANH, POOL_LAST)}, SMALL, ADAM},
-    {"rnn-relu", "rnn-relu", .model = {UNTIED(CELL_RNN_RELU)}, SMALL, ADAM},
-    {"rnn-relu", "rnn-relu, tied", .model = {TIED(CELL_RNN_RELU)}, SMALL, ADAM},
-    {"rnn-relu", "rnn-relu, classify", .model = {CLASSIFIER(CELL_RNN_RELU, POOL_MEAN)}, SMALL, ADAM},
-    {"lstm", "lstm", .model = {UNTIED(CELL_LSTM)}, SMALL, ADAM},
-    {"lstm", "lstm, tied", .model = {TIED(CELL_LSTM)}, SMALL, ADAM},
-    {"lstm", "lstm, classify", .model = {CLASSIFIER(CELL_LSTM, POOL_MEAN)}, SMALL, ADAM},
-    {"gru", "gru", .model = {UNTIED(CELL_GRU)}, SMALL, ADAM},
-    {"gru", "gru, tied", .model = {TIED(CELL_GRU)}, SMALL, ADAM},
-    {"gru", "gru, classify", .model = {CLASSIFIER(CELL_GRU, POOL_MAX)}, SMALL, ADAM},
+/* Of every cell; a classifier pools as its cell's kind says. */
+static const struct trial of_cell[] = {
+    {.name = "", .model = {UNTIED}, SMALL, ADAM},
+    {.name = ", tied", .model = {TIED}, SMALL, ADAM},
+    {.name = ", classify", .model = {UNTIED, .task = TASK_CLASSIFY, .labels = 5}, SMALL, ADAM},
+};
+#define OF_CELL ((int)(sizeof of_cell / sizeof *of_cell))
+
+static const struct trial others[] = {
     {"optimizers", "sgd", ON_GRU("sgd", 2)},
     {"optimizers", "momentum", ON_GRU("momentum", 1)},
     {"optimizers", "adagrad", ON_GRU("adagrad", 0.01)},
@@ -51,25 +47,63 @@ static const struct trial trials[] = {
     {"optimizers", "adam", ON_GRU("adam", 0.01)},
     {"optimizers", "adamw", ON_GRU("adamw", 0.01)},
     /* wider, and longer, than a block of any product; and of so many tokens that few rows of the encoder are touched */
-    {"large", "wide", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 390, .hidden = 401, .vocab = 66},
-     .bptt = 5, .batch = 4, .groups = 2, .steps = 2, ADAM},
-    {"large", "long", .model = {UNTIED(CELL_GRU)}, .bptt = 300, .batch = 6, .groups = 2, .steps = 2, ADAM},
-    {"large", "many tokens", .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 16, .hidden = 16, .vocab = 10007},
-     SMALL, .optimizer = "sgd", .lr = 1},
-    {"start values", "uniform", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_UNIFORM},
-    {"start values", "orthogonal", .model = {UNTIED(CELL_LSTM)}, LANES, .init = INIT_ORTHOGONAL},
-    {"start values", "scaled identity", .model = {UNTIED(CELL_RNN_RELU)}, LANES, .init = INIT_AUTO},
+    {"large",
+     "wide",
+     "lstm",
+     {.layers = 1, .embedding = 390, .hidden = 401, .vocab = 66},
+     .bptt = 5,
+     .batch = 4,
+     .groups = 2,
+     .steps = 2,
+     ADAM},
+    {"large", "long", "gru", {UNTIED}, .bptt = 300, .batch = 6, .groups = 2, .steps = 2, ADAM},
+    {"large",
+     "many tokens",
+     "lstm",
+     {.layers = 1, .embedding = 16, .hidden = 16, .vocab = 10007},
+     SMALL,
+     .optimizer = "sgd",
+     .lr = 1},
+    {"start values", "uniform", "lstm", {UNTIED}, LANES, .init = INIT_UNIFORM},
+    {"start values", "orthogonal", "lstm", {UNTIED}, LANES, .init = INIT_ORTHOGONAL},
+    {"start values", "scaled identity", "rnn-relu", {UNTIED}, LANES, .init = INIT_AUTO},
 };
-const int selftest_trial_count = sizeof trials / sizeof *trials;
+#define OTHERS ((int)(sizeof others / sizeof *others))
 
-const char *selftest_trial_group(int trial)
+/* Trial 0, 1, ..., those of the cells first; false behind the last. */
+static bool find_trial(int index, struct trial *trial)
 {
-    return trials[trial].group;
+    if (index < CELLS * OF_CELL) {
+        const struct cell_kind *kind = cell_kind((enum cell)(index / OF_CELL));
+        *trial = of_cell[index % OF_CELL];
+        trial->group = kind->name;
+        trial->model.cell = (enum cell)(index / OF_CELL);
+        if (trial->model.task == TASK_CLASSIFY)
+            trial->model.pool = (enum pool)kind->trial_pool;
+        return true;
+    }
+    index -= CELLS * OF_CELL;
+    for (int i = 0; i < OTHERS; i++) {
+        *trial = others[i];
+        if (cell_parse(trial->cell, &trial->model.cell, NULL) == STATUS_OK && index-- == 0)
+            return true;
+    }
+    return false;
 }
 
-const char *selftest_trial_name(int trial)
+const char *selftest_trial_group(int index)
 {
-    return trials[trial].name;
+    struct trial trial;
+    return find_trial(index, &trial) ? trial.group : NULL;
+}
+
+bool selftest_trial_name(int index, char name[SELFTEST_ITEM])
+{
+    struct trial trial;
+    if (!find_trial(index, &trial))
+        return false;
+    snprintf(name, SELFTEST_ITEM, "%s%s", index < CELLS * OF_CELL ? trial.group : "", trial.name);
+    return true;
 }
 
 struct run {
@@ -166,9 +200,11 @@ static void run_step(struct run *run, int step, struct digest *digest)
     digest_add(digest, &norm, sizeof norm);
 }
 
-enum status selftest_trial_digest(int trial, int threads, char hex[DIGEST_TEXT], struct error *e)
+enum status selftest_trial_digest(int index, int threads, char hex[DIGEST_TEXT], struct error *e)
 {
-    struct run run = {.trial = &trials[trial], .threads = threads};
+    struct trial trial;
+    CHECK(find_trial(index, &trial));
+    struct run run = {.trial = &trial, .threads = threads};
     struct digest *digest = digest_new(e);
     enum status status = digest ? run_create(&run, e) : STATUS_OS;
     for (int step = 0; step < run.trial->steps && !status; step++)

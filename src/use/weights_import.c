@@ -29,11 +29,7 @@ struct importing {
 
 static enum status refuse(const struct importing *in, const char *name, const char *reason)
 {
-    const struct source_tensor *tensor = source_find(&in->source, name);
-    if (tensor && strcmp(tensor->given, name) != 0)
-        return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s', which is '%.60s', %s", in->source.path,
-                         tensor->given, name, reason);
-    return error_set(in->e, STATUS_DATA, "cannot import '%.200s': '%.60s' %s", in->source.path, name, reason);
+    return source_refuse(&in->source, name, in->e, "%s", reason);
 }
 
 /* ---- what the model is ---- */
@@ -56,40 +52,6 @@ static bool fact_int(const struct source *source, const char *name, int least, i
     return true;
 }
 
-/* Gates tell the cell; what a module is called may say another. */
-static void tell_misnamed(const struct importing *in, enum cell cell)
-{
-    const char *given = tensor_of_layer(&in->source, "weight_hh", 0)->given;
-    if (strcasestr(given, cell_name(cell == CELL_LSTM ? CELL_GRU : CELL_LSTM)) && !strcasestr(given, cell_name(cell)))
-        snprintf(in->report->cell, sizeof in->report->cell, "%s by the %d gates of a unit, though called '%.60s'",
-                 cell_name(cell), cell_gates(cell), given);
-}
-
-static enum status choose_cell(const struct importing *in, int gates, enum cell *cell)
-{
-    char text[SOURCE_FACT_TEXT];
-    bool told = in->hints->has_cell;
-    if (told)
-        *cell = in->hints->cell;
-    else if (source_fact(&in->source, "cell", text))
-        told = cell_parse(text, cell, NULL) == STATUS_OK;
-    if (told && cell_gates(*cell) != gates)
-        return error_set(in->e, STATUS_DATA,
-                         "cannot import '%.200s' as %s: 'rnn.weight_hh_l0' has %d gates of a unit, %s has %d; leave "
-                         "--cell out, or use another file",
-                         in->source.path, cell_name(*cell), gates, cell_name(*cell), cell_gates(*cell));
-    if (told)
-        return STATUS_OK;
-    if (gates == 1)
-        return error_set(in->e, STATUS_USAGE,
-                         "missing option '--cell': the weights in '%.200s' fit rnn-tanh and rnn-relu alike; write "
-                         "'--cell rnn-tanh' (PyTorch's default) or '--cell rnn-relu'",
-                         in->source.path);
-    *cell = gates == cell_gates(CELL_LSTM) ? CELL_LSTM : CELL_GRU;
-    tell_misnamed(in, *cell);
-    return STATUS_OK;
-}
-
 /* What tensors of models that Unroll has none of are called like, and why it has none of them. */
 static const struct {
     const char *part, *reason;
@@ -105,13 +67,13 @@ static const struct {
     {"attn.", "is of a Transformer; Unroll has recurrent models only"},
     {"attention.", "is of a Transformer; Unroll has recurrent models only"},
     {"wpe.", "is of a Transformer; Unroll has recurrent models only"},
-    {".A_log", "is of a state-space model (Mamba); Unroll has RNN, LSTM and GRU only"},
-    {"time_mix", "is of RWKV; Unroll has RNN, LSTM and GRU only"},
+    {".A_log", "is of a state-space model (Mamba); Unroll has recurrent models only"},
+    {"time_mix", "is of RWKV; Unroll has recurrent cells of PyTorch's kind only"},
     {"weight_ci", "is of an LSTM with peepholes, which Unroll has not: train PyTorch's nn.LSTM"},
     {"layer_norm",
-     "is of a model with layer normalisation, which Unroll has not: train nn.LSTM, nn.GRU or nn.RNN alone"},
+     "is of a model with layer normalisation, which Unroll has not: train PyTorch's recurrent module alone"},
     {"running_mean",
-     "is of a model with batch normalisation, which Unroll has not: train nn.LSTM, nn.GRU or nn.RNN alone"},
+     "is of a model with batch normalisation, which Unroll has not: train PyTorch's recurrent module alone"},
 };
 
 static enum status refuse_strangers(const struct importing *in)
@@ -128,7 +90,7 @@ static enum status refuse_strangers(const struct importing *in)
 static enum status refuse_layers(const struct importing *in)
 {
     const char *path = in->source.path;
-    char list[300];
+    char list[300], modules[CELL_MODULES_TEXT];
     for (int i = 0; i < in->source.count; i++) {
         const char *name = in->source.tensor[i].name, *end = strstr(name, "weight_hh");
         int before = end ? (int)(end - name) : 0;
@@ -142,9 +104,9 @@ static enum status refuse_layers(const struct importing *in)
     names_list(&in->source, false, 0, list, sizeof list);
     return error_set(
         in->e, STATUS_DATA,
-        "cannot import '%.150s': none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and "
-        "nn.RNN are; it has %s; say which are which by '--rename NAME=rnn.weight_hh_l0' ...",
-        path, *list ? list : "none");
+        "cannot import '%.150s': none of its tensors is called weight_hh_l0, as those of %s are; it has %s; say which "
+        "are which by '--rename NAME=rnn.weight_hh_l0' ...",
+        path, cell_torch_modules(modules), *list ? list : "none");
 }
 
 static enum status refuse_embedding(const struct importing *in, const struct source_tensor *input)
@@ -173,23 +135,26 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     const struct source *source = &in->source;
     const struct source_tensor *embedding = source_find(source, "encoder.weight");
     const struct source_tensor *recurrent = tensor_of_layer(source, "weight_hh", 0);
-    if (!recurrent)
+    const char *every_layer = recurrent ? "weight_hh" : "weight_ih"; /* has one */
+    struct weights_cell cell = {.hidden = 0};
+    if (!recurrent && !cell_without_recurrence(source))
         return refuse_layers(in);
-    if (recurrent->rank != 2 || recurrent->shape[1] < 1)
+    if (recurrent && (recurrent->rank != 2 || recurrent->shape[1] < 1))
         return refuse(in, "rnn.weight_hh_l0", "is not there as a matrix");
     if (!embedding || embedding->rank != 2)
         return refuse_embedding(in, tensor_of_layer(source, "weight_ih", 0));
-    int64_t H = recurrent->shape[1], gates = recurrent->shape[0] / H;
-    if (recurrent->shape[0] % H != 0 || (gates != 1 && gates != 3 && gates != 4))
-        return refuse(in, "rnn.weight_hh_l0", "has not 1, 3 or 4 times as many rows as columns");
-    if (embedding->shape[0] > MODEL_VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || H > MODEL_WIDTH_MAX)
+    enum status status = cell_of_weights(source, in->hints, in->report, &cell, in->e);
+    if (status)
+        return status;
+    if (embedding->shape[0] > MODEL_VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || cell.hidden > MODEL_WIDTH_MAX)
         return refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
+    model->cell = cell.cell;
     model->vocab = (int)embedding->shape[0];
     model->embedding = (int)embedding->shape[1];
-    model->hidden = (int)H;
-    while (model->layers < MODEL_LAYERS_MAX && tensor_of_layer(source, "weight_hh", model->layers))
+    model->hidden = (int)cell.hidden;
+    while (model->layers < MODEL_LAYERS_MAX && tensor_of_layer(source, every_layer, model->layers))
         model->layers++;
-    return choose_cell(in, (int)gates, &model->cell);
+    return STATUS_OK;
 }
 
 /* Neither an output layer nor an embedding that it could be. */

@@ -45,6 +45,24 @@ enum status source_read(const struct source *source, const struct source_tensor 
 /* A fact as text into `text` [SOURCE_FACT_TEXT]; false if the file does not tell it. */
 bool source_fact(const struct source *source, const char *name, char *text);
 
+/* STATUS_DATA: "cannot import 'FILE': 'NAME' ...", with the name that the file has for it where that is another. */
+enum status source_refuse(const struct source *source, const char *name, struct error *e, const char *reason, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- cells (weights_cell.c) ---- */
+
+struct weights_cell {
+    enum cell cell;
+    int64_t hidden;
+};
+/* Whether layer 0 may be one of a cell without weight_hh. */
+bool cell_without_recurrence(const struct source *source);
+/* The cell of layer 0, whose weight_hh, if there is one, is a matrix. STATUS_USAGE if several fit, STATUS_DATA if none does. */
+enum status cell_of_weights(const struct source *source, const struct weights_hints *hints, struct weights_report *told,
+                            struct weights_cell *found, struct error *e);
+#define CELL_MODULES_TEXT 160
+const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LSTM and nn.GRU" */
+
 /* ---- names (weights_names.c) ---- */
 
 /* The caller's names: `rename` [renames] holds "FROM=TO" each. `told` says what is left out. STATUS_DATA for a FROM that is none. */

@@ -1,5 +1,6 @@
 #include "weights_private.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -136,4 +137,18 @@ bool source_fact(const struct source *source, const char *name, char *text)
         return false;
     strcpy(text, value);
     return true;
+}
+
+enum status source_refuse(const struct source *source, const char *name, struct error *e, const char *reason, ...)
+{
+    const struct source_tensor *tensor = source_find(source, name);
+    char text[240];
+    va_list arguments;
+    va_start(arguments, reason);
+    vsnprintf(text, sizeof text, reason, arguments);
+    va_end(arguments);
+    if (tensor && strcmp(tensor->given, name) != 0)
+        return error_set(e, STATUS_DATA, "cannot import '%.200s': '%.60s', which is '%.60s', %s", source->path,
+                         tensor->given, name, text);
+    return error_set(e, STATUS_DATA, "cannot import '%.200s': '%.60s' %s", source->path, name, text);
 }

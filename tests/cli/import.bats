@@ -175,7 +175,7 @@ near() {
         'tensors["lstm.weight_ih_l1"] = tensors.pop("rnn.weight_ih_l1")[1:]'
     refused_changed "it has no embedding and seems to read one-hot vectors of" lstm \
         'del tensors["encoder.weight"]; tensors["rnn.weight_ih_l0"] = numpy.zeros((48, len(tensors["decoder.bias"])), "f4")'
-    refused_changed "none of its tensors is called weight_hh_l0, as those of nn.LSTM, nn.GRU and nn.RNN are; it has 'dense/kernel' [2][3]" lstm \
+    refused_changed "none of its tensors is called weight_hh_l0, as those of nn.RNN, nn.LSTM and nn.GRU are; it has 'dense/kernel' [2][3]" lstm \
         'tensors.clear(); tensors["dense/kernel"] = numpy.zeros((2, 3), "f4")'
 }
 

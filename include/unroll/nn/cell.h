@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/status.h"
 
 /* row(NUMBER, kind): the number is CELL_NUMBER, and the kind lies in cell_kind_kind. Tables and messages name cells in this
@@ -29,7 +30,6 @@ enum { CELLS = CELL_TABLE(CELL_ONE) }; /* how many there are */
 
 #define CELL_GATES_MAX 4
 #define CELL_STATES_MAX 4
-#define CELL_NAME_MAX 16 /* with its end */
 
 struct cell_step;
 struct reference_step;
@@ -84,6 +84,7 @@ struct cell_kind {
 CELL_TABLE(CELL_KIND)
 #undef CELL_KIND
 
+extern const struct choices cell_choices;
 const struct cell_kind *cell_kind(enum cell cell); /* 0 <= cell < CELLS */
 const char *cell_name(enum cell cell);
 /* STATUS_CONFIG with all names if there is none. */

@@ -16,6 +16,7 @@ const char *model_state_name(const struct model_config *config, int index, char 
 int model_state_width(const struct model_config *config, int index); /* numbers of a lane */
 /* Numbers of a lane in all states before `index`, which may be their count: lanes * this is where the state begins. */
 size_t model_state_offset(const struct model_config *config, int index);
+size_t model_state_total(const struct model_config *config); /* numbers of a lane in all states that are carried */
 int model_state_widest(const struct model_config *config);
 
 #endif

@@ -28,14 +28,15 @@ struct selftest_outcome {
     char brief[64];           /* the same for a line of 80 columns */
 };
 
-#define SELFTEST_GROUPS 11
+int selftest_groups(void); /* how many there are; each cell is one */
 
-/* Runs group 0 .. SELFTEST_GROUPS - 1 on so many threads. Whatever it finds, STATUS_OK; else STATUS_OS, or what blas_init
+/* Runs group 0 .. selftest_groups() - 1 on so many threads. Whatever it finds, STATUS_OK; else STATUS_OS, or what blas_init
  * returns. */
 enum status selftest_run(int group, int threads, struct selftest_outcome *outcome, struct error *e);
 
-/* The digests as they come out here. Item 0, 1, ...: NULL behind the last. */
-const char *selftest_item(int item);
+/* The digests as they come out here. Item 0, 1, ...: false behind the last. */
+#define SELFTEST_ITEM 32
+bool selftest_item(int item, char name[SELFTEST_ITEM]);
 enum status selftest_digest(int item, int threads, char hex[DIGEST_TEXT], struct error *e);
 
 #endif
