@@ -117,7 +117,7 @@ static enum status begin(struct trainer *trainer, struct error *e)
     if (!status && !nothing)
         status = trainer_open_files(trainer, !found || trainer->branched_from >= 0, e);
     if (!status && !nothing) {
-        model_pack(trainer->model);
+        model_pack(trainer->step->model);
         trainer_report_run(trainer);
         trainer_report_start(trainer, found);
         trainer_advise_begin(trainer);

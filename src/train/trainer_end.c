@@ -88,12 +88,8 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
 /* What steps need is not needed any more: its memory takes the second array of values. */
 static void release_training(struct trainer *trainer)
 {
-    reducer_free(trainer->reducer);
-    optimizer_free(trainer->optimizer);
-    model_free(trainer->model);
-    trainer->reducer = NULL;
-    trainer->optimizer = NULL;
-    trainer->model = NULL;
+    step_free(trainer->step);
+    trainer->step = NULL;
 }
 
 /* `read` holds them on rank 0. */

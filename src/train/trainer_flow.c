@@ -56,7 +56,8 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
     enum status status = comm_agree(trainer->comm, norms ? STATUS_OK : STATUS_OS, e);
     heartbeat_beat(&trainer->heartbeat, "gradients by lag");
     if (!status)
-        status = lag_norms_measure(trainer->comm, trainer->corpus, &norms_config, trainer->model, norms, &samples, e);
+        status =
+            lag_norms_measure(trainer->comm, trainer->corpus, &norms_config, trainer->step->model, norms, &samples, e);
     if (!status)
         trainer_report_flow(trainer, norms, samples);
     mem_free(norms);

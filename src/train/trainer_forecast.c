@@ -68,7 +68,7 @@ double trainer_left(const struct trainer *trainer)
     const struct trainer_config *config = trainer->config;
     const struct progress *progress = &trainer->progress;
     int64_t total = trainer_total_steps(trainer), step = progress->step;
-    if (trainer->costs.recent_steps == 0 || !trainer->optimizer)
+    if (trainer->costs.recent_steps == 0 || !trainer->step)
         return NAN;
     /* at a step's end what is due there is still to come */
     double validations = times_due(trainer, config->eval_every, step - 1, total);

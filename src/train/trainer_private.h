@@ -18,6 +18,7 @@
 #include "unroll/train/evaluator.h"
 #include "unroll/train/placement.h"
 #include "unroll/train/rundir.h"
+#include "unroll/train/step.h"
 #include "unroll/train/trainer.h"
 
 /* What weights are worth, once the run has ended; NaN where there is none. Accuracies are a classifier's. */
@@ -74,10 +75,8 @@ struct trainer {
     struct model_config shape; /* with the corpus's vocabulary */
     struct lane_share share;   /* of this rank */
     struct param_table table;
-    float *values; /* [table.total] */
-    struct optimizer *optimizer;
-    struct reducer *reducer;
-    struct model *model;
+    float *values;     /* [table.total] */
+    struct step *step; /* NULL once training is over */
     struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
     int64_t windows;         /* of an epoch */

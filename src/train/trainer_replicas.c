@@ -13,9 +13,9 @@ static enum status digest_replica(const struct trainer *trainer, char hex[DIGEST
         return STATUS_OS;
     size_t bytes = trainer->table.total * sizeof(float);
     digest_add(digest, trainer->values, bytes);
-    for (int slot = 0; slot < trainer->optimizer->slots; slot++)
-        digest_add(digest, trainer->optimizer->slot[slot], bytes);
-    digest_add(digest, &trainer->optimizer->updates, sizeof trainer->optimizer->updates);
+    for (int slot = 0; slot < trainer->step->optimizer->slots; slot++)
+        digest_add(digest, trainer->step->optimizer->slot[slot], bytes);
+    digest_add(digest, &trainer->step->optimizer->updates, sizeof trainer->step->optimizer->updates);
     digest_add(digest, &trainer->progress.step, sizeof trainer->progress.step);
     digest_text(digest, hex);
     digest_free(digest);

@@ -166,7 +166,7 @@ static void put_timing(struct trainer *trainer, double seconds, double rate)
 {
     struct model_phases phases;
     struct json json;
-    model_take_phases(trainer->model, &phases);
+    model_take_phases(trainer->step->model, &phases);
     metrics_begin_line(&json, "train");
     json_put_int(&json, "step", trainer->progress.step);
     metrics_put_time(&json);

@@ -327,7 +327,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
 
 static void restore_optimizer(struct trainer *trainer, const struct checkpoint *checkpoint)
 {
-    struct optimizer *optimizer = trainer->optimizer;
+    struct optimizer *optimizer = trainer->step->optimizer;
     bool same = trainer->comm->rank == 0 && checkpoint->optimizer->config.kind == optimizer->config.kind;
     if (same) {
         optimizer->updates = checkpoint->optimizer->updates;
@@ -350,7 +350,7 @@ enum status trainer_restore(struct trainer *trainer, const struct checkpoint *ch
     comm_broadcast(trainer->comm, &trainer->progress, sizeof trainer->progress, 0);
     comm_broadcast(trainer->comm, trainer->values, bytes, 0);
     restore_optimizer(trainer, checkpoint);
-    states_scatter(&trainer->states, checkpoint->states, trainer->model);
+    states_scatter(&trainer->states, checkpoint->states, trainer->step->model);
     if (trainer->progress.window >= trainer->windows)
         return error_set(e, STATUS_CHECKPOINT,
                          "cannot resume: window %" PRId64 " of an epoch that has %" PRId64

@@ -36,7 +36,7 @@ static int64_t bytes_of_file(const struct trainer *trainer, bool best)
 {
     int64_t states =
         (int64_t)model_state_offset(&trainer->shape, model_state_count(&trainer->shape)) * trainer->config->batch;
-    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->optimizer->slots);
+    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->step->optimizer->slots);
     return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
 }
 
@@ -68,7 +68,7 @@ enum status trainer_check_writer(struct trainer *trainer, struct error *e)
         target.guard = &trainer->rundir->guard;
     }
     target.path = path;
-    trainer->saver.snapshot->optimizer = trainer->optimizer;
+    trainer->saver.snapshot->optimizer = trainer->step->optimizer;
     return checkpoint_prepare(trainer->comm, trainer->saver.snapshot, &target, e);
 }
 
@@ -88,7 +88,7 @@ static void fill_snapshot(struct trainer *trainer, bool resumable)
     if (trainer->reporter.metrics)
         trainer->progress.metrics_bytes = metrics_bytes(trainer->reporter.metrics);
     snapshot->progress = trainer->progress;
-    snapshot->optimizer = resumable ? trainer->optimizer : NULL;
+    snapshot->optimizer = resumable ? trainer->step->optimizer : NULL;
     snapshot->states = resumable ? trainer->states.all : NULL;
 }
 
@@ -173,7 +173,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          (long long)trainer->progress.step);
     beat_to_write(trainer, "checkpoint", false);
     saver->owed = false;
-    states_gather(&trainer->states, trainer->model);
+    states_gather(&trainer->states, trainer->step->model);
     saver->failure = (struct error){STATUS_OK, ""};
     status = write_checkpoint(trainer, &saver->failure);
     if (status && may_recover(status)) {

@@ -117,9 +117,27 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
 
 /* ---- the model and its arrays ---- */
 
-static enum status no_memory_unless(const void *pointer)
+/* Collective. The parameters, and what trains them. */
+static enum status build_step(struct trainer *trainer, struct error *e)
 {
-    return pointer ? STATUS_OK : STATUS_OS;
+    const struct trainer_config *config = trainer->config;
+    struct step_config step = {
+        .model = trainer->shape,
+        .share = trainer->share,
+        .bptt = trainer->bptt,
+        .threads = trainer->placement.threads,
+        .optimizer = config->optimizer,
+        .reduction = config->reduction,
+        .norm = true,
+        .clip = config->clip,
+        .seed = config->seed,
+    };
+    param_table_build(&trainer->shape, &trainer->table);
+    trainer->values = mem_alloc(trainer->table.total, sizeof(float), "the parameters", e);
+    enum status status = comm_agree(trainer->comm, trainer->values ? STATUS_OK : STATUS_OS, e);
+    if (status)
+        return status;
+    return step_create(trainer->comm, &step, &trainer->table, trainer->values, &trainer->step, e);
 }
 
 /* Not collective. */
@@ -129,14 +147,8 @@ static enum status build_local(struct trainer *trainer, struct error *e)
     enum status status = exchange_create(&trainer->exchange, &trainer->share, e);
     if (!status)
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
-    if (status)
-        return status;
-    trainer->values = mem_alloc(trainer->table.total, sizeof(float), "the parameters", e);
-    status = no_memory_unless(trainer->values);
     if (!status)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->seed, trainer->values, e);
-    if (!status)
-        status = optimizer_create(&config->optimizer, &trainer->table, &trainer->optimizer, e);
     struct examples_config slice = {.split = SPLIT_TRAIN,
                                     .batch = config->batch,
                                     .lane0 = trainer->share.lane_begin,
@@ -147,17 +159,6 @@ static enum status build_local(struct trainer *trainer, struct error *e)
                                     .word_dropout = config->word_dropout};
     if (!status)
         status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
-    struct model_shape shape = {
-        .bptt = trainer->bptt,
-        .share = trainer->share,
-        .threads = trainer->placement.threads,
-        .train = true,
-        .exact = config->reduction == REDUCTION_EXACT,
-        .sparse = model_sparse_rows(&trainer->shape, config->batch, trainer->bptt) > 0,
-        .seed = config->seed,
-    };
-    if (!status)
-        status = model_create(&trainer->shape, trainer->values, &shape, &trainer->model, e);
     if (status)
         return status;
     trainer->windows = feed_windows(&trainer->feed);
@@ -166,14 +167,9 @@ static enum status build_local(struct trainer *trainer, struct error *e)
 
 enum status trainer_build(struct trainer *trainer, struct error *e)
 {
-    const struct trainer_config *config = trainer->config;
-    param_table_build(&trainer->shape, &trainer->table);
-    int sparse_rows = model_sparse_rows(&trainer->shape, config->batch, trainer->bptt);
-    enum status status = reducer_create(trainer->comm, &trainer->table, trainer->share.groups, config->reduction,
-                                        sparse_rows, &trainer->reducer, e);
-    if (status)
-        return status;
-    status = comm_agree(trainer->comm, build_local(trainer, e), e);
+    enum status status = build_step(trainer, e);
+    if (!status)
+        status = comm_agree(trainer->comm, build_local(trainer, e), e);
     return status ? status : trainer_open_validation(trainer, e);
 }
 
@@ -216,9 +212,7 @@ void trainer_release(struct trainer *trainer)
     heartbeat_stop(&trainer->heartbeat);
     evaluator_free(trainer->valid);
     feed_close(&trainer->feed);
-    model_free(trainer->model);
-    reducer_free(trainer->reducer);
-    optimizer_free(trainer->optimizer);
+    step_free(trainer->step);
     corpus_close(trainer->corpus);
     reporter_close(&trainer->reporter);
     signals_hold(NULL);

@@ -7,22 +7,14 @@
 /* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
 static bool update(struct trainer *trainer, int64_t tokens)
 {
-    const struct trainer_config *config = trainer->config;
     heartbeat_beat(&trainer->heartbeat, "reduction");
-    struct param_gradient grad = reducer_sum(trainer->reducer);
-    double norm2 = reducer_norm2(trainer->reducer, trainer->placement.threads);
-    if (config->reduction == REDUCTION_FAST) /* MPI does not promise the same bits everywhere */
-        comm_broadcast(trainer->comm, &norm2, sizeof norm2, 0);
-    double norm = sqrt(norm2) / (double)tokens;
+    double norm = step_sum(trainer->step, tokens);
     if (!isfinite(norm))
         return false;
-    double clip = config->clip > 0 && norm > config->clip ? config->clip / norm : 1;
     trainer->grad_norm = norm;
     trainer->lr = trainer_next_lr(trainer);
     heartbeat_beat(&trainer->heartbeat, "update");
-    optimizer_update(trainer->optimizer, trainer->values, grad, (float)(clip / (double)tokens), trainer->lr,
-                     trainer->placement.threads);
-    model_pack(trainer->model);
+    step_update(trainer->step, trainer->lr);
     return true;
 }
 
@@ -61,10 +53,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     if (!status) {
         CHECK(window.T > 0);
         heartbeat_beat(&trainer->heartbeat, "forward and backward");
-        float *const *node_grads;
-        (void)reducer_nodes(trainer->reducer, &node_grads);
-        model_train(trainer->model, &window, progress->step, node_grads, &loss);
-        reducer_mark(trainer->reducer, window.input, (size_t)window.T * (size_t)window.lanes);
+        step_gradient(trainer->step, &window, progress->step, &loss);
     }
     heartbeat_beat(&trainer->heartbeat, "exchange of losses");
     double sum =
@@ -76,7 +65,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     int64_t epoch = progress->epoch;
     bool finite = isfinite(sum), updated = finite && update(trainer, tokens);
     if (!finite)
-        states_clear_bad(&trainer->states, trainer->model);
+        states_clear_bad(&trainer->states, trainer->step->model);
     count_step(trainer, updated, sum, tokens);
     if (progress->window == trainer->windows) {
         progress->window = 0;

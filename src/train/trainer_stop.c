@@ -35,7 +35,7 @@ enum status trainer_stop(struct trainer *trainer, struct error *e)
     if (progress->skipped_in_row > 0)
         snprintf(saved, sizeof saved, "while steps were skipped, its last checkpoint is of step %" PRId64,
                  trainer->saver.step > 0 ? trainer->saver.step : 0);
-    else if (!trainer_is_saved(trainer) && trainer->optimizer) /* else the run's end could not be saved */
+    else if (!trainer_is_saved(trainer) && trainer->step) /* else the run's end could not be saved */
         status = trainer_save(trainer, e);
     if (!status && trainer->saver.failure.status) {
         *e = trainer->saver.failure;
