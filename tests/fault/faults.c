@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/nn/model_private.h"
 #include "unroll/base/build_info.h"
 #include "unroll/base/file.h"
 #include "unroll/base/window.h"
@@ -84,20 +85,18 @@ void __wrap_model_train(struct model *model, const struct window *window, int64_
     }
 }
 
-void __real_layer_forward(struct model *model, int l, const struct window *window);
-void __wrap_layer_forward(struct model *model, int l, const struct window *window);
+__typeof__(layer_forward) __real_layer_forward, __wrap_layer_forward;
 void __wrap_layer_forward(struct model *model, int l, const struct window *window)
 {
     strike("forward");
     __real_layer_forward(model, l, window);
 }
 
-void __real_layer_backward(struct model *model, int l, const struct window *window);
-void __wrap_layer_backward(struct model *model, int l, const struct window *window);
-void __wrap_layer_backward(struct model *model, int l, const struct window *window)
+__typeof__(layer_backward) __real_layer_backward, __wrap_layer_backward;
+void __wrap_layer_backward(struct model *model, int l, const struct window *window, const struct step_hook *hook)
 {
     strike("backward");
-    __real_layer_backward(model, l, window);
+    __real_layer_backward(model, l, window, hook);
 }
 
 /* Both ways of the reducer; a rank that ends here leaves others inside the exchange. */
