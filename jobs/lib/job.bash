@@ -3,8 +3,8 @@
 #
 # shellcheck disable=SC2153,SC2154 # script, CORPUS
 #
-# A *start* is one run of the script; Slurm counts the restarts of a job in SLURM_RESTART_COUNT. Every event of a start is
-# one line of the log that begins with `job:`.
+# A *start* is one run of the script; Slurm counts the restarts of a job in SLURM_RESTART_COUNT. Every event of a start
+# is one line of the log that begins with `job:`.
 
 # shellcheck source=jobs/lib/launch.bash
 source "$(dirname "${BASH_SOURCE[0]}")/launch.bash" || exit 78
@@ -170,8 +170,8 @@ again() {
     exit "$status"
 }
 
-# Neither the run itself nor Slurm ended this start: a rank, a node or the network is lost. The job goes back to the queue, up
-# to RETRIES times in a row without a new checkpoint.
+# Neither the run itself nor Slurm ended this start: a rank, a node or the network is lost. The job goes back to the
+# queue, up to RETRIES times in a row without a new checkpoint.
 crashed() {
     local counter=unroll-$SLURM_JOB_ID.crashes count=0
     if [ "$(readlink "$RUN/latest")" = "$newest_before" ]; then
@@ -185,9 +185,9 @@ crashed() {
     again "crashed, status $status" "$@"
 }
 
-# conclude OPTIONS...: decides what happens after this start. The status of srun or mpirun is not enough: both may end with 0
-# when Slurm or a broken network has ended the ranks. The run's summary has its own status. If the run did not begin, the
-# status of the program tells why.
+# conclude OPTIONS...: decides what happens after this start. The status of srun or mpirun is not enough: both may end
+# with 0 when Slurm or a broken network has ended the ranks. The run's summary has its own status. If the run did not
+# begin, the status of the program tells why.
 conclude() {
     local verdict
     verdict=$(sed -n 's/.*"exit_status": *\([0-9]*\).*/\1/p' "$summary" 2>/dev/null | tail -n 1)

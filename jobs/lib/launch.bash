@@ -1,4 +1,5 @@
-# How job scripts start ranks, by srun or by any mpirun: the one place that knows how launchers differ. Sourced by job.bash.
+# How job scripts start ranks, by srun or by any mpirun: the one place that knows how launchers differ. Sourced by
+# job.bash.
 #
 # What was measured, where the scripts rely on it:
 #   - srun, mpirun of Open MPI 4.1 and 5.0 and MPICH's mpiexec pass USR1 to all ranks. TERM is no substitute: mpirun kills its
@@ -7,8 +8,8 @@
 #     is always 1. So job.bash first reads the summary that the run writes (conclude).
 #   - When mpirun is killed, ranks of Open MPI 4.1 end at once, those of 5.0 when they next communicate; Slurm ends both.
 
-# place_of PER_NODE THREADS: in $place, the options of mpirun for so many ranks a node, each with cores of its own for its
-# threads, or unbound with BIND=no.
+# place_of PER_NODE THREADS: in $place, the options of mpirun for so many ranks a node, each with cores of its own for
+# its threads, or unbound with BIND=no.
 place_of() {
     if mpirun --version 2>/dev/null | grep -qi hydra; then
         place=(-ppn "$1" -bind-to "core:$2")
@@ -19,8 +20,8 @@ place_of() {
     fi
 }
 
-# launch COMMAND...: runs srun or mpirun, and sets $status. USR1 is passed on, and all ranks end with a checkpoint. Slurm sends
-# TERM only together with KILL for everything: it is not passed on, only noted.
+# launch COMMAND...: runs srun or mpirun, and sets $status. USR1 is passed on, and all ranks end with a checkpoint.
+# Slurm sends TERM only together with KILL for everything: it is not passed on, only noted.
 launcher=
 asked=
 ended_by_slurm=

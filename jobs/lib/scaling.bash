@@ -1,6 +1,6 @@
-# What strong-scaling.sbatch and weak-scaling.sbatch share: which point a task of the array runs, and where its ranks go.
-# Sourced after job.bash; the scripts set MODE, RANKS, THREADS, REDUCTIONS, RANKS_PER_NODE, BIND, LAUNCH, MPI and what run_point
-# gives to tools/scaling-point.
+# What strong-scaling.sbatch and weak-scaling.sbatch share: which point a task of the array runs, and where its ranks
+# go. Sourced after job.bash; the scripts set MODE, RANKS, THREADS, REDUCTIONS, RANKS_PER_NODE, BIND, LAUNCH, MPI and
+# what run_point gives to tools/scaling-point.
 #
 # shellcheck disable=SC2154 # set in job.bash and by the scripts
 

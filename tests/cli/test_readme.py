@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Every block of every page (*.md at the top, in jobs, src, tests and tools) runs as it is printed: in order, for each page in a
-folder of its own, with what a clone has (build, tools, jobs, ...) and the texts that a reader has. Messages of ours that a page quotes
-stand in the sources, links lead somewhere, the README stays short, and lists of files name all files.
+"""Every block of every page (*.md at the top, in jobs, src, tests and tools) runs as it is printed: in order, for each
+page in a folder of its own, with what a clone has (build, tools, jobs, ...) and the texts that a reader has. Messages
+of ours that a page quotes stand in the sources, links lead somewhere, the README stays short, and lists of files name
+all files.
 
 What a block is, its page shows:
   ```sh             commands, all in one shell; each must end with 0
   ``` and `$ ...`   commands, and below each what it prints
   ``` alone         what the block before printed
   ```ini ```python ```c   a file, whose name ends the sentence before it: "... `site.ini`:"
-`...` on a line stands for any lines. Spaces do not count. A number matches any number of the same kind; in the long run, with the
-page's own text, it must be within 1 %, except times and speeds. A hidden comment before a block says what it needs, several needs
-parted by `; `:
+`...` on a line stands for any lines. Spaces do not count. A number matches any number of the same kind; in the long
+run, with the page's own text, it must be within 1 %, except times and speeds. A hidden comment before a block says what
+it needs, several needs parted by `; `:
   <!-- readme: not run: WHY -->   never run
   <!-- readme: long: WHY -->      only in the long run: `make check-readme`, or UNROLL_TEST_LONG=1
   <!-- readme: needs MODULE -->   only where Python has that module
@@ -18,8 +19,8 @@ parted by `; `:
   <!-- readme: any text -->       its output depends on the text: only that there is some is checked
   <!-- readme: any numbers -->    made with another text or on another machine: no number is compared, even in the long run
 
-In the short run `build/unroll train` begins with a --config for few steps of a small model. TEXTS=DIR names a folder with real texts
-(tinyshakespeare.txt, rt-polarity.pos, rt-polarity.neg) for the long run."""
+In the short run `build/unroll train` begins with a --config for few steps of a small model. TEXTS=DIR names a folder
+with real texts (tinyshakespeare.txt, rt-polarity.pos, rt-polarity.neg) for the long run."""
 import os
 import pathlib
 import re
@@ -301,7 +302,8 @@ def names_in_tables(text):
 
 
 def wrong_names(path):
-    """Source files that src/README.md does not name in its room's table, or that are not there; tools that tools/README.md leaves out."""
+    """Source files that src/README.md does not name in its room's table, or that are not there; tools that
+    tools/README.md leaves out."""
     text = path.read_text(encoding="utf-8")
     if path == ROOT / "src/README.md":
         for floor in sorted(entry.name for entry in (ROOT / "src").iterdir() if entry.is_dir()):

@@ -10,14 +10,15 @@
 #   - output: 5.0 may print stderr of all before stdout, and mixes half lines of a rank's streams (sys/terminal.h).
 #   - 5.0 has no --quiet, and crashes on a second program after `:`.
 #   - ranks are children of mpirun, in process groups of their own, and have OMPI_COMM_WORLD_RANK and _SIZE.
-# MPICH 4.2's mpirun (make check-mpi MPI=mpich): ranks have PMI_RANK and PMI_SIZE and are children of hydra_pmi_proxy; any number
-# is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare number of a signal
-# that ended one.
+# MPICH 4.2's mpirun (make check-mpi MPI=mpich): ranks have PMI_RANK and PMI_SIZE and are children of hydra_pmi_proxy;
+# any number is started. USR1, TERM and INT go to all ranks, which take their time; the status is theirs, or the bare
+# number of a signal that ended one.
 
 # Tests multiply their time limits by it. tools/run-tests sets it; it is higher on a busy machine.
 : "${PATIENCE:=1}"
 
-# launch_here: ranks as mpirun places them, each on cores of its own. Two variables with one meaning are for 4.1 and 5.0.
+# launch_here: ranks as mpirun places them, each on cores of its own. Two variables with one meaning are for 4.1 and
+# 5.0.
 launch_here() {
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # containers
     export OMPI_MCA_plm_rsh_agent=false # all ranks are here: no ssh needed

@@ -2,8 +2,8 @@
 
     make_points.py DIR SERIAL_STRONG SERIAL_WEAK
 
-Strong points of 1 to 16 ranks follow Amdahl's law, weak ones Gustafson's. The trainings reach lower perplexities in step with
-their tokens. On 8 ranks and more host n3 is slow, and from 4 the link n1 - n2.
+Strong points of 1 to 16 ranks follow Amdahl's law, weak ones Gustafson's. The trainings reach lower perplexities in
+step with their tokens. On 8 ranks and more host n3 is slow, and from 4 the link n1 - n2.
 """
 import json
 import math

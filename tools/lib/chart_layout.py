@@ -1,5 +1,5 @@
-"""Where things stand in a picture (charts.py): ranges and marks of axes, places of points and bars, room for texts. chart_svg.py
-draws what is placed here. Lengths are units of the picture, pixels where it is shown at its own size."""
+"""Where things stand in a picture (charts.py): ranges and marks of axes, places of points and bars, room for texts.
+chart_svg.py draws what is placed here. Lengths are units of the picture, pixels where it is shown at its own size."""
 
 import math
 
@@ -11,8 +11,8 @@ MOST_MARKS = 6
 
 # --- texts ---
 
-# Widths of ASCII from the space on in hundredths of the size, those of the widest font that a reader is likely to have (DejaVu
-# Sans), and of other letters.
+# Widths of ASCII from the space on in hundredths of the size, those of the widest font that a reader is likely to have
+# (DejaVu Sans), and of other letters.
 WIDTHS = (32, 40, 46, 84, 64, 95, 78, 27, 39, 39, 50, 84, 32, 36, 32, 34, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 34,
           34, 84, 84, 84, 53, 100, 68, 69, 70, 77, 63, 58, 77, 75, 29, 29, 66, 56, 86, 75, 79, 60, 79, 69, 63,
           61, 73, 68, 99, 69, 61, 69, 39, 34, 39, 84, 50, 50, 61, 63, 55, 63, 62, 35, 63, 63, 28, 28, 58, 28,
@@ -90,8 +90,8 @@ def _digits(step):
 
 
 def labels(values, step=None):
-    """Labels for the marks of an axis, all in one notation: 0.002, 15, 2.5k, 3M, 2 times 10 to the power of -7, or powers of ten.
-    `step`: the distance between neighbours; None if distances differ."""
+    """Labels for the marks of an axis, all in one notation: 0.002, 15, 2.5k, 3M, 2 times 10 to the power of -7, or
+    powers of ten. `step`: the distance between neighbours; None if distances differ."""
     sizes = [abs(value) for value in values if value]
     low, high = (min(sizes), max(sizes)) if sizes else (1.0, 1.0)
     plain = low >= (1e-4 if step is None else 0.0) * (1 - NEAR) and high >= 1e-3 * (1 - NEAR)
@@ -190,8 +190,8 @@ def y_axis(chart):
 
 
 class LinesPlan:
-    """Lines over two axes. left, right, top, bottom: the box that holds them. x_marks: [(place, label, anchor)], without a label
-    where it would run into the one before; y_marks: [(place, label)]."""
+    """Lines over two axes. left, right, top, bottom: the box that holds them. x_marks: [(place, label, anchor)],
+    without a label where it would run into the one before; y_marks: [(place, label)]."""
 
     def __init__(self, chart, width, height):
         self.width, self.height = width, height

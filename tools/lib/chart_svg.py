@@ -1,5 +1,5 @@
-"""Draws pictures (charts.py) as SVG, where chart_layout.py says: figures of HTML pages, which follow the reader's light or dark
-setting, and files that stand alone, on a white ground of their own, with title, legend and notes in them."""
+"""Draws pictures (charts.py) as SVG, where chart_layout.py says: figures of HTML pages, which follow the reader's light
+or dark setting, and files that stand alone, on a white ground of their own, with title, legend and notes in them."""
 
 import html
 import re
@@ -141,8 +141,8 @@ def _picture(chart, plan):
 # --- a figure of a page ---
 
 def figure(chart):
-    """The picture with its heading, legend and note, or nothing if there is nothing to draw. What the page's script reads values
-    off by stands in attributes."""
+    """The picture with its heading, legend and note, or nothing if there is nothing to draw. What the page's script
+    reads values off by stands in attributes."""
     if chart.empty():
         return ""
     plan = _plan(chart, WIDTH, HEIGHT)

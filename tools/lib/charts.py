@@ -1,5 +1,5 @@
-"""Pictures as data: lines over axes and stacked bars, and those of training runs. chart_layout.py places what is in them,
-chart_svg.py draws it."""
+"""Pictures as data: lines over axes and stacked bars, and those of training runs. chart_layout.py places what is in
+them, chart_svg.py draws it."""
 
 import os
 
@@ -15,24 +15,25 @@ MOST_POINTS = 300  # of a line; more than a picture can show
 
 
 class Line:
-    """Lines of one `group` have the same colour; lines of one name have one entry in the legend. `dash`: 0 is a solid line, 1 to
-    DASHES - 1 are patterns. `best`: the point of the best weights, which gets a ring, or None."""
+    """Lines of one `group` have the same colour; lines of one name have one entry in the legend. `dash`: 0 is a solid
+    line, 1 to DASHES - 1 are patterns. `best`: the point of the best weights, which gets a ring, or None."""
 
     def __init__(self, name, points, group, style=PLAIN, dash=0, best=None):
         self.name, self.points, self.group, self.style, self.dash, self.best = name, points, group, style, dash % DASHES, best
 
 
 class Entry:
-    """An entry of a legend: a sample and its meaning. `group`: None if it belongs to no line. `praise`: "best" for the best of
-    several runs, or nothing."""
+    """An entry of a legend: a sample and its meaning. `group`: None if it belongs to no line. `praise`: "best" for the
+    best of several runs, or nothing."""
 
     def __init__(self, text, style, group=None, dash=0, praise=""):
         self.text, self.style, self.group, self.dash, self.praise = text, style, group, dash, praise
 
 
 class Chart:
-    """Lines over two axes. `zero`: the vertical axis starts there. `x_ticks`: the only places marked on the horizontal one.
-    `keys`: entries below the legend that tell how lines are drawn. `praised`: names of the lines to call the best."""
+    """Lines over two axes. `zero`: the vertical axis starts there. `x_ticks`: the only places marked on the horizontal
+    one. `keys`: entries below the legend that tell how lines are drawn. `praised`: names of the lines to call the
+    best."""
 
     def __init__(self, title, unit, x, lines, note="", x_log=False, y_log=False, zero=False, x_ticks=None, keys=(), praised=()):
         self.title, self.unit, self.x, self.note = title, unit, x, note
@@ -68,7 +69,8 @@ class Chart:
 
 
 class Bars:
-    """Stacked bars side by side: `rows` are [(name, {part: value})], `parts` [(part, name)] in the order of stacking."""
+    """Stacked bars side by side: `rows` are [(name, {part: value})], `parts` [(part, name)] in the order of
+    stacking."""
 
     keys = ()
 
@@ -109,8 +111,8 @@ def thin(points, keep_spikes=False, most=MOST_POINTS):
 # --- runs ---
 
 def _of_runs(title, unit, runs, x, lines_of_run, **how):
-    """A picture with a colour for each run; from the ninth run on colours repeat, dashed. lines_of_run(run): [(points, style,
-    best)]."""
+    """A picture with a colour for each run; from the ninth run on colours repeat, dashed. lines_of_run(run): [(points,
+    style, best)]."""
     lines = [Line(run.name, points, group, style, group // COLOURS, best) for group, run in enumerate(runs)
              for points, style, best in lines_of_run(run)]
     return Chart(title, unit, x, lines, praised=[run.name for run in run_files.best_runs(runs)], **how)
@@ -241,7 +243,8 @@ def evenly(items, count):
 
 
 def gradflow(paths):
-    """A line for each cell, layer and quantity of the files: cells by colour, layers by dashes, the cell state c faint."""
+    """A line for each cell, layer and quantity of the files: cells by colour, layers by dashes, the cell state c
+    faint."""
     found = [(path, key, points) for path in paths for key, points in sorted(result_files.read_gradflow(path).items())]
     keys = [key for _, key, _ in found]
     colours, lines = {}, []

@@ -1,5 +1,5 @@
-"""Self-contained HTML pages: style sheet, tables, and the script that shows the values under the pointer. A page fetches nothing,
-follows the reader's light or dark setting, and suits phones, wide screens and printers."""
+"""Self-contained HTML pages: style sheet, tables, and the script that shows the values under the pointer. A page
+fetches nothing, follows the reader's light or dark setting, and suits phones, wide screens and printers."""
 
 import chart_svg
 from chart_svg import escape
@@ -114,8 +114,8 @@ def pictures(figures):
 
 
 def table(header, rows, differs=(), praised=()):
-    """Texts; the first cell of a row is its name. A row of one cell is a heading, a cell beside a name alone holds for all columns.
-    `differs`: numbers of rows to stress; `praised`: of columns to call the best."""
+    """Texts; the first cell of a row is its name. A row of one cell is a heading, a cell beside a name alone holds for
+    all columns. `differs`: numbers of rows to stress; `praised`: of columns to call the best."""
     names = ["<th>%s%s</th>" % (escape(name), " <strong>best</strong>" if number in praised else "")
              for number, name in enumerate(header)]
     out = ['<div class="table"><table>', "<thead><tr>%s</tr></thead>" % "".join(names), "<tbody>"]

@@ -1,4 +1,5 @@
-"""How the tools start ranks on this machine: by the functions of tests/support/launch.bash, which knows the launchers."""
+"""How the tools start ranks on this machine: by the functions of tests/support/launch.bash, which knows the
+launchers."""
 
 import os
 import subprocess

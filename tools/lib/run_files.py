@@ -1,7 +1,7 @@
 """Reads what runs leave behind: run directories (metrics.jsonl, timing.jsonl, config.ini, checkpoints).
 
-Files may be those of a run that still goes on, was killed, or was damaged: a last line without its end is left out, a line
-that is no JSON object is left out with a warning, and a folder without any usable line is a Mistake.
+Files may be those of a run that still goes on, was killed, or was damaged: a last line without its end is left out, a
+line that is no JSON object is left out with a warning, and a folder without any usable line is a Mistake.
 """
 
 import json
@@ -93,8 +93,8 @@ class Run:
 
     facts    the line that says what is trained      starts   lines of timing.jsonl, one for each job
     train, valid, skips, gradflow, samples, end      lines of metrics.jsonl; end is None while the run is not finished
-    timing   lines of timing.jsonl of the steps that count, each with "clock": seconds of all steps done until then, those
-             included that a crash undid and that were done again
+    timing   lines of timing.jsonl of the steps that count, each with "clock": seconds of all steps done until then,
+             also those that a crash undid
     redone   seconds of steps done twice             saved    lines about checkpoints written
     config   [(section, [(name, value)])]
     """
@@ -157,8 +157,8 @@ class Run:
         return min(lines, key=lambda line: line["loss"], default=None)
 
     def best_test(self, name):
-        """test_loss or test_accuracy of the best weights; None if unknown: runs of earlier versions tested only the last
-        weights, which may be the best ones."""
+        """test_loss or test_accuracy of the best weights; None if unknown: runs of earlier versions tested only the
+        last weights, which may be the best ones."""
         end = self.end or {}
         if "best_step" not in end and self._ended_with_best():
             return number(end.get(name))
@@ -209,8 +209,8 @@ class Run:
         return "%s %s \N{MULTIPLICATION SIGN} %s" % (facts["cell"], facts["layers"], facts["hidden"])
 
     def phase_seconds(self):
-        """Seconds of a step by phase over the whole run. "rest" is what the phases of the model do not cover: the reduction, the
-        optimizer and waiting for other ranks."""
+        """Seconds of a step by phase over the whole run. "rest" is what the phases of the model do not cover: the
+        reduction, the optimizer and waiting for other ranks."""
         steps, last = 0, 0
         sums = {}
         for line in self.timing:
@@ -257,8 +257,8 @@ def distinct_names(runs):
 
 
 def read_runs(paths):
-    """Reads runs and gives them distinct names. A path twice is a Mistake. A run without steps is left out with a warning; if
-    there is no other, it is a Mistake."""
+    """Reads runs and gives them distinct names. A path twice is a Mistake. A run without steps is left out with a
+    warning; if there is no other, it is a Mistake."""
     seen = set()
     for path in paths:
         if os.path.realpath(path) in seen:
@@ -298,8 +298,8 @@ def read_config(path):
 
 
 def read_checkpoint(path):
-    """What the report shows of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean square}}; None
-    if it cannot be read, or without h5py."""
+    """What the report shows of a checkpoint: {"step", "level", "build", "valid_loss", "rms": {tensor: root mean
+    square}}; None if it cannot be read, or without h5py."""
     h5py = import_h5py()
     if h5py is None:
         return None

@@ -15,7 +15,8 @@ from tool import Mistake, counted
 
 
 class Experiment:
-    """points: [Point] in the order of their names. series: {(mode, threads, reduction): [points with a bench]} by ranks."""
+    """points: [Point] in the order of their names. series: {(mode, threads, reduction): [points with a bench]} by
+    ranks."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -72,7 +73,8 @@ class Experiment:
 
 
 class Measured:
-    """One point. rate: tokens/s or None; phases, network: dictionaries, maybe empty; training: a run_files.Run or None."""
+    """One point. rate: tokens/s or None; phases, network: dictionaries, maybe empty; training: a run_files.Run or
+    None."""
 
     def __init__(self, path, value):
         self.path = path
@@ -126,12 +128,12 @@ LEAST_POINTS = 3  # for a law: the first, to which the others are relative, one 
 
 
 class Fit:
-    """Amdahl's law, 1 / (s + (1 - s) / n), under strong and Gustafson's, n - s (n - 1), under weak scaling: the serial share s
-    by least squares (Amdahl: on the time of a step; Gustafson: on the speed-up), and by how much each measured speed-up lies
-    above the fitted one. Points with more threads than cores do not count.
+    """Amdahl's law, 1 / (s + (1 - s) / n), under strong and Gustafson's, n - s (n - 1), under weak scaling: the serial
+    share s by least squares (Amdahl: on the time of a step; Gustafson: on the speed-up), and by how much each measured
+    speed-up lies above the fitted one. Points with more threads than cores do not count.
 
-    If there is no fit, `serial` is None and `why` has the reason: too few points (a law of one number goes through any one
-    point beside the first), or a serial share below 0 or above 1."""
+    If there is no fit, `serial` is None and `why` has the reason: too few points (a law of one number goes through any
+    one point beside the first), or a serial share below 0 or above 1."""
 
     def __init__(self, points):
         self.law = "Amdahl" if points[0].mode == "strong" else "Gustafson"

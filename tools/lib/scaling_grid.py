@@ -1,8 +1,8 @@
-"""The points of a scaling experiment: how each is run, and the file it leaves. tools/scaling-local runs a whole grid on one
-machine; tools/scaling-point one point, in a job of an array.
+"""The points of a scaling experiment: how each is run, and the file it leaves. tools/scaling-local runs a whole grid on
+one machine; tools/scaling-point one point, in a job of an array.
 
-A point is a number of ranks, threads and a way of summing gradients, under `strong` (the same work shared by more ranks) or
-`weak` scaling (as much work for each). In the folder of an experiment it leaves
+A point is a number of ranks, threads and a way of summing gradients, under `strong` (the same work shared by more
+ranks) or `weak` scaling (as much work for each). In the folder of an experiment it leaves
 
     strong-r004-t01-exact.json       the point: {"format": "unroll-scaling-point", "mode", "ranks", "threads", "reduction",
                                      "batch", "oversubscribed", "bench": what `bench --json` says or null, "train": the
@@ -141,7 +141,8 @@ def refuse_corpus(args, outputs, run):
 
 
 def run_point(args, point, launcher, env, oversubscribed=False):
-    """Runs a point and writes its file. True if all went well, False if something failed, None if the file was there already."""
+    """Runs a point and writes its file. True if all went well, False if something failed, None if the file was there
+    already."""
     path = os.path.join(args.output, point.name() + ".json")
     if os.path.exists(path) and not args.again:
         return None

@@ -1,5 +1,5 @@
-"""The frame of every tool: its command line, how it fails, names of files as people see them, the files that it writes, and the
-programs that it needs."""
+"""The frame of every tool: its command line, how it fails, names of files as people see them, the files that it writes,
+and the programs that it needs."""
 
 import argparse
 import codecs
@@ -75,7 +75,8 @@ def run_main(main):
 
 
 def default_program():
-    """The `unroll` that a tool calls: the one that UNROLL names, else the one built or installed with the tool, else that in PATH."""
+    """The `unroll` that a tool calls: the one that UNROLL names, else the one built or installed with the tool, else
+    that in PATH."""
     here = os.path.dirname(os.path.abspath(__file__))
     beside = [os.path.normpath(os.path.join(here, *way)) for way in (("..", "..", "build", "unroll"), ("..", "..", "..", "bin", "unroll"))]
     return os.environ.get("UNROLL") or next(filter(os.path.exists, beside), "unroll")
@@ -86,8 +87,8 @@ OWN = re.compile(r"(^|/)(checkpoints/.*|latest|lock|[^/]*\.(json|jsonl|ini|h5|lo
 
 
 def refuse_input(output, inputs):
-    """A Mistake if the file to write, or its temporary name, is one of the files that the tool reads (by any name or link), or
-    belongs to a run directory among them. Every tool that writes a file calls this first."""
+    """A Mistake if the file to write, or its temporary name, is one of the files that the tool reads (by any name or
+    link), or belongs to a run directory among them. Every tool that writes a file calls this first."""
     for name in [] if output == "-" else [output, output + ".tmp"]:
         for path in filter(None, inputs):
             there = os.path.isfile(name) and os.path.isfile(path)
@@ -108,7 +109,8 @@ def make_folder(path):
 
 
 def write_text(path, text):
-    """Writes the whole file or none: a temporary name, then a rename. "-" is standard output. Call refuse_input first."""
+    """Writes the whole file or none: a temporary name, then a rename. "-" is standard output. Call refuse_input
+    first."""
     if path == "-":
         sys.stdout.write(text)
     else:
@@ -150,7 +152,8 @@ def open_regular(path):
 
 
 def import_h5py():
-    """h5py. If this python3 lacks it, the tool starts again under one that has it (tools/find-python). None if there is none."""
+    """h5py. If this python3 lacks it, the tool starts again under one that has it (tools/find-python). None if there is
+    none."""
     try:
         import h5py
         return h5py
