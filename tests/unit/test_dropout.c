@@ -40,6 +40,40 @@ static void test_definition(void **unused)
         }
 }
 
+/* Rows go through the mask of their lane, counted from the window's first, and time, by any number of threads. */
+static void test_rows(void **unused)
+{
+    (void)unused;
+    enum { T = 3, LANES = 5, UNITS = 20, STRIDE = 24, TO_STRIDE = 32 };
+    float from[T * LANES * STRIDE], to[T * LANES * TO_STRIDE], masks[3 * UNITS], mask[UNITS];
+    for (int i = 0; i < T * LANES * STRIDE; i++)
+        from[i] = (float)(i % 17 - 8);
+    for (int threads = 1; threads <= 3; threads += 2) {
+        struct dropout dropout = {.seed = 9,
+                                  .threshold = 20000,
+                                  .step = 4,
+                                  .lanes = LANES,
+                                  .lane0 = 7,
+                                  .threads = threads,
+                                  .mask = masks,
+                                  .mask_stride = UNITS};
+        assert_true(dropout_active(&dropout));
+        dropout_rows(&dropout, 2, (struct dropout_copy){T, UNITS, from, to, STRIDE, TO_STRIDE});
+        for (int row = 0; row < T * LANES; row++) {
+            float *alone = from + row * STRIDE;
+            dropout_mask(9, 2, 4, 7 + (uint32_t)row % LANES, (uint32_t)row / LANES, UNITS, 20000, mask);
+            for (int u = 0; u < UNITS; u++)
+                assert_true(to[row * TO_STRIDE + u] == alone[u] * mask[u]);
+        }
+        float one[UNITS];
+        memcpy(one, from + STRIDE, sizeof one);
+        dropout_row(&dropout, 2, 1, 0, 0, UNITS, one);
+        assert_memory_equal(one, to + TO_STRIDE, sizeof one);
+        dropout.step = -1;
+        assert_false(dropout_active(&dropout));
+    }
+}
+
 /* A unit is dropped if its bits are below the threshold, and kept if they are equal to it. */
 static void test_boundary(void **unused)
 {
@@ -121,9 +155,13 @@ static void test_every_coordinate_matters(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),          cmocka_unit_test(test_boundary),
-        cmocka_unit_test(test_threshold_and_scale), cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_nothing_dropped),     cmocka_unit_test(test_every_coordinate_matters),
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_boundary),
+        cmocka_unit_test(test_threshold_and_scale),
+        cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_nothing_dropped),
+        cmocka_unit_test(test_every_coordinate_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
