@@ -9,67 +9,72 @@
 static const struct option rows[] = {
     {"task", CHOICES(task), .commands = RUN, FIELD(train.model.task), .initial = "lm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",
-     .help = "predict the next token at every step, or a label for each text of a labelled corpus"},
+     .help = "what to predict: the next token at every step, or one label for each text of a labelled corpus"},
     {"pool", CHOICES(pool), .commands = RUN, FIELD(train.model.pool), .initial = "mean",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
-     .help = "to classify: from the output at a text's last token, or their mean or maximum over all its tokens"},
+     .help = "to classify: predict from the output at a text's last token, or from the mean or maximum over all its "
+             "tokens"},
     {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.labels), FROM(2, MODEL_LABELS_MAX),
      .initial = "2", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
-     .help = "to classify: labels, which otherwise come from the corpus"},
+     .help = "to classify: number of labels, if no corpus tells it"},
     {"cell", CHOICES(cell), .commands = RUN, FIELD(train.model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.layers), FROM(1, MODEL_LAYERS_MAX),
-     .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "recurrent layers"},
+     .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     .help = "recurrent layers"},
     {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256", .classify = "128",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
     {"embedding", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.model.embedding), FROM(1, MODEL_WIDTH_MAX),
      WORD("hidden", 0), .initial = "hidden", FOLLOWS("hidden"), .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
-     .help = "width of a token's vector; 'hidden': as --hidden"},
+     .help = "width of a token's vector; 'hidden': that of --hidden"},
     {"tied", .type = OPTION_BOOL, .commands = RUN | GRADFLOW, FIELD(train.model.tied),
      .class = OPTION_MATHEMATICS, .section = "Model",
-     .help = "input and output layer share their weights; needs --embedding equal to --hidden"},
+     .help = "input and output layer share their weights; --embedding must equal --hidden"},
     {"dropout", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.model.dropout), FROM(0, 1), .below_max = true,
      .initial = "0.2", .classify = "0.5", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "probability of dropping a unit before, between and after the layers"},
     {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.word_dropout), FROM(0, 1), .below_max = true,
      .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
-     .help = "to classify: probability of reading a training text's word as <unk>"},
+     .help = "to classify: probability that a word of a training text is read as <unk>"},
     {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.init_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
-     .help = "checkpoint of the same cell, sizes and level that a new run starts from: its layers are copied, and of every "
-             "token that both vocabularies have the embedding, and between language models the output weights and bias; "
-             "all else starts as by --init, step and optimizer from nothing"},
+     .help = "start a new run from this checkpoint, of the same cell, sizes and level. Copied are its layers and, of "
+             "every token that both vocabularies have, the embedding; between language models also output weights and "
+             "bias. All else starts as by --init, and step and optimizer from nothing"},
     {"vocab-size", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.vocab), FROM(1, MODEL_VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
-     .help = "entries of the vocabulary, which otherwise comes from the corpus"},
+     .help = "entries of the vocabulary, if no corpus tells it"},
     {"init", CHOICES(init), .commands = STEP | GRADFLOW, FIELD(train.init), .initial = "auto",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
-     .help = "how weights start: uniform within 1/sqrt(hidden); orthogonal: recurrent weights orthogonal, biases 0, but 1 of "
-             "lstm's forget gate; auto: uniform, but for rnn-relu recurrent weights 0.9 times the identity, small input "
-             "weights, biases 0; embedding and output always uniform within 0.1, output bias 0"},
+     .help = "how weights start. uniform: within 1/sqrt(hidden). orthogonal: recurrent weights orthogonal, biases 0, "
+             "but 1 for lstm's forget gate. auto: uniform, but for rnn-relu recurrent weights 0.9 times the identity, "
+             "small input weights and biases 0. Embedding and output weights are always uniform within 0.1, the "
+             "output bias is 0"},
     {"seed", .type = OPTION_UINT64, .commands = TRAIN | SAMPLE | GRADCHECK | GRADFLOW | BENCH, FIELD(train.seed), .initial = "1",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
-     .help = "everything random is a function of it; ranks and threads change nothing"},
+     .help = "seed of all that is random; ranks and threads change nothing"},
 
     {"batch", .type = OPTION_INT, .commands = TRAIN | PLAN, FIELD(train.batch), FROM(1, 1 << 20), WORD("auto", 0), .initial = "auto",
      .classify = "32", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "lanes of text trained side by side, over all ranks together, fewer to validate a short split; 'auto': 8 to 64, "
-             "for about 400 steps an epoch; to classify, texts of a step"},
+     .help = "lanes of text trained side by side, over all ranks together; a short split is validated in fewer. "
+             "'auto': 8 to 64, for about 400 steps an epoch. To classify: texts of a step"},
     {"batch", .type = OPTION_INT, .commands = BENCH, FIELD(train.batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "lanes of text trained side by side, over all ranks together; to classify, texts of a step"},
+     .help = "lanes of text trained side by side, over all ranks together; to classify: texts of a step"},
     {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(train.bptt), FROM(1, 65535), .initial = "64", .classify = "256",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "time steps that a window unrolls and gradients flow back; to classify, the most tokens of a text"},
+     .help = "time steps of a window, over which gradients flow back; to classify: the most tokens of a text that "
+             "count"},
     {"lane-groups", .type = OPTION_INT, .commands = RUN, FIELD(train.groups), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
-     .help = "units of exact summation: at most this many ranks can take part"},
+     .help = "groups of lanes, whose gradients are summed in a fixed order; at most so many ranks can take part"},
     {"reset-at", CHOICES(reset), .commands = TRAIN, FIELD(train.reset_at_eos), .initial = "none",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "WHERE",
-     .help = "'eos': the state is emptied before every sentence end that is read, so that sentences are independent"},
+     .help = "eos: the state is set to zero before every sentence end that is read, so that sentences are independent"},
     {"reduction", CHOICES(reduction), .commands = RUN, FIELD(train.reduction),
      .initial = "exact", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "HOW",
-     .help = "gradient sums: the same bits on any ranks and processors, or a plain allreduce"},
+     .help = "how gradients are summed over ranks. exact: the same bits on any ranks and processors; fast: a plain "
+             "allreduce"},
 
     {"optimizer", CHOICES(optimizer), .commands = RUN, FIELD(train.optimizer.kind),
      .initial = "adam", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "NAME",
@@ -78,7 +83,8 @@ static const struct option rows[] = {
      FOLLOWS("optimizer"), .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "learning rate; 'auto': %s; half of it to classify", .words = optimizer_words},
     {"momentum", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.momentum), FROM(0, 1), .below_max = true,
-     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X", .help = "of %s: share of the last step that the next one keeps", .words = optimizer_words},
+     .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
+     .help = "of %s: share of the last step that the next one keeps", .words = optimizer_words},
     {"beta1", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.optimizer.beta1), FROM(0, 1), .below_max = true,
      .initial = "0.9", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "of %s: decay of the mean gradient", .words = optimizer_words},
@@ -101,11 +107,13 @@ static const struct option rows[] = {
     {"schedule", CHOICES(schedule), .commands = TRAIN, FIELD(train.schedule.kind),
      .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
-     .help = "of the learning rate: step divides it every --lr-step epochs, plateau where validation stalls, cosine goes "
-             "down to --lr-min, with which the last step is made, unless that is still in --warmup: of 2 steps one trains if it is 0"},
+     .help = "how the learning rate falls. step: it is divided every --lr-step epochs; plateau: it is divided where "
+             "validation stalls; cosine: it falls to --lr-min, which the last step has (with --lr-min 0 that step "
+             "changes nothing)"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.decay), FROM(1, 1e6), .above_min = true,
      .initial = "2",
-     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X", .help = "step and plateau divide by this"},
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
+     .help = "what step and plateau divide by"},
     {"lr-step", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.schedule.every), FROM(1, OPTION_EPOCHS_MAX), .initial = "1",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "N", .help = "step divides every N epochs"},
     {"lr-patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.schedule.patience), FROM(1, MANY), .initial = "1",
@@ -113,22 +121,23 @@ static const struct option rows[] = {
      .help = "plateau divides after N validations without improvement"},
     {"lr-min", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.minimum), FROM(0, 1e6), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
-     .help = "the rate falls no lower: step and plateau stop here, cosine ends here"},
+     .help = "the learning rate falls no lower; cosine ends here"},
     {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.schedule.warmup), FROM(0, MANY), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
-     .help = "let the learning rate rise linearly over the first steps; it holds before the schedule does"},
+     .help = "let the learning rate rise linearly over the first steps"},
 
     {"epochs", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.epochs), FROM(1, OPTION_EPOCHS_MAX),
      WORD("auto", 0), .initial = "auto", .classify = "8", FOLLOWS("max-steps"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "passes over the training text; 'auto': 1 to 20, by its length, 10 for a million tokens; without limit if "
-             "--max-steps alone is given"},
+     .help = "passes over the training text. 'auto': 1 to 20, by its length, 10 for a million tokens; no limit if "
+             "only --max-steps is given"},
     {"max-steps", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.max_steps), FROM(1, MANY), WORD("none", 0),
      .initial = "none", FOLLOWS("epochs"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "optimizer steps after which the run is finished"},
+     .help = "finish after so many optimizer steps"},
     {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.patience), FROM(1, MANY),
      WORDS("none", 0, "auto", -1), .initial = "auto", FOLLOWS("schedule", "eval-every"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
-     .help = "finish after N validations without improvement; 'auto': 10, or the validations of an epoch if those are more; "
-             "'none' with --schedule cosine or step, without validation text, and where a run goes on that began without"},
+     .help = "finish after N validations without improvement. 'auto': 10, or the validations of an epoch if they are "
+             "more. But it is 'none' with --schedule cosine or step, without validation text, and for a run that "
+             "began without"},
     {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(train.max_time), FROM(0, 1e9), .above_min = true,
      WORD("none", 0), .initial = "none", .kept = OPTION_TOLD, .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",
      .help = "stop with a checkpoint and status 75 after this time: seconds, or as in 90s, 5m, 1h, 2d, HH:MM:SS or D-HH:MM:SS"},
@@ -136,16 +145,18 @@ static const struct option rows[] = {
     {"eval-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.eval_every), FROM(1, MANY), 
      WORDS("epoch", 0, "auto", -1), .initial = "auto", .classify = "epoch", .class = OPTION_MATHEMATICS,
      .section = "Validation and checkpoints", .metavar = "STEPS",
-     .help = "steps from one validation to the next, or 'epoch'; 'auto': an epoch, or a part of one if the text has over a "
-             "million tokens, for ten validations in the epochs that suit it"},
+     .help = "steps from one validation to the next, or 'epoch'. 'auto': an epoch; if the text has over a million "
+             "tokens, a part of one, so that --epochs auto has ten validations"},
     {"gradflow-every", .type = OPTION_INT64, .commands = TRAIN | PLAN, FIELD(train.gradflow_every), FROM(1, MANY),
      WORD("never", 0), .initial = "never", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
-     .metavar = "STEPS", .help = "steps between gradients by time lag in metrics.jsonl, on validation text"},
+     .metavar = "STEPS",
+     .help = "steps from one measurement of the gradient by time lag to the next, on validation text, in "
+             "metrics.jsonl"},
     {"sample-every", .type = OPTION_INT64, .commands = TRAIN | PLAN, FIELD(train.sample_every), FROM(1, MANY),
      WORDS("never", 0, "epoch", TRAINER_EPOCH), .initial = "never", .class = OPTION_CONDUCT,
      .section = "Validation and checkpoints", .metavar = "STEPS",
-     .help = "steps from one sample to the next, in the log and in metrics.jsonl, or 'epoch': the text that 'unroll sample' "
-             "writes with the weights of that step and --seed"},
+     .help = "steps from one sample to the next, or 'epoch'. A sample is what 'unroll sample' writes with the weights "
+             "of that step and --seed; it stands in the log and in metrics.jsonl"},
     {"sample-length", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.sample_length), FROM(1, 10000), .initial = "200",
      .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "N", .help = "tokens in each sample"},
     {"checkpoint-every", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.checkpoint_every), FROM(1, MANY),
@@ -156,17 +167,21 @@ static const struct option rows[] = {
      .help = "checkpoints to keep, besides the best"},
     {"resume", CHOICES(resume), .commands = TRAIN, FIELD(train.resume), .initial = "auto",
      .kept = OPTION_OF_A_START, .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
-     .help = "go on with the run in --run if it holds one; never: refuse one that does; must: refuse one that does not"},
+     .help = "whether a run in --run goes on. auto: if there is one; never: refuse if there is one; must: refuse if "
+             "there is none"},
     {"branch", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.branch), WRITES_RUN,
      .kept = OPTION_OF_A_START, .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "NEWDIR",
-     .help = "start a new run there from this one's newest checkpoint, with changed options"},
+     .help = "start a new run in NEWDIR from the newest checkpoint of --run, with changed options"},
     {"checkpoint-writer", CHOICES(writer), .commands = TRAIN | PLAN,
      FIELD(train.writer),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
-     .help = "rank 0 from memory, or all ranks through parallel HDF5"},
+     .help = "single: rank 0 makes the file in memory and writes it; parallel: all ranks write it, by parallel HDF5; "
+             "auto: single, unless that takes over a quarter of rank 0's memory"},
     {"check-replicas", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.check_replicas), FROM(1, MANY),
      WORD("checkpoint", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
-     .metavar = "STEPS", .help = "steps between comparisons of the ranks' parameters, or 'checkpoint'; at checkpoints always"},
+     .metavar = "STEPS",
+     .help = "steps from one comparison of the ranks' parameters to the next; 'checkpoint': only at checkpoints, "
+             "where they are always compared"},
 };
 /* clang-format on */
 
