@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/nn/model_private.h"
+#include "../../src/nn/layer.h"
 #include "unroll/base/build_info.h"
 #include "unroll/base/file.h"
 #include "unroll/base/window.h"
@@ -86,17 +86,18 @@ void __wrap_model_train(struct model *model, const struct window *window, int64_
 }
 
 __typeof__(layer_forward) __real_layer_forward, __wrap_layer_forward;
-void __wrap_layer_forward(struct model *model, int l, const struct window *window)
+void __wrap_layer_forward(const struct common *common, struct layer *layer)
 {
     strike("forward");
-    __real_layer_forward(model, l, window);
+    __real_layer_forward(common, layer);
 }
 
 __typeof__(layer_backward) __real_layer_backward, __wrap_layer_backward;
-void __wrap_layer_backward(struct model *model, int l, const struct window *window, const struct step_hook *hook)
+void __wrap_layer_backward(const struct common *common, struct layer *layer, const float *dh,
+                           const struct step_hook *hook)
 {
     strike("backward");
-    __real_layer_backward(model, l, window, hook);
+    __real_layer_backward(common, layer, dh, hook);
 }
 
 /* Both ways of the reducer; a rank that ends here leaves others inside the exchange. */
