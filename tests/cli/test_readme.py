@@ -246,7 +246,8 @@ class Page:
         """Runs all blocks and checks the page; whether all is well."""
         well = True
         for fault, found in (("no source has the message", unknown_messages), ("nothing is there for the link", dead_links),
-                             ("in its list of files", wrong_names), ("too long:", too_long)):
+                             ("there is no file", dead_paths), ("in its list of files", wrong_names),
+                             ("too long:", too_long)):
             for what in found(self.path):
                 print("%s: %s '%s'\n" % (self.name, fault, what))
                 well = False
@@ -289,6 +290,13 @@ def dead_links(path):
         target = path.parent / place if place else path
         if "://" not in link and (not target.exists() or (anchor and anchor not in anchors(target))):
             yield link
+
+
+def dead_paths(path):
+    """Paths in backquotes that a clone should have; words in capitals stand for any name."""
+    for name in re.findall(r"`((?:src|include|jobs|tests|tools)/[\w./-]+)`", path.read_text(encoding="utf-8")):
+        if not re.search(r"[A-Z]{3,}", name) and not (ROOT / name).exists():
+            yield name
 
 
 def too_long(path):
