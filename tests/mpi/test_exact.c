@@ -100,9 +100,9 @@ int main(void)
     if (comm_init(&comm, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
     int failures = 0;
-    for (enum cell cell = CELL_RNN_TANH; cell <= CELL_GRU; cell++)
+    for (int cell = 0; cell < CELLS; cell++)
         for (int variant = 0; variant < 8; variant++) {
-            struct model_config config = {.cell = cell,
+            struct model_config config = {.cell = (enum cell)cell,
                                           .layers = 1 + variant % 2,
                                           .embedding = 33,
                                           .hidden = 33,

@@ -17,7 +17,6 @@
 #include "unroll/sys/h5.h"
 #include "unroll/use/gradcheck.h"
 
-static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
 static const enum pool every_pool[] = {POOL_LAST, POOL_MEAN, POOL_MAX};
 
 static void expect_holds(const struct gradcheck_config *c, const char *what, const struct gradcheck_worst *worst)
@@ -33,11 +32,11 @@ static void expect_holds(const struct gradcheck_config *c, const char *what, con
 static void test_central_differences(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < 4 * 3 * 2 * 2; i++) {
-        const struct gradcheck_config config = {.model = {.cell = every_cell[i % 4],
-                                                          .pool = every_pool[i / 4 % 3],
-                                                          .layers = 1 + i / 12 % 2,
-                                                          .dropout = i / 24 ? 0.4 : 0,
+    for (int i = 0; i < CELLS * 3 * 2 * 2; i++) {
+        const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .pool = every_pool[i / CELLS % 3],
+                                                          .layers = 1 + i / CELLS / 3 % 2,
+                                                          .dropout = i / CELLS / 6 ? 0.4 : 0,
                                                           .embedding = 4,
                                                           .hidden = 3,
                                                           .vocab = 6,
@@ -65,10 +64,10 @@ static void test_fast_path(void **unused)
         {70, 130, 101, 33, 7, 13, 7, 4, 2}, {16, 48, 3000, 100, 9, 20, 6, 5, 1},
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
-        for (int c = 0; c < 4; c++)
+        for (int c = 0; c < CELLS; c++)
             for (int p = 0; p < 3; p++) {
                 const int variant = (int)s + c + p;
-                const struct gradcheck_config config = {.model = {.cell = every_cell[c],
+                const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
                                                                   .pool = every_pool[p],
                                                                   .layers = 1 + variant % 2,
                                                                   .embedding = sizes[s].E,
@@ -140,9 +139,9 @@ static void run_padded(const struct model_config *config, const float *values, i
 static void test_padding_means_nothing(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++)
+    for (int c = 0; c < CELLS; c++)
         for (int p = 0; p < 3; p++) {
-            const struct model_config config = {.cell = every_cell[c],
+            const struct model_config config = {.cell = (enum cell)c,
                                                 .pool = every_pool[p],
                                                 .layers = 2,
                                                 .embedding = 9,

@@ -137,15 +137,13 @@ static void expect_differences(const struct model_config *config, uint64_t seed)
     mem_free(s.values);
 }
 
-static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-
 static void test_differences(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++)
+    for (int c = 0; c < CELLS; c++)
         for (int layers = 1; layers <= 3; layers++) {
             /* not a full vector, and more than one panel; with dropout, which must not be applied */
-            struct model_config config = {.cell = every_cell[c],
+            struct model_config config = {.cell = (enum cell)c,
                                           .layers = layers,
                                           .embedding = 6,
                                           .hidden = layers == 2 ? 35 : 5,
@@ -160,9 +158,9 @@ static void test_differences(void **unused)
 static void test_bits(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < CELLS; c++) {
         struct model_config config = {
-            .cell = every_cell[c], .layers = 2, .embedding = 20, .hidden = 70, .vocab = WORDS, .dropout = 0.3};
+            .cell = (enum cell)c, .layers = 2, .embedding = 20, .hidden = 70, .vocab = WORDS, .dropout = 0.3};
         struct set_up s = {.values = NULL};
         draw(&s, &config, 5);
         int states = model_state_count(&config);

@@ -74,18 +74,19 @@ static void expect_constant(const struct weights *w, const char *name, size_t be
 static void test_auto_and_uniform(void **unused)
 {
     (void)unused;
-    static const enum cell cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < CELLS; i++)
         for (int how = INIT_AUTO; how <= INIT_UNIFORM; how++) {
-            const struct model_config config = config_of(cells[i]);
+            const struct model_config config = config_of((enum cell)i);
             struct weights w = init(&config, (enum init)how, 7);
             expect_uniform(&w, "encoder.weight", 0.1);
             expect_uniform(&w, "decoder.weight", 0.1);
             expect_constant(&w, "decoder.bias", 0, 90, 0);
-            if (how == INIT_UNIFORM || cells[i] != CELL_RNN_RELU) {
+            if (how == INIT_UNIFORM || i != CELL_RNN_RELU) {
                 expect_uniform(&w, "rnn.weight_ih_l0", 1 / sqrt(70));
-                expect_uniform(&w, "rnn.weight_hh_l1", 1 / sqrt(70));
                 expect_uniform(&w, "rnn.bias_ih_l0", 1 / sqrt(70));
+            }
+            if ((how == INIT_UNIFORM || i != CELL_RNN_RELU) && cell_kind((enum cell)i)->recurrent_gates > 0) {
+                expect_uniform(&w, "rnn.weight_hh_l1", 1 / sqrt(70));
                 expect_uniform(&w, "rnn.bias_hh_l1", 1 / sqrt(70));
             }
             mem_free(w.values);
@@ -132,28 +133,30 @@ static void test_relu_stays_bounded(void **unused)
 static void test_orthogonal(void **unused)
 {
     (void)unused;
-    static const enum cell cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-    for (int c = 0; c < 4; c++) {
-        const struct model_config config = config_of(cells[c]);
+    for (int c = 0; c < CELLS; c++) {
+        const struct cell_kind *kind = cell_kind((enum cell)c);
+        const struct model_config config = config_of((enum cell)c);
         struct weights w = init(&config, INIT_ORTHOGONAL, 7);
-        const float *whh = tensor(&w, "rnn.weight_hh_l1", NULL);
-        for (int g = 0; g < cell_gates(cells[c]); g++)
+        const bool recurs = kind->recurrent_gates > 0, lstm = c == CELL_LSTM;
+        const float *whh = recurs ? tensor(&w, "rnn.weight_hh_l1", NULL) : NULL;
+        for (int g = 0; g < kind->recurrent_gates; g++)
             for (int i = 0; i < 70; i++)
                 for (int j = 0; j <= i; j++) {
                     double dot = 0;
                     for (int k = 0; k < 70; k++)
                         dot += (double)whh[(g * 70 + i) * 70 + k] * whh[(g * 70 + j) * 70 + k];
                     if (!(fabs(dot - (i == j)) < 1e-6))
-                        fail_msg("%s gate %d rows %d and %d: %g", cell_name(cells[c]), g, i, j, dot);
+                        fail_msg("%s gate %d rows %d and %d: %g", kind->name, g, i, j, dot);
                 }
-        assert_memory_not_equal(whh, tensor(&w, "rnn.weight_hh_l0", NULL), 70 * 70 * sizeof *whh);
-        if (cell_gates(cells[c]) > 1)
+        if (recurs)
+            assert_memory_not_equal(whh, tensor(&w, "rnn.weight_hh_l0", NULL), 70 * 70 * sizeof *whh);
+        if (kind->recurrent_gates > 1)
             assert_memory_not_equal(whh, whh + 70 * 70, 70 * 70 * sizeof *whh);
-        const bool lstm = cells[c] == CELL_LSTM;
         expect_constant(&w, "rnn.bias_ih_l1", 0, 70, 0);
         expect_constant(&w, "rnn.bias_ih_l1", 70, lstm ? 140 : 70, 1);
-        expect_constant(&w, "rnn.bias_ih_l1", lstm ? 140 : 70, 70 * (size_t)cell_gates(cells[c]), 0);
-        expect_constant(&w, "rnn.bias_hh_l1", 0, 70 * (size_t)cell_gates(cells[c]), 0);
+        expect_constant(&w, "rnn.bias_ih_l1", lstm ? 140 : 70, 70 * (size_t)kind->gates, 0);
+        if (recurs)
+            expect_constant(&w, "rnn.bias_hh_l1", 0, 70 * (size_t)kind->recurrent_gates, 0);
         expect_uniform(&w, "encoder.weight", 0.1);
         mem_free(w.values);
     }

@@ -15,8 +15,6 @@
 #include "unroll/nn/reference.h"
 #include "unroll/use/gradcheck.h"
 
-static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-
 static void *take(size_t count, size_t size)
 {
     struct error e;
@@ -67,10 +65,10 @@ static void test_odd_sizes(void **unused)
         {70, 130, 101, 5, 3, 3, 2, 3}, {65, 48, 40, 30, 8, 4, 3, 2}, {300, 20, 13, 4, 20, 6, 5, 1},
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
-        for (int c = 0; c < 4; c++) {
+        for (int c = 0; c < CELLS; c++) {
             const int variant = (int)s + c; /* each size meets each cell, and layers, ties and dropout in turn */
             const bool tied = variant / 2 % 2;
-            const struct gradcheck_config config = {.model = {.cell = every_cell[c],
+            const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
                                                               .layers = 1 + variant % 3,
                                                               .tied = tied,
                                                               .embedding = tied ? sizes[s].H : sizes[s].E,
@@ -93,8 +91,8 @@ static void test_every_rank_count(void **unused)
 {
     (void)unused;
     for (int ranks = 1; ranks <= 7; ranks++)
-        for (int c = 0; c < 4; c++) {
-            const struct gradcheck_config config = {.model = {.cell = every_cell[c],
+        for (int c = 0; c < CELLS; c++) {
+            const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
                                                               .layers = 2,
                                                               .embedding = 10,
                                                               .hidden = 37,
@@ -223,8 +221,8 @@ static void expect_same_states(const struct set_up *s, const struct model *all, 
 static void test_a_group_alone_is_the_same(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < 8; i++) {
-        struct set_up s = set_up(every_cell[i % 4], i / 4 ? 0.25 : 0);
+    for (int i = 0; i < 2 * CELLS; i++) {
+        struct set_up s = set_up((enum cell)(i % CELLS), i / CELLS ? 0.25 : 0);
         const struct model_shape shape = whole_shape(&s);
         struct model *all = create(&s, &shape);
         float *grad = take(s.table.grad_total, sizeof *grad), *sum = take(s.table.grad_total, sizeof *sum);
@@ -262,8 +260,8 @@ static void test_a_group_alone_is_the_same(void **unused)
 static void test_other_lanes_do_not_matter(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
-        struct set_up s = set_up(every_cell[c], 0);
+    for (int c = 0; c < CELLS; c++) {
+        struct set_up s = set_up((enum cell)c, 0);
         const struct model_shape shape = whole_shape(&s);
         struct model *model = create(&s, &shape);
         const struct window window = whole_window(&s, true);
@@ -304,9 +302,9 @@ static void test_sentences_are_independent(void **unused)
         uint32_t drawn = rng_philox(4, RNG_TEST, (uint32_t)i, 0, 0, 0).word[0] % (V - 1);
         tokens[i] = i % 9 == 0 || i == 20 ? EOS : drawn + (drawn >= EOS);
     }
-    for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < CELLS; c++) {
         const struct model_config config = {
-            .cell = every_cell[c], .layers = 2, .embedding = 7, .hidden = 35, .vocab = V, .reset_token = EOS};
+            .cell = (enum cell)c, .layers = 2, .embedding = 7, .hidden = 35, .vocab = V, .reset_token = EOS};
         struct param_table table;
         param_table_build(&config, &table);
         float *values = take(table.total, sizeof *values), running[TOKENS], alone[TOKENS], without[TOKENS];
@@ -343,8 +341,8 @@ static void test_sentences_are_independent(void **unused)
 static void test_evaluation(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
-        struct set_up s = set_up(every_cell[c], 0.3);
+    for (int c = 0; c < CELLS; c++) {
+        struct set_up s = set_up((enum cell)c, 0.3);
         struct model_shape shape = whole_shape(&s);
         struct model *train = create(&s, &shape);
         shape.train = false;
@@ -441,8 +439,8 @@ static void test_logits(void **unused)
 static void test_states(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
-        struct set_up s = set_up(every_cell[c], 0);
+    for (int c = 0; c < CELLS; c++) {
+        struct set_up s = set_up((enum cell)c, 0);
         const struct model_shape shape = whole_shape(&s);
         struct model *a = create(&s, &shape), *b = create(&s, &shape);
         const size_t H = (size_t)s.config.hidden, count = (size_t)s.batch * H;
@@ -515,8 +513,8 @@ static void test_pack(void **unused)
 static void test_fast_reduction(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
-        struct set_up s = set_up(every_cell[c], 0.1);
+    for (int c = 0; c < CELLS; c++) {
+        struct set_up s = set_up((enum cell)c, 0.1);
         struct model_shape shape = whole_shape(&s);
         struct model *exact = create(&s, &shape);
         shape.exact = false;
@@ -550,8 +548,8 @@ static void test_fast_reduction(void **unused)
 static void test_no_allocation_in_a_step(void **unused)
 {
     (void)unused;
-    for (int c = 0; c < 4; c++) {
-        struct set_up s = set_up(every_cell[c], 0.2);
+    for (int c = 0; c < CELLS; c++) {
+        struct set_up s = set_up((enum cell)c, 0.2);
         const struct model_shape shape = whole_shape(&s);
         struct model *model = create(&s, &shape);
         float *grad = take(s.table.grad_total, sizeof *grad);

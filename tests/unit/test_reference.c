@@ -48,14 +48,13 @@ static double run(struct reference *reference, const struct window *window, int6
 static void test_central_differences(void **unused)
 {
     (void)unused;
-    static const enum cell cells[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-    for (int i = 0; i < 4 * 3 * 2 * 2 * 2; i++) {
-        const struct gradcheck_config config = {.model = {.cell = cells[i % 4],
-                                                          .layers = 1 + i / 4 % 3,
-                                                          .tied = i / 12 % 2,
-                                                          .dropout = i / 24 % 2 ? 0.4 : 0,
-                                                          .reset_token = i / 48,
-                                                          .embedding = i / 12 % 2 ? 3 : 4,
+    for (int i = 0; i < CELLS * 3 * 2 * 2 * 2; i++) {
+        const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .layers = 1 + i / CELLS % 3,
+                                                          .tied = i / CELLS / 3 % 2,
+                                                          .dropout = i / CELLS / 6 % 2 ? 0.4 : 0,
+                                                          .reset_token = i / CELLS / 12,
+                                                          .embedding = i / CELLS / 3 % 2 ? 3 : 4,
                                                           .hidden = 3,
                                                           .vocab = 6},
                                                 .bptt = 4,
@@ -112,8 +111,6 @@ static void test_smallest_network_by_hand(void **unused)
     reference_free(r);
 }
 
-static const enum cell every_cell[] = {CELL_RNN_TANH, CELL_RNN_RELU, CELL_LSTM, CELL_GRU};
-
 static struct model_config small(enum cell cell)
 {
     return (struct model_config){.cell = cell, .layers = 2, .embedding = 3, .hidden = 4, .vocab = 5};
@@ -126,10 +123,10 @@ static void test_carried_state_and_truncation(void **unused)
     (void)unused;
     static const uint32_t input[6] = {1, 2, 3, 4, 0, 2}, target[6] = {2, 3, 4, 0, 2, 1};
     static const uint32_t last_only[6] = {NONE, NONE, NONE, NONE, NONE, 1};
-    for (int c = 0; c < 4; c++) {
-        const struct model_config config = small(every_cell[c]);
+    for (int c = 0; c < CELLS; c++) {
+        const struct model_config config = small((enum cell)c);
         struct reference *one = make(&config, 1), *two = make(&config, 1);
-        const size_t states = (size_t)(config.cell == CELL_LSTM ? 4 : 2) * 4, grads = one->table.grad_total;
+        const size_t states = model_state_total(&config), grads = one->table.grad_total;
         double *g1 = mem_alloc(grads, sizeof *g1, "a test", NULL), *g2 = mem_alloc(grads, sizeof *g2, "a test", NULL);
         double row1[6], row2[6];
         const struct window whole = {.T = 6, .lanes = 1, .reset = true, .input = input, .target = target};
@@ -173,8 +170,8 @@ static void test_lanes_are_independent(void **unused)
     enum { T = 4, B = 3 };
     static const uint32_t input[T * B] = {1, 2, 3, 4, 0, 2, 1, 1, 0, 3, 2, 4};
     static const uint32_t target[T * B] = {4, 0, 2, 1, NONE, 0, 3, 2, 4, NONE, 1, NONE};
-    for (int c = 0; c < 4; c++) {
-        struct model_config config = small(every_cell[c]);
+    for (int c = 0; c < CELLS; c++) {
+        struct model_config config = small((enum cell)c);
         config.dropout = 0.3;
         struct reference *all = make(&config, B);
         const size_t grads = all->table.grad_total;

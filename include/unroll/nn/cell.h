@@ -16,7 +16,8 @@
     row(RNN_TANH, rnn_tanh) \
     row(RNN_RELU, rnn_relu) \
     row(LSTM, lstm) \
-    row(GRU, gru)
+    row(GRU, gru) \
+    row(MINGRU, mingru)
 
 /* clang-format on */
 
