@@ -71,7 +71,6 @@ static enum status print_report(const struct options *options, const struct chec
 
 enum status cmd_import(const struct options *options, struct error *e)
 {
-    const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
     struct vocab_origin origin;
     struct checkpoint checkpoint = {0};
     struct weights_report told;
@@ -82,7 +81,7 @@ enum status cmd_import(const struct options *options, struct error *e)
     }
     if (!status) {
         struct checkpoint_target target = {.path = options->output, .writer = WRITER_SINGLE};
-        status = checkpoint_write(&alone, &checkpoint, &target, e);
+        status = checkpoint_write(&COMM_ALONE, &checkpoint, &target, e);
     }
     if (!status)
         status = print_report(options, &checkpoint, &told, e);

@@ -112,10 +112,11 @@ void help_manual(FILE *stream)
         "headings; texts may be quoted, '#' begins a comment. It may be given up to 64 times: later files override "
         "earlier ones, the command line all. A run directory's config.ini is such a file: 'train' goes on with "
         "the run, if it lies there.");
-    fputs("\n.SH ENVIRONMENT\n.TP\n.B OMP_NUM_THREADS\nthreads of a rank where \\-\\-threads is not given\n"
-          ".TP\n.B UNROLL_ARCH\nin a program built for several instruction sets: the one to use, such as x86\\-64\\-v3\n"
-          ".TP\n.B BLIS_ARCH_TYPE\nkernels that BLIS uses, instead of those that suit the CPU\n",
-          stream);
+    fputs(
+        "\n.SH ENVIRONMENT\n.TP\n.B OMP_NUM_THREADS\nthreads of a rank where \\-\\-threads is not given\n"
+        ".TP\n.B UNROLL_ARCH\nin a program built for several instruction sets: the one to use, such as x86\\-64\\-v3\n"
+        ".TP\n.B BLIS_ARCH_TYPE\nkernels that BLIS uses, instead of those that suit the CPU\n",
+        stream);
     put_statuses(stream);
     fputs(".SH EXAMPLE\n.EX\nunroll prepare \\-\\-level char \\-\\-train book.txt \\-\\-split 90,5,5 \\-o book.h5\n"
           "unroll train \\-\\-corpus book.h5 \\-\\-run runs/book\n"

@@ -155,7 +155,7 @@ enum status corpus_writer_open_shared(const struct comm *comm, const char *path,
 enum status corpus_writer_open(const char *path, const struct corpus_plan *plan, struct corpus_writer **out,
                                struct error *e)
 {
-    static const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+    static const struct comm alone = COMM_ALONE; /* the writer keeps its place */
     struct corpus_share whole = {{0}, {0}};
     memcpy(whole.end, plan->tokens, sizeof whole.end);
     return corpus_writer_open_shared(&alone, path, plan, &whole, out, e);

@@ -138,7 +138,7 @@ static enum status adopt(struct comm *comm, MPI_Comm mpi, struct error *e)
 
 enum status comm_init(struct comm *comm, struct error *e)
 {
-    *comm = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    *comm = COMM_ALONE;
     if (!comm_launched())
         return launched_size() > 1 ? refuse_lonely(e) : STATUS_OK;
     int provided = MPI_THREAD_SINGLE;
@@ -180,7 +180,7 @@ void comm_release(struct comm *comm)
         mem_free(handle_of(comm)->count);
         mem_free(comm->handle);
     }
-    *comm = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    *comm = COMM_ALONE;
 }
 
 _Noreturn void comm_abort(const struct comm *comm, enum status status)
@@ -521,7 +521,7 @@ void comm_allreduce_float(const struct comm *comm, float *data, size_t count)
 
 enum status comm_split_host(const struct comm *comm, struct comm *local, struct error *e)
 {
-    *local = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    *local = COMM_ALONE;
     if (!comm->handle)
         return STATUS_OK;
     MPI_Comm host;

@@ -260,7 +260,6 @@ static enum status verify_and_commit(const char *temporary, const struct checkpo
 static enum status write_single(const struct checkpoint *checkpoint, const struct parts *parts,
                                 const struct checkpoint_target *target, struct error *e)
 {
-    const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
     char temporary[FILE_PATH_MAX];
     struct h5 *file = NULL;
     void *image = NULL;
@@ -270,7 +269,7 @@ static enum status write_single(const struct checkpoint *checkpoint, const struc
         status = h5_create_image(&file, e);
     if (status)
         return status;
-    status = write_contents(file, &alone, checkpoint, is_resumable(checkpoint), parts, e);
+    status = write_contents(file, &COMM_ALONE, checkpoint, is_resumable(checkpoint), parts, e);
     if (!status)
         status = h5_image_bytes(file, &image, &bytes, e);
     enum status closed = h5_close_write(file, status ? NULL : e);

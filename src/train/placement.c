@@ -78,7 +78,7 @@ void placement_advice(const struct placement *placement, char *advice)
 
 enum status placement_choose(const struct comm *comm, int threads, struct placement *out, char *advice, struct error *e)
 {
-    struct comm host = {.rank = 0, .size = 1, .handle = NULL};
+    struct comm host = COMM_ALONE;
     *out = (struct placement){.threads = threads};
     advice[0] = '\0';
     cpu_set_t *mask = mem_alloc(MASK_BYTES, 1, "a set of cores", e);

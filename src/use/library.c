@@ -24,8 +24,6 @@ struct unroll_model {
     struct score_pool *pool;
 };
 
-static const struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
-
 /* HDF5 and BLIS keep state of the process that is not thread safe: the one thing that calls share. */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
@@ -127,7 +125,7 @@ static enum status end_line(struct scoring *scoring, struct error *e)
 static enum status score_pooled(struct scoring *scoring, struct error *e)
 {
     struct score_pool *pool = scoring->model->pool;
-    enum status status = pool->texts > 0 ? scorer_run(scoring->model->scorer, &alone, pool, e) : STATUS_OK;
+    enum status status = pool->texts > 0 ? scorer_run(scoring->model->scorer, &COMM_ALONE, pool, e) : STATUS_OK;
     for (int text = 0; text < pool->texts && !status; text++) {
         int64_t begin = pool->offset[text];
         add_scores(pool->tokens + begin, pool->logp + begin, pool->offset[text + 1] - begin,

@@ -136,7 +136,7 @@ static enum status run_create(struct run *run, struct error *e)
         .clip = CLIP,
         .seed = SEED};
     size_t positions = (size_t)trial->bptt * (size_t)trial->batch;
-    run->alone = (struct comm){.rank = 0, .size = 1, .handle = NULL};
+    run->alone = COMM_ALONE;
     param_table_build(&trial->model, &run->table);
     run->values = mem_alloc(run->table.total, sizeof(float), "a self-test", e);
     run->input = mem_alloc(positions, sizeof *run->input, "a self-test", e);

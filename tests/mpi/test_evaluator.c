@@ -41,7 +41,7 @@ static void same_bits_as_alone(const struct comm *comm, struct corpus *corpus, s
                                const float *values)
 {
     static const int shapes[][3] = {{1, 1, 9}, {5, 3, 9}, {12, 12, 7}, {7, 2, 100}};
-    const struct comm alone = {0, 1, NULL};
+    const struct comm alone = COMM_ALONE;
     for (int i = 0; i < 4; i++)
         for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++) {
             struct error e = {0};

@@ -62,7 +62,7 @@ static enum status run(const struct comm *comm, const struct model_config *confi
 
 static int check(const struct comm *comm, struct model_config config, int batch, int groups)
 {
-    struct comm alone = {0, 1, NULL};
+    struct comm alone = COMM_ALONE;
     struct error e = {0};
     struct param_table table;
     param_table_build(&config, &table);

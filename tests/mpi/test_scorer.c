@@ -38,7 +38,7 @@ static void fill(struct score_pool *pool, int texts)
 
 static void same_bits_as_alone(const struct comm *comm, struct scorer *scorer, struct score_pool *pool, int texts)
 {
-    const struct comm alone = {0, 1, NULL};
+    const struct comm alone = COMM_ALONE;
     struct error e = {0};
     static float expected[TEXTS_MAX * 150];
     fill(pool, texts);

@@ -23,7 +23,7 @@
 #define V 23
 #define BATCH 5
 
-static const struct comm alone = {0, 1, NULL};
+static const struct comm alone = COMM_ALONE;
 static char folder[64];
 
 static struct model_config model_of(bool tied)

@@ -68,7 +68,7 @@ static enum status prepare_text(struct prepare_config config, const char *train,
     config.file[SPLIT_VALID] = &names[1];
     config.output = output;
     *corpus = NULL;
-    enum status status = prepare(&(struct comm){.size = 1}, &config, report, e);
+    enum status status = prepare(&COMM_ALONE, &config, report, e);
     if (status == STATUS_OK)
         status = corpus_open(output, corpus, e);
     free(path[0]);
@@ -157,8 +157,7 @@ static void prepare_cuts_a_run_of_files(void **state)
     config.file[SPLIT_TRAIN] = names;
     struct prepare_report report;
     struct corpus *corpus = NULL;
-    assert_int_equal(prepare(&(struct comm){.size = 1}, &config, &report, &error),
-                     STATUS_OK); /* 20 bytes: 8, 2 and 10 of them */
+    assert_int_equal(prepare(&COMM_ALONE, &config, &report, &error), STATUS_OK); /* 20 bytes: 8, 2 and 10 of them */
     assert_int_equal(corpus_open(output, &corpus, &error), STATUS_OK);
     expect_split(corpus, SPLIT_TRAIN, "a|a|a|a|b|b|b|b|");
     expect_split(corpus, SPLIT_VALID, "b|b|");

@@ -34,7 +34,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     struct error e = {0};
-    f->alone = (struct comm){0, 1, NULL};
+    f->alone = COMM_ALONE;
     const char *folder = getenv("TMPDIR");
     snprintf(f->path, sizeof f->path, "%s/test_evaluator.%d.h5", folder ? folder : "/tmp", (int)getpid());
     assert_int_equal(make_corpus(f->path, V, lengths, &e), STATUS_OK);

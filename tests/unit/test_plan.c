@@ -225,7 +225,7 @@ static void tokens_follow_zipf(void **state)
 static void numbers_belong_together(void **state)
 {
     (void)state;
-    const struct comm alone = {.rank = 0, .size = 1};
+    const struct comm alone = COMM_ALONE;
     struct bench_config config = {
         .model = {.cell = CELL_GRU, .layers = 2, .embedding = 20, .hidden = 33, .vocab = 101, .dropout = 0.1},
         .seed = 1,

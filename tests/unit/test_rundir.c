@@ -642,7 +642,7 @@ static void test_waiting_for_cores_is_told(void **state)
 static void test_sleep_is_no_wait_for_cores(void **state)
 {
     (void)state;
-    struct comm alone = {.rank = 0, .size = 1, .handle = NULL};
+    struct comm alone = COMM_ALONE;
     struct placement_wait before, after;
     placement_waited(&alone, 1, &before);
     sleep(1);

@@ -50,7 +50,7 @@ static void fill(struct score_pool *pool)
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    f->alone = (struct comm){0, 1, NULL};
+    f->alone = COMM_ALONE;
     f->config = (struct model_config){.cell = CELL_LSTM, .layers = 2, .embedding = 6, .hidden = 11, .vocab = V};
     param_table_build(&f->config, &f->table);
     f->values = mem_alloc(f->table.total, sizeof *f->values, "test", NULL);

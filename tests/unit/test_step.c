@@ -29,7 +29,7 @@ struct fixture {
 static void begin(struct fixture *f, int vocab, double clip, bool norm)
 {
     struct error e;
-    *f = (struct fixture){.alone = {.rank = 0, .size = 1}};
+    *f = (struct fixture){.alone = COMM_ALONE};
     f->model = (struct model_config){
         .cell = CELL_GRU, .layers = 2, .embedding = 9, .hidden = 17, .vocab = vocab, .dropout = 0.3};
     param_table_build(&f->model, &f->table);

@@ -20,6 +20,9 @@ struct comm {
     void *handle; /* MPI_Comm *, NULL without MPI; owned */
 };
 
+/* One rank that has nobody to talk to. */
+#define COMM_ALONE ((struct comm){.rank = 0, .size = 1, .handle = NULL})
+
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
