@@ -21,6 +21,7 @@ it needs, several needs parted by `; `:
 
 In the short run `build/unroll train` begins with a --config for few steps of a small model. TEXTS=DIR names a folder
 with real texts (tinyshakespeare.txt, rt-polarity.pos, rt-polarity.neg) for the long run."""
+import fnmatch
 import os
 import pathlib
 import re
@@ -310,22 +311,20 @@ def names_in_tables(text):
 
 
 def wrong_names(path):
-    """Source files that src/README.md does not name in its room's table, or that are not there; tools that
-    tools/README.md leaves out."""
+    """Source files that src/README.md does not name in its floor's table (cell_*: one file for each cell), or that are
+    not there; tools that tools/README.md leaves out."""
     text = path.read_text(encoding="utf-8")
     if path == ROOT / "src/README.md":
         for floor in sorted(entry.name for entry in (ROOT / "src").iterdir() if entry.is_dir()):
             named = names_in_tables(text.partition("\n## %s\n" % floor)[2].partition("\n## ")[0])
             there = {file.stem for folder in ("src", "include/unroll") for file in (ROOT / folder / floor).glob("*.[ch]")}
-            yield from ("%s/%s: not named" % (floor, name) for name in sorted(there - set(named)))
-            yield from ("%s/%s: not there, or twice" % (floor, name) for name in sorted(set(named) - there) + twice(named))
+            yield from ("%s/%s: not named" % (floor, name) for name in sorted(there)
+                        if not any(fnmatch.fnmatch(name, pattern) for pattern in named))
+            yield from ("%s/%s: not there, or twice" % (floor, pattern) for pattern in sorted(set(named))
+                        if named.count(pattern) > 1 or not fnmatch.filter(there, pattern))
     if path == ROOT / "tools/README.md":
         yield from ("tools/%s: not named" % file.name for file in sorted((ROOT / "tools").iterdir())
                     if file.is_file() and file.suffix != ".md" and "`%s`" % file.name not in text)
-
-
-def twice(names):
-    return sorted({name for name in names if names.count(name) > 1})
 
 
 def pages():
