@@ -1,4 +1,4 @@
-"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN) and nn.Linear, and back.
+"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU) and nn.Linear, and back.
 
     import torch, unroll_torch
     model = unroll_torch.load("runs/book/best.h5")
@@ -16,9 +16,41 @@ import h5py
 import torch
 from torch import nn
 
+
+
+class MinGRU(nn.Module):
+    """The minimal gated cell, which PyTorch lacks, called as nn.GRU is: z = sigmoid(W_z x + b_z), g = W_h x + b_h,
+    h_t = (1 - z) h_(t-1) + z g. weight_ih_l0 [2H][E] and bias_ih_l0 [2H] hold z's rows, then g's; nothing multiplies h."""
+
+    def __init__(self, inputs, hidden, num_layers=1, dropout=0.0):
+        super().__init__()
+        self.hidden, self.num_layers, self.drop = hidden, num_layers, nn.Dropout(dropout)
+        for layer in range(num_layers):
+            for name, shape in (("weight", (2 * hidden, hidden if layer else inputs)), ("bias", (2 * hidden,))):
+                value = nn.Parameter(torch.empty(shape).uniform_(-hidden ** -0.5, hidden ** -0.5))
+                self.register_parameter(f"{name}_ih_l{layer}", value)
+
+    def forward(self, inputs, state=None):
+        """Outputs [T][lanes][H] and the state [layers][lanes][H] of inputs [T][lanes][E]."""
+        last = []
+        for layer in range(self.num_layers):
+            weight, bias = getattr(self, f"weight_ih_l{layer}"), getattr(self, f"bias_ih_l{layer}")
+            rows = nn.functional.linear(self.drop(inputs) if layer else inputs, weight, bias)
+            h = inputs.new_zeros(inputs.shape[1], self.hidden) if state is None else state[layer]
+            outputs = []
+            for row in rows:
+                z, g = torch.sigmoid(row[:, :self.hidden]), row[:, self.hidden:]
+                h = (1 - z) * h + z * g
+                outputs.append(h)
+            inputs = torch.stack(outputs)
+            last.append(h)
+        return inputs, torch.stack(last)
+
+
 CELLS = {
     "lstm": (nn.LSTM, {}),
     "gru": (nn.GRU, {}),
+    "mingru": (MinGRU, {}),
     "rnn-tanh": (nn.RNN, {"nonlinearity": "tanh"}),
     "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
 }
@@ -38,7 +70,7 @@ def graphemes(text):
 
 
 class Model(nn.Module):
-    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU or nn.RNN) and decoder (nn.Linear), under these names."""
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU) and decoder (nn.Linear), under these names."""
 
     def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last"):
         super().__init__()

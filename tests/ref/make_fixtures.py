@@ -29,11 +29,15 @@ Everything is computed in double precision from weights that float32 holds exact
 
 Names with a tied second copy (decoder.weight) are stored once, as encoder.weight.
 """
+import pathlib
 import sys
 
 import h5py
 import numpy as np
 import torch
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+import unroll_torch  # MinGRU is no module of PyTorch's
 
 NO_TARGET = np.uint32(0xFFFFFFFF)
 IGNORE = -100
@@ -44,6 +48,7 @@ CASES = {  # name: (cell, layers, embedding, hidden, tied)
     "lstm": ("lstm", 2, 9, 11, False),
     "gru": ("gru", 2, 9, 11, False),
     "lstm-tied": ("lstm", 2, 10, 10, True),
+    "mingru": ("mingru", 2, 9, 11, False),
 }
 V, B, T = 20, 3, 7
 LABELS, TEXTS = 4, (5, 7, 1)  # of the classifiers; tokens of each lane's text
@@ -69,6 +74,8 @@ class Model(torch.nn.Module):
             self.rnn = torch.nn.LSTM(embedding, hidden, layers)
         elif cell == "gru":
             self.rnn = torch.nn.GRU(embedding, hidden, layers)
+        elif cell == "mingru":
+            self.rnn = unroll_torch.MinGRU(embedding, hidden, layers)
         else:
             self.rnn = torch.nn.RNN(embedding, hidden, layers, nonlinearity=cell.split("-")[1])
         self.decoder = torch.nn.Linear(hidden, V)
@@ -246,7 +253,7 @@ def main(path):
             put_windows(group, model, generator)
             for training in [ADAM] + (OTHERS if name == "lstm" else []):
                 put_training(group, model, generator, *training)
-        for number, (cell, pool) in enumerate((cell, pool) for cell in ("lstm", "gru") for pool in ("last", "mean", "max")):
+        for number, (cell, pool) in enumerate((cell, pool) for cell in ("lstm", "gru", "mingru") for pool in ("last", "mean", "max")):
             put_classifier(out, cell, pool, number)
 
 

@@ -261,6 +261,7 @@ static void test_pytorch(void **unused)
     for (int p = 0; p < 3; p++) {
         expect_pytorch(file, CELL_LSTM, every_pool[p]);
         expect_pytorch(file, CELL_GRU, every_pool[p]);
+        expect_pytorch(file, CELL_MINGRU, every_pool[p]);
     }
     h5_close_read(file);
 }

@@ -24,7 +24,7 @@
 /* Float32 with the same sums: some 1e-6. */
 #define FLOAT_TOLERANCE 1e-5
 
-static const char *const cases[] = {"rnn-tanh", "rnn-relu", "lstm", "gru", "lstm-tied"};
+static const char *const cases[] = {"rnn-tanh", "rnn-relu", "lstm", "gru", "lstm-tied", "mingru"};
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
 struct fixture {
