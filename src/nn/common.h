@@ -10,18 +10,17 @@
 
 /* Arrays that parts use one after another. Names that never hold something at the same time share storage. */
 struct scratch {
-    /* Rows of all positions, [T * B] of the widest row stride, in the order of a step. */
-    float *dropped_outputs; /* softmax.c: the top layer's outputs through dropout, until they are put in order */
-    float
-        *row_gradients; /* the same storage, backward: gradient of the outputs of the layer at hand, then of its input,
-                             * which is that of the outputs of the layer below, or of the embedding's rows */
+    /* Rows of all positions, [T * B] of the widest row stride, in the order of a step: the top layer's outputs through dropout,
+     * until softmax.c has put them in order; then the gradient of each layer's outputs, from the top down, which becomes that of
+     * its input, and so of the outputs of the layer below; at last that of the embedding's rows. */
+    float *dropped_outputs, *row_gradients;
 
     /* Packed activations. What products need besides lies in common->gemm. */
     void *factor;     /* weight gradients: what gemm_factor_pack packs */
     void *flow_notes; /* flow.c: the same storage, since it sums no weight gradients */
 
     /* The recurrence of layer.c. */
-    float *recurrent; /* [threads][G][B][GEMM_WIDE] */
+    float *recurrent; /* [threads][R][B][GEMM_WIDE]; NULL without a recurrent product */
     float *carry;     /* [B][h_stride] */
 };
 
@@ -29,7 +28,7 @@ struct common {
     struct model_config config;
     struct model_shape shape;
     struct param_table table;
-    const float *values; /* [table.total] */
+    const float *values; /* [table.total]; NULL where memory is only counted */
     struct gemm gemm;
 
     int lanes, groups;                     /* B of this rank, and its lane groups */
@@ -77,9 +76,14 @@ static inline const struct param *common_param(const struct common *common, int 
 {
     return &common->table.param[place];
 }
+/* NULL where memory is only counted. */
+static inline const float *common_weights(const struct common *common, size_t offset)
+{
+    return common->values ? common->values + offset : NULL;
+}
 static inline const float *common_values(const struct common *common, int place)
 {
-    return common->values + common->table.param[place].offset;
+    return common_weights(common, common->table.param[place].offset);
 }
 
 #endif

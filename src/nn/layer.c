@@ -47,25 +47,33 @@ static void create_panels(struct common *common, struct gemm_weights *of, int pa
         of[part].panels = panels + part * bytes;
 }
 
+static void place_weights(const struct common *common, struct layer *layer)
+{
+    int H = layer->H, in = layer->in, gates = layer->cell->gates, n = gates / projection_parts(layer) * H;
+    for (int part = 0; part < projection_parts(layer); part++) {
+        const float *w = common_weights(common, layer->offset.w_ih + (size_t)part * n * in);
+        layer->projection[part] = (struct gemm_weights){w, in, true, in, n, NULL};
+    }
+    for (int g = 0; g < gates; g++) {
+        const float *w = common_weights(common, layer->offset.w_ih + (size_t)g * H * in);
+        layer->projection_back[g] = (struct gemm_weights){w, in, false, H, in, NULL};
+    }
+    for (int g = 0; g < layer->cell->recurrent_gates; g++) {
+        const float *w = common_weights(common, layer->offset.w_hh + (size_t)g * H * H);
+        layer->recurrent[g] = (struct gemm_weights){w, H, true, H, H, NULL};
+        layer->recurrent_back[g] = (struct gemm_weights){w, H, false, H, H, NULL};
+    }
+}
+
 static void create_weights(struct common *common, struct layer *layer)
 {
-    int H = layer->H, in = layer->in, gates = layer->cell->gates, recurrent = layer->cell->recurrent_gates;
-    int parts = projection_parts(layer), n = gates / parts * H;
-    const float *w_ih = common->values + layer->offset.w_ih, *w_hh = common->values + layer->offset.w_hh;
-    for (int part = 0; part < parts; part++)
-        layer->projection[part] = (struct gemm_weights){w_ih + (int64_t)part * n * in, in, true, in, n, NULL};
-    for (int g = 0; g < gates; g++)
-        layer->projection_back[g] = (struct gemm_weights){w_ih + (int64_t)g * H * in, in, false, H, in, NULL};
-    for (int g = 0; g < recurrent; g++) {
-        const float *of_gate = w_hh + (int64_t)g * H * H;
-        layer->recurrent[g] = (struct gemm_weights){of_gate, H, true, H, H, NULL};
-        layer->recurrent_back[g] = (struct gemm_weights){of_gate, H, false, H, H, NULL};
-    }
+    int recurrent = layer->cell->recurrent_gates;
+    place_weights(common, layer);
     create_panels(common, layer->recurrent, recurrent);
     if (common->shape.train)
         create_panels(common, layer->recurrent_back, recurrent);
     if (common->shape.resident)
-        create_panels(common, layer->projection, parts);
+        create_panels(common, layer->projection, projection_parts(layer));
     layer->bias = store_floats(&common->store, (size_t)layer->cell->biases * layer->slot_stride, "biases");
 }
 

@@ -14,9 +14,8 @@ struct layer_input {
 
 /* What the gradient of W_ih, and that of the input, are summed over. */
 struct layer_rows {
-    const float *x; /* [rows][in_stride] */
-    const float
-        *slots; /* [rows][slots_stride] what the backward loop left, of each row's position or summed over several */
+    const float *x;     /* [rows][in_stride] */
+    const float *slots; /* [rows][slots_stride] what the backward loop left of a position, or summed over several */
     int64_t slots_stride;
     int rows;
     const int *group_row; /* [groups + 1] first row of each lane group; NULL: rows are all positions [T][B] */
