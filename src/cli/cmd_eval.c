@@ -127,7 +127,7 @@ static void warn_markers(const struct options *options, const struct checkpoint 
                 "note: the text of '%s' %s '<s>' and '</s>' (--markers keep), that of the model %s: the numbers do not "
                 "compare\n",
                 escape_shown(options->corpus, shown), kept ? "holds" : "does not hold", kept ? "does not" : "does");
-    else if (!kept && corpus->markers == MARKERS_REFUSE && corpus->vocab->level == LEVEL_WORD &&
+    else if (!kept && corpus->markers == MARKERS_REFUSE && level_kind(corpus->vocab->level)->markers &&
              vocab_find(corpus->vocab, MARKERS_BEGIN, strlen(MARKERS_BEGIN)) != VOCAB_UNK)
         fprintf(stderr,
                 "note: the vocabulary of '%s' holds '<s>': an earlier version made it of a text with markers, and each "

@@ -180,7 +180,7 @@ static enum status write_likeliest(const struct options *options, const struct c
 
 static enum status check_end(const struct options *options, const struct vocab *vocab, struct error *e)
 {
-    if (options->end.stop && vocab->level == LEVEL_WORD && strstr(options->end.stop, VOCAB_EOS_WORD))
+    if (options->end.stop && level_kind(vocab->level)->markers && strstr(options->end.stop, VOCAB_EOS_WORD))
         return error_set(e, STATUS_CONFIG,
                          "'--stop %.100s' would never be met: the token '</s>' is written as a line end; use "
                          "--stop-at-eos, or a stop with a line end in it",

@@ -10,7 +10,7 @@
         return kind##_name((enum enumeration)value);                         \
     }                                                                        \
     const struct choices kind##_choices = {#kind, values, kind##_choice};
-CHOICE(level, level, LEVEL_GRAPHEME + 1)
+CHOICE(level, level, LEVELS)
 CHOICE(markers, markers, MARKERS_KEEP + 1)
 CHOICE(normal, normal, NORMAL_NFC + 1)
 CHOICE(init, init, INIT_ORTHOGONAL + 1)

@@ -80,19 +80,10 @@ struct piece {
 /* The next piece that can be unknown: a character, with what it may be composed with, a byte, or a word. */
 static bool next_piece(const struct vocab *vocab, const char **at, struct piece *piece)
 {
-    int bad;
-    enum level level = vocab->level;
-    bool chars = level == LEVEL_CHAR || level == LEVEL_GRAPHEME;
-    if (level == LEVEL_WORD)
-        *at += strspn(*at, " \t\n\v\f\r");
-    else if (chars && strncmp(*at, "\r\n", 2) == 0)
-        ++*at; /* read as a line end alone */
-    piece->text = *at;
-    piece->length = level == LEVEL_WORD ? strcspn(*at, " \t\n\v\f\r") : **at != '\0';
-    if (chars && piece->length > 0)
-        piece->length =
-            vocab_is_new(vocab) ? utf8_cluster(*at, strlen(*at)) : (size_t)utf8_sequence(*at, strlen(*at), &bad);
-    *at += piece->length;
+    size_t skip;
+    piece->length = level_kind(vocab->level)->piece(*at, vocab_is_new(vocab), &skip);
+    piece->text = *at + skip;
+    *at = piece->text + piece->length;
     return piece->length > 0;
 }
 

@@ -57,7 +57,7 @@ void sample_output_token(struct sample_output *output, uint32_t token, float log
 
 void sample_output_end(struct sample_output *output)
 {
-    if (output->line_open && output->vocab->level != LEVEL_BYTE)
+    if (output->line_open && level_kind(output->vocab->level)->utf8)
         putchar('\n');
     output->line_open = false;
 }

@@ -95,7 +95,7 @@ static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypot
         line[--length] = '\0';
     if (length > 0 && line[length - 1] == '\r')
         line[--length] = '\0';
-    bool text = lists->scoring->vocab->level == LEVEL_BYTE || utf8_valid(line, (size_t)length) == (size_t)length;
+    bool text = !level_kind(lists->scoring->vocab->level)->utf8 || utf8_valid(line, (size_t)length) == (size_t)length;
     if (!text || strlen(line) != (size_t)length)
         status = refuse_line(lists, line, (size_t)length, ended, e);
     else if (length > SCORER_POOL_TOKENS - 4)
@@ -152,7 +152,7 @@ static enum status put_text(struct lists *lists, const struct hypothesis *hypoth
     status = tokenizer_end(lists->tokenizer, &ids, &count, e);
     if (status)
         return status;
-    if (vocab->level == LEVEL_WORD && count > 0)
+    if (level_kind(vocab->level)->ends_lines && count > 0)
         count--; /* the end of a text that has words */
     take(pool, &at, ids, count);
     if (vocab->eos >= 0)

@@ -23,14 +23,16 @@ bool vocab_origin_says_level(const char *path)
 /* Nothing but the option says the level of a text; what is no text is told first. */
 static enum status level_missing(const char *path, struct error *e)
 {
+    char names[LEVEL_NAMES];
     enum content content = content_of_file(path);
     enum status status = content_refuse_text(content, path, true, e);
     if (status)
         return status;
     return error_set(e, STATUS_USAGE,
                      "missing option '--level': '%s' is %s, which does not say what its tokens are; write "
-                     "'--level word', char, byte or grapheme",
-                     path, content == CONTENT_TEXT ? "a text" : "neither a corpus nor a model");
+                     "--level with %s",
+                     path, content == CONTENT_TEXT ? "a text" : "neither a corpus nor a model",
+                     level_names(false, names));
 }
 
 static enum status load_text(const struct options *options, bool strict, struct vocab_origin *origin, struct error *e)
@@ -38,7 +40,7 @@ static enum status load_text(const struct options *options, bool strict, struct 
     const char *path = options->vocab_from;
     if (!options_given(options, "level") && access(path, F_OK) == 0)
         return level_missing(path, e);
-    if (options->prepare.level == LEVEL_BYTE && options->prepare.normal != NORMAL_NONE)
+    if (!level_kind(options->prepare.level)->utf8 && options->prepare.normal != NORMAL_NONE)
         return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; leave it out",
                          normal_name(options->prepare.normal));
     enum status status =

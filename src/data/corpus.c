@@ -91,7 +91,7 @@ static enum status read_normal(const struct corpus_file *file, struct vocab *voc
     enum normal normal = NORMAL_NONE;
     if (has_attr(file, "normalise") &&
         (h5_attr_string(file->h5, "/", "normalise", text, sizeof text, NULL) != STATUS_OK ||
-         !normal_parse(text, &normal) || normal == NORMAL_NONE || vocab->level == LEVEL_BYTE))
+         !normal_parse(text, &normal) || normal == NORMAL_NONE || !level_kind(vocab->level)->utf8))
         return corpus_damaged(file, "normalise", "is no form that Unroll knows", e);
     enum status status = STATUS_OK;
     if (has_attr(file, "unicode"))
@@ -134,7 +134,7 @@ static enum status read_split(struct corpus *corpus, enum split split, struct er
 static enum status read_corpus(struct corpus *corpus, struct error *e)
 {
     struct corpus_file *file = corpus->file;
-    enum level level = LEVEL_CHAR;
+    enum level level = 0;
     char found[DIGEST_TEXT];
     enum status status = read_head(file, &level, &corpus->lowercase, corpus->digest, e);
     if (status == STATUS_OK)

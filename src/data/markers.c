@@ -80,7 +80,7 @@ enum status markers_refused(const struct marker_counts *counts, const char *name
 
 enum status markers_check(enum markers markers, enum level level, struct error *e)
 {
-    if (markers == MARKERS_REFUSE || level == LEVEL_WORD)
+    if (markers == MARKERS_REFUSE || level_kind(level)->markers)
         return STATUS_OK;
     return error_set(e, STATUS_CONFIG,
                      "'--markers %s' has no meaning at level '%s', where '<s>' is text like any other; leave it out",

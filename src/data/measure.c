@@ -14,13 +14,14 @@ static enum kind kind_of(const struct vocab *vocab, uint32_t token)
     int step;
     if ((int)token == vocab->eos)
         return KIND_LINE_END;
-    if (token == VOCAB_UNK || vocab->level == LEVEL_WORD)
+    const struct level_kind *level = level_kind(vocab->level);
+    if (token == VOCAB_UNK || *level->separator)
         return KIND_WORD;
-    if (vocab->level == LEVEL_BYTE && (unsigned char)text[0] >= 0x80)
+    if (!level->utf8 && (unsigned char)text[0] >= 0x80)
         return KIND_WORD;
     if (!utf8_space(utf8_decode(text, &step)))
         return KIND_WORD;
-    return (size_t)step == length || vocab->level == LEVEL_BYTE ? KIND_SPACE : KIND_SPACE_AND_WORD;
+    return (size_t)step == length || !level->utf8 ? KIND_SPACE : KIND_SPACE_AND_WORD;
 }
 
 enum status measure_init(const struct vocab *vocab, struct measure *measure, struct error *e)
@@ -76,7 +77,8 @@ static void add_byte(struct measure *measure, uint32_t token)
 void measure_add(struct measure *measure, const uint32_t *tokens, int64_t count)
 {
     const struct vocab *vocab = measure->vocab;
-    bool of_words = vocab->level == LEVEL_WORD;
+    const struct level_kind *level = level_kind(vocab->level);
+    const bool of_words = *level->separator, of_bytes = !level->utf8;
     for (int64_t i = 0; i < count; i++) {
         uint32_t token = tokens[i];
         enum kind kind = measure->kind[token];
@@ -85,7 +87,7 @@ void measure_add(struct measure *measure, const uint32_t *tokens, int64_t count)
             end_word(measure);
         measure->words += kind == KIND_LINE_END;
         measure->run += kind == KIND_WORD || kind == KIND_SPACE_AND_WORD;
-        if (vocab->level == LEVEL_BYTE)
+        if (of_bytes)
             add_byte(measure, token);
         if (token == VOCAB_UNK)
             measure->unknown++;

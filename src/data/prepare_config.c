@@ -17,6 +17,7 @@ bool prepare_has_percents(const struct prepare_config *config)
 enum status prepare_check(const struct prepare_config *config, struct error *e)
 {
     const double *percent = config->percent;
+    char names[LEVEL_NAMES];
     bool other = config->files[SPLIT_VALID] + config->files[SPLIT_TEST] > 0;
     if (config->files[SPLIT_TRAIN] < 1 && config->classes < 1 && !(config->vocab && other))
         return error_set(e, STATUS_CONFIG, "no training text; name it with '--train FILE'%s",
@@ -26,13 +27,13 @@ enum status prepare_check(const struct prepare_config *config, struct error *e)
         if (name == 0 || name > LABEL_BYTES_MAX || !config->class[i][name] || !config->class[i][name + 1])
             return error_set(e, STATUS_CONFIG, "bad value '%.200s' for '--class': write NAME=FILE", config->class[i]);
     }
-    if (config->lowercase && config->level == LEVEL_BYTE)
-        return error_set(e, STATUS_CONFIG,
-                         "'--lowercase' has no meaning for bytes; use --level char, word or grapheme");
-    if (config->normal != NORMAL_NONE && config->level == LEVEL_BYTE)
-        return error_set(e, STATUS_CONFIG,
-                         "'--normalise %s' has no meaning for bytes; use --level char, word or grapheme",
-                         normal_name(config->normal));
+    bool utf8 = level_kind(config->level)->utf8;
+    if (config->lowercase && !utf8)
+        return error_set(e, STATUS_CONFIG, "'--lowercase' has no meaning for bytes; use --level %s",
+                         level_names(true, names));
+    if (config->normal != NORMAL_NONE && !utf8)
+        return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; use --level %s",
+                         normal_name(config->normal), level_names(true, names));
     enum status status = markers_check(config->markers, config->level, e);
     if (status != STATUS_OK || !prepare_has_percents(config))
         return status;
@@ -53,7 +54,7 @@ enum status prepare_vocab(const struct prepare_config *config, const struct tall
     report->distinct = tally_entries(tally);
     report->min_count = config->min_count;
     if (config->min_count == PREPARE_MIN_COUNT_AUTO) {
-        bool words = config->level == LEVEL_WORD && config->vocab_size == 0 && !prepare_is_labelled(config);
+        bool words = level_kind(config->level)->rare && config->vocab_size == 0 && !prepare_is_labelled(config);
         report->single = words ? tally_single(tally) : 0;
         report->min_count = words && 2 * report->single < tokens ? 2 : 1;
     }

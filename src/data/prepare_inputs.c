@@ -180,7 +180,7 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
     ssize_t have = file_read(fd, find->block, BLOCK);
     if (have < 0)
         return cannot_read(find, name, errno);
-    if (!packing && find->config->level != LEVEL_BYTE)
+    if (!packing && level_kind(find->config->level)->utf8)
         packing = packing_by_content(content_of(find->block, (size_t)have));
     status = packing ? unpack(find, packing, fd, name, have) : copy(find, fd, name, have);
     file.size = lseek(find->spool_fd, 0, SEEK_END) - file.origin;
@@ -197,7 +197,8 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
 
 static bool is_packed(const struct finding *find, const char *path)
 {
-    return packing_by_name(path) || (find->config->level != LEVEL_BYTE && packing_by_content(content_of_file(path)));
+    return packing_by_name(path) ||
+           (level_kind(find->config->level)->utf8 && packing_by_content(content_of_file(path)));
 }
 
 static enum status add_file(struct finding *find, const char *path)

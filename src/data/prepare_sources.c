@@ -49,14 +49,8 @@ static struct cursor cursor_at_start(const struct source *all)
     return (struct cursor){.part = 0, .begin = all->parts > 0 ? all->part[0].begin : 0, .base = 0};
 }
 
-/* Where a text may be cut depends on what its code points form. */
-static enum level cut_level(const struct prepare_config *config)
-{
-    return config->level == LEVEL_CHAR && config->normal != NORMAL_NONE ? LEVEL_GRAPHEME : config->level;
-}
-
 /* Moves what lies before position `end` of the run, or a little more, into `taken`, whose parts it allocates. */
-static enum status take_until(const struct source *all, enum level level, int64_t end, struct cursor *cursor,
+static enum status take_until(const struct source *all, level_cut *rule, int64_t end, struct cursor *cursor,
                               struct source *taken, struct error *e)
 {
     taken->part = mem_alloc((size_t)all->parts, sizeof *taken->part, "names of text files", e);
@@ -67,7 +61,7 @@ static enum status take_until(const struct source *all, enum level level, int64_
         int64_t cut = whole->end, length = whole->end - whole->begin, wanted = whole->begin + (end - cursor->base);
         enum status status = STATUS_OK;
         if (end - cursor->base < length)
-            status = text_cut(whole->file, level, wanted > cursor->begin ? wanted : cursor->begin, &cut, e);
+            status = text_cut(whole->file, rule, wanted > cursor->begin ? wanted : cursor->begin, &cut, e);
         if (status != STATUS_OK)
             return status;
         if (cut > cursor->begin)
@@ -94,7 +88,7 @@ static enum status cut_by_percents(const struct prepare_config *config, const st
     for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
         share += config->percent[i];
         int64_t end = i == SPLITS - 1 || share > 100 - 1e-6 ? total : (int64_t)((double)total * share / 100);
-        status = take_until(all, cut_level(config), end, &cursor, &source[i], e);
+        status = take_until(all, level_cut_of(config->level, config->normal), end, &cursor, &source[i], e);
     }
     return status;
 }
@@ -150,7 +144,7 @@ static enum status add_share(const struct comm *comm, const struct prepare_confi
     int64_t end = rank >= shares - 1 ? total : (int64_t)((__int128)total * (rank + 1) / shares);
     struct source taken = {NULL, 0};
     void *array = places->place;
-    enum status status = take_until(all, cut_level(config), end, cursor, &taken, e);
+    enum status status = take_until(all, level_cut_of(config->level, config->normal), end, cursor, &taken, e);
     if (status == STATUS_OK)
         status = mem_grow(&array, &places->capacity, places->count + (size_t)taken.parts, sizeof *places->place,
                           "parts of texts", e);

@@ -79,44 +79,11 @@ static enum status became_shorter(const char *path, struct error *e)
                      "cannot read '%s': it became shorter while it was read; try again when it is complete", path);
 }
 
-static bool is_ascii(char byte)
-{
-    return ((unsigned char)byte & 0x80) == 0;
-}
-
-/* Whether a text may be cut between two bytes. */
-static bool between(enum level level, char last, char next)
-{
-    if (last == '\r' && next == '\n')
-        return false;
-    if (level == LEVEL_GRAPHEME)
-        return last == '\n' || (is_ascii(last) && is_ascii(next));
-    return ((unsigned char)next & 0xc0) != 0x80;
-}
-
-/* Position in bytes[0 .. length) at which a text may be cut, given the byte before it; -1 if not among these. */
-static ssize_t find_cut(enum level level, char before, const char *bytes, size_t length)
-{
-    if (level == LEVEL_WORD) {
-        if (before == '\n')
-            return 0;
-        const char *end = memchr(bytes, '\n', length);
-        return end ? end - bytes + 1 : -1;
-    }
-    bool anywhere = level == LEVEL_GRAPHEME;
-    for (size_t i = 0; i < length && (anywhere || i < UTF8_LONGEST); i++)
-        if (between(level, i == 0 ? before : bytes[i - 1], bytes[i]))
-            return (ssize_t)i;
-    if (anywhere)
-        return -1;
-    return length < UTF8_LONGEST ? -1 : UTF8_LONGEST - 1; /* not UTF-8: any place will do */
-}
-
-enum status text_cut(const struct text_file *file, enum level level, int64_t offset, int64_t *cut, struct error *e)
+enum status text_cut(const struct text_file *file, level_cut *find, int64_t offset, int64_t *cut, struct error *e)
 {
     int64_t size = file->size;
     *cut = offset < 0 ? 0 : offset > size ? size : offset;
-    if (level == LEVEL_BYTE || *cut == 0 || *cut == size)
+    if (!find || *cut == 0 || *cut == size)
         return STATUS_OK;
     int64_t now;
     int fd = open_regular(file->path, &now, e);
@@ -131,7 +98,7 @@ enum status text_cut(const struct text_file *file, enum level level, int64_t off
             number = errno;
         if (have <= 1)
             break;
-        found = find_cut(level, bytes[0], bytes + 1, (size_t)have - 1);
+        found = find(bytes[0], bytes + 1, (size_t)have - 1);
         *cut += found >= 0 ? found : have - 1;
     }
     (void)close(fd);
@@ -327,7 +294,7 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         text->met.bytes += have;
         const char *raw = text->raw;
         size_t whole = carry + want;
-        if (text->config.level == LEVEL_BYTE) {
+        if (!level_kind(text->config.level)->utf8) {
             *bytes = raw;
             *length = whole;
             return STATUS_OK;

@@ -9,25 +9,6 @@
 #include "unroll/data/text_index.h"
 #include "unroll/data/utf8.h"
 
-static const char *const level_names[] = {
-    [LEVEL_CHAR] = "char", [LEVEL_WORD] = "word", [LEVEL_BYTE] = "byte", [LEVEL_GRAPHEME] = "grapheme"};
-
-const char *level_name(enum level level)
-{
-    return level_names[level];
-}
-
-enum status level_parse(const char *name, enum level *level, struct error *e)
-{
-    for (int i = 0; i < (int)(sizeof level_names / sizeof level_names[0]); i++) {
-        if (strcmp(name, level_names[i]) == 0) {
-            *level = (enum level)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown level '%s'; use char, word, byte or grapheme", name);
-}
-
 /* NULL, or what is wrong with entry `i`. */
 static const char *entry_fault(const struct vocab *vocab, int i)
 {
@@ -38,16 +19,10 @@ static const char *entry_fault(const struct vocab *vocab, int i)
     size_t length = (size_t)(end - begin);
     if (i == VOCAB_UNK)
         return length == strlen(VOCAB_UNK_WORD) && memcmp(text, VOCAB_UNK_WORD, length) == 0 ? NULL : "is not '<unk>'";
-    if (vocab->level == LEVEL_BYTE)
-        return length == 1 ? NULL : "is not one byte";
-    if (utf8_valid(text, length) != length)
+    const struct level_kind *kind = level_kind(vocab->level);
+    if (kind->utf8 && utf8_valid(text, length) != length)
         return "is not UTF-8";
-    int first;
-    if (vocab->level == LEVEL_CHAR && (utf8_decode(text, &first), (size_t)first != length))
-        return "is not one character";
-    if (vocab->level == LEVEL_GRAPHEME && length > VOCAB_CLUSTER_MAX)
-        return "is longer than a grapheme cluster may be";
-    return NULL;
+    return kind->fault(text, length);
 }
 
 static enum status check_and_index(struct vocab *vocab, struct text_index *index, enum status damaged,
@@ -95,7 +70,7 @@ static enum status adopt(enum level level, int size, char *bytes, uint64_t *offs
         vocab_free(vocab);
         return status;
     }
-    const char *line_end = level == LEVEL_WORD ? VOCAB_EOS_WORD : "\n";
+    const char *line_end = level_kind(level)->line_end;
     uint32_t eos = vocab_find(vocab, line_end, strlen(line_end));
     if (eos != VOCAB_UNK)
         vocab->eos = (int)eos;
@@ -194,7 +169,7 @@ void vocab_set_normal(struct vocab *vocab, enum normal normal, const char *unico
 
 bool vocab_is_new(const struct vocab *vocab)
 {
-    return vocab->level == LEVEL_GRAPHEME || vocab->normal != NORMAL_NONE;
+    return level_kind(vocab->level)->version > 1 || vocab->normal != NORMAL_NONE;
 }
 
 const char *vocab_kind(const struct vocab *vocab, char text[VOCAB_KIND])

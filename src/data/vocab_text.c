@@ -112,17 +112,12 @@ static enum status bad_entry(const struct parse *parse, int entry, const char *w
                      parse->name, shown, at < stop ? "..." : "", line, what, fix);
 }
 
-static const char *fix_of(enum level level)
-{
-    return level == LEVEL_WORD ? "correct or remove it" : "correct or remove it, or use another --level";
-}
-
 /* What is wrong with an entry that its own text does not give as a token. */
 static enum status check_entry(struct tokenizer *tokenizer, const struct vocab *vocab, int entry,
                                const struct parse *parse)
 {
-    static const char *const one[] = {"is not one character", "is not one word", "is not one byte",
-                                      "is not one grapheme cluster"};
+    const struct level_kind *kind = level_kind(vocab->level);
+    char not_one[64];
     size_t length, count, open;
     const uint32_t *ids;
     const char *text = vocab_text(vocab, (uint32_t)entry, &length);
@@ -134,8 +129,10 @@ static enum status check_entry(struct tokenizer *tokenizer, const struct vocab *
         return status;
     if (count == 0 && open > 0)
         token = ids[0];
-    if (count + open != (vocab->level == LEVEL_WORD ? 2 : 1)) /* behind a word comes the line end */
-        return bad_entry(parse, entry, one[vocab->level], fix_of(vocab->level));
+    if (count + open != (kind->ends_lines ? 2 : 1)) {
+        snprintf(not_one, sizeof not_one, "is not one %s", kind->unit);
+        return bad_entry(parse, entry, not_one, kind->fix);
+    }
     if (token != (uint32_t)entry)
         return bad_entry(parse, entry, "is not in form nfc, as the text will be",
                          "bring the list into that form (uconv -x nfc does it), each entry once, or leave out "
@@ -200,11 +197,11 @@ static enum status read_text(struct parse *parse, enum level level, enum normal 
     struct error reason = {0};
     status = vocab_adopt_text(level, parse->size, parse->bytes, parse->offsets, parse->counts, &fault, out, &reason);
     if (status && fault.what)
-        return bad_entry(parse, fault.entry, fault.what, fix_of(level));
+        return bad_entry(parse, fault.entry, fault.what, level_kind(level)->fix);
     if (status)
         return error_set(parse->e, status, "cannot use the vocabulary in '%.200s': %.300s", parse->name, reason.text);
     vocab_set_normal(*out, normal, NULL);
-    if (strict && level != LEVEL_BYTE)
+    if (strict && level_kind(level)->utf8)
         status = check_entries(*out, parse);
     if (status) {
         vocab_free(*out);

@@ -155,7 +155,7 @@ static enum status read_vocab_level(struct reading *in)
         status = level_parse(level, &in->level, in->e);
     if (!status && attrs_has(in->attrs, "normalise")) {
         status = attrs_string(in->attrs, "normalise", normal, sizeof normal, in->e);
-        if (!status && (!normal_parse(normal, &in->normal) || in->level == LEVEL_BYTE))
+        if (!status && (!normal_parse(normal, &in->normal) || !level_kind(in->level)->utf8))
             status =
                 error_set(in->e, STATUS_CHECKPOINT, "the attribute 'normalise' of '/vocab' is none that Unroll knows");
     }

@@ -18,7 +18,7 @@
 
 struct line_reader {
     const char *name;
-    enum level level;
+    const struct level_kind *level;
     struct tokenizer *tokenizer;
     int fd; /* -1 over memory and when closed */
     bool standard_input;
@@ -50,7 +50,7 @@ struct line_reader {
 
 bool line_reader_lowers(const struct vocab *vocab)
 {
-    if (vocab->level == LEVEL_BYTE)
+    if (!level_kind(vocab->level)->utf8)
         return false;
     for (uint64_t at = 0; at < vocab->offsets[vocab->size];) {
         int length;
@@ -69,7 +69,7 @@ static enum status make_reader(const char *name, size_t room, const struct vocab
     struct line_reader *reader = mem_alloc(1, sizeof *reader, "a reader of lines", e);
     if (!reader)
         return STATUS_OS;
-    *reader = (struct line_reader){.name = name, .level = vocab->level, .fd = -1, .line = 1};
+    *reader = (struct line_reader){.name = name, .level = level_kind(vocab->level), .fd = -1, .line = 1};
     reader->block = mem_alloc(room, 1, "a block of text", e);
     enum status status = STATUS_OS;
     if (reader->block)
@@ -158,7 +158,7 @@ static void skip_mark(struct line_reader *reader, size_t *from)
 {
     static const char mark[3] = "\xef\xbb\xbf";
     size_t length = reader->filled < sizeof mark ? reader->filled : sizeof mark;
-    if (reader->level == LEVEL_BYTE || memcmp(reader->block, mark, length) != 0)
+    if (!reader->level->utf8 || memcmp(reader->block, mark, length) != 0)
         reader->begun = true;
     else if (length == sizeof mark) {
         *from = sizeof mark;
@@ -183,7 +183,7 @@ static void clean_block(struct line_reader *reader)
     size_t from = 0, to = 0;
     if (!reader->begun)
         skip_mark(reader, &from);
-    if (reader->level == LEVEL_BYTE)
+    if (!reader->level->utf8)
         from = to = reader->filled;
     while (from < reader->filled && reader->begun) {
         size_t drop;
@@ -320,7 +320,7 @@ static enum status take_bytes(struct line_reader *reader, size_t room, uint32_t 
         length = (size_t)(line_end - bytes);
     if (length > room) {
         length = room;
-        while (reader->level != LEVEL_BYTE && ((unsigned char)bytes[length] & 0xc0) == 0x80)
+        while (reader->level->utf8 && ((unsigned char)bytes[length] & 0xc0) == 0x80)
             length--; /* not inside a character */
     }
     enum status status = tokenizer_feed(reader->tokenizer, bytes, length, reader->name, reader->offset, &reader->rest,
@@ -343,7 +343,7 @@ static enum status end_line(struct line_reader *reader, uint32_t *tokens, int64_
         status = judge_markers(reader);
     if (status)
         return status;
-    if (reader->level == LEVEL_WORD && reader->rest_count > 0)
+    if (reader->level->ends_lines && reader->rest_count > 0)
         reader->rest_count--; /* the tokenizer adds the end of a line with words, as for a text's last line */
     reader->ending = true;
     take_rest(reader, tokens, capacity, part);

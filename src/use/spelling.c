@@ -11,7 +11,7 @@ struct spelling spelling_of(const struct vocab *vocab, uint32_t token, bool *wor
 {
     struct spelling spelling = {false, NULL, 0};
     spelling.bytes = vocab_text(vocab, token, &spelling.length);
-    if (vocab->level != LEVEL_WORD)
+    if (!*level_kind(vocab->level)->separator)
         return spelling;
     if ((int)token == vocab->eos) {
         *word_before = false;
@@ -76,7 +76,7 @@ static enum status read_stop(struct text_end *end, struct error *e)
     if (!end->stop)
         return STATUS_OS;
     memcpy(end->stop, text, length);
-    if (vocab->level == LEVEL_BYTE || utf8_valid(text, length) != length)
+    if (!level_kind(vocab->level)->utf8 || utf8_valid(text, length) != length)
         return STATUS_OK;
     bool lowercase = line_reader_lowers(vocab);
     enum status status = STATUS_OK;

@@ -468,7 +468,7 @@ static enum status own_vocab(const struct importing *in, struct vocab **vocab)
             "whose vocabulary it is, or a text with a token a line",
             in->source.path);
     if (source_fact(&in->source, "normalise", normal_text) &&
-        (!normal_parse(normal_text, &normal) || level == LEVEL_BYTE))
+        (!normal_parse(normal_text, &normal) || !level_kind(level)->utf8))
         return error_set(in->e, STATUS_DATA,
                          "cannot import '%.200s': it tells of a normal form '%.40s', which is unknown", in->source.path,
                          normal_text);

@@ -300,17 +300,17 @@ static void cuts_lie_between_characters_and_lines(void **state)
     for (int64_t at = 0; at <= size; at++) {
         int64_t cut;
         struct error error;
-        assert_int_equal(text_cut(&file, LEVEL_CHAR, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, level_cut_of(LEVEL_CHAR, NORMAL_NONE), at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, chars[at]);
-        assert_int_equal(text_cut(&file, LEVEL_WORD, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, level_cut_of(LEVEL_WORD, NORMAL_NONE), at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, words[at]);
-        assert_int_equal(text_cut(&file, LEVEL_BYTE, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, level_cut_of(LEVEL_BYTE, NORMAL_NONE), at, &cut, &error), STATUS_OK);
         assert_int_equal(cut, at);
 
         /* Two parts that meet in the cut are the whole. */
         char *whole, *first, *second;
         size_t whole_length, first_length, second_length;
-        assert_int_equal(text_cut(&file, LEVEL_CHAR, at, &cut, &error), STATUS_OK);
+        assert_int_equal(text_cut(&file, level_cut_of(LEVEL_CHAR, NORMAL_NONE), at, &cut, &error), STATUS_OK);
         assert_int_equal(slurp(path, 0, size, strict, &whole, &whole_length, NULL, &error), STATUS_OK);
         assert_int_equal(slurp(path, 0, cut, strict, &first, &first_length, NULL, &error), STATUS_OK);
         assert_int_equal(slurp(path, cut, size, strict, &second, &second_length, NULL, &error), STATUS_OK);
@@ -327,7 +327,7 @@ static void cuts_lie_between_characters_and_lines(void **state)
     int64_t cut;
     put(long_line, 20001);
     file.size = 20001;
-    assert_int_equal(text_cut(&file, LEVEL_WORD, 10, &cut, NULL), STATUS_OK);
+    assert_int_equal(text_cut(&file, level_cut_of(LEVEL_WORD, NORMAL_NONE), 10, &cut, NULL), STATUS_OK);
     assert_int_equal(cut, 18001);
     free(long_line);
 }

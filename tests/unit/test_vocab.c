@@ -207,11 +207,14 @@ static void levels_have_names(void **state)
     (void)state;
     struct error error;
     enum level level;
-    for (int i = LEVEL_CHAR; i <= LEVEL_GRAPHEME; i++) {
+    for (int i = 0; i < LEVELS; i++) {
         assert_int_equal(level_parse(level_name((enum level)i), &level, &error), STATUS_OK);
         assert_int_equal(level, i);
     }
+    char names[LEVEL_NAMES];
     assert_int_equal(level_parse("sentence", &level, &error), STATUS_CONFIG);
+    assert_string_equal(error.text, "unknown level 'sentence'; use char, word, byte or grapheme");
+    assert_string_equal(level_names(true, names), "char, word or grapheme");
 }
 
 int main(void)

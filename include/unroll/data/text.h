@@ -12,7 +12,7 @@
 
 #include "unroll/base/digest.h"
 #include "unroll/base/status.h"
-#include "unroll/data/vocab.h"
+#include "unroll/data/level.h"
 
 struct text_file {    /* a text that can be read at any place, again and again */
     const char *path; /* of a regular file; not owned, as the name */
@@ -40,10 +40,9 @@ struct text_counts {  /* what was met while reading */
 /* The text of a whole regular file. Missing, a directory or a pipe: STATUS_NOINPUT; empty: STATUS_DATA. */
 enum status text_look(const char *path, struct text_file *file, struct error *e);
 
-/* Where to cut a text nearest after `offset`: at char level before the next code point and not inside a CR LF, at word level
- * after the next line end, at byte level at `offset` itself, at grapheme level after a line end or between two characters of
- * ASCII, where no cluster goes on and nothing is composed. At most the text's size. */
-enum status text_cut(const struct text_file *file, enum level level, int64_t offset, int64_t *cut, struct error *e);
+/* Where to cut a text nearest after `offset`, by the rule `find` of its level (data/level.h; NULL: at `offset` itself). At most
+ * the text's size. */
+enum status text_cut(const struct text_file *file, level_cut *find, int64_t offset, int64_t *cut, struct error *e);
 
 struct text;
 

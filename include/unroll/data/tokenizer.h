@@ -1,15 +1,8 @@
 /* From text to token ids, block by block: the same rules for training texts, for lines to be scored, for primes.
  *
- * char: every Unicode code point is a token, line ends ("\n") too.
- * word: the runs of characters between white space (Unicode's White_Space property) are tokens, of at most
- *       TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has
- *       words but no line end.
- * byte: every byte is a token.
- * grapheme: every extended grapheme cluster of Unicode (UAX #29) is a token, what a reader takes for one character: a letter
- *       with its accents, an emoji with its skin tone and joiners, a flag; a line end too, also behind a CR. One of more than
- *       VOCAB_CLUSTER_MAX bytes is cut before the code point that would be too much, and what follows is looked at anew.
+ * What one token is, the level says (data/level.h): src/data/level_char.c, level_word.c, level_byte.c, level_grapheme.c.
  * With `lowercase` each code point is replaced by its lower case first, and before that a normal form (data/normal.h) is made
- * of the text if the vocabulary has one; not at byte level.
+ * of the text if the vocabulary has one; not where texts are bytes.
  *
  * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_set_markers says otherwise: a line of
  * nothing else then is a line without words, whose end is there. */
@@ -47,7 +40,7 @@ struct tokenizer_met {
     struct marker_counts markers;
     int64_t line; /* of the first "<s>" or "</s>", from 1; 0: none */
 };
-/* What has been met since the last call; lines are counted from there on. Nothing at char and byte level. */
+/* What has been met since the last call; lines are counted from there on. Nothing at levels that know no markers. */
 void tokenizer_take_met(struct tokenizer *tokenizer, struct tokenizer_met *met);
 
 /* Ids of the next block of a text: valid UTF-8 in whole code points, except at byte level. They belong to the tokenizer

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/data/level.h"
 #include "unroll/data/normal.h"
 #include "unroll/sys/comm.h"
 
@@ -21,10 +22,6 @@
 #define VOCAB_CLUSTER_MAX 128 /* bytes of a grapheme cluster: a letter with thirty accents has fewer */
 #define VOCAB_UNICODE 16
 
-enum level { LEVEL_CHAR, LEVEL_WORD, LEVEL_BYTE, LEVEL_GRAPHEME };
-const char *level_name(enum level level);
-enum status level_parse(const char *name, enum level *level, struct error *e); /* STATUS_CONFIG if unknown */
-
 struct vocab {
     enum level level;
     enum normal normal;          /* the form that texts are brought into before they are cut into tokens */
@@ -33,7 +30,7 @@ struct vocab {
     char *bytes;                 /* [offsets[size]] the entries one after another, not terminated; owned */
     uint64_t *offsets;           /* [size + 1]; owned */
     uint64_t *counts;            /* [size] occurrences in the training text; owned */
-    int eos;                     /* the token "</s>" at word level; "\n" at the others; -1 if the vocabulary lacks it */
+    int eos;                     /* the token of a line end; -1 if the vocabulary lacks it */
     void *index;                 /* hash from text to token; owned */
 };
 
