@@ -11,6 +11,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/score_output.h"
+#include "unroll/data/clean.h"
 
 #define ADVICE "train both on corpora that 'unroll prepare' made from the same training text with the same options"
 
@@ -40,9 +41,8 @@ static char *next_line(struct mixture *mixture)
     if (length < 0)
         return NULL;
     if (length > 0 && mixture->text[length - 1] == '\n')
-        mixture->text[--length] = '\0';
-    if (length > 0 && mixture->text[length - 1] == '\r')
-        mixture->text[length - 1] = '\0';
+        length--;
+    mixture->text[clean_line(mixture->text, (size_t)length)] = '\0';
     mixture->number++;
     return mixture->text;
 }

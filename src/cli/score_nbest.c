@@ -10,6 +10,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/hypothesis.h"
 #include "unroll/cli/load.h"
+#include "unroll/data/clean.h"
 #include "unroll/data/encoding.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
@@ -93,8 +94,8 @@ static enum status read_hypothesis(struct lists *lists, struct hypothesis *hypot
     bool ended = length > 0 && line[length - 1] == '\n';
     if (ended)
         line[--length] = '\0';
-    if (length > 0 && line[length - 1] == '\r')
-        line[--length] = '\0';
+    length = (ssize_t)clean_line(line, (size_t)length);
+    line[length] = '\0';
     bool text = !level_kind(lists->scoring->vocab->level)->utf8 || utf8_valid(line, (size_t)length) == (size_t)length;
     if (!text || strlen(line) != (size_t)length)
         status = refuse_line(lists, line, (size_t)length, ended, e);

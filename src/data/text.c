@@ -9,24 +9,24 @@
 #include <unistd.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/clean.h"
 #include "unroll/data/encoding.h"
-#include "unroll/data/utf8.h"
 
 #define BLOCK ((size_t)1 << 20)
-#define CARRY 4     /* bytes that one block may leave to the next: a cut code point or a CR */
-#define EXPANSION 3 /* U+FFFD has three bytes and may stand for one */
+#define CARRY 4 /* CLEAN_REST, and one */
 
 struct text {
     struct text_part part;
     struct text_config config;
     struct digest *digest;
-    struct text_counts met;
+    struct clean rule;
+    int64_t bytes; /* read so far */
     int fd;
     int64_t at;   /* bytes of the file up to here have been read */
     size_t carry; /* bytes at raw[taken] that belong to the next block */
     size_t taken;
     char *raw;   /* [CARRY + BLOCK] */
-    char *clean; /* [EXPANSION * (CARRY + BLOCK)] made when first needed */
+    char *clean; /* [CLEAN_EXPANSION * (CARRY + BLOCK)] made when first needed */
 };
 
 /* Opens a regular file; -1 with the error filled otherwise. */
@@ -117,6 +117,7 @@ enum status text_open(const struct text_part *part, const struct text_config *co
     if (!text)
         return STATUS_OS;
     *text = (struct text){.part = *part, .config = *config, .digest = digest, .at = part->begin};
+    text->rule = (struct clean){.replace = config->replace, .begun = part->begin > 0};
     struct error error = {0};
     int64_t size = 0;
     text->fd = open_regular(part->file->path, &size, &error);
@@ -144,20 +145,7 @@ void text_close(struct text *text)
 
 void text_get_counts(const struct text *text, struct text_counts *counts)
 {
-    *counts = text->met;
-}
-
-/* Bytes at the end of a block that only the next block completes. */
-static size_t unfinished(const char *bytes, size_t length)
-{
-    if (length > 0 && bytes[length - 1] == '\r')
-        return 1;
-    for (size_t back = 1; back < UTF8_LONGEST && back <= length; back++) {
-        int bad;
-        if (((unsigned char)bytes[length - back] & 0xc0) != 0x80)
-            return utf8_sequence(bytes + length - back, back, &bad) == UTF8_CUT ? back : 0;
-    }
-    return 0;
+    *counts = (struct text_counts){text->bytes, text->rule.replaced, text->rule.crlf};
 }
 
 static int64_t line_of(int fd, int64_t origin, int64_t offset)
@@ -233,43 +221,19 @@ static enum status invalid(const struct text *text, const char *block, size_t le
                      file->name, byte, (long long)offset, line, advice);
 }
 
-/* The way of a block that holds a CR, a NUL or something invalid: copies it code point by code point. */
+/* The way of a block that holds a CR, a NUL or something invalid. */
 static enum status clean_block(struct text *text, const char *raw, size_t length, int64_t offset, size_t *cleaned,
                                struct error *e)
 {
+    bool first = text->rule.replaced == 0;
     if (!text->clean)
-        text->clean = mem_alloc(EXPANSION * (CARRY + BLOCK), 1, "a block of text", e);
+        text->clean = mem_alloc(CLEAN_EXPANSION * (CARRY + BLOCK), 1, "a block of text", e);
     if (!text->clean)
         return STATUS_OS;
-    char *to = text->clean;
-    for (size_t at = 0; at < length;) {
-        int bad, step = utf8_sequence(raw + at, length - at, &bad);
-        if (step == UTF8_CUT) { /* the last block only: the others are cut before such a thing */
-            step = UTF8_BAD;
-            bad = (int)(length - at);
-        }
-        if (step == UTF8_BAD || raw[at] == '\0') {
-            if (!text->config.replace)
-                return invalid(text, raw, length, at, offset, e);
-            if (text->met.replaced == 0) {
-                enum status status = refuse_content(text, e);
-                if (status != STATUS_OK)
-                    return status;
-            }
-            to += utf8_encode(UTF8_REPLACEMENT, to);
-            text->met.replaced++;
-            at += (size_t)bad;
-        } else if (raw[at] == '\r' && at + 1 < length && raw[at + 1] == '\n') {
-            text->met.crlf++;
-            at++;
-        } else {
-            memcpy(to, raw + at, (size_t)step);
-            to += step;
-            at += (size_t)step;
-        }
-    }
-    *cleaned = (size_t)(to - text->clean);
-    return STATUS_OK;
+    size_t taken = clean_copy(&text->rule, raw, length, text->clean, cleaned);
+    if (taken < length)
+        return invalid(text, raw, length, taken, offset, e);
+    return first && text->rule.replaced > 0 ? refuse_content(text, e) : STATUS_OK;
 }
 
 enum status text_next(struct text *text, const char **bytes, size_t *length, int64_t *offset, struct error *e)
@@ -291,7 +255,7 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         if (text->digest)
             digest_add(text->digest, text->raw + carry, want);
         text->at += have;
-        text->met.bytes += have;
+        text->bytes += have;
         const char *raw = text->raw;
         size_t whole = carry + want;
         if (!level_kind(text->config.level)->utf8) {
@@ -299,17 +263,15 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
             *length = whole;
             return STATUS_OK;
         }
-        text->carry = text->at < text->part.end ? unfinished(raw, whole) : 0;
-        whole -= text->carry;
-        text->taken = whole;
-        if (*offset == 0 && whole >= 3 && memcmp(raw, "\xef\xbb\xbf", 3) == 0) {
-            raw += 3;
-            whole -= 3;
-            *offset = 3;
-        }
+        size_t mark, clean = clean_whole(&text->rule, raw, whole, text->at == text->part.end, &mark);
+        text->taken = mark + clean;
+        text->carry = whole - text->taken;
+        *offset += (int64_t)mark;
+        raw += mark;
+        whole = clean;
         *bytes = raw;
         *length = whole;
-        if (memchr(raw, '\r', whole) || memchr(raw, '\0', whole) || utf8_valid(raw, whole) != whole) {
+        if (clean_is_needed(raw, whole)) {
             enum status status = clean_block(text, raw, whole, *offset, length, e);
             if (status != STATUS_OK)
                 return status;

@@ -12,6 +12,7 @@
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
+#include "unroll/data/clean.h"
 #include "unroll/data/escape.h"
 #include "unroll/data/tokenizer.h"
 
@@ -165,8 +166,7 @@ static enum status parse_lines(struct parse *parse, const char *text, size_t len
         parse->line++;
         if (parse->size == VOCAB_MAX)
             return bad_line(parse, "more entries than any vocabulary has");
-        bool carriage = bytes > 0 && text[at + bytes - 1] == '\r';
-        status = add_entry(parse, text + at, bytes - carriage);
+        status = add_entry(parse, text + at, clean_line(text + at, bytes));
         at += bytes + 1;
     }
     return status;
@@ -213,7 +213,7 @@ static enum status read_text(struct parse *parse, enum level level, enum normal 
 /* Behind a byte order mark. */
 static struct parse parse_of(const char *text, size_t length, const char *name, struct error *e)
 {
-    size_t mark = length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t mark = clean_mark(text, length);
     return (struct parse){.text = text + mark, .length = length - mark, .name = name, .e = e};
 }
 

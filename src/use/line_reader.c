@@ -10,6 +10,7 @@
 #include "unroll/base/content.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
+#include "unroll/data/clean.h"
 #include "unroll/data/encoding.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
@@ -25,7 +26,7 @@ struct line_reader {
     /* The block: bytes [at, clean) are checked and wait to be tokenized, [clean, filled) wait for what follows them. */
     char *block;
     size_t at, clean, filled;
-    bool begun;        /* the beginning of the input, where a byte order mark may stand, is past */
+    struct clean rule;
     bool exhausted;    /* nothing follows `filled` */
     bool faulty;       /* what follows `clean` is not text */
     unsigned char bad; /* its first byte */
@@ -136,37 +137,6 @@ void line_reader_close(struct line_reader *reader)
 
 /* ---- bytes ---- */
 
-/* Length of what stands at bytes[0]: a whole character to be kept; 0 if what follows must be known first; -1 if it is no
- * text. *drop bytes before it are left out. */
-static int next_length(const struct line_reader *reader, const char *bytes, size_t length, size_t *drop)
-{
-    int bad;
-    *drop = 0;
-    if (bytes[0] == '\0')
-        return -1;
-    if (bytes[0] == '\r' && length == 1 && !reader->exhausted)
-        return 0;
-    if (bytes[0] == '\r' && length > 1 && bytes[1] == '\n')
-        *drop = 1;
-    int step = utf8_sequence(bytes, length, &bad);
-    if (step == UTF8_CUT && !reader->exhausted)
-        return 0;
-    return step > 0 ? step : -1;
-}
-
-static void skip_mark(struct line_reader *reader, size_t *from)
-{
-    static const char mark[3] = "\xef\xbb\xbf";
-    size_t length = reader->filled < sizeof mark ? reader->filled : sizeof mark;
-    if (!reader->level->utf8 || memcmp(reader->block, mark, length) != 0)
-        reader->begun = true;
-    else if (length == sizeof mark) {
-        *from = sizeof mark;
-        reader->begun = true;
-    } else
-        reader->begun = reader->exhausted; /* the beginning of a mark: it may go on */
-}
-
 /* What is no text begins at block[from]; `whole`: what stands before is as it was read. */
 static void note_fault(struct line_reader *reader, size_t from, bool whole)
 {
@@ -180,29 +150,22 @@ static void note_fault(struct line_reader *reader, size_t from, bool whole)
 /* Checks what was read, in place; reader->at and reader->clean are 0. */
 static void clean_block(struct line_reader *reader)
 {
-    size_t from = 0, to = 0;
-    if (!reader->begun)
-        skip_mark(reader, &from);
-    if (!reader->level->utf8)
-        from = to = reader->filled;
-    while (from < reader->filled && reader->begun) {
-        size_t drop;
-        int length = next_length(reader, reader->block + from, reader->filled - from, &drop);
-        if (length < 0) {
-            reader->faulty = reader->exhausted = true;
-            note_fault(reader, from, from == to);
-            from = reader->filled;
-        }
-        if (length <= 0)
-            break;
-        memmove(reader->block + to, reader->block + from + drop, (size_t)length);
-        to += (size_t)length;
-        from += drop + (size_t)length;
+    char *block = reader->block;
+    size_t mark = 0, made = reader->filled, whole = reader->filled, taken = reader->filled;
+    if (reader->level->utf8) {
+        whole = clean_whole(&reader->rule, block, reader->filled, reader->exhausted, &mark);
+        taken = clean_copy(&reader->rule, block + mark, whole, block, &made);
     }
-    memmove(reader->block + to, reader->block + from, reader->filled - from);
+    size_t from = mark + taken;
+    if (taken < whole) {
+        reader->faulty = reader->exhausted = true;
+        note_fault(reader, from, from == made);
+        from = reader->filled;
+    }
+    memmove(block + made, block + from, reader->filled - from);
     reader->later = true;
-    reader->filled -= from - to;
-    reader->clean = to;
+    reader->filled -= from - made;
+    reader->clean = made;
 }
 
 enum status line_reader_open_text(const char *text, size_t length, const char *name, const struct vocab *vocab,

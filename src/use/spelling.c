@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/data/clean.h"
 #include "unroll/data/normal.h"
 #include "unroll/data/utf8.h"
 #include "unroll/use/line_reader.h"
@@ -28,16 +29,6 @@ struct text_end {
     size_t length;   /* of it */
     size_t *shorter; /* [length] the longest proper beginning of `stop` that its first i + 1 bytes end with */
 };
-
-/* CR LF to a line end; the new length. */
-static size_t join_line_ends(char *text, size_t length)
-{
-    size_t to = 0;
-    for (size_t i = 0; i < length; i++)
-        if (text[i] != '\r' || i + 1 == length || text[i + 1] != '\n')
-            text[to++] = text[i];
-    return to;
-}
 
 /* Into form C, in lower case if `lowercase`. */
 static enum status normalize(struct text_end *end, const char *text, size_t length, bool lowercase, struct error *e)
@@ -79,13 +70,14 @@ static enum status read_stop(struct text_end *end, struct error *e)
     if (!level_kind(vocab->level)->utf8 || utf8_valid(text, length) != length)
         return STATUS_OK;
     bool lowercase = line_reader_lowers(vocab);
+    struct clean rule = {.begun = true};
     enum status status = STATUS_OK;
     if (vocab->normal != NORMAL_NONE)
         status = normalize(end, text, length, lowercase, e);
     else if (lowercase)
         end->length = utf8_lower_text(text, length, end->stop);
     if (!status)
-        end->length = join_line_ends(end->stop, end->length);
+        (void)clean_copy(&rule, end->stop, end->length, end->stop, &end->length);
     return status;
 }
 
