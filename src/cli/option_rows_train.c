@@ -14,7 +14,7 @@ static const struct option rows[] = {
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "HOW",
      .help = "to classify: predict from the output at a text's last token, or from the mean or maximum over all its "
              "tokens"},
-    {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.labels), FROM(2, MODEL_LABELS_MAX),
+    {"labels", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.labels), FROM(2, LABELS_MAX),
      .initial = "2", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "to classify: number of labels, if no corpus tells it"},
     {"cell", CHOICES(cell), .commands = RUN, FIELD(train.model.cell), .initial = "lstm",
@@ -41,7 +41,7 @@ static const struct option rows[] = {
      .help = "start a new run from this checkpoint, of the same cell, sizes and level. Copied are its layers and, of "
              "every token that both vocabularies have, the embedding; between language models also output weights and "
              "bias. All else starts as by --init, and step and optimizer from nothing"},
-    {"vocab-size", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.vocab), FROM(1, MODEL_VOCAB_MAX),
+    {"vocab-size", .type = OPTION_INT, .commands = BENCH | PLAN, FIELD(train.model.vocab), FROM(1, VOCAB_MAX),
      .initial = "10000", .class = OPTION_CONDUCT, .section = "Model", .metavar = "N",
      .help = "entries of the vocabulary, if no corpus tells it"},
     {"init", CHOICES(init), .commands = STEP | GRADFLOW, FIELD(train.init), .initial = "auto",

@@ -53,7 +53,7 @@ enum status model_config_check(const struct model_config *config, struct error *
     if (status == STATUS_OK)
         status = check_range("--hidden", config->hidden, 1, MODEL_WIDTH_MAX, e);
     if (status == STATUS_OK)
-        status = check_range("vocabulary size", config->vocab, 1, MODEL_VOCAB_MAX, e);
+        status = check_range("vocabulary size", config->vocab, 1, VOCAB_MAX, e);
     if (status == STATUS_OK && !(config->dropout >= 0 && config->dropout < 1)) /* a NaN fails too */
         status = error_set(e, STATUS_CONFIG, "value out of range for '--dropout': %g; use 0 or more, below 1",
                            config->dropout);

@@ -39,7 +39,7 @@ static enum status read_setting(const struct json_read *in, struct predict_setti
     if (!status)
         status = json_read_int(in, "model.hidden", 1, MODEL_WIDTH_MAX, &model->hidden, e);
     if (!status)
-        status = json_read_int(in, "model.vocab_size", 1, MODEL_VOCAB_MAX, &model->vocab, e);
+        status = json_read_int(in, "model.vocab_size", 1, VOCAB_MAX, &model->vocab, e);
     if (!status)
         status = json_read_bool(in, "model.tied", &model->tied, e);
     if (!status)

@@ -146,7 +146,7 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     enum status status = cell_of_weights(source, in->hints, in->report, &cell, in->e);
     if (status)
         return status;
-    if (embedding->shape[0] > MODEL_VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || cell.hidden > MODEL_WIDTH_MAX)
+    if (embedding->shape[0] > VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || cell.hidden > MODEL_WIDTH_MAX)
         return refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
     model->cell = cell.cell;
     model->vocab = (int)embedding->shape[0];

@@ -85,10 +85,10 @@ static void test_layout(void **unused)
                                          .layers = MODEL_LAYERS_MAX,
                                          .embedding = MODEL_WIDTH_MAX,
                                          .hidden = MODEL_WIDTH_MAX,
-                                         .vocab = MODEL_VOCAB_MAX};
+                                         .vocab = VOCAB_MAX};
     struct param_table table;
     param_table_build(&largest, &table);
-    const size_t W = MODEL_WIDTH_MAX, V = MODEL_VOCAB_MAX;
+    const size_t W = MODEL_WIDTH_MAX, V = VOCAB_MAX;
     assert_true(table.elements == 2 * V * W + V + MODEL_LAYERS_MAX * (8 * W * W + 8 * W));
 }
 
@@ -179,7 +179,7 @@ static void test_check(void **unused)
     REFUSED(hidden, -1, "--hidden");
     REFUSED(hidden, MODEL_WIDTH_MAX + 1, "--hidden");
     REFUSED(vocab, 0, "vocabulary");
-    REFUSED(vocab, MODEL_VOCAB_MAX + 1, "vocabulary");
+    REFUSED(vocab, VOCAB_MAX + 1, "vocabulary");
     REFUSED(dropout, 1, "--dropout");
     REFUSED(dropout, -0.1, "--dropout");
     REFUSED(dropout, __builtin_nan(""), "--dropout");

@@ -7,11 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "unroll/base/limits.h"
 #include "unroll/base/status.h"
 #include "unroll/data/text_index.h"
 
 #define LABEL_BYTES_MAX 255
-#define LABELS_MAX 65535
 
 struct labels {
     int count;

@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "unroll/base/limits.h"
 #include "unroll/base/status.h"
 #include "unroll/data/level.h"
 #include "unroll/data/normal.h"
 #include "unroll/sys/comm.h"
 
 #define VOCAB_UNK 0
-#define VOCAB_MAX (1 << 22)       /* entries; with their texts and the index this bounds a vocabulary to 256 MiB */
 #define VOCAB_BYTES_MAX (1 << 26) /* of all texts */
 #define VOCAB_ENTRY_MAX (1 << 16) /* bytes of one text */
 #define VOCAB_UNK_WORD "<unk>"

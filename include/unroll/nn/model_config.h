@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "unroll/base/limits.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/cell.h"
 
@@ -20,8 +21,6 @@ enum status pool_parse(const char *name, enum pool *pool, struct error *e);
 
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
-#define MODEL_VOCAB_MAX (1 << 24)
-#define MODEL_LABELS_MAX 65535
 
 struct model_config {
     enum cell cell;
