@@ -116,14 +116,14 @@ static const struct kind {
     const char *name;
     void (*rule)(const struct update *u, size_t begin, size_t end);
     const char *slot[OPTIMIZER_SLOTS_MAX]; /* the arrays of state that it has, by PyTorch's names */
-    double lr, epsilon;                    /* defaults */
+    double lr, epsilon;                    /* defaults; runs keep that of epsilon also where no use is made of it */
     unsigned uses;                         /* of the numbers */
     bool corrects;  /* its means begin at zero, and the bias is taken out of them: beta1, beta2 */
     bool decouples; /* weight decay acts on the parameters, and not by the gradient */
     bool rests;     /* a zero gradient changes nothing where there is no weight decay */
 } kinds[] = {
-    {"sgd", sgd, .lr = 1, .rests = true}, /* OPTIMIZER_SGD */
-    {"momentum", momentum, {"momentum_buffer"}, .lr = 0.1, .uses = USES(MOMENTUM)},
+    {"sgd", sgd, .lr = 1, .epsilon = 1e-8, .rests = true}, /* OPTIMIZER_SGD */
+    {"momentum", momentum, {"momentum_buffer"}, .lr = 0.1, .epsilon = 1e-8, .uses = USES(MOMENTUM)},
     {"adagrad", adagrad, {"sum"}, .lr = 0.02, .epsilon = 1e-10, .uses = USES(EPSILON), .rests = true},
     {"rmsprop", rmsprop, {"square_avg"}, .lr = 0.002, .epsilon = 1e-8, .uses = USES(ALPHA) | USES(EPSILON)},
     {"adam",
