@@ -50,13 +50,12 @@ static void put_model(struct json *json, const struct bench_config *config)
 {
     const struct model_config *model = &config->model;
     json_object_begin(json, "model");
-    json_put_string(json, "cell", cell_name(model->cell));
-    json_put_int(json, "layers", model->layers);
-    json_put_int(json, "embedding", model->embedding);
-    json_put_int(json, "hidden", model->hidden);
-    json_put_int(json, "vocab_size", model->vocab);
-    json_put_bool(json, "tied", model->tied);
-    json_put_double(json, "dropout", model->dropout);
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        char name[MODEL_FIELD_NAME];
+        if (field->lists & MODEL_BENCH && model_field_is_said(field, model))
+            model_field_put(json, model_field_measured(field, name), field, model);
+    }
     json_put_int(json, "batch", config->batch);
     json_put_int(json, "bptt", config->bptt);
     json_put_int(json, "lane_groups", config->groups);

@@ -97,21 +97,28 @@ static void tell_labels(struct report *report, const struct labels *labels)
 
 /* ---- checkpoints ---- */
 
+static void tell_field(struct report *report, const struct model_field *field, const struct model_config *model)
+{
+    const char *name = model_field_told(field);
+    char text[NUMBER_TEXT];
+    if (field->type == MODEL_REAL)
+        tell_double(report, name, model_field_real(field, model));
+    else if (field->type == MODEL_FLAG)
+        tell_bool(report, name, model_field_integer(field, model));
+    else if (field->type == MODEL_INT)
+        tell_int(report, name, model_field_integer(field, model));
+    else
+        tell(report, name, model_field_text(field, model, text));
+}
+
 static void tell_model(struct report *report, const struct checkpoint *checkpoint)
 {
     const struct model_config *model = &checkpoint->model;
     begin(report, "model", "model");
-    tell(report, "cell", cell_name(model->cell));
-    tell_int(report, "layers", model->layers);
-    tell_int(report, "embedding", model->embedding);
-    tell_int(report, "hidden", model->hidden);
-    tell_bool(report, "tied", model->tied);
-    tell_double(report, "dropout", model->dropout);
-    if (model->reset_token)
-        tell(report, "reset_at", "eos");
-    if (model->task == TASK_CLASSIFY) {
-        tell(report, "task", task_name(model->task));
-        tell(report, "pool", pool_name(model->pool));
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        if (!(field->lists & MODEL_TABLE) && model_field_is_said(field, model))
+            tell_field(report, field, model);
     }
     end(report);
 }

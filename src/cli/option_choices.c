@@ -15,8 +15,6 @@ CHOICE(markers, markers, MARKERS_KEEP + 1)
 CHOICE(normal, normal, NORMAL_NFC + 1)
 CHOICE(init, init, INIT_ORTHOGONAL + 1)
 CHOICE(split, split, SPLIT_TEST + 1)
-CHOICE(task, task, TASK_CLASSIFY + 1)
-CHOICE(pool, pool, POOL_MAX + 1)
 
 static const char *cell_or_all_name(int value)
 {

@@ -19,32 +19,35 @@ static enum status choose_link(const char *text, const char *where, bool measure
                      "LATENCY,BANDWIDTH, or what 'unroll bench --network --json' measures on two hosts");
 }
 
+static enum status refuse_given(const struct options *options, const char *name, struct error *e)
+{
+    return error_set(e, STATUS_CONFIG,
+                     "cannot predict with '--%s' as given: '%s' was measured with another; leave the option out, "
+                     "or run 'unroll bench' anew with it",
+                     name, options->from_file[0]);
+}
+
 /* Options of the model that were given must say what the measurements were made with. */
 static enum status check_given(const struct options *options, const struct predict_setting *setting, struct error *e)
 {
-    const struct model_config *given = &options->train.model, *made = &setting->model;
     const struct {
         const char *name;
         bool differs;
     } checks[] = {
-        {"cell", given->cell != made->cell},
-        {"layers", given->layers != made->layers},
-        {"embedding", given->embedding != made->embedding},
-        {"hidden", given->hidden != made->hidden},
-        {"vocab-size", given->vocab != made->vocab},
-        {"tied", given->tied != made->tied},
         {"bptt", options->train.bptt != setting->bptt},
         {"threads", options->train.threads != setting->threads},
         {"optimizer", options->train.optimizer.kind != setting->optimizer},
         {"reduction", options->train.reduction != setting->reduction},
     };
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        if (field->lists & MODEL_SPEED && model_field_differs(field, &options->train.model, &setting->model) &&
+            options_given(options, model_field_option(field)))
+            return refuse_given(options, model_field_option(field), e);
+    }
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++)
         if (checks[i].differs && options_given(options, checks[i].name))
-            return error_set(
-                e, STATUS_CONFIG,
-                "cannot predict with '--%s' as given: '%s' was measured with another; leave the option out, "
-                "or run 'unroll bench' anew with it",
-                checks[i].name, options->from_file[0]);
+            return refuse_given(options, checks[i].name, e);
     return STATUS_OK;
 }
 

@@ -27,9 +27,6 @@ static int outputs(const struct model_config *config)
 
 static enum status check(const struct model_config *config, struct error *e)
 {
-    if (config->labels < 2 || config->labels > LABELS_MAX)
-        return error_set(e, STATUS_CONFIG, "value out of range for 'number of labels': %d; use 2 to %d", config->labels,
-                         LABELS_MAX);
     if (config->tied)
         return error_set(e, STATUS_CONFIG, "cannot use '--tied' with --task classify: labels are no words; drop it");
     if (config->reset_token)

@@ -1,13 +1,10 @@
 /* The names of tasks and pools, and what a configuration may be. */
 #include "unroll/nn/model_config.h"
 
-#include <string.h>
-
 #include "unroll/nn/output.h"
 
 static const char *const tasks[] = {[TASK_LM] = "lm", [TASK_CLASSIFY] = "classify"};
 static const char *const pools[] = {[POOL_LAST] = "last", [POOL_MEAN] = "mean", [POOL_MAX] = "max"};
-#define POOLS ((int)(sizeof pools / sizeof pools[0]))
 
 const char *task_name(enum task task)
 {
@@ -19,47 +16,57 @@ const char *pool_name(enum pool pool)
     return pools[pool];
 }
 
-enum status pool_parse(const char *name, enum pool *pool, struct error *e)
+static const char *name_of_task(int value)
 {
-    for (int i = 0; i < POOLS; i++)
-        if (strcmp(name, pools[i]) == 0) {
-            *pool = (enum pool)i;
-            return STATUS_OK;
-        }
-    return error_set(e, STATUS_CONFIG, "unknown pool '%s'; use last, mean or max", name);
+    return tasks[value];
 }
+
+static const char *name_of_pool(int value)
+{
+    return pools[value];
+}
+
+const struct choices task_choices = {"task", sizeof tasks / sizeof *tasks, name_of_task};
+const struct choices pool_choices = {"pool", sizeof pools / sizeof *pools, name_of_pool};
 
 int model_outputs(const struct model_config *config)
 {
     return output_kind(config)->outputs(config);
 }
 
-static enum status check_range(const char *what, int value, int least, int most, struct error *e)
+static enum status check_integer(const struct model_field *field, int64_t value, int64_t least, int64_t most,
+                                 struct error *e)
 {
     if (value >= least && value <= most)
         return STATUS_OK;
-    return error_set(e, STATUS_CONFIG, "value out of range for '%s': %d; use %d to %d", what, value, least, most);
+    return error_set(e, STATUS_CONFIG, "value out of range for '%s': %lld; use %lld to %lld", field->ranged,
+                     (long long)value, (long long)least, (long long)most);
+}
+
+static enum status check_field(const struct model_field *field, const struct model_config *config, struct error *e)
+{
+    if (field->type == MODEL_REAL) {
+        double value = model_field_real(field, config);
+        if (value >= field->least && value < field->most) /* a NaN fails too */
+            return STATUS_OK;
+        return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged,
+                         value, field->least, field->most);
+    }
+    int64_t value = model_field_integer(field, config);
+    if (field->type == MODEL_CHOICE && (value < 0 || value >= field->choices->count))
+        return error_set(e, STATUS_CONFIG, "unknown %s number '%lld'; use 0 to %d", field->choices->what,
+                         (long long)value, field->choices->count - 1);
+    if (field->type == MODEL_TOKEN)
+        return check_integer(field, value, 0, config->vocab - 1, e);
+    return field->ranged ? check_integer(field, value, (int64_t)field->least, (int64_t)field->most, e) : STATUS_OK;
 }
 
 enum status model_config_check(const struct model_config *config, struct error *e)
 {
     enum status status = STATUS_OK;
-    if ((int)config->cell < 0 || (int)config->cell >= CELLS)
-        status = error_set(e, STATUS_CONFIG, "unknown cell number '%d'; use 0 to %d", (int)config->cell, CELLS - 1);
-    if (status == STATUS_OK)
-        status = check_range("--layers", config->layers, 1, MODEL_LAYERS_MAX, e);
-    if (status == STATUS_OK)
-        status = check_range("--embedding", config->embedding, 1, MODEL_WIDTH_MAX, e);
-    if (status == STATUS_OK)
-        status = check_range("--hidden", config->hidden, 1, MODEL_WIDTH_MAX, e);
-    if (status == STATUS_OK)
-        status = check_range("vocabulary size", config->vocab, 1, VOCAB_MAX, e);
-    if (status == STATUS_OK && !(config->dropout >= 0 && config->dropout < 1)) /* a NaN fails too */
-        status = error_set(e, STATUS_CONFIG, "value out of range for '--dropout': %g; use 0 or more, below 1",
-                           config->dropout);
-    if (status == STATUS_OK && config->reset_token >= (uint32_t)config->vocab)
-        status = error_set(e, STATUS_CONFIG, "value out of range for 'token of --reset-at': %u; use 0 to %d",
-                           config->reset_token, config->vocab - 1);
+    for (int i = 0; i < model_field_count && !status; i++)
+        if (model_fields[i].type == MODEL_CHOICE || model_field_applies(&model_fields[i], config))
+            status = check_field(&model_fields[i], config, e);
     if (!status)
         status = output_kind(config)->check(config, e);
     return status;

@@ -8,12 +8,16 @@
 /* The fields that shape the model and its evaluation, as text: structs have bytes of no meaning between them. */
 static void add_shape(struct digest *digest, const struct checkpoint *checkpoint)
 {
-    const struct model_config *model = &checkpoint->model;
-    char text[300];
-    int length = snprintf(text, sizeof text, "%d %d %d %d %d %d %.17g %u %d %d %d %d %d %d", (int)model->cell,
-                          model->layers, model->embedding, model->hidden, model->vocab, model->tied, model->dropout,
-                          model->reset_token, (int)model->task, model->labels, (int)model->pool, checkpoint->batch,
-                          checkpoint->bptt, checkpoint->groups);
+    char text[100], value[NUMBER_TEXT];
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        int length =
+            field->type == MODEL_TOKEN
+                ? snprintf(text, sizeof text, "%lld ", (long long)model_field_integer(field, &checkpoint->model))
+                : snprintf(text, sizeof text, "%s ", model_field_text(field, &checkpoint->model, value));
+        digest_add(digest, text, (size_t)length);
+    }
+    int length = snprintf(text, sizeof text, "%d %d %d", checkpoint->batch, checkpoint->bptt, checkpoint->groups);
     digest_add(digest, text, (size_t)length);
 }
 

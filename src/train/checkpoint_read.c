@@ -68,54 +68,47 @@ static enum status read_root(struct reading *in)
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
-static enum status read_task(struct reading *in)
+/* A name; not that of 0 where it is optional, for then none is written. */
+static enum status read_choice(struct reading *in, const struct model_field *field, struct model_config *model)
 {
-    struct model_config *model = &in->checkpoint->model;
-    char task[32], pool[32];
-    enum status status = attrs_string(in->attrs, "task", task, sizeof task, in->e);
-    if (!status && strcmp(task, task_name(TASK_CLASSIFY)) != 0)
-        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute 'task' of '/model' is '%s'", task);
+    char name[32];
+    int value = 0;
+    enum status status = attrs_string(in->attrs, field->stored, name, sizeof name, in->e);
+    if (!status && field->optional && choices_find(field->choices, name) <= 0)
+        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute '%s' of '/model' is '%s'", field->stored, name);
     if (!status)
-        status = attrs_int(in->attrs, "labels", INT_MIN, INT_MAX, &model->labels, in->e);
-    if (!status)
-        status = attrs_string(in->attrs, "pool", pool, sizeof pool, in->e);
-    if (!status)
-        status = pool_parse(pool, &model->pool, in->e);
-    model->task = TASK_CLASSIFY;
+        status = choices_parse(field->choices, name, &value, in->e);
+    model_field_set_integer(field, model, value);
+    return status;
+}
+
+static enum status read_field(struct reading *in, const struct model_field *field, struct model_config *model)
+{
+    bool there = attrs_has(in->attrs, field->stored);
+    if (field->optional ? !there : !model_field_applies(field, model))
+        return STATUS_OK;
+    if (field->type == MODEL_CHOICE)
+        return read_choice(in, field, model);
+    enum status status;
+    if (field->type == MODEL_REAL) {
+        double real = 0;
+        status = attrs_f64(in->attrs, field->stored, &real, in->e);
+        model_field_set_real(field, model, real);
+        return status;
+    }
+    int value = 0, least = field->type == MODEL_INT ? INT_MIN : field->optional;
+    status = attrs_int(in->attrs, field->stored, least, field->type == MODEL_FLAG ? 1 : INT_MAX, &value, in->e);
+    model_field_set_integer(field, model, value);
     return status;
 }
 
 static enum status read_model(struct reading *in)
 {
-    struct model_config *model = &in->checkpoint->model;
-    struct attrs *attrs = in->attrs;
-    char cell[32];
-    int tied = 0, reset_token = 0;
-    attrs->object = "/model";
-    enum status status = attrs_read(attrs, in->file, in->e);
-    if (!status)
-        status = attrs_string(attrs, "cell", cell, sizeof cell, in->e);
-    if (!status)
-        status = cell_parse(cell, &model->cell, in->e);
-    if (!status)
-        status = attrs_int(attrs, "layers", INT_MIN, INT_MAX, &model->layers, in->e);
-    if (!status)
-        status = attrs_int(attrs, "embedding", INT_MIN, INT_MAX, &model->embedding, in->e);
-    if (!status)
-        status = attrs_int(attrs, "hidden", INT_MIN, INT_MAX, &model->hidden, in->e);
-    if (!status)
-        status = attrs_int(attrs, "vocab", INT_MIN, INT_MAX, &model->vocab, in->e);
-    if (!status)
-        status = attrs_int(attrs, "tied", 0, 1, &tied, in->e);
-    if (!status)
-        status = attrs_f64(attrs, "dropout", &model->dropout, in->e);
-    if (!status && attrs_has(attrs, "reset_token"))
-        status = attrs_int(attrs, "reset_token", 1, INT_MAX, &reset_token, in->e);
-    if (!status && attrs_has(attrs, "task"))
-        status = read_task(in);
-    model->tied = tied;
-    model->reset_token = (uint32_t)reset_token;
-    return status ? status : attrs_all_taken(attrs, in->e);
+    in->attrs->object = "/model";
+    enum status status = attrs_read(in->attrs, in->file, in->e);
+    for (int i = 0; i < model_field_count && !status; i++)
+        status = read_field(in, &model_fields[i], &in->checkpoint->model);
+    return status ? status : attrs_all_taken(in->attrs, in->e);
 }
 
 static enum status read_progress(struct reading *in)

@@ -47,20 +47,18 @@ static void describe_root(struct attrs *attrs, const struct checkpoint *checkpoi
 static void describe_model(struct attrs *attrs, const struct checkpoint *checkpoint)
 {
     const struct model_config *model = &checkpoint->model;
-    attrs_add_string(attrs, "cell", cell_name(model->cell));
-    attrs_add_i64(attrs, "layers", model->layers);
-    attrs_add_i64(attrs, "embedding", model->embedding);
-    attrs_add_i64(attrs, "hidden", model->hidden);
-    attrs_add_i64(attrs, "vocab", model->vocab);
-    attrs_add_i64(attrs, "tied", model->tied);
-    attrs_add_f64(attrs, "dropout", model->dropout);
-    if (model->reset_token)
-        attrs_add_i64(attrs, "reset_token", model->reset_token);
-    if (model->task != TASK_CLASSIFY)
-        return;
-    attrs_add_string(attrs, "task", task_name(model->task));
-    attrs_add_i64(attrs, "labels", model->labels);
-    attrs_add_string(attrs, "pool", pool_name(model->pool));
+    char text[NUMBER_TEXT];
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        if (!model_field_is_said(field, model))
+            continue;
+        if (field->type == MODEL_CHOICE)
+            attrs_add_string(attrs, field->stored, model_field_text(field, model, text));
+        else if (field->type == MODEL_REAL)
+            attrs_add_f64(attrs, field->stored, model_field_real(field, model));
+        else
+            attrs_add_i64(attrs, field->stored, model_field_integer(field, model));
+    }
 }
 
 static void describe_optimizer(struct attrs *attrs, const struct optimizer *optimizer)

@@ -56,7 +56,7 @@ static enum status compare_model(const struct trainer *trainer, const struct che
     char is[33], was[33];
     vocab_digest(trainer->corpus->vocab, is);
     vocab_digest(best->vocab, was);
-    if (a->task == b->task && a->labels == b->labels && trainer_same_layers(a, b) && strcmp(is, was) == 0)
+    if (!model_config_differs(a, b, MODEL_SHAPE) && strcmp(is, was) == 0)
         return STATUS_OK;
     return error_set(e, STATUS_CHECKPOINT,
                      "it holds a model of another shape or vocabulary; it was not made by this run");

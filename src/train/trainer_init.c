@@ -10,14 +10,12 @@
 static enum status check_source(const struct trainer *trainer, const struct checkpoint *source, struct error *e)
 {
     const struct model_config *from = &source->model, *to = &trainer->shape;
-    if (from->cell != to->cell || from->layers != to->layers || from->embedding != to->embedding ||
-        from->hidden != to->hidden)
-        return error_set(
-            e, STATUS_CONFIG,
-            "cannot use '--init-from %.200s': its model is --cell %s --layers %d --embedding %d --hidden %d, "
-            "and the run's --cell %s --layers %d --embedding %d --hidden %d; use the same",
-            trainer->config->init_from, cell_name(from->cell), from->layers, from->embedding, from->hidden,
-            cell_name(to->cell), to->layers, to->embedding, to->hidden);
+    char its[MODEL_OPTIONS_TEXT], of_run[MODEL_OPTIONS_TEXT];
+    if (model_config_differs(from, to, MODEL_LAYERS))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--init-from %.200s': its model is %s, and the run's %s; use the same",
+                         trainer->config->init_from, model_config_options(from, MODEL_LAYERS, its),
+                         model_config_options(to, MODEL_LAYERS, of_run));
     if (source->vocab->level != trainer->corpus->vocab->level)
         return error_set(
             e, STATUS_CONFIG,

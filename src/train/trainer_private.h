@@ -121,13 +121,6 @@ static inline double trainer_train_loss(const struct trainer *trainer)
     return progress->epoch_tokens > 0 ? progress->epoch_loss / (double)progress->epoch_tokens : NAN;
 }
 
-/* Whether the recurrent layers and the embedding have the same parameters. */
-static inline bool trainer_same_layers(const struct model_config *a, const struct model_config *b)
-{
-    return a->cell == b->cell && a->layers == b->layers && a->embedding == b->embedding && a->hidden == b->hidden &&
-           a->tied == b->tied;
-}
-
 /* ---- trainer_due.c: not collective ---- */
 int64_t trainer_total_steps(const struct trainer *trainer);
 /* Whether --max-steps ends the run before --epochs would. */

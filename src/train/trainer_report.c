@@ -25,21 +25,11 @@ void trainer_report_run(struct trainer *trainer)
     if (!trainer->reporter.metrics || metrics_bytes(trainer->reporter.metrics) > 0)
         return;
     metrics_begin_line(&json, "run");
-    json_put_string(&json, "cell", cell_name(trainer->shape.cell));
-    json_put_int(&json, "layers", trainer->shape.layers);
-    json_put_int(&json, "embedding", trainer->shape.embedding);
-    json_put_int(&json, "hidden", trainer->shape.hidden);
-    json_put_int(&json, "vocab", trainer->shape.vocab);
-    json_put_bool(&json, "tied", trainer->shape.tied);
-    json_put_double(&json, "dropout", trainer->shape.dropout);
-    if (trainer->shape.reset_token)
-        json_put_string(&json, "reset_at", "eos");
-    if (trainer->shape.task == TASK_CLASSIFY) {
-        json_put_string(&json, "task", task_name(trainer->shape.task));
-        json_put_int(&json, "labels", trainer->shape.labels);
-        json_put_string(&json, "pool", pool_name(trainer->shape.pool));
+    for (int i = 0; i < model_field_count; i++)
+        if (model_field_is_said(&model_fields[i], &trainer->shape))
+            model_field_put(&json, model_field_told(&model_fields[i]), &model_fields[i], &trainer->shape);
+    if (trainer->shape.task == TASK_CLASSIFY)
         json_put_double(&json, "word_dropout", config->word_dropout);
-    }
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
     json_put_int(&json, "bptt", config->bptt);

@@ -110,14 +110,12 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
             "cannot branch from '%.150s': it is of --task %s with %d labels, and the new run of --task %s with "
             "%d; start a new run with --init-from instead",
             trainer->config->run, task_name(was->task), was->labels, task_name(is->task), is->labels);
-    if (trainer_same_layers(was, is))
+    char options[MODEL_OPTIONS_TEXT];
+    if (!model_config_differs(was, is, MODEL_WEIGHTS))
         return STATUS_OK;
-    return error_set(
-        e, STATUS_CHECKPOINT,
-        "cannot branch from '%.150s': its model is --cell %s --layers %d --embedding %d --hidden %d%s; use "
-        "the same, or start anew without --branch",
-        trainer->config->run, cell_name(was->cell), was->layers, was->embedding, was->hidden,
-        was->tied ? " --tied" : " --no-tied");
+    return error_set(e, STATUS_CHECKPOINT,
+                     "cannot branch from '%.150s': its model is %s; use the same, or start anew without --branch",
+                     trainer->config->run, model_config_options(was, MODEL_WEIGHTS, options));
 }
 
 /* Makes a checkpoint of another run the beginning of this one. */

@@ -23,32 +23,50 @@ static enum status read_choice(const struct json_read *in, const char *path, con
                      path);
 }
 
+/* Files from before there was an optional field have none. */
+static enum status read_field(const struct json_read *in, const struct model_field *field, struct model_config *model,
+                              struct error *e)
+{
+    char name[MODEL_FIELD_NAME], path[MODEL_FIELD_NAME + 8];
+    bool flag = false;
+    double real = 0;
+    int value = 0;
+    enum status status;
+    snprintf(path, sizeof path, "model.%s", model_field_measured(field, name));
+    if (field->optional && !json_read_has(in, path))
+        return STATUS_OK;
+    if (field->type == MODEL_REAL) {
+        status = json_read_double(in, path, field->least, field->most, &real, e);
+        model_field_set_real(field, model, real);
+        return status;
+    }
+    if (field->type == MODEL_CHOICE)
+        status = read_choice(in, path, field->choices, &value, e);
+    else if (field->type == MODEL_FLAG)
+        status = json_read_bool(in, path, &flag, e);
+    else
+        status = json_read_int(in, path, (int)field->least, (int)field->most, &value, e);
+    model_field_set_integer(field, model, flag ? 1 : value);
+    return status;
+}
+
 static enum status read_setting(const struct json_read *in, struct predict_setting *setting, struct error *e)
 {
-    struct model_config *model = &setting->model;
-    int cell = 0, reduction = 0;
-    enum status status = read_choice(in, "model.cell", &cell_choices, &cell, e);
+    int reduction = 0;
+    enum status status = STATUS_OK;
+    for (int i = 0; i < model_field_count && !status; i++)
+        if (model_fields[i].lists & MODEL_SPEED)
+            status = read_field(in, &model_fields[i], &setting->model, e);
     if (!status)
         status = read_choice(in, "model.optimizer", &optimizer_choices, &setting->optimizer, e);
     if (!status)
         status = read_choice(in, "model.reduction", &reduction_choices, &reduction, e);
     if (!status)
-        status = json_read_int(in, "model.layers", 1, MODEL_LAYERS_MAX, &model->layers, e);
-    if (!status)
-        status = json_read_int(in, "model.embedding", 1, MODEL_WIDTH_MAX, &model->embedding, e);
-    if (!status)
-        status = json_read_int(in, "model.hidden", 1, MODEL_WIDTH_MAX, &model->hidden, e);
-    if (!status)
-        status = json_read_int(in, "model.vocab_size", 1, VOCAB_MAX, &model->vocab, e);
-    if (!status)
-        status = json_read_bool(in, "model.tied", &model->tied, e);
-    if (!status)
         status = json_read_int(in, "model.bptt", 1, 65535, &setting->bptt, e);
     if (!status)
         status = json_read_int(in, "threads", 1, 4096, &setting->threads, e);
-    model->cell = (enum cell)cell;
     setting->reduction = (enum reduction)reduction;
-    return status ? status : model_config_check(model, e);
+    return status ? status : model_config_check(&setting->model, e);
 }
 
 static enum status read_link(const struct json_read *in, const char *name, struct network_link *link, struct error *e)
@@ -81,18 +99,14 @@ static enum status read_network(const struct json_read *in, struct predict_confi
 static enum status agree(const char *path, const struct predict_setting *a, const struct predict_setting *b,
                          struct error *e)
 {
-    const struct model_config *m = &a->model, *n = &b->model;
-    const char *differs = m->cell != n->cell             ? "cell"
-                          : m->layers != n->layers       ? "layers"
-                          : m->embedding != n->embedding ? "embedding"
-                          : m->hidden != n->hidden       ? "hidden"
-                          : m->vocab != n->vocab         ? "vocab-size"
-                          : m->tied != n->tied           ? "tied"
-                          : a->bptt != b->bptt           ? "bptt"
+    const char *differs = a->bptt != b->bptt             ? "bptt"
                           : a->threads != b->threads     ? "threads"
                           : a->optimizer != b->optimizer ? "optimizer"
                           : a->reduction != b->reduction ? "reduction"
                                                          : NULL;
+    for (int i = model_field_count - 1; i >= 0; i--) /* the first that differs */
+        if (model_fields[i].lists & MODEL_SPEED && model_field_differs(&model_fields[i], &a->model, &b->model))
+            differs = model_field_option(&model_fields[i]);
     if (differs)
         return error_set(
             e, STATUS_CONFIG,

@@ -37,25 +37,28 @@ static void add_number(struct facts *facts, const char *key, double value)
     add_text(facts, key, number_format(value, facts->number[facts->numbers++]));
 }
 
+/* The fields of every model, or those of `special` ones. Readers take their own from them: weights_import.c. */
+static void add_model(struct facts *facts, const struct model_config *model, bool special)
+{
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        if (field->lists & MODEL_TABLE || special != (field->applies != NULL) || !model_field_applies(field, model))
+            continue;
+        CHECK(facts->numbers < FACTS_OWN);
+        add_text(facts, model_field_told(field), model_field_text(field, model, facts->number[facts->numbers++]));
+    }
+}
+
 static void collect_facts(struct facts *facts, const struct checkpoint *checkpoint)
 {
     const struct model_config *model = &checkpoint->model;
-    add_text(facts, "cell", cell_name(model->cell));
-    add_number(facts, "layers", model->layers);
-    add_number(facts, "embedding", model->embedding);
-    add_number(facts, "hidden", model->hidden);
-    add_text(facts, "tied", model->tied ? "true" : "false");
-    add_number(facts, "dropout", model->dropout);
-    add_text(facts, "reset_at", model->reset_token ? "eos" : "none");
+    add_model(facts, model, false);
     add_number(facts, "batch", checkpoint->batch);
     add_number(facts, "bptt", checkpoint->bptt);
     add_number(facts, "lane_groups", checkpoint->groups);
     add_number(facts, "step", (double)checkpoint->progress.step);
     add_text(facts, "corpus_digest", checkpoint->corpus_digest);
-    if (model->task == TASK_CLASSIFY) {
-        add_text(facts, "task", task_name(model->task));
-        add_text(facts, "pool", pool_name(model->pool));
-    }
+    add_model(facts, model, true);
     for (int i = 0; i < checkpoint->options; i++) {
         snprintf(facts->option[i], sizeof facts->option[i], WEIGHTS_OPTION "%s", checkpoint->option[i].name);
         add_text(facts, facts->option[i], checkpoint->option[i].value);

@@ -363,17 +363,48 @@ static enum status choose_task(const struct importing *in, struct model_config *
     enum status status = read_labels(in, text, labels);
     if (status)
         return status;
-    if (!source_fact(&in->source, "pool", name) || pool_parse(name, &model->pool, NULL) != STATUS_OK)
-        return refuse(in, "pool", "is none of last, mean and max; make the file again");
     model->task = TASK_CLASSIFY;
     model->labels = labels->count;
     return STATUS_OK;
 }
 
+/* One that must be there is refused if it is not, or unknown; what else does not read is as if it was not told. */
+static enum status take_fact(const struct importing *in, const struct model_field *field, struct model_config *model)
+{
+    char text[SOURCE_FACT_TEXT], known[CHOICES_TEXT], reason[CHOICES_TEXT + 60];
+    bool told = source_fact(&in->source, model_field_told(field), text);
+    double real = 0;
+    int value = 0;
+    if (field->type == MODEL_CHOICE) {
+        value = told ? choices_find(field->choices, text) : field->optional ? 0 : -1;
+        snprintf(reason, sizeof reason, "is none of %s; make the file again",
+                 choices_text(field->choices, " and ", known));
+        if (value < 0)
+            return refuse(in, model_field_told(field), reason);
+    } else if (field->type == MODEL_FLAG) {
+        value = told && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+    } else if (field->type == MODEL_REAL) {
+        model_field_set_real(field, model, told && number_parse_double(text, &real) == 0 ? real : 0);
+        return STATUS_OK;
+    } else {
+        (void)fact_int(&in->source, model_field_told(field), 0, INT_MAX, &value);
+    }
+    model_field_set_integer(field, model, value);
+    return STATUS_OK;
+}
+
+static enum status take_facts(const struct importing *in, struct model_config *model)
+{
+    enum status status = STATUS_OK;
+    for (int i = 0; i < model_field_count && !status; i++)
+        if (model_fields[i].lists & MODEL_FACT && model_field_applies(&model_fields[i], model))
+            status = take_fact(in, &model_fields[i], model);
+    return status;
+}
+
 static enum status choose_model(struct importing *in)
 {
     struct model_config *model = &in->checkpoint->model;
-    char text[SOURCE_FACT_TEXT];
     bool same = false;
     struct error reason = {0};
     enum status status = names_rename(&in->source, in->hints->rename, in->hints->renames, in->report, in->e);
@@ -386,6 +417,8 @@ static enum status choose_model(struct importing *in)
     if (!status)
         status = choose_task(in, model);
     if (!status)
+        status = take_facts(in, model);
+    if (!status)
         status = compare_tied(in, &same);
     if (!status)
         status = choose_tied(in, same, &model->tied);
@@ -393,8 +426,6 @@ static enum status choose_model(struct importing *in)
         return status;
     if (in->hints->has_dropout)
         model->dropout = in->hints->dropout;
-    else if (!source_fact(&in->source, "dropout", text) || number_parse_double(text, &model->dropout) != 0)
-        model->dropout = 0;
     if (model_config_check(model, &reason) != STATUS_OK)
         return error_set(in->e, STATUS_DATA, "cannot import '%.200s': %.300s", in->source.path, reason.text);
     if (model->tied && source_find(&in->source, "decoder.weight") && !same)

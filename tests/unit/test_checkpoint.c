@@ -129,6 +129,13 @@ static void assert_same_parameters(const struct checkpoint *a, const struct chec
     assert_string_equal(of_a, of_b);
 }
 
+static void assert_same_model(const struct model_config *a, const struct model_config *b)
+{
+    for (int i = 0; i < model_field_count; i++)
+        if (model_field_differs(&model_fields[i], a, b))
+            fail_msg("'%s' does not come back", model_fields[i].stored);
+}
+
 static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
 {
     struct error e = {STATUS_OK, ""};
@@ -145,10 +152,7 @@ static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
     assert_int_equal(back.batch, BATCH);
     assert_int_equal(back.bptt, 7);
     assert_int_equal(back.groups, 3);
-    assert_true(c.model.cell == back.model.cell && c.model.layers == back.model.layers &&
-                c.model.embedding == back.model.embedding && c.model.hidden == back.model.hidden &&
-                c.model.vocab == back.model.vocab && c.model.tied == back.model.tied &&
-                c.model.dropout == back.model.dropout && c.model.reset_token == back.model.reset_token);
+    assert_same_model(&c.model, &back.model);
     assert_int_equal(back.optimizer->updates, 1234);
     const struct optimizer_config *was = &c.optimizer->config, *is = &back.optimizer->config;
     assert_true(was->kind == is->kind && was->momentum == is->momentum && was->beta1 == is->beta1 &&
@@ -188,6 +192,50 @@ static void test_round_trips(void **state)
 }
 
 /* Values have padding, which must not travel; make it differ. */
+/* Every field of a model, off 0 where it may be: none is lost. */
+static void test_every_field_comes_back(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c, back;
+    struct labels *labels = labels_new(&e);
+    int label;
+    for (int i = 0; i < 3; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+        assert_int_equal(labels_add(labels, name, 1, &label, &e), STATUS_OK);
+    }
+    for (int i = 0; i < model_field_count; i++) {
+        const struct model_field *field = &model_fields[i];
+        make(&c, strcmp(field->stored, "tied") == 0, optimizer_kind("adam"));
+        optimizer_free(c.optimizer);
+        mem_free(c.states);
+        mem_free(c.values);
+        c.optimizer = NULL;
+        c.states = NULL;
+        if (field->applies) {
+            c.model.task = TASK_CLASSIFY;
+            c.model.reset_token = 0;
+            c.model.labels = 3;
+            c.labels = labels;
+        }
+        if (field->type == MODEL_CHOICE)
+            model_field_set_integer(field, &c.model, field->choices->count - 1);
+        param_table_build(&c.model, &c.table);
+        c.values = mem_alloc(c.table.total, sizeof(float), "test", &e);
+        fill(c.values, c.table.total, 1);
+        if (model_field_applies(field, &c.model) && !(field->optional && field->type == MODEL_TOKEN))
+            assert_true(model_field_is_said(field, &c.model));
+        assert_written("field.h5", &c, WRITER_SINGLE);
+        if (checkpoint_read(path_of("field.h5"), CHECKPOINT_FOR_USE, &back, &e))
+            fail_msg("%s: %s", field->stored, e.text);
+        assert_same_model(&c.model, &back.model);
+        checkpoint_release(&back);
+        c.labels = NULL;
+        drop(&c);
+    }
+    labels_free(labels);
+}
+
 static void test_padding_is_not_saved(void **state)
 {
     (void)state;
@@ -566,6 +614,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_every_field_comes_back),
         cmocka_unit_test(test_padding_is_not_saved),
         cmocka_unit_test(test_for_use_only),
         cmocka_unit_test(test_writers_give_the_same_content),

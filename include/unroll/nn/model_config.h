@@ -3,25 +3,30 @@
 #define UNROLL_NN_MODEL_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/limits.h"
+#include "unroll/base/number.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/cell.h"
 
 /* What is predicted: the next token at every step, or one label for each text, from its last step on. */
 enum task { TASK_LM, TASK_CLASSIFY };
 const char *task_name(enum task task); /* "lm", "classify" */
+extern const struct choices task_choices;
 
 /* What a label is predicted from: the top layer's output at the text's last token, or the mean or maximum, unit by unit,
  * over all its tokens. */
 enum pool { POOL_LAST, POOL_MEAN, POOL_MAX };
 const char *pool_name(enum pool pool); /* "last", "mean", "max" */
-enum status pool_parse(const char *name, enum pool *pool, struct error *e);
+extern const struct choices pool_choices;
 
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
 
+/* Each member has a row in model_fields, where it says all that files, reports and comparisons need to know of it. */
 struct model_config {
     enum cell cell;
     int layers, embedding, hidden; /* L, E, H */
@@ -38,5 +43,73 @@ struct model_config {
 int model_outputs(const struct model_config *config);
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
+
+/* ---- the table of fields (model_fields.c) ---- */
+
+enum model_type {
+    MODEL_INT,
+    MODEL_REAL,
+    MODEL_FLAG,
+    MODEL_CHOICE, /* an enumeration: its name in files */
+    MODEL_TOKEN,  /* a token that starts a new sentence, 0: none; "eos" or "none" in reports */
+};
+
+/* Lists that have some of the fields. Checkpoints and metrics.jsonl have all of them. */
+#define MODEL_TABLE 1u   /* not to be told beside a vocabulary or labels, whose size it is */
+#define MODEL_LAYERS 2u  /* the recurrent layers and the embedding: for --init-from */
+#define MODEL_WEIGHTS 4u /* those and how the decoder is tied: for --branch */
+#define MODEL_SHAPE 8u   /* decides how many parameters there are and what they mean, the vocabulary's texts aside */
+#define MODEL_BENCH 16u  /* told by bench --json */
+#define MODEL_SPEED 32u  /* the time of a step depends on it: read from bench --json and compared */
+#define MODEL_FACT 64u   /* import takes it from what the file tells, for neither tensors nor options show it */
+
+struct model_field {
+    const char *stored; /* name in checkpoints */
+    const char *told;   /* name in reports, if it is another */
+    const char *option; /* name on the command line, if it is another */
+    enum model_type type;
+    unsigned lists;
+    bool optional; /* 0 is "without": it is then left out, and files from before there was such a field mean 0 */
+    size_t offset, size;
+    bool (*applies)(const struct model_config *config); /* NULL: to every model */
+    const struct choices *choices;                      /* of MODEL_CHOICE */
+    const char *ranged;                                 /* what messages call it that say its range; NULL: any value */
+    double least, most;                                 /* of MODEL_REAL below `most` */
+};
+
+extern const struct model_field model_fields[];
+extern const int model_field_count;
+
+const char *model_field_told(const struct model_field *field);
+const char *model_field_option(const struct model_field *field);
+/* The member of bench --json: the option's name in the form of JSON's names, "vocab_size". */
+#define MODEL_FIELD_NAME 32
+const char *model_field_measured(const struct model_field *field, char name[MODEL_FIELD_NAME]);
+
+/* Values of all types but MODEL_REAL as an integer, and of that. */
+int64_t model_field_integer(const struct model_field *field, const struct model_config *config);
+void model_field_set_integer(const struct model_field *field, struct model_config *config, int64_t value);
+double model_field_real(const struct model_field *field, const struct model_config *config);
+void model_field_set_real(const struct model_field *field, struct model_config *config, double value);
+/* As text: "2", "0.2", "true", "lstm", "none". */
+const char *model_field_text(const struct model_field *field, const struct model_config *config,
+                             char text[NUMBER_TEXT]);
+
+/* Whether this model has the field, and whether files and reports say it. */
+bool model_field_applies(const struct model_field *field, const struct model_config *config);
+bool model_field_is_said(const struct model_field *field, const struct model_config *config);
+
+bool model_field_differs(const struct model_field *field, const struct model_config *a, const struct model_config *b);
+/* Whether any field of the list differs. */
+bool model_config_differs(const struct model_config *a, const struct model_config *b, unsigned list);
+
+/* The fields of a list as options, for messages: "--cell lstm --layers 2 --no-tied". Returns `text`. */
+#define MODEL_OPTIONS_TEXT 400
+const char *model_config_options(const struct model_config *config, unsigned list, char text[MODEL_OPTIONS_TEXT]);
+
+/* A member of an open object. */
+struct json;
+void model_field_put(struct json *json, const char *key, const struct model_field *field,
+                     const struct model_config *config);
 
 #endif

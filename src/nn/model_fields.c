@@ -1,0 +1,170 @@
+/* THE table of what a model is: a member of struct model_config is one row. Files, reports, comparisons and checks walk it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/number.h"
+#include "unroll/nn/model_config.h"
+#include "unroll/sys/json.h"
+
+static bool of_classifier(const struct model_config *config)
+{
+    return config->task == TASK_CLASSIFY;
+}
+
+#define PLACE(member)                                                   \
+    .stored = #member, .offset = offsetof(struct model_config, member), \
+    .size = sizeof(((struct model_config *)0)->member)
+#define RANGE(name, from, to) .ranged = name, .least = from, .most = to
+#define LAYERS MODEL_LAYERS | MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED
+
+/* In the order in which reports tell them; `task` stands before what depends on it. */
+const struct model_field model_fields[] = {
+    {PLACE(cell), .type = MODEL_CHOICE, .choices = &cell_choices, .lists = LAYERS},
+    {PLACE(layers), .type = MODEL_INT, .lists = LAYERS, RANGE("--layers", 1, MODEL_LAYERS_MAX)},
+    {PLACE(embedding), .type = MODEL_INT, .lists = LAYERS, RANGE("--embedding", 1, MODEL_WIDTH_MAX)},
+    {PLACE(hidden), .type = MODEL_INT, .lists = LAYERS, RANGE("--hidden", 1, MODEL_WIDTH_MAX)},
+    {PLACE(vocab), .type = MODEL_INT, .option = "vocab-size", RANGE("vocabulary size", 1, VOCAB_MAX),
+     .lists = MODEL_TABLE | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
+    {PLACE(tied), .type = MODEL_FLAG, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
+    {PLACE(dropout), .type = MODEL_REAL, .lists = MODEL_BENCH | MODEL_FACT, RANGE("--dropout", 0, 1)},
+    {PLACE(reset_token), .type = MODEL_TOKEN, .told = "reset_at", .option = "reset-at", .optional = true,
+     .ranged = "token of --reset-at"},
+    {PLACE(task), .type = MODEL_CHOICE, .choices = &task_choices, .optional = true, .lists = MODEL_SHAPE,
+     .applies = of_classifier},
+    {PLACE(labels), .type = MODEL_INT, .lists = MODEL_TABLE | MODEL_SHAPE, RANGE("number of labels", 2, LABELS_MAX),
+     .applies = of_classifier},
+    {PLACE(pool), .type = MODEL_CHOICE, .choices = &pool_choices, .lists = MODEL_FACT, .applies = of_classifier},
+};
+const int model_field_count = (int)(sizeof model_fields / sizeof *model_fields);
+
+const char *model_field_told(const struct model_field *field)
+{
+    return field->told ? field->told : field->stored;
+}
+
+const char *model_field_option(const struct model_field *field)
+{
+    return field->option ? field->option : field->stored;
+}
+
+const char *model_field_measured(const struct model_field *field, char name[MODEL_FIELD_NAME])
+{
+    snprintf(name, MODEL_FIELD_NAME, "%s", model_field_option(field));
+    for (char *place = name; *place; place++)
+        if (*place == '-')
+            *place = '_';
+    return name;
+}
+
+/* ---- values ---- */
+
+static const char *value_of(const struct model_field *field, const struct model_config *config)
+{
+    return (const char *)config + field->offset;
+}
+
+int64_t model_field_integer(const struct model_field *field, const struct model_config *config)
+{
+    if (field->type == MODEL_FLAG)
+        return *(const bool *)value_of(field, config);
+    if (field->type == MODEL_TOKEN)
+        return *(const uint32_t *)value_of(field, config);
+    return *(const int *)value_of(field, config);
+}
+
+void model_field_set_integer(const struct model_field *field, struct model_config *config, int64_t value)
+{
+    char *place = (char *)config + field->offset;
+    if (field->type == MODEL_FLAG)
+        *(bool *)place = value;
+    else if (field->type == MODEL_TOKEN)
+        *(uint32_t *)place = (uint32_t)value;
+    else
+        *(int *)place = (int)value;
+}
+
+double model_field_real(const struct model_field *field, const struct model_config *config)
+{
+    return *(const double *)value_of(field, config);
+}
+
+void model_field_set_real(const struct model_field *field, struct model_config *config, double value)
+{
+    *(double *)((char *)config + field->offset) = value;
+}
+
+const char *model_field_text(const struct model_field *field, const struct model_config *config, char text[NUMBER_TEXT])
+{
+    if (field->type == MODEL_REAL)
+        return number_format(model_field_real(field, config), text);
+    int64_t value = model_field_integer(field, config);
+    if (field->type == MODEL_FLAG)
+        return value ? "true" : "false";
+    if (field->type == MODEL_TOKEN)
+        return value ? "eos" : "none";
+    if (field->type == MODEL_CHOICE)
+        return field->choices->name((int)value);
+    snprintf(text, NUMBER_TEXT, "%lld", (long long)value);
+    return text;
+}
+
+void model_field_put(struct json *json, const char *key, const struct model_field *field,
+                     const struct model_config *config)
+{
+    char text[NUMBER_TEXT];
+    if (field->type == MODEL_INT)
+        json_put_int(json, key, model_field_integer(field, config));
+    else if (field->type == MODEL_REAL)
+        json_put_double(json, key, model_field_real(field, config));
+    else if (field->type == MODEL_FLAG)
+        json_put_bool(json, key, model_field_integer(field, config));
+    else
+        json_put_string(json, key, model_field_text(field, config, text));
+}
+
+/* ---- which are said, and which differ ---- */
+
+bool model_field_applies(const struct model_field *field, const struct model_config *config)
+{
+    return !field->applies || field->applies(config);
+}
+
+bool model_field_is_said(const struct model_field *field, const struct model_config *config)
+{
+    bool is_zero =
+        field->type == MODEL_REAL ? model_field_real(field, config) == 0 : model_field_integer(field, config) == 0;
+    return model_field_applies(field, config) && !(field->optional && is_zero);
+}
+
+bool model_field_differs(const struct model_field *field, const struct model_config *a, const struct model_config *b)
+{
+    return memcmp(value_of(field, a), value_of(field, b), field->size) != 0;
+}
+
+bool model_config_differs(const struct model_config *a, const struct model_config *b, unsigned list)
+{
+    for (int i = 0; i < model_field_count; i++)
+        if (model_fields[i].lists & list && model_field_differs(&model_fields[i], a, b))
+            return true;
+    return false;
+}
+
+const char *model_config_options(const struct model_config *config, unsigned list, char text[MODEL_OPTIONS_TEXT])
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (int i = 0; i < model_field_count && length < MODEL_OPTIONS_TEXT; i++) {
+        const struct model_field *field = &model_fields[i];
+        const char *name = model_field_option(field), *space = length ? " " : "";
+        char value[NUMBER_TEXT];
+        if (!(field->lists & list))
+            continue;
+        if (field->type == MODEL_FLAG)
+            length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s%s", space,
+                                       model_field_integer(field, config) ? "" : "no-", name);
+        else
+            length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s %s", space, name,
+                                       model_field_text(field, config, value));
+    }
+    return text;
+}
