@@ -17,16 +17,16 @@ static double mib(size_t bytes)
 
 static void print_result(const struct comm *comm, const struct bench_config *config, const struct bench_result *result)
 {
-    const struct model_config *model = &config->model;
+    const struct model_config *model = &config->step.model;
     printf("model          %s, %d %s, embedding %d, hidden %d, vocabulary %d%s, dropout %g\n", cell_name(model->cell),
            model->layers, model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
            model->tied ? ", tied" : "", model->dropout);
     if (model->task == TASK_CLASSIFY)
         printf("task           classify, %d labels, pool %s\n", model->labels, pool_name(model->pool));
-    printf("training       batch %d, bptt %d, %s, %s reduction over %d lane groups\n", config->batch, config->bptt,
-           optimizer_name(config->optimizer.kind), reduction_name(config->reduction), config->groups);
+    printf("training       batch %d, bptt %d, %s, %s reduction over %d lane groups\n", config->batch, config->step.bptt,
+           optimizer_name(config->step.optimizer.kind), reduction_name(config->step.reduction), config->groups);
     printf("here           %d %s of %d %s, BLIS kernel '%s'\n", comm->size, comm->size == 1 ? "rank" : "ranks",
-           config->threads, config->threads == 1 ? "thread" : "threads", result->kernel);
+           config->step.threads, config->step.threads == 1 ? "thread" : "threads", result->kernel);
     printf("timed          %lld steps in %lld %s, after %lld to warm up; loss %.4f to %.4f\n\n",
            (long long)result->steps, (long long)result->repetitions,
            result->repetitions == 1 ? "repetition" : "repetitions", (long long)result->warm_up, result->loss_first,
@@ -48,7 +48,7 @@ static void print_result(const struct comm *comm, const struct bench_config *con
 
 static void put_model(struct json *json, const struct bench_config *config)
 {
-    const struct model_config *model = &config->model;
+    const struct model_config *model = &config->step.model;
     json_object_begin(json, "model");
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
@@ -57,10 +57,10 @@ static void put_model(struct json *json, const struct bench_config *config)
             model_field_put(json, model_field_measured(field, name), field, model);
     }
     json_put_int(json, "batch", config->batch);
-    json_put_int(json, "bptt", config->bptt);
+    json_put_int(json, "bptt", config->step.bptt);
     json_put_int(json, "lane_groups", config->groups);
-    json_put_string(json, "optimizer", optimizer_name(config->optimizer.kind));
-    json_put_string(json, "reduction", reduction_name(config->reduction));
+    json_put_string(json, "optimizer", optimizer_name(config->step.optimizer.kind));
+    json_put_string(json, "reduction", reduction_name(config->step.reduction));
     json_object_end(json);
 }
 
@@ -80,7 +80,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     json_put_uint(&json, "peak_rss_bytes", result->peak_rss_bytes);
     json_put_uint(&json, "planned_bytes", result->planned_bytes);
     json_put_int(&json, "ranks", comm->size);
-    json_put_int(&json, "threads", config->threads);
+    json_put_int(&json, "threads", config->step.threads);
     json_object_begin(&json, "phases");
     for (int phase = 0; phase < BENCH_PHASES; phase++)
         json_put_double(&json, bench_phase_name(phase), result->phase[phase]);
@@ -109,17 +109,13 @@ static enum status write_json(const char *path, const struct comm *comm, const s
 
 enum status cmd_bench(const struct comm *comm, const struct options *options, struct error *e)
 {
+    const struct trainer_config *train = &options->train;
     struct bench_config config = {
-        .model = options->train.model,
-        .init = options->train.init,
-        .seed = options->train.seed,
-        .batch = options->train.batch,
-        .bptt = options->train.bptt,
-        .groups = lane_groups_choose(options->train.groups, options->train.batch, options->train.bptt),
-        .optimizer = options->train.optimizer,
-        .lr = options->train.schedule.lr,
-        .clip = options->train.clip,
-        .reduction = options->train.reduction,
+        .step = train->step,
+        .init = train->init,
+        .batch = train->batch,
+        .groups = lane_groups_choose(train->groups, train->batch, train->step.bptt),
+        .lr = train->schedule.lr,
         .steps = options->bench_steps,
     };
     struct bench_result result;
@@ -128,10 +124,10 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
     enum status status = comm->rank == 0 ? file_check_place(options->json_summary, "--json", e) : STATUS_OK;
     status = comm_agree(comm, status, e);
     if (!status)
-        status = load_threads(comm, options, &config.threads, e);
+        status = load_threads(comm, options, &config.step.threads, e);
     if (!status)
         status = bench_run(comm, &config, &result, e);
-    double waited = status ? 0 : load_report_cores(comm, config.threads);
+    double waited = status ? 0 : load_report_cores(comm, config.step.threads);
     if (!status && comm->rank == 0) {
         bool table = !file_is_standard(options->json_summary);
         if (table)

@@ -50,25 +50,25 @@ static struct variants choose(const struct options *options)
         c.cell[i] = (enum cell)i;
     if (options_given(options, "cell")) {
         c.cells = 1;
-        c.cell[0] = options->train.model.cell;
+        c.cell[0] = options->train.step.model.cell;
     }
     if (options_given(options, "layers")) {
         c.layers = 1;
-        c.layer[0] = options->train.model.layers;
+        c.layer[0] = options->train.step.model.layers;
     }
     if (options_given(options, "tied")) {
         c.ties = 1;
-        c.tied[0] = options->train.model.tied;
+        c.tied[0] = options->train.step.model.tied;
     }
     if (options_given(options, "dropout")) {
         c.dropouts = 1;
-        c.dropout[0] = options->train.model.dropout;
+        c.dropout[0] = options->train.step.model.dropout;
     }
     if (options_given(options, "reset-at")) {
         c.resets = 1;
         c.reset[0] = options->train.reset_at_eos;
     }
-    if (options->train.model.task ==
+    if (options->train.step.model.task ==
         TASK_CLASSIFY) { /* labels are tied to no words, and no text goes on behind another */
         c.ties = c.resets = 1;
         c.tied[0] = c.reset[0] = false;
@@ -88,7 +88,7 @@ static struct gradcheck_config config_of(const struct options *options, const st
                                       .groups = size->groups,
                                       .ranks = size->ranks,
                                       .threads = options->train.threads > 0 ? options->train.threads : size->threads,
-                                      .seed = options->train.seed};
+                                      .seed = options->train.step.seed};
     config.model.embedding = model->tied ? size->hidden : size->embedding;
     config.model.hidden = size->hidden;
     config.model.vocab = size->vocab;
@@ -182,7 +182,7 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
            "loss, state, gradient: largest error of the fast path against the reference, as a share of the tolerance\n"
            "bits: whether several ranks and threads give those of one\n\n"
            "cell      layers  %s dropout  reset  differences      loss    state gradient  bits\n",
-           options->train.model.task == TASK_CLASSIFY ? "pool" : "tied");
+           options->train.step.model.task == TASK_CLASSIFY ? "pool" : "tied");
     for (int i = 0; i < c.cells; i++)
         for (int l = 0; l < c.layers; l++)
             for (int t = 0; t < c.ties; t++)
@@ -193,7 +193,7 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                            .tied = c.tied[t],
                                                            .dropout = c.dropout[d],
                                                            .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
-                                                           .task = options->train.model.task,
+                                                           .task = options->train.step.model.task,
                                                            .pool = c.pool[r / c.resets]};
                         enum status status = check_model(options, &model, &wrong, e);
                         if (status != STATUS_OK)

@@ -68,7 +68,7 @@ static enum status follow_checkpoint(const struct comm *comm, struct flow *flow,
 static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum cell cell, struct error *e)
 {
     const struct options *options = flow->options;
-    struct model_config model = options->train.model;
+    struct model_config model = options->train.step.model;
     struct param_table table;
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
@@ -78,7 +78,7 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
         return status;
     param_table_build(&model, &table);
     float *values = mem_alloc(table.total, sizeof *values, "the parameters", e);
-    status = values ? param_init(&model, &table, options->train.init, options->train.seed, values, e) : STATUS_OS;
+    status = values ? param_init(&model, &table, options->train.init, options->train.step.seed, values, e) : STATUS_OS;
     status = comm_agree(comm, status, e);
     if (!status)
         status = gradflow_run(comm, flow->corpus, &flow->config, &model, values, &flow->result[flow->results++], e);

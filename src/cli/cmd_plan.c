@@ -237,12 +237,12 @@ static enum status plan_alone(const struct options *options, struct plan_config 
 enum status cmd_plan(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct plan_config config = {
-        .model = options->train.model,
+        .model = options->train.step.model,
         .batch = options->train.batch,
-        .bptt = options->train.bptt,
+        .bptt = options->train.step.bptt,
         .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
-        .optimizer = options->train.optimizer.kind,
-        .reduction = options->train.reduction,
+        .optimizer = options->train.step.optimizer.kind,
+        .reduction = options->train.step.reduction,
         .run = true,
         .flow = options->train.gradflow_every > 0,
         .sample = options->train.sample_every != 0,

@@ -117,7 +117,7 @@ static enum status open_writing(struct writing *writing, const struct checkpoint
 {
     const struct options *options = writing->options;
     struct sampler_config config = options->sampler;
-    config.seed = options->train.seed;
+    config.seed = options->train.step.seed;
     config.texts = writing->lanes;
     config.threads = threads;
     config.no_end_before = options->end.at_eos ? options->end.min_length - 1 : 0;

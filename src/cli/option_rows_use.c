@@ -4,18 +4,18 @@
 /* clang-format off */
 static const struct option rows[] = {
     /* the fields of `train`; without them gradcheck goes through all */
-    {"cell", CHOICES(cell), .commands = GRADCHECK, FIELD(train.model.cell),
+    {"cell", CHOICES(cell), .commands = GRADCHECK, FIELD(train.step.model.cell),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "CELL", .help = "only this cell, not all"},
-    {"task", CHOICES(task), .commands = GRADCHECK, FIELD(train.model.task), .initial = "lm",
+    {"task", CHOICES(task), .commands = GRADCHECK, FIELD(train.step.model.task), .initial = "lm",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "TASK",
      .help = "language models, or classifiers with each way to pool"},
-    {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(train.model.layers), FROM(1, MODEL_LAYERS_MAX),
+    {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(train.step.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "N",
      .help = "only with so many layers, not with 1 and 2"},
-    {"tied", .type = OPTION_BOOL, .commands = GRADCHECK, FIELD(train.model.tied),
+    {"tied", .type = OPTION_BOOL, .commands = GRADCHECK, FIELD(train.step.model.tied),
      .class = OPTION_CONDUCT, .section = "Models",
      .help = "only with tied weights, or only without; not both"},
-    {"dropout", .type = OPTION_DOUBLE, .commands = GRADCHECK, FIELD(train.model.dropout), FROM(0, 1), .below_max = true,
+    {"dropout", .type = OPTION_DOUBLE, .commands = GRADCHECK, FIELD(train.step.model.dropout), FROM(0, 1), .below_max = true,
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "P",
      .help = "only with this probability, not with and without dropout"},
     {"reset-at", CHOICES(reset), .commands = GRADCHECK, FIELD(train.reset_at_eos),

@@ -21,15 +21,15 @@ static void set_classify_defaults(struct options *options)
 /* Defaults that follow from other options. */
 void options_settle_all(struct options *options)
 {
-    if (options->train.model.task == TASK_CLASSIFY)
+    if (options->train.step.model.task == TASK_CLASSIFY)
         set_classify_defaults(options);
-    if (options->train.model.embedding == 0)
-        options->train.model.embedding = options->train.model.hidden;
+    if (options->train.step.model.embedding == 0)
+        options->train.step.model.embedding = options->train.step.model.hidden;
     if (options->train.schedule.lr < 0)
-        options->train.schedule.lr =
-            optimizer_default_lr(options->train.optimizer.kind) / (options->train.model.task == TASK_CLASSIFY ? 2 : 1);
-    if (options->train.optimizer.epsilon < 0)
-        options->train.optimizer.epsilon = optimizer_default_epsilon(options->train.optimizer.kind);
+        options->train.schedule.lr = optimizer_default_lr(options->train.step.optimizer.kind) /
+                                     (options->train.step.model.task == TASK_CLASSIFY ? 2 : 1);
+    if (options->train.step.optimizer.epsilon < 0)
+        options->train.step.optimizer.epsilon = optimizer_default_epsilon(options->train.step.optimizer.kind);
     if (options->train.patience < 0 && options->train.schedule.kind != SCHEDULE_CONSTANT &&
         options->train.schedule.kind != SCHEDULE_PLATEAU)
         options->train.patience = 0; /* they end where their last step is */
@@ -59,24 +59,25 @@ void options_settle_eval(struct options *options)
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
-    if (options->train.model.task == TASK_CLASSIFY && (options->train.model.tied || options->train.reset_at_eos))
+    if (options->train.step.model.task == TASK_CLASSIFY &&
+        (options->train.step.model.tied || options->train.reset_at_eos))
         return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
-                         options->train.model.tied ? "--tied" : "--reset-at eos",
-                         options->train.model.tied ? "labels are no words" : "each text stands alone anyway");
-    if (options->train.model.task == TASK_CLASSIFY && options->train.gradflow_every > 0)
+                         options->train.step.model.tied ? "--tied" : "--reset-at eos",
+                         options->train.step.model.tied ? "labels are no words" : "each text stands alone anyway");
+    if (options->train.step.model.task == TASK_CLASSIFY && options->train.gradflow_every > 0)
         return error_set(
             e, STATUS_CONFIG,
             "cannot use '--gradflow-every' with --task classify: it follows predictions of tokens; leave it out");
-    if (options->train.model.task == TASK_CLASSIFY && options->train.sample_every)
+    if (options->train.step.model.task == TASK_CLASSIFY && options->train.sample_every)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--sample-every' with --task classify: a classifier writes no text; leave it out");
-    if (options->train.model.task == TASK_LM && options->train.word_dropout > 0)
+    if (options->train.step.model.task == TASK_LM && options->train.word_dropout > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
                          "classify");
-    if (options->train.model.tied && options->train.model.embedding != options->train.model.hidden)
+    if (options->train.step.model.tied && options->train.step.model.embedding != options->train.step.model.hidden)
         return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
-                         options->train.model.embedding, options->train.model.hidden);
+                         options->train.step.model.embedding, options->train.step.model.hidden);
     if (options->train.batch > 0 && options->train.groups > options->train.batch) /* else --batch is made for them */
         return error_set(e, STATUS_CONFIG,
                          "bad value '%d' for '--lane-groups': more than the %d lanes of --batch; write 1 to %d",

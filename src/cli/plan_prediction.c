@@ -34,14 +34,14 @@ static enum status check_given(const struct options *options, const struct predi
         const char *name;
         bool differs;
     } checks[] = {
-        {"bptt", options->train.bptt != setting->bptt},
+        {"bptt", options->train.step.bptt != setting->bptt},
         {"threads", options->train.threads != setting->threads},
-        {"optimizer", options->train.optimizer.kind != setting->optimizer},
-        {"reduction", options->train.reduction != setting->reduction},
+        {"optimizer", options->train.step.optimizer.kind != setting->optimizer},
+        {"reduction", options->train.step.reduction != setting->reduction},
     };
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
-        if (field->lists & MODEL_SPEED && model_field_differs(field, &options->train.model, &setting->model) &&
+        if (field->lists & MODEL_SPEED && model_field_differs(field, &options->train.step.model, &setting->model) &&
             options_given(options, model_field_option(field)))
             return refuse_given(options, model_field_option(field), e);
     }

@@ -10,7 +10,7 @@ static struct advice_run describe(const struct trainer *trainer)
     return (struct advice_run){
         .uniform = log(classifies ? trainer->shape.labels : trainer->shape.vocab),
         .lr = config->schedule.lr,
-        .clip = config->clip,
+        .clip = config->step.clip,
         .dropout = trainer->shape.dropout,
         .warmup = config->schedule.warmup,
         .epoch = trainer->windows,

@@ -19,7 +19,7 @@ static struct evaluator_config describe(struct trainer *trainer, enum split spli
         .split = split,
         .model = trainer->shape,
         .batch = trainer->config->batch,
-        .bptt = trainer->config->bptt,
+        .bptt = trainer->config->step.bptt,
         .groups = trainer->share.groups,
         .threads = trainer->placement.threads,
         .beat = beat,

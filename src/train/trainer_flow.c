@@ -21,15 +21,15 @@ enum status trainer_check_flow(const struct trainer *trainer, struct error *e)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--gradflow-every' with --task classify: a text has a loss at its end only; leave "
                          "the option out");
-    if (lag_norms_fit(tokens, config->batch, config->bptt))
+    if (lag_norms_fit(tokens, config->batch, config->step.bptt))
         return STATUS_OK;
     return error_set(
         e, STATUS_CONFIG,
         "cannot use '--gradflow-every': the validation text has %lld tokens, less than a window of %d steps "
         "for each of %d lanes; use a longer one, a --bptt of at most %lld, a --batch of at most %lld, or leave the option "
         "out",
-        (long long)tokens, config->bptt, config->batch, (long long)(tokens - 1) / config->batch,
-        (long long)(tokens - 1) / config->bptt);
+        (long long)tokens, config->step.bptt, config->batch, (long long)(tokens - 1) / config->batch,
+        (long long)(tokens - 1) / config->step.bptt);
 }
 
 bool trainer_flow_due(const struct trainer *trainer)
@@ -45,14 +45,14 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
         .split = SPLIT_VALID,
         .model = trainer->shape,
         .share = trainer->share,
-        .bptt = config->bptt,
+        .bptt = config->step.bptt,
         .windows = WINDOWS,
         .beat = beat,
         .beat_context = &trainer->heartbeat,
     };
     size_t states = (size_t)model_state_count(&trainer->shape);
     int64_t samples = 0;
-    double *norms = mem_alloc(states * (size_t)config->bptt, sizeof *norms, "gradients by time lag", e);
+    double *norms = mem_alloc(states * (size_t)config->step.bptt, sizeof *norms, "gradients by time lag", e);
     enum status status = comm_agree(trainer->comm, norms ? STATUS_OK : STATUS_OS, e);
     heartbeat_beat(&trainer->heartbeat, "gradients by lag");
     if (!status)

@@ -32,11 +32,11 @@ void trainer_report_run(struct trainer *trainer)
         json_put_double(&json, "word_dropout", config->word_dropout);
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
-    json_put_int(&json, "bptt", config->bptt);
+    json_put_int(&json, "bptt", config->step.bptt);
     json_put_int(&json, "lane_groups", trainer->share.groups);
-    json_put_string(&json, "optimizer", optimizer_name(config->optimizer.kind));
+    json_put_string(&json, "optimizer", optimizer_name(config->step.optimizer.kind));
     json_put_string(&json, "schedule", schedule_name(config->schedule.kind));
-    json_put_uint(&json, "seed", config->seed);
+    json_put_uint(&json, "seed", config->step.seed);
     json_put_string(&json, "corpus_digest", trainer->corpus->digest);
     json_put_int(&json, "steps_per_epoch", trainer->windows);
     if (trainer->shape.task == TASK_CLASSIFY)
@@ -270,7 +270,7 @@ void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t s
     json_put_int(&json, "samples", samples);
     for (int state = 0; state < model_state_count(&trainer->shape); state++) {
         json_array_begin(&json, model_state_name(&trainer->shape, state, name));
-        for (int lag = 0; lag < trainer->config->bptt; lag++)
+        for (int lag = 0; lag < trainer->config->step.bptt; lag++)
             json_put_double(&json, NULL, *norms++);
         json_array_end(&json);
     }

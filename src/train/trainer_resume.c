@@ -133,7 +133,7 @@ static void begin_branch(struct trainer *trainer, struct checkpoint *checkpoint)
     progress->lr_factor = 1;
     progress->log_loss = 0;
     progress->log_tokens = 0;
-    if (checkpoint->batch != trainer->config->batch || checkpoint->bptt != trainer->config->bptt ||
+    if (checkpoint->batch != trainer->config->batch || checkpoint->bptt != trainer->config->step.bptt ||
         strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0) {
         /* Its lanes are not ours: the epoch starts anew, with empty states. */
         progress->window = 0;
@@ -310,7 +310,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
     int groups = lane_groups_choose(config->groups, config->batch, trainer->typical);
     if (*found) {
         /* Another version may choose another default; a run keeps what it began with. */
-        if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->bptt)
+        if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->step.bptt)
             groups = checkpoint->groups;
         warn_of_other_arithmetic(trainer, checkpoint->build.arithmetic);
     }

@@ -68,7 +68,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
         .model = &trainer->shape,
         .values = trainer->values,
         .vocab = trainer->corpus->vocab,
-        .seed = trainer->config->seed,
+        .seed = trainer->config->step.seed,
         .length = trainer->config->sample_length,
         .beat = beat,
         .beat_context = &writing,

@@ -17,7 +17,7 @@ static void prepare_snapshot(const struct trainer *trainer, struct checkpoint *s
     const struct trainer_config *config = trainer->config;
     snapshot->model = trainer->shape;
     snapshot->batch = config->batch;
-    snapshot->bptt = config->bptt;
+    snapshot->bptt = config->step.bptt;
     snapshot->groups = trainer->share.groups;
     snapshot->table = trainer->table;
     snapshot->values = trainer->values;

@@ -36,7 +36,8 @@ static enum status check_corpus(struct trainer *trainer, struct error *e)
             config->corpus);
     if (status)
         return status;
-    if (config->model.task == TASK_CLASSIFY && (!trainer->corpus->labels || trainer->corpus->texts[SPLIT_TRAIN] == 0))
+    if (config->step.model.task == TASK_CLASSIFY &&
+        (!trainer->corpus->labels || trainer->corpus->texts[SPLIT_TRAIN] == 0))
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--task classify': corpus '%.200s' has no labels; prepare it with --labelled or "
                          "--class",
@@ -59,12 +60,12 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
     int64_t cut = 0, texts = trainer->corpus->texts[SPLIT_TRAIN];
     double mean = 1;
     enum status status =
-        examples_lengths(trainer->corpus, SPLIT_TRAIN, trainer->config->bptt, &trainer->bptt, &cut, &mean, e);
+        examples_lengths(trainer->corpus, SPLIT_TRAIN, trainer->config->step.bptt, &trainer->bptt, &cut, &mean, e);
     trainer->typical = (int)ceil(mean);
     if (!status && cut > 0)
         reporter_warn(&trainer->reporter,
                       "%lld of %lld training texts are longer than --bptt %d tokens: only so many are read",
-                      (long long)cut, (long long)texts, trainer->config->bptt);
+                      (long long)cut, (long long)texts, trainer->config->step.bptt);
     return status;
 }
 
@@ -86,7 +87,7 @@ static enum status check(struct trainer *trainer, struct error *e)
         status = check_corpus(trainer, e);
     if (status)
         return status;
-    trainer->shape = trainer->config->model;
+    trainer->shape = trainer->config->step.model;
     const struct vocab *vocab = trainer->corpus->vocab;
     trainer->shape.vocab = vocab->size;
     if (trainer->config->reset_at_eos && vocab->eos < 0)
@@ -103,7 +104,7 @@ static enum status check(struct trainer *trainer, struct error *e)
         status = trainer_check_flow(trainer, e);
     if (!status)
         status = trainer_check_sample(trainer, e);
-    trainer->bptt = trainer->typical = trainer->config->bptt;
+    trainer->bptt = trainer->typical = trainer->config->step.bptt;
     if (!status && trainer->shape.task == TASK_CLASSIFY)
         status = measure_texts(trainer, e);
     return comm_agree(trainer->comm, status, e);
@@ -120,18 +121,12 @@ enum status trainer_check(struct trainer *trainer, struct error *e)
 /* Collective. The parameters, and what trains them. */
 static enum status build_step(struct trainer *trainer, struct error *e)
 {
-    const struct trainer_config *config = trainer->config;
-    struct step_config step = {
-        .model = trainer->shape,
-        .share = trainer->share,
-        .bptt = trainer->bptt,
-        .threads = trainer->placement.threads,
-        .optimizer = config->optimizer,
-        .reduction = config->reduction,
-        .norm = true,
-        .clip = config->clip,
-        .seed = config->seed,
-    };
+    struct step_config step = trainer->config->step;
+    step.model = trainer->shape;
+    step.share = trainer->share;
+    step.bptt = trainer->bptt;
+    step.threads = trainer->placement.threads;
+    step.norm = true;
     param_table_build(&trainer->shape, &trainer->table);
     trainer->values = mem_alloc(trainer->table.total, sizeof(float), "the parameters", e);
     enum status status = comm_agree(trainer->comm, trainer->values ? STATUS_OK : STATUS_OS, e);
@@ -148,14 +143,14 @@ static enum status build_local(struct trainer *trainer, struct error *e)
     if (!status)
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
     if (!status)
-        status = param_init(&trainer->shape, &trainer->table, config->init, config->seed, trainer->values, e);
+        status = param_init(&trainer->shape, &trainer->table, config->init, config->step.seed, trainer->values, e);
     struct examples_config slice = {.split = SPLIT_TRAIN,
                                     .batch = config->batch,
                                     .lane0 = trainer->share.lane_begin,
                                     .lanes = lane_share_lanes(&trainer->share),
                                     .longest = trainer->bptt,
                                     .shuffle = true,
-                                    .seed = config->seed,
+                                    .seed = config->step.seed,
                                     .word_dropout = config->word_dropout};
     if (!status)
         status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);

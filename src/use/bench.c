@@ -72,33 +72,34 @@ uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane)
 
 static void make_tokens(struct bench *bench)
 {
-    int T = bench->config.bptt, lanes = bench->lanes, V = bench->config.model.vocab;
+    int T = bench->config.step.bptt, lanes = bench->lanes, V = bench->config.step.model.vocab;
     for (int w = 0; w < BENCH_WINDOWS; w++)
         for (int next = 0; next < 2; next++)
             for (int t = 0; t < T; t++)
                 for (int b = 0; b < lanes; b++)
-                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] = bench_token(
-                        V, bench->config.seed, (uint32_t)(w * T + t + next), (uint32_t)(bench->share.lane_begin + b));
+                    bench->tokens[(((size_t)w * 2 + next) * T + t) * lanes + b] =
+                        bench_token(V, bench->config.step.seed, (uint32_t)(w * T + t + next),
+                                    (uint32_t)(bench->share.lane_begin + b));
 }
 
 /* To classify: texts as long as a window, and a label at the end of each. */
 static void make_labels(struct bench *bench)
 {
-    int T = bench->config.bptt, lanes = bench->lanes, labels = bench->config.model.labels;
+    int T = bench->config.step.bptt, lanes = bench->lanes, labels = bench->config.step.model.labels;
     for (int w = 0; w < BENCH_WINDOWS; w++)
         for (int t = 0; t < T; t++)
             for (int b = 0; b < lanes; b++)
                 bench->tokens[(((size_t)w * 2 + 1) * T + t) * lanes + b] =
-                    t < T - 1
-                        ? WINDOW_NO_TARGET
-                        : bench_token(labels, bench->config.seed, (uint32_t)w, (uint32_t)(bench->share.lane_begin + b));
+                    t < T - 1 ? WINDOW_NO_TARGET
+                              : bench_token(labels, bench->config.step.seed, (uint32_t)w,
+                                            (uint32_t)(bench->share.lane_begin + b));
 }
 
 /* Not collective. */
 static enum status create_own(struct bench *bench, struct error *e)
 {
     const struct bench_config *config = &bench->config;
-    size_t ranks = (size_t)bench->comm->size, window = (size_t)config->bptt * (size_t)bench->lanes;
+    size_t ranks = (size_t)bench->comm->size, window = (size_t)config->step.bptt * (size_t)bench->lanes;
     bench->values = mem_alloc(bench->table.total, sizeof(float), "parameters", e);
     bench->tokens = mem_alloc(BENCH_WINDOWS * 2 * window, sizeof *bench->tokens, "tokens", e);
     bench->group_loss = mem_alloc((size_t)config->groups, sizeof *bench->group_loss, "losses", e);
@@ -108,10 +109,10 @@ static enum status create_own(struct bench *bench, struct error *e)
     struct lane_bytes loss = {.group = sizeof *bench->group_loss};
     enum status status = lane_gather_create(&bench->share, loss, &bench->gather, e);
     if (!status)
-        status = param_init(&config->model, &bench->table, config->init, config->seed, bench->values, e);
+        status = param_init(&config->step.model, &bench->table, config->init, config->step.seed, bench->values, e);
     if (!status) {
         make_tokens(bench);
-        if (bench->config.model.task == TASK_CLASSIFY)
+        if (bench->config.step.model.task == TASK_CLASSIFY)
             make_labels(bench);
     }
     return status;
@@ -120,18 +121,9 @@ static enum status create_own(struct bench *bench, struct error *e)
 /* Collective. */
 static enum status create_step(struct bench *bench, struct error *e)
 {
-    const struct bench_config *config = &bench->config;
-    struct step_config step = {
-        .model = config->model,
-        .share = bench->share,
-        .bptt = config->bptt,
-        .threads = config->threads,
-        .optimizer = config->optimizer,
-        .reduction = config->reduction,
-        .norm = true,
-        .clip = config->clip,
-        .seed = config->seed,
-    };
+    struct step_config step = bench->config.step;
+    step.share = bench->share;
+    step.norm = true;
     return step_create(bench->comm, &step, &bench->table, bench->values, &bench->step, e);
 }
 
@@ -140,20 +132,20 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
 {
     const struct bench_config *config = &bench->config;
     bench->plan = (struct plan_config){
-        .model = config->model,
+        .model = config->step.model,
         .batch = config->batch,
-        .bptt = config->bptt,
+        .bptt = config->step.bptt,
         .groups = config->groups,
         .ranks = bench->comm->size,
-        .threads = config->threads,
-        .optimizer = config->optimizer.kind,
-        .reduction = config->reduction,
+        .threads = config->step.threads,
+        .optimizer = config->step.optimizer.kind,
+        .reduction = config->step.reduction,
     };
     enum status status = plan_build(&bench->plan, plan, e); /* the same on all ranks */
     if (status)
         return status;
     bench->table = plan->table;
-    bench->targets = config->model.task == TASK_CLASSIFY ? config->batch : plan->tokens_per_step;
+    bench->targets = config->step.model.task == TASK_CLASSIFY ? config->batch : plan->tokens_per_step;
     bench->share = lane_share_of(config->batch, config->groups, bench->comm->size, bench->comm->rank);
     bench->lanes = lane_share_lanes(&bench->share);
     status = comm_agree(bench->comm, create_own(bench, e), e);
@@ -190,14 +182,14 @@ static void exchange_losses(struct bench *bench, const struct model_loss *loss)
 
 static void run_step(struct bench *bench)
 {
-    size_t window_tokens = (size_t)bench->config.bptt * (size_t)bench->lanes;
+    size_t window_tokens = (size_t)bench->config.step.bptt * (size_t)bench->lanes;
     int w = (int)(bench->steps % BENCH_WINDOWS);
     const uint32_t *input = bench->tokens + 2 * (size_t)w * window_tokens;
     struct window window = {
-        .T = bench->config.bptt,
+        .T = bench->config.step.bptt,
         .lanes = bench->lanes,
         .lane0 = bench->share.lane_begin,
-        .reset = w == 0 || bench->config.model.task == TASK_CLASSIFY,
+        .reset = w == 0 || bench->config.step.model.task == TASK_CLASSIFY,
         .input = input,
         .target = input + window_tokens,
     };
@@ -300,7 +292,7 @@ static double time_sgemm(struct bench *bench)
     float *a = bench->sgemm, *b = a + (size_t)n * n, *c = b + (size_t)n * n;
     comm_barrier(bench->comm);
     double begin = omp_get_wtime();
-    blas_sgemm(n, n, n, a, b, c, bench->config.threads);
+    blas_sgemm(n, n, n, a, b, c, bench->config.step.threads);
     double seconds = omp_get_wtime() - begin;
     (void)omp_pause_resource_all(omp_pause_soft); /* BLIS's threads would go on spinning on the team's cores */
     return seconds;
@@ -383,10 +375,10 @@ static enum status measure_network(struct bench *bench, const struct bench_resul
         .mine = {.lanes = bench->lanes},
         .reducer = bench->step->reducer,
         .groups = config->groups,
-        .reduction = config->reduction,
+        .reduction = config->step.reduction,
         .grad_total = bench->table.grad_total,
         .tokens = bench->tokens,
-        .token_count = (size_t)config->bptt * (size_t)bench->lanes,
+        .token_count = (size_t)config->step.bptt * (size_t)bench->lanes,
         .add_rate = result->add_rate,
     };
     double computing[REPETITIONS], sgemm = INFINITY, n = BENCH_SGEMM;

@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error e = {0};
     enum status status = options_parse(7, argv, &options, &e);
     fuzz_check_error((int)status, (int)e.status, e.text);
-    if (!status && (options.train.batch < 0 || options.train.bptt < 1 || options.train.model.layers < 1 ||
-                    !(options.train.model.dropout < 1)))
+    if (!status && (options.train.batch < 0 || options.train.step.bptt < 1 || options.train.step.model.layers < 1 ||
+                    !(options.train.step.model.dropout < 1)))
         abort();
     options_free(&options);
     fuzz_file_close(file);

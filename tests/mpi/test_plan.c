@@ -153,16 +153,16 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
 static void steps_allocate_nothing(enum reduction reduction)
 {
     const struct bench_config config = {
-        .model = {.cell = CELL_LSTM, .layers = 2, .embedding = 40, .hidden = 48, .vocab = 101, .tied = false},
-        .seed = 1,
+        .step.model = {.cell = CELL_LSTM, .layers = 2, .embedding = 40, .hidden = 48, .vocab = 101, .tied = false},
+        .step.seed = 1,
         .batch = 13,
-        .bptt = 6,
+        .step.bptt = 6,
         .groups = 11,
-        .threads = 1,
-        .optimizer = {.kind = OPTIMIZER_SGD},
+        .step.threads = 1,
+        .step.optimizer = {.kind = OPTIMIZER_SGD},
         .lr = 0.1,
-        .clip = 1,
-        .reduction = reduction,
+        .step.clip = 1,
+        .step.reduction = reduction,
         .steps = 3,
     };
     struct bench_result result = {0};

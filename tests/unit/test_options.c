@@ -88,19 +88,20 @@ static void defaults_train_a_model(void **state)
 {
     (void)state;
     accepted("train --corpus c.h5 --run r");
-    assert_int_equal(options.train.model.cell, CELL_LSTM);
-    assert_int_equal(options.train.model.embedding, options.train.model.hidden);
-    assert_string_equal(optimizer_name(options.train.optimizer.kind), "adam");
-    assert_true(options.train.schedule.lr > 0 && options.train.clip > 0 && options.train.bptt > 0);
-    assert_true(options.train.optimizer.epsilon == 1e-8);
-    assert_int_equal(options.train.reduction, REDUCTION_EXACT);
+    assert_int_equal(options.train.step.model.cell, CELL_LSTM);
+    assert_int_equal(options.train.step.model.embedding, options.train.step.model.hidden);
+    assert_string_equal(optimizer_name(options.train.step.optimizer.kind), "adam");
+    assert_true(options.train.schedule.lr > 0 && options.train.step.clip > 0 && options.train.step.bptt > 0);
+    assert_true(options.train.step.optimizer.epsilon == 1e-8);
+    assert_int_equal(options.train.step.reduction, REDUCTION_EXACT);
     assert_true(options.train.batch == 0 && options.train.epochs == 0 &&
                 options.train.eval_every < 0); /* as fits the text */
     assert_string_equal(options.train.corpus, "c.h5");
     assert_false(options_given(&options, "cell"));
     assert_true(options_given(&options, "run"));
     accepted("sample --model m.h5");
-    assert_true(options.sampler.rule.temperature == 1 && options.sampler.rule.top_p == 1 && options.train.seed == 1);
+    assert_true(options.sampler.rule.temperature == 1 && options.sampler.rule.top_p == 1 &&
+                options.train.step.seed == 1);
 }
 
 /* What classifies has defaults of its own; what is given stands. */
@@ -108,20 +109,20 @@ static void classifiers_have_other_defaults(void **state)
 {
     (void)state;
     accepted(TRAIN "--task classify");
-    assert_int_equal(options.train.model.layers, 1);
-    assert_int_equal(options.train.model.hidden, 128);
-    assert_int_equal(options.train.model.embedding, 128);
-    assert_int_equal(options.train.model.pool, POOL_MEAN);
+    assert_int_equal(options.train.step.model.layers, 1);
+    assert_int_equal(options.train.step.model.hidden, 128);
+    assert_int_equal(options.train.step.model.embedding, 128);
+    assert_int_equal(options.train.step.model.pool, POOL_MEAN);
     assert_int_equal(options.train.schedule.kind, SCHEDULE_COSINE);
     assert_int_equal(options.train.epochs, 8);
-    assert_true(options.train.model.dropout == 0.5 && options.train.word_dropout == 0.3 &&
+    assert_true(options.train.step.model.dropout == 0.5 && options.train.word_dropout == 0.3 &&
                 options.train.schedule.lr == 0.001);
     accepted(TRAIN "--hidden 64 --task classify --dropout 0.1 --lr 0.5 --schedule plateau");
-    assert_int_equal(options.train.model.hidden, 64);
+    assert_int_equal(options.train.step.model.hidden, 64);
     assert_int_equal(options.train.schedule.kind, SCHEDULE_PLATEAU);
-    assert_true(options.train.model.dropout == 0.1 && options.train.schedule.lr == 0.5);
+    assert_true(options.train.step.model.dropout == 0.1 && options.train.schedule.lr == 0.5);
     accepted(TRAIN "--task lm");
-    assert_true(options.train.model.layers == 2 && options.train.word_dropout == 0 &&
+    assert_true(options.train.step.model.layers == 2 && options.train.word_dropout == 0 &&
                 options.train.schedule.lr == 0.002);
     refused(TRAIN "--task classify --tied", STATUS_CONFIG, "--tied");
     refused(TRAIN "--task classify --reset-at eos", STATUS_CONFIG, "--reset-at eos");
@@ -136,17 +137,17 @@ static void forms_of_flags(void **state)
 {
     (void)state;
     accepted(TRAIN "--hidden 100 --layers=3 --tied --no-tied --lr .5e-1 --cell rnn-relu");
-    assert_int_equal(options.train.model.hidden, 100);
-    assert_int_equal(options.train.model.embedding, 100);
-    assert_int_equal(options.train.model.layers, 3);
-    assert_false(options.train.model.tied);
+    assert_int_equal(options.train.step.model.hidden, 100);
+    assert_int_equal(options.train.step.model.embedding, 100);
+    assert_int_equal(options.train.step.model.layers, 3);
+    assert_false(options.train.step.model.tied);
     assert_true(options.train.schedule.lr == 0.05);
-    assert_int_equal(options.train.model.cell, CELL_RNN_RELU);
+    assert_int_equal(options.train.step.model.cell, CELL_RNN_RELU);
     accepted(TRAIN "--tied=yes --hidden 10 --hidden 20");
-    assert_true(options.train.model.tied);
-    assert_int_equal(options.train.model.hidden, 20);
+    assert_true(options.train.step.model.tied);
+    assert_int_equal(options.train.step.model.hidden, 20);
     accepted(TRAIN "--seed 18446744073709551615");
-    assert_true(options.train.seed == UINT64_MAX);
+    assert_true(options.train.step.seed == UINT64_MAX);
 
     accepted("prepare --train a b c --valid d -o out.h5 --train e --test=f");
     assert_int_equal(options.train_files, 4);
@@ -183,11 +184,11 @@ static void words_beside_numbers(void **state)
 {
     (void)state;
     accepted(TRAIN "--clip none --max-steps none --threads auto --lr auto --optimizer sgd --eval-every epoch");
-    assert_true(options.train.clip == 0 && options.train.max_steps == 0 && options.train.threads == 0 &&
+    assert_true(options.train.step.clip == 0 && options.train.max_steps == 0 && options.train.threads == 0 &&
                 options.train.eval_every == 0);
     assert_true(options.train.schedule.lr == 1);
     accepted(TRAIN "--clip 0 --optimizer adagrad");
-    assert_true(options.train.clip == 0 && options.train.optimizer.epsilon == 1e-10);
+    assert_true(options.train.step.clip == 0 && options.train.step.optimizer.epsilon == 1e-10);
     refused(TRAIN "--lr -1", STATUS_CONFIG, "bad value '-1' for '--lr': out of range");
     accepted(TRAIN "--max-steps 500");
     assert_true(options.train.max_steps == 500 && options.train.epochs == OPTION_EPOCHS_MAX);
@@ -222,7 +223,8 @@ static void zero_is_no_word(void **state)
     refused("prepare --train a -o b --vocab-size 0", STATUS_CONFIG, "write 'none', or 2 to ");
     /* where it is a number like others */
     accepted(TRAIN "--clip 0 --dropout 0 --warmup 0 --weight-decay 0 --lr-min 0 --seed 0 --lr 0");
-    assert_true(options.train.clip == 0 && options.train.model.dropout == 0 && options.train.schedule.lr == 0);
+    assert_true(options.train.step.clip == 0 && options.train.step.model.dropout == 0 &&
+                options.train.schedule.lr == 0);
 }
 
 static void durations(void **state)
@@ -343,9 +345,9 @@ static void flags_override_the_file(void **state)
                                      "[model]\nhidden = 32 # too small\nlayers = 3\ntied = true\n"
                                      "[paths]\ncorpus = \"c d.h5\"\nmax-time = \"01:00:00\"\n"),
                      STATUS_OK);
-    assert_int_equal(options.train.model.hidden, 64);
-    assert_int_equal(options.train.model.layers, 3);
-    assert_true(options.train.model.tied);
+    assert_int_equal(options.train.step.model.hidden, 64);
+    assert_int_equal(options.train.step.model.layers, 3);
+    assert_true(options.train.step.model.tied);
     assert_string_equal(options.train.corpus, "c d.h5");
     assert_true(options.train.max_time == 3600);
     assert_true(options_given(&options, "layers") && options_given(&options, "hidden"));
@@ -366,7 +368,7 @@ static void one_file_for_several_commands(void **state)
     const char *file =
         "seed = 5\nhidden = 32\ntemperature = 0.5\n[sample]\nlength = 9\n[train]\nseed = 6\nlayers = 1\n";
     assert_int_equal(parse_with_file("sample --model m", file), STATUS_OK);
-    assert_true(options.train.seed == 5 && options.end.max_length == 9 && options.sampler.rule.temperature == 0.5);
+    assert_true(options.train.step.seed == 5 && options.end.max_length == 9 && options.sampler.rule.temperature == 0.5);
     file_refused("train --corpus c --run r", file, "'seed' in '/tmp/unroll-test-options");
     file_refused("train --corpus c --run r", file, "line 7 is set a second time: line 1 has it too");
 }

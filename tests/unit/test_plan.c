@@ -227,15 +227,15 @@ static void numbers_belong_together(void **state)
     (void)state;
     const struct comm alone = COMM_ALONE;
     struct bench_config config = {
-        .model = {.cell = CELL_GRU, .layers = 2, .embedding = 20, .hidden = 33, .vocab = 101, .dropout = 0.1},
-        .seed = 1,
+        .step.model = {.cell = CELL_GRU, .layers = 2, .embedding = 20, .hidden = 33, .vocab = 101, .dropout = 0.1},
+        .step.seed = 1,
         .batch = 6,
-        .bptt = 5,
+        .step.bptt = 5,
         .groups = 3,
-        .threads = 2,
-        .optimizer = {.kind = OPTIMIZER_SGD},
+        .step.threads = 2,
+        .step.optimizer = {.kind = OPTIMIZER_SGD},
         .lr = 0.1,
-        .clip = 5,
+        .step.clip = 5,
         .steps = 4,
     };
     struct bench_result result;
@@ -259,7 +259,7 @@ static void numbers_belong_together(void **state)
     assert_true(fabs(result.loss_first - log(101)) < 0.5); /* nothing learnt yet: nearly uniform */
 
     config.lr = 1e38; /* the next logits overflow */
-    config.clip = 0;
+    config.step.clip = 0;
     assert_int_equal(bench_run(&alone, &config, &result, &error), STATUS_DIVERGED);
     config.lr = 0.1;
     config.groups = 7;

@@ -35,6 +35,7 @@
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
 #include "unroll/train/schedule.h"
+#include "unroll/train/step.h"
 
 #define TRAINER_SKIPS_MAX 5
 
@@ -70,17 +71,14 @@ struct trainer_config {
     int options;
     const struct trainer_option *option; /* the effective options, for checkpoints and for comparison on resume */
 
-    struct model_config model; /* `vocab`, `labels` and `reset_token` come from the corpus */
+    struct step_config
+        step; /* what a step computes; share, threads, the model's `vocab`, `labels` and `reset_token` come later */
     bool reset_at_eos;
     double word_dropout; /* to classify: see data/examples.h */
     enum init init;
     const char *init_from; /* NULL, or a checkpoint whose embedding and layers a new run starts from */
-    uint64_t seed;
-    int batch, bptt, groups; /* groups 0: lane_groups_choose */
-    struct optimizer_config optimizer;
+    int batch, groups;     /* groups 0: lane_groups_choose */
     struct schedule_config schedule;
-    double clip; /* 0: none */
-    enum reduction reduction;
     int64_t epochs, max_steps;            /* max_steps 0: no limit */
     int64_t patience;                     /* 0: no early stopping */
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */

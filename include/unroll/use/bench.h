@@ -11,10 +11,8 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
-#include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
-#include "unroll/train/optimizer.h"
-#include "unroll/train/reducer.h"
+#include "unroll/train/step.h"
 #include "unroll/use/network.h"
 
 #define BENCH_SGEMM 2048 /* m, n and k of the yardstick */
@@ -35,14 +33,10 @@ enum bench_phase {
 const char *bench_phase_name(enum bench_phase phase); /* "input_projection", ... */
 
 struct bench_config {
-    struct model_config model;
+    struct step_config step; /* what it computes, and with how many threads of each rank; share comes later */
     enum init init;
-    uint64_t seed;
-    int batch, bptt, groups; /* global lanes, time steps, lane groups (not 0) */
-    int threads;             /* of each rank */
-    struct optimizer_config optimizer;
-    double lr, clip; /* clip 0: none */
-    enum reduction reduction;
+    int batch, groups; /* global lanes, lane groups (not 0) */
+    double lr;
     int64_t steps;                  /* timed ones, in all; 0: as many as take a few seconds */
     struct network_report *network; /* filled where it is not NULL; the caller's (network_release) */
 };
