@@ -37,15 +37,31 @@ cpus_per_node() {
     tr ',' '\n' <<<"${SLURM_JOB_CPUS_PER_NODE:-1}" | sed 's/(.*//' | sort -n | head -n 1
 }
 
-# Nodes, ranks, threads: $nodes, $RANKS_PER_NODE, $ranks, $THREADS and $cpus, the CPUs of a rank as Slurm counts them.
-arrange() {
-    local node cpus_given cores per_core
-    nodes=${SLURM_JOB_NUM_NODES:-1}
+# What this node has, for callers' variables: $node, its name; $cpus_given, the CPUs that each node gives us; $per_core,
+# the CPUs of a core, 2 where Slurm counts hardware threads.
+look_at_node() {
+    local cores
     node=${SLURMD_NODENAME:-$(hostname -s)}
     cpus_given=$(cpus_per_node)
     cores=$(($(detail node "$node" Sockets) * $(detail node "$node" CoresPerSocket)))
-    per_core=$(($(detail node "$node" CPUTot) / (cores > 0 ? cores : 1))) # 2 where Slurm counts hardware threads
+    per_core=$(($(detail node "$node" CPUTot) / (cores > 0 ? cores : 1)))
     [ $per_core -ge 1 ] || per_core=1
+}
+
+# Binds the threads of a rank to cores, unless BIND is `no`. Without a task plugin Slurm binds no ranks, and OpenMP's
+# places would be the same cores for all ranks of a node; BIND=auto is `no` then.
+bind_threads() {
+    if [ "$BIND" = auto ] && scontrol show config | grep -q '^TaskPlugin *= *\(task/none\|(null)\)'; then
+        BIND=no
+    fi
+    [ "$BIND" = no ] || export OMP_PLACES=cores OMP_PROC_BIND=close
+}
+
+# Nodes, ranks, threads: $nodes, $RANKS_PER_NODE, $ranks, $THREADS and $cpus, the CPUs of a rank as Slurm counts them.
+arrange() {
+    local node cpus_given per_core
+    nodes=${SLURM_JOB_NUM_NODES:-1}
+    look_at_node
     RANKS_PER_NODE=${RANKS_PER_NODE:-${SLURM_NTASKS_PER_NODE:-numa}}
     case $RANKS_PER_NODE in
     numa) RANKS_PER_NODE=$(lscpu -p=NODE | grep -v '^#' | sort -u | wc -l) ;;
@@ -55,14 +71,8 @@ arrange() {
     cpus=${SLURM_CPUS_PER_TASK:-$((cpus_given / RANKS_PER_NODE))}
     THREADS=${THREADS:-$((cpus / per_core > 0 ? cpus / per_core : 1))}
     ranks=$((nodes * RANKS_PER_NODE))
-    # Without a task plugin Slurm binds nothing, and OpenMP's places would be the same cores for all ranks of a node.
-    if [ "$BIND" = auto ] && scontrol show config | grep -q '^TaskPlugin *= *\(task/none\|(null)\)'; then
-        BIND=no
-    fi
     export OMP_NUM_THREADS=$THREADS
-    if [ "$BIND" != no ]; then
-        export OMP_PLACES=cores OMP_PROC_BIND=close
-    fi
+    bind_threads
 }
 
 # seconds_of [D-][HH:]MM:SS

@@ -19,12 +19,8 @@ list_points() {
 
 # launcher_of RANKS THREADS: in $command, on as few nodes as hold them.
 launcher_of() {
-    local n=$1 t=$2 node cores per_core cpus_given per_node
-    node=${SLURMD_NODENAME:-$(hostname -s)}
-    cpus_given=$(cpus_per_node)
-    cores=$(($(detail node "$node" Sockets) * $(detail node "$node" CoresPerSocket)))
-    per_core=$(($(detail node "$node" CPUTot) / (cores > 0 ? cores : 1))) # 2 where Slurm counts hardware threads
-    [ $per_core -ge 1 ] || per_core=1
+    local n=$1 t=$2 node per_core cpus_given per_node
+    look_at_node
     per_node=${RANKS_PER_NODE:-$((cpus_given / (t * per_core)))}
     [ "$per_node" -ge 1 ] || per_node=1
     nodes=$(((n + per_node - 1) / per_node))
@@ -56,10 +52,7 @@ run_points() {
     local last point
     list_points
     last=$((${#points[@]} - 1))
-    if [ "$BIND" = auto ] && scontrol show config | grep -q '^TaskPlugin *= *\(task/none\|(null)\)'; then
-        BIND=no
-    fi
-    [ "$BIND" = no ] || export OMP_PLACES=cores OMP_PROC_BIND=close
+    bind_threads
     if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
         [ "$SLURM_ARRAY_TASK_MAX" -ge $last ] || say "not all points have a task; submit with --array=0-$last"
         if [ "$SLURM_ARRAY_TASK_ID" -gt $last ]; then
