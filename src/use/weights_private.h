@@ -61,7 +61,7 @@ bool cell_without_recurrence(const struct source *source);
 enum status cell_of_weights(const struct source *source, const struct weights_hints *hints, struct weights_report *told,
                             struct weights_cell *found, struct error *e);
 #define CELL_MODULES_TEXT 160
-const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LSTM and nn.GRU" */
+const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LSTM and ..." */
 
 /* ---- names (weights_names.c) ---- */
 

@@ -1,5 +1,5 @@
 /* The unrolled model on one rank: forward over a window, loss, back-propagation through time, truncated at the window's
- * start. Knows neither ranks nor files. Formulas are PyTorch's (nn.RNN, nn.LSTM, nn.GRU, two biases); the same formulas in
+ * start. Knows neither ranks nor files. Formulas are PyTorch's where it has the cell; the same formulas in
  * plain double precision are in nn/reference.h.
  *
  * Bits: every number computed for a lane is the same whatever the other lanes, the rank's range of lanes and the number

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# A cell is one row and one file: without both the program builds and knows nothing of it. Builds the program in a copy of the
+# sources.
+
+bats_require_minimum_version 1.5.0
+
+load training
+
+setup_file() {
+    cd "$BATS_FILE_TMPDIR"
+    cp -r "$BATS_TEST_DIRNAME/../../Makefile" "$BATS_TEST_DIRNAME/../../src" "$BATS_TEST_DIRNAME/../../include" .
+    mkdir -p tests tools
+    if [ -d /usr/lib/ccache ]; then
+        export PATH=/usr/lib/ccache:$PATH
+    fi
+    export OMP_NUM_THREADS=1
+    make_corpus text 60
+}
+
+setup() {
+    cd "$BATS_FILE_TMPDIR"
+}
+
+build() {
+    make -j2 OPT=-O0 BUILD=build build/unroll >build.log 2>&1 || { tail -n 20 build.log; return 1; }
+}
+
+# The files of src and include that name a cell in a word of its own. Two may: digests of record, which a program writes, and
+# the self-test's trials, which look their cell up by name.
+naming() {
+    grep -rliE "(^|[^a-z])$1([^a-z]|$)" src include | grep -vE '^src/use/selftest_(digests\.h|trials\.c)$'
+}
+
+# lacks NAME NUMBER: the program without that cell.
+lacks() {
+    [ "$(naming "$1" | sort | tr '\n' ' ')" = "include/unroll/nn/cell.h src/nn/cell_$1.c " ]
+    cp -p include/unroll/nn/cell.h "src/nn/cell_$1.c" .
+    rm "src/nn/cell_$1.c"
+    sed -i "/^ *row($2, $1)/d" include/unroll/nn/cell.h
+    run naming "$1"
+    [ -z "$output" ]
+    build
+    build/unroll train --help | tr '\n' ' ' | grep -E "recurrent +cell +\([^)]*lstm"
+    ! build/unroll train --help | grep -E "(^|[^a-z])$1([^a-z]|$)" || false
+    run -78 build/unroll bench --cell "$1"
+    build/unroll train --corpus text.h5 --run "run-$1" --cell lstm --hidden 8 --batch 4 --bptt 8 --max-steps 3
+    build/unroll gradcheck --cell lstm --layers 1 --dropout 0
+    build/unroll selftest
+    mv cell.h include/unroll/nn/
+    mv "cell_$1.c" src/nn/
+    touch include/unroll/nn/cell.h
+}
+
+@test "without the minimal gated cell" {
+    lacks mingru MINGRU
+}
+
+@test "without the GRU" {
+    lacks gru GRU
+}
