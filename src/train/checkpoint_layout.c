@@ -74,6 +74,17 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
              "/labels/counts");
 }
 
+size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer)
+{
+    struct parts parts;
+    size_t bytes = 0;
+    parts_list(&parts, model, table, batch, true, optimizer);
+    for (int i = 0; i < parts.count; i++)
+        if (parts.item[i].kind <= PART_STATE)
+            bytes += (size_t)part_elements(&parts.item[i]) * h5_type_size(parts.item[i].shape.type);
+    return bytes;
+}
+
 int64_t part_elements(const struct part *part)
 {
     return part->shape.rank == 2 ? part->shape.dims[0] * part->shape.dims[1] : part->shape.dims[0];

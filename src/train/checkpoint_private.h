@@ -80,7 +80,7 @@ enum status progress_check(const struct progress *progress, struct error *e);
 enum part_kind {
     PART_PARAM,
     PART_SLOT,
-    PART_STATE,
+    PART_STATE, /* up to here: what grows with the model */
     PART_VOCAB_BYTES,
     PART_VOCAB_OFFSETS,
     PART_VOCAB_COUNTS,

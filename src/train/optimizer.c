@@ -239,6 +239,11 @@ enum status optimizer_create(const struct optimizer_config *config, const struct
     return STATUS_OK;
 }
 
+size_t optimizer_bytes(int kind, const struct param_table *table)
+{
+    return (size_t)optimizer_slots(kind) * table->total * sizeof(float);
+}
+
 void optimizer_free(struct optimizer *optimizer)
 {
     if (!optimizer)

@@ -70,17 +70,70 @@ static size_t slice_begin(size_t count, int ranks, int rank)
     return count * rank / ranks;
 }
 
-static enum status create_sparse(struct reducer *reducer, struct error *e)
+/* ---- what it allocates ---- */
+
+/* Elements of the arrays beside the gradients, of a rank with so many of the `total` nodes. */
+struct sizes {
+    size_t all, first, block;       /* always */
+    size_t words, active, compact;  /* with sparse rows; `compact` of each node */
+    size_t received, send, offsets; /* where ranks exchange slices or halves */
+};
+
+static struct sizes sizes_of(const struct param_table *table, int ranks, enum reduction reduction, int sparse_rows,
+                             bool butterfly, int nodes, int64_t total)
 {
-    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
-    reducer->words = ((size_t)encoder->shape[0] + 63) / 64;
+    const struct param *encoder = &table->param[table->encoder];
+    size_t slice = PIECE / (size_t)ranks + 1;
+    struct sizes sizes = {
+        .all = (size_t)ranks * LANE_NODES_MAX, .first = (size_t)ranks + 1, .block = param_blocks(table)};
+    if (sparse_rows) {
+        sizes.words = ((size_t)encoder->shape[0] + 63) / 64;
+        sizes.active = param_blocks(table);
+        sizes.compact = ranks > 1 ? (size_t)sparse_rows * (size_t)encoder->shape[1] : 0;
+    }
+    if (ranks == 1 || reduction == REDUCTION_FAST)
+        return sizes;
+    sizes.received = butterfly ? PIECE / 2 + 1 : slice * (size_t)total;
+    sizes.send = butterfly ? 0 : slice * (size_t)ranks * (size_t)nodes;
+    sizes.offsets = butterfly ? 0 : (size_t)ranks;
+    return sizes;
+}
+
+static int nodes_of(int groups, int ranks, int rank)
+{
+    struct lane_node nodes[LANE_NODES_MAX];
+    struct lane_share share = lane_share_of(groups, groups, ranks, rank); /* of groups alone */
+    return lane_share_nodes(&share, nodes);
+}
+
+size_t reducer_gradient_bytes(const struct param_table *table, int groups, int ranks, int rank)
+{
+    return (size_t)nodes_of(groups, ranks, rank) * table->grad_total * sizeof(float);
+}
+
+size_t reducer_bytes(const struct param_table *table, int groups, int ranks, int rank, enum reduction reduction,
+                     int sparse_rows)
+{
+    const struct reducer *reducer = NULL; /* for the sizes of elements */
+    int nodes = nodes_of(groups, ranks, rank), most;
+    int64_t total;
+    bool butterfly = reducer_traffic_nodes(groups, ranks, &total, &most);
+    struct sizes sizes = sizes_of(table, ranks, reduction, sparse_rows, butterfly, nodes, total);
+    return sizes.all * sizeof *reducer->all + sizes.first * sizeof *reducer->first +
+           sizes.block * sizeof *reducer->block + sizes.words * sizeof *reducer->touched +
+           sizes.active * sizeof *reducer->active + sizes.compact * sizeof(float) * (size_t)nodes +
+           (sizes.received + sizes.send) * sizeof(float) + 4 * sizes.offsets * sizeof(size_t);
+}
+
+static enum status create_sparse(struct reducer *reducer, struct sizes sizes, struct error *e)
+{
+    reducer->words = sizes.words;
     reducer->touched = mem_alloc(reducer->words, sizeof *reducer->touched, "touched rows", e);
-    reducer->active = mem_alloc(param_blocks(reducer->table), 1, "touched rows", e);
+    reducer->active = mem_alloc(sizes.active, sizeof *reducer->active, "touched rows", e);
     if (!reducer->touched || !reducer->active)
         return STATUS_OS;
-    for (int i = 0; reducer->comm.size > 1 && i < reducer->nodes; i++) {
-        reducer->compact[i] =
-            mem_alloc((size_t)reducer->sparse_rows * (size_t)encoder->shape[1], sizeof(float), "touched rows", e);
+    for (int i = 0; sizes.compact && i < reducer->nodes; i++) {
+        reducer->compact[i] = mem_alloc(sizes.compact, sizeof(float), "touched rows", e);
         if (!reducer->compact[i])
             return STATUS_OS;
     }
@@ -89,46 +142,43 @@ static enum status create_sparse(struct reducer *reducer, struct error *e)
 
 static enum status create(struct reducer *reducer, struct error *e)
 {
-    int ranks = reducer->comm.size, total = 0;
-    reducer->all = mem_alloc((size_t)ranks * LANE_NODES_MAX, sizeof *reducer->all, "lane-tree nodes", e);
-    reducer->first = mem_alloc(ranks + 1, sizeof *reducer->first, "lane-tree nodes", e);
+    int ranks = reducer->comm.size, most;
+    int64_t total;
+    reducer->butterfly = reducer_traffic_nodes(reducer->groups, ranks, &total, &most);
+    reducer->nodes = nodes_of(reducer->groups, ranks, reducer->comm.rank);
+    struct sizes sizes = sizes_of(reducer->table, ranks, reducer->reduction, reducer->sparse_rows, reducer->butterfly,
+                                  reducer->nodes, total);
+    reducer->all = mem_alloc(sizes.all, sizeof *reducer->all, "lane-tree nodes", e);
+    reducer->first = mem_alloc(sizes.first, sizeof *reducer->first, "lane-tree nodes", e);
     if (!reducer->all || !reducer->first)
         return STATUS_OS;
-    reducer->butterfly = (ranks & (ranks - 1)) == 0;
     for (int r = 0; r < ranks; r++) {
-        reducer->first[r] = total;
         struct lane_share share = lane_share_of(reducer->groups, reducer->groups, ranks, r); /* of groups alone */
-        int count = lane_share_nodes(&share, reducer->all + total);
-        reducer->butterfly = reducer->butterfly && count == 1;
-        total += count;
+        reducer->first[r + 1] = reducer->first[r] + lane_share_nodes(&share, reducer->all + reducer->first[r]);
     }
-    reducer->first[ranks] = total;
-    reducer->nodes = reducer->first[reducer->comm.rank + 1] - reducer->first[reducer->comm.rank];
     for (int i = 0; i < reducer->nodes; i++) {
         reducer->grad[i] = mem_alloc(reducer->table->grad_total, sizeof(float), "gradients", e);
         if (!reducer->grad[i])
             return STATUS_OS;
     }
-    reducer->block = mem_alloc(param_blocks(reducer->table), sizeof *reducer->block, "gradient norm", e);
+    reducer->block = mem_alloc(sizes.block, sizeof *reducer->block, "gradient norm", e);
     for (int i = 0; i < 2; i++)
         reducer->share[i] = mem_alloc(reducer->host.size, sizeof *reducer->share[i], "gradient norm", e);
     if (!reducer->block || !reducer->share[0] || !reducer->share[1] ||
-        (reducer->sparse_rows && create_sparse(reducer, e)))
+        (reducer->sparse_rows && create_sparse(reducer, sizes, e)))
         return STATUS_OS;
-    if (ranks == 1 || reducer->reduction == REDUCTION_FAST)
+    if (!sizes.received)
         return STATUS_OK;
-    size_t slice = PIECE / ranks + 1;
-    reducer->received =
-        mem_alloc(reducer->butterfly ? PIECE / 2 + 1 : slice * total, sizeof(float), "received gradients", e);
+    reducer->received = mem_alloc(sizes.received, sizeof(float), "received gradients", e);
     if (!reducer->received)
         return STATUS_OS;
     if (reducer->butterfly)
         return STATUS_OK;
-    reducer->send = mem_alloc(slice * ranks * reducer->nodes, sizeof(float), "gradients to send", e);
+    reducer->send = mem_alloc(sizes.send, sizeof(float), "gradients to send", e);
     if (!reducer->send)
         return STATUS_OS;
     for (int i = 0; i < 4; i++) {
-        reducer->bytes[i] = mem_alloc(ranks, sizeof *reducer->bytes[i], "gradients to send", e);
+        reducer->bytes[i] = mem_alloc(sizes.offsets, sizeof *reducer->bytes[i], "gradients to send", e);
         if (!reducer->bytes[i])
             return STATUS_OS;
     }

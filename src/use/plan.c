@@ -7,6 +7,7 @@
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
+#include "unroll/train/checkpoint.h"
 #include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
@@ -36,13 +37,6 @@ double plan_flops_per_token(const struct param_table *table)
 static struct lane_share share_of(const struct plan_config *config, int rank)
 {
     return lane_share_of(config->batch, config->groups, config->ranks, rank);
-}
-
-static int node_count(const struct plan_config *config, int rank)
-{
-    struct lane_node nodes[LANE_NODES_MAX];
-    struct lane_share share = share_of(config, rank);
-    return lane_share_nodes(&share, nodes);
 }
 
 /* How gradients lie on the ranks. */
@@ -97,26 +91,6 @@ static size_t wire_bytes(const struct plan_config *config, const struct layout *
 
 /* ---- memory ---- */
 
-static size_t reducer_bytes(const struct plan_config *config, const struct layout *layout,
-                            const struct param_table *table, int rank)
-{
-    size_t ranks = (size_t)config->ranks;
-    size_t bytes = ranks * LANE_NODES_MAX * sizeof(struct lane_node) + (ranks + 1) * sizeof(int) +
-                   param_blocks(table) * sizeof(double);
-    if (sparse_rows(config)) {
-        size_t row = (size_t)table->param[table->encoder].shape[1] * sizeof(float),
-               compact = ranks > 1 ? node_count(config, rank) : 0;
-        bytes += param_blocks(table) + ((size_t)config->model.vocab + 63) / 64 * sizeof(uint64_t) +
-                 compact * (size_t)sparse_rows(config) * row;
-    }
-    if (ranks == 1 || config->reduction == REDUCTION_FAST)
-        return bytes;
-    if (layout->butterfly)
-        return bytes + (REDUCER_PIECE / 2 + 1) * sizeof(float);
-    size_t slices = (size_t)layout->nodes + ranks * (size_t)node_count(config, rank); /* received, sent */
-    return bytes + (REDUCER_PIECE / ranks + 1) * slices * sizeof(float) + 4 * ranks * sizeof(size_t);
-}
-
 /* A rank's own outbox, and those it reads, if all its peers are on its host. */
 static size_t mailbox_bytes(const struct plan_config *config, const struct layout *layout)
 {
@@ -146,15 +120,11 @@ static int lanes_of(const struct plan_config *config, int rank)
     return lane_share_lanes(&share);
 }
 
-/* Everything a resumable checkpoint holds that grows with the model, and the states gathered to be put into it. */
-static size_t checkpoint_bytes(const struct plan_config *config, const struct param_table *table)
+/* The file's image, and the states gathered to be put into it. */
+static size_t saving_bytes(const struct plan_config *config, const struct param_table *table)
 {
-    size_t file = 0;
-    for (int i = 0; i < table->count; i++) /* tied weights stand in it under both names */
-        file += table->param[i].count * sizeof(float);
-    file += (size_t)optimizer_slots(config->optimizer) * table->elements * sizeof(float);
-    size_t states = model_state_total(&config->model) * (size_t)config->batch * sizeof(float);
-    return file + 2 * states;
+    return checkpoint_bytes(&config->model, table, config->batch, config->optimizer) +
+           model_state_total(&config->model) * (size_t)config->batch * sizeof(float);
 }
 
 static size_t flow_bytes(const struct plan_config *config, int rank)
@@ -174,13 +144,13 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
     bool classify = config->model.task == TASK_CLASSIFY;
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
-        .gradients = (size_t)node_count(config, rank) * table->grad_total * sizeof(float),
-        .optimizer = (size_t)optimizer_slots(config->optimizer) * table->total * sizeof(float),
+        .gradients = reducer_gradient_bytes(table, config->groups, config->ranks, rank),
+        .optimizer = optimizer_bytes(config->optimizer, table),
         .workspace = model_bytes(&config->model, &train),
-        .reducer = reducer_bytes(config, layout, table, rank),
+        .reducer = reducer_bytes(table, config->groups, config->ranks, rank, config->reduction, sparse_rows(config)),
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
         .evaluator = config->run ? model_bytes(&config->model, &evaluate) : 0,
-        .checkpoint = config->image && rank == 0 ? checkpoint_bytes(config, table) : 0,
+        .checkpoint = config->image && rank == 0 ? saving_bytes(config, table) : 0,
         .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + mailbox_bytes(config, layout) +
                    (size_t)config->threads * PROCESS_THREAD,
     };

@@ -117,6 +117,8 @@ struct checkpoint_target {
  * STATUS_CANTCREATE (train/shared_folder.h). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
+/* Bytes of a resumable file's image but for vocabulary, labels and facts. */
+size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer);
 
 /* Collective. Before the first one: whether ranks that would write checkpoints like this one share the folder, as above.
  * Nothing but its size is looked at: values and states need not be there. */

@@ -57,6 +57,7 @@ const char *optimizer_slot_name(int kind, int slot); /* PyTorch's: "momentum_buf
 enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
                              struct optimizer **out, struct error *e);
 void optimizer_free(struct optimizer *optimizer);
+size_t optimizer_bytes(int kind, const struct param_table *table); /* of its slots */
 
 /* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. Blocks whose
  * gradient is zero are passed over by the rules that then change nothing. */

@@ -27,6 +27,10 @@ struct reducer;
 enum status reducer_create(const struct comm *comm, const struct param_table *table, int groups,
                            enum reduction reduction, int sparse_rows, struct reducer **out, struct error *e);
 void reducer_free(struct reducer *reducer);
+/* Bytes of a rank's gradient arrays, and of all else that reducer_create allocates; a few for each rank of a host aside. */
+size_t reducer_gradient_bytes(const struct param_table *table, int groups, int ranks, int rank);
+size_t reducer_bytes(const struct param_table *table, int groups, int ranks, int rank, enum reduction reduction,
+                     int sparse_rows);
 
 /* This rank's nodes and their gradient arrays, for model_train to fill: with sparse rows all rows of encoder.weight are
  * zero now and only those of tokens given to reducer_mark may be written. */
