@@ -217,6 +217,7 @@ static void test_table(void **state)
     assert_string_equal(optimizer_slot_name(optimizer_kind("adam"), 1), "exp_avg_sq");
     assert_true(optimizer_default_lr(optimizer_kind("momentum")) == 0.1);
     assert_true(optimizer_default_epsilon(optimizer_kind("adagrad")) == 1e-10);
+    assert_true(optimizer_default_epsilon(OPTIMIZER_SGD) == 1e-8); /* old runs have written it */
     assert_string_equal(optimizer_words("beta2", words), "adam, adamw");
     assert_string_equal(optimizer_words("momentum", words), "momentum");
     assert_string_equal(optimizer_words("weight-decay", words), "adamw");

@@ -1,5 +1,6 @@
 /* The options of all commands. One typed table (cli/option_table.h) drives command line, INI file, --help, config.ini and
- * checkpoints: a new option is one field here and one line in option_table.c. */
+ * checkpoints. A new option of train is one field in the struct of the room that uses it (struct trainer_config, or in it struct
+ * step_config, which bench takes, too, model_config, optimizer_config ...) and one row in option_rows_train.c. */
 #ifndef UNROLL_CLI_OPTIONS_H
 #define UNROLL_CLI_OPTIONS_H
 
