@@ -184,7 +184,7 @@ static void test_check(void **unused)
     REFUSED(dropout, -0.1, "--dropout");
     REFUSED(dropout, __builtin_nan(""), "--dropout");
     REFUSED(tied, true, "--tied"); /* E != H */
-    REFUSED(cell, (enum cell)4, "cell");
+    REFUSED(cell, (enum cell)CELLS, "cell");
     REFUSED(cell, (enum cell) - 1, "cell");
 }
 
