@@ -15,6 +15,7 @@
 
 #include "make_corpus.h"
 
+#include "support/folder.h"
 #include "unroll/base/digest.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/h5.h"
@@ -24,8 +25,6 @@
 #define BATCH 5
 
 static const struct comm alone = COMM_ALONE;
-static char folder[64];
-
 static struct model_config model_of(bool tied)
 {
     return (struct model_config){.cell = CELL_LSTM,
@@ -92,7 +91,7 @@ static void drop(struct checkpoint *c)
 
 static const char *path_of(const char *name)
 {
-    static char path[128];
+    static char path[300];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
@@ -594,22 +593,6 @@ static void test_missing_folder(void **state)
     drop(&c);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%.40s/checkpoint-XXXXXX", base && *base ? base : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -627,5 +610,5 @@ int main(void)
         cmocka_unit_test(test_guard_keeps_the_old_file),
         cmocka_unit_test(test_missing_folder),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

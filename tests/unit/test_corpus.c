@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "support/folder.h"
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/corpus.h"
@@ -19,24 +20,6 @@
 #include "unroll/data/output.h"
 #include "unroll/data/prepare.h"
 #include "unroll/data/tally.h"
-
-static char folder[512];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/unroll-corpus-XXXXXX", parent ? parent : "/tmp");
-    return mkdtemp(folder) ? 0 : 1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 static char *place(const char *name)
 {
@@ -554,5 +537,5 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(missing_corpus_says_what_to_do),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

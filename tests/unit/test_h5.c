@@ -16,26 +16,9 @@
 #define H5_USE_110_API
 #include <hdf5.h>
 
+#include "support/folder.h"
 #include "unroll/base/mem.h"
 #include "unroll/sys/h5.h"
-
-static char folder[512];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/unroll-h5-XXXXXX", parent ? parent : "/tmp");
-    return mkdtemp(folder) ? 0 : 1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 static const char *place(const char *name)
 {
@@ -642,5 +625,5 @@ int main(void)
         cmocka_unit_test(variable_length_attribute),
         cmocka_unit_test(cut_off_and_flipped),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

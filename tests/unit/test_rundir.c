@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "support/folder.h"
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/train/metrics.h"
@@ -23,11 +24,9 @@
 #include "unroll/train/rundir.h"
 #include "unroll/train/signals.h"
 
-static char folder[64];
-
 static const char *path_of(const char *name)
 {
-    static char path[2][200];
+    static char path[2][400];
     static int turn;
     turn = !turn;
     snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
@@ -291,7 +290,7 @@ static void test_earlier_holder_is_fenced_off_whatever_it_believes(void **state)
     assert_int_equal(rundir_open(path_of("fence"), &next, notice, &e), STATUS_OK);
     assert_string_equal(notice, "");
     rundir_close(next);
-    char left[200];
+    char left[400];
     snprintf(left, sizeof left, "[ -z \"$(ls -d '%s/fence/'*.tmp 2>/dev/null)\" ]", folder);
     assert_int_equal(system(left), 0);
 }
@@ -668,22 +667,6 @@ static void test_signals_are_noted_not_obeyed(void **state)
     assert_true(now.sa_handler == SIG_DFL);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%.40s/rundir-XXXXXX", base && *base ? base : "/tmp");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
 int main(void)
 {
     unsetenv("SLURM_JOB_ID");
@@ -712,5 +695,5 @@ int main(void)
         cmocka_unit_test(test_sleep_is_no_wait_for_cores),
         cmocka_unit_test(test_signals_are_noted_not_obeyed),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -12,29 +12,12 @@
 #include <cmocka.h>
 #include <utf8proc.h>
 
+#include "support/folder.h"
 #include "unroll/base/mem.h"
 #include "unroll/data/encoding.h"
 #include "unroll/data/text.h"
 #include "unroll/data/tokenizer.h"
 #include "unroll/data/utf8.h"
-
-static char folder[512];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/unroll-text-XXXXXX", parent ? parent : "/tmp");
-    return mkdtemp(folder) ? 0 : 1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[600];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 /* Writes the one file that a test works on, and gives its path. */
 static const char *put(const void *bytes, size_t length)
@@ -553,5 +536,5 @@ int main(void)
         cmocka_unit_test(markers_do_not_depend_on_blocks),
         cmocka_unit_test(encodings_are_guessed),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
