@@ -28,7 +28,7 @@ void trainer_advise_begin(struct trainer *trainer)
     if (!trainer->rundir)
         return;
     rundir_file(trainer->rundir, "metrics.jsonl", path);
-    adviser_begin(&trainer->adviser, &run, trainer->config->patience, &trainer->progress, path);
+    adviser_begin(&trainer->adviser, &run, path);
 }
 
 /* ---- in the end ---- */
@@ -48,13 +48,14 @@ const char *trainer_how_to_go_on(const struct trainer *trainer)
 void trainer_conclude(struct trainer *trainer)
 {
     const struct progress *progress = &trainer->progress;
+    int64_t patience = trainer->config->patience;
     if (!trainer->rundir)
         return;
     struct advice_outcome end = {.step = progress->step,
                                  .skipped = progress->skipped,
                                  .train_loss = trainer_train_loss(trainer),
                                  .valid_loss = trainer->last.valid_loss};
-    adviser_conclude(&trainer->adviser, progress, &end);
+    adviser_conclude(&trainer->adviser, patience > 0 && progress->stalls >= patience, &end);
 }
 
 /* The best that is known of the weights, also of a run that had ended before this start. */

@@ -3,11 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void look_at(struct adviser *adviser, const struct progress *progress)
-{
-    adviser->run.stopped = adviser->patience > 0 && progress->stalls >= adviser->patience;
-}
-
 /* ---- the lines of a run that goes on ---- */
 
 static void take_line(const struct advice_run *run, struct advice_history *history, const struct json_read *line)
@@ -51,12 +46,10 @@ static void read_lines(const char *path, const struct advice_run *run, struct ad
     (void)fclose(file);
 }
 
-void adviser_begin(struct adviser *adviser, const struct advice_run *run, int64_t patience,
-                   const struct progress *progress, const char *lines)
+void adviser_begin(struct adviser *adviser, const struct advice_run *run, const char *lines)
 {
-    *adviser = (struct adviser){.run = *run, .patience = patience};
+    *adviser = (struct adviser){.run = *run};
     advice_begin(&adviser->history);
-    look_at(adviser, progress);
     read_lines(lines, &adviser->run, &adviser->history);
 }
 
@@ -75,26 +68,23 @@ static void tell_seen(struct adviser *adviser, struct reporter *reporter)
         reporter_tell(reporter, "%s", advice.found);
 }
 
-void adviser_train(struct adviser *adviser, struct reporter *reporter, const struct progress *progress,
-                   const struct advice_train *line)
+void adviser_train(struct adviser *adviser, struct reporter *reporter, const struct advice_train *line)
 {
-    look_at(adviser, progress);
     advice_train(&adviser->run, &adviser->history, line);
     tell_seen(adviser, reporter);
 }
 
-void adviser_valid(struct adviser *adviser, struct reporter *reporter, const struct progress *progress)
+void adviser_valid(struct adviser *adviser, struct reporter *reporter, int64_t step, double loss)
 {
-    look_at(adviser, progress);
-    advice_valid(&adviser->run, &adviser->history, progress->step, progress->valid_loss);
+    advice_valid(&adviser->run, &adviser->history, step, loss);
     tell_seen(adviser, reporter);
 }
 
 /* ---- in the end ---- */
 
-void adviser_conclude(struct adviser *adviser, const struct progress *progress, const struct advice_outcome *end)
+void adviser_conclude(struct adviser *adviser, bool stopped, const struct advice_outcome *end)
 {
-    look_at(adviser, progress);
+    adviser->run.stopped = stopped;
     adviser->conclusion = advice_end(&adviser->run, &adviser->history, end);
 }
 

@@ -206,7 +206,7 @@ void trainer_report_step(struct trainer *trainer, int64_t epoch)
     trainer->reporter.seconds = trainer->costs.steps;
     trainer->reporter.tokens = trainer->costs.tokens;
     put_timing(trainer, seconds, rate);
-    adviser_train(&trainer->adviser, &trainer->reporter, progress,
+    adviser_train(&trainer->adviser, &trainer->reporter,
                   &(struct advice_train){.step = progress->step,
                                          .tokens = progress->tokens,
                                          .skipped = progress->skipped,
@@ -256,7 +256,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
                   (long long)progress->step, progress->valid_loss,
                   trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
                   change);
-    adviser_valid(&trainer->adviser, &trainer->reporter, progress);
+    adviser_valid(&trainer->adviser, &trainer->reporter, progress->step, progress->valid_loss);
 }
 
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)
