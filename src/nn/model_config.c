@@ -1,33 +1,7 @@
-/* The names of tasks and pools, and what a configuration may be. */
+/* What a configuration may be. */
 #include "unroll/nn/model_config.h"
 
 #include "unroll/nn/output.h"
-
-static const char *const tasks[] = {[TASK_LM] = "lm", [TASK_CLASSIFY] = "classify"};
-static const char *const pools[] = {[POOL_LAST] = "last", [POOL_MEAN] = "mean", [POOL_MAX] = "max"};
-
-const char *task_name(enum task task)
-{
-    return tasks[task];
-}
-
-const char *pool_name(enum pool pool)
-{
-    return pools[pool];
-}
-
-static const char *name_of_task(int value)
-{
-    return tasks[value];
-}
-
-static const char *name_of_pool(int value)
-{
-    return pools[value];
-}
-
-const struct choices task_choices = {"task", sizeof tasks / sizeof *tasks, name_of_task};
-const struct choices pool_choices = {"pool", sizeof pools / sizeof *pools, name_of_pool};
 
 int model_outputs(const struct model_config *config)
 {
