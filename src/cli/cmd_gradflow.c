@@ -153,14 +153,20 @@ static void print_table(const struct flow *flow)
     printf("%s split of '%s': %d lanes, %lld pairs of lane and t; %s\n", split_name(flow->config.split),
            flow->options->corpus, first->lanes, (long long)first->samples,
            flow->options->flow_models ? "checkpoints" : "models at their initialisation");
-    for (int i = 0; i < flow->results; i++)
-        for (int state = 0; state < model_state_count(&flow->result[i].model); state++) {
+    for (int i = 0; i < flow->results; i++) {
+        int states = model_state_count(&flow->result[i].model);
+        if (columns > 0 && columns + states > COLUMNS) { /* a model's columns stay together, if they can */
+            print_columns(flow, column, columns);
+            columns = 0;
+        }
+        for (int state = 0; state < states; state++) {
             column[columns++] = (struct column){&flow->result[i], state};
             if (columns == COLUMNS) {
                 print_columns(flow, column, columns);
                 columns = 0;
             }
         }
+    }
     if (columns > 0)
         print_columns(flow, column, columns);
     printf("\nratio: of lag %d to lag 1\n", flow->config.lags);

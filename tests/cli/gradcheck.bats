@@ -5,17 +5,17 @@ bats_require_minimum_version 1.5.0
 
 # rows: how many models the table of $output has, all with the same bits.
 rows() {
-    grep -cE '^(rnn-tanh|rnn-relu|lstm|gru) .* same$' <<< "$output"
+    grep -cE '^(rnn-tanh|rnn-relu|lstm|gru|mingru) .* same$' <<< "$output"
 }
 
 @test "every cell, 1 and 2 layers, tied and not, with and without dropout and resets" {
     run -0 --separate-stderr "$UNROLL" gradcheck
     [ -z "$stderr" ]
-    [ "$(rows)" -eq 64 ]
-    for cell in rnn-tanh rnn-relu lstm gru; do
+    [ "$(rows)" -eq 80 ]
+    for cell in rnn-tanh rnn-relu lstm gru mingru; do
         [ "$(grep -c "^$cell " <<< "$output")" -eq 16 ]
     done
-    [[ "${lines[-1]}" == "64 models: all gradients hold" ]]
+    [[ "${lines[-1]}" == "80 models: all gradients hold" ]]
     ! grep -qiE 'nan|inf' <<< "$output"
 }
 
