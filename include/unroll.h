@@ -13,18 +13,18 @@
  * Link with `pkg-config --cflags --libs unroll`, statically with `--static`.
  *
  * Results are those of 'unroll score' and 'unroll sample' to the last bit, for any number of threads. MPI need not be
- * initialised; where it is, every process computes for itself and no call is collective. Functions may be called from any
- * thread and run one at a time: the parallelism is that of `threads`, which OpenMP makes. Nothing is printed, and the
- * process is never ended but for a defect of the library itself.
+ * initialised; where it is, every process computes for itself and no call is collective. Functions may be called from
+ * any thread and run one at a time: the parallelism is that of `threads`, which OpenMP makes. Nothing is printed, and
+ * the process is never ended but for a defect of the library itself.
  *
  * The words "<s>" and "</s>" in a text are left out or kept as they were in the text that the model learned from
  * ('unroll prepare --markers'); where that had none, they are refused.
  *
- * With more than one thread the library keeps threads of its own, which sleep between calls, take no signals and end with the
- * process; a child of fork() makes new ones.
+ * With more than one thread the library keeps threads of its own, which sleep between calls, take no signals and end
+ * with the process; a child of fork() makes new ones.
  *
- * What the library changes in its process: HDF5 loads no plugins and prints no errors any more, and the environment gets
- * BLIS_ARCH_TYPE where BLIS does not know the CPU.
+ * What the library changes in its process: HDF5 loads no plugins and prints no errors any more, and the environment
+ * gets BLIS_ARCH_TYPE where BLIS does not know the CPU.
  *
  * Stability: the functions and structures below keep their meaning and layout as long as the shared library's number
  * (libunroll.so.N) is the same. */
@@ -66,8 +66,8 @@ UNROLL_API const char *unroll_version(void);
 
 struct unroll_model;
 
-/* Reads a checkpoint (best.h5, or any in checkpoints/; of a run directory best.h5, else latest), verifies it and holds it in
- * memory. `threads` >= 1 is for all calls with this model. On failure *model is NULL. */
+/* Reads a checkpoint (best.h5, or any in checkpoints/; of a run directory best.h5, else latest), verifies it and
+ * holds it in memory. `threads` >= 1 is for all calls with this model. On failure *model is NULL. */
 UNROLL_API int unroll_open(const char *path, int threads, struct unroll_model **model, struct unroll_error *error);
 UNROLL_API void unroll_free(struct unroll_model *model); /* NULL is allowed */
 
@@ -81,8 +81,8 @@ struct unroll_score {
     int64_t unknown;        /* of them, not in the vocabulary, scored as "<unk>" */
 };
 
-/* Of one line, `length` bytes of UTF-8 without a line end. Each line stands alone. A CR at its end, that of CR LF, is left out as
- * the program leaves it out; at byte level it is a byte like others. */
+/* Of one line, `length` bytes of UTF-8 without a line end. Each line stands alone. A CR at its end, that of CR LF,
+ * is left out as the program leaves it out; at byte level it is a byte like others. */
 UNROLL_API int unroll_score(struct unroll_model *model, const char *line, size_t length, struct unroll_score *score,
                             struct unroll_error *error);
 
@@ -91,8 +91,8 @@ UNROLL_API int unroll_score(struct unroll_model *model, const char *line, size_t
 UNROLL_API int unroll_score_lines(struct unroll_model *model, const char *const *lines, const size_t *lengths,
                                   size_t count, struct unroll_score *scores, struct unroll_error *error);
 
-/* How to draw text. Begin with UNROLL_SAMPLING, which holds the defaults, and change what you like: fields may be added at
- * the end, and `size` tells the library which ones the caller knows. */
+/* How to draw text. Begin with UNROLL_SAMPLING, which holds the defaults, and change what you like: fields may be
+ * added at the end, and `size` tells the library which ones the caller knows. */
 struct unroll_sampling {
     size_t size;        /* sizeof(struct unroll_sampling) */
     const char *prime;  /* text to go on from, UTF-8 */
@@ -107,9 +107,10 @@ struct unroll_sampling {
         sizeof(struct unroll_sampling), "", 500, 1, 1.0, 0, 1.0 \
     }
 
-/* New text behind the prime, which is not repeated; with an empty one, if the model's vocabulary has no line end to begin
- * behind, the first token comes from the counts of the training text, or evenly where none are known. *text ends with a null
- * byte, which *length (NULL is allowed) does not count, and is released with free(). At byte level it may hold any bytes. `how` NULL: the defaults. */
+/* New text behind the prime, which is not repeated; with an empty one, if the model's vocabulary has no line end to
+ * begin behind, the first token comes from the counts of the training text, or evenly where none are known. *text
+ * ends with a null byte, which *length (NULL is allowed) does not count, and is released with free(). At byte level
+ * it may hold any bytes. `how` NULL: the defaults. */
 UNROLL_API int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
                              struct unroll_error *error);
 

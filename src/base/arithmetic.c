@@ -1,6 +1,7 @@
-/* Elementary functions in pairs of doubles: Dekker (1971), "A floating-point technique for extending the available precision",
- * with the product's error by fused multiply-add. A pair is the unevaluated sum high + low, |low| <= ulp(high) / 2: about 106
- * bits, so that series need no tricks and results are nearly always the correctly rounded ones. */
+/* Elementary functions in pairs of doubles: Dekker (1971), "A floating-point technique for extending the available
+ * precision", with the product's error by fused multiply-add. A pair is the unevaluated sum high + low, |low| <=
+ * ulp(high) / 2: about 106 bits, so that series need no tricks and results are nearly always the correctly rounded
+ * ones. */
 #include "unroll/base/arithmetic.h"
 
 #include <math.h>
@@ -51,8 +52,8 @@ static struct pair number(double x)
     return (struct pair){x, 0};
 }
 
-/* exp(x) = 2^k exp(r), |r| <= ln2 / 2, by Taylor's series to degree 20: r^n / n! as 1 + r (1 + r/2 (1 + r/3 (...))). What stands
- * behind the eighth term is below 2^-32 of the whole and takes doubles. */
+/* exp(x) = 2^k exp(r), |r| <= ln2 / 2, by Taylor's series to degree 20: r^n / n! as 1 + r (1 + r/2 (1 + r/3 (...))).
+ * What stands behind the eighth term is below 2^-32 of the whole and takes doubles. */
 static double exp_of(struct pair x)
 {
     if (!(x.high > -746 && x.high < 710))
@@ -68,8 +69,8 @@ static double exp_of(struct pair x)
     return ldexp(sum.high + sum.low, (int)k);
 }
 
-/* log(x) = k ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2): the series s + s^3/3 + s^5/5 + ..., whose
- * terms behind s^13 are below 2^-35 of the whole and take doubles. */
+/* log(x) = k ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2): the series s + s^3/3 + s^5/5 + ...,
+ * whose terms behind s^13 are below 2^-35 of the whole and take doubles. */
 static struct pair log_of(struct pair x)
 {
     if (!(x.high > 0 && x.high < HUGE_VAL))

@@ -219,7 +219,7 @@ enum content content_of_file(const char *path)
 bool content_is_html(const char *path)
 {
     char bytes[512 + 1];
-    if (file_read_text(path, bytes, sizeof bytes, NULL) != STATUS_OK)
+    if (file_read_text(path, bytes, sizeof bytes, NULL))
         return false;
     const char *at = strncmp(bytes, "\xef\xbb\xbf", 3) == 0 ? bytes + 3 : bytes;
     at += strspn(at, " \t\r\n");

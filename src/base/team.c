@@ -118,8 +118,8 @@ static void wake(struct place *place)
         syscall(SYS_futex, &place->word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Comes back when the word is no longer `old`; `seat` is the caller's. Spins that end in sleep are noted for who comes last, unless
- * nobody is late: between two pieces of work. */
+/* Comes back when the word is no longer `old`; `seat` is the caller's. Spins that end in sleep are noted for who
+ * comes last, unless nobody is late: between two pieces of work. */
 static void await(struct team *team, struct seat *seat, struct place *place, unsigned old, bool between)
 {
     if (glance(place, old, GLANCES))
@@ -141,8 +141,8 @@ static void await(struct team *team, struct seat *seat, struct place *place, uns
 
 /* ---- who was late, and why ---- */
 
-/* Nanoseconds that the calling thread was ready to run and had no core. A kernel that does not count them counts at least how
- * often it took a core away. */
+/* Nanoseconds that the calling thread was ready to run and had no core. A kernel that does not count them counts at
+ * least how often it took a core away. */
 static int64_t delay_of_thread(void)
 {
     char text[96];

@@ -47,7 +47,8 @@ void temporary_remove_all(void)
             (void)unlink(watched[i].path);
 }
 
-/* The handler is gone when it is called (SA_RESETHAND): the second signal ends the process as if there had been none. */
+/* The handler is gone when it is called (SA_RESETHAND): the second signal ends the process as if there had been
+ * none. */
 static void clean_and_end(int number)
 {
     temporary_remove_all();

@@ -1,4 +1,5 @@
-/* unroll eval: loss, perplexity and bits per token of a model on a split of a corpus; of a classifier how often it is right. */
+/* unroll eval: loss, perplexity and bits per token of a model on a split of a corpus; of a classifier how often it
+ * is right. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -113,7 +113,7 @@ static void judge(const struct gradcheck_config *config, const struct gradcheck_
                   const char *oracle, struct error *e)
 {
     char model[96];
-    if (gradcheck_holds(worst) || e->status != STATUS_OK)
+    if (gradcheck_holds(worst) || e->status)
         return;
     error_set(e, STATUS_INTERNAL,
               "%s wrong in '%s': element %lld is %.9g, but %s gives %.9g (relative error %.2g, allowed %.2g; %s; "
@@ -138,7 +138,7 @@ static enum status check_model(const struct options *options, const struct model
     struct gradcheck_worst differences;
     struct gradcheck_config config = config_of(options, model, &sizes[0]);
     enum status status = gradcheck_reference(&config, &differences, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     judge(&config, &differences, "gradient of the reference", "the central difference", wrong);
 
@@ -148,7 +148,7 @@ static enum status check_model(const struct options *options, const struct model
         struct gradcheck_fast fast;
         config = config_of(options, model, &sizes[i]);
         status = gradcheck_fast(&config, &fast, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
         judge(&config, &fast.loss, "loss", "the reference", wrong);
         judge(&config, &fast.state, "carried state", "the reference", wrong);
@@ -159,7 +159,7 @@ static enum status check_model(const struct options *options, const struct model
         gradient = worse(gradient, fast.gradient.error / fast.gradient.tolerance);
         same_bits = same_bits && fast.same_bits;
         char text[96];
-        if (!fast.same_bits && wrong->status == STATUS_OK)
+        if (!fast.same_bits && !wrong->status)
             error_set(wrong, STATUS_INTERNAL,
                       "bits differ for '%s': hidden %d, 1 rank of 1 thread against %d of %d; do not train with this "
                       "build, and report it",
@@ -196,11 +196,11 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                            .task = options->train.step.model.task,
                                                            .pool = c.pool[r / c.resets]};
                         enum status status = check_model(options, &model, &wrong, e);
-                        if (status != STATUS_OK)
+                        if (status)
                             return status;
                         models++;
                     }
-    if (wrong.status != STATUS_OK) {
+    if (wrong.status) {
         *e = wrong;
         return e->status;
     }

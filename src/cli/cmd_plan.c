@@ -1,4 +1,5 @@
-/* unroll plan: memory, flops and bytes on the wire of a run, without running it; a corpus is not needed, but says more. */
+/* unroll plan: memory, flops and bytes on the wire of a run, without running it; a corpus is not needed, but says
+ * more. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>

@@ -190,7 +190,8 @@ static void take_labels(const struct options *options, bool has_labels, struct p
     config->labelled = options->prepare.labelled || config->labels_implied;
 }
 
-/* Collective. The vocabulary on all ranks, and what follows from it; labels are rank 0's alone, which does their work. */
+/* Collective. The vocabulary on all ranks, and what follows from it; labels are rank 0's alone, which does their
+ * work. */
 static enum status take_origin(const struct comm *comm, const struct options *options, struct vocab_origin *origin,
                                struct vocab **vocab, struct prepare_config *config, struct error *e)
 {
@@ -239,9 +240,9 @@ enum status cmd_prepare(const struct comm *comm, const struct options *options, 
     enum status status = STATUS_OK;
     if (options->vocab_from)
         status = take_origin(comm, options, &origin, &vocab, &config, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = prepare(comm, &config, &report, e);
-    if (status == STATUS_OK && comm->rank == 0)
+    if (!status && comm->rank == 0)
         print_report(&config, &report, options->vocab_from);
     vocab_free(vocab);
     vocab_origin_release(&origin);

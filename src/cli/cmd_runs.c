@@ -38,7 +38,8 @@ static void warn(const char *text)
     fprintf(stderr, "unroll: warning: %s\n", escape_shown(text, shown));
 }
 
-/* A folder that holds none, and what is no folder, may well have come from a pattern of the shell: then nothing is `missing`. */
+/* A folder that holds none, and what is no folder, may well have come from a pattern of the shell: then nothing is
+ * `missing`. */
 static enum status find(const struct options *options, struct run_list *list, struct error *missing, struct error *e)
 {
     static const char *const here[] = {"."};

@@ -9,8 +9,8 @@
 
 /* ---- lines ---- */
 
-/* Reads on with the line that stands behind the whole texts. It is fed behind a line end, as every line but the first was
- * in training, and has one as its last token. False if there is no room or no input. */
+/* Reads on with the line that stands behind the whole texts. It is fed behind a line end, as every line but the
+ * first was in training, and has one as its last token. False if there is no room or no input. */
 static bool read_part(struct scoring *scoring)
 {
     struct score_pool *pool = scoring->pool;
@@ -73,8 +73,8 @@ static enum status put_pool(struct scoring *scoring, struct error *e)
     return status;
 }
 
-/* A line that fills the whole pool and is not at its end: scored piece by piece, the last token of each being the context
- * of the next. */
+/* A line that fills the whole pool and is not at its end: scored piece by piece, the last token of each being the
+ * context of the next. */
 static enum status score_long_line(struct scoring *scoring, struct error *e)
 {
     struct score_pool *pool = scoring->pool;
@@ -125,7 +125,8 @@ static enum status next_pool(void *context, struct error *e)
 
 /* ---- what stands before the lines ---- */
 
-/* Rank 0. The tokens of --context, a line end before its first line and behind every one, through the model piece by piece. */
+/* Rank 0. The tokens of --context, a line end before its first line and behind every one, through the model piece by
+ * piece. */
 static enum status read_context(const struct options *options, struct scoring *scoring, struct error *e)
 {
     uint32_t *tokens = scoring->pool->tokens;

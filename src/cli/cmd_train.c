@@ -111,7 +111,7 @@ static void find(const struct trainer_config *config, struct found *found)
     struct corpus *corpus;
     struct error unreadable;
     *found = (struct found){.tokens = 1, .begun = rundir_goes_on(config->branch ? config->branch : config->run)};
-    if (corpus_open(config->corpus, &corpus, &unreadable) != STATUS_OK)
+    if (corpus_open(config->corpus, &corpus, &unreadable))
         return;
     found->tokens = corpus->tokens[SPLIT_TRAIN];
     found->texts = corpus->texts[SPLIT_TRAIN];

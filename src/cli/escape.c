@@ -15,7 +15,8 @@ void escape_put(FILE *stream, const char *text, size_t length)
     }
 }
 
-/* What stands for the first character or byte of `text` goes behind `to`; returns how many bytes of the text that was. */
+/* What stands for the first character or byte of `text` goes behind `to`; returns how many bytes of the text that
+ * was. */
 static size_t show_next(const char *text, size_t length, char *to)
 {
     int bad, decoded, step = utf8_sequence(text, length, &bad), bytes = step > 0 ? step : 1;

@@ -57,8 +57,8 @@ static enum status run_on_ranks(const struct comm *comm, const struct options *o
     return comm_agree(comm, comm->rank == 0 ? options->info->alone(options, e) : STATUS_OK, e);
 }
 
-/* Of a failure that ranks have agreed on rank 0 tells the text, before they end together: mpirun kills the others when the
- * first has ended with a failure. */
+/* Of a failure that ranks have agreed on rank 0 tells the text, before they end together: mpirun kills the others
+ * when the first has ended with a failure. */
 static enum status run_command(int argc, char **argv, struct error *e)
 {
     enum command command = command_find(argv[0]);
@@ -66,7 +66,7 @@ static enum status run_command(int argc, char **argv, struct error *e)
         return unknown_command(argv[0], e);
     struct options options;
     enum status status = options_parse(argc, argv, &options, e);
-    if (status == STATUS_OK && options.help) {
+    if (!status && options.help) {
         if (comm_speaks())
             help_command(stdout, command);
         options_free(&options);
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
     bool alone = false; /* the failure may be this rank's only */
     enum status status = run(argc, argv, &e);
     /* Output that is still buffered may fail only now: on a full disk, status 0 would be a lie. */
-    if (fflush(stdout) != 0 && status == STATUS_OK) {
+    if (fflush(stdout) != 0 && !status) {
         alone = true;
         status = error_set(&e, STATUS_IO, "cannot write to standard output: %s; make room or use another file",
                            errno_text(errno));

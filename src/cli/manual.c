@@ -1,5 +1,5 @@
-/* The manual page. Its language is roff with man(7)'s macros: "-" is a hyphen there and "\-" the sign that options begin
- * with, a backslash is "\e", and a line that begins with a dot or a quote is a request. */
+/* The manual page. Its language is roff with man(7)'s macros: "-" is a hyphen there and "\-" the sign that options
+ * begin with, a backslash is "\e", and a line that begins with a dot or a quote is a request. */
 #include <string.h>
 
 #include "unroll/base/build_info.h"

@@ -1,5 +1,5 @@
-/* A digest of the tables of commands and options. It goes over what they say, not over memory: programs of several compilers
- * and processors agree. */
+/* A digest of the tables of commands and options. It goes over what they say, not over memory: programs of several
+ * compilers and processors agree. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

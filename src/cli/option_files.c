@@ -1,5 +1,5 @@
-/* Options from files: those of --config, and the config.ini of a run that goes on (option_ini.c writes it). Strings are kept with
- * the options. */
+/* Options from files: those of --config, and the config.ini of a run that goes on (option_ini.c writes it). Strings
+ * are kept with the options. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

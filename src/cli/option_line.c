@@ -1,5 +1,5 @@
-/* The command line: which words are options, which their values and which operands, and what was meant by those that are none of
- * them. */
+/* The command line: which words are options, which their values and which operands, and what was meant by those that
+ * are none of them. */
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,8 +58,8 @@ static enum status missing_value(const struct arguments *arguments, const struct
                      option->name, option->metavar, option->name, option->metavar, dashed);
 }
 
-/* `value` is what followed '=', or NULL. An option that can do without one takes the next word only where no file can be
- * meant by it. */
+/* `value` is what followed '=', or NULL. An option that can do without one takes the next word only where no file
+ * can be meant by it. */
 static enum status take_flag(struct arguments *arguments, const struct option *option, const char *value)
 {
     char where[80];
@@ -128,8 +128,8 @@ static bool is_line(const char *text)
     return !file_is_standard(text) && access(text, F_OK) != 0;
 }
 
-/* The option that an operand of a command that takes none was meant for, by what the file is, else by the command; NULL if
- * nothing can be told. */
+/* The option that an operand of a command that takes none was meant for, by what the file is, else by the command;
+ * NULL if nothing can be told. */
 static const char *operand_meant(const struct arguments *arguments, const char *text)
 {
     const char *meant = arguments->info->meant, *dot = strrchr(text, '.');

@@ -1,5 +1,5 @@
-/* How rows of the table of options are written. Each file option_rows_*.c holds those of some sections, in the order of --help and
- * config.ini. */
+/* How rows of the table of options are written. Each file option_rows_*.c holds those of some sections, in the order
+ * of --help and config.ini. */
 #ifndef UNROLL_CLI_OPTION_ROWS_H
 #define UNROLL_CLI_OPTION_ROWS_H
 
@@ -19,7 +19,9 @@ extern const struct option_rows option_rows_use;   /* what is done with models, 
     }
 
 /* clang-format off */
-extern const struct choices level_choices, markers_choices, normal_choices, init_choices, split_choices, invalid_choices, resume_choices, writer_choices, to_choices, from_choices, format_choices, nbest_choices, reset_choices, cell_or_all_choices;
+extern const struct choices level_choices, markers_choices, normal_choices, init_choices;
+extern const struct choices split_choices, invalid_choices, resume_choices, writer_choices, to_choices, from_choices;
+extern const struct choices format_choices, nbest_choices, reset_choices, cell_or_all_choices;
 
 #define PREPARE (1u << COMMAND_PREPARE)
 #define TRAIN (1u << COMMAND_TRAIN)

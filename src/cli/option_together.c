@@ -15,7 +15,7 @@ static void set_classify_defaults(struct options *options)
     struct error e;
     for (const struct option *option = NULL; (option = option_next(options->command, option));)
         if (option->classify && options->memory->origin[option_number(options, option)] == ORIGIN_DEFAULT)
-            CHECK(option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
+            CHECK(!option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e));
 }
 
 /* Defaults that follow from other options. */

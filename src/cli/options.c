@@ -8,8 +8,8 @@
 #include "unroll/cli/option_together.h"
 #include "unroll/train/rundir.h"
 
-/* All fields get theirs, also those that the command does not take: a field means the same everywhere. Where two commands
- * give one field different defaults, that of the command comes last. */
+/* All fields get theirs, also those that the command does not take: a field means the same everywhere. Where two
+ * commands give one field different defaults, that of the command comes last. */
 static void set_defaults(struct options *options)
 {
     struct error e;
@@ -17,7 +17,7 @@ static void set_defaults(struct options *options)
         for (const struct option *option = NULL; (option = option_next(COMMANDS, option));) {
             bool mine = option->commands >> options->command & 1;
             if (option->initial && mine == own)
-                CHECK(option_set(option, options, option->initial, option->name, STATUS_INTERNAL, &e) == STATUS_OK);
+                CHECK(!option_set(option, options, option->initial, option->name, STATUS_INTERNAL, &e));
         }
     }
 }

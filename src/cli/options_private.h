@@ -19,8 +19,8 @@ struct option_memory {
  * field, for one may have two names. */
 int option_number(const struct options *options, const struct option *option);
 
-/* True of the options of `train` that a run records: all but files of options, and each by its first name (--json is another
- * one of --json-summary). */
+/* True of the options of `train` that a run records: all but files of options, and each by its first name (--json is
+ * another one of --json-summary). */
 static inline bool is_of_run(const struct options *options, const struct option *option)
 {
     return option->commands >> COMMAND_TRAIN & 1 && option->type != OPTION_FILES &&
@@ -30,11 +30,12 @@ static inline bool is_of_run(const struct options *options, const struct option 
 /* A copy that lives as long as the options; NULL if memory is short. */
 const char *options_keep(struct options *options, const char *text, struct error *e);
 
-/* Reads the command line, argv[1] and on. With --help it sets options->help and looks no further. STATUS_USAGE, STATUS_CONFIG. */
+/* Reads the command line, argv[1] and on. With --help it sets options->help and looks no further. STATUS_USAGE,
+ * STATUS_CONFIG. */
 enum status options_take_line(struct options *options, int argc, char **argv, struct error *e);
 
-/* Reads the files of --config in order, the later overriding the earlier; what flags have set stays. Unless a flag names
- * another, the config.ini of a run that lies in its directory names the run by that, whatever it says itself. */
+/* Reads the files of --config in order, the later overriding the earlier; what flags have set stays. Unless a flag
+ * names another, the config.ini of a run that lies in its directory names the run by that, whatever it says itself. */
 enum status options_take_files(struct options *options, struct error *e);
 
 /* `train`: what neither flags nor files have set comes from the config.ini of the run that is gone on with. */

@@ -200,8 +200,8 @@ static enum status check_temporary(struct walk *walk)
     return status;
 }
 
-/* Whether a path is that of a run's own file, whatever run it is and whether the command reads of it; its directory into
- * `folder`. */
+/* Whether a path is that of a run's own file, whatever run it is and whether the command reads of it; its directory
+ * into `folder`. */
 static bool belongs_to_run(const struct place *file, char folder[FILE_PATH_MAX])
 {
     snprintf(folder, FILE_PATH_MAX, "%s", file->real);

@@ -1,4 +1,5 @@
-/* score --nbest: hypotheses in, hypotheses with the model's score out, in the input's order or each list's best first. */
+/* score --nbest: hypotheses in, hypotheses with the model's score out, in the input's order or each list's best
+ * first. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -44,7 +44,7 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
     if (token == VOCAB_UNK)
         json_put_bool(json, "unknown", true);
     json_object_end(json);
-    output->failed = output->failed || json_text(json, &object, NULL) != STATUS_OK;
+    output->failed = output->failed || json_text(json, &object, NULL);
     if (!output->failed)
         printf("%s%s", first ? "" : ", ", object);
 }

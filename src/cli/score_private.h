@@ -33,7 +33,8 @@ struct scoring {
 /* Puts out tokens of the current line: mixed, and with what unknown ones cost besides; `logp` is changed. */
 enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *logp, int64_t count, struct error *e);
 
-/* The next tokens of a line through the scorer; `first`: they begin it. What it stands behind is known to the scorer. */
+/* The next tokens of a line through the scorer; `first`: they begin it. What it stands behind is known to the
+ * scorer. */
 enum status scoring_piece(struct scoring *scoring, bool first, const uint32_t *tokens, int64_t count, float *logp,
                           struct error *e);
 

@@ -1,4 +1,5 @@
-/* What the two ways of `score` share, lines and n-best lists: pools of texts through the scorer, their tokens to the output. */
+/* What the two ways of `score` share, lines and n-best lists: pools of texts through the scorer, their tokens to the
+ * output. */
 #include "score_private.h"
 
 enum status scoring_put(struct scoring *scoring, const uint32_t *tokens, float *logp, int64_t count, struct error *e)

@@ -1,6 +1,6 @@
-/* The start of a program built with ARCH=portable: it holds the whole program compiled for each of the Makefile's LEVELS,
- * and this takes the best that the host can run, once. UNROLL_ARCH in the environment names another (base/build_info.h).
- * Of the program's own functions it can use none: those are inside the levels. */
+/* The start of a program built with ARCH=portable: it holds the whole program compiled for each of the Makefile's
+ * LEVELS, and this takes the best that the host can run, once. UNROLL_ARCH in the environment names another
+ * (base/build_info.h). Of the program's own functions it can use none: those are inside the levels. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
-/* The corpus file, version 2; version 1, without normal forms and grapheme clusters, is still written where these are not
- * needed, so that earlier programs read it. HDF5 in the plain subset of sys/h5.h.
+/* The corpus file, version 2; version 1, without normal forms and grapheme clusters, is still written where these are
+ * not needed, so that earlier programs read it. HDF5 in the plain subset of sys/h5.h.
  *
  *   /                 attributes: format = "unroll-corpus"; version = 1 or 2 (uint64); level = "char", "word",
  *                     "byte" or "grapheme"; normalise = "nfc", the form that the text was brought into, else absent;
- *                     unicode, the version of Unicode that form or graphemes are of, else absent; lowercase = 0 or 1 (uint64); markers = "strip" or "keep", what became of "<s>" and "</s>" of a
- *                     text that held them, else absent; digest = XXH3-128 over the lines "vocab DIGEST\n" and, for each
- *                     split that is there, "SPLIT TOKENS DIGEST\n"; of a labelled corpus, then "labels DIGEST\n" and
- *                     "SPLIT TEXTS DIGEST DIGEST\n" (of offsets and labels) for each of those splits
+ *                     unicode, the version of Unicode that form or graphemes are of, else absent; lowercase = 0 or 1
+ * (uint64); markers = "strip" or "keep", what became of "<s>" and "</s>" of a text that held them, else absent; digest
+ * = XXH3-128 over the lines "vocab DIGEST\n" and, for each split that is there, "SPLIT TOKENS DIGEST\n"; of a labelled
+ * corpus, then "labels DIGEST\n" and "SPLIT TEXTS DIGEST DIGEST\n" (of offsets and labels) for each of those splits
  *   /vocab/bytes      uint8 [sum]: the V entries one after another, UTF-8 (raw bytes at byte level); entry 0 is "<unk>"
  *   /vocab/offsets    uint64 [V + 1]: where each begins
  *   /vocab/counts     uint64 [V]: occurrences in the training text
@@ -34,28 +34,27 @@ static enum status read_head(struct corpus_file *file, enum level *level, bool *
 {
     char format[32], level_text[16];
     uint64_t version, lower;
-    if (h5_attr_string(file->h5, "/", "format", format, sizeof format, NULL) != STATUS_OK ||
-        strcmp(format, CORPUS_FORMAT) != 0)
+    if (h5_attr_string(file->h5, "/", "format", format, sizeof format, NULL) || strcmp(format, CORPUS_FORMAT) != 0)
         return error_set(e, STATUS_DATA,
                          "cannot use '%s' as a corpus: its format is not '%s'; name a file that 'unroll prepare' made",
                          file->name, CORPUS_FORMAT);
     enum status status = h5_attr_u64(file->h5, "/", "version", &version, e);
-    if (status == STATUS_OK && (version < 1 || version > CORPUS_VERSION))
+    if (!status && (version < 1 || version > CORPUS_VERSION))
         status = error_set(e, STATUS_DATA,
                            "cannot use corpus '%s': it is of version %llu and this program reads 1 to %d; "
                            "make it again with 'unroll prepare'",
                            file->name, (unsigned long long)version, CORPUS_VERSION);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_attr_string(file->h5, "/", "level", level_text, sizeof level_text, e);
-    if (status == STATUS_OK && level_parse(level_text, level, NULL) != STATUS_OK)
+    if (!status && level_parse(level_text, level, NULL))
         status = corpus_damaged(file, "level", "is none that Unroll knows", e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_attr_u64(file->h5, "/", "lowercase", &lower, e);
-    if (status == STATUS_OK && lower > 1)
+    if (!status && lower > 1)
         status = corpus_damaged(file, "lowercase", "is neither 0 nor 1", e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_attr_string(file->h5, "/", "digest", digest, DIGEST_TEXT, e);
-    if (status == STATUS_OK)
+    if (!status)
         *lowercase = lower == 1;
     return status;
 }
@@ -78,8 +77,8 @@ static enum status read_markers(const struct corpus_file *file, enum markers *ma
     *markers = MARKERS_REFUSE;
     if (!has_attr(file, "markers"))
         return STATUS_OK;
-    if (h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) == STATUS_OK &&
-        markers_parse(text, markers) && *markers != MARKERS_REFUSE)
+    if (!h5_attr_string(file->h5, "/", "markers", text, sizeof text, NULL) && markers_parse(text, markers) &&
+        *markers != MARKERS_REFUSE)
         return STATUS_OK;
     return corpus_damaged(file, "markers", "is neither strip nor keep", e);
 }
@@ -90,8 +89,8 @@ static enum status read_normal(const struct corpus_file *file, struct vocab *voc
     char text[8], unicode[VOCAB_UNICODE] = "";
     enum normal normal = NORMAL_NONE;
     if (has_attr(file, "normalise") &&
-        (h5_attr_string(file->h5, "/", "normalise", text, sizeof text, NULL) != STATUS_OK ||
-         !normal_parse(text, &normal) || normal == NORMAL_NONE || !level_kind(vocab->level)->utf8))
+        (h5_attr_string(file->h5, "/", "normalise", text, sizeof text, NULL) || !normal_parse(text, &normal) ||
+         normal == NORMAL_NONE || !level_kind(vocab->level)->utf8))
         return corpus_damaged(file, "normalise", "is no form that Unroll knows", e);
     enum status status = STATUS_OK;
     if (has_attr(file, "unicode"))
@@ -119,13 +118,13 @@ static enum status read_split(struct corpus *corpus, enum split split, struct er
     if (!h5_exists(file->h5, corpus_path(path, split, "")))
         return STATUS_OK;
     enum status status = h5_attr_u64(file->h5, path, "unknowns", &unknowns, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     corpus_path(path, split, "/tokens");
     status = corpus_check_part(file, path, file->type, 1, INT64_MAX / 8, &corpus->tokens[split], e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_attr_string(file->h5, path, CORPUS_DIGEST, file->digest[split], DIGEST_TEXT, e);
-    if (status == STATUS_OK && unknowns > (uint64_t)corpus->tokens[split])
+    if (!status && unknowns > (uint64_t)corpus->tokens[split])
         status = corpus_damaged(file, path, "has fewer tokens than unknown ones", e);
     corpus->unknowns[split] = (int64_t)unknowns;
     return status;
@@ -137,20 +136,20 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
     enum level level = 0;
     char found[DIGEST_TEXT];
     enum status status = read_head(file, &level, &corpus->lowercase, corpus->digest, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = read_markers(file, &corpus->markers, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = read_vocab(file, level, &corpus->vocab, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = read_normal(file, corpus->vocab, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     file->type = corpus_token_type(corpus->vocab->size);
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = 0; i < SPLITS && !status; i++)
         status = read_split(corpus, (enum split)i, e);
-    if (status == STATUS_OK && h5_exists(file->h5, "/labels"))
+    if (!status && h5_exists(file->h5, "/labels"))
         status = corpus_read_labels(corpus, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct corpus_parts parts = {.vocab = corpus->vocab,
                                  .tokens = corpus->tokens,
@@ -168,7 +167,7 @@ static enum status opened(enum status status, const char *path, const struct err
 {
     if (status == STATUS_NOINPUT && strstr(reason->text, "No such file"))
         return error_set(e, status, "cannot open corpus '%s': no such file; run 'unroll prepare' first", path);
-    return status == STATUS_OK ? STATUS_OK : error_set(e, status, "%s", reason->text);
+    return !status ? STATUS_OK : error_set(e, status, "%s", reason->text);
 }
 
 enum status corpus_open(const char *path, struct corpus **out, struct error *e)
@@ -177,7 +176,7 @@ enum status corpus_open(const char *path, struct corpus **out, struct error *e)
     struct h5 *h5 = NULL;
     struct error reason = {0};
     enum status status = opened(h5_open_plain(path, STATUS_DATA, &h5, &reason), path, &reason, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = corpus_adopt(h5, path, out, e);
     return content_explain(path, WANTED_CORPUS, status, e);
 }
@@ -191,16 +190,16 @@ enum status corpus_open_shared(const struct comm *comm, const char *path, struct
     *out = NULL;
     if (first) {
         status = opened(h5_open_traced(path, STATUS_DATA, &h5, &reason), path, &reason, e);
-        if (status == STATUS_OK)
+        if (!status)
             status = corpus_adopt(h5, path, out, e);
         status = content_explain(path, WANTED_CORPUS, status, e);
     }
     status = comm_agree(comm, status, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_share(comm, path, STATUS_DATA, first ? (*out)->digest : "", &h5, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = comm_agree(comm, first ? STATUS_OK : corpus_adopt(h5, path, out, e), e);
-    if (status == STATUS_OK) {
+    if (!status) {
         h5_share_end(h5);
     } else {
         corpus_close(*out);
@@ -224,7 +223,7 @@ enum status corpus_adopt(struct h5 *h5, const char *name, struct corpus **out, s
     file->name = mem_strdup(name, e);
     file->scratch = file->name ? mem_alloc(CORPUS_SCRATCH, sizeof *file->scratch, "a corpus", e) : NULL;
     enum status status = file->scratch ? read_corpus(corpus, e) : STATUS_OS;
-    if (status == STATUS_OK)
+    if (!status)
         *out = corpus;
     else
         corpus_close(corpus);
@@ -272,14 +271,14 @@ enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, 
     if (file->type == H5_U32) {
         status = h5_read(file->h5, path, H5_U32, start, count, tokens, e);
     } else {
-        for (int64_t done = 0, step; done < count && status == STATUS_OK; done += step) {
+        for (int64_t done = 0, step; done < count && !status; done += step) {
             step = count - done < CORPUS_SCRATCH ? count - done : CORPUS_SCRATCH;
             status = h5_read(file->h5, path, H5_U16, start + done, step, file->scratch, e);
-            for (int64_t i = 0; i < step && status == STATUS_OK; i++)
+            for (int64_t i = 0; i < step && !status; i++)
                 tokens[done + i] = file->scratch[i];
         }
     }
-    return status == STATUS_OK ? check_ids(corpus, path, start, count, tokens, e) : status;
+    return status ? status : check_ids(corpus, path, start, count, tokens, e);
 }
 
 static enum status verify_split(struct corpus *corpus, enum split split, struct digest *digest, uint32_t *tokens,
@@ -292,7 +291,7 @@ static enum status verify_split(struct corpus *corpus, enum split split, struct 
     for (int64_t done = 0, step; done < corpus->tokens[split]; done += step) {
         step = corpus->tokens[split] - done < CORPUS_SCRATCH ? corpus->tokens[split] - done : CORPUS_SCRATCH;
         enum status status = corpus_read(corpus, split, done, step, tokens, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
         if (file->type == H5_U16) /* still there from corpus_read, which takes no more than this at once */
             digest_add(digest, file->scratch, (size_t)step * sizeof *file->scratch);
@@ -314,13 +313,13 @@ enum status corpus_verify(struct corpus *corpus, struct error *e)
     uint32_t *tokens = mem_alloc(CORPUS_SCRATCH, sizeof *tokens, "tokens", e);
     if (!tokens)
         return STATUS_OS;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
+    for (int i = 0; i < SPLITS && !status; i++) {
         if (corpus->tokens[i] == 0)
             continue;
         struct digest *digest = digest_new(e);
         status = digest ? verify_split(corpus, (enum split)i, digest, tokens, e) : STATUS_OS;
         digest_free(digest);
-        if (status == STATUS_OK && corpus->labels)
+        if (!status && corpus->labels)
             status = corpus_verify_texts(corpus, (enum split)i, e);
     }
     mem_free(tokens);

@@ -1,4 +1,5 @@
-/* What is read alike of all parts of a corpus file (format in corpus.c's head comment): checked, and compared with its digest. */
+/* What is read alike of all parts of a corpus file (format in corpus.c's head comment): checked, and compared with
+ * its digest. */
 #include <string.h>
 
 #include "corpus_private.h"
@@ -16,7 +17,7 @@ enum status corpus_check_part(const struct corpus_file *file, const char *path, 
 {
     struct h5_shape shape;
     enum status status = h5_shape(file->h5, path, &shape, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     if (shape.rank != 1 || shape.type != type)
         return corpus_damaged(file, path, "has another type or shape than it should", e);
@@ -30,12 +31,12 @@ void *corpus_read_part(const struct corpus_file *file, const char *path, enum h5
                        struct error *e)
 {
     char stored[DIGEST_TEXT], found[DIGEST_TEXT];
-    if (h5_attr_string(file->h5, path, CORPUS_DIGEST, stored, sizeof stored, e) != STATUS_OK)
+    if (h5_attr_string(file->h5, path, CORPUS_DIGEST, stored, sizeof stored, e))
         return NULL;
     void *data = mem_alloc((size_t)count, h5_type_size(type), "a part of a corpus", e);
     if (!data)
         return NULL;
-    if (h5_read(file->h5, path, type, 0, count, data, e) == STATUS_OK) {
+    if (!h5_read(file->h5, path, type, 0, count, data, e)) {
         digest_of(data, (size_t)count * h5_type_size(type), found);
         if (strcmp(found, stored) == 0)
             return data;

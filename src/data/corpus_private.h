@@ -83,8 +83,8 @@ struct corpus_table {
     uint64_t *counts;  /* [size] */
     int64_t size;
 };
-/* Reads the three datasets of the group `name`; their lengths are within the limits. The arrays are the caller's (mem_free),
- * none on failure. */
+/* Reads the three datasets of the group `name`; their lengths are within the limits. The arrays are the caller's
+ * (mem_free), none on failure. */
 enum status corpus_read_table(const struct corpus_file *file, const char *name, int64_t least, int64_t most,
                               int64_t bytes_most, struct corpus_table *table, struct error *e);
 

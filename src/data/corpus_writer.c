@@ -34,10 +34,10 @@ static enum status write_part(struct h5 *h5, const char *path, enum h5_type type
 {
     struct h5_shape shape = {type, 1, {count, 1}};
     enum status status = h5_make_dataset(h5, path, &shape, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_write(h5, path, type, 0, count, data, e);
     digest_of(data, (size_t)count * h5_type_size(type), hex);
-    return status == STATUS_OK ? h5_set_string(h5, path, CORPUS_DIGEST, hex, e) : status;
+    return status ? status : h5_set_string(h5, path, CORPUS_DIGEST, hex, e);
 }
 
 static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, struct error *e)
@@ -45,34 +45,34 @@ static enum status write_head(struct h5 *h5, const struct corpus_plan *plan, str
     const struct vocab *vocab = plan->vocab;
     char hex[DIGEST_TEXT];
     enum status status = h5_set_string(h5, "/", "format", CORPUS_FORMAT, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_u64(h5, "/", "version", vocab_is_new(vocab) ? CORPUS_VERSION : 1, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_string(h5, "/", "level", level_name(vocab->level), e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_u64(h5, "/", "lowercase", plan->lowercase, e);
-    if (status == STATUS_OK && vocab->normal != NORMAL_NONE)
+    if (!status && vocab->normal != NORMAL_NONE)
         status = h5_set_string(h5, "/", "normalise", normal_name(vocab->normal), e);
-    if (status == STATUS_OK && *vocab->unicode)
+    if (!status && *vocab->unicode)
         status = h5_set_string(h5, "/", "unicode", vocab->unicode, e);
-    if (status == STATUS_OK && plan->markers != MARKERS_REFUSE)
+    if (!status && plan->markers != MARKERS_REFUSE)
         status = h5_set_string(h5, "/", "markers", markers_name(plan->markers), e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_make_group(h5, "/vocab", e);
-    if (status == STATUS_OK)
+    if (!status)
         status = write_part(h5, "/vocab/bytes", H5_U8, (int64_t)vocab->offsets[vocab->size], vocab->bytes, hex, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = write_part(h5, "/vocab/offsets", H5_U64, (int64_t)vocab->size + 1, vocab->offsets, hex, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = write_part(h5, "/vocab/counts", H5_U64, vocab->size, vocab->counts, hex, e);
     const struct labels *labels = plan->labels;
-    if (status == STATUS_OK && labels)
+    if (!status && labels)
         status = h5_make_group(h5, "/labels", e);
-    if (status == STATUS_OK && labels)
+    if (!status && labels)
         status = write_part(h5, "/labels/bytes", H5_U8, (int64_t)labels->offsets[labels->count], labels->bytes, hex, e);
-    if (status == STATUS_OK && labels)
+    if (!status && labels)
         status = write_part(h5, "/labels/offsets", H5_U64, (int64_t)labels->count + 1, labels->offsets, hex, e);
-    if (status == STATUS_OK && labels)
+    if (!status && labels)
         status = write_part(h5, "/labels/counts", H5_U64, labels->count, labels->counts, hex, e);
     return status;
 }
@@ -83,12 +83,12 @@ static enum status make_split(struct corpus_writer *writer, enum split split, st
     const struct corpus_plan *plan = writer->plan;
     struct h5_shape shape = {writer->type, 1, {plan->tokens[split], 1}};
     enum status status = h5_make_group(writer->h5, corpus_path(path, split, ""), e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_reserve_dataset(writer->h5, corpus_path(path, split, "/tokens"), &shape, &writer->place[split], e);
-    if (status == STATUS_OK && plan->labels)
+    if (!status && plan->labels)
         status = write_part(writer->h5, corpus_path(path, split, "/offsets"), H5_U64, plan->texts[split] + 1,
                             plan->offsets[split], writer->offsets_digest[split], e);
-    if (status == STATUS_OK && plan->labels)
+    if (!status && plan->labels)
         status = write_part(writer->h5, corpus_path(path, split, "/labels"), H5_U16, plan->texts[split],
                             plan->text_label[split], writer->labels_digest[split], e);
     return status;
@@ -97,9 +97,9 @@ static enum status make_split(struct corpus_writer *writer, enum split split, st
 static enum status make_file(struct corpus_writer *writer, struct error *e)
 {
     enum status status = h5_create_serial(writer->path, &writer->h5, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = write_head(writer->h5, writer->plan, e);
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = 0; i < SPLITS && !status; i++)
         if (writer->plan->tokens[i] > 0)
             status = make_split(writer, (enum split)i, e);
     return status;
@@ -141,11 +141,11 @@ enum status corpus_writer_open_shared(const struct comm *comm, const char *path,
         writer->type = corpus_token_type(plan->vocab->size);
     }
     enum status status = comm_agree(comm, writer ? make_writer(writer, e) : STATUS_OS, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_broadcast(comm, writer->place, sizeof writer->place, 0);
         status = comm_agree(comm, open_for_tokens(writer, e), e);
     }
-    if (status == STATUS_OK)
+    if (!status)
         *out = writer;
     else
         corpus_writer_discard(writer);
@@ -205,7 +205,7 @@ enum status corpus_writer_add(struct corpus_writer *writer, enum split split, co
             digest_add(writer->digest[split], data, step * h5_type_size(writer->type));
         int64_t place = place_of(writer, split, writer->share.begin[split] + writer->written[split]);
         enum status status = file_write_at(writer->fd, writer->path, data, step * h5_type_size(writer->type), place, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
         writer->written[split] += (int64_t)step;
     }
@@ -246,13 +246,13 @@ static enum status finish_split(struct corpus_writer *writer, enum split split, 
     char path[CORPUS_PATH];
     enum status status = h5_set_string(writer->h5, corpus_path(path, split, "/tokens"), CORPUS_DIGEST, hex, e);
     corpus_path(path, split, "");
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_u64(writer->h5, path, "unknowns", (uint64_t)writer->unknowns[split], e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_u64(writer->h5, path, "source_bytes", (uint64_t)writer->plan->source_bytes[split], e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_string(writer->h5, path, "source_xxh3_128", writer->plan->source_digest[split], e);
-    if (status == STATUS_OK && writer->plan->stripped_bytes[split] > 0)
+    if (!status && writer->plan->stripped_bytes[split] > 0)
         status = h5_set_u64(writer->h5, path, "stripped_bytes", (uint64_t)writer->plan->stripped_bytes[split], e);
     return status;
 }
@@ -262,12 +262,12 @@ static enum status finish_file(struct corpus_writer *writer, char splits[SPLITS]
                                struct error *e)
 {
     enum status status = STATUS_OK;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = 0; i < SPLITS && !status; i++)
         if (writer->plan->tokens[i] > 0)
             status = finish_split(writer, (enum split)i, splits[i], e);
-    if (status == STATUS_OK)
+    if (!status)
         status = h5_set_string(writer->h5, "/", "digest", whole, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         status = h5_close_write(writer->h5, e);
         writer->h5 = NULL;
     }
@@ -280,9 +280,9 @@ enum status corpus_writer_close(struct corpus_writer *writer, int64_t *unknowns,
     char splits[SPLITS][DIGEST_TEXT], whole[DIGEST_TEXT] = "";
     const struct comm *comm = writer->comm;
     enum status status = comm_agree(comm, check_written(writer, e), e);
-    if (status == STATUS_OK)
+    if (!status)
         status = digest_relay(comm, SPLITS, writer->digest, add_written, writer, splits, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         for (int i = 0; i < SPLITS; i++)
             writer->unknowns[i] = comm_sum(comm, writer->unknowns[i]);
         if (unknowns)

@@ -58,8 +58,8 @@ static void count_sequences(const char *bytes, size_t length, struct census *cen
     }
 }
 
-/* Of a line end, a blank or a letter of Latin, half of the bytes are NUL in UTF-16, always the same half, and three quarters
- * in UTF-32. */
+/* Of a line end, a blank or a letter of Latin, half of the bytes are NUL in UTF-16, always the same half, and three
+ * quarters in UTF-32. */
 static const char *wide(const struct census *census, size_t length)
 {
     const size_t *null = census->null;

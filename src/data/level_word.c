@@ -1,6 +1,6 @@
 /* Level word: the runs of characters between white space (Unicode's property White_Space) are tokens, of at most
- * TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has words but no
- * line end. */
+ * TOKENIZER_WORD_MAX bytes, and every line end is the token "</s>"; so is the end of a text whose last line has
+ * words but no line end. */
 #include <string.h>
 
 #include "tokenizer_private.h"

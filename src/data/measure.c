@@ -112,7 +112,7 @@ static int64_t source_bytes(const struct corpus *corpus, enum split split)
     char path[CORPUS_PATH];
     uint64_t bytes, stripped;
     enum status status = h5_attr_u64(file->h5, corpus_path(path, split, ""), "source_bytes", &bytes, NULL);
-    if (!status && h5_attr_u64(file->h5, path, "stripped_bytes", &stripped, NULL) == STATUS_OK)
+    if (!status && !h5_attr_u64(file->h5, path, "stripped_bytes", &stripped, NULL))
         bytes = stripped < bytes ? bytes - stripped : 0;
     return status || bytes == 0 || bytes > INT64_MAX / 8 ? MEASURE_NOT_KNOWN : (int64_t)bytes;
 }

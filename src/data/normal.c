@@ -54,8 +54,8 @@ void normalizer_free(struct normalizer *normalizer)
     mem_free(normalizer);
 }
 
-/* Whether nothing that comes before a code point bears on it: it is a starter, and none that composes backwards. Those are
- * among the code points that go on a grapheme cluster. */
+/* Whether nothing that comes before a code point bears on it: it is a starter, and none that composes backwards.
+ * Those are among the code points that go on a grapheme cluster. */
 static bool begins_run(uint32_t code)
 {
     if (code < 0x300)
@@ -125,7 +125,7 @@ enum status normalizer_feed(struct normalizer *normalizer, const char *bytes, si
                             size_t *made_length, struct error *e)
 {
     enum status status = make_room(normalizer, length, e);
-    for (size_t i = 0; i < length && status == STATUS_OK;) {
+    for (size_t i = 0; i < length && !status;) {
         int step;
         uint32_t code = utf8_decode(bytes + i, &step);
         if (begins_run(code) || normalizer->run_count == NORMAL_RUN)
@@ -145,7 +145,7 @@ enum status normalizer_feed(struct normalizer *normalizer, const char *bytes, si
 enum status normalizer_end(struct normalizer *normalizer, const char **made, size_t *made_length, struct error *e)
 {
     enum status status = make_room(normalizer, 0, e);
-    if (status == STATUS_OK)
+    if (!status)
         flush(normalizer);
     *made = normalizer->made;
     *made_length = normalizer->made_length;

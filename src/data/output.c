@@ -78,7 +78,7 @@ enum status output_begin(const char *path, struct output *output, struct error *
 {
     *output = (struct output){.lock = -1};
     enum status status = check_target(path, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     output->path = mem_strdup(path, e);
     output->temporary = output->path ? output_temporary(path, e) : NULL;
@@ -101,9 +101,9 @@ enum status output_begin(const char *path, struct output *output, struct error *
 enum status output_commit(struct output *output, struct error *e)
 {
     enum status status = file_sync(output->lock, output->temporary, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = file_commit(output->temporary, output->path, NULL, e);
-    if (status == STATUS_OK)
+    if (!status)
         release(output);
     else
         output_abandon(output);

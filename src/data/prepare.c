@@ -53,16 +53,16 @@ static enum status pass_blocks(struct tokenizer *tokenizer, struct text *text, c
     size_t length, count;
     int64_t offset;
     enum status status;
-    while ((status = text_next(text, &bytes, &length, &offset, e)) == STATUS_OK && length > 0) {
+    while (!(status = text_next(text, &bytes, &length, &offset, e)) && length > 0) {
         status = tokenizer_feed(tokenizer, bytes, length, name, offset, &ids, &count, e);
-        if (status == STATUS_OK)
+        if (!status)
             status = sink->take(sink->context, ids, count, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
     }
-    if (status == STATUS_OK)
+    if (!status)
         status = tokenizer_end(tokenizer, &ids, &count, e);
-    return status == STATUS_OK ? sink->take(sink->context, ids, count, e) : status;
+    return status ? status : sink->take(sink->context, ids, count, e);
 }
 
 static enum status pass_part(const struct prepare_config *config, const struct text_part *part,
@@ -72,9 +72,9 @@ static enum status pass_part(const struct prepare_config *config, const struct t
     struct text *text = NULL;
     struct tokenizer_met words;
     enum status status = text_open(part, &(struct text_config){config->level, config->replace}, digest, &text, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = pass_blocks(tokenizer, text, part->file->name, sink, e);
-    if (status == STATUS_OK)
+    if (!status)
         text_get_counts(text, &met->text);
     text_close(text);
     tokenizer_take_met(tokenizer, &words);
@@ -102,7 +102,7 @@ static enum status pass_share(const struct job *job, enum split split, struct to
     const struct source *source = &job->source[split];
     enum status status = STATUS_OK;
     *met = (struct met){.line = 0};
-    for (int i = 0; i < source->parts && status == STATUS_OK; i++) {
+    for (int i = 0; i < source->parts && !status; i++) {
         struct met part = {.line = 0};
         status = pass_part(job->config, &source->part[i], tokenizer, digest, sink, &part, e);
         add_met(met, &part, &source->part[i]);
@@ -156,7 +156,7 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
     const struct prepare_config *config = job->config;
     bool percents = prepare_has_percents(config);
     enum status status = comm_agree(job->comm, mine, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     report->tokens[split] = comm_sum(job->comm, job->tokens[split]);
     report->bytes[split] = comm_sum(job->comm, job->met[split].text.bytes);
@@ -182,11 +182,11 @@ static enum status sum_split(struct job *job, enum split split, enum status mine
 static enum status choose_vocab(struct job *job, struct tally *tally, struct error *e)
 {
     enum status status = tally_gather(job->comm, tally, e);
-    if (status == STATUS_OK && job->comm->rank == 0)
+    if (!status && job->comm->rank == 0)
         status = prepare_vocab(job->config, tally, job->report->tokens[SPLIT_TRAIN], job->report, &job->made, e);
     status = comm_agree(job->comm, status, e);
     comm_broadcast(job->comm, job->report, sizeof *job->report, 0);
-    if (status == STATUS_OK && job->comm->size > 1)
+    if (!status && job->comm->size > 1)
         status = vocab_broadcast(job->comm, &job->made, e);
     job->vocab = job->made;
     return status;
@@ -198,17 +198,17 @@ static enum status make_vocab(struct job *job, struct error *e)
     struct tokenizer *tokenizer = NULL;
     struct tally *tally = tally_new(e);
     enum status status = tally ? STATUS_OK : STATUS_OS;
-    if (status == STATUS_OK)
+    if (!status)
         status = tokenizer_open_counting(tally, config->level, config->lowercase, &tokenizer, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = tokenizer_normalize(tokenizer, config->normal, e);
-    if (status == STATUS_OK)
+    if (!status)
         tokenizer_set_markers(tokenizer, config->markers);
-    if (status == STATUS_OK)
+    if (!status)
         status = count_share(job, SPLIT_TRAIN, tokenizer, tally, e);
     status = sum_split(job, SPLIT_TRAIN, status, e);
     tokenizer_free(tokenizer);
-    if (status == STATUS_OK)
+    if (!status)
         status = choose_vocab(job, tally, e);
     tally_free(tally);
     return status;
@@ -224,7 +224,7 @@ static enum status add_source(void *context, int split, struct digest *digest, s
     const struct job *job = context;
     const struct source *source = &job->source[split];
     enum status status = STATUS_OK;
-    for (int i = 0; i < source->parts && status == STATUS_OK; i++)
+    for (int i = 0; i < source->parts && !status; i++)
         status = text_digest(&source->part[i], digest, e);
     return status;
 }
@@ -251,7 +251,7 @@ static enum status refuse_markers(const struct job *job, struct error *e)
 static enum status open_tokenizer(struct job *job, struct error *e)
 {
     enum status status = tokenizer_open(job->vocab, job->config->lowercase, &job->tokenizer, e);
-    if (status == STATUS_OK)
+    if (!status)
         tokenizer_set_markers(job->tokenizer, job->config->markers);
     return status;
 }
@@ -262,14 +262,14 @@ static enum status count_all(struct job *job, struct error *e)
     job->vocab = job->config->vocab;
     if (!job->vocab)
         status = make_vocab(job, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = comm_agree(job->comm, open_tokenizer(job, e), e);
-    for (int i = job->made ? SPLIT_TRAIN + 1 : SPLIT_TRAIN; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = job->made ? SPLIT_TRAIN + 1 : SPLIT_TRAIN; i < SPLITS && !status; i++)
         if (is_wanted(job, (enum split)i))
             status = sum_split(job, (enum split)i, count_share(job, (enum split)i, job->tokenizer, NULL, e), e);
-    if (status == STATUS_OK && job->config->markers == MARKERS_REFUSE && markers_found(&job->report->markers))
+    if (!status && job->config->markers == MARKERS_REFUSE && markers_found(&job->report->markers))
         status = refuse_markers(job, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     job->report->vocab = job->vocab->size;
     return digest_relay(job->comm, SPLITS, job->digest, add_source, job, job->source_digest, e);
@@ -289,7 +289,7 @@ static enum status write_share(struct job *job, struct corpus_writer *writer, en
     enum status status = pass_share(job, split, job->tokenizer, &sink, digest, &met, e);
     digest_text(digest, hex);
     digest_free(digest);
-    if (status == STATUS_OK && strcmp(hex, job->share_digest[split]) != 0)
+    if (!status && strcmp(hex, job->share_digest[split]) != 0)
         status = prepare_text_changed(split, e);
     return status;
 }
@@ -300,7 +300,7 @@ static enum status place_tokens(const struct job *job, struct corpus_share *shar
     const struct comm *comm = job->comm;
     int64_t *all = mem_alloc((size_t)comm->size, sizeof job->tokens, "numbers of tokens", e);
     enum status status = comm_agree(comm, all ? STATUS_OK : STATUS_OS, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_allgather(comm, job->tokens, sizeof job->tokens, all);
         for (int i = 0; i < SPLITS; i++) {
             share->begin[i] = 0;
@@ -328,15 +328,15 @@ static enum status write_corpus(struct job *job, const char *path, struct error 
         memcpy(plan.source_digest[i], job->source_digest[i], DIGEST_TEXT);
     }
     enum status status = place_tokens(job, &share, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = corpus_writer_open_shared(job->comm, path, &plan, &share, &writer, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = 0; i < SPLITS && !status; i++)
         if (is_wanted(job, (enum split)i))
             status = write_share(job, writer, (enum split)i, e);
     status = comm_agree(job->comm, status, e);
-    if (status == STATUS_OK)
+    if (!status)
         return corpus_writer_close(writer, report->unknowns, report->digest, e);
     corpus_writer_discard(writer);
     return status;
@@ -350,7 +350,7 @@ static enum status begin(struct job *job, struct error *e)
     job->temporary = output_temporary(job->config->output, e);
     job->spool = job->temporary ? inputs_spool(job->config->output, e) : NULL;
     enum status status = job->spool ? STATUS_OK : STATUS_OS;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
+    for (int i = 0; i < SPLITS && !status; i++) {
         job->digest[i] = digest_new(e);
         status = job->digest[i] ? STATUS_OK : STATUS_OS;
     }
@@ -388,18 +388,18 @@ static enum status run(struct job *job, struct error *e)
         status = inputs_find(job->config, job->spool, job->inputs, job->report, e);
     comm_barrier_asleep(job->comm);
     status = comm_agree(job->comm, status, e);
-    if (status == STATUS_OK && prepare_is_labelled(job->config))
+    if (!status && prepare_is_labelled(job->config))
         return run_labelled(job, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = inputs_share(job->comm, job->inputs, e);
-    if (status == STATUS_OK && job->comm->rank == 0)
+    if (!status && job->comm->rank == 0)
         status = sources_find(job->config, job->inputs, job->source, e);
     status = comm_agree(job->comm, status, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = sources_share(job->comm, job->config, job->inputs, job->source, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = count_all(job, e);
-    return status == STATUS_OK ? write_corpus(job, job->temporary, e) : status;
+    return status ? status : write_corpus(job, job->temporary, e);
 }
 
 enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
@@ -410,22 +410,22 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
     bool begun = false;
     *report = (struct prepare_report){0};
     enum status status = prepare_check(config, e); /* the same on all ranks */
-    if (status != STATUS_OK)
+    if (status)
         return status;
     status = begin(&job, e);
-    if (status == STATUS_OK && comm->rank == 0) {
+    if (!status && comm->rank == 0) {
         status = output_begin(config->output, &output, e);
-        begun = status == STATUS_OK;
+        begun = !status;
     }
     status = comm_agree(comm, status, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         temporary_watch(job.temporary); /* on all ranks: mpirun kills the others as soon as one has ended */
         temporary_watch(job.spool);
         status = run(&job, e);
     }
     if (begun)
         temporary_remove(job.spool); /* if it was made */
-    if (begun && status == STATUS_OK)
+    if (begun && !status)
         status = output_commit(&output, e);
     else if (begun)
         output_abandon(&output);

@@ -35,7 +35,7 @@ enum status prepare_check(const struct prepare_config *config, struct error *e)
         return error_set(e, STATUS_CONFIG, "'--normalise %s' has no meaning for bytes; use --level %s",
                          normal_name(config->normal), level_names(true, names));
     enum status status = markers_check(config->markers, config->level, e);
-    if (status != STATUS_OK || !prepare_has_percents(config))
+    if (status || !prepare_has_percents(config))
         return status;
     if (config->files[SPLIT_VALID] || config->files[SPLIT_TEST])
         return error_set(e, STATUS_CONFIG, "'--split' and files for validation or test exclude each other; use either");
@@ -59,7 +59,7 @@ enum status prepare_vocab(const struct prepare_config *config, const struct tall
         report->min_count = words && 2 * report->single < tokens ? 2 : 1;
     }
     enum status status = tally_vocab(tally, config->level, config->vocab_size, report->min_count, vocab, e);
-    if (status == STATUS_OK)
+    if (!status)
         vocab_set_normal(*vocab, config->normal, NULL);
     return status;
 }

@@ -117,7 +117,7 @@ static enum status copy(struct finding *find, int fd, const char *name, ssize_t 
 {
     for (; have > 0; have = file_read(fd, find->block, BLOCK)) {
         struct error e;
-        if (file_write_stream(find->spool_fd, find->spool, find->block, (size_t)have, &e) != STATUS_OK)
+        if (file_write_stream(find->spool_fd, find->spool, find->block, (size_t)have, &e))
             return spool_full(find, errno);
     }
     return have < 0 ? cannot_read(find, name, errno) : STATUS_OK;
@@ -157,7 +157,7 @@ static enum status unpack(struct finding *find, const struct packing *packing, i
                          strerror(errno));
     enum status status = unpack_start(packing, name, ends[1], find->spool_fd, &unpacker, find->e);
     (void)close(ends[1]);
-    bool started = status == STATUS_OK;
+    bool started = !status;
     if (started)
         status = feed(find, fd, name, have, ends[0]);
     (void)close(ends[0]);
@@ -165,7 +165,7 @@ static enum status unpack(struct finding *find, const struct packing *packing, i
         return status;
     struct error reason = {0};
     enum status unpacked = unpack_finish(&unpacker, false, &reason);
-    if (status == STATUS_OK && unpacked != STATUS_OK)
+    if (!status && unpacked)
         status = check_room(find, error_set(find->e, unpacked, "%s", reason.text));
     return status;
 }
@@ -245,7 +245,7 @@ static bool is_own(const struct finding *find, const struct stat *about)
     struct stat own;
     char temporary[FILE_PATH_MAX];
     const char *paths[] = {find->config->output, temporary, find->spool};
-    if (file_temporary(temporary, find->config->output, NULL, NULL) != STATUS_OK)
+    if (file_temporary(temporary, find->config->output, NULL, NULL))
         paths[1] = find->config->output;
     for (int i = 0; i < 3; i++)
         if (stat(paths[i], &own) == 0 && own.st_dev == about->st_dev && own.st_ino == about->st_ino)
@@ -479,16 +479,16 @@ enum status inputs_share(const struct comm *comm, struct inputs inputs[SPLITS], 
     if (comm->size == 1)
         return STATUS_OK;
     enum status status = comm_agree(comm, first ? pack(inputs, &parcel, e) : STATUS_OK, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_broadcast(comm, &parcel.length, sizeof parcel.length, 0);
         if (!first)
             parcel.bytes = mem_alloc(parcel.length, 1, "names of text files", e);
         status = comm_agree(comm, parcel.bytes ? STATUS_OK : STATUS_OS, e);
     }
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_broadcast(comm, parcel.bytes, parcel.length, 0);
         status = comm_agree(comm, first ? STATUS_OK : take(&parcel, inputs, e), e);
     }
     mem_free(parcel.bytes);
-    return status == STATUS_OK ? compare_files(comm, inputs, e) : status;
+    return status ? status : compare_files(comm, inputs, e);
 }

@@ -1,10 +1,10 @@
-/* The texts that `prepare` is to read, behind the names that its user gives: files; folders, of which every file is one;
- * standard input and pipes; and each of these packed (base/unpack.h). What cannot be read at any place, again and again,
- * is first copied or unpacked into one file beside the output, where the disk is the one that the user chose.
+/* The texts that `prepare` is to read, behind the names that its user gives: files; folders, of which every file is
+ * one; standard input and pipes; and each of these packed (base/unpack.h). What cannot be read at any place, again and
+ * again, is first copied or unpacked into one file beside the output, where the disk is the one that the user chose.
  *
- * Of a folder all regular files are taken, of the folders in it too, in the order of the bytes of their paths; not those
- * whose names or folders begin with a dot, nor empty ones, nor those that this program is writing. At byte level the ending
- * of its name alone says that a file is packed, else its first bytes do, too. */
+ * Of a folder all regular files are taken, of the folders in it too, in the order of the bytes of their paths; not
+ * those whose names or folders begin with a dot, nor empty ones, nor those that this program is writing. At byte
+ * level the ending of its name alone says that a file is packed, else its first bytes do, too. */
 #ifndef UNROLL_DATA_PREPARE_INPUTS_H
 #define UNROLL_DATA_PREPARE_INPUTS_H
 
@@ -24,9 +24,9 @@ struct inputs { /* of a split, in order; those of classes last */
 /* Where unpacked texts go; belongs to the caller (mem_free). NULL on exhaustion. */
 char *inputs_spool(const char *output, struct error *e);
 
-/* Not collective. `spool`, a path that inputs_spool gave, is made if it is needed; it must stay until the last text has been
- * read, and is the caller's to remove, also after a failure. Counts in report->folders what they held. Release with
- * inputs_release, also after a failure. */
+/* Not collective. `spool`, a path that inputs_spool gave, is made if it is needed; it must stay until the last text
+ * has been read, and is the caller's to remove, also after a failure. Counts in report->folders what they held.
+ * Release with inputs_release, also after a failure. */
 enum status inputs_find(const struct prepare_config *config, const char *spool, struct inputs inputs[SPLITS],
                         struct prepare_report *report, struct error *e);
 void inputs_release(struct inputs inputs[SPLITS]);

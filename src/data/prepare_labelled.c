@@ -1,7 +1,8 @@
 /* Labelled texts to a corpus: each line is a text, and its label stands before a tab or is that of its file.
  *
- * Three passes over the lines, which all go the same way: training texts make the vocabulary and the table of labels; the
- * other texts are counted; all are written. Memory is the vocabulary, a few blocks, and ten bytes for each text. */
+ * Three passes over the lines, which all go the same way: training texts make the vocabulary and the table of
+ * labels; the other texts are counted; all are written. Memory is the vocabulary, a few blocks, and ten bytes for
+ * each text. */
 #include <string.h>
 
 #include "prepare_private.h"
@@ -62,8 +63,8 @@ struct labelling {
 
 /* ---- which split ---- */
 
-/* Text k of a label goes where frac((k + 1) * golden ratio) falls: each stretch of each label's texts is cut in about the
- * given shares, whatever order they stand in. */
+/* Text k of a label goes where frac((k + 1) * golden ratio) falls: each stretch of each label's texts is cut in
+ * about the given shares, whatever order they stand in. */
 static enum split deal(const double *percent, int64_t k)
 {
     uint64_t turn = (uint64_t)(k + 1) * 11400714819323198485u; /* 2^64 / golden ratio */

@@ -62,7 +62,7 @@ static enum status take_until(const struct source *all, level_cut *rule, int64_t
         enum status status = STATUS_OK;
         if (end - cursor->base < length)
             status = text_cut(whole->file, rule, wanted > cursor->begin ? wanted : cursor->begin, &cut, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
         if (cut > cursor->begin)
             taken->part[taken->parts++] = (struct text_part){whole->file, cursor->begin, cut};
@@ -85,7 +85,7 @@ static enum status cut_by_percents(const struct prepare_config *config, const st
     double share = 0;
     struct cursor cursor = cursor_at_start(all);
     enum status status = STATUS_OK;
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++) {
+    for (int i = 0; i < SPLITS && !status; i++) {
         share += config->percent[i];
         int64_t end = i == SPLITS - 1 || share > 100 - 1e-6 ? total : (int64_t)((double)total * share / 100);
         status = take_until(all, level_cut_of(config->level, config->normal), end, &cursor, &source[i], e);
@@ -100,12 +100,12 @@ enum status sources_find(const struct prepare_config *config, const struct input
     enum status status = STATUS_OK;
     if (prepare_has_percents(config)) {
         status = whole_files(&inputs[SPLIT_TRAIN], &all, e);
-        if (status == STATUS_OK)
+        if (!status)
             status = cut_by_percents(config, &all, source, e);
         mem_free(all.part);
         return status;
     }
-    for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+    for (int i = 0; i < SPLITS && !status; i++)
         status = whole_files(&inputs[i], &source[i], e);
     return status;
 }
@@ -145,11 +145,11 @@ static enum status add_share(const struct comm *comm, const struct prepare_confi
     struct source taken = {NULL, 0};
     void *array = places->place;
     enum status status = take_until(all, level_cut_of(config->level, config->normal), end, cursor, &taken, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = mem_grow(&array, &places->capacity, places->count + (size_t)taken.parts, sizeof *places->place,
                           "parts of texts", e);
     places->place = array;
-    for (int i = 0; i < taken.parts && status == STATUS_OK; i++) {
+    for (int i = 0; i < taken.parts && !status; i++) {
         int64_t number = number_of(&inputs[files_of(config, split)], taken.part[i].file);
         places->place[places->count++] = (struct place){split, number, taken.part[i].begin, taken.part[i].end};
     }
@@ -166,9 +166,9 @@ static enum status cut_all(const struct comm *comm, const struct prepare_config 
     enum status status = STATUS_OK;
     for (int i = 0; i < SPLITS; i++)
         cursor[i] = cursor_at_start(&source[i]);
-    for (int rank = 0; rank < comm->size && status == STATUS_OK; rank++) {
+    for (int rank = 0; rank < comm->size && !status; rank++) {
         offset[rank] = places->count * sizeof *places->place;
-        for (int i = 0; i < SPLITS && status == STATUS_OK; i++)
+        for (int i = 0; i < SPLITS && !status; i++)
             status = add_share(comm, config, inputs, (enum split)i, rank, &source[i], &cursor[i], places, e);
         bytes[rank] = places->count * sizeof *places->place - offset[rank];
     }
@@ -203,15 +203,15 @@ enum status sources_share(const struct comm *comm, const struct prepare_config *
     size_t ranks = (size_t)comm->size, *bytes = mem_alloc(2 * ranks, sizeof *bytes, "parts of texts", e);
     size_t *offset = bytes ? bytes + ranks : NULL;
     enum status status = bytes ? STATUS_OK : STATUS_OS;
-    if (status == STATUS_OK && comm->rank == 0)
+    if (!status && comm->rank == 0)
         status = cut_all(comm, config, inputs, source, &places, bytes, offset, e);
     status = comm_agree(comm, status, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_broadcast(comm, bytes, 2 * ranks * sizeof *bytes, 0);
         mine = mem_alloc(bytes[comm->rank], 1, "parts of texts", e);
         status = comm_agree(comm, mine ? STATUS_OK : STATUS_OS, e);
     }
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_scatterv(comm, places.place, bytes, offset, mine, 0);
         status = comm_agree(comm, adopt(config, inputs, mine, bytes[comm->rank] / sizeof *mine, source, e), e);
     }

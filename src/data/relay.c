@@ -9,7 +9,7 @@ enum status digest_relay(const struct comm *comm, int count, struct digest *cons
     size_t bytes = digest_state_bytes();
     char *state = mem_alloc(bytes, 1, "a digest", e);
     enum status status = comm_agree(comm, state ? STATUS_OK : STATUS_OS, e);
-    if (status != STATUS_OK) {
+    if (status) {
         mem_free(state);
         return status;
     }
@@ -18,7 +18,7 @@ enum status digest_relay(const struct comm *comm, int count, struct digest *cons
         if (comm->rank > 0) {
             comm_exchange(comm, comm->rank - 1, NULL, 0, state, bytes);
             digest_set_state(digest[i], state);
-            if (status == STATUS_OK)
+            if (!status)
                 status = add(context, i, digest[i], e);
         }
         digest_get_state(digest[i], state);

@@ -76,7 +76,7 @@ enum status stream_open(struct corpus *corpus, const struct stream_config *confi
 {
     *out = NULL;
     enum status status = check(corpus, config, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct stream *stream = mem_alloc(1, sizeof *stream, "a stream", e);
     if (!stream)
@@ -165,7 +165,7 @@ static enum status read_ahead(struct stream *stream, int64_t begin, struct error
             continue;
         enum status status = read_tokens(stream, lane_begin(stream, config->lane0 + i) + begin, steps + 1,
                                          stream->ahead + i * (stream->piece + 1), e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
     }
     stream->have_begin = begin;
@@ -183,7 +183,7 @@ enum status stream_next(struct stream *stream, struct window *window, struct err
         return STATUS_OK;
     if (begin < stream->have_begin || begin + T > stream->have_end) {
         enum status status = read_ahead(stream, begin, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
     }
     for (int i = 0; i < lanes; i++) {

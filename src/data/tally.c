@@ -30,15 +30,15 @@ static enum status add(struct tally *tally, const char *text, size_t length, uin
     void *bytes = tally->bytes, *offsets = tally->offsets, *counts = tally->counts;
     enum status status = grow(&bytes, &tally->bytes_capacity, (size_t)begin + length, 1, e);
     tally->bytes = bytes;
-    if (status == STATUS_OK)
+    if (!status)
         status = grow(&offsets, &tally->offsets_capacity, tally->entries + 2, sizeof *tally->offsets, e);
     tally->offsets = offsets;
-    if (status == STATUS_OK)
+    if (!status)
         status = grow(&counts, &tally->counts_capacity, tally->entries + 1, sizeof *tally->counts, e);
     tally->counts = counts;
-    if (status == STATUS_OK)
+    if (!status)
         status = text_index_add(&tally->index, hash, (uint32_t)tally->entries, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     memcpy(tally->bytes + begin, text, length);
     tally->offsets[tally->entries + 1] = begin + length;
@@ -61,9 +61,9 @@ struct tally *tally_new(struct error *e)
         return NULL;
     void *offsets = NULL;
     uint32_t unknown;
-    if (grow(&offsets, &tally->offsets_capacity, 1, sizeof *tally->offsets, e) == STATUS_OK) {
+    if (!grow(&offsets, &tally->offsets_capacity, 1, sizeof *tally->offsets, e)) {
         tally->offsets = offsets;
-        if (tally_find(tally, VOCAB_UNK_WORD, strlen(VOCAB_UNK_WORD), &unknown, e) == STATUS_OK)
+        if (!tally_find(tally, VOCAB_UNK_WORD, strlen(VOCAB_UNK_WORD), &unknown, e))
             return tally;
     }
     tally_free(tally);
@@ -94,7 +94,7 @@ enum status tally_merge(struct tally *tally, const struct tally *next, struct er
         uint32_t number;
         const char *text = next->bytes + next->offsets[i];
         enum status status = tally_find(tally, text, (size_t)(next->offsets[i + 1] - next->offsets[i]), &number, e);
-        if (status != STATUS_OK)
+        if (status)
             return status;
         tally->counts[number] += next->counts[i];
     }
@@ -158,8 +158,8 @@ enum status tally_gather(const struct comm *comm, struct tally *tally, struct er
             break;
         }
         if (comm->rank + step < comm->size) {
-            enum status received = receive_tally(comm, comm->rank + step, status == STATUS_OK, tally, e);
-            if (status == STATUS_OK)
+            enum status received = receive_tally(comm, comm->rank + step, !status, tally, e);
+            if (!status)
                 status = received;
         }
     }

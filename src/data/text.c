@@ -196,7 +196,7 @@ static enum status invalid(const struct text *text, const char *block, size_t le
     const struct text_file *file = text->part.file;
     long long line = line_of(text->fd, file->origin, offset);
     enum status status = refuse_content(text, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     enum encoding encoding = encoding_advice(block, length, begin, content_shell_name(file->name), advice);
     const char *cut = encoding_cut(block, length, at);
@@ -273,7 +273,7 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
         *length = whole;
         if (clean_is_needed(raw, whole)) {
             enum status status = clean_block(text, raw, whole, *offset, length, e);
-            if (status != STATUS_OK)
+            if (status)
                 return status;
             *bytes = text->clean;
         }
@@ -290,7 +290,7 @@ enum status text_digest(const struct text_part *part, struct digest *digest, str
         return e ? e->status : STATUS_NOINPUT;
     char *block = mem_alloc(BLOCK, 1, "a block of text", e);
     enum status status = block ? STATUS_OK : STATUS_OS;
-    for (int64_t at = part->begin; at < part->end && status == STATUS_OK;) {
+    for (int64_t at = part->begin; at < part->end && !status;) {
         size_t want = part->end - at < (int64_t)BLOCK ? (size_t)(part->end - at) : BLOCK;
         ssize_t have = file_read_at(fd, block, want, file->origin + at);
         if (have < 0)

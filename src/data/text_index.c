@@ -65,7 +65,7 @@ uint32_t text_index_find(const struct text_index *index, const char *bytes, cons
 enum status text_index_add(struct text_index *index, uint32_t hash, uint32_t number, struct error *e)
 {
     enum status status = text_index_reserve(index, index->used + 1, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     place(index->slot, index->slots, (struct text_slot){hash, number + 1});
     index->used++;

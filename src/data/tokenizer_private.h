@@ -34,8 +34,8 @@ ssize_t level_cut_apart(char before, const char *bytes, size_t length);
 
 /* A code point's id, in lower case if the tokenizer wants that. */
 enum status level_find_code(struct tokenizer *tokenizer, uint32_t code, uint32_t *id, struct error *e);
-/* Length of the first character of a text, or of the first grapheme cluster if it may be composed; *skip is that of a CR before
- * a line end, which is read as the line end alone. 0 at the end of the text. */
+/* Length of the first character of a text, or of the first grapheme cluster if it may be composed; *skip is that of
+ * a CR before a line end, which is read as the line end alone. 0 at the end of the text. */
 size_t level_piece_code(const char *text, bool composed, size_t *skip);
 
 /* Every entry of ids[count] is unknown so far. */

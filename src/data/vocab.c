@@ -32,7 +32,7 @@ static enum status check_and_index(struct vocab *vocab, struct text_index *index
         return error_set(e, damaged, "vocabulary of '%d' entries is not usable; it should have 1 to %d, from offset 0",
                          vocab->size, VOCAB_MAX);
     enum status status = text_index_reserve(index, (size_t)vocab->size, e);
-    for (int i = 0; status == STATUS_OK && i < vocab->size; i++) {
+    for (int i = 0; !status && i < vocab->size; i++) {
         const char *fault = entry_fault(vocab, i);
         const char *text = vocab->bytes + vocab->offsets[i];
         size_t length = (size_t)(vocab->offsets[i + 1] - vocab->offsets[i]);
@@ -66,7 +66,7 @@ static enum status adopt(enum level level, int size, char *bytes, uint64_t *offs
         .level = level, .size = size, .bytes = bytes, .offsets = offsets, .counts = counts, .eos = -1, .index = index};
     vocab_set_normal(vocab, NORMAL_NONE, NULL);
     enum status status = check_and_index(vocab, index, damaged, fault, e);
-    if (status != STATUS_OK) {
+    if (status) {
         vocab_free(vocab);
         return status;
     }
@@ -111,7 +111,7 @@ enum status vocab_copy(const struct vocab *from, struct vocab **out, struct erro
     memcpy(offsets, from->offsets, (V + 1) * sizeof *offsets);
     memcpy(counts, from->counts, V * sizeof *counts);
     enum status status = vocab_adopt(from->level, from->size, text, offsets, counts, STATUS_DATA, out, e);
-    if (status == STATUS_OK)
+    if (!status)
         vocab_set_normal(*out, from->normal, from->unicode);
     return status;
 }
@@ -136,7 +136,7 @@ enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struc
         first ? (*vocab)->offsets : mem_alloc((size_t)head.size + 1, sizeof *offsets, "a vocabulary", e);
     uint64_t *counts = first ? (*vocab)->counts : mem_alloc((size_t)head.size, sizeof *counts, "a vocabulary", e);
     enum status status = comm_agree(comm, bytes && offsets && counts ? STATUS_OK : STATUS_OS, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         comm_broadcast(comm, bytes, (size_t)head.bytes, 0);
         comm_broadcast(comm, offsets, ((size_t)head.size + 1) * sizeof *offsets, 0);
         comm_broadcast(comm, counts, (size_t)head.size * sizeof *counts, 0);
@@ -145,14 +145,14 @@ enum status vocab_broadcast(const struct comm *comm, struct vocab **vocab, struc
         mem_free(offsets);
         mem_free(counts);
     }
-    if (status != STATUS_OK)
+    if (status)
         return status;
     if (!first)
         status = vocab_adopt((enum level)head.level, (int)head.size, bytes, offsets, counts, STATUS_INTERNAL, vocab, e);
-    if (!first && status == STATUS_OK)
+    if (!first && !status)
         vocab_set_normal(*vocab, (enum normal)head.normal, head.unicode);
     status = comm_agree(comm, status, e);
-    if (status != STATUS_OK && !first) {
+    if (status && !first) {
         vocab_free(*vocab);
         *vocab = NULL;
     }

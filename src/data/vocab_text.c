@@ -255,7 +255,7 @@ enum status vocab_text_load(const char *path, enum level level, enum normal norm
     if (!status)
         status = read_text(&parse, level, normal, strict, out);
     struct error content = {0};
-    if (status == STATUS_DATA && content_refuse_text(content_of(text, length), path, true, &content) != STATUS_OK)
+    if (status == STATUS_DATA && content_refuse_text(content_of(text, length), path, true, &content))
         error_set(e, status, "%s", content.text);
     mem_free(text);
     (void)close(fd);

@@ -8,8 +8,8 @@
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/param.h"
 
-/* One time step of one cell over a block of GEMM_WIDE hidden units: the point-wise part, between matrix products. Rows are
- * lanes; pointers stand at the block's first unit. */
+/* One time step of one cell over a block of GEMM_WIDE hidden units: the point-wise part, between matrix products.
+ * Rows are lanes; pointers stand at the block's first unit. */
 struct cell_step {
     int lanes;
     const float
@@ -21,8 +21,8 @@ struct cell_step {
     float *slots;    /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
     int64_t slots_stride;
     const float *bias; /* [gates or more][slot_stride] */
-    /* Each state after and before the step: [lanes] rows of stride state_stride. One that is not H wide stands at its row's
-     * beginning. */
+    /* Each state after and before the step: [lanes] rows of stride state_stride. One that is not H wide stands at
+     * its row's beginning. */
     float *state[CELL_STATES_MAX];
     const float *before[CELL_STATES_MAX];
     int64_t state_stride[CELL_STATES_MAX];
@@ -44,8 +44,8 @@ static inline const float *cell_state_before(const struct cell_step *step, int s
 /* bias[g] = b_ih[g] + b_hh[g] for all gates: cells whose two biases are only ever added. */
 void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int stride, float *bias);
 
-/* The gradient of h: what comes from above, through the next step's products, and past them. cell_kind.flow of cells that carry h
- * alone. */
+/* The gradient of h: what comes from above, through the next step's products, and past them. cell_kind.flow of cells
+ * that carry h alone. */
 void cell_flow_output(const struct cell_step *step, int b, int begin, int end, double *squares);
 /* 1 - tanh(x)^2, without the loss of digits where tanh is near one. */
 double cell_tanh_slope(double x);

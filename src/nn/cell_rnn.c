@@ -1,5 +1,5 @@
-/* The plain RNN as PyTorch's nn.RNN: h_t = f(x W_ih^T + b_ih + h_(t-1) W_hh^T + b_hh), f = tanh or max(0, .). Its own output
- * is all that the backward pass needs: f' = 1 - h^2, or 1 where h > 0. */
+/* The plain RNN as PyTorch's nn.RNN: h_t = f(x W_ih^T + b_ih + h_(t-1) W_hh^T + b_hh), f = tanh or max(0, .). Its
+ * own output is all that the backward pass needs: f' = 1 - h^2, or 1 where h > 0. */
 #include <string.h>
 
 #include "cell_private.h"

@@ -1,6 +1,6 @@
-/* The output layer of a classifier: each lane's text becomes one row (its last output, or mean or maximum over its steps),
- * which goes through dropout and the decoder to probabilities of the labels. Padding behind a text's last token takes no part:
- * it is not pooled, and its gradient is zero.
+/* The output layer of a classifier: each lane's text becomes one row (its last output, or mean or maximum over its
+ * steps), which goes through dropout and the decoder to probabilities of the labels. Padding behind a text's last token
+ * takes no part: it is not pooled, and its gradient is zero.
  *
  * Rows are lanes, so lane groups are ranges of rows, and gradients add up the lane tree as everywhere. */
 #include <string.h>
@@ -211,7 +211,8 @@ static void pool_all(struct work work, team_range *function)
 
 /* ---- probabilities and loss ---- */
 
-/* Logits become probabilities. Returns -log p(label), and whether the label is the likeliest; of equal ones the first is. */
+/* Logits become probabilities. Returns -log p(label), and whether the label is the likeliest; of equal ones the
+ * first is. */
 static float lane_loss(const struct decoder *decoder, float *p, uint32_t label, bool *correct)
 {
     int likeliest = 0;

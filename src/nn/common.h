@@ -1,5 +1,5 @@
-/* What the parts of a model (embedding, layers, output) share: the configuration, the lanes of this rank, the window at hand,
- * and scratch. A part sees this and itself; the order of a step is model.c's. */
+/* What the parts of a model (embedding, layers, output) share: the configuration, the lanes of this rank, the window
+ * at hand, and scratch. A part sees this and itself; the order of a step is model.c's. */
 #ifndef UNROLL_NN_COMMON_H
 #define UNROLL_NN_COMMON_H
 
@@ -10,9 +10,10 @@
 
 /* Arrays that parts use one after another. Names that never hold something at the same time share storage. */
 struct scratch {
-    /* Rows of all positions, [T * B] of the widest row stride, in the order of a step: the top layer's outputs through dropout,
-     * until softmax.c has put them in order; then the gradient of each layer's outputs, from the top down, which becomes that of
-     * its input, and so of the outputs of the layer below; at last that of the embedding's rows. */
+    /* Rows of all positions, [T * B] of the widest row stride, in the order of a step: the top layer's outputs
+     * through dropout, until softmax.c has put them in order; then the gradient of each layer's outputs, from the
+     * top down, which becomes that of its input, and so of the outputs of the layer below; at last that of the
+     * embedding's rows. */
     float *dropped_outputs, *row_gradients;
 
     /* Packed activations. What products need besides lies in common->gemm. */

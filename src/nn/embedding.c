@@ -1,7 +1,7 @@
-/* The embedding: look-up forward, scattered sums backward. A window repeats its tokens, so forward each distinct token is
- * projected by W_ih once and looked up afterwards (the same bits: a row's product does not depend on the others). Backward,
- * where a lane group repeats its tokens often (char and byte level), the gradients of equal tokens of the group are added
- * before the products. */
+/* The embedding: look-up forward, scattered sums backward. A window repeats its tokens, so forward each distinct
+ * token is projected by W_ih once and looked up afterwards (the same bits: a row's product does not depend on the
+ * others). Backward, where a lane group repeats its tokens often (char and byte level), the gradients of equal
+ * tokens of the group are added before the products. */
 #include "embedding.h"
 
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
-/* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in which
- * order numbers are added. */
+/* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in
+ * which order numbers are added. */
 static bool merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
     int lanes_least = shape->share.batch / shape->share.groups;

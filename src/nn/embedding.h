@@ -21,8 +21,9 @@ struct token_rows {
     uint32_t *token; /* [T * B] the tokens that occur */
 };
 
-/* Gradients of repeated tokens of a lane group are added before the products with W_ih and x: one row for each distinct
- * token of each group. Chosen by the configuration alone (see merges_tokens), since it changes the order of additions. */
+/* Gradients of repeated tokens of a lane group are added before the products with W_ih and x: one row for each
+ * distinct token of each group. Chosen by the configuration alone (see merges_tokens), since it changes the order of
+ * additions. */
 struct merged {
     int *group_row;  /* [groups + 1] first merged row of each group */
     uint32_t *token; /* [T * B] the token of each merged row */
@@ -48,8 +49,8 @@ size_t embedding_indexed_rows(const struct common *common);
 /* slots_stride: of the first layer. */
 void embedding_create(struct common *common, struct embedding *embedding, int slots_stride);
 struct layer_input embedding_forward(const struct common *common, struct embedding *embedding);
-/* From the positions of the first layer to the rows that its gradients, and dx of embedding_backward, are summed over: the
- * same, or merged. */
+/* From the positions of the first layer to the rows that its gradients, and dx of embedding_backward, are summed
+ * over: the same, or merged. */
 struct layer_rows embedding_rows(const struct common *common, struct embedding *embedding, struct layer_rows positions);
 /* The gradient of encoder.weight over a node from that of the rows, dx [rows][stride]. */
 void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,

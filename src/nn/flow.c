@@ -6,8 +6,8 @@
 
 #include "model_private.h"
 
-/* Of one layer at a time. Sums of squares are taken while the backward loop has the derivatives at hand, VPAD hidden units by
- * VPAD (blocks of panels are of another width on other processors). */
+/* Of one layer at a time. Sums of squares are taken while the backward loop has the derivatives at hand, VPAD hidden
+ * units by VPAD (blocks of panels are of another width on other processors). */
 struct flow {
     const struct common *common;
     const struct layer *layer;

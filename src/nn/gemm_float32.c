@@ -9,8 +9,8 @@
 /* Rows of a panel that are fetched before they are used: weights that no second-level cache holds gain a tenth. */
 #define AHEAD 16
 
-/* R rows by one panel: R * REGISTERS accumulators stay in registers; by the left `half` of a panel whose right half is padding:
- * half as many. Both are constants in every instance below. */
+/* R rows by one panel: R * REGISTERS accumulators stay in registers; by the left `half` of a panel whose right half
+ * is padding: half as many. Both are constants in every instance below. */
 static inline __attribute__((always_inline)) void tile(const int R, const bool half, int k, const float *restrict a,
                                                        int64_t lda, const float *restrict panel, bool accumulate,
                                                        float *restrict c, int64_t ldc)

@@ -10,8 +10,8 @@ int gemm_sum_rows(const struct gemm_sum *sum)
     return (sum->group_lane[sum->node.end - sum->group0] - sum->group_lane[sum->node.begin - sum->group0]) * sum->T;
 }
 
-/* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]; and adds them
- * up in `total`, unless that is NULL. A constant `width` makes each copy a few registers. */
+/* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]; and
+ * adds them up in `total`, unless that is NULL. A constant `width` makes each copy a few registers. */
 static inline __attribute__((always_inline)) float *pack_rows(const float *row, int64_t stride, int rows, int panels,
                                                               size_t panel_size, const int width, float *to,
                                                               float *restrict total)
@@ -63,9 +63,10 @@ static void end_block(float *restrict total, float *restrict chain, int columns)
     }
 }
 
-/* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step after time
- * step: the order in which they are added. [panels][rows][width], zero beyond `n`. `totals`, if given: the sums of the rows of
- * each group, [groups + 1][panels * width], in blocks of GEMM_KC rows, as the products are; the last is for the block. */
+/* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step
+ * after time step: the order in which they are added. [panels][rows][width], zero beyond `n`. `totals`, if given:
+ * the sums of the rows of each group, [groups + 1][panels * width], in blocks of GEMM_KC rows, as the products are;
+ * the last is for the block. */
 static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, int panels,
                  float *packed, float *totals)
 {
@@ -97,9 +98,9 @@ static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int col
     }
 }
 
-/* How a gradient's tiles lie: its rows along the tile's narrow side and its columns along the wide one, or turned, where that
- * leaves less of the last tiles empty: at 8000 x 100 by 12 x 32, and 800 rows to sum, a turned product takes 7 % less of the
- * whole step. Which factor comes first changes no bit. */
+/* How a gradient's tiles lie: its rows along the tile's narrow side and its columns along the wide one, or turned,
+ * where that leaves less of the last tiles empty: at 8000 x 100 by 12 x 32, and 800 rows to sum, a turned product
+ * takes 7 % less of the whole step. Which factor comes first changes no bit. */
 struct lay {
     bool turned;
     int a_width, b_width; /* of a panel of A, and of B */
@@ -228,8 +229,8 @@ static float *add_totals(float *totals, int columns, int first, struct lane_node
     return left;
 }
 
-/* level[0] = the sum over `node`, or with `add` added to it; level[1], ... are the deeper partial sums. The micro-kernel adds to its result what it has
- * summed in registers: a right leaf of one call needs no partial sum. */
+/* level[0] = the sum over `node`, or with `add` added to it; level[1], ... are the deeper partial sums. The
+ * micro-kernel adds to its result what it has summed in registers: a right leaf of one call needs no partial sum. */
 static void sum_node(const struct tile_sum *work, struct lane_node node, bool add, float *level)
 {
     const struct gemm_sum *sum = work->sum;

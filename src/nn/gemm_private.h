@@ -1,5 +1,5 @@
-/* What the gemm rooms share: a kind of panels. gemm.c cuts products into blocks and shares them out; what a panel is made of, and
- * how rows are multiplied by it, is known to one file for each kind: gemm_float32.c. */
+/* What the gemm rooms share: a kind of panels. gemm.c cuts products into blocks and shares them out; what a panel is
+ * made of, and how rows are multiplied by it, is known to one file for each kind: gemm_float32.c. */
 #ifndef UNROLL_NN_GEMM_PRIVATE_H
 #define UNROLL_NN_GEMM_PRIVATE_H
 
@@ -10,7 +10,8 @@ struct gemm_kind {
     int rows;         /* a panel has a multiple of so many; GEMM_KC is one */
     /* Rows first .. first + k - 1 of W's panel number `panel`; columns and rows beyond W are zero. */
     void (*pack)(const struct gemm_weights *weights, int first, int k, int panel, void *to);
-    /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns: one chain over the k rows. */
+    /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns: one chain over the k
+     * rows. */
     void (*multiply)(int rows, int k, const float *a, int64_t lda, const void *panels, size_t apart, int n,
                      bool accumulate, float *c, int64_t ldc);
 };

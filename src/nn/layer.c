@@ -1,6 +1,6 @@
-/* One layer unrolled over a window: input projections of all time steps as one product, the recurrence step by step with
- * weights packed once per update, and its mirror image backwards. Threads own blocks of hidden units with all their gates
- * (or ranges of lanes, when there are more threads than blocks), so one barrier a time step is enough. */
+/* One layer unrolled over a window: input projections of all time steps as one product, the recurrence step by step
+ * with weights packed once per update, and its mirror image backwards. Threads own blocks of hidden units with all
+ * their gates (or ranges of lanes, when there are more threads than blocks), so one barrier a time step is enough. */
 #include "layer.h"
 
 #include <string.h>
@@ -77,8 +77,8 @@ static void create_weights(struct common *common, struct layer *layer)
     layer->bias = store_floats(&common->store, (size_t)layer->cell->biases * layer->slot_stride, "biases");
 }
 
-/* Evaluation keeps nothing for a way back, so layers share what only one of them uses at a time: a layer's output is read by the
- * next one, other states by no other. The layer that layer l shares state s with, or NULL. */
+/* Evaluation keeps nothing for a way back, so layers share what only one of them uses at a time: a layer's output is
+ * read by the next one, other states by no other. The layer that layer l shares state s with, or NULL. */
 static const struct layer *sharer(const struct common *common, const struct layer *layers, int l, int s)
 {
     int from = s == CELL_H ? l - 2 : 0;
@@ -229,7 +229,8 @@ static float *recurrent_of(const struct layer_work *work, int thread)
     return size > 0 ? work->common->scratch.recurrent + thread * size : NULL;
 }
 
-/* Each state of `step` before and after time t, from the first lane on, at the block's first unit where it is one of units. */
+/* Each state of `step` before and after time t, from the first lane on, at the block's first unit where it is one of
+ * units. */
 static void place_states(const struct layer_work *work, int t, int lane, int unit, struct cell_step *step)
 {
     const struct layer *layer = work->layer;
@@ -282,7 +283,8 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
 
 #define POINTWISE_FLOPS 40 /* of a unit's step without a recurrent product */
 
-/* Between two barriers: of one time step, or without a recurrent product of the window, since a unit then needs no other's. */
+/* Between two barriers: of one time step, or without a recurrent product of the window, since a unit then needs no
+ * other's. */
 static int64_t step_flops(const struct layer_work *work)
 {
     int64_t units = (int64_t)work->layer->H * work->common->lanes;
@@ -439,8 +441,8 @@ static void recurrent_gradients(const struct common *common, const struct layer 
     }
 }
 
-/* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the input, or no
- * b_hh. */
+/* The gradient of gate g's b_ih: that of b_hh, which is there already, unless the gate has a slot of its own for the
+ * input, or no b_hh. */
 static void input_bias(const struct common *common, const struct layer *layer, struct lane_node node, int g,
                        float *grad)
 {

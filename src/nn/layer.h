@@ -1,4 +1,5 @@
-/* One recurrent layer of the fast model. It knows its input as rows, not where they come from: the embedding, or the layer below. */
+/* One recurrent layer of the fast model. It knows its input as rows, not where they come from: the embedding, or the
+ * layer below. */
 #ifndef UNROLL_NN_LAYER_H
 #define UNROLL_NN_LAYER_H
 
@@ -45,14 +46,16 @@ struct layer {
     float *slots;   /* [T][B][slots_stride] */
     struct layer_state state[CELL_STATES_MAX];
     float *h; /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
-    /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at once where
-     * these need no padding between them. W_hh is packed after each update, and resident models pack the projection too. */
+    /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at
+     * once where these need no padding between them. W_hh is packed after each update, and resident models pack the
+     * projection too. */
     struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];
     struct gemm_weights recurrent[GEMM_SEGMENTS], recurrent_back[GEMM_SEGMENTS];
     float *bias;
 };
 
-/* All layers, and the scratch that they use one after another. The first one's input may have an index to so many rows. */
+/* All layers, and the scratch that they use one after another. The first one's input may have an index to so many
+ * rows. */
 void layers_create(struct common *common, struct layer *layers, size_t indexed_rows);
 
 void layer_pack(const struct common *common, struct layer *layer);

@@ -1,4 +1,5 @@
-/* THE table of what a model is: a member of struct model_config is one row. Files, reports, comparisons and checks walk it. */
+/* THE table of what a model is: a member of struct model_config is one row. Files, reports, comparisons and checks
+ * walk it. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* The fast model: what model.c, model_state.c and flow.c share. Its parts see only their own struct and struct common. */
+/* The fast model: what model.c, model_state.c and flow.c share. Its parts see only their own struct and struct
+ * common. */
 #ifndef UNROLL_NN_MODEL_PRIVATE_H
 #define UNROLL_NN_MODEL_PRIVATE_H
 

@@ -312,7 +312,7 @@ enum status reference_window(struct reference *r, const struct window *window, i
     struct tensors values, gradients;
     CHECK(window->lanes == r->lanes);
     enum status status = tape_create(r, window->T, &tape, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         tensors_bind(r, r->values, false, &values);
         if (grad) {
             memset(grad, 0, sizeof *grad * r->table.grad_total);
@@ -339,7 +339,7 @@ enum status reference_create(const struct model_config *config, uint64_t seed, i
                              struct error *e)
 {
     enum status status = model_config_check(config, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct reference *r = mem_alloc(1, sizeof *r, "the reference model", e);
     if (!r)

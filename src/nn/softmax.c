@@ -1,6 +1,6 @@
-/* The full softmax, in chunks of rows: logits, log-sum-exp, loss, gradient of the logits (in place), gradients of the rows and of
- * the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group order, and a chunk is a
- * node of the lane tree, so that decoder gradients add up the tree like all others. */
+/* The full softmax, in chunks of rows: logits, log-sum-exp, loss, gradient of the logits (in place), gradients of
+ * the rows and of the decoder, so that no array of window tokens x vocabulary exists. Rows are taken in lane-group
+ * order, and a chunk is a node of the lane tree, so that decoder gradients add up the tree like all others. */
 #include <math.h>
 #include <string.h>
 
@@ -41,8 +41,8 @@ static enum status check(const struct model_config *config, struct error *e)
     return STATUS_OK;
 }
 
-/* The most bytes of logits: every chunk reads the decoder twice and writes its gradient, so chunks are as large as it, or
- * 64 MiB if that is more; 1024 instead of 512 rows gained 6 % at H = 1024 and V = 10000. */
+/* The most bytes of logits: every chunk reads the decoder twice and writes its gradient, so chunks are as large as
+ * it, or 64 MiB if that is more; 1024 instead of 512 rows gained 6 % at H = 1024 and V = 10000. */
 static int64_t chunk_bytes(const struct model_config *config)
 {
     int64_t decoder = (int64_t)config->vocab * config->hidden * (int64_t)sizeof(float), least = (int64_t)64 << 20;

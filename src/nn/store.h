@@ -1,5 +1,5 @@
-/* All memory of a model. Parts are sized and allocated by the same calls, so that what a model needs can be counted without
- * allocating it. */
+/* All memory of a model. Parts are sized and allocated by the same calls, so that what a model needs can be counted
+ * without allocating it. */
 #ifndef UNROLL_NN_STORE_H
 #define UNROLL_NN_STORE_H
 
@@ -19,8 +19,8 @@ struct store {
     struct error *e;
 };
 
-/* `count` zeroed items of `size` bytes, aligned as by mem_alloc; the store's. NULL if it is dry, or after a failure, which is
- * told in store->e and makes later calls do nothing. */
+/* `count` zeroed items of `size` bytes, aligned as by mem_alloc; the store's. NULL if it is dry, or after a failure,
+ * which is told in store->e and makes later calls do nothing. */
 void *store_take(struct store *store, size_t count, size_t size, const char *what);
 float *store_floats(struct store *store, size_t count, const char *what);
 /* Small things that sizes of others follow from: allocated also by a dry store, and not counted. */

@@ -31,10 +31,10 @@ typedef sgemm_ukr_ft kernel_function;
 #define AVX2_KERNELS NOT_BUILT
 #endif
 
-/* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's families
- * ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's name, which
- * virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172 on a Xeon of 2024.
- * VBMI2 is the mark of the generations, Ice Lake and Zen 4 and later, whose servers gain by them. */
+/* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's
+ * families ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's
+ * name, which virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172
+ * on a Xeon of 2024. VBMI2 is the mark of the generations, Ice Lake and Zen 4 and later, whose servers gain by them. */
 static enum status choose_kernels(struct error *e)
 {
     enum status status = build_check_arch(e);

@@ -1,5 +1,5 @@
-/* Our own micro-kernel for packed operands: where BLIS's does not add up as blas.h promises. 0.9 to 1.0 of the speed of BLIS's
- * kernels for the same instructions. */
+/* Our own micro-kernel for packed operands: where BLIS's does not add up as blas.h promises. 0.9 to 1.0 of the speed
+ * of BLIS's kernels for the same instructions. */
 #include "blas_private.h"
 
 #include "unroll/base/vmath.h"

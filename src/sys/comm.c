@@ -332,7 +332,8 @@ static bool take_boxed(struct mailboxes *boxes, struct way *in, bool *moved)
     return in->done < in->bytes;
 }
 
-/* What ranks that wait for a mailbox do meanwhile: MPI moves nothing unless it is called, and others may share this core. */
+/* What ranks that wait for a mailbox do meanwhile: MPI moves nothing unless it is called, and others may share this
+ * core. */
 static void progress_and_yield(const struct comm *comm, int *waited)
 {
     int arrived;
@@ -342,13 +343,13 @@ static void progress_and_yield(const struct comm *comm, int *waited)
     sched_yield();
 }
 
-/* Sends to `destination` and receives from `source` (no bytes: from or to nobody), window by window. Ranks that walk the
- * same sequence of calls cannot block each other: window i of a call waits for nothing later.
+/* Sends to `destination` and receives from `source` (no bytes: from or to nobody), window by window. Ranks that walk
+ * the same sequence of calls cannot block each other: window i of a call waits for nothing later.
  *
- * Long messages inside a host go by mailbox. To other hosts they go in parts that MPI sends without asking the receiver
- * first. Larger ones wait for its consent, and over TCP that consent may queue behind the bytes that the receiver itself is
- * sending: two ranks that meant to exchange at once then take turns. On a link of 1 Gbit/s 128 KiB each way took 2.7 ms so,
- * and 1.3 ms in parts. */
+ * Long messages inside a host go by mailbox. To other hosts they go in parts that MPI sends without asking the
+ * receiver first. Larger ones wait for its consent, and over TCP that consent may queue behind the bytes that the
+ * receiver itself is sending: two ranks that meant to exchange at once then take turns. On a link of 1 Gbit/s 128
+ * KiB each way took 2.7 ms so, and 1.3 ms in parts. */
 static void exchange(const struct comm *comm, int destination, const char *send, size_t send_bytes, int source,
                      char *receive, size_t receive_bytes)
 {

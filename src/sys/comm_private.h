@@ -28,9 +28,9 @@ void mailboxes_close(struct mailboxes *boxes); /* collective over the host's ran
 /* Whether `rank` of the communicator, another one than this, has its mailbox here. */
 bool mailboxes_reach(const struct mailboxes *boxes, int rank);
 
-/* Move one slot of a message of `bytes` bytes, from *done on, if there is room or if it has come; else they return false at
- * once. Both sides name the same number of bytes. Before a message to another rank begins, mailboxes_emptied must have said
- * that the one before has been taken. */
+/* Move one slot of a message of `bytes` bytes, from *done on, if there is room or if it has come; else they return
+ * false at once. Both sides name the same number of bytes. Before a message to another rank begins,
+ * mailboxes_emptied must have said that the one before has been taken. */
 bool mailboxes_put(struct mailboxes *boxes, int rank, const char *data, size_t bytes, size_t *done);
 bool mailboxes_take(struct mailboxes *boxes, int rank, char *data, size_t bytes, size_t *done);
 bool mailboxes_emptied(const struct mailboxes *boxes, int rank);

@@ -243,7 +243,7 @@ static herr_t visit_link(hid_t group, const char *name, const H5L_info_t *info, 
         walk->status = refuse(walk, path, info->type == H5L_TYPE_SOFT ? "is a soft link" : "is an external link");
     else
         walk->status = walk_object(walk, path, info->u.address);
-    return walk->status != STATUS_OK;
+    return walk->status;
 }
 
 static enum status walk_group(struct walk *walk, hid_t group)
@@ -252,7 +252,7 @@ static enum status walk_group(struct walk *walk, hid_t group)
         return refuse(walk, walk->path, "is nested too deeply");
     hsize_t next = 0;
     herr_t result = H5Literate(group, H5_INDEX_NAME, H5_ITER_INC, &next, visit_link, walk);
-    if (walk->status == STATUS_OK && result < 0) {
+    if (!walk->status && result < 0) {
         char text[H5_REASON_TEXT];
         return error_set(walk->e, walk->file->damaged, "cannot list '%s' of '%s': %s; %s",
                          walk->path[0] ? walk->path : "/", walk->file->name, h5_reason(text), fix(walk->file));
@@ -280,11 +280,11 @@ static enum status walk_file(struct h5 *file, struct error *e)
 static enum status open_and_walk(struct h5 *file, const char *name, hid_t access, struct h5 **out, struct error *e)
 {
     enum status status = check_superblock(file, e);
-    if (status == STATUS_OK &&
+    if (!status &&
         (access < 0 || H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
          H5Pset_file_locking(access, false, true) < 0)) /* files under their final name are never written to */
         status = error_set(e, STATUS_INTERNAL, "cannot open '%s': HDF5 refuses the access properties", file->name);
-    if (status == STATUS_OK) {
+    if (!status) {
         file->id = H5Fopen(name, H5F_ACC_RDONLY, access);
         if (file->id < 0) {
             char text[H5_REASON_TEXT];
@@ -295,9 +295,9 @@ static enum status open_and_walk(struct h5 *file, const char *name, hid_t access
     }
     if (access >= 0)
         (void)H5Pclose(access);
-    if (status == STATUS_OK)
+    if (!status)
         status = walk_file(file, e);
-    if (status == STATUS_OK)
+    if (!status)
         *out = file;
     else
         h5_discard(file);
@@ -308,7 +308,7 @@ enum status h5_open_on(struct h5 *file, struct h5 **out, struct error *e)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     enum status status = access < 0 ? STATUS_OK : h5_use_driver(file, access, e);
-    if (status != STATUS_OK) {
+    if (status) {
         (void)H5Pclose(access);
         h5_discard(file);
         return status;
@@ -321,7 +321,7 @@ static enum status open_plain(const char *path, enum status damaged, bool traced
 {
     *out = NULL;
     enum status status = h5_library_begin(e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct h5 *file = h5_new(path, e);
     if (!file)
@@ -331,7 +331,7 @@ static enum status open_plain(const char *path, enum status damaged, bool traced
     status = h5_open_file(file, e);
     if (!status && traced && !(file->trace = h5_trace_new(e)))
         status = STATUS_OS;
-    if (status != STATUS_OK) {
+    if (status) {
         h5_discard(file);
         return status;
     }
@@ -395,7 +395,7 @@ enum status h5_open_image(void *image, size_t bytes, const char *name, enum stat
 {
     *out = NULL;
     enum status status = h5_library_begin(e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct h5 *file = h5_new(name, e);
     if (!file)

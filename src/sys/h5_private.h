@@ -69,8 +69,8 @@ enum status h5_trace_share(const struct comm *comm, struct h5_trace *trace, stru
 
 /* Opens the regular file `name` for reading, and learns its size. */
 enum status h5_open_file(struct h5 *file, struct error *e);
-/* Bytes that lie within the file: 0, or the errno of the failure, ENODATA if the file has become shorter. While the file's
- * trace grows they are kept in it; then those that it has come from it. */
+/* Bytes that lie within the file: 0, or the errno of the failure, ENODATA if the file has become shorter. While the
+ * file's trace grows they are kept in it; then those that it has come from it. */
 int h5_fetch(struct h5 *file, int64_t offset, size_t bytes, char *to);
 
 /* Opens HDF5 on a file that h5_open_file has opened, and walks it; discards it on failure (h5_open.c). */

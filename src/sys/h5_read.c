@@ -32,7 +32,7 @@ enum status h5_shape(struct h5 *file, const char *path, struct h5_shape *shape, 
 {
     struct h5_object *object = NULL;
     enum status status = find_dataset(file, path, &object, e);
-    if (status == STATUS_OK)
+    if (!status)
         *shape = object->shape;
     return status;
 }
@@ -79,7 +79,7 @@ enum status h5_read(struct h5 *file, const char *path, enum h5_type type, int64_
 {
     struct h5_object *object = NULL;
     enum status status = find_dataset(file, path, &object, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     if (object->shape.type != type)
         return error_set(e, file->damaged, "cannot use '%s': '%s' is %s, not %s; use a file that Unroll made",
@@ -91,7 +91,7 @@ enum status h5_read_f32(struct h5 *file, const char *path, int64_t start, int64_
 {
     struct h5_object *object = NULL;
     enum status status = find_dataset(file, path, &object, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     CHECK(object->shape.type >= H5_F32);
     return read_run(file, object, path, h5_memory_type(H5_F32), start, count, data, e);
@@ -134,7 +134,7 @@ enum status h5_attr_string(struct h5 *file, const char *object, const char *name
 {
     hid_t attr, type;
     enum status status = attr_open(file, object, name, &attr, &type, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     size_t length = is_fixed_string(type) ? H5Tget_size(type) : 0;
     if (length == 0 || length >= size) {
@@ -163,7 +163,7 @@ static enum status attr_number(struct h5 *file, const char *object, const char *
 {
     hid_t attr, type;
     enum status status = attr_open(file, object, name, &attr, &type, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     if (H5Tequal(type, h5_file_type(wanted)) <= 0 || H5Aread(attr, h5_memory_type(wanted), value) < 0)
         status = error_set(e, file->damaged,

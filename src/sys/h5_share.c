@@ -1,8 +1,9 @@
 /* Opening one file on all ranks, of which rank 0 alone reads what opening needs.
  *
- * HDF5 opens a file in some twenty small reads. On many ranks these are many requests for the same bytes to one server, so
- * rank 0 keeps what it reads (the trace), and the others find there what they would read: they walk the same path through
- * the same library, only from memory. What is not in the trace, the data of large datasets, they read themselves. */
+ * HDF5 opens a file in some twenty small reads. On many ranks these are many requests for the same bytes to one
+ * server, so rank 0 keeps what it reads (the trace), and the others find there what they would read: they walk the
+ * same path through the same library, only from memory. What is not in the trace, the data of large datasets, they
+ * read themselves. */
 #include <string.h>
 
 #include "h5_private.h"

@@ -33,7 +33,7 @@ static enum status failed(const struct h5 *file, const char *verb, const char *o
 static enum status finish(const struct h5 *file, enum status status, const char *verb, const char *object,
                           struct error *e)
 {
-    if (status == STATUS_OK && file->failure)
+    if (!status && file->failure)
         status = failed(file, verb, object, e);
     return agree(file, status, e);
 }
@@ -99,7 +99,7 @@ static enum status create_own(const char *name, bool in_memory, struct h5 **out,
 {
     *out = NULL;
     enum status status = h5_library_begin(e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     struct h5 *file = h5_new(name, e);
     if (!file)
@@ -107,11 +107,11 @@ static enum status create_own(const char *name, bool in_memory, struct h5 **out,
     file->in_memory = in_memory;
     hid_t access = access_properties();
     status = h5_use_driver(file, access, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = create(file, name, access, e);
     else if (access >= 0)
         (void)H5Pclose(access);
-    if (status == STATUS_OK)
+    if (!status)
         *out = file;
     else
         h5_discard(file);
@@ -134,11 +134,11 @@ enum status h5_create_parallel(const char *path, const struct comm *comm, struct
         return h5_create_serial(path, out, e);
     *out = NULL;
     enum status status = h5_library_begin(e);
-    struct h5 *file = status == STATUS_OK ? h5_new(path, e) : NULL;
-    if (status == STATUS_OK && !file)
+    struct h5 *file = !status ? h5_new(path, e) : NULL;
+    if (!status && !file)
         status = STATUS_OS;
     hid_t access = H5I_INVALID_HID;
-    if (status == STATUS_OK) {
+    if (!status) {
         access = access_properties();
         file->transfer = H5Pcreate(H5P_DATASET_XFER);
         file->parallel = true;
@@ -153,11 +153,11 @@ enum status h5_create_parallel(const char *path, const struct comm *comm, struct
         }
     }
     enum status all = comm_agree(comm, status, e);
-    if (all == STATUS_OK)
+    if (!all)
         all = comm_agree(comm, create(file, path, access, e), e);
     else if (access >= 0)
         (void)H5Pclose(access);
-    if (all == STATUS_OK)
+    if (!all)
         *out = file;
     else
         h5_discard(file);
@@ -192,11 +192,11 @@ static enum status check_new(struct h5 *file, const char *path, struct error *e)
 enum status h5_make_group(struct h5 *file, const char *path, struct error *e)
 {
     enum status status = check_new(file, path, e);
-    struct h5_object *object = status == STATUS_OK ? h5_add_object(file, path, e) : NULL;
-    if (status == STATUS_OK && !object)
+    struct h5_object *object = !status ? h5_add_object(file, path, e) : NULL;
+    if (!status && !object)
         status = STATUS_OS;
     status = agree(file, status, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     object->group = true;
     hid_t properties = object_properties(H5P_GROUP_CREATE);
@@ -230,14 +230,14 @@ static enum status make_dataset(struct h5 *file, const char *path, const struct 
                                 struct error *e)
 {
     enum status status = check_new(file, path, e);
-    if (status == STATUS_OK && (shape->rank < 1 || shape->rank > H5_RANK_MAX || h5_shape_count(shape) < 0))
+    if (!status && (shape->rank < 1 || shape->rank > H5_RANK_MAX || h5_shape_count(shape) < 0))
         status = error_set(e, STATUS_INTERNAL, "cannot make '%s' in '%s': its shape is out of range; use a smaller one",
                            path, file->name);
-    struct h5_object *object = status == STATUS_OK ? h5_add_object(file, path, e) : NULL;
-    if (status == STATUS_OK && !object)
+    struct h5_object *object = !status ? h5_add_object(file, path, e) : NULL;
+    if (!status && !object)
         status = STATUS_OS;
     status = agree(file, status, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     object->shape = *shape;
     if (shape->rank == 1)
@@ -258,8 +258,8 @@ enum status h5_reserve_dataset(struct h5 *file, const char *path, const struct h
 {
     CHECK(!file->parallel);
     enum status status = make_dataset(file, path, shape, true, e);
-    haddr_t address = status == STATUS_OK ? H5Dget_offset(h5_find_object(file, path)->id) : HADDR_UNDEF;
-    if (status == STATUS_OK && address == HADDR_UNDEF)
+    haddr_t address = !status ? H5Dget_offset(h5_find_object(file, path)->id) : HADDR_UNDEF;
+    if (!status && address == HADDR_UNDEF)
         status = failed(file, "make the dataset", path, e);
     *offset = (int64_t)address;
     return status;
@@ -278,7 +278,7 @@ enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64
                            "cannot write '%s' in '%s': elements %lld + %lld are out of range; declare a larger shape",
                            path, file->name, (long long)start, (long long)count);
     status = agree(file, status, e);
-    if (status != STATUS_OK || (count == 0 && !file->parallel))
+    if (status || (count == 0 && !file->parallel))
         return status;
     hsize_t length = (hsize_t)(count > 0 ? count : 1);
     hid_t to = h5_select_run(&object->shape, start, count), from = H5Screate_simple(1, &length, NULL);
@@ -303,14 +303,14 @@ static enum status set_attr(struct h5 *file, const char *object, const char *nam
         status = error_set(e, STATUS_INTERNAL, "cannot set '%s' of '%s' in '%s': no such object; make it first", name,
                            object, file->name);
     status = agree(file, status, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     hid_t owner = H5Oopen(file->id, object, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
     hid_t attr = owner >= 0 && space >= 0 ? H5Acreate2(owner, name, file_type, space, H5P_DEFAULT, H5P_DEFAULT)
                                           : H5I_INVALID_HID;
     if (attr < 0 || H5Awrite(attr, memory_type, value) < 0)
         status = failed(file, "write the attribute", name, e);
-    if (attr >= 0 && H5Aclose(attr) < 0 && status == STATUS_OK)
+    if (attr >= 0 && H5Aclose(attr) < 0 && !status)
         status = failed(file, "write the attribute", name, e);
     if (space >= 0)
         (void)H5Sclose(space);
@@ -356,14 +356,14 @@ static enum status close_file(struct h5 *file, struct error *e)
 {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < file->objects; i++) {
-        if (file->object[i].id >= 0 && H5Dclose(file->object[i].id) < 0 && status == STATUS_OK)
+        if (file->object[i].id >= 0 && H5Dclose(file->object[i].id) < 0 && !status)
             status = failed(file, "close", file->object[i].path, e);
         file->object[i].id = H5I_INVALID_HID;
     }
-    if (file->id >= 0 && H5Fclose(file->id) < 0 && status == STATUS_OK)
+    if (file->id >= 0 && H5Fclose(file->id) < 0 && !status)
         status = failed(file, "close", "/", e);
     file->id = H5I_INVALID_HID;
-    if (status == STATUS_OK && file->failure)
+    if (!status && file->failure)
         status = failed(file, "write", "/", e);
     return status;
 }
@@ -376,7 +376,7 @@ enum status h5_image_bytes(struct h5 *file, void **bytes, size_t *size, struct e
     if (H5Fflush(file->id, H5F_SCOPE_GLOBAL) < 0 || H5Fget_filesize(file->id, &length) < 0 || file->failure)
         return failed(file, "complete", "/", e);
     enum status status = close_file(file, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     CHECK(length <= file->image_bytes);
     *bytes = file->image;

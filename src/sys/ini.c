@@ -11,9 +11,9 @@
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 
-/* What libinih does not know, TOML's strings, arrays and '#' comments, is taken out of each line before libinih sees it:
- * the decoded values wait in `value`, and libinih gets "name = " and the marker below in their place. So quoted values
- * may hold ';', and be longer than libinih's line buffer. */
+/* What libinih does not know, TOML's strings, arrays and '#' comments, is taken out of each line before libinih sees
+ * it: the decoded values wait in `value`, and libinih gets "name = " and the marker below in their place. So quoted
+ * values may hold ';', and be longer than libinih's line buffer. */
 #define MARKER "\x01"
 
 static const char not_an_entry[] = "neither a section, a comment nor 'name = value'; write one of them";
@@ -48,7 +48,7 @@ static enum status add_byte(struct reader *reader, char byte)
     enum status status =
         mem_grow(&value, &reader->value_size, reader->value_length + 1, 1, "a configuration value", reader->e);
     reader->value = value;
-    if (status != STATUS_OK)
+    if (status)
         return reader->status = status;
     reader->value[reader->value_length++] = byte;
     return STATUS_OK;
@@ -61,7 +61,7 @@ static enum status add_code_point(struct reader *reader, unsigned long code)
     int more = code < 0x80 ? 0 : code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
     static const unsigned char lead[] = {0, 0xC0, 0xE0, 0xF0};
     enum status status = add_byte(reader, (char)(lead[more] | code >> 6 * more));
-    while (status == STATUS_OK && more-- > 0)
+    while (!status && more-- > 0)
         status = add_byte(reader, (char)(0x80 | (code >> 6 * more & 0x3F)));
     return status;
 }
@@ -100,7 +100,7 @@ static enum status add_string(struct reader *reader, const char **at)
         } else {
             status = add_byte(reader, *(*at)++);
         }
-        if (status != STATUS_OK)
+        if (status)
             return status;
     }
     (*at)++;
@@ -119,7 +119,7 @@ static enum status add_array(struct reader *reader, const char **at)
     while (**at != ']') {
         if (**at != '"' && **at != '\'')
             return fail(reader, "an array holds quoted strings on one line, as in [\"a.txt\", \"b.txt\"]");
-        if (add_string(reader, at) != STATUS_OK)
+        if (add_string(reader, at))
             return reader->status;
         *at = skip_blanks(*at);
         if (**at == ',')
@@ -151,7 +151,7 @@ static enum status prepare_line(struct reader *reader, const char *line, char *o
     if (reader->expected && (*separator != '=' || separator == line))
         return fail(reader, not_an_entry);
     if (reader->expected && (*value == '"' || *value == '\'' || *value == '[')) {
-        if ((*value == '[' ? add_array(reader, &value) : add_string(reader, &value)) != STATUS_OK)
+        if ((*value == '[' ? add_array(reader, &value) : add_string(reader, &value)))
             return reader->status;
         value = skip_blanks(value);
         if (*value && *value != '#' && *value != ';')
@@ -171,7 +171,7 @@ static enum status prepare_line(struct reader *reader, const char *line, char *o
 static char *next_line(char *out, int room, void *stream)
 {
     struct reader *reader = stream;
-    if (reader->status != STATUS_OK)
+    if (reader->status)
         return NULL;
     if (reader->expected && reader->handled != reader->line) {
         fail(reader, not_an_entry);
@@ -194,14 +194,14 @@ static char *next_line(char *out, int room, void *stream)
     const char *line = reader->raw;
     if (reader->line == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
         line += 3; /* byte order mark */
-    return prepare_line(reader, line, out, (size_t)room) == STATUS_OK ? out : NULL;
+    return !prepare_line(reader, line, out, (size_t)room) ? out : NULL;
 }
 
 /* libinih found a value. Its result is not used: `status` tells. */
 static int handle(void *context, const char *section, const char *name, const char *value)
 {
     struct reader *reader = context;
-    if (reader->status != STATUS_OK || !name || !value)
+    if (reader->status || !name || !value)
         return 1;
     reader->handled = reader->line;
     if (strcmp(value, MARKER) != 0) {
@@ -209,7 +209,7 @@ static int handle(void *context, const char *section, const char *name, const ch
         return 1;
     }
     const char *at = reader->value;
-    for (int element = 0; element < reader->values && reader->status == STATUS_OK; element++) {
+    for (int element = 0; element < reader->values && !reader->status; element++) {
         reader->status = reader->entry(reader->context, section, name, at, element, reader->line, reader->e);
         at += strlen(at) + 1;
     }
@@ -227,9 +227,9 @@ static enum status read_stream(FILE *file, const char *path, ini_entry *entry, v
 {
     struct reader reader = {.file = file, .path = path, .entry = entry, .context = context, .e = e};
     int result = ini_parse_stream(next_line, &reader, handle, &reader);
-    if (reader.status == STATUS_OK && reader.expected && reader.handled != reader.line)
+    if (!reader.status && reader.expected && reader.handled != reader.line)
         fail(&reader, not_an_entry);
-    else if (reader.status == STATUS_OK && result != 0)
+    else if (!reader.status && result != 0)
         reader.status =
             error_set(e, STATUS_CONFIG, "cannot read '%s' line %d: a section that does not end; close its ']'", path,
                       result > 0 ? result : reader.line);

@@ -32,7 +32,7 @@ static void append(struct json *json, const char *text, size_t length)
     if (json->failed)
         return;
     void *buffer = json->text;
-    if (mem_grow(&buffer, &json->capacity, json->length + length + 1, 1, "JSON text", NULL) != STATUS_OK) {
+    if (mem_grow(&buffer, &json->capacity, json->length + length + 1, 1, "JSON text", NULL)) {
         json->failed = true;
         return;
     }

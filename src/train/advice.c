@@ -174,8 +174,8 @@ enum advice_kind advice_seen(const struct advice_run *run, struct advice_history
 
 /* ---- the end ---- */
 
-/* The share of the loss that the steps from nine tenths of the run to its end gained. From an earlier point, if none was
- * there: as the loss falls with the logarithm of the steps. */
+/* The share of the loss that the steps from nine tenths of the run to its end gained. From an earlier point, if none
+ * was there: as the loss falls with the logarithm of the steps. */
 static double last_gain(const struct advice_history *history)
 {
     double end = history->validations > 0 ? history->best : history->block;

@@ -69,9 +69,9 @@ struct progress_field {
 extern const struct progress_field progress_fields[];
 extern const int progress_field_count;
 
-/* Whether a checkpoint may say so: the one rule of writer and reader (checkpoint_valid.c). STATUS_CHECKPOINT, or STATUS_CONFIG
- * of model_config_check; the text names what is wrong. What is not there yet while a file is read (vocabulary, labels,
- * optimizer) is passed over. */
+/* Whether a checkpoint may say so: the one rule of writer and reader (checkpoint_valid.c). STATUS_CHECKPOINT, or
+ * STATUS_CONFIG of model_config_check; the text names what is wrong. What is not there yet while a file is read
+ * (vocabulary, labels, optimizer) is passed over. */
 enum status checkpoint_check(const struct checkpoint *checkpoint, struct error *e);
 enum status progress_check(const struct progress *progress, struct error *e);
 

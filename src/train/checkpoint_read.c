@@ -350,8 +350,8 @@ static enum status read_values(struct reading *in)
     return STATUS_OK;
 }
 
-/* The three datasets of a table of texts, `first` being its bytes, `size` entries: bytes, offsets, counts, which are the
- * caller's if all went well. */
+/* The three datasets of a table of texts, `first` being its bytes, `size` entries: bytes, offsets, counts, which are
+ * the caller's if all went well. */
 static enum status read_table(struct reading *in, enum part_kind first, int size, void *data[3])
 {
     const struct part *found[3] = {NULL, NULL, NULL};

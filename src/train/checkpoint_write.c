@@ -446,8 +446,8 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     all->build = facts->build;
 }
 
-/* Rank 0 had no memory for the file, as `e` says. All ranks can write it where they share the folder; where they do not,
- * there is nothing better to say. */
+/* Rank 0 had no memory for the file, as `e` says. All ranks can write it where they share the folder; where they do
+ * not, there is nothing better to say. */
 static enum status write_without_memory(const struct comm *comm, const struct checkpoint *all, bool resumable,
                                         const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
                                         struct error *e)

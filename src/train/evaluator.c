@@ -259,8 +259,8 @@ static enum leave meet(const struct evaluator *evaluator, enum status status)
     return (enum leave)comm_max(evaluator->comm, status ? LEAVE_ERROR : stop ? LEAVE_STOP : LEAVE_NOT);
 }
 
-/* Runs all windows over this rank's lanes and adds up its groups. Collective if there is a beat: ranks with little or nothing to
- * do then meet the others on the way, so that theirs goes on while the others work. */
+/* Runs all windows over this rank's lanes and adds up its groups. Collective if there is a beat: ranks with little
+ * or nothing to do then meet the others on the way, so that theirs goes on while the others work. */
 static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
     int groups = lane_share_groups(&evaluator->share);

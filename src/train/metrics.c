@@ -145,7 +145,7 @@ void metrics_end_line(struct metrics *metrics, struct json *json)
 {
     const char *text;
     json_object_end(json);
-    if (json_text(json, &text, NULL) == STATUS_OK)
+    if (!json_text(json, &text, NULL))
         metrics_line(metrics, text);
     else
         metrics->lost = true;

@@ -1,25 +1,25 @@
 /* Gradient sums over ranks.
  *
- * Every rank has computed the sums over its lane-tree nodes; the rest of the tree spans ranks. When the number of ranks is
- * a power of two each rank owns exactly one node and the tree above them is a butterfly: recursive halving adds a rank's
- * node to its sibling's, each rank for half of what is left, then recursive doubling hands the results back. The volume is
- * that of the best allreduce, 2 (1 - 1/R) gradients per rank. For other numbers of ranks each rank owns a slice of the
- * gradient, receives that slice of every node of every rank, adds them up the tree and hands the result back: the volume
- * grows with the nodes per rank, about two.
+ * Every rank has computed the sums over its lane-tree nodes; the rest of the tree spans ranks. When the number of ranks
+ * is a power of two each rank owns exactly one node and the tree above them is a butterfly: recursive halving adds a
+ * rank's node to its sibling's, each rank for half of what is left, then recursive doubling hands the results back. The
+ * volume is that of the best allreduce, 2 (1 - 1/R) gradients per rank. For other numbers of ranks each rank owns a
+ * slice of the gradient, receives that slice of every node of every rank, adds them up the tree and hands the result
+ * back: the volume grows with the nodes per rank, about two.
  *
- * Addition of two floats commutes, so it does not matter which of two siblings adds. MPI only moves bytes here: its float
- * reductions choose their order by size and communicator.
+ * Addition of two floats commutes, so it does not matter which of two siblings adds. MPI only moves bytes here: its
+ * float reductions choose their order by size and communicator.
  *
  * Chosen over 64-bit fixed-point sums, whose order would not matter and which MPI_Allreduce could do: those double both
  * the bytes on the wire and the gradient's memory, need a scale before the magnitudes are known, and still need the
- * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the same
- * bytes as a plain allreduce where ranks are a power of two. It costs 1 to 6 % of a step on one rank, all of it in the weight
- * gradients' many short products; on two, what goes by mailbox wins that back (the table in tools/README.md, "Speed", by
- * tools/benchmark).
+ * groups' products to be computed one by one, since the order inside a GEMM depends on its rows. The tree moves the
+ * same bytes as a plain allreduce where ranks are a power of two. It costs 1 to 6 % of a step on one rank, all of it in
+ * the weight gradients' many short products; on two, what goes by mailbox wins that back (the table in tools/README.md,
+ * "Speed", by tools/benchmark).
  *
- * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight, copied
- * side by side, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a half of the
- * bytes on the wire and of what norm and optimizer read. */
+ * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight,
+ * copied side by side, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a
+ * half of the bytes on the wire and of what norm and optimizer read. */
 #include "unroll/train/reducer.h"
 
 #include <string.h>
@@ -339,8 +339,8 @@ static void butterfly(struct reducer *reducer, float *data, size_t count)
     }
 }
 
-/* Adds up the tree: returns the array that holds the sum over `node`, which is one of the received or, where it had to be
- * added, the array of its leftmost received node. *next is the first received node not used yet. */
+/* Adds up the tree: returns the array that holds the sum over `node`, which is one of the received or, where it had
+ * to be added, the array of its leftmost received node. *next is the first received node not used yet. */
 static float *add_up(struct reducer *reducer, struct lane_node node, size_t slice, int *next)
 {
     struct lane_node received = reducer->all[*next];
@@ -353,8 +353,8 @@ static float *add_up(struct reducer *reducer, struct lane_node node, size_t slic
     return left;
 }
 
-/* Any number of ranks and nodes: slices to their owners, sums there, results back to all. `data` holds an array for each
- * node of this rank; the sum goes into the first. */
+/* Any number of ranks and nodes: slices to their owners, sums there, results back to all. `data` holds an array for
+ * each node of this rank; the sum goes into the first. */
 static void exchange_slices(struct reducer *reducer, float *const *data, size_t offset, size_t count)
 {
     int rank = reducer->comm.rank, ranks = reducer->comm.size;

@@ -71,8 +71,8 @@ static bool is_set(const char *name)
     return strcmp(from_environment(name), "-") != 0;
 }
 
-/* What all processes have in common that one mpirun or srun has started, "-" for a process that was started alone. Hydra gives
- * no name to a launch: on each host its processes have one parent. */
+/* What all processes have in common that one mpirun or srun has started, "-" for a process that was started alone.
+ * Hydra gives no name to a launch: on each host its processes have one parent. */
 static void launch_of(const char *host, char launch[128])
 {
     static const char *const names[] = {"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"};
@@ -447,7 +447,7 @@ void run_lock_release(struct run_lock *lock)
     if (!lock->text[0])
         return;
     /* By a renaming, as everything else: unlink might hit the lock of whoever has just taken ours over. */
-    if (run_lock_check(lock, NULL) == STATUS_OK && !file_join(last, lock->folder, "lock", NULL))
+    if (!run_lock_check(lock, NULL) && !file_join(last, lock->folder, "lock", NULL))
         (void)rename(lock->path, last);
     remove_folder(lock->folder);
     (void)close(lock->fd);

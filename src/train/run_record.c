@@ -391,15 +391,15 @@ static enum run_state state_of_end(struct run_record *record)
 {
     if (record->exit_status == RUN_UNKNOWN || record->exit_status == STATUS_STOPPED)
         return RUN_STOPPED;
-    if (record->exit_status != STATUS_OK)
+    if (record->exit_status)
         return RUN_FAILED;
     if (!record->lacks_metrics)
         add_gap(record, "metrics.jsonl: it does not say how the run has ended, which timing.jsonl does");
     return RUN_FINISHED;
 }
 
-/* Runs of earlier versions do not say by which status they ended, or that they did: but who ends gives the lock back, and has
- * written a checkpoint. One that came to its last step has finished only if it could save it. */
+/* Runs of earlier versions do not say by which status they ended, or that they did: but who ends gives the lock
+ * back, and has written a checkpoint. One that came to its last step has finished only if it could save it. */
 static enum run_state state_of(struct run_record *record, const struct start *last)
 {
     if (record->state == RUN_FINISHED)

@@ -41,7 +41,7 @@ static bool has(const char *path, const char *name)
 {
     char file[FILE_PATH_MAX];
     struct stat entry;
-    return file_join(file, path, name, NULL) == STATUS_OK && stat(file, &entry) == 0;
+    return !file_join(file, path, name, NULL) && stat(file, &entry) == 0;
 }
 
 int64_t rundir_newest(const char *path)
@@ -115,7 +115,8 @@ enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct err
     return file_join(model, folder, name, e);
 }
 
-/* What a run directory may hold before its first run: what a start that was killed has left, and what people put there. */
+/* What a run directory may hold before its first run: what a start that was killed has left, and what people put
+ * there. */
 static bool is_harmless(const char *folder, const char *name)
 {
     static const char *const names[] = {".", "..", "checkpoints", "lost+found", "log"};
@@ -130,7 +131,7 @@ static bool is_harmless(const char *folder, const char *name)
             return true;
     char file[FILE_PATH_MAX];
     struct stat entry;
-    return file_join(file, folder, name, NULL) == STATUS_OK && lstat(file, &entry) == 0 && S_ISREG(entry.st_mode) &&
+    return !file_join(file, folder, name, NULL) && lstat(file, &entry) == 0 && S_ISREG(entry.st_mode) &&
            entry.st_size == 0;
 }
 

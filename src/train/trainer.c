@@ -63,8 +63,8 @@ static void warn_of_stretched_cosine(struct trainer *trainer, const struct check
                   trainer_total_steps(trainer));
 }
 
-/* --max-steps and --epochs count from the first step of a run. One that has more steps behind it is told; a branch, which would
- * train nothing, is refused. */
+/* --max-steps and --epochs count from the first step of a run. One that has more steps behind it is told; a branch,
+ * which would train nothing, is refused. */
 static enum status check_limits(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;

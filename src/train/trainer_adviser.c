@@ -38,7 +38,7 @@ static void read_lines(const char *path, const struct advice_run *run, struct ad
         return;
     while ((length = getline(&text, &room, file)) > 0) {
         struct json_read line;
-        if (json_read_text(path, text, (size_t)length, &line, NULL) == STATUS_OK)
+        if (!json_read_text(path, text, (size_t)length, &line, NULL))
             take_line(run, history, &line);
         json_read_close(&line);
     }

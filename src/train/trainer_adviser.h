@@ -1,5 +1,5 @@
-/* Follows the lines of metrics.jsonl with train/advice.h, and says what it sees: once for each kind, on the way and in the end,
- * also over several starts of a run. On rank 0; elsewhere it is never asked. Not collective. */
+/* Follows the lines of metrics.jsonl with train/advice.h, and says what it sees: once for each kind, on the way and
+ * in the end, also over several starts of a run. On rank 0; elsewhere it is never asked. Not collective. */
 #ifndef UNROLL_TRAIN_TRAINER_ADVISER_H
 #define UNROLL_TRAIN_TRAINER_ADVISER_H
 
@@ -14,7 +14,8 @@ struct adviser {
     enum advice_kind conclusion; /* once the run has ended */
 };
 
-/* Before the first step. `lines` is the path of metrics.jsonl, of which an earlier start has said what is to be said. */
+/* Before the first step. `lines` is the path of metrics.jsonl, of which an earlier start has said what is to be
+ * said. */
 void adviser_begin(struct adviser *adviser, const struct advice_run *run, const char *lines);
 
 /* The same numbers as in the lines of type train and valid. */

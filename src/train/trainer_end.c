@@ -1,9 +1,9 @@
-/* The end of a run: what its weights are worth. There are two kinds, the last ones, and those with the lowest validation
- * loss in best.h5; each is evaluated on both splits.
+/* The end of a run: what its weights are worth. There are two kinds, the last ones, and those with the lowest
+ * validation loss in best.h5; each is evaluated on both splits.
  *
- * The losses belong to the end, not to the run: one that is extended later knows nothing of them, and is the run that was
- * longer from the start. Its best.h5 may be older than its own best step if the shorter run's last weights were better
- * than that: best.h5 itself says what it holds. */
+ * The losses belong to the end, not to the run: one that is extended later knows nothing of them, and is the run
+ * that was longer from the start. Its best.h5 may be older than its own best step if the shorter run's last weights
+ * were better than that: best.h5 itself says what it holds. */
 #include "trainer_private.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* One message of all ranks to all in every step: the losses of each rank's lane groups, and why it wants to stop. So all take
- * the same decisions, because they see the same numbers. */
+/* One message of all ranks to all in every step: the losses of each rank's lane groups, and why it wants to stop. So
+ * all take the same decisions, because they see the same numbers. */
 #ifndef UNROLL_TRAIN_TRAINER_EXCHANGE_H
 #define UNROLL_TRAIN_TRAINER_EXCHANGE_H
 
@@ -26,8 +26,8 @@ struct exchange {
 enum status exchange_create(struct exchange *exchange, const struct lane_share *share, struct error *e);
 void exchange_release(struct exchange *exchange); /* also where creating failed, or all is zero */
 
-/* Gives every rank the losses of all lane groups, and the strongest request; `losses` of this rank's groups, NULL if it has
- * none to give. Returns their sum over the lane tree. Collective. */
+/* Gives every rank the losses of all lane groups, and the strongest request; `losses` of this rank's groups, NULL if
+ * it has none to give. Returns their sum over the lane tree. Collective. */
 double exchange_losses(struct exchange *exchange, const struct comm *comm, int request, const double *losses);
 /* The request alone. Collective. */
 void exchange_request(struct exchange *exchange, const struct comm *comm, int request);

@@ -45,7 +45,8 @@ static double cost_of_evaluation(const struct trainer *trainer, enum split split
 
 /* ---- what is left ---- */
 
-/* How often something is due each `every` steps (0: at each end of an epoch) between two steps, the last one included. */
+/* How often something is due each `every` steps (0: at each end of an epoch) between two steps, the last one
+ * included. */
 static double times_due(const struct trainer *trainer, int64_t every, int64_t from, int64_t to)
 {
     int64_t each = every > 0 ? every : trainer->windows;

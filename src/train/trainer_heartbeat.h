@@ -1,5 +1,5 @@
-/* Signs of life of a run: for the watchdog, which ends a rank that makes no progress, and on rank 0 for the lock of the run
- * directory, which others take for left behind when it is not renewed. */
+/* Signs of life of a run: for the watchdog, which ends a rank that makes no progress, and on rank 0 for the lock of
+ * the run directory, which others take for left behind when it is not renewed. */
 #ifndef UNROLL_TRAIN_TRAINER_HEARTBEAT_H
 #define UNROLL_TRAIN_TRAINER_HEARTBEAT_H
 
@@ -25,8 +25,8 @@ void heartbeat_stop(struct heartbeat *heartbeat);
 
 /* The run is alive, and about to do this; `phase` is a constant. Not collective. */
 void heartbeat_beat(struct heartbeat *heartbeat, const char *phase);
-/* The same where what follows may take `seconds` more than --stall-timeout, or time for so many bytes of files, on a rank that
- * works or on the others that wait for it. */
+/* The same where what follows may take `seconds` more than --stall-timeout, or time for so many bytes of files, on a
+ * rank that works or on the others that wait for it. */
 void heartbeat_longer(struct heartbeat *heartbeat, const char *phase, double seconds);
 void heartbeat_bytes(struct heartbeat *heartbeat, const char *phase, int64_t bytes);
 

@@ -1,5 +1,6 @@
-/* A new run that starts from another model's parameters (--init-from): the layers as they are, the embedding word by word. A
- * language model also takes the decoder's rows of the words that both know; what is new stays as it was drawn. */
+/* A new run that starts from another model's parameters (--init-from): the layers as they are, the embedding word by
+ * word. A language model also takes the decoder's rows of the words that both know; what is new stays as it was
+ * drawn. */
 #include "trainer_private.h"
 
 #include <string.h>

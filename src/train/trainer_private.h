@@ -154,8 +154,8 @@ enum status trainer_stop(struct trainer *trainer, struct error *e);
 enum status trainer_open_validation(struct trainer *trainer, struct error *e);
 /* The validation that is due, and what comes of it: learning rate and best.h5. */
 enum status trainer_validate(struct trainer *trainer, struct error *e);
-/* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation". STATUS_STOPPED where
- * a signal came meanwhile. */
+/* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation".
+ * STATUS_STOPPED where a signal came meanwhile. */
 enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
                              double *accuracy, struct error *e);
 /* The same of a split, with given values; nothing if the corpus has none. Validation is over after it. */
@@ -176,8 +176,8 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e);
 /* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets
  * trainer->share and branched_from. */
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e);
-/* Not collective. Why the options do not fit the corpus: where the run has another corpus it is that, on rank 0, and else what
- * `status` and `e` say. */
+/* Not collective. Why the options do not fit the corpus: where the run has another corpus it is that, on rank 0, and
+ * else what `status` and `e` say. */
 enum status trainer_blame_corpus(struct trainer *trainer, enum status status, struct error *e);
 /* Puts it in place on all ranks. */
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
@@ -188,8 +188,8 @@ enum status trainer_step(struct trainer *trainer, struct error *e);
 /* ---- trainer_flow.c ---- */
 /* Whether --gradflow-every can be had. Not collective; the same on all ranks. */
 enum status trainer_check_flow(const struct trainer *trainer, struct error *e);
-/* After each step, and before the first: what is due is done before anything else at the boundary, so that no checkpoint
- * comes before it and a resumed run need not know. Neither parameters nor carried states change. */
+/* After each step, and before the first: what is due is done before anything else at the boundary, so that no
+ * checkpoint comes before it and a resumed run need not know. Neither parameters nor carried states change. */
 bool trainer_flow_due(const struct trainer *trainer);
 enum status trainer_follow_gradients(struct trainer *trainer, struct error *e); /* collective */
 
@@ -212,7 +212,8 @@ void saver_release(struct saver *saver); /* not collective */
 enum status trainer_check_writer(struct trainer *trainer, struct error *e);
 /* True if the newest checkpoint on disk is all there is to know at this boundary. Not collective. */
 bool trainer_is_saved(const struct trainer *trainer);
-/* While steps are being skipped nothing is saved: if the run diverges, the newest checkpoint is from before. Not collective. */
+/* While steps are being skipped nothing is saved: if the run diverges, the newest checkpoint is from before. Not
+ * collective. */
 bool trainer_checkpoint_due(struct trainer *trainer);
 /* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not
  * returned. */

@@ -1,5 +1,5 @@
-/* Signs of life for people, by time: a line that rewrites itself on a terminal, now and then a plain one elsewhere. What steps
- * computed is in metrics.jsonl, each --log-every steps. */
+/* Signs of life for people, by time: a line that rewrites itself on a terminal, now and then a plain one elsewhere.
+ * What steps computed is in metrics.jsonl, each --log-every steps. */
 #include "trainer_private.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* What rank 0 tells in the end: what the last weights are worth and what those of best.h5, which file holds which, and what
- * to type next. */
+/* What rank 0 tells in the end: what the last weights are worth and what those of best.h5, which file holds which,
+ * and what to type next. */
 #include "trainer_private.h"
 
 #include <errno.h>
@@ -14,7 +14,8 @@
 
 /* ---- the log ---- */
 
-/* What `eval` prints, six digits behind the point, which are then rounded to four: who compares the two finds no other. */
+/* What `eval` prints, six digits behind the point, which are then rounded to four: who compares the two finds no
+ * other. */
 static double as_eval_prints(double loss)
 {
     return rint(loss * 1e6) / 1e6;
@@ -173,8 +174,8 @@ static void put_accuracies(struct json *json, const struct outcome *outcome, con
         json_put_double(json, test, outcome->test_accuracy);
 }
 
-/* Whether the best weights are others than the last, and those that the run without any fault has in best.h5: a file that could
- * not be written must not show in what a run computed. */
+/* Whether the best weights are others than the last, and those that the run without any fault has in best.h5: a file
+ * that could not be written must not show in what a run computed. */
 static bool are_best_known(const struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last, *best = &trainer->best;

@@ -1,5 +1,5 @@
-/* Where rank 0 tells how a run goes: the log for people, metrics.jsonl and timing.jsonl (train/metrics.h). What it tells is
- * in trainer_report.c. Not collective. */
+/* Where rank 0 tells how a run goes: the log for people, metrics.jsonl and timing.jsonl (train/metrics.h). What it
+ * tells is in trainer_report.c. Not collective. */
 #ifndef UNROLL_TRAIN_TRAINER_REPORTER_H
 #define UNROLL_TRAIN_TRAINER_REPORTER_H
 
@@ -19,7 +19,8 @@ struct reporter {
     bool covered; /* on a terminal another line has taken the place of that of steps (trainer_pulse.c) */
 };
 
-/* Opens the two files of a run directory. Of metrics.jsonl so many bytes are kept: where it has fewer, that is a warning. */
+/* Opens the two files of a run directory. Of metrics.jsonl so many bytes are kept: where it has fewer, that is a
+ * warning. */
 enum status reporter_open(struct reporter *reporter, const struct rundir *rundir, int64_t known, struct error *e);
 void reporter_close(struct reporter *reporter);
 

@@ -1,4 +1,5 @@
-/* Samples while training: rank 0 writes a text with the weights as they are, the others wait and hear that it goes on. */
+/* Samples while training: rank 0 writes a text with the weights as they are, the others wait and hear that it goes
+ * on. */
 #include "trainer_private.h"
 
 #include "unroll/base/clock.h"
@@ -78,7 +79,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
     size_t length = 0;
     enum status status = trainer->config->write_sample(&sample, &text, &length, &reason);
     tell_others(trainer, false);
-    if (status == STATUS_OK || status == STATUS_CHECKPOINT)
+    if (!status || status == STATUS_CHECKPOINT)
         trainer_report_sample(trainer, status ? NULL : text, length);
     else
         *e = reason;

@@ -1,4 +1,5 @@
-/* The carried states of all lanes (nn/state.h), which lie by lanes in the ranks' models: on rank 0 for a checkpoint, and back. */
+/* The carried states of all lanes (nn/state.h), which lie by lanes in the ranks' models: on rank 0 for a checkpoint,
+ * and back. */
 #ifndef UNROLL_TRAIN_TRAINER_STATES_H
 #define UNROLL_TRAIN_TRAINER_STATES_H
 

@@ -20,8 +20,8 @@ static inline vdouble load_logits(const float *logits, int count)
     return __builtin_convertvector(z, vdouble);
 }
 
-/* Candidates have a strict order: heavier first, then the lower id, so that no two are equal. Brings the first k of n to
- * the front and sorts them. */
+/* Candidates have a strict order: heavier first, then the lower id, so that no two are equal. Brings the first k of
+ * n to the front and sorts them. */
 void draw_select(struct sampler_candidate *items, int n, int k);
 
 #endif

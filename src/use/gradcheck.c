@@ -99,7 +99,7 @@ enum status gradcheck_problem_create(const struct gradcheck_config *config, stru
     memset(problem, 0, sizeof *problem);
     problem->config = *config;
     enum status status = model_config_check(&config->model, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     param_table_build(&config->model, &problem->table);
     const size_t positions = (size_t)GRADCHECK_WINDOWS * (size_t)config->bptt * (size_t)config->batch;
@@ -128,7 +128,7 @@ void gradcheck_problem_release(struct gradcheck_problem *problem)
 enum status gradcheck_reference_create(const struct gradcheck_problem *problem, struct reference **out, struct error *e)
 {
     enum status status = reference_create(&problem->config.model, problem->config.seed, problem->config.batch, out, e);
-    for (size_t k = 0; status == STATUS_OK && k < problem->table.total; k++)
+    for (size_t k = 0; !status && k < problem->table.total; k++)
         (*out)->values[k] = problem->values[k];
     return status;
 }
@@ -144,13 +144,13 @@ enum status gradcheck_draw_away_from_kinks(struct gradcheck_problem *problem, do
         double nearest = INFINITY, loss;
         draw_values(problem, attempt);
         enum status status = gradcheck_reference_create(problem, &reference, e);
-        for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS && nearest > margin; index++) {
+        for (int index = 0; !status && index < GRADCHECK_WINDOWS && nearest > margin; index++) {
             const struct window window = gradcheck_window(problem, index);
             status = reference_window(reference, &window, gradcheck_step(index), &loss, NULL, NULL, e);
             nearest = fmin(nearest, reference->nearest_kink);
         }
         reference_free(reference);
-        if (status != STATUS_OK || nearest > margin)
+        if (status || nearest > margin)
             return status;
     }
     return error_set(e, STATUS_CONFIG,
@@ -236,7 +236,7 @@ static enum status central_difference(const struct differences *d, size_t elemen
     const double x = d->reference->values[element];
     double f[4] = {0};
     enum status status = STATUS_OK;
-    for (int i = 0; i < 4 && status == STATUS_OK; i++)
+    for (int i = 0; i < 4 && !status; i++)
         status = loss_at(d, element, x + place[i] * h, &f[i], e);
     *slope = (8 * (f[2] - f[1]) - (f[3] - f[0])) / (12 * h);
     return status;
@@ -252,7 +252,7 @@ static enum status check_param(const struct differences *d, const struct param *
         for (int i = 0; i < DIFFERENCE_STEPS && !(best_error <= DIFFERENCE_TOLERANCE / 100); i++) {
             double slope;
             enum status status = central_difference(d, p->offset + k, difference_steps[i], &slope, e);
-            if (status != STATUS_OK)
+            if (status)
                 return status;
             const double error = relative_error(slope, grad[k], rms);
             if (error <= best_error) {
@@ -286,7 +286,7 @@ static enum status check_window(const struct gradcheck_problem *problem, struct 
     enum status status = reference_window(reference, &window, d.step, &loss, NULL, grad, e);
     memcpy(after, reference->state, sizeof *after * state_count);
     fold_aliases(&problem->table, grad);
-    for (int i = 0; status == STATUS_OK && i < problem->table.count; i++) {
+    for (int i = 0; !status && i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
         if (p->alias < 0)
             status = check_param(&d, p, index, grad + p->grad_offset, worst, e);
@@ -301,17 +301,17 @@ enum status gradcheck_reference(const struct gradcheck_config *config, struct gr
     struct reference *reference = NULL;
     memset(worst, 0, sizeof *worst);
     enum status status = gradcheck_problem_create(config, &problem, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = gradcheck_draw_away_from_kinks(&problem, KINK_MARGIN, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = gradcheck_reference_create(&problem, &reference, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         const size_t state_count =
             (size_t)config->batch * model_state_offset(&config->model, model_state_arrays(&config->model));
         double *work = mem_alloc(2 * state_count + problem.table.grad_total, sizeof *work, "a gradient check", e);
         if (!work)
             status = STATUS_OS;
-        for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS; index++)
+        for (int index = 0; !status && index < GRADCHECK_WINDOWS; index++)
             status = check_window(&problem, reference, index, work, work + state_count, state_count,
                                   work + 2 * state_count, worst, e);
         mem_free(work);

@@ -105,7 +105,7 @@ static enum status range_create(const struct gradcheck_problem *problem, int ran
                                       .exact = true,
                                       .seed = config->seed};
     enum status status = model_create(&config->model, problem->values, &shape, &r->model, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     const size_t positions = (size_t)config->bptt * (size_t)r->lanes;
     r->input = mem_alloc(positions, sizeof *r->input, "a gradient check", e);
@@ -173,9 +173,9 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
 {
     struct range *ranges = mem_alloc((size_t)ranks, sizeof *ranges, "a gradient check", e);
     enum status status = ranges ? STATUS_OK : STATUS_OS;
-    for (int rank = 0; status == STATUS_OK && rank < ranks; rank++)
+    for (int rank = 0; !status && rank < ranks; rank++)
         status = range_create(problem, ranks, rank, threads, &ranges[rank], e);
-    for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS; index++) {
+    for (int index = 0; !status && index < GRADCHECK_WINDOWS; index++) {
         for (int rank = 0; rank < ranks; rank++)
             range_train(&ranges[rank], problem, index, &outcomes->window[index]);
         memcpy(outcomes->window[index].grad, node_sum(ranges, ranks, 0, problem->config.groups, outcomes->grads),
@@ -267,14 +267,14 @@ static enum status compare_with_reference(const struct gradcheck_problem *proble
     struct expectation expected = {0};
     double *work = mem_alloc(outcomes->rows + outcomes->grads, sizeof *work, "a gradient check", e);
     enum status status = work ? gradcheck_reference_create(problem, &reference, e) : STATUS_OS;
-    for (int index = 0; status == STATUS_OK && index < GRADCHECK_WINDOWS; index++) {
+    for (int index = 0; !status && index < GRADCHECK_WINDOWS; index++) {
         const struct window window = gradcheck_window(problem, index);
         expected.row = work;
         expected.grad = work + outcomes->rows;
         expected.state = reference->state;
         status =
             reference_window(reference, &window, gradcheck_step(index), &expected.loss, expected.row, expected.grad, e);
-        if (status == STATUS_OK)
+        if (!status)
             compare_window(problem, index, &expected, &outcomes->window[index], result);
     }
     reference_free(reference);
@@ -288,18 +288,18 @@ enum status gradcheck_fast(const struct gradcheck_config *config, struct gradche
     struct outcomes alone = {0}, split = {0};
     memset(result, 0, sizeof *result);
     enum status status = gradcheck_problem_create(config, &problem, e);
-    if (status != STATUS_OK)
+    if (status)
         return status;
     status = gradcheck_draw_away_from_kinks(&problem, float_tolerance(config) / 4, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = outcomes_create(&problem, &alone, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = outcomes_create(&problem, &split, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = run_fast(&problem, 1, 1, &alone, e);
-    if (status == STATUS_OK)
+    if (!status)
         status = run_fast(&problem, config->ranks, config->threads, &split, e);
-    if (status == STATUS_OK) {
+    if (!status) {
         result->same_bits = outcomes_equal(&alone, &split);
         status = compare_with_reference(&problem, &split, result, e);
     }

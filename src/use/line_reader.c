@@ -358,7 +358,7 @@ static enum status tell_refused(struct line_reader *reader, struct error *e)
     bool whole = is_whole(reader);
     reader->markers = MARKERS_KEEP;
     while (whole && !part.input_ended)
-        whole = next_part(reader, tokens, 1024, &part, NULL) == STATUS_OK;
+        whole = !next_part(reader, tokens, 1024, &part, NULL);
     return markers_refused(whole ? &reader->met : NULL, reader->name, reader->refused, reader->known, e);
 }
 

@@ -264,7 +264,7 @@ int plan_splits(const struct plan_config *config, int cores, int threads_max, st
         struct plan_config split = *config;
         split.ranks = ranks;
         split.threads = cores / ranks;
-        if (cores % ranks || split.threads > threads_max || plan_build(&split, &plan, NULL) != STATUS_OK)
+        if (cores % ranks || split.threads > threads_max || plan_build(&split, &plan, NULL))
             continue;
         splits[count] = (struct plan_split){
             .ranks = ranks,

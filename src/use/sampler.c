@@ -51,8 +51,8 @@ static int keep_nucleus(struct sampler_candidate *items, int n, double share)
     return heavy;
 }
 
-/* Tokens 1 .. V-1 as candidates, the weight of the `largest` logit being 1 and that of the forbidden token 0. Returns the
- * sum of the weights. */
+/* Tokens 1 .. V-1 as candidates, the weight of the `largest` logit being 1 and that of the forbidden token 0.
+ * Returns the sum of the weights. */
 static double weigh(const float *logits, int V, float largest, const struct sampler_rule *rule,
                     struct sampler_candidate *items)
 {

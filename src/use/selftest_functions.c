@@ -1,5 +1,6 @@
-/* Elementary functions: against the C library's in double precision, within the bounds that are stated where they are defined,
- * and alone in a vector as among others. Their bits, and those of the schedules, are compared by digests. */
+/* Elementary functions: against the C library's in double precision, within the bounds that are stated where they
+ * are defined, and alone in a vector as among others. Their bits, and those of the schedules, are compared by
+ * digests. */
 #include <math.h>
 
 #include "selftest_private.h"
@@ -46,8 +47,8 @@ static const struct vector_function vector_functions[] = {
     {"tanh", vector_tanh, tanh, 1, 12},
 };
 
-/* Half of the arguments over the whole range, half near zero; the first are places where something changes, some of them
- * beyond the range. */
+/* Half of the arguments over the whole range, half near zero; the first are places where something changes, some of
+ * them beyond the range. */
 static float argument(const struct vector_function *function, int i)
 {
     static const float corners[] = {0, -0.0F, 0.25F, -0.25F, 0x1.fffffep-3F, 1e-20F, 88.72283F, -87.33654F, 200, -200};

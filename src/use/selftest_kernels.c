@@ -1,5 +1,6 @@
-/* The matrix products of nn/gemm.h against the same sums in plain C, at shapes that fill no tile, panel or block: every bit
- * must be the same. Here the order of additions is written out once more, as slowly and obviously as can be. */
+/* The matrix products of nn/gemm.h against the same sums in plain C, at shapes that fill no tile, panel or block:
+ * every bit must be the same. Here the order of additions is written out once more, as slowly and obviously as can
+ * be. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,8 +178,8 @@ struct gradient {
     int m, n;
 };
 
-/* Chains over blocks of GEMM_KC rows of the group, each added to those before: of products of two elements, or with j < 0 of
- * A's alone. */
+/* Chains over blocks of GEMM_KC rows of the group, each added to those before: of products of two elements, or with
+ * j < 0 of A's alone. */
 static float plain_group(const struct gradient *gradient, int group, int i, int j)
 {
     const struct gemm_sum *sum = &gradient->sum;

@@ -1,5 +1,5 @@
-/* Tiny trainings with made-up tokens through the steps of train/step.h: a few steps each, of
- * sizes that fill no vector, panel or block. Their tokens, sizes and options are part of the digests: never change them. */
+/* Tiny trainings with made-up tokens through the steps of train/step.h: a few steps each, of sizes that fill no
+ * vector, panel or block. Their tokens, sizes and options are part of the digests: never change them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static bool find_trial(int index, struct trial *trial)
     index -= CELLS * OF_CELL;
     for (int i = 0; i < OTHERS; i++) {
         *trial = others[i];
-        if (cell_parse(trial->cell, &trial->model.cell, NULL) == STATUS_OK && index-- == 0)
+        if (!cell_parse(trial->cell, &trial->model.cell, NULL) && index-- == 0)
             return true;
     }
     return false;

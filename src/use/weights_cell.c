@@ -144,7 +144,7 @@ enum status cell_of_weights(const struct source *source, const struct weights_hi
     if (said)
         found->cell = hints->cell;
     else if (source_fact(source, "cell", text))
-        said = cell_parse(text, &found->cell, NULL) == STATUS_OK;
+        said = !cell_parse(text, &found->cell, NULL);
     for (int i = 0; i < CELLS && !said; i++)
         if (hidden_of(source, cell_kind((enum cell)i)) > 0) {
             found->cell = (enum cell)i;

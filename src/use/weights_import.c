@@ -426,7 +426,7 @@ static enum status choose_model(struct importing *in)
         return status;
     if (in->hints->has_dropout)
         model->dropout = in->hints->dropout;
-    if (model_config_check(model, &reason) != STATUS_OK)
+    if (model_config_check(model, &reason))
         return error_set(in->e, STATUS_DATA, "cannot import '%.200s': %.300s", in->source.path, reason.text);
     if (model->tied && source_find(&in->source, "decoder.weight") && !same)
         return refuse(in, "decoder.weight",
@@ -492,7 +492,7 @@ static enum status own_vocab(const struct importing *in, struct vocab **vocab)
                          "cannot use '%.200s' as weights: %s; use it as --model, without an import, or with another "
                          "vocabulary by --vocab-from",
                          in->source.path, content_says(CONTENT_CHECKPOINT));
-    if (!text || !source_fact(&in->source, "level", level_text) || level_parse(level_text, &level, NULL) != STATUS_OK)
+    if (!text || !source_fact(&in->source, "level", level_text) || level_parse(level_text, &level, NULL))
         return error_set(
             in->e, STATUS_USAGE,
             "missing option '--vocab-from': '%.200s' does not tell what its tokens are; name the corpus or the model "

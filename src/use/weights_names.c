@@ -88,8 +88,8 @@ static enum status check_used(const struct source *source, const char *const *re
 
 /* ---- recurrent layers ---- */
 
-/* Where "weight_ih", "bias_hh" and so on begin in a name, with what may stand behind: "_l0", or nothing in a cell of its own;
- * NULL if they do not. */
+/* Where "weight_ih", "bias_hh" and so on begin in a name, with what may stand behind: "_l0", or nothing in a cell of
+ * its own; NULL if they do not. */
 static const char *recurrent_part(const char *name)
 {
     static const char *const kinds[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
@@ -230,7 +230,8 @@ static enum status rename_recurrent(struct source *source, struct weights_report
 
 /* ---- the layers around them ---- */
 
-/* A tensor's module path with its last dot, if the last part of that is one of a list and the tensor its weight or bias; 0 if not. */
+/* A tensor's module path with its last dot, if the last part of that is one of a list and the tensor its weight or
+ * bias; 0 if not. */
 static size_t module_of(const char *name, const char *const *list, size_t count)
 {
     const char *dot = strrchr(name, '.');

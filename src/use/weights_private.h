@@ -57,7 +57,8 @@ struct weights_cell {
 };
 /* Whether layer 0 may be one of a cell without weight_hh. */
 bool cell_without_recurrence(const struct source *source);
-/* The cell of layer 0, whose weight_hh, if there is one, is a matrix. STATUS_USAGE if several fit, STATUS_DATA if none does. */
+/* The cell of layer 0, whose weight_hh, if there is one, is a matrix. STATUS_USAGE if several fit, STATUS_DATA if
+ * none does. */
 enum status cell_of_weights(const struct source *source, const struct weights_hints *hints, struct weights_report *told,
                             struct weights_cell *found, struct error *e);
 #define CELL_MODULES_TEXT 160
@@ -65,15 +66,17 @@ const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LST
 
 /* ---- names (weights_names.c) ---- */
 
-/* The caller's names: `rename` [renames] holds "FROM=TO" each. `told` says what is left out. STATUS_DATA for a FROM that is none. */
+/* The caller's names: `rename` [renames] holds "FROM=TO" each. `told` says what is left out. STATUS_DATA for a FROM
+ * that is none. */
 enum status names_rename(struct source *source, const char *const *rename, int renames, struct weights_report *told,
                          struct error *e);
-/* Gives the tensors the names that Unroll has for them, by what others call such modules; what is not known keeps its name.
- * `told` says what became of them. STATUS_DATA for two tensors of one name, and for what may be one of two. */
+/* Gives the tensors the names that Unroll has for them, by what others call such modules; what is not known keeps
+ * its name. `told` says what became of them. STATUS_DATA for two tensors of one name, and for what may be one of
+ * two. */
 enum status names_recognise(struct source *source, struct weights_report *told, struct error *e);
 
-/* "'a' [2][3], 'b' [4]" of the matrices outside of the recurrent layers (or of all tensors) with `columns` columns (0: any), at most a few, into `text`; how many
- * there are. */
+/* "'a' [2][3], 'b' [4]" of the matrices outside of the recurrent layers (or of all tensors) with `columns` columns
+ * (0: any), at most a few, into `text`; how many there are. */
 int names_list(const struct source *source, bool matrices, int64_t columns, char *text, size_t size);
 
 #endif

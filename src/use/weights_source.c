@@ -120,10 +120,10 @@ static bool hdf5_fact(const struct source *source, const char *name, char *text)
     if (h5_each_attr(source->h5, object, match_attr, &search) != 1)
         return false;
     if (search.type == H5_ATTR_STRING)
-        return h5_attr_string(source->h5, object, name, text, SOURCE_FACT_TEXT, NULL) == STATUS_OK;
-    if (search.type == H5_ATTR_I64 && h5_attr_i64(source->h5, object, name, &integer, NULL) == STATUS_OK)
+        return !h5_attr_string(source->h5, object, name, text, SOURCE_FACT_TEXT, NULL);
+    if (search.type == H5_ATTR_I64 && !h5_attr_i64(source->h5, object, name, &integer, NULL))
         return snprintf(text, SOURCE_FACT_TEXT, "%lld", (long long)integer) > 0;
-    if (search.type == H5_ATTR_F64 && h5_attr_f64(source->h5, object, name, &real, NULL) == STATUS_OK)
+    if (search.type == H5_ATTR_F64 && !h5_attr_f64(source->h5, object, name, &real, NULL))
         return snprintf(text, SOURCE_FACT_TEXT, "%.17g", real) > 0;
     return false;
 }

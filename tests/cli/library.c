@@ -1,5 +1,6 @@
-/* For tests/cli/install.bats, linked against an installed libunroll: `library MODEL TEXT` scores the lines of TEXT in every way
- * that <unroll.h> offers, makes all its mistakes, and prints the log-probabilities. With -DWITH_MPI inside MPI. */
+/* For tests/cli/install.bats, linked against an installed libunroll: `library MODEL TEXT` scores the lines of TEXT
+ * in every way that <unroll.h> offers, makes all its mistakes, and prints the log-probabilities. With -DWITH_MPI
+ * inside MPI. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* For tests/cli/test_torch.py: `logits M.h5 TOKEN...` prints the model's logits after each token, a line each, with digits
- * that read back as the same float32. One lane, from the zero state. */
+/* For tests/cli/test_torch.py: `logits M.h5 TOKEN...` prints the model's logits after each token, a line each, with
+ * digits that read back as the same float32. One lane, from the zero state. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
-/* Text at every level: what is accepted is valid UTF-8 (checked here by the definition, RFC 3629, byte by byte), what is
- * refused has a status and a message; with `replace` nothing is refused. The first byte of the input picks the level. */
+/* Text at every level: what is accepted is valid UTF-8 (checked here by the definition, RFC 3629, byte by byte),
+ * what is refused has a status and a message; with `replace` nothing is refused. The first byte of the input picks
+ * the level. */
 #include <string.h>
 
 #include "fuzz.h"

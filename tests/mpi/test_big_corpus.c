@@ -1,5 +1,5 @@
-/* A corpus is opened and streamed in pieces: one of 3 GB (a sparse file, all of it <unk>) takes no more memory and no more
- * reading than a small one, and each rank reads its own lanes alone. */
+/* A corpus is opened and streamed in pieces: one of 3 GB (a sparse file, all of it <unk>) takes no more memory and
+ * no more reading than a small one, and each rank reads its own lanes alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +55,8 @@ static enum status put_array(struct h5 *h5, const char *path, enum h5_type type,
     return status ? status : h5_set_string(h5, path, CORPUS_DIGEST, hex, e);
 }
 
-/* As corpus_writer would, but the tokens stay the hole that they are; their digest is made up: only `verify` reads them. */
+/* As corpus_writer would, but the tokens stay the hole that they are; their digest is made up: only `verify` reads
+ * them. */
 static enum status make_sparse(const char *path, int64_t tokens, struct error *e)
 {
     char whole[DIGEST_TEXT], digest[SPLITS][DIGEST_TEXT] = {"0123456789abcdef0123456789abcdef"};

@@ -1,5 +1,5 @@
-/* All ranks open one corpus: rank 0 reads what opening needs, the others hardly anything, and all see the same. A rank that
- * finds another file, or none, ends the opening on all. */
+/* All ranks open one corpus: rank 0 reads what opening needs, the others hardly anything, and all see the same. A
+ * rank that finds another file, or none, ends the opening on all. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

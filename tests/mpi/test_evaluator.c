@@ -1,5 +1,5 @@
-/* The loss of a split is the same bits on any number of ranks as on one rank alone, also with more ranks than lane groups,
- * and a rank whose corpus cannot be read takes all ranks out with its error. */
+/* The loss of a split is the same bits on any number of ranks as on one rank alone, also with more ranks than lane
+ * groups, and a rank whose corpus cannot be read takes all ranks out with its error. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* A window's loss and reduced gradient are the same bits on any number of ranks as on one rank alone, for every cell, one and
- * two layers, tied or not, with dropout, repeated tokens, a ragged window and a batch that ranks do not divide; and the
- * same whether all rows of encoder.weight are summed or only those that the window touches. */
+/* A window's loss and reduced gradient are the same bits on any number of ranks as on one rank alone, for every
+ * cell, one and two layers, tied or not, with dropout, repeated tokens, a ragged window and a batch that ranks do
+ * not divide; and the same whether all rows of encoder.weight are summed or only those that the window touches. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +14,8 @@
 #define BPTT 7
 #define LARGE 4001 /* tokens: rows of encoder.weight are summed sparsely */
 
-/* Trains three windows on the lanes of one rank of `comm`, without updates; leaves the last reduced gradient in `sum`, its
- * norm in *norm and all group losses of the last window in `loss`. `dense`: see train/step.h. */
+/* Trains three windows on the lanes of one rank of `comm`, without updates; leaves the last reduced gradient in
+ * `sum`, its norm in *norm and all group losses of the last window in `loss`. `dense`: see train/step.h. */
 static enum status run(const struct comm *comm, const struct model_config *config, const struct param_table *table,
                        float *values, int batch, int groups, int threads, bool dense, float *sum, double *norm,
                        double *loss, struct error *e)

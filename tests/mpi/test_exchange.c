@@ -1,7 +1,7 @@
-/* What the trainer's ranks send each other in a step and for a checkpoint. Losses of all lane groups stand in the groups' order
- * on every rank, their sum has the bits of the lane tree, and the strongest request counts whoever has it. Carried states go to
- * rank 0 in the order of lanes, for any number of ranks, and come back as they were; lanes that are not finite start anew, and
- * no others. */
+/* What the trainer's ranks send each other in a step and for a checkpoint. Losses of all lane groups stand in the
+ * groups' order on every rank, their sum has the bits of the lane tree, and the strongest request counts whoever has
+ * it. Carried states go to rank 0 in the order of lanes, for any number of ranks, and come back as they were; lanes
+ * that are not finite start anew, and no others. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

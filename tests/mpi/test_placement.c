@@ -1,5 +1,5 @@
-/* The rank whose threads waited most for cores is known to all ranks, whichever it is. Made-up times: rank `worst` waited for half of
- * its time, the others for a tenth and less. */
+/* The rank whose threads waited most for cores is known to all ranks, whichever it is. Made-up times: rank `worst`
+ * waited for half of its time, the others for a tenth and less. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* What a plan says a rank takes is what it takes: the resident set grows by that much when gradients, reducer, workspace,
- * optimizer, an evaluation's workspace and a sampler are made. Also that steps allocate nothing, over several ranks. */
+/* What a plan says a rank takes is what it takes: the resident set grows by that much when gradients, reducer,
+ * workspace, optimizer, an evaluation's workspace and a sampler are made. Also that steps allocate nothing, over
+ * several ranks. */
 #include <malloc.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Under --reduction fast ranks may come to different sums, yet all clip by one norm, that of rank 0, and make the same update.
- * MPI is not seen to differ here, so the norm of each rank is made its own on the way (ld --wrap). */
+/* Under --reduction fast ranks may come to different sums, yet all clip by one norm, that of rank 0, and make the
+ * same update. MPI is not seen to differ here, so the norm of each rank is made its own on the way (ld --wrap). */
 #include <math.h>
 #include <stdio.h>
 
@@ -17,7 +17,8 @@ double __wrap_reducer_norm2(struct reducer *reducer, int threads)
     return __real_reducer_norm2(reducer, threads) * (1 + rank_here);
 }
 
-/* The norm that this rank gets for a step, by which it clips; the other ranks' in `norms`. Negative: something failed. */
+/* The norm that this rank gets for a step, by which it clips; the other ranks' in `norms`. Negative: something
+ * failed. */
 static double norm_of_step(const struct comm *comm, enum reduction reduction, double *norms)
 {
     const struct model_config model = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 3, .vocab = V};

@@ -1,5 +1,5 @@
-/* What reducer_traffic counts is what the reducer sends: messages and bytes, counted on their way into MPI: its profiling
- * interface lets this program stand in front of MPI_Isend and MPI_Allgatherv. */
+/* What reducer_traffic counts is what the reducer sends: messages and bytes, counted on their way into MPI: its
+ * profiling interface lets this program stand in front of MPI_Isend and MPI_Allgatherv. */
 #include <mpi.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,8 +65,8 @@ static int check(const struct comm *comm, const struct param_table *table, int g
     struct count got = sent;
     reducer_traffic_each(&traffic, hear, &told);
     reducer_free(reducer);
-    /* Told is what a rank sends that sends most in every round. Slices do not come out even: in a piece a rank may send less
-     * than that by a float for each message and node, and so may save a part. */
+    /* Told is what a rank sends that sends most in every round. Slices do not come out even: in a piece a rank may
+     * send less than that by a float for each message and node, and so may save a part. */
     int64_t most = comm_max(comm, got.bytes), parts = comm_max(comm, got.parts), pieces = 3;
     int64_t slack = pieces * 2 * (comm->size - 1) * (int64_t)sizeof(float) * 4;
     if (most <= told.bytes && most >= told.bytes - slack && parts == told.parts)

@@ -1,4 +1,5 @@
-/* What made-up histories are told. Epochs have 100 steps of 1000 targets, vocabulary 64, unless a test says otherwise. */
+/* What made-up histories are told. Epochs have 100 steps of 1000 targets, vocabulary 64, unless a test says
+ * otherwise. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +89,8 @@ static int told(const struct made_up *made)
     return all;
 }
 
-/* An epoch, as training of real text goes: losses fall by the logarithm of the steps down to a floor, and then hardly. */
+/* An epoch, as training of real text goes: losses fall by the logarithm of the steps down to a floor, and then
+ * hardly. */
 static void healthy_epoch(struct made_up *made, double floor)
 {
     double loss = fmax(floor, 3 - 0.3 * log((double)(made->step + EPOCH) / 20)) - 1e-6 * (double)made->step;

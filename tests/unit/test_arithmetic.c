@@ -1,5 +1,5 @@
-/* The elementary functions in double against GNU MPFR, at the bounds that base/arithmetic.h states; their special values; and
- * the digest of many results, which is one on every processor, with every compiler. */
+/* The elementary functions in double against GNU MPFR, at the bounds that base/arithmetic.h states; their special
+ * values; and the digest of many results, which is one on every processor, with every compiler. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

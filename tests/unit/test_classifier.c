@@ -1,5 +1,5 @@
-/* The head of --task classify: reference against differences and PyTorch, fast code against both and the same bits on any
- * ranges and threads; and that padding means nothing. */
+/* The head of --task classify: reference against differences and PyTorch, fast code against both and the same bits
+ * on any ranges and threads; and that padding means nothing. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +53,8 @@ static void test_central_differences(void **unused)
     }
 }
 
-/* Few labels and more than fit a register or a panel; lanes without texts; groups and ranges that do not come out even. */
+/* Few labels and more than fit a register or a panel; lanes without texts; groups and ranges that do not come out
+ * even. */
 static void test_fast_path(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
-/* Labelled texts: the corpus file gives back what was written, an epoch shows every text once, whichever lanes are read,
- * and its order is a function of seed and epoch alone. */
+/* Labelled texts: the corpus file gives back what was written, an epoch shows every text once, whichever lanes are
+ * read, and its order is a function of seed and epoch alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

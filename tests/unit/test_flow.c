@@ -1,9 +1,9 @@
-/* Gradients by time lag: model_flow against central differences of the double-precision reference's loss in h and c, and
- * its promise about bits.
+/* Gradients by time lag: model_flow against central differences of the double-precision reference's loss in h and c,
+ * and its promise about bits.
  *
- * Central differences of step d have an error of d^2/6 times the third derivative, about 1e-10 here, and one of the loss's
- * rounding over d, 1e-16 * 5 / 1e-5; the fast path rounds to 2^-24 in each of some hundred additions: 1e-4 of the largest
- * derivative of the state leaves room for both. */
+ * Central differences of step d have an error of d^2/6 times the third derivative, about 1e-10 here, and one of the
+ * loss's rounding over d, 1e-16 * 5 / 1e-5; the fast path rounds to 2^-24 in each of some hundred additions: 1e-4 of
+ * the largest derivative of the state leaves room for both. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-/* Matrix products against plain chains of fused multiply-adds, bit for bit: blocks of GEMM_KC values of k, each a chain from zero,
- * added in order; lane groups up the lane tree. It is the whole of what bits depend on, on any processor. And how exact biases
- * are when a lane group has very many rows. */
+/* Matrix products against plain chains of fused multiply-adds, bit for bit: blocks of GEMM_KC values of k, each a
+ * chain from zero, added in order; lane groups up the lane tree. It is the whole of what bits depend on, on any
+ * processor. And how exact biases are when a lane group has very many rows. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -142,8 +142,8 @@ static void check_gradient(struct gemm gemm, int T, int m, int n, int threads)
     mem_free(alone);
 }
 
-/* T = 200 makes groups of 400 and 600 rows: beyond a block, and no multiple of it. With both kernels: BLIS's, and our own,
- * which stands in for one that adds in another order. */
+/* T = 200 makes groups of 400 and 600 rows: beyond a block, and no multiple of it. With both kernels: BLIS's, and
+ * our own, which stands in for one that adds in another order. */
 static void test_gradients(void **unused)
 {
     (void)unused;
@@ -160,9 +160,9 @@ static void test_gradients(void **unused)
 
 /* ---- biases of one large group ---- */
 
-/* 131072 rows of numbers in [0, 1): in one chain the relative error would be some 4e-4. Blocks of 384 have chains of 384 and 342
- * additions, each off by at most half an ulp of a running sum: n/2 * 2^-24 of the sum on average is 1e-5, and the errors' signs
- * differ. */
+/* 131072 rows of numbers in [0, 1): in one chain the relative error would be some 4e-4. Blocks of 384 have chains of
+ * 384 and 342 additions, each off by at most half an ulp of a running sum: n/2 * 2^-24 of the sum on average is
+ * 1e-5, and the errors' signs differ. */
 static void test_bias_of_many_rows(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
-/* Grapheme clusters and Unicode's form C: against lines of Unicode's own GraphemeBreakTest, and utf8proc over whole texts,
- * however the text is cut into blocks. */
+/* Grapheme clusters and Unicode's form C: against lines of Unicode's own GraphemeBreakTest, and utf8proc over whole
+ * texts, however the text is cut into blocks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,7 +174,8 @@ static size_t normalized(struct normalizer *normalizer, const char *text, size_t
     return total + made_length;
 }
 
-/* Every code point, decomposed, between others: whatever is composed with what stands before it must be seen with it. */
+/* Every code point, decomposed, between others: whatever is composed with what stands before it must be seen with
+ * it. */
 static void form_is_that_of_utf8proc(void **state)
 {
     (void)state;

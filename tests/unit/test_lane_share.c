@@ -1,4 +1,5 @@
-/* Who owns which lanes and lane groups of a batch: the ranks' shares tile it, and the tables of gathers say where each lies. */
+/* Who owns which lanes and lane groups of a batch: the ranks' shares tile it, and the tables of gathers say where
+ * each lies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -69,7 +70,8 @@ static void test_default_groups(void **unused)
     assert_int_equal(lane_groups_choose(3, 7, 64), 3); /* as the user says */
 }
 
-/* 10 lanes in 4 groups (of 3, 2, 3 and 2) on 3 ranks (with 2, 1 and 1 of them): a number for each rank, two for each group. */
+/* 10 lanes in 4 groups (of 3, 2, 3 and 2) on 3 ranks (with 2, 1 and 1 of them): a number for each rank, two for each
+ * group. */
 static void test_gathers(void **unused)
 {
     (void)unused;

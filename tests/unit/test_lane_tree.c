@@ -1,5 +1,5 @@
-/* The order of additions must not depend on the number of ranks: ranks' nodes tile the groups, and adding them up the tree
- * gives the same double whatever the cut. */
+/* The order of additions must not depend on the number of ranks: ranks' nodes tile the groups, and adding them up
+ * the tree gives the same double whatever the cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

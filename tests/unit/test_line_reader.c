@@ -119,7 +119,8 @@ static void check_text(const struct vocab *vocab, const char *text, const char *
     check(vocab, text, strlen(text), expected);
 }
 
-/* A letter under many accents is held back until it is known that no more come: more tokens at once than there is room for. */
+/* A letter under many accents is held back until it is known that no more come: more tokens at once than there is
+ * room for. */
 static void what_is_held_back_comes_in_parts(void **state)
 {
     (void)state;

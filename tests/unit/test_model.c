@@ -109,8 +109,8 @@ static void test_every_rank_count(void **unused)
         }
 }
 
-/* A vocabulary whose logits (160 MB a window) exceed the output layer's chunk: on one rank the decoder's gradient is put
- * together from four chunks, on eight each rank's fits into one. */
+/* A vocabulary whose logits (160 MB a window) exceed the output layer's chunk: on one rank the decoder's gradient is
+ * put together from four chunks, on eight each rank's fits into one. */
 static void test_several_output_chunks(void **unused)
 {
     (void)unused;
@@ -291,8 +291,8 @@ static void run_window(struct model *model, const uint32_t *tokens, int T, bool 
     memcpy(row, loss.row, sizeof *row * (size_t)T);
 }
 
-/* With a reset token the sentences of a lane are those on their own, bit for bit, wherever windows cut them. (That no gradient
- * passes between them is the reference's to say, which the tests above compare with.) */
+/* With a reset token the sentences of a lane are those on their own, bit for bit, wherever windows cut them. (That
+ * no gradient passes between them is the reference's to say, which the tests above compare with.) */
 static void test_sentences_are_independent(void **unused)
 {
     (void)unused;

@@ -1,5 +1,5 @@
-/* The parts of the fast model, from inside: output layers as rows of one table, memory that is counted as it is taken, and a
- * layer whose input is rows, with an index or without. */
+/* The parts of the fast model, from inside: output layers as rows of one table, memory that is counted as it is
+ * taken, and a layer whose input is rows, with an index or without. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

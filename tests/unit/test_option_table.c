@@ -1,5 +1,6 @@
-/* Every command and every option of the table, those that will be added too: what it takes, what it refuses, and with which
- * status. The table itself is checked as well: a mistake there is a wrong help, a wrong default or a crash. */
+/* Every command and every option of the table, those that will be added too: what it takes, what it refuses, and
+ * with which status. The table itself is checked as well: a mistake there is a wrong help, a wrong default or a
+ * crash. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -239,8 +240,8 @@ static void options_of_others_are_refused(void **state)
         }
 }
 
-/* A value within the range passes the option itself: what may still be refused is how options go together, or with 64 what
- * the command asks for besides. */
+/* A value within the range passes the option itself: what may still be refused is how options go together, or with
+ * 64 what the command asks for besides. */
 static void take_good(enum command command, const struct option *option)
 {
     struct line line;
@@ -332,7 +333,8 @@ static void check_shown(FILE *stream, const struct help_entry *entry)
     shown_next = option_next(shown_command, option);
 }
 
-/* help, manual and completion walk the options by one visitor: every option of the command once, in the table's order. */
+/* help, manual and completion walk the options by one visitor: every option of the command once, in the table's
+ * order. */
 static void help_shows_every_option(void **state)
 {
     (void)state;

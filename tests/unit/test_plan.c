@@ -1,5 +1,5 @@
-/* Plans: formulas by hand, what is refused, splits of cores; and bench: its tokens, and that its numbers belong together.
- * That planned memory is what is taken is tested in tests/mpi/test_plan.c. */
+/* Plans: formulas by hand, what is refused, splits of cores; and bench: its tokens, and that its numbers belong
+ * together. That planned memory is what is taken is tested in tests/mpi/test_plan.c. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

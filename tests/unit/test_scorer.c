@@ -1,5 +1,5 @@
-/* Log-probabilities of texts: against the double-precision reference, and the same bits for any batching, any order, any
- * number of threads, and in pieces. */
+/* Log-probabilities of texts: against the double-precision reference, and the same bits for any batching, any order,
+ * any number of threads, and in pieces. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* A step is model, reducer and optimizer in their order: compared with the parts called by hand, plain SGD written out. */
+/* A step is model, reducer and optimizer in their order: compared with the parts called by hand, plain SGD written
+ * out. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* The team: every share is done once, barriers part what lies before from what lies after, small work stays with the caller, and
- * who waits sleeps. */
+/* The team: every share is done once, barriers part what lies before from what lies after, small work stays with the
+ * caller, and who waits sleeps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -217,7 +217,8 @@ struct holding {
     bool barrier;
 };
 
-/* One thread sleeps for a second; the others wait at the barrier, or, done, for new work, and the caller for the end. */
+/* One thread sleeps for a second; the others wait at the barrier, or, done, for new work, and the caller for the
+ * end. */
 static void hold(void *context, const struct team_member *me)
 {
     struct holding *holding = context;
@@ -227,8 +228,8 @@ static void hold(void *context, const struct team_member *me)
         team_barrier(me);
 }
 
-/* CPU time of the process, of all its threads, against a second of waiting: spinning would take (THREADS - 1) seconds. Measured is
- * CPU time, so a busy machine changes nothing. */
+/* CPU time of the process, of all its threads, against a second of waiting: spinning would take (THREADS - 1)
+ * seconds. Measured is CPU time, so a busy machine changes nothing. */
 static void who_waits_sleeps(void **unused)
 {
     (void)unused;

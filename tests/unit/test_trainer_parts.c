@@ -1,5 +1,5 @@
-/* The trainer's parts, each alone: what a start has cost and what it tells of the rest, where rank 0 tells, what it is advised,
- * and signs of life. */
+/* The trainer's parts, each alone: what a start has cost and what it tells of the rest, where rank 0 tells, what it
+ * is advised, and signs of life. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

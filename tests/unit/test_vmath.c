@@ -1,5 +1,5 @@
-/* The vector functions against GNU MPFR, at one ulp; their special values; and the digest of many results, which is one on
- * every processor, with every compiler. */
+/* The vector functions against GNU MPFR, at one ulp; their special values; and the digest of many results, which is
+ * one on every processor, with every compiler. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

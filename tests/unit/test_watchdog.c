@@ -1,5 +1,5 @@
-/* The watchdog ends a process that stands still, and no other. It is watched from outside: each case is a process of its own.
- * Nothing here depends on being fast, only on not being ended too early. */
+/* The watchdog ends a process that stands still, and no other. It is watched from outside: each case is a process of
+ * its own. Nothing here depends on being fast, only on not being ended too early. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,15 +1,15 @@
-/* An Ethernet switch in user space, whose links have a bandwidth and a delay: what tools/check-network-model puts between
- * hosts that are network namespaces, where the kernel has no netem.
+/* An Ethernet switch in user space, whose links have a bandwidth and a delay: what tools/check-network-model puts
+ * between hosts that are network namespaces, where the kernel has no netem.
  *
  *   network_switch DELAY_US MBIT NAMESPACE...
  *
  * Makes a tap device "wire" in each namespace (a path such as /proc/PID/ns/net) and forwards between them until it is
  * killed; says "ready" first. Addresses are the caller's business. MBIT 0: no limit.
  *
- * A frame occupies its sender's link for bytes / bandwidth, then, or when earlier frames have passed, its receiver's, and
- * arrives a delay later. Frames wait in the switch for the receiver's link and in the sender's device for its own: nothing is
- * ever dropped, as on a network with flow control. Frames of up to
- * 64 KiB come unsegmented from the kernel (TSO) and go on so, which makes the switch fast; they take the time that their
+ * A frame occupies its sender's link for bytes / bandwidth, then, or when earlier frames have passed, its
+ * receiver's, and arrives a delay later. Frames wait in the switch for the receiver's link and in the sender's
+ * device for its own: nothing is ever dropped, as on a network with flow control. Frames of up to 64 KiB come
+ * unsegmented from the kernel (TSO) and go on so, which makes the switch fast; they take the time that their
  * segments would, with preambles, gaps and checksums. Runs at real-time priority: a wire needs no processor. */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,10 +1,11 @@
-/* A training step of many ranks in SimGrid's SMPI: computing as given seconds, then the reducer's exchange written out once
- * more against MPI. tools/check-scaling-model compiles it with smpicc and compares its clock with what `unroll plan` says.
+/* A training step of many ranks in SimGrid's SMPI: computing as given seconds, then the reducer's exchange written out
+ * once more against MPI. tools/check-scaling-model compiles it with smpicc and compares its clock with what `unroll
+ * plan` says.
  *
  *   simulate_sum FLOATS GROUPS COMPUTING UPDATE ADD_RATE
  *
- * COMPUTING seconds before the exchange and UPDATE seconds after it pass on every rank; ADD_RATE floats are added in a
- * second. Rank 0 prints the seconds of the exchange and of the step. Each rank's host is simulated at 1 flop/ns. */
+ * COMPUTING seconds before the exchange and UPDATE seconds after it pass on every rank; ADD_RATE floats are added in
+ * a second. Rank 0 prints the seconds of the exchange and of the step. Each rank's host is simulated at 1 flop/ns. */
 #include <mpi.h>
 #include <smpi/smpi.h>
 #include <stdio.h>

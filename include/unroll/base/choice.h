@@ -1,5 +1,5 @@
-/* One of several names, as an option, a file or a report says it. The room that owns the kinds says how many there are and what
- * they are called; parsing, help and messages ask it. */
+/* One of several names, as an option, a file or a report says it. The room that owns the kinds says how many there
+ * are and what they are called; parsing, help and messages ask it. */
 #ifndef UNROLL_BASE_CHOICE_H
 #define UNROLL_BASE_CHOICE_H
 

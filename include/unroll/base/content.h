@@ -1,5 +1,5 @@
-/* What a file is by its first bytes, for messages: where something else was expected they name it, and the command that mends
- * it. Nothing rests on it but words. */
+/* What a file is by its first bytes, for messages: where something else was expected they name it, and the command
+ * that mends it. Nothing rests on it but words. */
 #ifndef UNROLL_BASE_CONTENT_H
 #define UNROLL_BASE_CONTENT_H
 
@@ -53,8 +53,8 @@ enum content {
 
 /* By the first bytes, CONTENT_GLANCE of them where there are so many. */
 enum content content_of(const void *bytes, size_t length);
-/* By the file's first bytes, and for HDF5 by the format's name among its first and last; CONTENT_UNKNOWN if it cannot be
- * read. */
+/* By the file's first bytes, and for HDF5 by the format's name among its first and last; CONTENT_UNKNOWN if it
+ * cannot be read. */
 enum content content_of_file(const char *path);
 
 /* Whether a byte is one of ASCII that stands in no text: NUL, and control characters but for white space and escape. */
@@ -69,15 +69,16 @@ const char *content_says(enum content content);
 /* What stands in place of `path` in a command: itself if a shell takes it as it is, else "FILE". */
 const char *content_shell_name(const char *path);
 
-/* The text of a file or stream that a reader of text cannot take: if `content` tells why, STATUS_DATA with it in `e`, else
- * STATUS_OK. `name` is the path, or "standard input". `seekable`: the file is read twice, so that a pipe is no help. */
+/* The text of a file or stream that a reader of text cannot take: if `content` tells why, STATUS_DATA with it in
+ * `e`, else STATUS_OK. `name` is the path, or "standard input". `seekable`: the file is read twice, so that a pipe
+ * is no help. */
 enum status content_refuse_text(enum content content, const char *name, bool seekable, struct error *e);
 
 /* What a command wanted. */
 enum content_wanted { WANTED_CORPUS, WANTED_CHECKPOINT, WANTED_SAFETENSORS, WANTED_HDF5_WEIGHTS, WANTED_EITHER };
 
-/* The file at `path` could not be used as `wanted`: `status`, told in `e`. If it is something else that is known, `e` gets a
- * text that says what it is and what to do with it. Returns `status`. */
+/* The file at `path` could not be used as `wanted`: `status`, told in `e`. If it is something else that is known,
+ * `e` gets a text that says what it is and what to do with it. Returns `status`. */
 enum status content_explain(const char *path, enum content_wanted wanted, enum status status, struct error *e);
 
 #endif

@@ -24,8 +24,8 @@ struct file_guard {
     const char *folder; /* on the same file system; NULL: temporary files lie beside the file itself */
 };
 
-/* After a failure `status` told in `e` of something under the guard (NULL is allowed): if the holder has lost its right,
- * STATUS_CANTCREATE and what `check` says of it, for that is why its folder is gone; else `status`. */
+/* After a failure `status` told in `e` of something under the guard (NULL is allowed): if the holder has lost its
+ * right, STATUS_CANTCREATE and what `check` says of it, for that is why its folder is gone; else `status`. */
 enum status file_guard_reason(const struct file_guard *guard, enum status status, struct error *e);
 
 /* STATUS_CONFIG: `path` has more than the `most` bytes that fit. */
@@ -34,8 +34,8 @@ enum status file_path_too_long(const char *path, size_t most, struct error *e);
 /* "`folder`/`name`" into `path`; STATUS_CONFIG if that is too long for the system. */
 enum status file_join(char path[FILE_PATH_MAX], const char *folder, const char *name, struct error *e);
 
-/* Where `path` leads to: absolute, through all links, and as far as it is there; what is not there yet follows. The path
- * itself if the system cannot tell. */
+/* Where `path` leads to: absolute, through all links, and as far as it is there; what is not there yet follows. The
+ * path itself if the system cannot tell. */
 void file_resolve(const char *path, char real[FILE_PATH_MAX]);
 
 /* The folder that a file lies in, as far as `path` says: "." if it has no slash. */
@@ -49,7 +49,8 @@ int file_open(const char *path, int flags, unsigned mode);
 /* Opens a regular file for reading and never waits: STATUS_DATA for a folder, a pipe or a device in its place. */
 enum status file_open_regular(const char *path, int *fd, struct error *e);
 
-/* Reads `bytes` bytes, fewer only where the file or stream ends, from where it stands or at `offset`; how many, or -1 with errno. */
+/* Reads `bytes` bytes, fewer only where the file or stream ends, from where it stands or at `offset`; how many, or
+ * -1 with errno. */
 ssize_t file_read(int fd, void *data, size_t bytes);
 ssize_t file_read_at(int fd, void *data, size_t bytes, int64_t offset);
 
@@ -79,15 +80,15 @@ enum status file_replace(const char *path, const void *data, size_t bytes, const
  * gets its end. What is flushed of stdout comes before. */
 enum status file_write_report(const char *path, const void *data, size_t bytes, struct error *e);
 
-/* The descriptor of the open standard output or error that `path` leads to, as "-", "/dev/stdout" and links to them do; -1 if
- * it is a file of its own. */
+/* The descriptor of the open standard output or error that `path` leads to, as "-", "/dev/stdout" and links to them
+ * do; -1 if it is a file of its own. */
 int file_standard_stream(const char *path);
 
 /* Writes to a stream, pipe or device, from where it stands; `path` is for messages. */
 enum status file_write_stream(int fd, const char *path, const void *data, size_t bytes, struct error *e);
 
-/* That `path`, which `option` names for file_write_report or the like, can be made is better known before hours of work than
- * after: STATUS_CANTCREATE if its folder is not there or cannot be written to. NULL is no path and fine. */
+/* That `path`, which `option` names for file_write_report or the like, can be made is better known before hours of
+ * work than after: STATUS_CANTCREATE if its folder is not there or cannot be written to. NULL is no path and fine. */
 enum status file_check_place(const char *path, const char *option, struct error *e);
 
 /* Length of what stands at a path, as this host sees it: 0 if it sees nothing. */
@@ -96,8 +97,8 @@ int64_t file_bytes(const char *path);
 /* Reads a regular file of at most `size` - 1 bytes and ends it with a null byte; longer ones are cut. */
 enum status file_read_text(const char *path, char *text, size_t size, struct error *e);
 
-/* Makes a folder and those above it; one that is there already is fine. `made` is the uppermost that was made, "" if all
- * were there; after a failure none of them stays. */
+/* Makes a folder and those above it; one that is there already is fine. `made` is the uppermost that was made, "" if
+ * all were there; after a failure none of them stays. */
 enum status file_make_folders(const char *path, char made[FILE_PATH_MAX], struct error *e);
 
 /* Removes the folder `path` and those above it up to `made`, as file_make_folders told; from the first on that is not

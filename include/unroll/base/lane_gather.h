@@ -1,4 +1,5 @@
-/* Where each rank's part lies in an array over all lane groups or lanes: the table of a gather or scatter (sys/comm.h). */
+/* Where each rank's part lies in an array over all lane groups or lanes: the table of a gather or scatter
+ * (sys/comm.h). */
 #ifndef UNROLL_BASE_LANE_GATHER_H
 #define UNROLL_BASE_LANE_GATHER_H
 

@@ -1,8 +1,8 @@
 /* Which lanes and lane groups of a batch each rank owns.
  *
  * The global lanes 0 .. batch-1 are cut into `groups` contiguous lane groups; group g holds lanes
- * [ceil(g*batch/groups), ceil((g+1)*batch/groups)). Rank r of R owns the groups [ceil(r*G/R), ceil((r+1)*G/R)) and their
- * lanes. That is part of a checkpoint's meaning. base/lane_tree.h says in which order groups are added. */
+ * [ceil(g*batch/groups), ceil((g+1)*batch/groups)). Rank r of R owns the groups [ceil(r*G/R), ceil((r+1)*G/R)) and
+ * their lanes. That is part of a checkpoint's meaning. base/lane_tree.h says in which order groups are added. */
 #ifndef UNROLL_BASE_LANE_SHARE_H
 #define UNROLL_BASE_LANE_SHARE_H
 
@@ -35,10 +35,10 @@ int lane_share_group_lane(const struct lane_share *share, int group);
 /* The maximal nodes of the lane tree that make up the share's groups, in order; returns how many (0 if it has none). */
 int lane_share_nodes(const struct lane_share *share, struct lane_node nodes[LANE_NODES_MAX]);
 
-/* The number of lane groups: `wanted`, or where that is 0 a number for this batch and bptt. It is as many as keep a group's
- * share of a window, T * lanes, at 64 rows or more (below that adding the groups costs more than a few percent of the
- * weight-gradient GEMM), even and dividing the batch where a nearby number does; every lane its own group for batches below
- * 16. */
+/* The number of lane groups: `wanted`, or where that is 0 a number for this batch and bptt. It is as many as keep a
+ * group's share of a window, T * lanes, at 64 rows or more (below that adding the groups costs more than a few
+ * percent of the weight-gradient GEMM), even and dividing the batch where a nearby number does; every lane its own
+ * group for batches below 16. */
 int lane_groups_choose(int wanted, int batch, int bptt);
 
 #endif

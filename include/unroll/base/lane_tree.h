@@ -1,9 +1,10 @@
 /* The order in which lane groups are added: it depends on the number of groups alone, never on ranks or threads.
  *
- * Sums over lanes are taken inside each lane group (base/lane_share.h) first and then over a fixed binary tree of groups: node
- * [a, b) is the sum of its halves [a, m) and [m, b) with m = a + ceil((b-a)/2). A rank's groups are the union of a few
- * maximal tree nodes (exactly one for a power of two of ranks); each rank computes the sums of its nodes, and the reducer adds
- * the nodes of all ranks up the rest of the tree. So the additions performed are the same for every number of ranks. */
+ * Sums over lanes are taken inside each lane group (base/lane_share.h) first and then over a fixed binary tree of
+ * groups: node [a, b) is the sum of its halves [a, m) and [m, b) with m = a + ceil((b-a)/2). A rank's groups are the
+ * union of a few maximal tree nodes (exactly one for a power of two of ranks); each rank computes the sums of its
+ * nodes, and the reducer adds the nodes of all ranks up the rest of the tree. So the additions performed are the
+ * same for every number of ranks. */
 #ifndef UNROLL_BASE_LANE_TREE_H
 #define UNROLL_BASE_LANE_TREE_H
 

@@ -9,15 +9,15 @@
 
 #define MEM_ALIGN 64 /* bytes: a cache line, and the widest vector */
 
-/* `count * size` zeroed bytes aligned to MEM_ALIGN; blocks of 2 MiB and more start on a huge-page boundary and ask the
- * kernel for huge pages; the threads of the team write them first (TEAM_USUAL of base/team.h), so
- * that they are spread over the host's memories. A zero-byte request gives a valid pointer. On overflow or exhaustion returns NULL and fills `e`
- * (STATUS_OS, naming `what` and the size). Owned by the caller; release with mem_free. */
+/* `count * size` zeroed bytes aligned to MEM_ALIGN; blocks of 2 MiB and more start on a huge-page boundary and ask
+ * the kernel for huge pages; the threads of the team write them first (TEAM_USUAL of base/team.h), so that they are
+ * spread over the host's memories. A zero-byte request gives a valid pointer. On overflow or exhaustion returns NULL
+ * and fills `e` (STATUS_OS, naming `what` and the size). Owned by the caller; release with mem_free. */
 void *mem_alloc(size_t count, size_t size, const char *what, struct error *e);
 void mem_free(void *pointer); /* NULL is allowed */
 
-/* Grows a heap array to hold at least `need` items of `size` bytes (amortised doubling; contents kept, new part zeroed).
- * Updates *pointer and *capacity; on failure leaves both as they were. Release with mem_free. */
+/* Grows a heap array to hold at least `need` items of `size` bytes (amortised doubling; contents kept, new part
+ * zeroed). Updates *pointer and *capacity; on failure leaves both as they were. Release with mem_free. */
 enum status mem_grow(void **pointer, size_t *capacity, size_t need, size_t size, const char *what, struct error *e);
 
 /* Copy of a string; NULL and `e` on exhaustion. */

@@ -13,8 +13,8 @@ const char *number_format(double value, char text[NUMBER_TEXT]);
 /* "1:02:03" of seconds, rounded; "0:00:00" for what is no time. Returns `text`. */
 const char *number_duration(double seconds, char text[NUMBER_TEXT]);
 
-/* Reads all of `text` as one number; nothing else may stand before or after it. Returns 0, ERANGE if it does not fit the
- * type, or EINVAL if it is no number. Doubles must be finite and decimal. */
+/* Reads all of `text` as one number; nothing else may stand before or after it. Returns 0, ERANGE if it does not fit
+ * the type, or EINVAL if it is no number. Doubles must be finite and decimal. */
 int number_parse_i64(const char *text, int64_t *value);
 int number_parse_u64(const char *text, uint64_t *value);
 int number_parse_double(const char *text, double *value);

@@ -1,5 +1,6 @@
-/* Random numbers as a pure function of where they are used: Philox4x32-10 (Salmon et al., SC11; the Random123 library).
- * There is no generator state: the same (seed, what, step, lane, time, unit) gives the same bits on any rank or thread. */
+/* Random numbers as a pure function of where they are used: Philox4x32-10 (Salmon et al., SC11; the Random123
+ * library). There is no generator state: the same (seed, what, step, lane, time, unit) gives the same bits on any
+ * rank or thread. */
 #ifndef UNROLL_BASE_RNG_H
 #define UNROLL_BASE_RNG_H
 

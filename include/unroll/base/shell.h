@@ -11,8 +11,8 @@
 /* Whether nothing in a text means anything to a shell, so that it is a word as it stands; "" is none. */
 bool shell_is_plain(const char *text);
 
-/* The word that a shell reads as `text`: itself if nothing in it means anything to a shell, else in single quotes. `size` is
- * at least SHELL_WORD of the room that `text` needs. */
+/* The word that a shell reads as `text`: itself if nothing in it means anything to a shell, else in single quotes.
+ * `size` is at least SHELL_WORD of the room that `text` needs. */
 void shell_word(const char *text, char *word, size_t size);
 
 #endif

@@ -1,25 +1,26 @@
 /* The team of threads that computes inside a process: who works, and how they wait for each other.
  *
- * Threads that wait spin first, then sleep (futex). A spin is cheap where every thread has a core of its own: the others are
- * there within microseconds. Where others use the cores too, the one that is waited for may not be running at all, and a spin
- * only keeps it from the core. So:
+ * Threads that wait spin first, then sleep (futex). A spin is cheap where every thread has a core of its own: the
+ * others are there within microseconds. Where others use the cores too, the one that is waited for may not be running
+ * at all, and a spin only keeps it from the core. So:
  * - A spin lasts TEAM_SPIN at most (base/tuning.h); then the thread sleeps.
- * - Who comes last and finds that others spun in vain asks the kernel whether it was kept from a core meanwhile. If it was, the
- *   team counts as crowded for TEAM_CROWDED_TIMES as long as that took: work that a wake-up would outlast is done by the calling
- *   thread alone, and if it was a partner's spin that kept it from the core, the team's threads sleep at once. Then the team tries
- *   again: so it loses a small share of its time at most, and nothing once the cores are free.
+ * - Who comes last and finds that others spun in vain asks the kernel whether it was kept from a core meanwhile. If it
+ *   was, the team counts as crowded for TEAM_CROWDED_TIMES as long as that took: work that a wake-up would outlast is
+ *   done by the calling thread alone, and if it was a partner's spin that kept it from the core, the team's threads
+ *   sleep at once. Then the team tries again: so it loses a small share of its time at most, and nothing once the cores
+ *   are free.
  * A long wait for long work changes nothing.
  *
- * Work says how large it is, and is done by as many threads as can have TEAM_SHARE of it, perhaps by one. So functions must give
- * the same bits for any number of threads; all of Unroll's do. UNROLL_TEAM_SHARE in the environment takes the constant's place,
- * so that tests share out small work.
+ * Work says how large it is, and is done by as many threads as can have TEAM_SHARE of it, perhaps by one. So functions
+ * must give the same bits for any number of threads; all of Unroll's do. UNROLL_TEAM_SHARE in the environment takes the
+ * constant's place, so that tests share out small work.
  *
- * There is one team in a process, as there is one set of cores: this is the one state of the process that Unroll keeps. It is made
- * at the first work for several threads, grows when more are asked for, and ends when the process does (or the library is
- * unloaded). Its threads are those of one parallel region of OpenMP, which a sleeping thread of its own opened: OMP_PLACES,
- * OMP_PROC_BIND, OMP_STACKSIZE and OMP_THREAD_LIMIT hold, OMP_WAIT_POLICY does not. They take none of the program's signals. Work that is started from
- * inside the team, or from another thread while the team works, is done by the calling thread alone. A child of fork(2) makes a
- * team of its own. */
+ * There is one team in a process, as there is one set of cores: this is the one state of the process that Unroll
+ * keeps. It is made at the first work for several threads, grows when more are asked for, and ends when the process
+ * does (or the library is unloaded). Its threads are those of one parallel region of OpenMP, which a sleeping thread
+ * of its own opened: OMP_PLACES, OMP_PROC_BIND, OMP_STACKSIZE and OMP_THREAD_LIMIT hold, OMP_WAIT_POLICY does not.
+ * They take none of the program's signals. Work that is started from inside the team, or from another thread while
+ * the team works, is done by the calling thread alone. A child of fork(2) makes a team of its own. */
 #ifndef UNROLL_BASE_TEAM_H
 #define UNROLL_BASE_TEAM_H
 
@@ -38,20 +39,21 @@ struct team_member {
     int threads;       /* how many take part: as many as were asked for, or fewer */
 };
 
-/* How many threads work that names no number is for, such as filling new memory: those of the rank (train/placement.h). 1 until
- * it is set. */
+/* How many threads work that names no number is for, such as filling new memory: those of the rank
+ * (train/placement.h). 1 until it is set. */
 void team_set_usual(int threads);
 
-/* Calls function(context, member) once on each of up to `threads` threads, the caller among them, and comes back when all
- * are done. `work`: floating-point operations, or bytes moved where they are more, of all threads together; in a function with
- * barriers, between two of them. */
+/* Calls function(context, member) once on each of up to `threads` threads, the caller among them, and comes back
+ * when all are done. `work`: floating-point operations, or bytes moved where they are more, of all threads together;
+ * in a function with barriers, between two of them. */
 typedef void team_function(void *context, const struct team_member *me);
 void team_run(int threads, int64_t work, team_function *function, void *context);
 
 /* Inside team_run: comes back when all members have called it as often. What they wrote before it is seen after it. */
 void team_barrier(const struct team_member *me);
 
-/* Calls function(context, begin, end, thread) on each thread, for a range of its own: together they are [0, count), in order. */
+/* Calls function(context, begin, end, thread) on each thread, for a range of its own: together they are [0, count),
+ * in order. */
 typedef void team_range(void *context, int64_t begin, int64_t end, int thread);
 void team_share(int threads, int64_t count, int64_t work, team_range *function, void *context);
 
@@ -61,7 +63,8 @@ static inline int64_t team_begin(int64_t count, int thread, int threads)
     return count / threads * thread + (thread < count % threads ? thread : count % threads);
 }
 
-/* Items that members take one after another, where some take longer than others. Lies in the context, {0} before team_run. */
+/* Items that members take one after another, where some take longer than others. Lies in the context, {0} before
+ * team_run. */
 struct team_counter {
     _Alignas(128) atomic_llong next;
 };

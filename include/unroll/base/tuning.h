@@ -1,6 +1,6 @@
-/* What makes a step fast, as switches: 1 in every build that is meant for use. `tools/ablation` builds the program once
- * without each, by CFLAGS=-DTUNE_...=0, and measures what it gains; a switch off changes the speed and no result but for
- * TUNE_MERGE_TOKENS, which adds in another order. */
+/* What makes a step fast, as switches: 1 in every build that is meant for use. `tools/ablation` builds the program
+ * once without each, by CFLAGS=-DTUNE_...=0, and measures what it gains; a switch off changes the speed and no
+ * result but for TUNE_MERGE_TOKENS, which adds in another order. */
 #ifndef UNROLL_BASE_TUNING_H
 #define UNROLL_BASE_TUNING_H
 
@@ -19,7 +19,8 @@
 #ifndef TUNE_PREFETCH /* panels and tiles are fetched ahead of use (nn/gemm.c, nn/gemm_gradient.c) */
 #define TUNE_PREFETCH 1
 #endif
-#ifndef TUNE_TURN_TILES /* tiles of weight gradients lie the way that leaves less of them empty (nn/gemm_gradient.c) */
+#ifndef TUNE_TURN_TILES /* tiles of weight gradients lie the way that leaves less of them empty (nn/gemm_gradient.c) \
+                         */
 #define TUNE_TURN_TILES 1
 #endif
 #ifndef TUNE_PACK_ONCE /* recurrent weights are packed once per update, not at every time step (nn/layer.c) */

@@ -12,7 +12,8 @@
 /* One way of packing: a row of a table that lasts. */
 struct packing;
 
-/* By the ending of a name (.gz, .xz, .zst), or by a text's first bytes; NULL: it is not packed, or not in a way known here. */
+/* By the ending of a name (.gz, .xz, .zst), or by a text's first bytes; NULL: it is not packed, or not in a way
+ * known here. */
 const struct packing *packing_by_name(const char *path);
 const struct packing *packing_by_content(enum content content);
 
@@ -23,12 +24,12 @@ struct unpacker {
     int complaints; /* what the program writes to standard error */
 };
 
-/* Starts the program; it reads from `in` and writes to `out`, which stay the caller's. STATUS_UNAVAILABLE: the program is
- * not there. End with unpack_finish, once `in` is at its end or `out` is closed. */
+/* Starts the program; it reads from `in` and writes to `out`, which stay the caller's. STATUS_UNAVAILABLE: the
+ * program is not there. End with unpack_finish, once `in` is at its end or `out` is closed. */
 enum status unpack_start(const struct packing *packing, const char *name, int in, int out, struct unpacker *unpacker,
                          struct error *e);
-/* Waits for its end. STATUS_DATA, with what the program said, if it was not content. With `early` it need not have come to
- * the end of its input. */
+/* Waits for its end. STATUS_DATA, with what the program said, if it was not content. With `early` it need not have
+ * come to the end of its input. */
 enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e);
 
 #endif

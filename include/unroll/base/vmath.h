@@ -1,12 +1,14 @@
-/* Vectors of floats and the elementary functions of the cells and of softmax on them: part of the arithmetic that bits depend
- * on (base/arithmetic.h). A vector is a register of the target; every element goes through the same operations in the same
- * order whatever the register's width, so a unit's bits depend neither on it nor on where in a row the unit stands.
+/* Vectors of floats and the elementary functions of the cells and of softmax on them: part of the arithmetic that bits
+ * depend on (base/arithmetic.h). A vector is a register of the target; every element goes through the same operations
+ * in the same order whatever the register's width, so a unit's bits depend neither on it nor on where in a row the unit
+ * stands.
  *
- * exp: Cody and Waite's reduction by ln 2 (Software Manual for the Elementary Functions, 1980), and on [-ln2/2, ln2/2]
- * 1 + r + r^2 P(r), where P is the minimax polynomial of degree 4 for the relative error (3.2e-9). exp(x) = scale (high + low)
- * keeps what rounding 1 + r loses; sigmoid and tanh keep what their sums lose, and add what the quotient lacks.
- * At most 1 ulp for -87 < x < 88 (exp 0.79, sigmoid 0.76, tanh 0.90 were found; tests/unit/test_vmath.c against MPFR). Above
- * 88 exp stays at 1.65e38, below -87.9 it is zero. NaN stays NaN. tanh is odd, bit for bit. */
+ * exp: Cody and Waite's reduction by ln 2 (Software Manual for the Elementary Functions, 1980), and on [-ln2/2,
+ * ln2/2] 1 + r + r^2 P(r), where P is the minimax polynomial of degree 4 for the relative error (3.2e-9). exp(x) =
+ * scale (high + low) keeps what rounding 1 + r loses; sigmoid and tanh keep what their sums lose, and add what the
+ * quotient lacks. At most 1 ulp for -87 < x < 88 (exp 0.79, sigmoid 0.76, tanh 0.90 were found;
+ * tests/unit/test_vmath.c against MPFR). Above 88 exp stays at 1.65e38, below -87.9 it is zero. NaN stays NaN. tanh
+ * is odd, bit for bit. */
 #ifndef UNROLL_BASE_VMATH_H
 #define UNROLL_BASE_VMATH_H
 
@@ -30,7 +32,8 @@
 typedef float vfloat __attribute__((vector_size(4 * VLEN), may_alias));
 typedef int32_t vint __attribute__((vector_size(4 * VLEN), may_alias));
 
-/* Floats that a row of n takes when padded: whole vectors of every target, so that files and loops look alike on all. */
+/* Floats that a row of n takes when padded: whole vectors of every target, so that files and loops look alike on
+ * all. */
 #define VPAD 16
 #define VROUND(n) (((n) + VPAD - 1) / VPAD * VPAD)
 
@@ -94,8 +97,8 @@ static inline vfloat vmin(vfloat a, vfloat b)
 #endif
 }
 
-/* exp(x) = scale (high + low) for -88.3 < x < 88.3: high is 1 + r rounded, low the rest, scale a power of two, or zero below
- * 2^-126. */
+/* exp(x) = scale (high + low) for -88.3 < x < 88.3: high is 1 + r rounded, low the rest, scale a power of two, or
+ * zero below 2^-126. */
 struct vexp_parts {
     vfloat scale, high, low;
 };
@@ -177,8 +180,8 @@ static inline vdouble vdouble_fma(vdouble a, vdouble b, vdouble c)
 #endif
 }
 
-/* exp for x <= 0 by the same reduction and a Taylor polynomial of degree 13 on [-ln2/2, ln2/2] (remainder below 1e-17); at most
- * 1 ulp; below -708 zero. */
+/* exp for x <= 0 by the same reduction and a Taylor polynomial of degree 13 on [-ln2/2, ln2/2] (remainder below
+ * 1e-17); at most 1 ulp; below -708 zero. */
 static inline vdouble vdouble_exp(vdouble x)
 {
     const double log2e = 1.4426950408889634, ln2_high = 6.93147180369123816490e-01,

@@ -1,5 +1,6 @@
-/* What `eval` prints of a classifier besides accuracy: macro-F1 (the mean over labels of the harmonic mean of precision and
- * recall, labels that neither occur nor are predicted left out), both for each label, and the confusion matrix. */
+/* What `eval` prints of a classifier besides accuracy: macro-F1 (the mean over labels of the harmonic mean of
+ * precision and recall, labels that neither occur nor are predicted left out), both for each label, and the
+ * confusion matrix. */
 #ifndef UNROLL_CLI_CLASS_OUTPUT_H
 #define UNROLL_CLI_CLASS_OUTPUT_H
 

@@ -1,5 +1,5 @@
-/* THE table of commands: a command is one row, and one file that does it. Its options are the rows of the table of options that name
- * it. Parsing, --help, the manual page and completion walk both. */
+/* THE table of commands: a command is one row, and one file that does it. Its options are the rows of the table of
+ * options that name it. Parsing, --help, the manual page and completion walk both. */
 #ifndef UNROLL_CLI_COMMAND_TABLE_H
 #define UNROLL_CLI_COMMAND_TABLE_H
 

@@ -1,8 +1,8 @@
 /* One line of an n-best list.
  *
  * Moses: `id ||| text ||| features ||| score`, and further fields behind, which are kept; blanks around the bars are
- * optional. Kaldi: `utterance-N text`, the key being all before the first blank; the list's name is the key up to its last
- * '-'. A list is what lines in a row with the same id or name form. */
+ * optional. Kaldi: `utterance-N text`, the key being all before the first blank; the list's name is the key up to
+ * its last '-'. A list is what lines in a row with the same id or name form. */
 #ifndef UNROLL_CLI_HYPOTHESIS_H
 #define UNROLL_CLI_HYPOTHESIS_H
 
@@ -42,8 +42,8 @@ bool hypothesis_has_feature(const struct hypothesis *hypothesis, const char *nam
 /* Whether it can be the name of a feature: printable, without blanks, '=' and '|'. */
 bool hypothesis_is_feature(const char *name);
 
-/* One line on standard output. Moses: the line with ' FEATURE= LOGP' behind its features, and the rank in place of the score
- * if `rescored`. Kaldi: key and -logp, a cost; or with `best` list and text. */
+/* One line on standard output. Moses: the line with ' FEATURE= LOGP' behind its features, and the rank in place of
+ * the score if `rescored`. Kaldi: key and -logp, a cost; or with `best` list and text. */
 void hypothesis_put(const struct hypothesis *hypothesis, enum nbest format, const char *feature, double weight,
                     bool rescored, bool best);
 

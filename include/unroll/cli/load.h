@@ -17,8 +17,8 @@ enum status load_model(const struct comm *comm, const struct options *options, i
 /* Not collective. STATUS_CHECKPOINT, naming the command that does, if the checkpoint `path` is of another task. */
 enum status load_check_task(const char *path, const struct checkpoint *checkpoint, enum task task, struct error *e);
 
-/* Not collective. `status` of reading the model `path`, told in `e`: of a corpus in its place the text also says where that
- * goes, as long as the command takes one. Returns `status`. */
+/* Not collective. `status` of reading the model `path`, told in `e`: of a corpus in its place the text also says
+ * where that goes, as long as the command takes one. Returns `status`. */
 enum status load_advise(const struct options *options, const char *path, enum status status, struct error *e);
 
 /* Collective. The threads of this rank, by --threads and train/placement.h; rank 0 says on standard error if the ranks'
@@ -28,8 +28,8 @@ enum status load_threads(const struct comm *comm, const struct options *options,
 /* Not collective. Says on standard error what became of markers in the input, if it held any. */
 void tell_markers(enum markers markers, const struct marker_counts *met);
 
-/* Collective. At a command's end: rank 0 says on standard error if a rank's threads waited for cores. Returns the share of the
- * time that they wanted one, of the rank that waited most (placement_wait_share). */
+/* Collective. At a command's end: rank 0 says on standard error if a rank's threads waited for cores. Returns the
+ * share of the time that they wanted one, of the rank that waited most (placement_wait_share). */
 double load_report_cores(const struct comm *comm, int threads);
 
 /* Not collective. Flushes standard output: STATUS_IO if anything written to it so far was lost. */

@@ -1,5 +1,5 @@
-/* THE table of options, in src/cli/option_rows_*.c. Parsing, INI files, --help, config.ini and checkpoints all walk it. An option is
- * one row, which says where its value lies in struct options. */
+/* THE table of options, in src/cli/option_rows_*.c. Parsing, INI files, --help, config.ini and checkpoints all walk
+ * it. An option is one row, which says where its value lies in struct options. */
 #ifndef UNROLL_CLI_OPTION_TABLE_H
 #define UNROLL_CLI_OPTION_TABLE_H
 
@@ -59,14 +59,14 @@ struct option {
     struct {
         const char *text;
         double value;
-    } word[OPTION_WORDS];          /* numbers: words allowed instead, and the values they mean */
-    bool of_run;                   /* paths: a run directory may be named where a model is asked for */
-    bool singly;                   /* OPTION_FILES: one each time it is given */
-    const char *bare;              /* OPTION_TEXT: its value if none is given; NULL: one must be */
-    bool may_be_empty;             /* OPTION_TEXT: "" is a value */
-    const struct choices *choices; /* OPTION_CHOICE: the room's own */
-    const char *follows
-        [OPTION_FOLLOWS]; /* where one of these is given anew, a run's own value of this gives way to the default */
+    } word[OPTION_WORDS];                /* numbers: words allowed instead, and the values they mean */
+    bool of_run;                         /* paths: a run directory may be named where a model is asked for */
+    bool singly;                         /* OPTION_FILES: one each time it is given */
+    const char *bare;                    /* OPTION_TEXT: its value if none is given; NULL: one must be */
+    bool may_be_empty;                   /* OPTION_TEXT: "" is a value */
+    const struct choices *choices;       /* OPTION_CHOICE: the room's own */
+    const char *follows[OPTION_FOLLOWS]; /* where one of these is given anew, a run's own value of this gives way to the
+                                            default */
     enum option_class class;
     enum option_kept kept;
     enum option_path path;
@@ -90,12 +90,13 @@ const struct option *option_find(enum command command, const char *name);
 /* The first row by which `command` sets the field of `option`: another one where an option has two names. */
 const struct option *option_of_field(enum command command, const struct option *option);
 
-/* The name nearest to `name` for a "did you mean" among the options of `command` (COMMANDS: of all). NULL if none is near. */
+/* The name nearest to `name` for a "did you mean" among the options of `command` (COMMANDS: of all). NULL if none is
+ * near. */
 const char *option_suggest(enum command command, const char *name);
 
-/* Sets the field from `text`. `where` names the option for messages: "'--layers'" or "'layers' in 'x.ini' line 3". A text
- * of the wrong kind is `malformed`, a value that is not allowed STATUS_CONFIG. Text is not copied. For OPTION_FILES
- * appends one file. */
+/* Sets the field from `text`. `where` names the option for messages: "'--layers'" or "'layers' in 'x.ini' line 3". A
+ * text of the wrong kind is `malformed`, a value that is not allowed STATUS_CONFIG. Text is not copied. For
+ * OPTION_FILES appends one file. */
 enum status option_set(const struct option *option, struct options *options, const char *text, const char *where,
                        enum status malformed, struct error *e);
 

@@ -1,5 +1,5 @@
-/* What options mean together, command by command: defaults that follow from other options, and options that exclude each other. The
- * table of commands names these functions. */
+/* What options mean together, command by command: defaults that follow from other options, and options that exclude
+ * each other. The table of commands names these functions. */
 #ifndef UNROLL_CLI_OPTION_TOGETHER_H
 #define UNROLL_CLI_OPTION_TOGETHER_H
 

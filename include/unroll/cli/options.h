@@ -1,6 +1,7 @@
-/* The options of all commands. One typed table (cli/option_table.h) drives command line, INI file, --help, config.ini and
- * checkpoints. A new option of train is one field in the struct of the room that uses it (struct trainer_config, or in it struct
- * step_config, which bench takes, too, model_config, optimizer_config ...) and one row in option_rows_train.c. */
+/* The options of all commands. One typed table (cli/option_table.h) drives command line, INI file, --help,
+ * config.ini and checkpoints. A new option of train is one field in the struct of the room that uses it (struct
+ * trainer_config, or in it struct step_config, which bench takes, too, model_config, optimizer_config ...) and one
+ * row in option_rows_train.c. */
 #ifndef UNROLL_CLI_OPTIONS_H
 #define UNROLL_CLI_OPTIONS_H
 
@@ -26,8 +27,8 @@ enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
 #define OPTION_EPOCHS_MAX 1000000
 #define OPTION_CELL_ALL CELLS
 
-/* Most values lie in the structs of the rooms that use them. What a command finds out itself (files, threads) it puts into a
- * copy. */
+/* Most values lie in the structs of the rooms that use them. What a command finds out itself (files, threads) it
+ * puts into a copy. */
 struct options {
     enum command command;
     const struct command_info *info; /* the row of the command */
@@ -102,13 +103,13 @@ struct options {
 /* Parses `argv` of `command` (argv[0] is the command's name). With --help sets `help` and looks at nothing else.
  *
  * On the command line an unknown option, a missing value, a missing option that the command needs and a text that is no
- * number are STATUS_USAGE (unknown names get a "did you mean"). A value out of range, options that contradict each other
- * and any fault of a --config file are STATUS_CONFIG; if such a file is missing, STATUS_NOINPUT. Strings point into argv
- * or into memory owned by `options`. Release with options_free, also after a failure.
+ * number are STATUS_USAGE (unknown names get a "did you mean"). A value out of range, options that contradict each
+ * other and any fault of a --config file are STATUS_CONFIG; if such a file is missing, STATUS_NOINPUT. Strings point
+ * into argv or into memory owned by `options`. Release with options_free, also after a failure.
  *
- * `train`: if the run directory holds a run, its config.ini says what neither flags nor files do; a --config file that is
- * a run's own config.ini, in the run's directory, names that directory. Where a model is asked for and a run directory
- * named, the option comes to be the file (train/rundir.h: rundir_model). */
+ * `train`: if the run directory holds a run, its config.ini says what neither flags nor files do; a --config file
+ * that is a run's own config.ini, in the run's directory, names that directory. Where a model is asked for and a run
+ * directory named, the option comes to be the file (train/rundir.h: rundir_model). */
 enum status options_parse(int argc, char **argv, struct options *options, struct error *e);
 void options_free(struct options *options);
 
@@ -131,15 +132,15 @@ enum option_class {
     OPTION_CONDUCT      /* how it is carried out: threads, logging, paths ... */
 };
 
-/* Walks the options of `train` in table order, with the effective value as text that parses back to the same bits. Texts
- * that were not given and have no default (paths) are left out. `value` is valid during the visit only. */
+/* Walks the options of `train` in table order, with the effective value as text that parses back to the same bits.
+ * Texts that were not given and have no default (paths) are left out. `value` is valid during the visit only. */
 void options_each_of_run(const struct options *options,
                          void (*visit)(void *context, const char *name, const char *value, enum option_class class),
                          void *context);
 
-/* The effective options of `train` as an INI file that is also valid TOML: what DIR/config.ini holds. Paths are absolute,
- * and what is of one start stays out (run, branch, resume), so that the file means the same wherever it is read. The text
- * belongs to the caller (mem_free). STATUS_OS if memory is short. */
+/* The effective options of `train` as an INI file that is also valid TOML: what DIR/config.ini holds. Paths are
+ * absolute, and what is of one start stays out (run, branch, resume), so that the file means the same wherever it is
+ * read. The text belongs to the caller (mem_free). STATUS_OS if memory is short. */
 enum status options_ini_text(const struct options *options, char **text, struct error *e);
 
 #endif

@@ -5,10 +5,10 @@
 #include "unroll/base/status.h"
 #include "unroll/cli/options.h"
 
-/* Compares each path that the command is to write, and standard output where it is a file, with each that it is to read and
- * with the others that it is to write; the roles stand in the table of options. STATUS_CANTCREATE naming both. Two outputs
- * on standard output, or one there that needs a name: STATUS_CONFIG. Not collective; where ranks share their files, one
- * rank's answer is that of all. */
+/* Compares each path that the command is to write, and standard output where it is a file, with each that it is to
+ * read and with the others that it is to write; the roles stand in the table of options. STATUS_CANTCREATE naming
+ * both. Two outputs on standard output, or one there that needs a name: STATUS_CONFIG. Not collective; where ranks
+ * share their files, one rank's answer is that of all. */
 enum status path_check(const struct options *options, struct error *e);
 
 #endif

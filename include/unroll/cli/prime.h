@@ -11,13 +11,14 @@
 
 #define PRIME_BYTES_MAX ((size_t)1 << 26)
 
-/* The text of --prime, or of the file of --prime-file ("-": standard input), or none; *held is to be released (mem_free), NULL
- * if nothing is. A file that is missing is STATUS_NOINPUT; of more than PRIME_BYTES_MAX bytes STATUS_DATA; STATUS_IO. */
+/* The text of --prime, or of the file of --prime-file ("-": standard input), or none; *held is to be released
+ * (mem_free), NULL if nothing is. A file that is missing is STATUS_NOINPUT; of more than PRIME_BYTES_MAX bytes
+ * STATUS_DATA; STATUS_IO. */
 enum status prime_text(const struct options *options, char **held, const char **text, size_t *length, const char **name,
                        struct error *e);
 
-/* If the model does not know all of it, one line on standard error that says how much, and names the characters or words.
- * `markers` as the prime was read. */
+/* If the model does not know all of it, one line on standard error that says how much, and names the characters or
+ * words. `markers` as the prime was read. */
 enum status prime_warn(const struct prime *prime, const struct vocab *vocab, enum markers markers, struct error *e);
 
 #endif

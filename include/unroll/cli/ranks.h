@@ -1,5 +1,5 @@
-/* What the ranks of a job must have in common, compared before a command begins: a rank that differs in silence would make
- * another model than the others, or wait for ever. */
+/* What the ranks of a job must have in common, compared before a command begins: a rank that differs in silence
+ * would make another model than the others, or wait for ever. */
 #ifndef UNROLL_CLI_RANKS_H
 #define UNROLL_CLI_RANKS_H
 
@@ -7,8 +7,8 @@
 #include "unroll/cli/options.h"
 #include "unroll/sys/comm.h"
 
-/* Collective. The same version, arithmetic revision and table of options, else STATUS_CONFIG naming both ranks, hosts and
- * values. Processors, libraries and builds of several kinds work in one job. */
+/* Collective. The same version, arithmetic revision and table of options, else STATUS_CONFIG naming both ranks,
+ * hosts and values. Processors, libraries and builds of several kinds work in one job. */
 enum status ranks_compare_programs(const struct comm *comm, struct error *e);
 
 /* Collective, after ranks_compare_programs. The same command and the same value of every option, from whatever file or

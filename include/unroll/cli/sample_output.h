@@ -1,7 +1,8 @@
-/* What `sample` prints: texts as they are made, behind their prime; with several texts a line '==> text K <==' before each
- * and an empty line between them. Per token: number of the text, token (cli/escape.h) and natural log-probability,
- * separated by tabs, and nothing else, but that behind a first token that comes from the counts of the training text instead
- * of the model stands a tab and "counts". Unless standard output is a regular file everything leaves at once. */
+/* What `sample` prints: texts as they are made, behind their prime; with several texts a line '==> text K <=='
+ * before each and an empty line between them. Per token: number of the text, token (cli/escape.h) and natural
+ * log-probability, separated by tabs, and nothing else, but that behind a first token that comes from the counts of
+ * the training text instead of the model stands a tab and "counts". Unless standard output is a regular file
+ * everything leaves at once. */
 #ifndef UNROLL_CLI_SAMPLE_OUTPUT_H
 #define UNROLL_CLI_SAMPLE_OUTPUT_H
 

@@ -1,12 +1,11 @@
 /* What `score` prints. All logarithms are natural.
  *
  *   tsv               a line's log-probability
- *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs; before them a line in the
- *                     same columns, "# line", "token of vocabulary DIGEST" and "log-probability", behind which stands
- *                     " - X for <unk>" if --oov-penalty took off X: what cli/mixture.h goes by
- *   json              {"line", "log_probability", "tokens", "unknown"}
- *   json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens", "unknown"}
- */
+ *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs; before them a line in
+ * the same columns, "# line", "token of vocabulary DIGEST" and "log-probability", behind which stands " - X for <unk>"
+ * if --oov-penalty took off X: what cli/mixture.h goes by json              {"line", "log_probability", "tokens",
+ * "unknown"} json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens",
+ * "unknown"} */
 #ifndef UNROLL_CLI_SCORE_OUTPUT_H
 #define UNROLL_CLI_SCORE_OUTPUT_H
 
@@ -46,8 +45,8 @@ void score_output_release(struct score_output *output);
 /* The line before the first, of tsv per token. */
 void score_output_head(const struct score_output *output, double oov_penalty);
 
-/* The next tokens of the current line with their log-probabilities, to standard output; tokens[0], if any, is context and
- * has been told, or has no log-probability. */
+/* The next tokens of the current line with their log-probabilities, to standard output; tokens[0], if any, is
+ * context and has been told, or has no log-probability. */
 void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count);
 
 /* The line is complete. STATUS_CHECKPOINT if its log-probability is not finite; STATUS_OS. */
@@ -57,8 +56,8 @@ enum status score_output_end(struct score_output *output, struct error *e);
 void score_output_counts(const struct score_output *output, FILE *stream);
 /* By what models of different tokens compare (data/measure.h): perplexity per word and bits per byte. */
 void score_output_measure(const struct score_output *output, int64_t words, int64_t bytes, FILE *stream);
-/* What each line was scored behind: nothing, the text of the file `context` (NULL: none), or with `carry` all lines before it;
- * and whether the model met its sentences alone in training, too. */
+/* What each line was scored behind: nothing, the text of the file `context` (NULL: none), or with `carry` all lines
+ * before it; and whether the model met its sentences alone in training, too. */
 void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream);
 
 #endif

@@ -16,12 +16,12 @@ struct table;
 struct table *table_new(size_t rows, struct error *e); /* NULL: STATUS_OS */
 void table_free(struct table *table);                  /* NULL is allowed */
 
-/* Adds a column and returns its number, -1 if there is no room for more. `drop`: those with the highest leave first where the
- * width does not suffice; 0: never. `title` is the caller's and lives as long as the table. */
+/* Adds a column and returns its number, -1 if there is no room for more. `drop`: those with the highest leave first
+ * where the width does not suffice; 0: never. `title` is the caller's and lives as long as the table. */
 int table_column(struct table *table, const char *title, bool right, int drop);
 
-/* Sets a cell to a copy, in which bytes that do not print are escaped; nothing for column -1. Cells that were not set are
- * "-". STATUS_OS. */
+/* Sets a cell to a copy, in which bytes that do not print are escaped; nothing for column -1. Cells that were not
+ * set are "-". STATUS_OS. */
 enum status table_set(struct table *table, size_t row, int column, const char *text, struct error *e);
 
 /* Columns that the lines take with all that is in the table. */

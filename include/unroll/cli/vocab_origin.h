@@ -1,4 +1,5 @@
-/* The vocabulary that --vocab-from names: of a corpus, of a model, or a text with a token a line (data/vocab_text.h). */
+/* The vocabulary that --vocab-from names: of a corpus, of a model, or a text with a token a line
+ * (data/vocab_text.h). */
 #ifndef UNROLL_CLI_VOCAB_ORIGIN_H
 #define UNROLL_CLI_VOCAB_ORIGIN_H
 
@@ -20,8 +21,9 @@ struct vocab_origin {
     struct vocab *own;
 };
 
-/* Not collective. Missing: STATUS_NOINPUT; neither corpus, model nor such a text: STATUS_DATA; a text of unknown level:
- * STATUS_USAGE. With `strict` entries of a text that can never be met are refused (data/vocab_text.h). Release with vocab_origin_release, also after a failure. */
+/* Not collective. Missing: STATUS_NOINPUT; neither corpus, model nor such a text: STATUS_DATA; a text of unknown
+ * level: STATUS_USAGE. With `strict` entries of a text that can never be met are refused (data/vocab_text.h).
+ * Release with vocab_origin_release, also after a failure. */
 enum status vocab_origin_load(const struct options *options, bool strict, struct vocab_origin *origin, struct error *e);
 void vocab_origin_release(struct vocab_origin *origin);
 

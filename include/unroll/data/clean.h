@@ -1,8 +1,8 @@
-/* THE rule for the bytes of a text that is UTF-8, in a file, a pipe or memory: a byte order mark at its beginning is left out,
- * CR LF becomes LF, and what is no UTF-8 or a NUL byte is refused, or with `replace` becomes U+FFFD.
+/* THE rule for the bytes of a text that is UTF-8, in a file, a pipe or memory: a byte order mark at its beginning is
+ * left out, CR LF becomes LF, and what is no UTF-8 or a NUL byte is refused, or with `replace` becomes U+FFFD.
  *
- * A text comes in blocks cut anywhere. Of each block clean_whole says how much can be cleaned; what is left, CLEAN_REST bytes at
- * most, must stand at the beginning of the next. */
+ * A text comes in blocks cut anywhere. Of each block clean_whole says how much can be cleaned; what is left,
+ * CLEAN_REST bytes at most, must stand at the beginning of the next. */
 #ifndef UNROLL_DATA_CLEAN_H
 #define UNROLL_DATA_CLEAN_H
 
@@ -20,15 +20,15 @@ struct clean { /* all zero at a text's beginning */
     int64_t crlf;     /* CR LF so far that became LF */
 };
 
-/* Bytes of a block that can be cleaned, with a byte order mark of *mark bytes before them that is to be left out; `last`: the
- * text ends with the block. */
+/* Bytes of a block that can be cleaned, with a byte order mark of *mark bytes before them that is to be left out;
+ * `last`: the text ends with the block. */
 size_t clean_whole(struct clean *clean, const char *bytes, size_t length, bool last, size_t *mark);
 
 /* False if whole bytes of a block, behind the mark, are as they should be. */
 bool clean_is_needed(const char *bytes, size_t length);
 
-/* Cleans whole bytes into `to`, of CLEAN_EXPANSION * length bytes, or unless `replace` of `length`, and then it may be `bytes`. *made
- * bytes are there. Returns how many it took: all, or those before what is refused. */
+/* Cleans whole bytes into `to`, of CLEAN_EXPANSION * length bytes, or unless `replace` of `length`, and then it may
+ * be `bytes`. *made bytes are there. Returns how many it took: all, or those before what is refused. */
 size_t clean_copy(struct clean *clean, const char *bytes, size_t length, char *to, size_t *made);
 
 /* Length of the byte order mark that a whole text begins with, or 0. */

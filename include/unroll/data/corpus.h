@@ -31,8 +31,8 @@ struct corpus {
 /* Not collective. Opens and checks a corpus; reads the vocabulary but no tokens. Missing: STATUS_NOINPUT; not a corpus
  * or damaged: STATUS_DATA. */
 enum status corpus_open(const char *path, struct corpus **out, struct error *e);
-/* Collective. The same on all ranks, of one file that they all see: rank 0 reads what opening needs and tells the others, who open the
- * file but read no more of it than its digest. */
+/* Collective. The same on all ranks, of one file that they all see: rank 0 reads what opening needs and tells the
+ * others, who open the file but read no more of it than its digest. */
 enum status corpus_open_shared(const struct comm *comm, const char *path, struct corpus **out, struct error *e);
 /* Opens a corpus from an open HDF5 file, which becomes the corpus's (also on failure); `name` is for messages. */
 enum status corpus_adopt(struct h5 *file, const char *name, struct corpus **out, struct error *e);
@@ -41,9 +41,9 @@ void corpus_close(struct corpus *corpus); /* NULL is allowed */
 /* Reads tokens [start, start + count) of a split into `tokens`; ids outside the vocabulary are STATUS_DATA. */
 enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,
                         struct error *e);
-/* Where the texts of a split of a labelled corpus begin, and their labels: text i is tokens [offsets[i], offsets[i + 1]), the
- * line end that closed it among them. The arrays, [texts + 1] and [texts], are the caller's (mem_free). Checked against
- * their digests; what contradicts itself is STATUS_DATA. */
+/* Where the texts of a split of a labelled corpus begin, and their labels: text i is tokens [offsets[i], offsets[i +
+ * 1]), the line end that closed it among them. The arrays, [texts + 1] and [texts], are the caller's (mem_free).
+ * Checked against their digests; what contradicts itself is STATUS_DATA. */
 enum status corpus_read_texts(struct corpus *corpus, enum split split, uint64_t **offsets, uint16_t **labels,
                               struct error *e);
 /* Reads everything and compares with the stored digests: for `verify`. */

@@ -14,15 +14,15 @@ enum encoding {
     ENCODING_BINARY /* no text: it holds what is no UTF-8 and NUL or many control bytes */
 };
 
-/* Of bytes that stand at `offset` of the text, around what is no UTF-8, the more of them the better. What to do with the text,
- * unless it is ENCODING_BINARY, as it follows "convert the text ": "with iconv" if nothing can be told, else "with iconv -f
- * LATIN1 -t UTF-8, it looks like Latin-1". With the `file` that the command is to read, as a shell takes it, or NULL, it is whole:
- * "with 'iconv -f LATIN1 -t UTF-8 FILE >TEXT', it looks like Latin-1". */
+/* Of bytes that stand at `offset` of the text, around what is no UTF-8, the more of them the better. What to do with
+ * the text, unless it is ENCODING_BINARY, as it follows "convert the text ": "with iconv" if nothing can be told,
+ * else "with iconv -f LATIN1 -t UTF-8, it looks like Latin-1". With the `file` that the command is to read, as a
+ * shell takes it, or NULL, it is whole: "with 'iconv -f LATIN1 -t UTF-8 FILE >TEXT', it looks like Latin-1". */
 enum encoding encoding_advice(const char *bytes, size_t length, int64_t offset, const char *file,
                               char text[ENCODING_TEXT]);
 
-/* Of the text's last bytes, of which bytes[at] is the first that is no UTF-8: "the text ends within a character, it was cut
- * off" if what stands from there to the end is the beginning of a character, else NULL. */
+/* Of the text's last bytes, of which bytes[at] is the first that is no UTF-8: "the text ends within a character, it
+ * was cut off" if what stands from there to the end is the beginning of a character, else NULL. */
 const char *encoding_cut(const char *bytes, size_t length, size_t at);
 
 #endif

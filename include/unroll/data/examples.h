@@ -4,10 +4,10 @@
  * them: `target` is WINDOW_NO_TARGET but at a text's last token, where it is the label. What follows is padding; lanes
  * that the last batch leaves empty are all padding. Of a text longer than `longest` tokens the first `longest` count.
  *
- * Order. Shuffled: texts are put in a random order, stretches of EXAMPLES_POOL batches of it are sorted by length and cut
- * into batches, so that a batch's texts are about equally long, and the batches are put in a random order. That is a pure
- * function of (seed, epoch), as is which words are read as <unk>. Not shuffled: from the longest to the shortest.
- * Nothing here depends on the number of ranks except which lanes are read. */
+ * Order. Shuffled: texts are put in a random order, stretches of EXAMPLES_POOL batches of it are sorted by length
+ * and cut into batches, so that a batch's texts are about equally long, and the batches are put in a random order.
+ * That is a pure function of (seed, epoch), as is which words are read as <unk>. Not shuffled: from the longest to
+ * the shortest. Nothing here depends on the number of ranks except which lanes are read. */
 #ifndef UNROLL_DATA_EXAMPLES_H
 #define UNROLL_DATA_EXAMPLES_H
 
@@ -42,8 +42,8 @@ void examples_close(struct examples *examples); /* NULL is allowed */
 /* Bytes that examples of so many texts take; `split` does not matter. */
 size_t examples_bytes(const struct examples_config *config, int64_t texts);
 
-/* The longest text of a split in tokens, at most `longest`; *cut is how many texts are longer, and *mean the mean length
- * after the cut. */
+/* The longest text of a split in tokens, at most `longest`; *cut is how many texts are longer, and *mean the mean
+ * length after the cut. */
 enum status examples_lengths(struct corpus *corpus, enum split split, int longest, int *found, int64_t *cut,
                              double *mean, struct error *e);
 
@@ -55,8 +55,8 @@ int64_t examples_targets(const struct examples *examples, int64_t index, int lan
 void examples_begin(struct examples *examples, int64_t epoch);
 void examples_seek(struct examples *examples, int64_t index);
 
-/* Fills `window` with the next one; its arrays belong to the examples and stay valid until the next call. After the last
- * window returns T == 0. */
+/* Fills `window` with the next one; its arrays belong to the examples and stay valid until the next call. After the
+ * last window returns T == 0. */
 enum status examples_next(struct examples *examples, struct window *window, struct error *e);
 
 #endif

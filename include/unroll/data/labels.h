@@ -1,5 +1,5 @@
-/* The labels of a labelled corpus: the table label <-> number. Numbers count from 0; a label is 1 to LABEL_BYTES_MAX bytes of
- * UTF-8 without control characters. */
+/* The labels of a labelled corpus: the table label <-> number. Numbers count from 0; a label is 1 to LABEL_BYTES_MAX
+ * bytes of UTF-8 without control characters. */
 #ifndef UNROLL_DATA_LABELS_H
 #define UNROLL_DATA_LABELS_H
 
@@ -24,8 +24,8 @@ struct labels {
 
 /* A table without labels. NULL and STATUS_OS on exhaustion. */
 struct labels *labels_new(struct error *e);
-/* Takes ownership of the arrays (also on failure) and checks them; a violation is `damaged`. offsets[count] must not be more
- * than what `bytes` holds. */
+/* Takes ownership of the arrays (also on failure) and checks them; a violation is `damaged`. offsets[count] must not
+ * be more than what `bytes` holds. */
 enum status labels_adopt(int count, char *bytes, uint64_t *offsets, uint64_t *counts, enum status damaged,
                          struct labels **out, struct error *e);
 void labels_free(struct labels *labels); /* NULL is allowed */

@@ -1,5 +1,5 @@
-/* THE table of levels: what one token of a text is. A level is one row here and one file, src/data/level_*.c, which says all
- * that is known of it. Others ask its kind. */
+/* THE table of levels: what one token of a text is. A level is one row here and one file, src/data/level_*.c, which
+ * says all that is known of it. Others ask its kind. */
 #ifndef UNROLL_DATA_LEVEL_H
 #define UNROLL_DATA_LEVEL_H
 
@@ -42,12 +42,12 @@ struct level_kind {
     const char *(*fault)(const char *text, size_t length);
     /* NULL: anywhere. `cut_normal` is of texts that are brought into a normal form, where code points combine. */
     level_cut *cut, *cut_normal;
-    /* Length of the first piece of a text that is a token, or its reason to be <unk>; 0: none. `text` ends with a null byte; *skip
-     * bytes before the piece are part of none; `composed`: it may be combined with what follows. */
+    /* Length of the first piece of a text that is a token, or its reason to be <unk>; 0: none. `text` ends with a
+     * null byte; *skip bytes before the piece are part of none; `composed`: it may be combined with what follows. */
     size_t (*piece)(const char *text, bool composed, size_t *skip);
 
-    /* A tokenizer of it (src/data/tokenizer_private.h): bytes that it keeps, zeroed at first, and what it does with them. Each adds
-     * tokens; `begin` and `end` may be NULL. */
+    /* A tokenizer of it (src/data/tokenizer_private.h): bytes that it keeps, zeroed at first, and what it does with
+     * them. Each adds tokens; `begin` and `end` may be NULL. */
     size_t state_bytes;
     void (*begin)(struct tokenizer *tokenizer);
     /* The next block: no more tokens than bytes, and two. `name` and `offset` are for messages. */

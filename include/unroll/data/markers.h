@@ -1,8 +1,9 @@
-/* Words of a text that are markers themselves: "<s>" and "</s>" around its sentences. At word level every line end becomes
- * the token "</s>", so that a text with markers of its own would have its sentence ends twice, or in the midst of lines.
- * "<unk>" is none: it stands for an unknown word, as the program's own does.
+/* Words of a text that are markers themselves: "<s>" and "</s>" around its sentences. At word level every line end
+ * becomes the token "</s>", so that a text with markers of its own would have its sentence ends twice, or in the midst
+ * of lines. "<unk>" is none: it stands for an unknown word, as the program's own does.
  *
- * A marker is a whole word; "</S>" is one only where the text is turned into lower case. Characters and bytes know none. */
+ * A marker is a whole word; "</S>" is one only where the text is turned into lower case. Characters and bytes know
+ * none. */
 #ifndef UNROLL_DATA_MARKERS_H
 #define UNROLL_DATA_MARKERS_H
 
@@ -42,8 +43,8 @@ void markers_count_text(const struct marker_counts *counts, char text[MARKERS_TE
 /* What became of them under STRIP and KEEP, for a notice. */
 void markers_fate_text(enum markers markers, const struct marker_counts *counts, char text[MARKERS_TEXT]);
 
-/* STATUS_DATA: the text holds so many, the first in line `line` of `name`; NULL: nobody has counted. `known` is what became of those in the text that
- * the model learned from, REFUSE if it had none. */
+/* STATUS_DATA: the text holds so many, the first in line `line` of `name`; NULL: nobody has counted. `known` is what
+ * became of those in the text that the model learned from, REFUSE if it had none. */
 enum status markers_refused(const struct marker_counts *counts, const char *name, int64_t line, enum markers known,
                             struct error *e);
 

@@ -2,17 +2,18 @@
  * vocabulary and a few blocks, whatever the files and their lines are.
  *
  * A name is that of a file, a folder, whose files are read, a pipe, or "-", standard input; each may be packed
- * (src/data/prepare_inputs.h). Several files of one split are read one after another. `percent` cuts the training files, taken as one run of bytes,
- * by position: after that share of the bytes, moved forward to the next character (char), past the next line end
- * (word), or not at all (byte). The vocabulary comes from the training text alone, unless one is given: then what it
- * lacks is <unk>, and `level` must be its.
+ * (src/data/prepare_inputs.h). Several files of one split are read one after another. `percent` cuts the training
+ * files, taken as one run of bytes, by position: after that share of the bytes, moved forward to the next character
+ * (char), past the next line end (word), or not at all (byte). The vocabulary comes from the training text alone,
+ * unless one is given: then what it lacks is <unk>, and `level` must be its.
  *
  * The bytes of each split are dealt to the ranks in the same way. Each rank counts and encodes its share and writes its
- * tokens to their place in the file; the counts are merged in the order of the text, and only rank 0 looks at files before
- * they are dealt. Texts shorter than 64 KiB for each rank are dealt to fewer; labelled ones are rank 0's.
+ * tokens to their place in the file; the counts are merged in the order of the text, and only rank 0 looks at files
+ * before they are dealt. Texts shorter than 64 KiB for each rank are dealt to fewer; labelled ones are rank 0's.
  *
- * With labels every line is a text: `label<TAB>text`, or the whole line in the file of a class. `percent` then deals the
- * texts out one by one: text k (from 0) of each label goes where the fraction of (k + 1) times the golden ratio falls. */
+ * With labels every line is a text: `label<TAB>text`, or the whole line in the file of a class. `percent` then deals
+ * the texts out one by one: text k (from 0) of each label goes where the fraction of (k + 1) times the golden ratio
+ * falls. */
 #ifndef UNROLL_DATA_PREPARE_H
 #define UNROLL_DATA_PREPARE_H
 
@@ -74,9 +75,10 @@ struct prepare_report {
     char digest[DIGEST_TEXT]; /* of the corpus */
 };
 
-/* Collective. Writes config->output, whole or not at all; the bytes are the same for any number of ranks. Markers that are
- * to be refused are counted in all texts first: STATUS_DATA with their number and the first one's file and line. Else
- * STATUS_NOINPUT, STATUS_DATA, STATUS_CONFIG, STATUS_CANTCREATE, STATUS_IO, STATUS_OS. Report and error are the same on all ranks. */
+/* Collective. Writes config->output, whole or not at all; the bytes are the same for any number of ranks. Markers
+ * that are to be refused are counted in all texts first: STATUS_DATA with their number and the first one's file and
+ * line. Else STATUS_NOINPUT, STATUS_DATA, STATUS_CONFIG, STATUS_CANTCREATE, STATUS_IO, STATUS_OS. Report and error
+ * are the same on all ranks. */
 enum status prepare(const struct comm *comm, const struct prepare_config *config, struct prepare_report *report,
                     struct error *e);
 

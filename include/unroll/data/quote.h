@@ -1,9 +1,10 @@
-/* A text, of whatever bytes, as lines for a log or a terminal: nothing in it can move the cursor, and no line is too long.
+/* A text, of whatever bytes, as lines for a log or a terminal: nothing in it can move the cursor, and no line is too
+ * long.
  *
- * Line ends (LF, CR LF) end lines, tabs go to the next of every eighth column. Other control characters, what turns the direction
- * of writing, and bytes that are no part of UTF-8 stand as \xHH, byte by byte (as data/escape.h has it); a backslash of the text
- * stays one. Lines that are too long go on in a new one at their last blank, which is left out, or where a word is as long as a
- * line wherever they must. Blanks at the end of a line are left out. */
+ * Line ends (LF, CR LF) end lines, tabs go to the next of every eighth column. Other control characters, what turns
+ * the direction of writing, and bytes that are no part of UTF-8 stand as \xHH, byte by byte (as data/escape.h has
+ * it); a backslash of the text stays one. Lines that are too long go on in a new one at their last blank, which is
+ * left out, or where a word is as long as a line wherever they must. Blanks at the end of a line are left out. */
 #ifndef UNROLL_DATA_QUOTE_H
 #define UNROLL_DATA_QUOTE_H
 
@@ -12,8 +13,8 @@
 #define QUOTE_COLUMNS_MAX 200
 #define QUOTE_LINE_BYTES 1024 /* at most of a line: characters of no width may stand in it, too */
 
-/* Calls `put` with each line, of at most `columns` columns (16 to QUOTE_COLUMNS_MAX), as a string without its line end. A line
- * end at the end of the text adds no empty line; an empty text has no lines. */
+/* Calls `put` with each line, of at most `columns` columns (16 to QUOTE_COLUMNS_MAX), as a string without its line
+ * end. A line end at the end of the text adds no empty line; an empty text has no lines. */
 void quote_lines(const char *text, size_t length, int columns, void (*put)(void *context, const char *line),
                  void *context);
 

@@ -6,7 +6,8 @@
  * ceil(longest lane / bptt) windows, of which the last may be shorter. Nothing here depends on the number of ranks
  * except which lanes are read.
  *
- * With a token `before`, the split is read as if that one stood in front of it: P = N, and the first token is a target. */
+ * With a token `before`, the split is read as if that one stood in front of it: P = N, and the first token is a
+ * target. */
 #ifndef UNROLL_DATA_STREAM_H
 #define UNROLL_DATA_STREAM_H
 

@@ -21,8 +21,8 @@ enum status tally_find(struct tally *tally, const char *text, size_t length, uin
 void tally_count(struct tally *tally, const uint32_t *numbers, size_t count);
 /* Adds the tally of the part of the text that comes next. */
 enum status tally_merge(struct tally *tally, const struct tally *next, struct error *e);
-/* Collective. Rank 0's tally becomes that of all ranks, whose parts of the text follow one another in rank order; what the
- * others' tallies are afterwards is undefined. The error is the same on all ranks. */
+/* Collective. Rank 0's tally becomes that of all ranks, whose parts of the text follow one another in rank order;
+ * what the others' tallies are afterwards is undefined. The error is the same on all ranks. */
 enum status tally_gather(const struct comm *comm, struct tally *tally, struct error *e);
 
 int64_t tally_entries(const struct tally *tally); /* distinct entries, without <unk> */

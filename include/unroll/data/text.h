@@ -1,8 +1,9 @@
 /* Texts in files, read once from front to back in blocks: memory is two blocks, whatever the file and its lines are.
  *
- * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the file's
- * beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte offset, or
- * with `replace` becomes U+FFFD. What is no text at all, such as a compressed file, or UTF-16, is refused by its name. A part of a file is a text too: text_cut says where a file may be cut. */
+ * At byte level a text is its bytes. At the other levels it is UTF-8, checked strictly: a byte order mark at the
+ * file's beginning is skipped, CR LF becomes LF, and an invalid sequence or a NUL byte is refused with its byte
+ * offset, or with `replace` becomes U+FFFD. What is no text at all, such as a compressed file, or UTF-16, is refused
+ * by its name. A part of a file is a text too: text_cut says where a file may be cut. */
 #ifndef UNROLL_DATA_TEXT_H
 #define UNROLL_DATA_TEXT_H
 
@@ -40,8 +41,8 @@ struct text_counts {  /* what was met while reading */
 /* The text of a whole regular file. Missing, a directory or a pipe: STATUS_NOINPUT; empty: STATUS_DATA. */
 enum status text_look(const char *path, struct text_file *file, struct error *e);
 
-/* Where to cut a text nearest after `offset`, by the rule `find` of its level (data/level.h; NULL: at `offset` itself). At most
- * the text's size. */
+/* Where to cut a text nearest after `offset`, by the rule `find` of its level (data/level.h; NULL: at `offset`
+ * itself). At most the text's size. */
 enum status text_cut(const struct text_file *file, level_cut *find, int64_t offset, int64_t *cut, struct error *e);
 
 struct text;
@@ -58,7 +59,8 @@ enum status text_next(struct text *text, const char **bytes, size_t *length, int
 /* Adds the bytes of a part, as they are in the file. STATUS_IO if they cannot be read. */
 enum status text_digest(const struct text_part *part, struct digest *digest, struct error *e);
 
-/* Number of the line that holds byte `offset` of a text, from 1; 0 if it cannot be read. Reads all that stands before. */
+/* Number of the line that holds byte `offset` of a text, from 1; 0 if it cannot be read. Reads all that stands
+ * before. */
 int64_t text_line(const struct text_file *file, int64_t offset);
 
 void text_get_counts(const struct text *text, struct text_counts *counts);

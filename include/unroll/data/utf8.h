@@ -29,8 +29,8 @@ int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST]);
 /* Whether a code point is white space: Unicode's property White_Space. */
 bool utf8_space(uint32_t code);
 
-/* Columns of a terminal that a code point takes, 0 to 2; -1 if it would not stand there as text: control characters, line
- * and paragraph separators, and what turns the direction of the text behind it. */
+/* Columns of a terminal that a code point takes, 0 to 2; -1 if it would not stand there as text: control characters,
+ * line and paragraph separators, and what turns the direction of the text behind it. */
 int utf8_columns(uint32_t code);
 
 /* Whether a grapheme cluster ends between two code points that follow one another, by the rules of UAX #29 for extended
@@ -44,7 +44,8 @@ const char *utf8_unicode(void);
 
 /* The code point's lower case; itself if it has none. One to one: no locale, no context. */
 uint32_t utf8_lower(uint32_t code);
-/* Those of a valid text into `to` [2 * length], for some are longer than what they stand for; returns how many bytes they are. */
+/* Those of a valid text into `to` [2 * length], for some are longer than what they stand for; returns how many bytes
+ * they are. */
 size_t utf8_lower_text(const char *text, size_t length, char *to);
 
 #endif

@@ -35,9 +35,8 @@ struct vocab {
 };
 
 /* Takes ownership of the arrays (also on failure). Checks them: offsets rising from 0, no duplicate or empty entry,
- * entry 0 "<unk>", one byte at byte level, else valid UTF-8, one code point at char level, at most VOCAB_CLUSTER_MAX bytes at
- * grapheme level; a violation is `damaged`.
- * offsets[size] must not be more than what `bytes` holds. */
+ * entry 0 "<unk>", one byte at byte level, else valid UTF-8, one code point at char level, at most VOCAB_CLUSTER_MAX
+ * bytes at grapheme level; a violation is `damaged`. offsets[size] must not be more than what `bytes` holds. */
 enum status vocab_adopt(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
                         enum status damaged, struct vocab **out, struct error *e);
 
@@ -45,18 +44,18 @@ struct vocab_fault {
     const char *what; /* lasts; NULL: none */
     int entry;
 };
-/* The same for a text that a user wrote: what is wrong with an entry goes to *fault, and the caller makes the message of
- * STATUS_DATA. */
+/* The same for a text that a user wrote: what is wrong with an entry goes to *fault, and the caller makes the
+ * message of STATUS_DATA. */
 enum status vocab_adopt_text(enum level level, int size, char *bytes, uint64_t *offsets, uint64_t *counts,
                              struct vocab_fault *fault, struct vocab **out, struct error *e);
 void vocab_free(struct vocab *vocab); /* NULL is allowed */
 enum status vocab_copy(const struct vocab *vocab, struct vocab **out, struct error *e);
 
-/* After vocab_adopt, which leaves the text as it is: the normal form of texts, and the version of Unicode; NULL: of this
- * program. */
+/* After vocab_adopt, which leaves the text as it is: the normal form of texts, and the version of Unicode; NULL: of
+ * this program. */
 void vocab_set_normal(struct vocab *vocab, enum normal normal, const char *unicode);
-/* Whether its tokens depend on rules that earlier programs did not know: corpora and checkpoints with such a vocabulary are
- * of version 2, so that those refuse them. */
+/* Whether its tokens depend on rules that earlier programs did not know: corpora and checkpoints with such a
+ * vocabulary are of version 2, so that those refuse them. */
 bool vocab_is_new(const struct vocab *vocab);
 
 #define VOCAB_KIND 24

@@ -1,5 +1,5 @@
-/* THE table of cells. A cell is one row here and one file, src/nn/cell_*.c, which says all that is known of it. Nothing else names
- * a cell: others ask its kind. */
+/* THE table of cells. A cell is one row here and one file, src/nn/cell_*.c, which says all that is known of it.
+ * Nothing else names a cell: others ask its kind. */
 #ifndef UNROLL_NN_CELL_H
 #define UNROLL_NN_CELL_H
 
@@ -9,8 +9,8 @@
 #include "unroll/base/choice.h"
 #include "unroll/base/status.h"
 
-/* row(NUMBER, kind): the number is CELL_NUMBER, and the kind lies in cell_kind_kind. Tables and messages name cells in this
- * order. */
+/* row(NUMBER, kind): the number is CELL_NUMBER, and the kind lies in cell_kind_kind. Tables and messages name cells
+ * in this order. */
 /* clang-format off */
 #define CELL_TABLE(row) \
     row(RNN_TANH, rnn_tanh) \
@@ -42,9 +42,9 @@ struct cell_state {
     int (*width)(int H, int inputs); /* numbers of a lane, of a layer with so many inputs; NULL: H */
 };
 
-/* What a cell is, and how it uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to backward;
- * after backward, slot input_slot[g] holds the gradient of gate g's input projection and recurrent_slot[g] that of its recurrent
- * product. */
+/* What a cell is, and how it uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to
+ * backward; after backward, slot input_slot[g] holds the gradient of gate g's input projection and recurrent_slot[g]
+ * that of its recurrent product. */
 struct cell_kind {
     const char *name;         /* of --cell, and in files: "lstm" */
     const char *torch;        /* its module in PyTorch's torch.nn, "LSTM"; NULL: it has none */
@@ -61,21 +61,22 @@ struct cell_kind {
     void (*backward)(const struct cell_step *step);
     /* combines b_ih [G*H] and b_hh [R*H] into bias [biases][stride] */
     void (*bias)(int H, const float *b_ih, const float *b_hh, int stride, float *bias);
-    /* Before backward: adds to squares [states], for units [begin, end) of the block and lane b, the squares of the total
-     * derivatives of the loss with respect to each state after the step. NULL: cell_flow_output. */
+    /* Before backward: adds to squares [states], for units [begin, end) of the block and lane b, the squares of the
+     * total derivatives of the loss with respect to each state after the step. NULL: cell_flow_output. */
     void (*flow)(const struct cell_step *step, int b, int begin, int end, double *squares);
 
     /* The same in double precision, straight from the formulas, for one lane. */
     void (*reference_forward)(int H, const struct reference_step *step);
-    /* d[s]: the gradient of state s after the step becomes what reaches that before it, not through the recurrent product. Fills
-     * d_from_input [G*H] and d_from_state [R*H]. */
+    /* d[s]: the gradient of state s after the step becomes what reaches that before it, not through the recurrent
+     * product. Fills d_from_input [G*H] and d_from_state [R*H]. */
     void (*reference_backward)(int H, const struct reference_step *step, double *const *d, double *d_from_input,
                                double *d_from_state);
     /* h of a unit, anew from the cell's other states; NULL: it does not follow from them */
     double (*reference_output)(int H, const struct reference_step *step, int unit);
     bool kinks; /* derivatives jump where from_input + from_state is zero */
 
-    /* How a layer's parameter starts where init.c's rule for all cells does not hold: true if x is filled. NULL: it always holds. */
+    /* How a layer's parameter starts where init.c's rule for all cells does not hold: true if x is filled. NULL: it
+     * always holds. */
     bool (*start)(const struct cell_start *start, float *x);
 
     int trial_pool; /* enum pool: that of its classifier in the self-test, part of a digest of record */

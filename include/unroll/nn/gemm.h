@@ -2,12 +2,12 @@
  *
  * Rows times weights, C[rows][n] = A[rows][k] W: activations stay where they are, row-major; weights are packed into
  * column panels of GEMM_WIDE. Every element of C is a sum of blocks of GEMM_KC values of k, each one chain of fused
- * multiply-adds from zero in the order of k: its bits do not depend on how many other rows there are, where a row stands, which
- * thread computes it, or on the processor. BLIS's sgemm cannot promise that (it picks its path by m, n and k).
- * The micro-kernel is our own because A is read in place: BLIS's needs A packed into interleaved panels, which at one
- * time step of 20 to 64 lanes costs more than it gains. Measured against BLIS's micro-kernel on ready-packed panels, one
- * thread of a Zen 5: 50 x 512 x 2048 219 against 183 GFLOP/s, 20 x 650 x 2600 215 / 181, 64 x 1024 x 4096 200 / 182,
- * 2500 x 512 x 2048 193 / 187, 1 x 100 x 512 65 / 18.
+ * multiply-adds from zero in the order of k: its bits do not depend on how many other rows there are, where a row
+ * stands, which thread computes it, or on the processor. BLIS's sgemm cannot promise that (it picks its path by m, n
+ * and k). The micro-kernel is our own because A is read in place: BLIS's needs A packed into interleaved panels, which
+ * at one time step of 20 to 64 lanes costs more than it gains. Measured against BLIS's micro-kernel on ready-packed
+ * panels, one thread of a Zen 5: 50 x 512 x 2048 219 against 183 GFLOP/s, 20 x 650 x 2600 215 / 181, 64 x 1024 x 4096
+ * 200 / 182, 2500 x 512 x 2048 193 / 187, 1 x 100 x 512 65 / 18.
  *
  * Weight gradients, C[m][n] = sum over lanes and time of A^T B: both operands are packed and reused many times, so this
  * one runs on BLIS's micro-kernel. Each tile is finished over all lane groups, in the order of the lane tree, while it
@@ -25,8 +25,8 @@
 #include "unroll/base/vmath.h"
 #include "unroll/sys/blas.h"
 
-/* The block of k, for both forms. Sums are cut here, so it is one number on every processor: part of the arithmetic. A panel's
- * block is 24 or 48 KiB, and 384 is BLIS's own for AVX-512. */
+/* The block of k, for both forms. Sums are cut here, so it is one number on every processor: part of the arithmetic.
+ * A panel's block is 24 or 48 KiB, and 384 is BLIS's own for AVX-512. */
 #define GEMM_KC 384
 
 #ifdef __AVX512F__
@@ -67,8 +67,8 @@ struct gemm {
 enum status gemm_init(struct gemm *gemm, const struct gemm_kind *kind, int threads, struct error *e);
 size_t gemm_scratch_bytes(const struct gemm *gemm);
 
-/* Weights W [k][n]: where they lie and, if they are packed ahead, their panels. Packing ahead is worth it when products have few
- * rows and weights stay the same. */
+/* Weights W [k][n]: where they lie and, if they are packed ahead, their panels. Packing ahead is worth it when
+ * products have few rows and weights stay the same. */
 struct gemm_weights {
     const float
         *w; /* W(i, j) is w[i * ldw + j]; `transposed`: w[j * ldw + i], as PyTorch's [out][in] times a row of `in` */
@@ -85,8 +85,9 @@ void gemm_pack(const struct gemm *gemm, const struct gemm_weights *weights);
 /* One thread: panel `panel` alone, columns panel * GEMM_WIDE and on; those from n on are zero. */
 void gemm_pack_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel);
 
-/* One thread: C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] times a panel that is packed. The accumulation over k starts
- * from zero in blocks of GEMM_KC and each block is added to C. c 64-byte aligned, ldc a multiple of 16. */
+/* One thread: C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] times a panel that is packed. The accumulation
+ * over k starts from zero in blocks of GEMM_KC and each block is added to C. c 64-byte aligned, ldc a multiple of
+ * 16. */
 void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, const float *a,
                 int64_t lda, bool accumulate, float *c, int64_t ldc);
 
@@ -110,9 +111,9 @@ struct gemm_lanes {
     int64_t time_stride, lane_stride;
 };
 
-/* The sum that a weight gradient is: over the lane groups of `node` (whose lanes start at group_lane[g - group0], local
- * lane numbers, group_lane[groups] the end), each over T time steps. With `exact` groups add up the lane tree, else all rows
- * are one chain. */
+/* The sum that a weight gradient is: over the lane groups of `node` (whose lanes start at group_lane[g - group0],
+ * local lane numbers, group_lane[groups] the end), each over T time steps. With `exact` groups add up the lane tree,
+ * else all rows are one chain. */
 struct gemm_sum {
     struct lane_node node;
     int group0;
@@ -134,8 +135,8 @@ void gemm_factor_pack(const struct gemm *gemm, const struct gemm_factor *factor)
 /* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
 void gemm_factor_clear(const struct gemm *gemm, const struct gemm_factor *factor, const uint8_t *marks, int lanes);
 
-/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is NULL, the
- * sum of A's rows in the same way, in the same blocks. */
+/* C[m][n] = (add ? C : 0) + sum A^T B, A's rows of m floats (from a.base), B's of n; and bias[m], unless that is
+ * NULL, the sum of A's rows in the same way, in the same blocks. */
 struct gemm_gradient {
     const struct gemm_factor *factor;
     struct gemm_lanes a;

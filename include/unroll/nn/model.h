@@ -5,8 +5,8 @@
  * Bits: every number computed for a lane is the same whatever the other lanes, the rank's range of lanes and the number
  * of threads are; gradients are summed over lane groups in the order of base/lane_tree.h.
  *
- * Not thread safe: one caller; it uses `threads` threads of the team inside (base/team.h). No allocation, no I/O and no system
- * call but the team's own after model_create. */
+ * Not thread safe: one caller; it uses `threads` threads of the team inside (base/team.h). No allocation, no I/O and
+ * no system call but the team's own after model_create. */
 #ifndef UNROLL_NN_MODEL_H
 #define UNROLL_NN_MODEL_H
 
@@ -57,14 +57,15 @@ struct model_loss {
  * no rows of zeros. */
 int model_sparse_rows(const struct model_config *config, int batch, int bptt);
 
-/* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are applied
- * and everything the backward pass needs is kept (only for shape.train); with step < 0 no dropout: evaluation. */
+/* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are
+ * applied and everything the backward pass needs is kept (only for shape.train); with step < 0 no dropout:
+ * evaluation. */
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss);
 
-/* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every parameter,
- * one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_share_nodes),
- * overwritten; with shape.sparse the caller keeps those rows of encoder.weight zero whose tokens the window does not
- * have. The carried state advances. The caller divides by the global token count. */
+/* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every
+ * parameter, one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_share_nodes), overwritten;
+ * with shape.sparse the caller keeps those rows of encoder.weight zero whose tokens the window does not have. The
+ * carried state advances. The caller divides by the global token count. */
 void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
                  struct model_loss *loss);
 
@@ -72,8 +73,8 @@ void model_train(struct model *model, const struct window *window, int64_t step,
  * call. For sampling; computed on demand. */
 const float *model_logits(struct model *model, int *stride);
 
-/* TASK_CLASSIFY: probabilities of the labels after model_forward, [lanes][labels], rows `*stride` floats apart; all zero
- * for a lane without a text. Valid until the next call. */
+/* TASK_CLASSIFY: probabilities of the labels after model_forward, [lanes][labels], rows `*stride` floats apart; all
+ * zero for a lane without a text. Valid until the next call. */
 const float *model_probabilities(const struct model *model, int *stride);
 
 /* Carried state `index` (nn/state.h), [lanes][width] without padding. Zero after model_create. */

@@ -17,8 +17,8 @@ enum task { TASK_LM, TASK_CLASSIFY };
 const char *task_name(enum task task); /* "lm", "classify" */
 extern const struct choices task_choices;
 
-/* What a label is predicted from: the top layer's output at the text's last token, or the mean or maximum, unit by unit,
- * over all its tokens. */
+/* What a label is predicted from: the top layer's output at the text's last token, or the mean or maximum, unit by
+ * unit, over all its tokens. */
 enum pool { POOL_LAST, POOL_MEAN, POOL_MAX };
 const char *pool_name(enum pool pool); /* "last", "mean", "max" */
 extern const struct choices pool_choices;

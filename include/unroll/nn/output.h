@@ -1,6 +1,6 @@
-/* THE table of output layers. An output layer is one row here and one file, which says all that is known of it: its parameters,
- * what it needs of the configuration, the loss and its gradients, and the same in double precision. Nothing else names one:
- * others ask its kind. */
+/* THE table of output layers. An output layer is one row here and one file, which says all that is known of it: its
+ * parameters, what it needs of the configuration, the loss and its gradients, and the same in double precision.
+ * Nothing else names one: others ask its kind. */
 #ifndef UNROLL_NN_OUTPUT_H
 #define UNROLL_NN_OUTPUT_H
 
@@ -14,7 +14,8 @@
 /* row(kind): it lies in output_kind_kind. Of those that serve a task the first is its usual one. */
 #define OUTPUT_TABLE(row) row(softmax) row(classifier)
 
-/* A parameter, in the order of the table. Weights start uniform in +-0.1 and biases at zero, as their roles say (init.c). */
+/* A parameter, in the order of the table. Weights start uniform in +-0.1 and biases at zero, as their roles say
+ * (init.c). */
 struct output_param {
     enum param_role role;
     const char *name;
@@ -62,7 +63,8 @@ struct output_kind {
     void (*window)(const struct common *common, struct output *output, const struct output_step *step);
     /* The gradient of the last time step's losses alone; no dropout, no losses. NULL: it has none (nn/flow.h). */
     void (*last)(const struct common *common, struct output *output, const struct output_step *step);
-    /* Of rows h [lanes][stride of H]: logits with all terms [lanes][outputs], rows `*stride` apart. NULL: not of single steps. */
+    /* Of rows h [lanes][stride of H]: logits with all terms [lanes][outputs], rows `*stride` apart. NULL: not of
+     * single steps. */
     const float *(*logits)(const struct common *common, struct output *output, const float *h, int *stride);
     /* After `window`: probabilities of the labels, [lanes][outputs]. NULL: it has no labels. */
     const float *(*probabilities)(const struct output *output, int *stride);

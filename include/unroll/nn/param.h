@@ -84,11 +84,11 @@ void param_fold_aliases(const struct param_table *table, float *grad);
 /* XXH3-128 over all parameter values in table order (aliases included, padding not), as 32 hexadecimal digits. */
 void param_digest(const struct param_table *table, const float *values, char hex[33]);
 
-/* How weights start.
- * UNIFORM: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0; recurrent layers uniform
+/* How weights start. UNIFORM: encoder and decoder uniform in +-0.1 (PyTorch's word_language_model), decoder.bias 0;
+ * recurrent layers uniform
  *   in +-1/sqrt(H) (PyTorch's nn.RNN).
- * AUTO: as UNIFORM, but for layers of a cell that has a rule of its own (cell_kind.start).
- * ORTHOGONAL: as UNIFORM, but every H x H block of W_hh orthogonal and the biases of the recurrent layers 0, or what the
+ * AUTO: as UNIFORM, but for layers of a cell that has a rule of its own (cell_kind.start). ORTHOGONAL: as UNIFORM, but
+ * every H x H block of W_hh orthogonal and the biases of the recurrent layers 0, or what the
  *   cell says. */
 enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
 const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */

@@ -27,8 +27,8 @@ struct reference {
     double *values; /* [table.total] */
     double *state;  /* all states of nn/state.h, [lanes][width] each: carried from window to window */
     struct reference_nudge nudge;
-    double
-        nearest_kink; /* of cells with kinks: smallest |input of a ReLU| in the last window: at 0 derivatives jump; else inf */
+    double nearest_kink; /* of cells with kinks: smallest |input of a ReLU| in the last window: at 0 derivatives jump;
+                            else inf */
 };
 
 /* Parameters and state start at zero: the caller fills `values`. */

@@ -1,12 +1,13 @@
-/* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the yardstick.
+/* BLIS: the only room that sees blis.h. Gives the micro-kernel with its geometry for nn/gemm, and sgemm as the
+ * yardstick.
  *
- * One thing is relied on: an element of the kernel's C is one chain of fused multiply-adds from zero in the order of k, to which
- * the earlier C is added once. BLIS's kernels for haswell, zen, skx and cortexa57 do that; plain C ones may not fuse. blas_init
- * compares the chosen kernel with such a chain, and takes our own (blas_own.c) where it differs.
+ * One thing is relied on: an element of the kernel's C is one chain of fused multiply-adds from zero in the order of k,
+ * to which the earlier C is added once. BLIS's kernels for haswell, zen, skx and cortexa57 do that; plain C ones may
+ * not fuse. blas_init compares the chosen kernel with such a chain, and takes our own (blas_own.c) where it differs.
  *
- * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C or to
- * AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment is respected.
- * With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2. */
+ * BLIS 0.9 knows no AMD CPU newer than Zen 3, and in virtual machines no Intel CPU with AVX-512: it falls to plain C
+ * or to AVX2 code. blas_init therefore names the AVX-512 kernels on such CPUs; a BLIS_ARCH_TYPE in the environment
+ * is respected. With UNROLL_ARCH=x86-64-v3 (base/build_info.h) it names those of AVX2. */
 #ifndef UNROLL_SYS_BLAS_H
 #define UNROLL_SYS_BLAS_H
 

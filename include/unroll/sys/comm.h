@@ -26,12 +26,12 @@ struct comm {
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
-/* Not collective. The process of Open MPI's mpirun where it has started this one from a terminal; 0 else. Ctrl-C there goes to it
- * alone, and it kills its ranks at once; USR1 it hands on. */
+/* Not collective. The process of Open MPI's mpirun where it has started this one from a terminal; 0 else. Ctrl-C
+ * there goes to it alone, and it kills its ranks at once; USR1 it hands on. */
 long comm_mpirun_on_terminal(void);
 
-/* Not collective, also before comm_init and where MPI is never initialised: true in the one process of a launch that speaks
- * for all of them. */
+/* Not collective, also before comm_init and where MPI is never initialised: true in the one process of a launch that
+ * speaks for all of them. */
 bool comm_speaks(void);
 
 /* Not collective. The name of this host, "unknown" if the system does not tell. */
@@ -41,8 +41,8 @@ void comm_host(char host[COMM_HOST]);
 /* Not collective, also before comm_init: name and version of the MPI library that runs, such as "Open MPI v4.1.4". */
 void comm_library(char *room, size_t size);
 
-/* Collective over all ranks. Initialises MPI when comm_launched(), at MPI_THREAD_FUNNELED. STATUS_CONFIG, not agreed, in a
- * process that is alone although its launcher started several (OMPI_COMM_WORLD_SIZE, PMI_SIZE, else
+/* Collective over all ranks. Initialises MPI when comm_launched(), at MPI_THREAD_FUNNELED. STATUS_CONFIG, not
+ * agreed, in a process that is alone although its launcher started several (OMPI_COMM_WORLD_SIZE, PMI_SIZE, else
  * SLURM_STEP_NUM_TASKS): `srun` without a protocol that the MPI library speaks. */
 enum status comm_init(struct comm *comm, struct error *e);
 void comm_finalize(struct comm *comm); /* collective */
@@ -53,8 +53,8 @@ _Noreturn void comm_abort(const struct comm *comm, enum status status);
 /* Collective. The failure of the lowest failing rank, status and text, becomes everyone's; OK if none failed.
  * The way out of every fallible section between collective calls: no rank leaves alone. */
 enum status comm_agree(const struct comm *comm, enum status mine, struct error *e);
-/* Collective. The same where a failure may be one of a single host: unless rank 0 has it too, the text ends with rank and
- * host. */
+/* Collective. The same where a failure may be one of a single host: unless rank 0 has it too, the text ends with
+ * rank and host. */
 enum status comm_agree_where(const struct comm *comm, enum status mine, struct error *e);
 
 /* All collective. */
@@ -76,8 +76,9 @@ void comm_gatherv(const struct comm *comm, const void *mine, void *all, const si
 void comm_scatterv(const struct comm *comm, const void *all, const size_t *bytes, const size_t *offset, void *mine,
                    int root);
 
-/* Exchanges, and allgatherv of more than this for each rank, go in parts of so many bytes; see comm.c. Below Open MPI's limit
- * for messages that it sends over TCP without asking first, 64 KiB with its header. (Tests set a small one.) */
+/* Exchanges, and allgatherv of more than this for each rank, go in parts of so many bytes; see comm.c. Below Open
+ * MPI's limit for messages that it sends over TCP without asking first, 64 KiB with its header. (Tests set a small
+ * one.) */
 #ifndef COMM_EAGER
 #define COMM_EAGER ((size_t)60 << 10)
 #endif

@@ -42,20 +42,23 @@ struct h5; /* an open file */
  * is not HDF5, is damaged or leaves the subset is `damaged` (STATUS_DATA for corpora, STATUS_CHECKPOINT for
  * checkpoints). Release with h5_close. */
 enum status h5_open_plain(const char *path, enum status damaged, struct h5 **out, struct error *e);
-/* The same for what another program wrote, which messages then advise on: STATUS_DATA. Its numbers may be big-endian. */
+/* The same for what another program wrote, which messages then advise on: STATUS_DATA. Its numbers may be
+ * big-endian. */
 enum status h5_open_foreign(const char *path, struct h5 **out, struct error *e);
 /* The same, and keeps what is read from then on until h5_share. */
 enum status h5_open_traced(const char *path, enum status damaged, struct h5 **out, struct error *e);
-/* Collective. Opens on all other ranks the file that rank 0 has opened with h5_open_traced: what rank 0 has read of it since
- * then they need not read again, so that they open and read it from memory. `mark`, of rank 0 and shorter than H5_MARK_MAX, is
- * a text in the file that tells it from all others, such as a digest: a rank that finds no such text at its place, or another size,
- * refuses the file as `damaged`, and so does every rank. On failure rank 0's file stays open. */
+/* Collective. Opens on all other ranks the file that rank 0 has opened with h5_open_traced: what rank 0 has read of
+ * it since then they need not read again, so that they open and read it from memory. `mark`, of rank 0 and shorter
+ * than H5_MARK_MAX, is a text in the file that tells it from all others, such as a digest: a rank that finds no such
+ * text at its place, or another size, refuses the file as `damaged`, and so does every rank. On failure rank 0's
+ * file stays open. */
 #define H5_MARK_MAX 64
 enum status h5_share(const struct comm *comm, const char *path, enum status damaged, const char *mark, struct h5 **file,
                      struct error *e);
 /* Not collective. Frees what h5_share has brought: from now on this rank reads for itself. */
 void h5_share_end(struct h5 *file);
-/* The same as h5_open_plain from bytes in memory (tests and fuzzers); the image is not copied and must outlive the file. */
+/* The same as h5_open_plain from bytes in memory (tests and fuzzers); the image is not copied and must outlive the
+ * file. */
 enum status h5_open_image(void *image, size_t bytes, const char *name, enum status damaged, struct h5 **out,
                           struct error *e);
 void h5_close_read(struct h5 *file); /* NULL is allowed */
@@ -102,8 +105,8 @@ enum status h5_create_parallel(const char *path, const struct comm *comm, struct
 enum status h5_make_group(struct h5 *file, const char *path, struct error *e);
 /* Declares a contiguous dataset (space allocated late, never filled); parent groups must exist. */
 enum status h5_make_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, struct error *e);
-/* The same for a dataset that others will write: its place in a serial file is fixed at once, *offset in bytes. Nothing may
- * be written to it by h5_write. */
+/* The same for a dataset that others will write: its place in a serial file is fixed at once, *offset in bytes.
+ * Nothing may be written to it by h5_write. */
 enum status h5_reserve_dataset(struct h5 *file, const char *path, const struct h5_shape *shape, int64_t *offset,
                                struct error *e);
 /* Writes elements [start, start + count) of the row-major run. On a parallel file collective: ranks pass their own

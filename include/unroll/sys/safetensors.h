@@ -1,12 +1,12 @@
-/* Safetensors files (github.com/huggingface/safetensors, "Format"): 8 bytes with the length of a JSON header, the header,
- * and the tensors' bytes. Header: an object of tensors, name -> {"dtype", "shape", "data_offsets": [begin, end)}, and
- * "__metadata__", an object of texts.
+/* Safetensors files (github.com/huggingface/safetensors, "Format"): 8 bytes with the length of a JSON header, the
+ * header, and the tensors' bytes. Header: an object of tensors, name -> {"dtype", "shape", "data_offsets": [begin,
+ * end)}, and "__metadata__", an object of texts.
  *
- * What is read may have been made by someone else. Before anything is read of a tensor: the header lies inside the file and
- * is no longer than SAFETENSORS_HEADER_MAX; it is UTF-8 and JSON without a key that stands twice; the tensors' ranges have the
- * length of their types and shapes, do not overlap, leave no gap, and end where the file ends. All else is STATUS_DATA.
- * Floating-point numbers of 16, 32 and 64 bits are read, as float32; of tensors of other types one only learns that they are
- * there. What is written is float32. */
+ * What is read may have been made by someone else. Before anything is read of a tensor: the header lies inside the
+ * file and is no longer than SAFETENSORS_HEADER_MAX; it is UTF-8 and JSON without a key that stands twice; the
+ * tensors' ranges have the length of their types and shapes, do not overlap, leave no gap, and end where the file
+ * ends. All else is STATUS_DATA. Floating-point numbers of 16, 32 and 64 bits are read, as float32; of tensors of
+ * other types one only learns that they are there. What is written is float32. */
 #ifndef UNROLL_SYS_SAFETENSORS_H
 #define UNROLL_SYS_SAFETENSORS_H
 
@@ -52,13 +52,13 @@ void safetensors_each_metadata(const struct safetensors *file,
                                void (*visit)(void *context, const char *key, const char *value), void *context);
 /* Whether its numbers can be read: F32, F16, BF16 and F64. */
 bool safetensors_is_float(const struct safetensors_tensor *tensor);
-/* A floating-point tensor's elements [start, start + count), which must be there, rounded to float32: what that cannot hold
- * becomes infinite. A file that has become shorter is STATUS_IO. */
+/* A floating-point tensor's elements [start, start + count), which must be there, rounded to float32: what that
+ * cannot hold becomes infinite. A file that has become shorter is STATUS_IO. */
 enum status safetensors_read(const struct safetensors *file, const struct safetensors_tensor *tensor, int64_t start,
                              int64_t count, float *data, struct error *e);
 
-/* Writes a whole file into the empty file `fd`, called `path`; does not sync it. Texts must be UTF-8. A header that would
- * be longer than SAFETENSORS_HEADER_MAX is STATUS_DATA. */
+/* Writes a whole file into the empty file `fd`, called `path`; does not sync it. Texts must be UTF-8. A header that
+ * would be longer than SAFETENSORS_HEADER_MAX is STATUS_DATA. */
 enum status safetensors_write(int fd, const char *path, const struct safetensors_tensor *tensors, int count,
                               const struct safetensors_note *notes, int note_count, struct error *e);
 

@@ -1,5 +1,5 @@
-/* Whether a path leads all ranks to the same file. On hosts with disks of their own it need not, and ranks that work with
- * different inputs blend them without a word. */
+/* Whether a path leads all ranks to the same file. On hosts with disks of their own it need not, and ranks that work
+ * with different inputs blend them without a word. */
 #ifndef UNROLL_SYS_SAME_H
 #define UNROLL_SYS_SAME_H
 
@@ -7,8 +7,8 @@
 #include "unroll/base/status.h"
 #include "unroll/sys/comm.h"
 
-/* Collective. `digest` is that of what this rank has read from `path`. STATUS_CONFIG, naming ranks, hosts and digests, if it
- * is not rank 0's. */
+/* Collective. `digest` is that of what this rank has read from `path`. STATUS_CONFIG, naming ranks, hosts and
+ * digests, if it is not rank 0's. */
 enum status same_digest(const struct comm *comm, const char *path, const char digest[DIGEST_TEXT], struct error *e);
 
 /* Collective. The same for a file that was not read yet. One file that all hosts share is known by its inode, size and

@@ -22,9 +22,9 @@ int terminal_width(const struct terminal *terminal);
 /* Interactive: replaces the progress line, cut to the width. Otherwise prints a line. Flushes either way. */
 void terminal_progress(struct terminal *terminal, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* When the next line of progress is due, for work that began `elapsed` seconds ago; both in seconds since that beginning. On a
- * terminal every second; in a plain log after 2, 5, 10, 20 and 30 s, each minute up to ten, each 5 minutes up to an hour, and
- * each 10 minutes from then on: 12 hours are some 90 lines. */
+/* When the next line of progress is due, for work that began `elapsed` seconds ago; both in seconds since that
+ * beginning. On a terminal every second; in a plain log after 2, 5, 10, 20 and 30 s, each minute up to ten, each 5
+ * minutes up to an hour, and each 10 minutes from then on: 12 hours are some 90 lines. */
 double terminal_next_progress(const struct terminal *terminal, double elapsed);
 
 /* A line that stays; a progress line in the way is erased first. */
@@ -36,9 +36,10 @@ void terminal_finish(struct terminal *terminal);
 /* Erases the progress line, so that others may print in its place. Harmless if there is none. */
 void terminal_clear(struct terminal *terminal);
 
-/* Under Open MPI 5's mpirun: waits a tenth of a second for what was printed, here or by another rank, to pass. Between standard
- * output and messages of one process: up to PMIx 5.0.10 mpirun, which reads 4 KiB at a time, puts the half line at their end
- * before the next text of the process, on whatever stream that comes. Elsewhere it does nothing. */
+/* Under Open MPI 5's mpirun: waits a tenth of a second for what was printed, here or by another rank, to pass.
+ * Between standard output and messages of one process: up to PMIx 5.0.10 mpirun, which reads 4 KiB at a time, puts
+ * the half line at their end before the next text of the process, on whatever stream that comes. Elsewhere it does
+ * nothing. */
 void terminal_let_output_pass(void);
 
 #endif

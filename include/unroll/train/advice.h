@@ -1,17 +1,17 @@
-/* How a run goes, for people: what its losses say about it, and what to change. Nothing here computes, reads or prints: what goes
- * in are numbers of lines of metrics.jsonl, in their order, so that a run that went on from a checkpoint, its lines read again,
- * is told the same as one that was never stopped. Losses are means per target; NaN where there is none. Not collective.
+/* How a run goes, for people: what its losses say about it, and what to change. Nothing here computes, reads or prints:
+ * what goes in are numbers of lines of metrics.jsonl, in their order, so that a run that went on from a checkpoint, its
+ * lines read again, is told the same as one that was never stopped. Losses are means per target; NaN where there is
+ * none. Not collective.
  *
  * Training losses count by blocks of at least ADVICE_BLOCK steps, since single lines are noisy.
  *
  *   zero           --lr is 0
  *   vanished       step or plateau have divided the rate until nothing moves: a 10000th is left, and a tenth of the run
- *   too high       training loss is above that of a uniform guess by a tenth, or has risen by a fifth of it; two blocks long
- *   too low        training loss has not left that of a uniform guess
- *   overfitting    for ADVICE_STALLS validations and an epoch none was the best, the last is 1 % above it, while the training loss
- *                  fell by 2 %
- *   unfinished     the end is the best, and the last tenth of the steps still gained ADVICE_GAIN
- *   idle           a third of the steps came after the best
+ *   too high       training loss is above that of a uniform guess by a tenth, or has risen by a fifth of it; two blocks
+ * long too low        training loss has not left that of a uniform guess overfitting    for ADVICE_STALLS validations
+ * and an epoch none was the best, the last is 1 % above it, while the training loss fell by 2 % unfinished     the end
+ * is the best, and the last tenth of the steps still gained ADVICE_GAIN idle           a third of the steps came after
+ * the best
  *
  * The last two are said in the end alone. */
 #ifndef UNROLL_TRAIN_ADVICE_H

@@ -58,8 +58,8 @@ struct progress {
     double seconds;        /* training wall time so far, over all resumptions; not part of the mathematics */
 };
 
-/* What wrote a checkpoint: facts for people, but for `arithmetic`. A run that goes on by another revision is no longer the
- * uninterrupted one, bit for bit; whatever else differs changes none. */
+/* What wrote a checkpoint: facts for people, but for `arithmetic`. A run that goes on by another revision is no
+ * longer the uninterrupted one, bit for bit; whatever else differs changes none. */
 struct checkpoint_build {
     char version[64], revision[64], compiler[64], flags[256], libraries[256];
     char instructions[32]; /* the widest vectors it was compiled for, e.g. "avx512f" */
@@ -106,22 +106,22 @@ struct checkpoint_target {
                                        neither close such a file nor end cleanly (it crashes or hangs) */
 };
 
-/* Collective. Writes target->path (through a temporary file: written, synced, reopened, all digests verified, renamed,
- * folder synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other. WRITER_PARALLEL:
- * all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a quarter of rank 0's
- * memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and vocabulary (all but the
- * optimizer of one that is not resumable), which only the parallel writer looks at. Without optimizer or states the
- * file is not resumable. On failure the file of that name that was there before is untouched, no temporary file stays,
- * and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or the guard's). What could not be read back is
- * not written: STATUS_INTERNAL, saying what is wrong with it. Ranks that are to write together and do not share the folder:
- * STATUS_CANTCREATE (train/shared_folder.h). */
+/* Collective. Writes target->path (through a temporary file: written, synced, reopened, all digests verified,
+ * renamed, folder synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other.
+ * WRITER_PARALLEL: all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a
+ * quarter of rank 0's memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and
+ * vocabulary (all but the optimizer of one that is not resumable), which only the parallel writer looks at. Without
+ * optimizer or states the file is not resumable. On failure the file of that name that was there before is
+ * untouched, no temporary file stays, and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or
+ * the guard's). What could not be read back is not written: STATUS_INTERNAL, saying what is wrong with it. Ranks
+ * that are to write together and do not share the folder: STATUS_CANTCREATE (train/shared_folder.h). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
 /* Bytes of a resumable file's image but for vocabulary, labels and facts. */
 size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer);
 
-/* Collective. Before the first one: whether ranks that would write checkpoints like this one share the folder, as above.
- * Nothing but its size is looked at: values and states need not be there. */
+/* Collective. Before the first one: whether ranks that would write checkpoints like this one share the folder, as
+ * above. Nothing but its size is looked at: values and states need not be there. */
 enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
                                const struct checkpoint_target *target, struct error *e);
 
@@ -132,10 +132,11 @@ enum status checkpoint_read(const char *path, enum checkpoint_part part, struct 
                             struct error *e);
 void checkpoint_release(struct checkpoint *checkpoint);
 
-/* Not collective. Of what a checkpoint means for use: shape, parameters, vocabulary, labels and how 'eval' cuts a split. */
+/* Not collective. Of what a checkpoint means for use: shape, parameters, vocabulary, labels and how 'eval' cuts a
+ * split. */
 enum status checkpoint_digest(const struct checkpoint *checkpoint, char hex[DIGEST_TEXT], struct error *e);
-/* Collective. checkpoint_read, for use, on every rank; STATUS_CONFIG if they find different ones under `path`. Release with
- * checkpoint_release, also after a failure. */
+/* Collective. checkpoint_read, for use, on every rank; STATUS_CONFIG if they find different ones under `path`.
+ * Release with checkpoint_release, also after a failure. */
 enum status checkpoint_read_shared(const struct comm *comm, const char *path, struct checkpoint *checkpoint,
                                    struct error *e);
 

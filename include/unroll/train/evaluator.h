@@ -1,25 +1,25 @@
 /* The loss of a split over all ranks: validation during training, and `unroll eval`.
  *
- * The split is cut into lanes and the lanes into lane groups as in training (data/stream.h, base/lane_share.h); every lane
- * starts from a zero state, which is carried from window to window. A group's losses are summed in double over its
+ * The split is cut into lanes and the lanes into lane groups as in training (data/stream.h, base/lane_share.h); every
+ * lane starts from a zero state, which is carried from window to window. A group's losses are summed in double over its
  * windows, and the groups over the fixed tree, so the result is the same bits for any number of ranks and threads.
  *
  * A lane's first predictions come from an empty state and are worse than the rest, so a short split is cut into fewer
  * lanes than the training batch: into as many as keep EVALUATOR_LANE_MIN positions in each, and at least one. The rule
- * looks at the split and the batch alone. With `exact_lanes` the split is cut into `batch` lanes however short it is. Ranks that
- * are left without a lane group only take part in the sums.
+ * looks at the split and the batch alone. With `exact_lanes` the split is cut into `batch` lanes however short it is.
+ * Ranks that are left without a lane group only take part in the sums.
  *
- * A split's first token is only read, unless there is a token `before` that it can be predicted from. In one lane behind a
- * line end, and with the model's state emptied at line ends (--reset-at eos), the loss is the sum of what use/scorer.h gives
- * the lines, in floats that are the same bits and are added in another order. Lanes cut sentences, whose second halves then
- * stand behind an empty state.
+ * A split's first token is only read, unless there is a token `before` that it can be predicted from. In one lane
+ * behind a line end, and with the model's state emptied at line ends (--reset-at eos), the loss is the sum of what
+ * use/scorer.h gives the lines, in floats that are the same bits and are added in another order. Lanes cut sentences,
+ * whose second halves then stand behind an empty state.
  *
  * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target.
  *
- * Dynamic evaluation (Mikolov et al. 2010, "Recurrent neural network based language model", section 2.2): the model goes on
- * learning from the text it is tested on. After each window, whose loss has been counted by then, all values make a step of
- * plain stochastic gradient descent, values -= lr * gradient of the window's mean loss over all lanes. States are carried
- * on as they are, no dropout. Every token is predicted before it is learnt from, once. */
+ * Dynamic evaluation (Mikolov et al. 2010, "Recurrent neural network based language model", section 2.2): the model
+ * goes on learning from the text it is tested on. After each window, whose loss has been counted by then, all values
+ * make a step of plain stochastic gradient descent, values -= lr * gradient of the window's mean loss over all
+ * lanes. States are carried on as they are, no dropout. Every token is predicted before it is learnt from, once. */
 #ifndef UNROLL_TRAIN_EVALUATOR_H
 #define UNROLL_TRAIN_EVALUATOR_H
 
@@ -44,32 +44,33 @@ struct evaluator_config {
     double lr;        /* of dynamic evaluation */
     bool exact_lanes; /* so many lanes as `batch`, not fewer in a short split; to classify without account */
     uint32_t before;  /* what the split is read behind, so that its first token has a loss; VOCAB_UNK: nothing */
-    /* Called after each window, also on ranks without lanes, so that a watchdog sees progress; NULL on all ranks or none. */
+    /* Called after each window, also on ranks without lanes, so that a watchdog sees progress; NULL on all ranks or
+     * none. */
     void (*beat)(void *context);
     void *beat_context;
-    /* Asked after each window, with a beat only; NULL on all ranks or none. Where a rank says yes, evaluator_run ends soon with
-     * STATUS_STOPPED on all of them. */
+    /* Asked after each window, with a beat only; NULL on all ranks or none. Where a rank says yes, evaluator_run
+     * ends soon with STATUS_STOPPED on all of them. */
     bool (*stop)(void *context);
-    int64_t
-        *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which (column);
-                           the caller's, filled on every rank by evaluator_run; NULL: not wanted */
+    int64_t *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which
+                           (column); the caller's, filled on every rank by evaluator_run; NULL: not wanted */
 };
 
 /* Lanes and lane groups that a split of `tokens` tokens is evaluated in. */
 int evaluator_lanes(int64_t tokens, int batch);
 int evaluator_groups(int lanes, int groups);
 
-/* Collective. Has a model of its own, without the memory of a backward pass unless `dynamic`. `comm`, `corpus` and `values` (the parameter
- * array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is absent or has fewer than two
- * tokens is STATUS_DATA; with `exact_lanes` a split of fewer predictions than lanes, with `dynamic` a classifier, or more ranks
- * than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The error is the same on all ranks. */
+/* Collective. Has a model of its own, without the memory of a backward pass unless `dynamic`. `comm`, `corpus` and
+ * `values` (the parameter array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is
+ * absent or has fewer than two tokens is STATUS_DATA; with `exact_lanes` a split of fewer predictions than lanes,
+ * with `dynamic` a classifier, or more ranks than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The
+ * error is the same on all ranks. */
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
                              const float *values, struct evaluator **out, struct error *e);
 void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is allowed */
 
-/* Collective. The sum of -log p (natural logarithm) over the whole split with the values as they are now, and the number
- * of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values are. STATUS_IO
- * or STATUS_DATA if the corpus cannot be read, on all ranks. */
+/* Collective. The sum of -log p (natural logarithm) over the whole split with the values as they are now, and the
+ * number of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values
+ * are. STATUS_IO or STATUS_DATA if the corpus cannot be read, on all ranks. */
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
 /* Not collective. How many windows a run takes: so many beats. */
 int64_t evaluator_windows(const struct evaluator *evaluator);

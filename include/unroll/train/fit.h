@@ -1,6 +1,6 @@
-/* How many lanes, epochs and validations suit a text, where nobody says: rules of thumb, made on English at character and word level
- * (2 x 256 LSTM, Adam, windows of 64). They know the length of the training text alone, so that the same command is the same run on
- * any number of ranks and threads; integers alone, so on any machine. */
+/* How many lanes, epochs and validations suit a text, where nobody says: rules of thumb, made on English at
+ * character and word level (2 x 256 LSTM, Adam, windows of 64). They know the length of the training text alone, so
+ * that the same command is the same run on any number of ranks and threads; integers alone, so on any machine. */
 #ifndef UNROLL_TRAIN_FIT_H
 #define UNROLL_TRAIN_FIT_H
 
@@ -12,22 +12,24 @@
 #define FIT_VALIDATIONS 10 /* in fit_epochs(), at least */
 #define FIT_PATIENCE 10    /* validations without improvement, at least */
 
-/* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a long one full
- * matrices. `least` lanes are wanted in any case; a text of fewer tokens than lanes has one for each token but the first. */
+/* Lanes: the power of two that is nearest to 400 steps an epoch, so that a short text still has enough steps, and a
+ * long one full matrices. `least` lanes are wanted in any case; a text of fewer tokens than lanes has one for each
+ * token but the first. */
 int fit_lanes(int64_t tokens, int bptt, int least);
 
-/* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: less text is learnt by heart
- * before. */
+/* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: less text is
+ * learnt by heart before. */
 int64_t fit_epochs(int64_t tokens);
 
-/* Steps from one validation to the next, of a text in so many lanes. 0: an epoch; of a text so long that fit_epochs() is below
- * FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run: one that is extended is what it would have been. */
+/* Steps from one validation to the next, of a text in so many lanes. 0: an epoch; of a text so long that
+ * fit_epochs() is below FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run: one that is
+ * extended is what it would have been. */
 int64_t fit_eval_every(int64_t tokens, int lanes, int bptt);
 
-/* Validations without improvement after which a run ends, where each counts `eval_every` steps (0: an epoch): FIT_PATIENCE,
- * and never less than an epoch of `steps` steps, however often it is validated. On English of 25 to 200 kB, characters and
- * words, all cells, both schedules, 30 to 60 epochs, a new best came after up to 4 validations that were no better with as much
- * as 10 % to gain, after 5 and 6 with 0.6 %, and never after more. */
+/* Validations without improvement after which a run ends, where each counts `eval_every` steps (0: an epoch):
+ * FIT_PATIENCE, and never less than an epoch of `steps` steps, however often it is validated. On English of 25 to
+ * 200 kB, characters and words, all cells, both schedules, 30 to 60 epochs, a new best came after up to 4
+ * validations that were no better with as much as 10 % to gain, after 5 and 6 with 0.6 %, and never after more. */
 int64_t fit_patience(int64_t steps, int64_t eval_every);
 
 /* Steps of an epoch: the windows of the longest lane. */

@@ -10,20 +10,18 @@
  *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule
  *          (train/schedule.h; the rate that is used, not below --lr-min, is the next step's lr); to classify accuracy
  *          instead of perplexity, and tokens are texts everywhere
- *   sample step, text: what the weights after that step write; null if they give no finite probabilities. A byte that is not
- *          part of UTF-8 stands as \xHH (sys/json.h)
- *   gradflow step, samples (how many the mean is of), and by the name of each state an array of the gradient's norms by time lag
- *   end    step, epoch, tokens, why, train_loss, valid_loss, test_loss, to classify valid_accuracy and test_accuracy, of the
- *          last weights; where those in best.h5 are others, and there is test text, best_step, best_valid_loss,
- *          best_test_loss (and accuracies) of those; parameters_digest of the last: the last line of a run
- * Whatever depends on machine or time goes to timing.jsonl, which is never cut. Its lines have step and, of rank 0's host but for
- * forecast and cores, time (ISO 8601, UTC, to the second):
- *   start       one for each start of the program: host (of rank 0), hosts (how many), ranks, threads, what computes
- *   train       seconds (in steps since the line before), tokens_per_second, phases (seconds of each part of the steps)
- *   forecast    once a start, when it is known: steps of the whole run; of this start elapsed, left, and seconds in all
- *   checkpoint  seconds that it took, run_seconds that the run has taken so far
- *   stop        the end of a start: its exit_status, run_seconds
- *   cores       in the end: waited_share, waited_seconds, rank and host of the rank that waited most for cores
+ *   sample step, text: what the weights after that step write; null if they give no finite probabilities. A byte that
+ * is not part of UTF-8 stands as \xHH (sys/json.h) gradflow step, samples (how many the mean is of), and by the name of
+ * each state an array of the gradient's norms by time lag end    step, epoch, tokens, why, train_loss, valid_loss,
+ * test_loss, to classify valid_accuracy and test_accuracy, of the last weights; where those in best.h5 are others, and
+ * there is test text, best_step, best_valid_loss, best_test_loss (and accuracies) of those; parameters_digest of the
+ * last: the last line of a run Whatever depends on machine or time goes to timing.jsonl, which is never cut. Its lines
+ * have step and, of rank 0's host but for forecast and cores, time (ISO 8601, UTC, to the second): start       one for
+ * each start of the program: host (of rank 0), hosts (how many), ranks, threads, what computes train       seconds (in
+ * steps since the line before), tokens_per_second, phases (seconds of each part of the steps) forecast    once a start,
+ * when it is known: steps of the whole run; of this start elapsed, left, and seconds in all checkpoint  seconds that it
+ * took, run_seconds that the run has taken so far stop        the end of a start: its exit_status, run_seconds cores in
+ * the end: waited_share, waited_seconds, rank and host of the rank that waited most for cores
  *
  * What a full disk refuses is kept in memory and tried again with every line. */
 #ifndef UNROLL_TRAIN_METRICS_H
@@ -49,8 +47,8 @@ void metrics_close(struct metrics *metrics); /* tries once more to write; NULL i
 
 /* Appends text and a newline. Never fails visibly: metrics_sync tells. */
 void metrics_line(struct metrics *metrics, const char *text);
-/* A line whose object has been written with sys/json.h: begun with its type, ended and appended. One that cannot be had for want
- * of memory is left out; metrics_sync tells. */
+/* A line whose object has been written with sys/json.h: begun with its type, ended and appended. One that cannot be
+ * had for want of memory is left out; metrics_sync tells. */
 void metrics_begin_line(struct json *json, const char *type);
 void metrics_end_line(struct metrics *metrics, struct json *json);
 /* The member "time": now, by the host's clock; null if the clock stands where no calendar goes. */
@@ -62,8 +60,9 @@ enum status metrics_sync(struct metrics *metrics, struct error *e);
 
 /* ---- for those who read them ---- */
 
-/* The first line of a file of lines, which says what is trained. STATUS_DATA if there is no whole line, or it is no JSON, or
- * `path` is no regular file; STATUS_NOINPUT, STATUS_IO, STATUS_OS. Release with json_read_close, also after a failure. */
+/* The first line of a file of lines, which says what is trained. STATUS_DATA if there is no whole line, or it is no
+ * JSON, or `path` is no regular file; STATUS_NOINPUT, STATUS_IO, STATUS_OS. Release with json_read_close, also after
+ * a failure. */
 enum status metrics_first_line(const char *path, struct json_read *line, struct error *e);
 bool metrics_is_type(const struct json_read *line, const char *type);
 /* A member of a line; NaN if there is none, or null. */

@@ -1,5 +1,6 @@
-/* Optimizers: element-wise updates of the parameter array from the mean gradient. Formulas and defaults are PyTorch's
- * torch.optim; each is one row of the table in optimizer.c, which nothing else repeats. Element-wise, so the bits do not depend on threads. */
+/* Optimizers: element-wise updates of the parameter array from the mean gradient. Formulas and defaults are
+ * PyTorch's torch.optim; each is one row of the table in optimizer.c, which nothing else repeats. Element-wise, so
+ * the bits do not depend on threads. */
 #ifndef UNROLL_TRAIN_OPTIMIZER_H
 #define UNROLL_TRAIN_OPTIMIZER_H
 
@@ -37,7 +38,8 @@ double optimizer_default_lr(int kind);
 double optimizer_default_epsilon(int kind);
 
 /* For help, into `room`, which is returned: the kinds that use the number of that option ("beta1": "adam, adamw";
- * "weight-decay": those that decouple it), or with its default of each: "lr": "1 for sgd, 0.1 momentum, ...", "epsilon". */
+ * "weight-decay": those that decouple it), or with its default of each: "lr": "1 for sgd, 0.1 momentum, ...",
+ * "epsilon". */
 #define OPTIMIZER_WORDS 160
 const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS]);
 

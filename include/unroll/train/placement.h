@@ -1,7 +1,7 @@
-/* Where ranks and threads run: how many threads each rank gets, and whether the cores that the launcher bound it to are
- * enough for them. Open MPI binds each of two ranks to a single core unless told otherwise, and then all threads of a
- * rank share it: that mistake is found here and told with the options that mend it. At the end it is told if threads waited
- * for cores, whoever had them. */
+/* Where ranks and threads run: how many threads each rank gets, and whether the cores that the launcher bound it to
+ * are enough for them. Open MPI binds each of two ranks to a single core unless told otherwise, and then all threads
+ * of a rank share it: that mistake is found here and told with the options that mend it. At the end it is told if
+ * threads waited for cores, whoever had them. */
 #ifndef UNROLL_TRAIN_PLACEMENT_H
 #define UNROLL_TRAIN_PLACEMENT_H
 
@@ -33,8 +33,8 @@ void placement_advice(const struct placement *placement, char *advice);
 #define PLACEMENT_WAIT_SHARE 0.1 /* of their time, and */
 #define PLACEMENT_WAIT_SECONDS 2 /* of all threads together, are worth telling */
 
-/* What the threads of a process did since it began, all together. Time asleep, as in input and output or waiting for a partner,
- * counts as neither; a thread that spins, as MPI's do, computes. */
+/* What the threads of a process did since it began, all together. Time asleep, as in input and output or waiting for
+ * a partner, counts as neither; a thread that spins, as MPI's do, computes. */
 struct placement_wait {
     double computed,
         waited; /* seconds: on a core; ready to run, but others had the core. 0 where the kernel does not tell */

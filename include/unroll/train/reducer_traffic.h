@@ -1,8 +1,9 @@
-/* What the reducer sends for one sum of gradients, told without sending it: for plans, bounds and simulations. It stands
- * beside the reducer because it must say the same; tests/mpi/test_traffic.c holds both together, message for message.
+/* What the reducer sends for one sum of gradients, told without sending it: for plans, bounds and simulations. It
+ * stands beside the reducer because it must say the same; tests/mpi/test_traffic.c holds both together, message for
+ * message.
  *
- * The exchange goes in rounds. In a round every rank sends one message and receives one; the next begins when both have
- * arrived. */
+ * The exchange goes in rounds. In a round every rank sends one message and receives one; the next begins when both
+ * have arrived. */
 #ifndef UNROLL_TRAIN_REDUCER_TRAFFIC_H
 #define UNROLL_TRAIN_REDUCER_TRAFFIC_H
 

@@ -20,10 +20,10 @@ struct run_list {
     size_t count, capacity;
 };
 
-/* Adds the run directories that `folder` is or holds, sorted by name. A run directory is not looked into, nor is what begins
- * with a dot; a directory that the list has already is passed over, and so is a folder inside that cannot be read.
- * STATUS_NOINPUT if there is no such folder, STATUS_DATA if it is no folder; STATUS_IO, STATUS_OS. Release with
- * run_list_release, also after a failure. */
+/* Adds the run directories that `folder` is or holds, sorted by name. A run directory is not looked into, nor is
+ * what begins with a dot; a directory that the list has already is passed over, and so is a folder inside that
+ * cannot be read. STATUS_NOINPUT if there is no such folder, STATUS_DATA if it is no folder; STATUS_IO, STATUS_OS.
+ * Release with run_list_release, also after a failure. */
 enum status run_find(const char *folder, struct run_list *list, struct error *e);
 void run_list_release(struct run_list *list);
 

@@ -6,11 +6,11 @@
  *   - an earlier start of the same Slurm job: the scheduler has requeued it, so the earlier start is over;
  *   - a Slurm job that has ended, as the job scripts have found out and say by UNROLL_ENDED_JOB=ID;
  *   - any other host, if the lock was not renewed for RUN_LOCK_ABANDONED seconds (by the clock of the file system).
- * None of these is certain: where a network is cut, the ranks of the earlier start live on and know nothing of the next.
- * So the lock fences them off. Its holder changes the run directory by nothing but renaming files out of its folder,
- * `writing-TOKEN.tmp`, or into it. Who takes the lock over first takes that folder away: from then on every renaming of
- * the earlier holder fails, also one whose run_lock_check went well a moment ago. Files that stay open belong to their
- * holder alone for the same reason: see train/metrics.h. */
+ * None of these is certain: where a network is cut, the ranks of the earlier start live on and know nothing of the
+ * next. So the lock fences them off. Its holder changes the run directory by nothing but renaming files out of its
+ * folder, `writing-TOKEN.tmp`, or into it. Who takes the lock over first takes that folder away: from then on every
+ * renaming of the earlier holder fails, also one whose run_lock_check went well a moment ago. Files that stay open
+ * belong to their holder alone for the same reason: see train/metrics.h. */
 #ifndef UNROLL_TRAIN_RUN_LOCK_H
 #define UNROLL_TRAIN_RUN_LOCK_H
 
@@ -44,9 +44,9 @@ void run_lock_look(const char *path, struct run_lock_holder *holder);
 /* A text that no other process has made. */
 void run_lock_token(char text[RUN_LOCK_TOKEN]);
 
-/* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another: STATUS_CANTCREATE saying
- * by whom and what to do (of one's own job, or launch: never to delete it). If a lock that was left behind was replaced, `notice`
- * [ERROR_TEXT] says so, else it is "". */
+/* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another:
+ * STATUS_CANTCREATE saying by whom and what to do (of one's own job, or launch: never to delete it). If a lock that
+ * was left behind was replaced, `notice` [ERROR_TEXT] says so, else it is "". */
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e);
 /* STATUS_CANTCREATE if the lock is no longer ours; STATUS_IO or STATUS_OS if that cannot be told now. */
 enum status run_lock_check(const struct run_lock *lock, struct error *e);
@@ -54,8 +54,8 @@ enum status run_lock_check(const struct run_lock *lock, struct error *e);
 void run_lock_renew(const struct run_lock *lock);
 /* Gives the lock and its folder back if it is still ours. Harmless if there is none. */
 void run_lock_release(struct run_lock *lock);
-/* The same in a signal's handler, from which the process ends: a folder in which anything is left stays, for the next start
- * to take away. */
+/* The same in a signal's handler, from which the process ends: a folder in which anything is left stays, for the
+ * next start to take away. */
 void run_lock_drop(const struct run_lock *lock);
 
 #endif

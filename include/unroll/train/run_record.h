@@ -1,6 +1,7 @@
-/* What a run directory says of its run: read from config.ini, metrics.jsonl, timing.jsonl and the lock, and nothing is
- * changed or held. The run may be going on, may have been killed, or be of an earlier version; what is not there or damaged
- * is a gap with a reason. Files of lines are read from their ends, and no further than needed (base/tail.h). */
+/* What a run directory says of its run: read from config.ini, metrics.jsonl, timing.jsonl and the lock, and nothing
+ * is changed or held. The run may be going on, may have been killed, or be of an earlier version; what is not there
+ * or damaged is a gap with a reason. Files of lines are read from their ends, and no further than needed
+ * (base/tail.h). */
 #ifndef UNROLL_TRAIN_RUN_RECORD_H
 #define UNROLL_TRAIN_RUN_RECORD_H
 
@@ -63,7 +64,8 @@ struct run_record {
     char gap[RUN_GAPS_MAX][200];
 };
 
-/* STATUS_DATA if nothing in the folder is of a run; STATUS_OS. Release with run_record_release, also after a failure. */
+/* STATUS_DATA if nothing in the folder is of a run; STATUS_OS. Release with run_record_release, also after a
+ * failure. */
 enum status run_record_read(const char *path, struct run_record *record, struct error *e);
 void run_record_release(struct run_record *record);
 

@@ -32,8 +32,8 @@ int64_t rundir_newest(const char *path);
 bool rundir_holds_run(const char *path);
 /* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
 bool rundir_is_begun(const char *path);
-/* Whether a run began in it that came to no checkpoint: all there is of it are its options, and it begins again. An option file
- * that somebody has put into a folder is no such run. */
+/* Whether a run began in it that came to no checkpoint: all there is of it are its options, and it begins again. An
+ * option file that somebody has put into a folder is no such run. */
 bool rundir_is_at_start(const char *path);
 /* Whether it holds a run that goes on, from a checkpoint or from its start, with the options of its config.ini. */
 bool rundir_goes_on(const char *path);
@@ -45,10 +45,10 @@ bool rundir_is_run(const char *path);
  * no directory stays as it is. STATUS_NOINPUT if a directory has neither. */
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e);
 
-/* Makes the directory if needed, takes its lock and removes temporary files that a killed job left. STATUS_CANTCREATE
- * if it is held by another job, cannot be written to, or holds other things and no run (logs, option files and empty
- * files are let pass); STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. Folders that were made go again when
- * it is closed before a run has `begun`. */
+/* Makes the directory if needed, takes its lock and removes temporary files that a killed job left.
+ * STATUS_CANTCREATE if it is held by another job, cannot be written to, or holds other things and no run (logs,
+ * option files and empty files are let pass); STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. Folders
+ * that were made go again when it is closed before a run has `begun`. */
 enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e);
 /* A look at a directory that may belong to another job: nothing is made, no lock is taken, nothing may be written. */
 enum status rundir_look(const char *path, struct rundir **out, struct error *e);
@@ -58,7 +58,8 @@ void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowe
 void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX]);
 void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX]);
 
-/* True if a path relative to a run directory is that of one of the files above, which a run writes and removes as it likes. */
+/* True if a path relative to a run directory is that of one of the files above, which a run writes and removes as it
+ * likes. */
 bool rundir_owns(const char *name);
 
 /* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). None if there is no

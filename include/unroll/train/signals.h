@@ -1,10 +1,10 @@
 /* Signals that ask a run to stop: USR1, USR2, TERM, INT, XCPU (its time by `ulimit -t` is over) and HUP, unless it was
- * ignored at the start, as nohup does. The handler only takes note; the trainer asks once per step, so further signals, also
- * while a checkpoint is written, do no harm. A closed pipe as log (SIGPIPE) is ignored.
+ * ignored at the start, as nohup does. The handler only takes note; the trainer asks once per step, so further signals,
+ * also while a checkpoint is written, do no harm. A closed pipe as log (SIGPIPE) is ignored.
  *
- * INT is a person's (Ctrl-C): the first is answered at once, by one line on standard error; the next ends the process by that
- * signal, without a checkpoint, temporary files or lock. What comes within SIGNALS_ECHO of the first is that one again: a
- * launcher may hand on what the terminal has sent already. */
+ * INT is a person's (Ctrl-C): the first is answered at once, by one line on standard error; the next ends the
+ * process by that signal, without a checkpoint, temporary files or lock. What comes within SIGNALS_ECHO of the first
+ * is that one again: a launcher may hand on what the terminal has sent already. */
 #ifndef UNROLL_TRAIN_SIGNALS_H
 #define UNROLL_TRAIN_SIGNALS_H
 
@@ -15,8 +15,8 @@
 #define SIGNALS_ECHO 0.25 /* seconds */
 #define SIGNALS_STEP "after this step"
 
-/* Installs the handlers of this process. With `answers` it is the one that speaks to the person, on a terminal whose line is to
- * be erased first (`interactive`), or in a plain log. */
+/* Installs the handlers of this process. With `answers` it is the one that speaks to the person, on a terminal whose
+ * line is to be erased first (`interactive`), or in a plain log. */
 void signals_catch(bool answers, bool interactive);
 /* Puts back what was there before. */
 void signals_release(void);

@@ -62,8 +62,8 @@ void step_free(struct step *step); /* not collective; NULL is allowed */
 /* Not collective. Step `number` (>= 0) decides over dropout masks; for `loss` see model_train. */
 void step_gradient(struct step *step, const struct window *window, int64_t number, struct model_loss *loss);
 
-/* Collective. Returns the norm of the mean gradient over the window's `targets` of all ranks, the same on all; NaN without
- * `norm`. */
+/* Collective. Returns the norm of the mean gradient over the window's `targets` of all ranks, the same on all; NaN
+ * without `norm`. */
 double step_sum(struct step *step, int64_t targets);
 
 /* Not collective. Updates the values with learning rate `lr`, after step_sum. */

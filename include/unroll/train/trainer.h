@@ -10,13 +10,14 @@
  * pending at a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the
  * same acts.
  *
- * A run that has ended tells on the log what the last weights are worth on validation and test text, and what those of best.h5,
- * and names commands to go on with. The summary has both: valid_loss, test_loss and accuracies are of the last weights
- * (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5 (best_model). Before
- * the end the best are what training knows of them, without a test.
+ * A run that has ended tells on the log what the last weights are worth on validation and test text, and what those of
+ * best.h5, and names commands to go on with. The summary has both: valid_loss, test_loss and accuracies are of the last
+ * weights (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5
+ * (best_model). Before the end the best are what training knows of them, without a test.
  *
- * How a run goes is told on the way and in the end, and stands in the summary as `advice` (train/advice.h); rank 0 knows it by the
- * lines of metrics.jsonl. It changes nothing: a run whose loss is far above a uniform guess's ends with STATUS_OK, and says so.
+ * How a run goes is told on the way and in the end, and stands in the summary as `advice` (train/advice.h); rank 0
+ * knows it by the lines of metrics.jsonl. It changes nothing: a run whose loss is far above a uniform guess's ends with
+ * STATUS_OK, and says so.
  *
  * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with
  * STATUS_DIVERGED. Parameters that are not finite are never saved, and nothing is while steps are being skipped. */
@@ -86,9 +87,10 @@ struct trainer_config {
     int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
     int64_t sample_every;   /* steps; 0: never; TRAINER_EPOCH */
     int64_t sample_length;  /* tokens */
-    /* What writes the samples, since drawing text is of a higher floor. Rank 0 calls it, alone; the same arguments give the same
-     * bytes. *text [*length], which may hold any bytes, is the caller's (mem_free). STATUS_CHECKPOINT if the weights give no
-     * finite probabilities: then there is no sample, and the run goes on. STATUS_OS. Not used where sample_every is 0. */
+    /* What writes the samples, since drawing text is of a higher floor. Rank 0 calls it, alone; the same arguments
+     * give the same bytes. *text [*length], which may hold any bytes, is the caller's (mem_free). STATUS_CHECKPOINT
+     * if the weights give no finite probabilities: then there is no sample, and the run goes on. STATUS_OS. Not used
+     * where sample_every is 0. */
     enum status (*write_sample)(const struct trainer_sample *sample, char **text, size_t *length, struct error *e);
     int64_t check_replicas; /* steps; 0: only at checkpoints */
     double max_time;        /* seconds; 0: no limit */

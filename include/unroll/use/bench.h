@@ -1,9 +1,9 @@
 /* The speed of a training step on this machine: the real step (pack, forward, loss, backward, gradient sums, clipping,
  * update) over made-up tokens, beside BLIS's sgemm on the same cores in the same process.
  *
- * Steps are timed in repetitions, each followed by the sgemm, since machines are noisy and their speed drifts; what is
- * reported are medians over the repetitions. With several ranks a repetition takes as long as its slowest rank, all ranks
- * run the sgemm at the same time, and their sgemm speeds are summed. Both use huge pages (base/mem.h). */
+ * Steps are timed in repetitions, each followed by the sgemm, since machines are noisy and their speed drifts; what
+ * is reported are medians over the repetitions. With several ranks a repetition takes as long as its slowest rank,
+ * all ranks run the sgemm at the same time, and their sgemm speeds are summed. Both use huge pages (base/mem.h). */
 #ifndef UNROLL_USE_BENCH_H
 #define UNROLL_USE_BENCH_H
 
@@ -60,8 +60,8 @@ struct bench_result {
 };
 
 /* The token at a position of a lane: a function of (seed, position, lane) alone, in [0, V). Token v is drawn with a
- * probability that falls as 1 / (v + 0.1), after Zipf's law: with V = 10,000 a window then has as many distinct tokens as
- * one of War and Peace has (340 of 700, 1,350 of 4,096; the book: 338 and 1,290). */
+ * probability that falls as 1 / (v + 0.1), after Zipf's law: with V = 10,000 a window then has as many distinct
+ * tokens as one of War and Peace has (340 of 700, 1,350 of 4,096; the book: 338 and 1,290). */
 #define BENCH_ZIPF_OFFSET 0.1
 uint32_t bench_token(int V, uint64_t seed, uint32_t position, uint32_t lane);
 

@@ -1,4 +1,5 @@
-/* A model that is fed one token a step in each of several lanes, for writing text: what sampler.h and beam.h have in common.
+/* A model that is fed one token a step in each of several lanes, for writing text: what sampler.h and beam.h have in
+ * common.
  *
  * A lane's arithmetic does not depend on the other lanes or on the threads (nn/model.h). */
 #ifndef UNROLL_USE_FEEDER_H
@@ -13,30 +14,31 @@
 
 struct feeder;
 
-/* `values` and `vocab` stay the caller's and must outlive the feeder. STATUS_CHECKPOINT if the vocabulary has nothing but
- * "<unk>", so that there is nothing to write; STATUS_OS if memory is short. Release with feeder_free. */
+/* `values` and `vocab` stay the caller's and must outlive the feeder. STATUS_CHECKPOINT if the vocabulary has
+ * nothing but "<unk>", so that there is nothing to write; STATUS_OS if memory is short. Release with feeder_free. */
 enum status feeder_create(const struct model_config *model, const float *values, const struct vocab *vocab, int lanes,
                           int threads, struct feeder **out, struct error *e);
 void feeder_free(struct feeder *feeder); /* NULL is allowed */
 /* What the model of so many lanes and threads takes; the arrays of tokens and states besides are small. */
 size_t feeder_bytes(const struct model_config *model, int lanes, int threads);
 
-/* All lanes begin anew: state zero, then the line end (vocab->eos: a text begins where a line begins), then the tokens of
- * the prime. */
+/* All lanes begin anew: state zero, then the line end (vocab->eos: a text begins where a line begins), then the
+ * tokens of the prime. */
 void feeder_start(struct feeder *feeder, const uint32_t *prime, int64_t count);
 
 /* One token for each lane, tokens [lanes], behind those before. */
 void feeder_push(struct feeder *feeder, const uint32_t *tokens);
 
-/* Logits of what comes next: [lanes][V], rows `*stride` floats apart, valid until the next call. If nothing was fed yet,
- * as without a line end in the vocabulary and without a prime, these are the logarithms of the training text's counts,
- * with stride 0. */
+/* Logits of what comes next: [lanes][V], rows `*stride` floats apart, valid until the next call. If nothing was fed
+ * yet, as without a line end in the vocabulary and without a prime, these are the logarithms of the training text's
+ * counts, with stride 0. */
 const float *feeder_logits(struct feeder *feeder, int *stride);
 
 /* Lane i goes on from where lane from[i] is. Only after feeder_logits, with no token pushed since. */
 void feeder_permute(struct feeder *feeder, const int *from);
 
-/* ln sum exp of V logits, in double precision; NaN or infinite if one of them is NaN or +infinity, or all are -infinity. */
+/* ln sum exp of V logits, in double precision; NaN or infinite if one of them is NaN or +infinity, or all are
+ * -infinity. */
 double feeder_log_sum(const float *logits, int V);
 
 /* What is said where no token has a finite probability after `count` tokens: STATUS_CHECKPOINT. */

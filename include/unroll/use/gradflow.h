@@ -25,10 +25,10 @@ struct gradflow_result {
     double *norm;    /* [states][lags + 1], states in the order of model_state_get; owned */
 };
 
-/* Collective. Follows the gradients of the model with these parameter values (nn/param.h) through a split. STATUS_DATA for
- * a split that is absent, STATUS_CONFIG for one too short for a single window, STATUS_OS; and what reading gives. The
- * error and the result are the same on all ranks and for any number of them. Release with gradflow_release, also after a
- * failure. */
+/* Collective. Follows the gradients of the model with these parameter values (nn/param.h) through a split.
+ * STATUS_DATA for a split that is absent, STATUS_CONFIG for one too short for a single window, STATUS_OS; and what
+ * reading gives. The error and the result are the same on all ranks and for any number of them. Release with
+ * gradflow_release, also after a failure. */
 enum status gradflow_run(const struct comm *comm, struct corpus *corpus, const struct gradflow_config *config,
                          const struct model_config *model, const float *values, struct gradflow_result *result,
                          struct error *e);
@@ -42,8 +42,9 @@ char gradflow_quantity(const struct gradflow_result *result, int index);
  * parameters. */
 enum status gradflow_write_csv(const char *path, const struct gradflow_result *results, int count, struct error *e);
 
-/* Not collective. /CELL/h_l0 ... and for lstm /CELL/c_l0 ..., float64 [lags + 1]; no two results may have the same cell.
- * Attributes: of "/" format = "unroll-gradflow" and version = 1; of /CELL layers, hidden, embedding and samples. */
+/* Not collective. /CELL/h_l0 ... and for lstm /CELL/c_l0 ..., float64 [lags + 1]; no two results may have the same
+ * cell. Attributes: of "/" format = "unroll-gradflow" and version = 1; of /CELL layers, hidden, embedding and
+ * samples. */
 enum status gradflow_write_h5(const char *path, const struct gradflow_result *results, int count, struct error *e);
 
 #endif

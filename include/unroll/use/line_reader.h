@@ -1,11 +1,11 @@
 /* Lines of text as tokens of a model's vocabulary (data/tokenizer.h), from a file, a pipe or memory, read once and with
  * bounded memory however long a line is.
  *
- * The rules are those of `prepare` (data/text.h): at byte level the bytes as they are; at the other levels UTF-8, checked
- * strictly, without a byte order mark at the beginning, CR LF read as LF, NUL bytes refused. The line end itself is no
- * token here. What the vocabulary lacks is VOCAB_UNK. If the vocabulary has no capital letter, the text is turned into
- * lower case, as the model's text then was (`prepare --lowercase`) or might have been. Markers in the text (data/markers.h)
- * are refused unless line_reader_markers says otherwise. */
+ * The rules are those of `prepare` (data/text.h): at byte level the bytes as they are; at the other levels UTF-8,
+ * checked strictly, without a byte order mark at the beginning, CR LF read as LF, NUL bytes refused. The line end
+ * itself is no token here. What the vocabulary lacks is VOCAB_UNK. If the vocabulary has no capital letter, the text
+ * is turned into lower case, as the model's text then was (`prepare --lowercase`) or might have been. Markers in the
+ * text (data/markers.h) are refused unless line_reader_markers says otherwise. */
 #ifndef UNROLL_USE_LINE_READER_H
 #define UNROLL_USE_LINE_READER_H
 
@@ -39,20 +39,22 @@ struct line_part {
     bool input_ended; /* there is no further line; count is 0 and line_ended false */
 };
 
-/* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the line goes
- * on. STATUS_DATA for what is not UTF-8 and for markers, with the line's number and after all that stands before it has
- * been delivered (a file with markers is then read to its end, to count them), and for words that are too long; STATUS_IO. */
+/* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the
+ * line goes on. STATUS_DATA for what is not UTF-8 and for markers, with the line's number and after all that stands
+ * before it has been delivered (a file with markers is then read to its end, to count them), and for words that are
+ * too long; STATUS_IO. */
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 
-/* Bytes read so far, as they were, less those of markers that were left out, and one more for a last line without a line end: of
- * all lines once the input has ended. */
+/* Bytes read so far, as they were, less those of markers that were left out, and one more for a last line without a
+ * line end: of all lines once the input has ended. */
 int64_t line_reader_bytes(const struct line_reader *reader);
 
 /* False if the rest of the line is not there yet: the next call may wait for a pipe or a terminal. */
 bool line_reader_ready(const struct line_reader *reader);
 
-/* True if lines are turned into lower case for this vocabulary: no entry holds a character that has another lower case. */
+/* True if lines are turned into lower case for this vocabulary: no entry holds a character that has another lower
+ * case. */
 bool line_reader_lowers(const struct vocab *vocab);
 
 #endif

@@ -5,18 +5,17 @@
  *   "by_rank": [{"host", "lanes", "compute_seconds", "sgemm_gflops"}, ...]
  *   "pairs": [{"ranks": [a, b], "hosts": [a's, b's], "latency", "latency_min", "start_up", "bandwidth", "throughput",
  *              "slow"}, ...]
- *   "between_hosts", "inside_hosts": null without such a pair, else {"pairs", "latency", "start_up", "bandwidth" (medians),
- *              "latency_min", "latency_max", "bandwidth_min", "bandwidth_max" (over the pairs' medians)}
- *   "slowest_pair": as in "pairs"; null with one rank
- *   "slow_hosts", "slow_links": names for people: ["n3"], ["n2", "n1 - n4"]
+ *   "between_hosts", "inside_hosts": null without such a pair, else {"pairs", "latency", "start_up", "bandwidth"
+ * (medians), "latency_min", "latency_max", "bandwidth_min", "bandwidth_max" (over the pairs' medians)} "slowest_pair":
+ * as in "pairs"; null with one rank "slow_hosts", "slow_links": names for people: ["n3"], ["n2", "n1 - n4"]
  *   "imbalance": longest time in computing of a rank by the mean of all; "ranks_per_host": of the host that has most
  *   "sum": {"bytes", "seconds", "seconds_min", "model_seconds", "bound_seconds"}
  *
- * The latency of a pair is half the time that 8 bytes take to another rank and back; its bandwidth is that of large messages
- * of which both send one at the same time, as the reducer's ranks do; start_up is what such a message takes beyond its
- * bytes. All pairs of up to NETWORK_ALL_PAIRS ranks are measured one after the other; of more, those whose ranks are a power
- * of two apart, side by side. "sum" is the gradient sum of the bench's model by the reducer; see use/network_model.h for
- * model and bound. "compute_seconds" is a step of this rank without the reduction. */
+ * The latency of a pair is half the time that 8 bytes take to another rank and back; its bandwidth is that of large
+ * messages of which both send one at the same time, as the reducer's ranks do; start_up is what such a message takes
+ * beyond its bytes. All pairs of up to NETWORK_ALL_PAIRS ranks are measured one after the other; of more, those
+ * whose ranks are a power of two apart, side by side. "sum" is the gradient sum of the bench's model by the reducer;
+ * see use/network_model.h for model and bound. "compute_seconds" is a step of this rank without the reduction. */
 #ifndef UNROLL_USE_NETWORK_H
 #define UNROLL_USE_NETWORK_H
 
@@ -78,9 +77,10 @@ struct network_report {
     struct network_sum sum;
 };
 
-/* A host is slow below NETWORK_SLOW_HOST of the fast hosts' speed (upper quartile). A pair on two hosts is slow if its best
- * throughput is below NETWORK_SLOW_LINK of that of fast pairs, or its best latency longer than theirs by the inverse of that
- * and by NETWORK_SLOW_LATENCY seconds. Of three or more hosts, one whose pairs are all slow has a slow link to the rest. */
+/* A host is slow below NETWORK_SLOW_HOST of the fast hosts' speed (upper quartile). A pair on two hosts is slow if
+ * its best throughput is below NETWORK_SLOW_LINK of that of fast pairs, or its best latency longer than theirs by
+ * the inverse of that and by NETWORK_SLOW_LATENCY seconds. Of three or more hosts, one whose pairs are all slow has
+ * a slow link to the rest. */
 #define NETWORK_SLOW_HOST 0.75
 #define NETWORK_SLOW_LINK 0.6
 #define NETWORK_SLOW_LATENCY 50e-6
@@ -102,16 +102,17 @@ enum status network_measure(const struct comm *comm, const struct network_subjec
                             struct network_report *report, struct error *e);
 void network_release(struct network_report *report);
 
-/* Collective. Floats per second that the slowest rank adds, all adding at once. `room` holds NETWORK_ADDED floats twice. */
+/* Collective. Floats per second that the slowest rank adds, all adding at once. `room` holds NETWORK_ADDED floats
+ * twice. */
 double network_add_rate(const struct comm *comm, float *room);
 #define NETWORK_ADDED ((size_t)1 << 19) /* as many as the reducer adds at once, at most */
 
-/* Lists the pairs to measure, in rounds of disjoint ones, and the number of each one's round; returns how many. NULL: only
- * counts. */
+/* Lists the pairs to measure, in rounds of disjoint ones, and the number of each one's round; returns how many.
+ * NULL: only counts. */
 int network_list_pairs(int ranks, struct network_pair *pair, int *round);
 
-/* The part that needs no ranks: hosts, ranges, verdicts and imbalance, from rank[] and pair[]; `host` has room for `ranks`
- * entries. STATUS_OS. */
+/* The part that needs no ranks: hosts, ranges, verdicts and imbalance, from rank[] and pair[]; `host` has room for
+ * `ranks` entries. STATUS_OS. */
 enum status network_judge(struct network_report *report, struct error *e);
 
 /* The median links as a network to predict with. */

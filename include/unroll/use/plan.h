@@ -1,18 +1,16 @@
-/* What a run will need, known before it starts: memory of each rank, flops and bytes on the wire of each step. `unroll plan`
- * prints it; `unroll bench` compares it with what was measured.
+/* What a run will need, known before it starts: memory of each rank, flops and bytes on the wire of each step. `unroll
+ * plan` prints it; `unroll bench` compares it with what was measured.
  *
  * The memory of a rank is the sum of
  *   parameters  4 bytes for each
- *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the rank:
- *               one node where the ranks are a power of two, else at most 2 log2(lane groups)
- *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 2 for adam
- *   workspace   model_bytes (nn/model.h)
- *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
- *   streams     tokens read ahead, for training and validation
- *   evaluator   a second workspace for validation, which has no way back; on rank 0 that of samples (--sample-every), too
- *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
- *   process     code and data of the program and its libraries before anything is computed: measured once, see plan.c
- * Nothing of it grows with the corpus, but that to classify every text takes PLAN_TEXT_BYTES more in `streams`. */
+ *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the
+ * rank: one node where the ranks are a power of two, else at most 2 log2(lane groups) optimizer   4 bytes for each
+ * parameter and slot: 0 slots for sgd, 2 for adam workspace   model_bytes (nn/model.h) reducer     slices received from
+ * other ranks and sent to them; bounded, whatever the model streams     tokens read ahead, for training and validation
+ *   evaluator   a second workspace for validation, which has no way back; on rank 0 that of samples (--sample-every),
+ * too checkpoint  on rank 0, while one is written: the file's image and the states of all lanes process     code and
+ * data of the program and its libraries before anything is computed: measured once, see plan.c Nothing of it grows with
+ * the corpus, but that to classify every text takes PLAN_TEXT_BYTES more in `streams`. */
 #ifndef UNROLL_USE_PLAN_H
 #define UNROLL_USE_PLAN_H
 
@@ -57,9 +55,9 @@ struct plan {
 /* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
 double plan_flops_per_token(const struct param_table *table);
 
-/* Floats that are summed over ranks in a step: the gradient's, without the rows of encoder.weight that a window of all lanes
- * is not expected to touch where those are passed over (nn/model.h, model_sparse_rows): its tokens are taken to occur as
- * bench draws them. */
+/* Floats that are summed over ranks in a step: the gradient's, without the rows of encoder.weight that a window of
+ * all lanes is not expected to touch where those are passed over (nn/model.h, model_sparse_rows): its tokens are
+ * taken to occur as bench draws them. */
 size_t plan_summed_floats(const struct model_config *model, int batch, int bptt);
 
 /* STATUS_CONFIG, saying what would do, for what `train` would refuse: a wrong model, more lane groups than lanes, more
@@ -80,9 +78,9 @@ struct plan_split {
 
 #define PLAN_SPLITS_MAX 64
 
-/* All splits of `cores` cores into ranks x threads that `config` allows, with at most `threads_max` threads; returns how
- * many, fewest ranks first. *best is the one to try first: the busiest, and of nearly equal ones the one with the fewest
- * ranks, since threads share parameters and need no wire. */
+/* All splits of `cores` cores into ranks x threads that `config` allows, with at most `threads_max` threads; returns
+ * how many, fewest ranks first. *best is the one to try first: the busiest, and of nearly equal ones the one with
+ * the fewest ranks, since threads share parameters and need no wire. */
 int plan_splits(const struct plan_config *config, int cores, int threads_max, struct plan_split splits[PLAN_SPLITS_MAX],
                 int *best);
 

@@ -1,11 +1,11 @@
-/* Time, tokens per second and efficiency of a training step on many ranks, before there are any: from the phases of steps
- * that `unroll bench` measured on one rank, and a model of the sum of gradients (use/network_model.h).
+/* Time, tokens per second and efficiency of a training step on many ranks, before there are any: from the phases of
+ * steps that `unroll bench` measured on one rank, and a model of the sum of gradients (use/network_model.h).
  *
- * A step is computing, then the exchange of losses, then the sum, then the update: nothing of it overlaps. The rank with most
- * lanes decides. Computing follows the lanes of a rank: between two measured numbers of lanes, and beyond them, each phase
- * goes along the line through the nearest two; of a single measurement it is taken in proportion. The phases of
- * BENCH_OPTIMIZER and BENCH_OTHER (norm, clipping, update, packing of weights) do not become shorter with fewer lanes; nor
- * does what BENCH_REDUCTION holds on one rank.
+ * A step is computing, then the exchange of losses, then the sum, then the update: nothing of it overlaps. The rank
+ * with most lanes decides. Computing follows the lanes of a rank: between two measured numbers of lanes, and beyond
+ * them, each phase goes along the line through the nearest two; of a single measurement it is taken in proportion. The
+ * phases of BENCH_OPTIMIZER and BENCH_OTHER (norm, clipping, update, packing of weights) do not become shorter with
+ * fewer lanes; nor does what BENCH_REDUCTION holds on one rank.
  *
  * Strong scaling keeps the batch and cuts it among the ranks, weak scaling gives each rank the lanes of the first
  * measurement. Efficiency is the speed of a row by that of one rank and by their number. */
@@ -63,16 +63,16 @@ struct predict_row {
     double ring, doubling, bound; /* the same sum by other algorithms, and the least it can take */
 };
 
-/* Reads one file of bench --json. One of a single rank is a measurement; one of more ranks, made with --network, tells of
- * links. STATUS_NOINPUT, STATUS_IO, STATUS_DATA; STATUS_CONFIG for one that is neither, for another setting than that of the
- * files before, and for too many. */
+/* Reads one file of bench --json. One of a single rank is a measurement; one of more ranks, made with --network,
+ * tells of links. STATUS_NOINPUT, STATUS_IO, STATUS_DATA; STATUS_CONFIG for one that is neither, for another setting
+ * than that of the files before, and for too many. */
 enum status predict_read(const char *path, struct predict_config *config, struct error *e);
 
 /* Seconds of a phase with so many lanes. */
 double predict_phase(const struct predict_config *config, enum bench_phase phase, double lanes);
 
-/* Rows for 1, 2, 4 ... ranks of one node, then 2, 4 ... nodes and `nodes`; returns how many. Strong scaling ends where lane
- * groups do, weak scaling at PREDICT_BATCH_MAX. At least one measurement must have been read. */
+/* Rows for 1, 2, 4 ... ranks of one node, then 2, 4 ... nodes and `nodes`; returns how many. Strong scaling ends
+ * where lane groups do, weak scaling at PREDICT_BATCH_MAX. At least one measurement must have been read. */
 int predict_rows(const struct predict_config *config, bool strong, struct predict_row rows[PREDICT_ROWS_MAX]);
 
 #endif

@@ -18,8 +18,8 @@ struct prime {
     struct marker_counts met;
 };
 
-/* By the rules of use/line_reader.h; line ends inside the text are tokens. STATUS_DATA if it is no text, with `name` in the
- * message; `markers` and `known` as there. */
+/* By the rules of use/line_reader.h; line ends inside the text are tokens. STATUS_DATA if it is no text, with `name`
+ * in the message; `markers` and `known` as there. */
 enum status prime_read(const char *text, size_t length, const char *name, const struct vocab *vocab,
                        enum markers markers, enum markers known, struct prime *prime, struct error *e);
 

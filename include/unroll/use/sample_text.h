@@ -1,4 +1,5 @@
-/* A whole drawn text in memory, as bytes: what `unroll sample` prints token by token (use/sampler.h), without the prime. */
+/* A whole drawn text in memory, as bytes: what `unroll sample` prints token by token (use/sampler.h), without the
+ * prime. */
 #ifndef UNROLL_USE_SAMPLE_TEXT_H
 #define UNROLL_USE_SAMPLE_TEXT_H
 
@@ -20,8 +21,8 @@ struct sample_text_config {
     void *beat_context;
 };
 
-/* *text [*length] may hold any bytes, is followed by a null byte, and is the caller's (mem_free; free does as well). Failures
- * are those of sampler_create and sampler_next; *text is NULL then. */
+/* *text [*length] may hold any bytes, is followed by a null byte, and is the caller's (mem_free; free does as well).
+ * Failures are those of sampler_create and sampler_next; *text is NULL then. */
 enum status sample_text(const struct sample_text_config *config, char **text, size_t *length, struct error *e);
 
 #endif

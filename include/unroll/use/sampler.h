@@ -1,11 +1,11 @@
 /* New text from a model: several texts at once, each in its own lane of one batch.
  *
- * Text k draws its n-th token with the random numbers of (seed, k, n) alone (base/rng.h), and a lane's arithmetic does not
- * depend on the other lanes (nn/model.h): so text k is the same tokens for any number of texts and threads.
+ * Text k draws its n-th token with the random numbers of (seed, k, n) alone (base/rng.h), and a lane's arithmetic does
+ * not depend on the other lanes (nn/model.h): so text k is the same tokens for any number of texts and threads.
  *
- * How a token is drawn from the logits z: "<unk>" is left out, always; weights are exp(z / temperature); of those the
- * `top_k` largest are kept, then the fewest largest that together have at least `top_p` of the remaining weight (Holtzman
- * et al. 2020, nucleus sampling); ties go to the lower token id. Temperature 0 takes the largest logit. */
+ * How a token is drawn from the logits z: "<unk>" is left out, always; weights are exp(z / temperature); of those
+ * the `top_k` largest are kept, then the fewest largest that together have at least `top_p` of the remaining weight
+ * (Holtzman et al. 2020, nucleus sampling); ties go to the lower token id. Temperature 0 takes the largest logit. */
 #ifndef UNROLL_USE_SAMPLER_H
 #define UNROLL_USE_SAMPLER_H
 
@@ -47,16 +47,17 @@ struct sampler_config {
     bool logp;             /* sampler_logp is wanted */
 };
 
-/* `values` and `vocab` stay the caller's and must outlive the sampler. STATUS_CHECKPOINT if the vocabulary has nothing but
- * "<unk>"; STATUS_OS if memory is short. Release with sampler_free. */
+/* `values` and `vocab` stay the caller's and must outlive the sampler. STATUS_CHECKPOINT if the vocabulary has
+ * nothing but "<unk>"; STATUS_OS if memory is short. Release with sampler_free. */
 enum status sampler_create(const struct model_config *model, const float *values, const struct vocab *vocab,
                            const struct sampler_config *config, struct sampler **out, struct error *e);
 void sampler_free(struct sampler *sampler); /* NULL is allowed */
 /* What a sampler of one text takes. */
 size_t sampler_bytes(const struct model_config *model);
 
-/* Starts all texts anew, as texts first_text, first_text + 1, ..., by feeder_start. Without a line end in the vocabulary and
- * without a prime the first token is drawn by the counts of the training text (all alike where none are known) instead of by the model. */
+/* Starts all texts anew, as texts first_text, first_text + 1, ..., by feeder_start. Without a line end in the
+ * vocabulary and without a prime the first token is drawn by the counts of the training text (all alike where none
+ * are known) instead of by the model. */
 void sampler_start(struct sampler *sampler, uint32_t first_text, const uint32_t *prime, int64_t count);
 
 /* The next token of every text into tokens [texts]. STATUS_CHECKPOINT if the model gives no finite probabilities. */

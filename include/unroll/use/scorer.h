@@ -1,9 +1,10 @@
-/* Log-probabilities of texts: each text from a zero state, or from that in which another text left the model, many at once in the lanes of a batch, over all ranks.
+/* Log-probabilities of texts: each text from a zero state, or from that in which another text left the model, many at
+ * once in the lanes of a batch, over all ranks.
  *
  * A text is a run of tokens of which the first is context only: the model is fed tokens 0 .. n-2 and predicts tokens
- * 1 .. n-1. Texts are sorted by length into batches, so that lanes end together, and the batches are dealt to the ranks.
- * A lane's arithmetic does not depend on the other lanes (nn/model.h), so every number is the same bits whatever the
- * order of the texts, the batches, the ranks and the threads. */
+ * 1 .. n-1. Texts are sorted by length into batches, so that lanes end together, and the batches are dealt to the
+ * ranks. A lane's arithmetic does not depend on the other lanes (nn/model.h), so every number is the same bits
+ * whatever the order of the texts, the batches, the ranks and the threads. */
 #ifndef UNROLL_USE_SCORER_H
 #define UNROLL_USE_SCORER_H
 
@@ -33,8 +34,8 @@ void score_pool_free(struct score_pool *pool); /* NULL is allowed */
 
 struct scorer;
 
-/* Not collective. Batches of `lanes` 1 .. SCORER_LANES texts, `threads` on this rank. `values` stays the caller's and must
- * outlive the scorer. STATUS_OS if memory is short. Release with scorer_free. */
+/* Not collective. Batches of `lanes` 1 .. SCORER_LANES texts, `threads` on this rank. `values` stays the caller's
+ * and must outlive the scorer. STATUS_OS if memory is short. Release with scorer_free. */
 enum status scorer_create(const struct model_config *model, const float *values, int lanes, int threads,
                           struct scorer **out, struct error *e);
 void scorer_free(struct scorer *scorer); /* NULL is allowed */
@@ -44,13 +45,13 @@ void scorer_free(struct scorer *scorer); /* NULL is allowed */
  * for the models, which are made when first needed, is short. */
 enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool, struct error *e);
 
-/* Collective. The state of rank 0's text by scorer_continue, behind its last piece, is what every text begins in from now on,
- * on all ranks. STATUS_OS, on all ranks. */
+/* Collective. The state of rank 0's text by scorer_continue, behind its last piece, is what every text begins in
+ * from now on, on all ranks. STATUS_OS, on all ranks. */
 enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, struct error *e);
 
-/* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last token
- * of the piece before unless this one is the `first`. No scorer_run may come between. Gives the same numbers as scorer_run.
- * STATUS_OS as above. */
+/* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last
+ * token of the piece before unless this one is the `first`. No scorer_run may come between. Gives the same numbers
+ * as scorer_run. STATUS_OS as above. */
 enum status scorer_continue(struct scorer *scorer, bool first, const uint32_t *tokens, int64_t count, float *logp,
                             struct error *e);
 

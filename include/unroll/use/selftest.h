@@ -1,6 +1,6 @@
-/* Whether this build computes on this processor what its arithmetic revision promises: kernels against plain C, bit for bit,
- * and digests of elementary functions, start values, schedules and tiny trainings against those that are compiled in. It
- * reads no file but /proc/cpuinfo, and takes seconds. Not collective: each rank does it on its own. */
+/* Whether this build computes on this processor what its arithmetic revision promises: kernels against plain C, bit
+ * for bit, and digests of elementary functions, start values, schedules and tiny trainings against those that are
+ * compiled in. It reads no file but /proc/cpuinfo, and takes seconds. Not collective: each rank does it on its own. */
 #ifndef UNROLL_USE_SELFTEST_H
 #define UNROLL_USE_SELFTEST_H
 
@@ -30,8 +30,8 @@ struct selftest_outcome {
 
 int selftest_groups(void); /* how many there are; each cell is one */
 
-/* Runs group 0 .. selftest_groups() - 1 on so many threads. Whatever it finds, STATUS_OK; else STATUS_OS, or what blas_init
- * returns. */
+/* Runs group 0 .. selftest_groups() - 1 on so many threads. Whatever it finds, STATUS_OK; else STATUS_OS, or what
+ * blas_init returns. */
 enum status selftest_run(int group, int threads, struct selftest_outcome *outcome, struct error *e);
 
 /* The digests as they come out here. Item 0, 1, ...: false behind the last. */

@@ -21,9 +21,10 @@ struct spelling {
 /* `word_before` says whether a word stands before it on the line, and is brought up to date. */
 struct spelling spelling_of(const struct vocab *vocab, uint32_t token, bool *word_before);
 
-/* When a text ends: with its `max_length`-th token; with its first line end if `at_eos`; with the token that completes
- * `stop` in its text, the prime not counted. As other texts for the model `stop` is brought into the vocabulary's normal form
- * and lower case first, and its CR LF become line ends. Of the first min_length - 1 tokens none is an end. */
+/* When a text ends: with its `max_length`-th token; with its first line end if `at_eos`; with the token that
+ * completes `stop` in its text, the prime not counted. As other texts for the model `stop` is brought into the
+ * vocabulary's normal form and lower case first, and its CR LF become line ends. Of the first min_length - 1 tokens
+ * none is an end. */
 struct text_end_config {
     const struct vocab *vocab;
     bool at_eos;
@@ -37,8 +38,8 @@ struct text_end;
 enum status text_end_create(const struct text_end_config *config, struct text_end **out, struct error *e);
 void text_end_free(struct text_end *end); /* NULL is allowed */
 
-/* How far one text has come; zero at its beginning, but for a word of the prime before it. A plain value: copies go on by
- * themselves. */
+/* How far one text has come; zero at its beginning, but for a word of the prime before it. A plain value: copies go
+ * on by themselves. */
 struct text_progress {
     int64_t length; /* tokens so far */
     size_t matched; /* bytes of `stop` that the text ends with */

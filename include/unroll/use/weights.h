@@ -1,19 +1,20 @@
 /* Weights that travel: a model's parameters, with PyTorch's names and shapes, in files of others, and back.
  *
  * Safetensors: the tensors of the parameter table (tied weights under both names), and in the metadata what shapes the
- * model (format "pt", cell, layers, tied, dropout, reset_at, batch, bptt, lane_groups, step, corpus_digest), its options as
- * "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level. Of a classifier also task, pool and
- * its labels, a line each: the label, a tab and its count.
+ * model (format "pt", cell, layers, tied, dropout, reset_at, batch, bptt, lane_groups, step, corpus_digest), its
+ * options as "option.NAME", and its vocabulary as data/vocab_text.h writes it, with its level. Of a classifier also
+ * task, pool and its labels, a line each: the label, a tab and its count.
  *
  * Text, for people and scripts: lines `# NAME VALUE` for the same facts; then blocks, each of a line with its name and
  * sizes and of one line for each row: `vocabulary V LEVEL` with the lines of data/vocab_text.h, `labels N` of a
  * classifier, and `NAME ROWS COLUMNS` (or `NAME COLUMNS`: one row) with numbers that read back as the same float32.
  *
- * Import takes safetensors, and HDF5 files with datasets of those names, in "/" or in "/model", of 16, 32 or 64 bits, which
- * become float32. Names that others have for such modules are known: any path in front of weight_ih_l0 and the like is "rnn.",
- * modules called embedding, embed and so on are "encoder.", fc, linear, out and so on "decoder."; "lstm1.", "lstm2." and
- * "cells.0.", "cells.1." of one layer each are layers. Biases that are missing are zeros. What names and shapes tell is not asked
- * for; what they leave open comes from the file's own facts, or from the caller's hints, which come first. */
+ * Import takes safetensors, and HDF5 files with datasets of those names, in "/" or in "/model", of 16, 32 or 64
+ * bits, which become float32. Names that others have for such modules are known: any path in front of weight_ih_l0
+ * and the like is "rnn.", modules called embedding, embed and so on are "encoder.", fc, linear, out and so on
+ * "decoder."; "lstm1.", "lstm2." and "cells.0.", "cells.1." of one layer each are layers. Biases that are missing
+ * are zeros. What names and shapes tell is not asked for; what they leave open comes from the file's own facts, or
+ * from the caller's hints, which come first. */
 #ifndef UNROLL_USE_WEIGHTS_H
 #define UNROLL_USE_WEIGHTS_H
 
@@ -27,7 +28,8 @@
 enum weights_format { WEIGHTS_SAFETENSORS, WEIGHTS_TEXT };
 enum weights_source { WEIGHTS_FROM_SAFETENSORS, WEIGHTS_FROM_HDF5 };
 
-/* Writes `path` whole or not at all (data/output.h); "-" is standard output. `checkpoint` needs its parameters and vocabulary only. */
+/* Writes `path` whole or not at all (data/output.h); "-" is standard output. `checkpoint` needs its parameters and
+ * vocabulary only. */
 enum status weights_export(const struct checkpoint *checkpoint, enum weights_format format, const char *path,
                            struct error *e);
 
@@ -35,9 +37,8 @@ enum status weights_export(const struct checkpoint *checkpoint, enum weights_for
 
 struct weights_hints {
     int renames;
-    const char *const
-        *rename; /* [renames] "FROM=TO": a tensor of that name, or those whose names begin so; without TO a whole
-                                  name is left out */
+    const char *const *rename; /* [renames] "FROM=TO": a tensor of that name, or those whose names begin so; without TO
+                                  a whole name is left out */
     bool has_cell, has_tied, has_dropout, has_reset, has_batch, has_bptt;
     enum cell cell;
     bool tied;
