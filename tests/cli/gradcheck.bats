@@ -54,8 +54,8 @@ rows() {
 
 @test "classifiers with every way to pool" {
     run -0 "$UNROLL" gradcheck --task classify --layers 2
-    [ "$(rows)" -eq 24 ]
+    [ "$(rows)" -eq 30 ]
     for pool in last mean max; do
-        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 8 ]
+        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 10 ]
     done
 }
