@@ -10,8 +10,9 @@ enum { SLOT_R, SLOT_Z, SLOT_N, SLOT_M, SLOTS };
 enum { BIAS_R, BIAS_Z, BIAS_IN, BIAS_HN, BIASES };
 #define GATES 3
 
-static void forward(const struct cell_step *s)
+static void forward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
         const float *before = cell_state_before(s, CELL_H, b);
@@ -34,8 +35,9 @@ static void forward(const struct cell_step *s)
     }
 }
 
-static void backward(const struct cell_step *s)
+static void backward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *before = cell_state_before(s, CELL_H, b);
         float *slots = s->slots + b * s->slots_stride;

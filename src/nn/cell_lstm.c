@@ -7,8 +7,9 @@
 enum { STATE_H, STATE_C };
 enum { GATE_I, GATE_F, GATE_G, GATE_O, GATES };
 
-static void forward(const struct cell_step *s)
+static void forward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
         const float *c_previous = cell_state_before(s, STATE_C, b);
@@ -31,8 +32,9 @@ static void forward(const struct cell_step *s)
     }
 }
 
-static void backward(const struct cell_step *s)
+static void backward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *c_previous = cell_state_before(s, STATE_C, b);
         float *slots = s->slots + b * s->slots_stride;

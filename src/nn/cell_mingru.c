@@ -7,8 +7,9 @@
 
 enum { GATE_Z, GATE_G, GATES };
 
-static void forward(const struct cell_step *s)
+static void forward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *projection = s->projection + (s->index ? s->index[b] : b) * s->projection_stride;
         const float *before = cell_state_before(s, CELL_H, b);
@@ -24,8 +25,9 @@ static void forward(const struct cell_step *s)
     }
 }
 
-static void backward(const struct cell_step *s)
+static void backward(const struct cell_step *given)
 {
+    const struct cell_step here = *given, *s = &here; /* no store below can reach it: it stays in registers */
     for (int b = 0; b < s->lanes; b++) {
         const float *before = cell_state_before(s, CELL_H, b);
         float *slots = s->slots + b * s->slots_stride;
