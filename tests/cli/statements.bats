@@ -25,7 +25,7 @@ start() {
 }
 
 @test "cosine's last step is at --lr-min: of two steps one trains" {
-    says train "cosine goes down to --lr-min, with which the last step is made, unless that is still in --warmup: of 2 steps one trains if it is 0"
+    says train "cosine: it falls to --lr-min, which the last step has (with --lr-min 0 that step changes nothing)"
     start once --schedule cosine --max-steps 2 --lr 0.01 --checkpoint-every 1 --keep 2 --log-every 1
     [ "$(lines_of train once/metrics.jsonl | field lr | paste -sd' ')" = "0.01 0" ]
     first=$("$UNROLL" inspect --json once/checkpoints/step-00000001.h5 | field parameters_digest)
@@ -36,7 +36,7 @@ start() {
 }
 
 @test "weights start as --init says" {
-    says train "uniform within 1/sqrt(hidden); orthogonal: recurrent weights orthogonal, biases 0, but 1 of lstm's forget gate"
+    says train "uniform: within 1/sqrt(hidden). orthogonal: recurrent weights orthogonal, biases 0, but 1 for lstm's forget gate."
     for init in uniform orthogonal auto; do
         for cell in lstm rnn-relu gru; do
             start "$init-$cell" --init $init --cell $cell
@@ -73,7 +73,7 @@ END
 }
 
 @test "--init-from copies what help names, and nothing else" {
-    says train "its layers are copied, and of every token that both vocabularies have the embedding, and between language models the output weights and bias"
+    says train "Copied are its layers and, of every token that both vocabularies have, the embedding; between language models also output weights and bias."
     start from --lr 0.05 --max-steps 9 --seed 7
     tr -d e <book.txt | sed 's/$/#/' >other.txt # a vocabulary without one and with another
     "$UNROLL" prepare --level char --train other.txt --split 80,10,10 -o other.h5 >/dev/null
@@ -116,8 +116,8 @@ END
     echo "w3 shines" | "$UNROLL" classify --model lines/latest | cmp found -
 }
 
-@test "the state is emptied before a sentence end is read, and so is what follows it" {
-    says train "the state is emptied before every sentence end that is read"
+@test "the state is zero before a sentence end is read, and so the same behind it" {
+    says train "the state is set to zero before every sentence end that is read"
     # behind two line ends the model is where it is behind one, and not where it is behind none: the line end itself is read
     start alone-eos --reset-at eos --lr 0.05 --max-steps 20
     for prime in $'the\n' $'the lane\n\n' 'a'; do
