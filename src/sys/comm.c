@@ -1,16 +1,13 @@
+/* MPI: starting, agreeing on errors, collective calls, and exchanges in parts. */
 #include "unroll/sys/comm.h"
 
-#include <fcntl.h>
 #include <mpi.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "comm_private.h"
-#include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/temporary.h"
 
@@ -45,74 +42,13 @@ static MPI_Comm mpi_of(const struct comm *comm)
     return handle_of(comm)->mpi;
 }
 
-static bool has_value(const char *variable)
-{
-    const char *value = getenv(variable);
-    return value && *value;
-}
-
-bool comm_launched(void)
-{
-    return has_value("OMPI_COMM_WORLD_SIZE") || has_value("PMIX_RANK") || has_value("PMI_RANK") ||
-           has_value("PMI_SIZE") || has_value("HYDI_CONTROL_FD");
-}
-
-/* How many processes the launcher says it started, 0 if it does not say. */
-static long launched_size(void)
-{
-    static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
-    for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++)
-        if (has_value(variables[i]))
-            return strtol(getenv(variables[i]), NULL, 10);
-    return 0;
-}
-
-static bool has_terminal(void)
-{
-    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (fd >= 0)
-        (void)close(fd);
-    return fd >= 0;
-}
-
-long comm_mpirun_on_terminal(void)
-{
-    static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"};
-    char path[64], name[64];
-    long parent = (long)getppid();
-    snprintf(path, sizeof path, "/proc/%ld/comm", parent);
-    if (!has_value("OMPI_COMM_WORLD_RANK") || file_read_text(path, name, sizeof name, NULL) || !has_terminal())
-        return 0;
-    name[strcspn(name, "\n")] = '\0';
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(name, names[i]) == 0)
-            return parent;
-    return 0;
-}
-
-bool comm_speaks(void)
-{
-    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-    for (int i = 0; i < (int)(sizeof variables / sizeof *variables); i++)
-        if (has_value(variables[i]))
-            return strcmp(getenv(variables[i]), "0") == 0;
-    return launched_size() <= 1 || !has_value("SLURM_PROCID") || strcmp(getenv("SLURM_PROCID"), "0") == 0;
-}
-
-void comm_host(char host[COMM_HOST])
-{
-    memset(host, 0, COMM_HOST); /* structures that hold it are sent and compared whole */
-    if (gethostname(host, COMM_HOST - 1) != 0)
-        snprintf(host, COMM_HOST, "unknown");
-}
-
 /* Else every process would take itself for the only rank, and all would do the same work and write the same files. */
-static enum status refuse_lonely(struct error *e)
+static enum status refuse_single(struct error *e)
 {
     return error_set(e, STATUS_CONFIG,
                      "%ld processes were started but MPI sees only one: launcher and MPI library do not speak the same "
                      "protocol; use 'srun --mpi=pmix' or 'mpirun', or start one process ('srun -n 1')",
-                     launched_size());
+                     comm_launched_size());
 }
 
 /* Takes over `mpi`. Not collective; on failure the caller keeps it. */
@@ -140,7 +76,7 @@ enum status comm_init(struct comm *comm, struct error *e)
 {
     *comm = COMM_ALONE;
     if (!comm_launched())
-        return launched_size() > 1 ? refuse_lonely(e) : STATUS_OK;
+        return comm_launched_size() > 1 ? refuse_single(e) : STATUS_OK;
     int provided = MPI_THREAD_SINGLE;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS)
         return error_set(e, STATUS_UNAVAILABLE, "cannot initialise MPI; check the installation with 'ompi_info'");
@@ -151,9 +87,9 @@ enum status comm_init(struct comm *comm, struct error *e)
     }
     int size;
     MPI_Comm_size(MPI_COMM_WORLD, &size);
-    if (size == 1 && launched_size() > 1) {
+    if (size == 1 && comm_launched_size() > 1) {
         MPI_Finalize();
-        return refuse_lonely(e);
+        return refuse_single(e);
     }
     MPI_Comm world;
     MPI_Comm_dup(MPI_COMM_WORLD, &world);
@@ -277,7 +213,8 @@ void comm_unite_bits(const struct comm *comm, uint64_t *words, size_t count)
 }
 
 /* Posts all parts of a message at once; returns how many. */
-static int post(const struct comm *comm, int peer, char *receive, const char *send, size_t bytes, MPI_Request *request)
+static int post_parts(const struct comm *comm, int peer, char *receive, const char *send, size_t bytes,
+                      MPI_Request *request)
 {
     int count = 0;
     for (size_t done = 0; done < bytes; done += COMM_EAGER, count++) {
@@ -311,12 +248,12 @@ static int post_window(const struct comm *comm, struct way *way, MPI_Request *re
     if (bytes > WINDOW)
         bytes = WINDOW;
     way->done += bytes;
-    return post(comm, way->peer, way->to ? way->to + begin : NULL, way->from ? way->from + begin : NULL, bytes,
-                request);
+    return post_parts(comm, way->peer, way->to ? way->to + begin : NULL, way->from ? way->from + begin : NULL, bytes,
+                      request);
 }
 
 /* Both move a slot if they can, and say whether a mailbox may still have one. */
-static bool put_boxed(struct mailboxes *boxes, struct way *out, bool *moved)
+static bool put_slot(struct mailboxes *boxes, struct way *out, bool *moved)
 {
     if (!out->boxed)
         return false;
@@ -324,7 +261,7 @@ static bool put_boxed(struct mailboxes *boxes, struct way *out, bool *moved)
     return out->done < out->bytes || !mailboxes_emptied(boxes, out->peer);
 }
 
-static bool take_boxed(struct mailboxes *boxes, struct way *in, bool *moved)
+static bool take_slot(struct mailboxes *boxes, struct way *in, bool *moved)
 {
     if (!in->boxed)
         return false;
@@ -346,10 +283,10 @@ static void progress_and_yield(const struct comm *comm, int *waited)
 /* Sends to `destination` and receives from `source` (no bytes: from or to nobody), window by window. Ranks that walk
  * the same sequence of calls cannot block each other: window i of a call waits for nothing later.
  *
- * Long messages inside a host go by mailbox. To other hosts they go in parts that MPI sends without asking the
- * receiver first. Larger ones wait for its consent, and over TCP that consent may queue behind the bytes that the
- * receiver itself is sending: two ranks that meant to exchange at once then take turns. On a link of 1 Gbit/s 128
- * KiB each way took 2.7 ms so, and 1.3 ms in parts. */
+ * Long messages inside a host go by mailbox. To other hosts they go in parts that MPI sends without asking the receiver
+ * first. Larger messages wait for its consent. Over TCP that consent may wait for the bytes that the receiver itself is
+ * sending: then two ranks do not exchange at the same time but take turns. On a link of 1 Gbit/s 128 KiB each way took
+ * 2.7 ms so, and 1.3 ms in parts. */
 static void exchange(const struct comm *comm, int destination, const char *send, size_t send_bytes, int source,
                      char *receive, size_t receive_bytes)
 {
@@ -359,7 +296,7 @@ static void exchange(const struct comm *comm, int destination, const char *send,
     MPI_Request request[2 * COMM_PARTS];
     int count = 0, waited = 0;
     for (;;) {
-        bool moved = false, putting = put_boxed(boxes, &out, &moved), taking = take_boxed(boxes, &in, &moved);
+        bool moved = false, putting = put_slot(boxes, &out, &moved), taking = take_slot(boxes, &in, &moved);
         if (count == 0) {
             count = post_window(comm, &in, request);
             count += post_window(comm, &out, request + count);
@@ -409,8 +346,8 @@ void comm_allgather(const struct comm *comm, const void *mine, size_t bytes, voi
         comm_broadcast(comm, (char *)all + (size_t)root * bytes, bytes, root);
 }
 
-/* Fills the handle's arrays of ints; false if a number is too large for one (the same verdict on every rank, because
- * all know the same numbers). */
+/* Fills the handle's arrays of ints; false if a number is too large for one (the same result on every rank, because all
+ * know the same numbers). */
 static bool places_fit(const struct comm *comm, const size_t *bytes, const size_t *offset)
 {
     struct handle *handle = handle_of(comm);

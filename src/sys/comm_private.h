@@ -1,4 +1,5 @@
-/* Inside the communicator: messages between ranks of one host, through memory that they share. */
+/* Inside the communicator: what the launcher says (comm_launch.c), and messages between ranks of one host, through
+ * memory that they share (comm_mailbox.c). */
 #ifndef UNROLL_SYS_COMM_PRIVATE_H
 #define UNROLL_SYS_COMM_PRIVATE_H
 
@@ -8,7 +9,10 @@
 
 #include "unroll/sys/comm.h"
 
-/* Every rank has an outbox of so many slots. (Tests set small ones.) */
+/* How many processes the launcher says it started, 0 if it does not say. */
+long comm_launched_size(void);
+
+/* The outbox of each rank has MAILBOX_SLOTS slots. (Tests set small ones.) */
 #ifndef MAILBOX_SLOT
 #define MAILBOX_SLOT (COMM_OUTBOX / MAILBOX_SLOTS) /* bytes, a multiple of 64 */
 #endif
@@ -28,9 +32,9 @@ void mailboxes_close(struct mailboxes *boxes); /* collective over the host's ran
 /* Whether `rank` of the communicator, another one than this, has its mailbox here. */
 bool mailboxes_reach(const struct mailboxes *boxes, int rank);
 
-/* Move one slot of a message of `bytes` bytes, from *done on, if there is room or if it has come; else they return
- * false at once. Both sides name the same number of bytes. Before a message to another rank begins,
- * mailboxes_emptied must have said that the one before has been taken. */
+/* Both move one slot of a message of `bytes` bytes, from *done on: mailboxes_put if there is room, mailboxes_take if it
+ * has arrived. Else they return false at once. Both sides name the same number of bytes. Before a message to another
+ * rank begins, mailboxes_emptied must have said that the one before has been taken. */
 bool mailboxes_put(struct mailboxes *boxes, int rank, const char *data, size_t bytes, size_t *done);
 bool mailboxes_take(struct mailboxes *boxes, int rank, char *data, size_t bytes, size_t *done);
 bool mailboxes_emptied(const struct mailboxes *boxes, int rank);
