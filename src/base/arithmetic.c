@@ -53,7 +53,7 @@ static struct pair number(double x)
 }
 
 /* exp(x) = 2^k exp(r), |r| <= ln2 / 2, by Taylor's series to degree 20: r^n / n! as 1 + r (1 + r/2 (1 + r/3 (...))).
- * What stands behind the eighth term is below 2^-32 of the whole and takes doubles. */
+ * The terms after the eighth are below 2^-32 of the whole: doubles are enough for them. */
 static double exp_of(struct pair x)
 {
     if (!(x.high > -746 && x.high < 710))
@@ -70,7 +70,7 @@ static double exp_of(struct pair x)
 }
 
 /* log(x) = k ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2): the series s + s^3/3 + s^5/5 + ...,
- * whose terms behind s^13 are below 2^-35 of the whole and take doubles. */
+ * whose terms after s^13 are below 2^-35 of the whole: doubles are enough for them. */
 static struct pair log_of(struct pair x)
 {
     if (!(x.high > 0 && x.high < HUGE_VAL))

@@ -1,3 +1,4 @@
+/* Facts that the Makefile passes about the build, and the check of UNROLL_ARCH. */
 #include "unroll/base/build_info.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* Finds a name in a list of names, and writes the list for messages. */
 #include "unroll/base/choice.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Reads the system's monotonic clock. */
 #include "unroll/base/clock.h"
 
 #include <time.h>

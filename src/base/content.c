@@ -1,3 +1,4 @@
+/* Recognises a file by its first bytes, and writes the messages about it. */
 #include "unroll/base/content.h"
 
 #include <fcntl.h>
@@ -109,7 +110,7 @@ static bool is_safetensors(const unsigned char *bytes, size_t length)
            (bytes[9] == '"' || bytes[9] == ' ' || bytes[9] == '}');
 }
 
-/* Of protocol 2 to 5, which ends with a full stop if it is all there; numbers of a corpus do not begin so. */
+/* A pickle of protocol 2 to 5. The numbers of a corpus do not begin like one. */
 static bool is_pickle(const unsigned char *bytes, size_t length)
 {
     return length > 3 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && memchr("}]ccX(\x95\x8a", bytes[2], 8);
@@ -329,7 +330,7 @@ static void advise(enum content content, enum content_wanted wanted, const char 
         snprintf(text, COMMAND_TEXT, "%s", instead);
 }
 
-/* What may be as wanted after all, so that its reader knows better what is wrong with it. */
+/* Whether this may be what was wanted after all. Then its own reader knows better what is wrong with it. */
 static bool may_be(enum content content, enum content_wanted wanted)
 {
     bool hdf5 = content == CONTENT_CORPUS || content == CONTENT_CHECKPOINT || content == CONTENT_HDF5_WEIGHTS;

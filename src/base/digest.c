@@ -1,3 +1,4 @@
+/* Computes digests with the xxHash library. */
 #include "unroll/base/digest.h"
 
 #define XXH_INLINE_ALL

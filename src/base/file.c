@@ -1,3 +1,4 @@
+/* Opens, reads, writes, syncs and renames files; makes and removes folders. */
 #include "unroll/base/file.h"
 
 #include <errno.h>
@@ -119,7 +120,7 @@ static void split(const char *path, char folder[FILE_PATH_MAX], char name[FILE_P
         snprintf(folder, FILE_PATH_MAX, ".");
 }
 
-/* In at most `left` more steps: links whose aims are not there, and folders that are not there. */
+/* Takes at most `left` more steps: through links whose targets do not exist, and folders that do not exist. */
 static void resolve(const char *path, char real[FILE_PATH_MAX], int left)
 {
     char folder[FILE_PATH_MAX], name[FILE_PATH_MAX], aim[FILE_PATH_MAX];
@@ -150,7 +151,7 @@ void file_resolve(const char *path, char real[FILE_PATH_MAX])
     resolve(path, real, 100);
 }
 
-/* From where the stream stands if `offset` is NULL. */
+/* From the stream's current position if `offset` is NULL. */
 static ssize_t read_all(int fd, char *data, size_t bytes, const int64_t *offset)
 {
     size_t done = 0;
@@ -205,7 +206,7 @@ enum status file_sync(int fd, const char *path, struct error *e)
     return result == 0 ? STATUS_OK : failed(e, "sync", path);
 }
 
-/* So that a new name in the folder of `path` is on the disk too. */
+/* Syncs the folder of `path`, so that a new name in it is on the disk too. */
 static enum status sync_folder_of(const char *path, struct error *e)
 {
     char folder[FILE_PATH_MAX];

@@ -1,3 +1,4 @@
+/* Fills the tables that gathers and scatters use. */
 #include "unroll/base/lane_gather.h"
 
 #include "unroll/base/mem.h"

@@ -1,3 +1,4 @@
+/* Cuts the lanes of a batch into groups, and gives each rank its groups. */
 #include "unroll/base/lane_share.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* The binary tree over lane groups: where nodes split, and sums up the tree. */
 #include "unroll/base/lane_tree.h"
 
 int lane_node_middle(int begin, int end)

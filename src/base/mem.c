@@ -1,3 +1,4 @@
+/* Allocates aligned, zeroed memory, and makes arrays grow. */
 #include "unroll/base/mem.h"
 
 #include <stdatomic.h>
@@ -35,8 +36,8 @@ static void zero_pages(void *context, int64_t begin, int64_t end, int thread)
     memset(block->start + from, 0, (to < block->bytes ? to : block->bytes) - from);
 }
 
-/* By all threads, in the shares of team_share: a page lies in the memory of the core that writes it first, and so the
- * optimizer and the norm later find theirs nearby, and all memory controllers of a host have work. */
+/* All threads write, each its share by team_share. A page lies in the memory of the core that writes it first. So the
+ * optimizer and the norm find their shares nearby later, and all memory controllers of a host have work. */
 static void zero(char *start, size_t bytes)
 {
     struct block block = {start, bytes};

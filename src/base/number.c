@@ -1,3 +1,4 @@
+/* Turns numbers into text, and text into numbers. */
 #include "unroll/base/number.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Philox4x32-10, one block at a time. */
 #include "unroll/base/rng.h"
 
 #include <Random123/philox.h>

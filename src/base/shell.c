@@ -1,3 +1,4 @@
+/* Quotes words for a shell. */
 #include "unroll/base/shell.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Fills error messages, and ends the process after a mistake of our own. */
 #include "unroll/base/status.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Reads a file from its end in blocks, and cuts it into lines. */
 #include "unroll/base/tail.h"
 
 #include <errno.h>
@@ -80,7 +81,7 @@ static enum status read_block(struct tail *tail, struct error *e)
     return STATUS_OK;
 }
 
-/* The byte behind the last line end in the first `size` bytes of the text, NULL if there is none. */
+/* The byte after the last line end in the first `size` bytes of the text, NULL if there is none. */
 static char *line_start(const struct tail *tail, size_t size)
 {
     char *end = size > 0 ? memrchr(tail->text, '\n', size) : NULL;
@@ -99,7 +100,7 @@ enum status tail_next(struct tail *tail, char **line, size_t *length, struct err
     }
     if (!end)
         return STATUS_OK;
-    tail->left = (size_t)(end - tail->text); /* what stands behind it is half a line, or has been given */
+    tail->left = (size_t)(end - tail->text); /* what follows is half a line, or has been given */
     while (!(start = line_start(tail, tail->left - 1)) && tail->before > 0) {
         enum status status = read_block(tail, e);
         if (status)

@@ -1,3 +1,4 @@
+/* The threads of the team: how they start, wait, share work and end. */
 #include "unroll/base/team.h"
 
 #include <fcntl.h>
@@ -18,8 +19,8 @@
 #include "unroll/base/tuning.h"
 
 #define APART 128           /* bytes: processors fetch cache lines in pairs */
-#define GLANCES 24          /* at the word before the clock is asked: about a microsecond */
-#define DELAY_MIN 100000    /* nanoseconds without a core that tell of others: waking up on an idle core takes less */
+#define LOOKS 24            /* at the word before the clock is read: about a microsecond */
+#define DELAY_MIN 100000    /* nanoseconds without a core: others use it, since waking up on an idle core takes less */
 #define LOST_MAX 50000000LL /* nanoseconds that one wait counts for at most */
 
 /* Where threads wait for a word to change. */
@@ -28,23 +29,23 @@ struct place {
     atomic_uint sleepers;
 };
 
-/* What belongs to one thread: its number in the team is that of its seat. */
+/* What belongs to one thread. Its number in the team is that of its seat. */
 struct seat {
     struct place go; /* grows by one for each piece of work that the thread takes part in */
     int64_t delay;   /* nanoseconds that it has waited for a core, as read last */
-    int64_t sleeps;  /* since then */
+    int64_t sleeps;  /* how often it has slept since then */
 };
 
 struct team {
     /* written by all: each on lines of its own */
     struct place barrier, joined;
-    struct place parked;                /* the host, once all are there, until the end */
-    struct place ready;                 /* the caller, until then */
+    struct place parked;                /* here the host thread sleeps until the end */
+    struct place ready;                 /* here the caller waits until all threads have started */
     _Alignas(APART) atomic_int arrived; /* at the barrier */
     _Alignas(APART) atomic_int working; /* threads that are not done, besides the caller */
     /* seldom written */
-    _Alignas(APART) atomic_llong vain_since; /* when the spin began that ended last without success; 0: none */
-    atomic_int vain_cpu;                     /* and where */
+    _Alignas(APART) atomic_llong vain_since; /* when the latest spin began that ended in sleep; 0: none */
+    atomic_int vain_cpu;                     /* and on which core */
     int threads;                             /* that take part in the work */
     team_function *function;
     void *context;
@@ -60,7 +61,7 @@ static struct {
     atomic_int usual;
     atomic_llong least;         /* work of a thread: UNROLL_TEAM_SHARE, -1 if there is none; 0: not looked up yet */
     atomic_llong crowded_until; /* nanoseconds */
-    atomic_llong sleepy_until;  /* the same of threads that kept their own partners from a core: spinning harms */
+    atomic_llong sleepy_until;  /* until then nobody spins: a spin has kept a partner from its core */
     struct team *team;
 } process = {.taken = ATOMIC_FLAG_INIT, .usual = 1};
 
@@ -78,7 +79,7 @@ static int64_t nanoseconds(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void relax(void)
+static void pause_core(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -93,12 +94,12 @@ bool team_is_crowded(void)
     return until && nanoseconds() < until;
 }
 
-static bool glance(struct place *place, unsigned old, int times)
+static bool has_changed(struct place *place, unsigned old, int times)
 {
     for (int i = 0; i < times; i++) {
         if (atomic_load_explicit(&place->word, memory_order_acquire) != old)
             return true;
-        relax();
+        pause_core();
     }
     return false;
 }
@@ -118,16 +119,16 @@ static void wake(struct place *place)
         syscall(SYS_futex, &place->word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-/* Comes back when the word is no longer `old`; `seat` is the caller's. Spins that end in sleep are noted for who
- * comes last, unless nobody is late: between two pieces of work. */
+/* Waits until the word is no longer `old`; `seat` is the caller's. A spin that ends in sleep is noted for the thread
+ * that comes last; not `between` two pieces of work, where nobody is late. */
 static void await(struct team *team, struct seat *seat, struct place *place, unsigned old, bool between)
 {
-    if (glance(place, old, GLANCES))
+    if (has_changed(place, old, LOOKS))
         return;
     long long begin = nanoseconds();
     bool spins = begin >= atomic_load_explicit(&process.sleepy_until, memory_order_relaxed);
     while (spins && nanoseconds() - begin < TEAM_SPIN)
-        if (glance(place, old, GLANCES / 2))
+        if (has_changed(place, old, LOOKS / 2))
             return;
     if (spins && !between) {
         atomic_store_explicit(&team->vain_cpu, sched_getcpu(), memory_order_relaxed);
@@ -141,8 +142,8 @@ static void await(struct team *team, struct seat *seat, struct place *place, uns
 
 /* ---- who was late, and why ---- */
 
-/* Nanoseconds that the calling thread was ready to run and had no core. A kernel that does not count them counts at
- * least how often it took a core away. */
+/* Nanoseconds that the calling thread was ready to run and had no core. Where the kernel does not count them, each time
+ * that it took the core away counts as a millisecond. */
 static int64_t delay_of_thread(void)
 {
     char text[96];
@@ -159,8 +160,9 @@ static int64_t delay_of_thread(void)
     return getrusage(RUSAGE_THREAD, &usage) == 0 ? (int64_t)usage.ru_nivcsw * 1000000 : 0;
 }
 
-/* Whether the thread that came last, when others had spun since then in vain, had no core. */
-static void judge(struct team *team, struct seat *late, int64_t since)
+/* Others have spun in vain since `since`. If the thread that came last had no core meanwhile, the team is crowded for a
+ * while. */
+static void note_delay(struct team *team, struct seat *late, int64_t since)
 {
     int64_t before = late->delay, now = nanoseconds(), lost = now - since, sleeps = late->sleeps;
     late->delay = delay_of_thread();
@@ -186,7 +188,7 @@ static void release(struct team *team, struct seat *late, struct place *place)
     int64_t since = atomic_exchange(&team->vain_since, 0);
     wake(place);
     if (since)
-        judge(team, late, since);
+        note_delay(team, late, since);
 }
 
 /* ---- work ---- */
@@ -221,7 +223,7 @@ static void serve(struct team *team, int thread)
 }
 
 /* Starts or ends the threads of seats [1, threads). */
-static void send(struct team *team, int threads)
+static void wake_threads(struct team *team, int threads)
 {
     for (int i = 1; i < threads; i++)
         atomic_fetch_add_explicit(&team->seat[i].go.word, 1, memory_order_release);
@@ -237,14 +239,14 @@ static void run_together(struct team *team, int threads, team_function *function
     team->context = context;
     team->threads = threads;
     atomic_store_explicit(&team->working, threads - 1, memory_order_relaxed);
-    send(team, threads);
+    wake_threads(team, threads);
     function(context, &(struct team_member){team, 0, threads});
     await(team, &team->seat[0], &team->joined, joined, false);
 }
 
 /* ---- the threads ---- */
 
-static void *host(void *argument)
+static void *host_thread(void *argument)
 {
     struct team *team = argument;
 #pragma omp parallel num_threads(team->asked)
@@ -252,7 +254,7 @@ static void *host(void *argument)
         int thread = omp_get_thread_num();
         if (thread > 0) {
             serve(team, thread);
-        } else { /* asleep, and not in a barrier of OpenMP's */
+        } else { /* the host thread sleeps here, not in a barrier of OpenMP's */
             team->size = omp_get_num_threads();
             atomic_store(&team->ready.word, 1);
             wake(&team->ready);
@@ -262,7 +264,7 @@ static void *host(void *argument)
     return NULL;
 }
 
-/* The host and all that it starts take no signal but those that a thread's own defect sends it. */
+/* The host thread and all that it starts block all signals but those that a thread's own error causes. */
 static bool start_host(struct team *team)
 {
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
@@ -271,7 +273,7 @@ static bool start_host(struct team *team)
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         sigdelset(&blocked, own[i]);
     pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    bool started = pthread_create(&team->host, NULL, host, team) == 0;
+    bool started = pthread_create(&team->host, NULL, host_thread, team) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return started;
 }
@@ -282,7 +284,7 @@ static void team_free(struct team *team)
         return;
     if (team->size) {
         team->stop = true;
-        send(team, team->size);
+        wake_threads(team, team->size);
         atomic_store(&team->parked.word, 1);
         wake(&team->parked);
         pthread_join(team->host, NULL);
@@ -317,7 +319,7 @@ static struct team *team_create(int threads)
     return team;
 }
 
-/* In the child of fork(2), which has none of these threads: their memory is left to itself. */
+/* In the child of fork(2), which has none of these threads. Their memory is not freed. */
 static void forget(void)
 {
     process.team = NULL;
@@ -332,7 +334,7 @@ __attribute__((destructor)) static void end(void)
     process.team = NULL;
 }
 
-/* A team of so many, if need be another one. Its size may be smaller. */
+/* A team for which `threads` or more were asked: the present one or a new one. It may have fewer. */
 static struct team *team_of(int threads)
 {
     if (process.team && process.team->asked >= threads)
@@ -345,7 +347,7 @@ static struct team *team_of(int threads)
 }
 
 /* The least work of a thread that the environment asks for, -1 if it does not. */
-static int64_t least_asked(void)
+static int64_t least_work_asked(void)
 {
     long long least = atomic_load_explicit(&process.least, memory_order_relaxed);
     if (least == 0) {
@@ -365,7 +367,7 @@ static int worthwhile(int threads, int64_t work)
         threads = atomic_load_explicit(&process.usual, memory_order_relaxed);
     if (threads == 1)
         return 1;
-    int64_t least = least_asked();
+    int64_t least = least_work_asked();
     if (least < 0)
         least = work >= 2 * TEAM_SHARE && team_is_crowded() ? TEAM_SHARE_CROWDED : TEAM_SHARE;
     int64_t most = work / least;

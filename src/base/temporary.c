@@ -1,3 +1,4 @@
+/* Keeps a short list of temporary files, which a signal handler removes. */
 #include "unroll/base/temporary.h"
 
 #include <signal.h>
@@ -10,7 +11,7 @@
 
 #define WATCHED 8
 
-/* A handler reaches nothing but globals: these belong to it. A path is whole while its `live` is 1. */
+/* A signal handler can reach nothing but globals: these are for it. A path is whole while its `live` is 1. */
 static struct {
     atomic_int live;
     char path[FILE_PATH_MAX];

@@ -1,3 +1,4 @@
+/* Runs gzip, xz and zstd as child processes, and reads what they complain about. */
 #include "unroll/base/unpack.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ extern char **environ;
 struct packing {
     enum content content;
     const char *ending, *package;
-    bool warns;              /* ends with status 2 for what is whole, but has for example no check of a known kind */
+    bool warns;              /* exit status 2 is a warning: all data are there, but could not be checked, for example */
     const char *argument[4]; /* the first is the program */
 };
 
@@ -47,7 +48,7 @@ const struct packing *packing_by_content(enum content content)
 
 /* ---- starting ---- */
 
-/* What the parent handles, such as signals that ask for an end, ends the child; 0 or an errno. */
+/* Starts the child. Signals that the parent handles have their usual effect on it. Returns 0 or an errno. */
 static int spawn(const struct packing *packing, int in, int out, int complaints, pid_t *process)
 {
     posix_spawn_file_actions_t files;
@@ -87,7 +88,7 @@ enum status unpack_start(const struct packing *packing, const char *name, int in
 
 /* ---- ending ---- */
 
-/* How much of a complaint is `name` and a colon, and blanks. */
+/* Length of `name`, a colon and blanks at the beginning of a complaint. */
 static size_t name_length(const char *text, const char *name)
 {
     size_t blanks = strspn(text, "\r\n "), length = blanks + strlen(name);
@@ -133,6 +134,6 @@ enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e
                          unpacker->name, program, WTERMSIG(how), strsignal(WTERMSIG(how)));
     return error_set(e, STATUS_DATA,
                      "cannot unpack '%.200s': %s says '%s'; get the file again, whole, "
-                     "or unpack what is good of it yourself",
+                     "or unpack by hand what can still be read",
                      unpacker->name, program, *complaint ? complaint : "nothing, and fails");
 }

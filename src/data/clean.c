@@ -1,3 +1,4 @@
+/* Removes byte order marks and CRs, and refuses or replaces invalid bytes. */
 #include "unroll/data/clean.h"
 
 #include <string.h>

@@ -162,7 +162,7 @@ static enum status read_corpus(struct corpus *corpus, struct error *e)
     return strcmp(found, corpus->digest) == 0 ? STATUS_OK : corpus_damaged(file, "digest", "does not fit the parts", e);
 }
 
-/* `status` of opening the file at `path`, in a corpus's words. */
+/* The message where the file at `path` could not be opened as a corpus, with `status`. */
 static enum status opened(enum status status, const char *path, const struct error *reason, struct error *e)
 {
     if (status == STATUS_NOINPUT && strstr(reason->text, "No such file"))

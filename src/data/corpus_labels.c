@@ -56,7 +56,7 @@ static enum status check_texts(const struct corpus *corpus, enum split split, co
     corpus_path(path, split, "/labels");
     for (int64_t i = 0; i < texts; i++)
         if (labels[i] >= corpus->labels->count)
-            return corpus_damaged(file, path, "holds a label that there is not", e);
+            return corpus_damaged(file, path, "holds the number of no label", e);
     return STATUS_OK;
 }
 

@@ -1,3 +1,4 @@
+/* Writes a corpus file: its structure on rank 0, its tokens on every rank. */
 #include "unroll/data/corpus_writer.h"
 
 #include <errno.h>
@@ -212,7 +213,7 @@ enum status corpus_writer_add(struct corpus_writer *writer, enum split split, co
     return STATUS_OK;
 }
 
-/* Of a rank behind the first: the digest takes in what this one has written, read back. */
+/* On a rank after the first: reads back what this rank has written, and adds it to the digest. */
 static enum status add_written(void *context, int split, struct digest *digest, struct error *e)
 {
     struct corpus_writer *writer = context;

@@ -1,3 +1,4 @@
+/* Guesses the encoding of a text by counting its bytes. */
 #include "unroll/data/encoding.h"
 
 #include <stdio.h>
@@ -10,10 +11,10 @@
 struct census {
     size_t null[4];        /* NUL bytes by place, modulo 4 */
     size_t control;        /* NUL and other bytes of ASCII that stand in no text */
-    size_t high;           /* bytes beyond ASCII ... */
-    size_t symbols;        /* ... of which Latin-1 has no letters for: 0x80 to 0x9f ... */
-    size_t runs;           /* ... which stand three and more in a row ... */
-    size_t inner;          /* ... which are no letters in Windows-1252, but stand amid letters */
+    size_t high;           /* bytes beyond ASCII */
+    size_t symbols;        /* of those, 0x80 to 0x9f, for which Latin-1 has no letters */
+    size_t runs;           /* of the high ones, those that stand three and more in a row */
+    size_t inner;          /* of the high ones, those amid letters that are no letters in Windows-1252 */
     size_t letters;        /* of ASCII */
     size_t valid, invalid; /* sequences of UTF-8 beyond ASCII, and what is none */
 };
@@ -58,8 +59,8 @@ static void count_sequences(const char *bytes, size_t length, struct census *cen
     }
 }
 
-/* Of a line end, a blank or a letter of Latin, half of the bytes are NUL in UTF-16, always the same half, and three
- * quarters in UTF-32. */
+/* In UTF-16, half of the bytes of a line end, a blank or a Latin letter are NUL, always the same half; in UTF-32 three
+ * quarters are. */
 static const char *wide(const struct census *census, size_t length)
 {
     const size_t *null = census->null;

@@ -1,3 +1,4 @@
+/* Escapes a text character by character, and undoes it. */
 #include "unroll/data/escape.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* Labelled texts: their order in an epoch, and the windows made of them. */
 #include "unroll/data/examples.h"
 
 #include <math.h>
@@ -209,7 +210,8 @@ int64_t examples_targets(const struct examples *examples, int64_t index, int lan
     return last > lane_begin ? last - lane_begin : 0;
 }
 
-/* Reads some words of a training text as <unk>, but not its line end, so that what is unknown later has been met. */
+/* Reads some words of a training text as <unk>, but not its line end, so that the model has met unknown words before
+ * they come. */
 static void drop_words(const struct examples *examples, int64_t text, int64_t length)
 {
     const struct examples_config *config = &examples->config;

@@ -1,3 +1,4 @@
+/* Passes each call on to the stream or to the examples. */
 #include "unroll/data/feed.h"
 
 enum status feed_open(struct corpus *corpus, bool labelled, const struct examples_config *config, struct feed *feed,

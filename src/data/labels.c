@@ -1,3 +1,4 @@
+/* Adds, finds and checks labels. */
 #include "unroll/data/labels.h"
 
 #include <stdio.h>

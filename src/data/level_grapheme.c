@@ -1,7 +1,7 @@
 /* Level grapheme: every extended grapheme cluster of Unicode (UAX #29) is a token, what a reader takes for one
- * character: a letter with its accents, an emoji with its skin tone and joiners, a flag; a line end too, also behind
- * a CR. One of more than VOCAB_CLUSTER_MAX bytes is cut before the code point that would be too much, and what
- * follows is looked at anew. */
+ * character: a letter with its accents, an emoji with its skin tone and joiners, a flag; a line end too, also after a
+ * CR. A cluster of more than VOCAB_CLUSTER_MAX bytes is cut before the code point that would be too much; what follows
+ * begins a new one. */
 #include <string.h>
 
 #include "tokenizer_private.h"

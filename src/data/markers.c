@@ -1,3 +1,4 @@
+/* The choices for markers, and the messages about markers in a text. */
 #include "unroll/data/markers.h"
 
 #include <stdio.h>

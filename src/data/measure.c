@@ -1,3 +1,4 @@
+/* Counts the words and bytes that tokens stand for. */
 #include "unroll/data/measure.h"
 
 #include "corpus_private.h"

@@ -1,3 +1,4 @@
+/* Brings runs of code points into form C. */
 #include "unroll/data/normal.h"
 
 #include <string.h>
@@ -7,12 +8,12 @@
 #include "unroll/data/utf8.h"
 
 #define EXPANSION 3           /* bytes of form C to one of UTF-8, at most (UAX #15, section 10) */
-#define FULL (4 * NORMAL_RUN) /* code points that the run's may fall apart into: U+1F82 into four */
+#define FULL (4 * NORMAL_RUN) /* code points that a run may be decomposed into: U+1F82 gives four */
 #define FORM (UTF8PROC_STABLE | UTF8PROC_COMPOSE)
 
 struct normalizer {
     bool lowercase;
-    char run[UTF8_LONGEST * NORMAL_RUN]; /* code points that stand and fall together */
+    char run[UTF8_LONGEST * NORMAL_RUN]; /* code points that are composed together */
     size_t run_length, run_count;
     utf8proc_int32_t codes[FULL];
     char *made;
@@ -90,7 +91,7 @@ static void rewrite(struct normalizer *normalizer, size_t count)
     }
 }
 
-/* The run's result behind what was made; there is room. */
+/* Appends the run's result to what was made; there is room. */
 static void flush(struct normalizer *normalizer)
 {
     unsigned char first = (unsigned char)normalizer->run[0];

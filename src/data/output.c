@@ -1,3 +1,4 @@
+/* Makes, locks, renames and removes the temporary file of an output. */
 #include "unroll/data/output.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Prepares running text on all ranks: counts, chooses the vocabulary, then encodes and writes. */
 #include "prepare_private.h"
 
 #include <string.h>
@@ -26,11 +27,11 @@ struct job {
     struct prepare_report *report; /* of all ranks */
     char *temporary, *spool;       /* the files that are written */
     struct inputs inputs[SPLITS];
-    struct source source[SPLITS]; /* this rank's share ... */
+    struct source source[SPLITS]; /* this rank's share */
     struct met met[SPLITS];
-    int64_t stripped[SPLITS]; /* bytes of markers that are left out, of all ranks */
-    int64_t tokens[SPLITS];   /* ... and what the first pass found in it: of rank 0, the relay begins with it */
-    struct digest *digest[SPLITS];
+    int64_t stripped[SPLITS];      /* bytes of markers that are left out, of all ranks */
+    int64_t tokens[SPLITS];        /* that the first pass found in this rank's share */
+    struct digest *digest[SPLITS]; /* of this rank's share; the relay begins with rank 0's */
     char share_digest[SPLITS][DIGEST_TEXT];
     char source_digest[SPLITS][DIGEST_TEXT]; /* of all ranks' */
     struct vocab *made;                      /* NULL: the vocabulary was given */
@@ -380,8 +381,8 @@ static enum status run_labelled(struct job *job, struct error *e)
     return status;
 }
 
-/* Collective. Standard input may be long in coming: the others sleep. */
-static enum status run(struct job *job, struct error *e)
+/* Collective. Standard input may arrive late: the other ranks sleep. */
+static enum status prepare_running_text(struct job *job, struct error *e)
 {
     enum status status = STATUS_OK;
     if (job->comm->rank == 0)
@@ -421,7 +422,7 @@ enum status prepare(const struct comm *comm, const struct prepare_config *config
     if (!status) {
         temporary_watch(job.temporary); /* on all ranks: mpirun kills the others as soon as one has ended */
         temporary_watch(job.spool);
-        status = run(&job, e);
+        status = prepare_running_text(&job, e);
     }
     if (begun)
         temporary_remove(job.spool); /* if it was made */

@@ -1,3 +1,4 @@
+/* Lists the texts to read, and copies or unpacks into the spool those that can be read only once. */
 #include "prepare_inputs.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ void inputs_release(struct inputs inputs[SPLITS])
 }
 
 /* A copy of `file` at the end. */
-static enum status add(struct inputs *inputs, const struct text_file *file, const char *class, struct error *e)
+static enum status add_input(struct inputs *inputs, const struct text_file *file, const char *class, struct error *e)
 {
     void *array = inputs->input;
     enum status status =
@@ -113,7 +114,7 @@ static enum status cannot_read(const struct finding *find, const char *name, int
 }
 
 /* Copies a stream whose first bytes are in the block. */
-static enum status copy(struct finding *find, int fd, const char *name, ssize_t have)
+static enum status copy_to_spool(struct finding *find, int fd, const char *name, ssize_t have)
 {
     for (; have > 0; have = file_read(fd, find->block, BLOCK)) {
         struct error e;
@@ -139,7 +140,7 @@ static enum status feed(struct finding *find, int fd, const char *name, ssize_t 
     return have < 0 ? cannot_read(find, name, errno) : STATUS_OK;
 }
 
-/* The program's own message would blame the archive. */
+/* The program's own message would say that the archive is damaged. */
 static enum status check_room(struct finding *find, enum status status)
 {
     memset(find->block, 0, BLOCK);
@@ -182,7 +183,7 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
         return cannot_read(find, name, errno);
     if (!packing && level_kind(find->config->level)->utf8)
         packing = packing_by_content(content_of(find->block, (size_t)have));
-    status = packing ? unpack(find, packing, fd, name, have) : copy(find, fd, name, have);
+    status = packing ? unpack(find, packing, fd, name, have) : copy_to_spool(find, fd, name, have);
     file.size = lseek(find->spool_fd, 0, SEEK_END) - file.origin;
     if (!status && file.size == 0 && find->in_folder) {
         find->folders->empty++;
@@ -190,7 +191,7 @@ static enum status spool(struct finding *find, int fd, const char *name, const s
     }
     if (!status && file.size == 0)
         status = error_set(find->e, STATUS_DATA, "cannot use '%.200s': it holds no text; name one that does", name);
-    return status ? status : add(find->to, &file, find->class, find->e);
+    return status ? status : add_input(find->to, &file, find->class, find->e);
 }
 
 /* ---- files ---- */
@@ -220,7 +221,7 @@ static enum status add_file(struct finding *find, const char *path)
     else
         status = spool(find, fd, path, packing_by_name(path));
     (void)close(fd);
-    return plain && !status ? add(find->to, &file, find->class, find->e) : status;
+    return plain && !status ? add_input(find->to, &file, find->class, find->e) : status;
 }
 
 static enum status add_standard(struct finding *find)
@@ -420,7 +421,7 @@ static const char *get_text(struct parcel *parcel)
     return text;
 }
 
-static enum status pack(const struct inputs inputs[SPLITS], struct parcel *parcel, struct error *e)
+static enum status pack_names(const struct inputs inputs[SPLITS], struct parcel *parcel, struct error *e)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < SPLITS && !status; i++) {
@@ -439,7 +440,7 @@ static enum status pack(const struct inputs inputs[SPLITS], struct parcel *parce
     return status;
 }
 
-static enum status take(struct parcel *parcel, struct inputs inputs[SPLITS], struct error *e)
+static enum status unpack_names(struct parcel *parcel, struct inputs inputs[SPLITS], struct error *e)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < SPLITS && !status; i++) {
@@ -451,7 +452,7 @@ static enum status take(struct parcel *parcel, struct inputs inputs[SPLITS], str
             struct text_file file = {.path = get_text(parcel), .origin = place[0], .size = place[1]};
             const char *name = get_text(parcel);
             file.name = *name ? name : file.path;
-            status = add(&inputs[i], &file, NULL, e);
+            status = add_input(&inputs[i], &file, NULL, e);
         }
     }
     return status;
@@ -478,7 +479,7 @@ enum status inputs_share(const struct comm *comm, struct inputs inputs[SPLITS], 
     bool first = comm->rank == 0;
     if (comm->size == 1)
         return STATUS_OK;
-    enum status status = comm_agree(comm, first ? pack(inputs, &parcel, e) : STATUS_OK, e);
+    enum status status = comm_agree(comm, first ? pack_names(inputs, &parcel, e) : STATUS_OK, e);
     if (!status) {
         comm_broadcast(comm, &parcel.length, sizeof parcel.length, 0);
         if (!first)
@@ -487,7 +488,7 @@ enum status inputs_share(const struct comm *comm, struct inputs inputs[SPLITS], 
     }
     if (!status) {
         comm_broadcast(comm, parcel.bytes, parcel.length, 0);
-        status = comm_agree(comm, first ? STATUS_OK : take(&parcel, inputs, e), e);
+        status = comm_agree(comm, first ? STATUS_OK : unpack_names(&parcel, inputs, e), e);
     }
     mem_free(parcel.bytes);
     return status ? status : compare_files(comm, inputs, e);

@@ -1,10 +1,10 @@
-/* The texts that `prepare` is to read, behind the names that its user gives: files; folders, of which every file is
- * one; standard input and pipes; and each of these packed (base/unpack.h). What cannot be read at any place, again and
- * again, is first copied or unpacked into one file beside the output, where the disk is the one that the user chose.
+/* The texts that `prepare` is to read. The user names files; folders, of which every file is a text; standard input and
+ * pipes; and each of these may be packed (base/unpack.h). What cannot be read at any place, again and again, is first
+ * copied or unpacked into one file, the spool. It lies beside the output, on the disk that the user chose.
  *
  * Of a folder all regular files are taken, of the folders in it too, in the order of the bytes of their paths; not
- * those whose names or folders begin with a dot, nor empty ones, nor those that this program is writing. At byte
- * level the ending of its name alone says that a file is packed, else its first bytes do, too. */
+ * those whose names or folders begin with a dot, nor empty ones, nor those that this program is writing. At byte level
+ * the ending of its name alone says that a file is packed, else its first bytes do, too. */
 #ifndef UNROLL_DATA_PREPARE_INPUTS_H
 #define UNROLL_DATA_PREPARE_INPUTS_H
 

@@ -63,9 +63,9 @@ struct labelling {
 
 /* ---- which split ---- */
 
-/* Text k of a label goes where frac((k + 1) * golden ratio) falls: each stretch of each label's texts is cut in
- * about the given shares, whatever order they stand in. */
-static enum split deal(const double *percent, int64_t k)
+/* Text k of a label goes to the split in whose share frac((k + 1) * golden ratio) falls. So every stretch of a label's
+ * texts is cut in about the given shares, whatever their order. */
+static enum split split_of_text(const double *percent, int64_t k)
 {
     uint64_t turn = (uint64_t)(k + 1) * 11400714819323198485u; /* 2^64 / golden ratio */
     double share = 100 * ((double)(turn >> 11) * 0x1p-53);
@@ -124,7 +124,7 @@ static enum status begin_text(struct labelling *work, struct error *e)
         return status;
     work->split = work->files_of;
     if (prepare_has_percents(work->config))
-        work->split = deal(work->config->percent, work->seen[work->number]);
+        work->split = split_of_text(work->config->percent, work->seen[work->number]);
     work->seen[work->number]++;
     work->wanted = work->pass == PASS_WRITE || (work->split == SPLIT_TRAIN) == (work->pass == PASS_VOCAB);
     work->in_text = true;
@@ -190,7 +190,7 @@ static void take_markers(struct labelling *work)
     }
 }
 
-/* Behind the line end. Its token belongs to the text. */
+/* Called after the line end, whose token belongs to the text. */
 static enum status end_text(struct labelling *work, int64_t offset, struct error *e)
 {
     enum status status = feed_text(work, "\n", 1, offset, e); /* what was open comes with it */
@@ -423,7 +423,7 @@ static void plan_corpus(const struct labelling *work, struct corpus_plan *plan)
     }
 }
 
-static enum status run(struct labelling *work, const char *path, struct error *e)
+static enum status count_and_write(struct labelling *work, const char *path, struct error *e)
 {
     struct prepare_report *report = work->report;
     struct corpus_plan plan;
@@ -460,7 +460,7 @@ enum status prepare_labelled(const struct prepare_config *config, const struct i
         work.texts[i].offsets = offsets;
     }
     if (!status)
-        status = run(&work, path, e);
+        status = count_and_write(&work, path, e);
     corpus_writer_discard(work.writer);
     tokenizer_free(work.tokenizer);
     tally_free(work.tally);

@@ -1,3 +1,4 @@
+/* Cuts the input files into splits, and each split into the shares of the ranks. */
 #include "prepare_sources.h"
 
 #include <string.h>

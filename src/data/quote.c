@@ -1,3 +1,4 @@
+/* Wraps a text into lines for a terminal. */
 #include "unroll/data/quote.h"
 
 #include <stdbool.h>
@@ -16,9 +17,8 @@ struct line {
     char text[QUOTE_LINE_BYTES + 1];
     size_t length;
     int columns;
-    bool word; /* not only blanks */
-    size_t
-        blank; /* where the last blank stands that the line may be cut at, or would stand behind a full line; 0: none */
+    bool word;         /* not only blanks */
+    size_t blank;      /* place of the last blank at which the line may be cut, or its end if it is full; 0: none */
     int blank_columns; /* in front of it */
     bool open;         /* something has come since the last line end */
 };
@@ -34,7 +34,7 @@ static void put_line(struct line *line, size_t length)
     line->text[length] = held;
 }
 
-/* Makes room: puts out what stands in front of the last blank, or all, and keeps what is behind it. */
+/* Makes room: puts out what stands before the last blank, or all, and keeps what follows it. */
 static void wrap(struct line *line)
 {
     bool cut = line->blank > 0 && line->blank < line->length;
@@ -61,7 +61,7 @@ static bool has_room(const struct line *line, size_t length, int columns)
     return !blank_behind && line->columns + columns <= line->limit && line->length + length <= QUOTE_LINE_BYTES;
 }
 
-static void add(struct line *line, const char *bytes, size_t length, int columns)
+static void add_character(struct line *line, const char *bytes, size_t length, int columns)
 {
     while (line->length > 0 && !has_room(line, length, columns))
         wrap(line);
@@ -73,7 +73,7 @@ static void add(struct line *line, const char *bytes, size_t length, int columns
 
 static void add_word(struct line *line, const char *bytes, size_t length, int columns)
 {
-    add(line, bytes, length, columns);
+    add_character(line, bytes, length, columns);
     line->word = true;
 }
 
@@ -82,7 +82,7 @@ static void add_blank(struct line *line)
 {
     bool full = line->columns == line->limit;
     if (!full)
-        add(line, " ", 1, 1);
+        add_character(line, " ", 1, 1);
     if (line->word) {
         line->blank = full ? line->length : line->length - 1;
         line->blank_columns = full ? line->columns : line->columns - 1;

@@ -1,3 +1,4 @@
+/* Passes the state of a digest from rank to rank. */
 #include "relay.h"
 
 #include "unroll/base/mem.h"

@@ -1,3 +1,4 @@
+/* The names of the splits. */
 #include "unroll/data/split.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Running text: reads each lane's tokens ahead, and makes windows of them. */
 #include "unroll/data/stream.h"
 
 #include "unroll/base/mem.h"

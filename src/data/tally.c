@@ -1,3 +1,4 @@
+/* Counts the entries of a text, merges the counts of all ranks, and makes a vocabulary of them. */
 #include "unroll/data/tally.h"
 
 #include <stdbool.h>
@@ -21,8 +22,8 @@ static enum status grow(void **array, size_t *capacity, size_t need, size_t size
     return mem_grow(array, capacity, need, size, "the words of the training text", e);
 }
 
-static enum status add(struct tally *tally, const char *text, size_t length, uint32_t hash, uint32_t *number,
-                       struct error *e)
+static enum status add_entry(struct tally *tally, const char *text, size_t length, uint32_t hash, uint32_t *number,
+                             struct error *e)
 {
     if (tally->entries >= TEXT_INDEX_NONE - 1)
         return error_set(e, STATUS_DATA, "too many distinct words: '%zu'; use --level char", tally->entries);
@@ -51,7 +52,7 @@ enum status tally_find(struct tally *tally, const char *text, size_t length, uin
 {
     uint32_t hash = text_hash(text, length);
     *number = text_index_find(&tally->index, tally->bytes, tally->offsets, text, length, hash);
-    return *number != TEXT_INDEX_NONE ? STATUS_OK : add(tally, text, length, hash, number, e);
+    return *number != TEXT_INDEX_NONE ? STATUS_OK : add_entry(tally, text, length, hash, number, e);
 }
 
 struct tally *tally_new(struct error *e)

@@ -1,3 +1,4 @@
+/* Reads a text file block by block, and tells what is wrong with a file that is no text. */
 #include "unroll/data/text.h"
 #include "unroll/base/content.h"
 #include "unroll/base/file.h"
@@ -221,7 +222,7 @@ static enum status invalid(const struct text *text, const char *block, size_t le
                      file->name, byte, (long long)offset, line, advice);
 }
 
-/* The way of a block that holds a CR, a NUL or something invalid. */
+/* Cleans a block that holds a CR, a NUL or something invalid. */
 static enum status clean_block(struct text *text, const char *raw, size_t length, int64_t offset, size_t *cleaned,
                                struct error *e)
 {

@@ -1,3 +1,4 @@
+/* The hash table of texts, and how it grows. */
 #include "unroll/data/text_index.h"
 
 #define XXH_INLINE_ALL
@@ -14,7 +15,7 @@ uint32_t text_hash(const char *text, size_t length)
     return (uint32_t)XXH3_64bits(text, length);
 }
 
-static void place(struct text_slot *slot, size_t slots, struct text_slot entry)
+static void place_slot(struct text_slot *slot, size_t slots, struct text_slot entry)
 {
     size_t at = entry.hash & (slots - 1);
     while (slot[at].number)
@@ -34,7 +35,7 @@ enum status text_index_reserve(struct text_index *index, size_t texts, struct er
         return STATUS_OS;
     for (size_t i = 0; i < index->slots; i++)
         if (index->slot[i].number)
-            place(larger, slots, index->slot[i]);
+            place_slot(larger, slots, index->slot[i]);
     mem_free(index->slot);
     index->slot = larger;
     index->slots = slots;
@@ -67,7 +68,7 @@ enum status text_index_add(struct text_index *index, uint32_t hash, uint32_t num
     enum status status = text_index_reserve(index, index->used + 1, e);
     if (status)
         return status;
-    place(index->slot, index->slots, (struct text_slot){hash, number + 1});
+    place_slot(index->slot, index->slots, (struct text_slot){hash, number + 1});
     index->used++;
     return STATUS_OK;
 }

@@ -1,3 +1,4 @@
+/* What tokenizers of all levels do: normal form, markers, lines, and the ids of token texts. */
 #include <string.h>
 
 #include "tokenizer_private.h"

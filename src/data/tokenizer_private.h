@@ -26,8 +26,8 @@ struct tokenizer {
 /* ---- where a text may be cut ---- */
 
 ssize_t level_cut_code(char before, const char *bytes, size_t length); /* between code points, not within CR LF */
-ssize_t level_cut_line(char before, const char *bytes, size_t length); /* behind a line end */
-/* Behind a line end or between two characters of ASCII: no grapheme cluster goes on there, and nothing is composed. */
+ssize_t level_cut_line(char before, const char *bytes, size_t length); /* after a line end */
+/* After a line end or between two characters of ASCII: no grapheme cluster goes on there, and nothing is composed. */
 ssize_t level_cut_apart(char before, const char *bytes, size_t length);
 
 /* ---- code points ---- */

@@ -1,3 +1,4 @@
+/* Checks and decodes UTF-8, and knows the properties of code points. */
 #include "unroll/data/utf8.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Checks and finds entries of a vocabulary, and gives every rank a copy. */
 #include "unroll/data/vocab.h"
 
 #include <stdbool.h>

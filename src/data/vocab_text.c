@@ -1,3 +1,4 @@
+/* Writes a vocabulary as text, and reads and checks such a text. */
 #include "unroll/data/vocab_text.h"
 
 #include <errno.h>
@@ -74,7 +75,7 @@ static enum status add_entry(struct parse *parse, const char *line, size_t lengt
         if (digits < sizeof number)
             memcpy(number, tab + 1, digits);
         if (number_parse_u64(number, &parse->counts[parse->size]) != 0)
-            return bad_line(parse, "no count behind the tab");
+            return bad_line(parse, "no count after the tab");
     }
     parse->offsets[++parse->size] = offset + (uint64_t)bytes;
     return STATUS_OK;
@@ -210,7 +211,7 @@ static enum status read_text(struct parse *parse, enum level level, enum normal 
     return status;
 }
 
-/* Behind a byte order mark. */
+/* The text after a byte order mark. */
 static struct parse parse_of(const char *text, size_t length, const char *name, struct error *e)
 {
     size_t mark = clean_mark(text, length);

@@ -62,7 +62,7 @@ static void bias(int H, const float *b_ih, const float *b_hh, int stride, float 
     cell_bias_sum(GATES, H, b_ih, b_hh, stride, out);
 }
 
-/* c's derivative includes the way through h = o tanh(c). */
+/* c's derivative includes the path through h = o tanh(c). */
 static void flow(const struct cell_step *s, int b, int begin, int end, double *squares)
 {
     const float *slots = s->slots + b * s->slots_stride;

@@ -15,7 +15,7 @@ void cell_flow_output(const struct cell_step *step, int b, int begin, int end, d
         double dh = step->dout[b * step->state_stride[CELL_H] + u];
         if (!step->last) {
             dh += step->recurrent ? step->recurrent[b * GEMM_WIDE + u] : 0;
-            dh += step->carry[b * step->state_stride[CELL_H] + u]; /* cells without such a way leave it 0 */
+            dh += step->carry[b * step->state_stride[CELL_H] + u]; /* cells without such a path leave it 0 */
         }
         squares[CELL_H] += dh * dh;
     }

@@ -1,5 +1,5 @@
 /* The output layer of a classifier: each lane's text becomes one row (its last output, or mean or maximum over its
- * steps), which goes through dropout and the decoder to probabilities of the labels. Padding behind a text's last token
+ * steps), which goes through dropout and the decoder to probabilities of the labels. Padding after a text's last token
  * takes no part: it is not pooled, and its gradient is zero.
  *
  * Rows are lanes, so lane groups are ranges of rows, and gradients add up the lane tree as everywhere. */
@@ -175,7 +175,7 @@ static void pool_backward(struct work work, int lane)
     }
 }
 
-/* A row through the dropout behind the last layer: one mask for each text, that of time step 0. */
+/* A row through the dropout after the last layer: one mask for each text, that of time step 0. */
 static void drop(struct work work, int lane, float *row, int thread)
 {
     if (dropout_active(&work.common->dropout))

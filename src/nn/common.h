@@ -10,10 +10,10 @@
 
 /* Arrays that parts use one after another. Names that never hold something at the same time share storage. */
 struct scratch {
-    /* Rows of all positions, [T * B] of the widest row stride, in the order of a step: the top layer's outputs
-     * through dropout, until softmax.c has put them in order; then the gradient of each layer's outputs, from the
-     * top down, which becomes that of its input, and so of the outputs of the layer below; at last that of the
-     * embedding's rows. */
+    /* Rows of all positions, [T * B] of the widest row stride. During a step they hold one after another: the top
+     * layer's outputs through dropout, until softmax.c has put them in order; the gradient of each layer's outputs,
+     * from the top down (it becomes the gradient of the layer's input, which is that of the outputs of the layer
+     * below); the gradient of the embedding's rows. */
     float *dropped_outputs, *row_gradients;
 
     /* Packed activations. What products need besides lies in common->gemm. */

@@ -1,3 +1,4 @@
+/* Packs weights, and computes rows times weights on all threads. */
 #include "unroll/base/team.h"
 
 #include "gemm_private.h"

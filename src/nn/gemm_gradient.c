@@ -1,3 +1,4 @@
+/* Weight gradients: packs both factors, and sums every tile up the lane tree. */
 #include <string.h>
 
 #include "gemm_private.h"
@@ -101,7 +102,7 @@ static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int col
 /* How a gradient's tiles lie: its rows along the tile's narrow side and its columns along the wide one, or turned,
  * where that leaves less of the last tiles empty: at 8000 x 100 by 12 x 32, and 800 rows to sum, a turned product
  * takes 7 % less of the whole step. Which factor comes first changes no bit. */
-struct lay {
+struct tile_layout {
     bool turned;
     int a_width, b_width; /* of a panel of A, and of B */
 };
@@ -113,12 +114,12 @@ static int64_t round_up(int64_t n, int width)
 
 #define STORE_TURNED 24 /* rows that a tile could sum while a turned one is stored */
 
-static struct lay lay_of(const struct blas_tile *tile, int m, int n, int rows)
+static struct tile_layout choose_layout(const struct blas_tile *tile, int m, int n, int rows)
 {
     int64_t straight = round_up(m, tile->narrow) * round_up(n, tile->wide) * rows;
     int64_t turned = round_up(m, tile->wide) * round_up(n, tile->narrow) * (rows + STORE_TURNED);
-    return TUNE_TURN_TILES && turned < straight ? (struct lay){true, tile->wide, tile->narrow}
-                                                : (struct lay){false, tile->narrow, tile->wide};
+    return TUNE_TURN_TILES && turned < straight ? (struct tile_layout){true, tile->wide, tile->narrow}
+                                                : (struct tile_layout){false, tile->narrow, tile->wide};
 }
 
 size_t gemm_factor_bytes(const struct gemm *gemm, int n, int rows)
@@ -135,7 +136,7 @@ struct packing {
 static struct packing packing_of(const struct gemm *gemm, const struct gemm_factor *factor)
 {
     int rows = gemm_sum_rows(&factor->sum);
-    return (struct packing){factor, rows, lay_of(&gemm->tile, factor->m, factor->n, rows).b_width};
+    return (struct packing){factor, rows, choose_layout(&gemm->tile, factor->m, factor->n, rows).b_width};
 }
 
 static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
@@ -281,7 +282,7 @@ static void store_turned(const float *from, int wide, int rows, int columns, boo
 /* A product and what all its tiles share. */
 struct product {
     const struct blas_tile *tile;
-    struct lay lay;
+    struct tile_layout lay;
     int m, n, rows;
     struct gemm_gradient to;
 };
@@ -297,7 +298,7 @@ static void store_bias(const struct product *work, int column, int columns, cons
 static void gradient_tile(const struct product *work, int i, const float *a, int p, float *levels)
 {
     const struct gemm_factor *factor = work->to.factor;
-    struct lay lay = work->lay;
+    struct tile_layout lay = work->lay;
     const float *b = (const float *)factor->packed + (size_t)p * work->rows * lay.b_width;
     struct tile_sum tile_sum = {work->tile, &factor->sum, lay.turned ? b : a, lay.turned ? a : b};
     int row = i * lay.a_width, rows = work->m - row < lay.a_width ? work->m - row : lay.a_width;
@@ -352,7 +353,7 @@ static void take_items(void *context, const struct team_member *me)
 /* Few slabs for many threads: smaller slabs, and columns shared out too. */
 static void share_out(struct items *items, int threads)
 {
-    struct lay lay = items->work.lay;
+    struct tile_layout lay = items->work.lay;
     int m = items->work.m, n = items->work.n;
     items->a_panels = (m + lay.a_width - 1) / lay.a_width;
     items->b_panels = (n + lay.b_width - 1) / lay.b_width;
@@ -372,7 +373,7 @@ void gemm_gradient(const struct gemm *gemm, const struct gemm_gradient *gradient
     const struct gemm_factor *factor = gradient->factor;
     int m = factor->m, n = factor->n, rows = gemm_sum_rows(&factor->sum);
     struct items items = {
-        .work = {&gemm->tile, lay_of(&gemm->tile, m, n, rows), m, n, rows, *gradient},
+        .work = {&gemm->tile, choose_layout(&gemm->tile, m, n, rows), m, n, rows, *gradient},
         .share = gemm_gradient_scratch_bytes(gemm, factor->sum.node.end - factor->sum.node.begin, rows),
         .scratch = gemm->gradient_scratch,
     };

@@ -36,7 +36,7 @@ static int projection_parts(const struct layer *layer)
     return layer->slot_stride == layer->H ? 1 : layer->cell->gates;
 }
 
-/* Panels for each of `parts` matrices [k][n] after another, of the weights at `of`. */
+/* Memory for the panels of `parts` matrices [k][n], one after another, for the weights at `of`. */
 static void create_panels(struct common *common, struct gemm_weights *of, int parts)
 {
     if (parts == 0)
@@ -77,8 +77,8 @@ static void create_weights(struct common *common, struct layer *layer)
     layer->bias = store_floats(&common->store, (size_t)layer->cell->biases * layer->slot_stride, "biases");
 }
 
-/* Evaluation keeps nothing for a way back, so layers share what only one of them uses at a time: a layer's output is
- * read by the next one, other states by no other. The layer that layer l shares state s with, or NULL. */
+/* Evaluation keeps nothing for a backward pass, so layers share what only one of them uses at a time: a layer's output
+ * is read by the next one, other states by no other. The layer that layer l shares state s with, or NULL. */
 static const struct layer *sharer(const struct common *common, const struct layer *layers, int l, int s)
 {
     int from = s == CELL_H ? l - 2 : 0;
@@ -214,7 +214,7 @@ static const uint8_t *fresh_lanes(const struct common *common, int t, struct par
     return common->fresh ? common->fresh + (int64_t)t * common->lanes + part.lane_begin : NULL;
 }
 
-/* Nothing flows over such a boundary: zeroes a block of hidden units of those lanes. */
+/* Neither a state nor a gradient crosses a reset: zeroes a block of hidden units of those lanes. */
 static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t stride)
 {
     for (int b = 0; b < lanes; b++)
@@ -283,8 +283,8 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
 
 #define POINTWISE_FLOPS 40 /* of a unit's step without a recurrent product */
 
-/* Between two barriers: of one time step, or without a recurrent product of the window, since a unit then needs no
- * other's. */
+/* The work between two barriers: of one time step, or, without a recurrent product, of the whole window, since then no
+ * unit needs another one's output. */
 static int64_t step_flops(const struct layer_work *work)
 {
     int64_t units = (int64_t)work->layer->H * work->common->lanes;
@@ -398,7 +398,7 @@ struct layer_rows layer_positions(const struct common *common, const struct laye
                                .rows = common->window->T * common->lanes};
 }
 
-/* From slot input_slot[g] of each gate. */
+/* Gate g contributes its slot input_slot[g]. */
 void layer_input_gradient(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
                           float *dx)
 {

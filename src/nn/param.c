@@ -30,8 +30,8 @@ static int append(struct param_table *table, enum param_role role, const char *n
     return table->count++;
 }
 
-static int own(struct param_table *table, enum param_role role, const char *name, int rank, int64_t rows,
-               int64_t columns)
+static int append_own(struct param_table *table, enum param_role role, const char *name, int rank, int64_t rows,
+                      int64_t columns)
 {
     int place = append(table, role, name, rank, rows, columns);
     struct param *p = &table->param[place];
@@ -42,7 +42,7 @@ static int own(struct param_table *table, enum param_role role, const char *name
 }
 
 /* A second name of parameter `of`; its gradient is placed once `total` is known. */
-static int alias(struct param_table *table, enum param_role role, const char *name, int of)
+static int append_alias(struct param_table *table, enum param_role role, const char *name, int of)
 {
     const struct param *origin = &table->param[of];
     int place = append(table, role, name, origin->rank, origin->shape[0], origin->shape[1]);
@@ -51,12 +51,12 @@ static int alias(struct param_table *table, enum param_role role, const char *na
     return place;
 }
 
-static int own_of_layer(struct param_table *table, enum param_role role, const char *kind, int layer, int rank,
-                        int64_t rows, int64_t columns)
+static int append_of_layer(struct param_table *table, enum param_role role, const char *kind, int layer, int rank,
+                           int64_t rows, int64_t columns)
 {
     char name[sizeof table->param[0].name];
     snprintf(name, sizeof name, "rnn.%s_l%d", kind, layer);
-    int place = own(table, role, name, rank, rows, columns);
+    int place = append_own(table, role, name, rank, rows, columns);
     table->param[place].layer = layer;
     return place;
 }
@@ -69,9 +69,9 @@ static void add_output(const struct model_config *config, struct param_table *ta
     for (int i = 0; i < count; i++) {
         const struct output_param *p = &list[i];
         if (p->tied)
-            alias(table, p->role, p->name, table->encoder);
+            append_alias(table, p->role, p->name, table->encoder);
         else
-            own(table, p->role, p->name, p->shape[1] ? 2 : 1, p->shape[0], p->shape[1] ? p->shape[1] : 1);
+            append_own(table, p->role, p->name, p->shape[1] ? 2 : 1, p->shape[0], p->shape[1] ? p->shape[1] : 1);
     }
 }
 
@@ -80,16 +80,16 @@ void param_table_build(const struct model_config *config, struct param_table *ta
     const int64_t V = config->vocab, E = config->embedding, H = config->hidden, GH = cell_gates(config->cell) * H;
     const int64_t RH = cell_kind(config->cell)->recurrent_gates * H;
     memset(table, 0, sizeof *table);
-    table->encoder = own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
+    table->encoder = append_own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
     table->grad_dense = table->total;
     for (int l = 0; l < config->layers; l++) {
-        table->layer[l].w_ih = own_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, GH, l ? H : E);
+        table->layer[l].w_ih = append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, GH, l ? H : E);
         table->layer[l].w_hh = table->layer[l].b_hh = -1;
         if (RH > 0)
-            table->layer[l].w_hh = own_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, RH, H);
-        table->layer[l].b_ih = own_of_layer(table, PARAM_INPUT_BIAS, "bias_ih", l, 1, GH, 1);
+            table->layer[l].w_hh = append_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, RH, H);
+        table->layer[l].b_ih = append_of_layer(table, PARAM_INPUT_BIAS, "bias_ih", l, 1, GH, 1);
         if (RH > 0)
-            table->layer[l].b_hh = own_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, RH, 1);
+            table->layer[l].b_hh = append_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, RH, 1);
     }
     add_output(config, table);
 

@@ -64,7 +64,7 @@ static size_t width(const struct tape *t)
     return (size_t)(t->E > t->H ? t->E : t->H);
 }
 
-static double *take(double *block, size_t *used, size_t count)
+static double *next_array(double *block, size_t *used, size_t count)
 {
     double *taken = block ? block + *used : NULL;
     *used += count;
@@ -86,20 +86,20 @@ static size_t tape_place(const struct model_config *config, struct tape *t, doub
     const size_t L = (size_t)t->L, GH = (size_t)t->GH, RH = (size_t)t->RH, W = width(t);
     const size_t steps = (size_t)t->T;
     size_t used = 0;
-    t->input = take(next, &used, (L + 1) * steps * W);
-    t->mask = take(next, &used, (L + 1) * steps * W);
-    t->from_input = take(next, &used, L * steps * GH);
-    t->from_state = take(next, &used, L * steps * RH);
-    t->gate = take(next, &used, L * steps * GH);
+    t->input = next_array(next, &used, (L + 1) * steps * W);
+    t->mask = next_array(next, &used, (L + 1) * steps * W);
+    t->from_input = next_array(next, &used, L * steps * GH);
+    t->from_state = next_array(next, &used, L * steps * RH);
+    t->gate = next_array(next, &used, L * steps * GH);
     for (int k = 0; k < t->states; k++) {
-        t->state[k] = take(next, &used, L * (steps + 1) * (size_t)t->width[k]);
-        t->d_state[k] = take(next, &used, (size_t)t->width[k]);
-        t->zero[k] = take(next, &used, (size_t)t->width[k]);
+        t->state[k] = next_array(next, &used, L * (steps + 1) * (size_t)t->width[k]);
+        t->d_state[k] = next_array(next, &used, (size_t)t->width[k]);
+        t->zero[k] = next_array(next, &used, (size_t)t->width[k]);
     }
-    t->d_input = take(next, &used, steps * W);
-    t->output_work = take(next, &used, t->output->reference_work(config));
-    t->d_from_input = take(next, &used, GH);
-    t->d_from_state = take(next, &used, RH);
+    t->d_input = next_array(next, &used, steps * W);
+    t->output_work = next_array(next, &used, t->output->reference_work(config));
+    t->d_from_input = next_array(next, &used, GH);
+    t->d_from_state = next_array(next, &used, RH);
     return used;
 }
 
@@ -245,8 +245,8 @@ static void clear_gradients(struct tape *t)
         memset(t->d_state[k], 0, sizeof *t->d_state[k] * (size_t)t->width[k]);
 }
 
-/* Back through time: from the last step, behind which nothing is known, to the first, before which the state counts as
- * a constant (truncation). d_input comes as the gradient of what layer l feeds and leaves as that of its own input. */
+/* Back through time: from the last step, after which nothing is known, to the first, before which the state counts as a
+ * constant (truncation). d_input comes as the gradient of what layer l feeds and leaves as that of its own input. */
 static void layer_backward(const struct tensors *w, const struct tensors *d, struct tape *t, int l)
 {
     const int H = t->H, inputs = l ? H : t->E;

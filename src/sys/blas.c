@@ -1,3 +1,4 @@
+/* Chooses BLIS's kernels for this CPU, and tests the chosen one. */
 #include "unroll/sys/blas.h"
 
 #include <blis.h>
@@ -18,7 +19,7 @@ typedef sgemm_ukr_ft kernel_function;
 #define prefers_rows bli_cntx_l3_vir_ukr_prefers_rows_dt
 #endif
 
-/* Sub-configurations, if this BLIS was built with them: it ends the program when it is told of another. */
+/* Sub-configurations, if this BLIS was built with them. BLIS ends the program if it is told to use another one. */
 #define NOT_BUILT (-1)
 #if defined(BLIS_CONFIG_SKX)
 #define AVX512_KERNELS BLIS_ARCH_SKX
@@ -32,9 +33,9 @@ typedef sgemm_ukr_ft kernel_function;
 #endif
 
 /* BLIS reads BLIS_ARCH_TYPE as the number of a sub-configuration when it first looks for the CPU. Its list of AMD's
- * families ends with Zen 3, before AMD had AVX-512; and of Intel's it takes the AVX-512 kernels only where the CPU's
- * name, which virtual machines hide, tells it of two units: 35 GFLOP/s instead of 190 on a Zen 5, 112 instead of 172
- * on a Xeon of 2024. VBMI2 is the mark of the generations, Ice Lake and Zen 4 and later, whose servers gain by them. */
+ * families ends with Zen 3, before AMD had AVX-512. On Intel's CPUs it takes the AVX-512 kernels only if the CPU's name
+ * tells it of two units, and virtual machines hide that name. So a Zen 5 reaches 35 GFLOP/s instead of 190, a Xeon of
+ * 2024 112 instead of 172. VBMI2 marks the generations whose servers gain by AVX-512: Ice Lake, Zen 4 and later. */
 static enum status choose_kernels(struct error *e)
 {
     enum status status = build_check_arch(e);

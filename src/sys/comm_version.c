@@ -1,3 +1,4 @@
+/* Names the MPI library. */
 #include <mpi.h>
 #include <stdio.h>
 #include <string.h>

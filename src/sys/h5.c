@@ -1,3 +1,4 @@
+/* The library's start, its error texts, its element types, and the table of objects in an open HDF5 file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

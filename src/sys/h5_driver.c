@@ -1,11 +1,10 @@
 /* The HDF5 file driver of the image and serial writers, and of the reader of files.
  *
  * HDF5 cannot close a file whose last writes fail: the close leaves a dangling file behind, and the library crashes on
- * it when the process ends (seen with 1.10.8 on a full disk). So the driver keeps the first failure to itself, in
- * `failure` of the struct h5, and from then on pretends that all is well; h5_write.c looks there after every call. A
- * write into memory and one into a file go the same way. *
- * Reading goes through the descriptor that the reader has open anyway, and nothing is closed: HDF5 crashes in the same
- * way when a close fails, even of a file that was only read. */
+ * it when the process ends (seen with 1.10.8 on a full disk). So the driver stores the first failure in `failure` of
+ * the struct h5 and tells HDF5 from then on that all is well; h5_write.c looks there after every call. This holds for
+ * writes into memory and into a file. Reading goes through the descriptor that the reader has open anyway, and nothing
+ * is closed: HDF5 crashes in the same way when a close fails, even of a file that was only read. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,7 +15,7 @@
 #include "h5_private.h"
 #include "unroll/base/file.h"
 
-#define DRIVER_VALUE 511             /* HDF5 leaves 256 to 511 to drivers that it has no register of */
+#define DRIVER_VALUE 511             /* HDF5 leaves 256 to 511 to drivers that are not registered with it */
 #define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
 
 struct driver_info { /* HDF5 copies this with the access properties */
@@ -105,7 +104,8 @@ static herr_t driver_query(const H5FD_t *base, unsigned long *flags)
 {
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA |
              H5FD_FEAT_DEFAULT_VFD_COMPATIBLE;
-    /* A reader of lanes takes 32 KiB here and there: HDF5 would read 64 for each, half of them some other lane's. */
+    /* Lanes are read in pieces of 32 KiB from distant places. HDF5 would read 64 KiB for each, half of it another
+     * lane's. */
     if (!base || !driver_file_const(base)->reading)
         *flags |= H5FD_FEAT_DATA_SIEVE;
     return 0;

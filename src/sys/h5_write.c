@@ -53,8 +53,7 @@ static hid_t access_properties(void)
 }
 
 /* Groups and datasets without modification times, so that equal content gives equal bytes; links and attributes all in
- * the object's header, which has a checksum: HDF5's other place for many of them has unused bytes that none
- * guards. */
+ * the object's header, which has a checksum: HDF5's other place for them has unused bytes without one. */
 static hid_t object_properties(hid_t class)
 {
     hid_t properties = H5Pcreate(class);

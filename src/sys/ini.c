@@ -1,3 +1,4 @@
+/* Rewrites each line of an INI file for libinih, and passes its values on. */
 #include "unroll/sys/ini.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static enum status add_code_point(struct reader *reader, unsigned long code)
     return status;
 }
 
-/* Decodes the escape after a backslash; moves *at behind it. */
+/* Decodes the escape after a backslash; moves *at past it. */
 static enum status add_escape(struct reader *reader, const char **at)
 {
     static const char names[] = "btnfr\"\\", bytes[] = "\b\t\n\f\r\"\\";
@@ -86,7 +87,7 @@ static enum status add_escape(struct reader *reader, const char **at)
     return fail(reader, "unknown escape in a string; known are \\b \\t \\n \\f \\r \\\" \\\\ \\uXXXX");
 }
 
-/* Decodes the string that starts at *at with either quote; moves *at behind it. */
+/* Decodes the string that starts at *at with either quote; moves *at past it. */
 static enum status add_string(struct reader *reader, const char **at)
 {
     char quote = *(*at)++;

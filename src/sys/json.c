@@ -1,3 +1,4 @@
+/* Writes JSON into a text that grows. */
 #include "unroll/sys/json.h"
 
 #include <math.h>

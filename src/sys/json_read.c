@@ -1,3 +1,4 @@
+/* Parses JSON with jansson, and finds values by their paths. */
 #include "unroll/sys/json_read.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ struct source {
 };
 
 /* What jansson reads with: (size_t)-1 says that it failed. */
-static size_t take(void *buffer, size_t size, void *context)
+static size_t read_some(void *buffer, size_t size, void *context)
 {
     struct source *source = context;
     ssize_t got;
@@ -35,7 +36,7 @@ enum status json_read_open(const char *path, struct json_read *in, struct error 
     if (source.fd < 0)
         return error_set(e, status_of_errno(errno), "cannot open '%s': %s; check the name", path, strerror(errno));
     json_error_t reason;
-    in->root = json_load_callback(take, &source, JSON_REJECT_DUPLICATES, &reason);
+    in->root = json_load_callback(read_some, &source, JSON_REJECT_DUPLICATES, &reason);
     (void)close(source.fd);
     if (source.error_number && source.error_number != EFBIG)
         return error_set(e, status_of_errno(source.error_number), "cannot read '%s': %s; check file and disk", path,

@@ -1,3 +1,4 @@
+/* Checks, reads and writes safetensors files. */
 #include "unroll/sys/safetensors.h"
 
 #include <errno.h>
@@ -233,7 +234,7 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* One behind the other, from the end of the header to the end of the file. */
+/* Tensors must follow one another without gaps, from the end of the header to the end of the file. */
 static enum status check_places(struct safetensors *file, struct error *e)
 {
     int64_t next = file->data_begin;

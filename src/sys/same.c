@@ -1,3 +1,4 @@
+/* Compares a file between ranks: by inode, size and times, or else by digest. */
 #include "unroll/sys/same.h"
 
 #include <errno.h>

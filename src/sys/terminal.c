@@ -1,3 +1,4 @@
+/* Draws the progress line, and decides when the next one is due. */
 #include "unroll/sys/terminal.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ int terminal_width(const struct terminal *terminal)
 }
 
 /* Cuts a UTF-8 text to `columns` code points. */
-static void cut(char *text, int columns)
+static void cut_to_columns(char *text, int columns)
 {
     int seen = 0;
     for (char *at = text; *at; at++) {
@@ -51,7 +52,7 @@ void terminal_progress(struct terminal *terminal, const char *format, ...)
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
     if (terminal->interactive) {
-        cut(line, terminal_width(terminal) - 1); /* a full line would wrap, and could not be erased */
+        cut_to_columns(line, terminal_width(terminal) - 1); /* a full line would wrap, and could not be erased */
         fprintf(terminal->stream, ERASE_LINE "%s", line);
         terminal->line_open = true;
     } else {

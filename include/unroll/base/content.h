@@ -1,5 +1,5 @@
-/* What a file is by its first bytes, for messages: where something else was expected they name it, and the command
- * that mends it. Nothing rests on it but words. */
+/* What a file is, judged by its first bytes. Messages use this where another kind of file was expected: they say what
+ * the file is, and which command helps. Nothing else depends on it. */
 #ifndef UNROLL_BASE_CONTENT_H
 #define UNROLL_BASE_CONTENT_H
 
@@ -26,7 +26,7 @@ enum content {
     CONTENT_HDF5_WEIGHTS, /* under PyTorch's names */
     CONTENT_WEIGHTS_TEXT, /* of 'unroll export --to text' */
     CONTENT_PYTORCH,      /* torch.save: a zip with a pickle inside, or a pickle of its own */
-    CONTENT_PICKLE,       /* of Python, what of nobody knows */
+    CONTENT_PICKLE,       /* of Python; what is in it is unknown */
     CONTENT_NUMPY,
     CONTENT_KERAS,
     CONTENT_GGUF,
@@ -69,9 +69,9 @@ const char *content_says(enum content content);
 /* What stands in place of `path` in a command: itself if a shell takes it as it is, else "FILE". */
 const char *content_shell_name(const char *path);
 
-/* The text of a file or stream that a reader of text cannot take: if `content` tells why, STATUS_DATA with it in
- * `e`, else STATUS_OK. `name` is the path, or "standard input". `seekable`: the file is read twice, so that a pipe
- * is no help. */
+/* The message for a file or stream that cannot be read as text: if `content` tells why, STATUS_DATA with it in `e`,
+ * else STATUS_OK. `name` is the path, or "standard input". `seekable`: the file is read twice, so the message suggests
+ * no pipe. */
 enum status content_refuse_text(enum content content, const char *name, bool seekable, struct error *e);
 
 /* What a command wanted. */

@@ -35,10 +35,10 @@ int lane_share_group_lane(const struct lane_share *share, int group);
 /* The maximal nodes of the lane tree that make up the share's groups, in order; returns how many (0 if it has none). */
 int lane_share_nodes(const struct lane_share *share, struct lane_node nodes[LANE_NODES_MAX]);
 
-/* The number of lane groups: `wanted`, or where that is 0 a number for this batch and bptt. It is as many as keep a
- * group's share of a window, T * lanes, at 64 rows or more (below that adding the groups costs more than a few
- * percent of the weight-gradient GEMM), even and dividing the batch where a nearby number does; every lane its own
- * group for batches below 16. */
+/* The number of lane groups: `wanted`, or if that is 0 a number for this batch and bptt. It is the largest for which a
+ * group's share of a window, T * lanes, has 64 rows or more: with fewer rows, adding the groups costs more than a few
+ * percent of the weight-gradient GEMM. It is even and divides the batch if a nearby number does. In batches below 16
+ * every lane is its own group. */
 int lane_groups_choose(int wanted, int batch, int bptt);
 
 #endif

@@ -4,16 +4,16 @@
  * others are there within microseconds. Where others use the cores too, the one that is waited for may not be running
  * at all, and a spin only keeps it from the core. So:
  * - A spin lasts TEAM_SPIN at most (base/tuning.h); then the thread sleeps.
- * - Who comes last and finds that others spun in vain asks the kernel whether it was kept from a core meanwhile. If it
- *   was, the team counts as crowded for TEAM_CROWDED_TIMES as long as that took: work that a wake-up would outlast is
- *   done by the calling thread alone, and if it was a partner's spin that kept it from the core, the team's threads
- *   sleep at once. Then the team tries again: so it loses a small share of its time at most, and nothing once the cores
+ * - A thread that comes last after others spun in vain asks the kernel whether it was kept from a core. If it was, the
+ *   team counts as crowded for TEAM_CROWDED_TIMES as long as that took. Then work that is shorter than a wake-up is
+ *   done by the calling thread alone; and if a partner's spin kept the thread from its core, waiting threads sleep at
+ *   once. After that the team tries again. So it loses a small share of its time at most, and nothing once the cores
  *   are free.
  * A long wait for long work changes nothing.
  *
- * Work says how large it is, and is done by as many threads as can have TEAM_SHARE of it, perhaps by one. So functions
- * must give the same bits for any number of threads; all of Unroll's do. UNROLL_TEAM_SHARE in the environment takes the
- * constant's place, so that tests share out small work.
+ * The caller says how large its work is. As many threads do it as can have TEAM_SHARE of it each, perhaps one. So
+ * functions must give the same bits for any number of threads; all of Unroll's do. UNROLL_TEAM_SHARE in the environment
+ * takes the constant's place, so that tests share out small work.
  *
  * There is one team in a process, as there is one set of cores: this is the one state of the process that Unroll
  * keeps. It is made at the first work for several threads, grows when more are asked for, and ends when the process
@@ -39,8 +39,8 @@ struct team_member {
     int threads;       /* how many take part: as many as were asked for, or fewer */
 };
 
-/* How many threads work that names no number is for, such as filling new memory: those of the rank
- * (train/placement.h). 1 until it is set. */
+/* The number of threads for work that names none, such as filling new memory: that of the rank (train/placement.h). 1
+ * until it is set. */
 void team_set_usual(int threads);
 
 /* Calls function(context, member) once on each of up to `threads` threads, the caller among them, and comes back

@@ -26,7 +26,7 @@
 #ifndef TUNE_PACK_ONCE /* recurrent weights are packed once per update, not at every time step (nn/layer.c) */
 #define TUNE_PACK_ONCE 1
 #endif
-#ifndef TUNE_SMALL_ALONE /* work that a wake-up would outlast is done by one thread (base/team.c) */
+#ifndef TUNE_SMALL_ALONE /* work that is shorter than a wake-up is done by one thread (base/team.c) */
 #define TUNE_SMALL_ALONE 1
 #endif
 
@@ -34,6 +34,6 @@
 #define TEAM_SPIN 100000 /* nanoseconds that a thread spins before it sleeps: a wake-up takes 10000 to 50000 */
 #define TEAM_SHARE 32768 /* least work of a thread (flops or bytes, 1 to 4 us): starting and joining take as long */
 #define TEAM_SHARE_CROWDED (1 << 21) /* the same where threads sleep (some 40 us) */
-#define TEAM_CROWDED_TIMES 16 /* a thread that waited for a core costs at most one part in so many, again and again */
+#define TEAM_CROWDED_TIMES 16        /* waiting for a core costs at most one part of the time in so many */
 
 #endif

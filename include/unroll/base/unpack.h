@@ -9,7 +9,7 @@
 #include "unroll/base/content.h"
 #include "unroll/base/status.h"
 
-/* One way of packing: a row of a table that lasts. */
+/* One way of packing: a row of a constant table. */
 struct packing;
 
 /* By the ending of a name (.gz, .xz, .zst), or by a text's first bytes; NULL: it is not packed, or not in a way
@@ -28,8 +28,8 @@ struct unpacker {
  * program is not there. End with unpack_finish, once `in` is at its end or `out` is closed. */
 enum status unpack_start(const struct packing *packing, const char *name, int in, int out, struct unpacker *unpacker,
                          struct error *e);
-/* Waits for its end. STATUS_DATA, with what the program said, if it was not content. With `early` it need not have
- * come to the end of its input. */
+/* Waits until the program ends. STATUS_DATA, with the program's own message, if it failed. With `early` it may end
+ * before the end of its input. */
 enum status unpack_finish(struct unpacker *unpacker, bool early, struct error *e);
 
 #endif

@@ -14,7 +14,7 @@ struct window {
     int lane0;             /* global number of the first of them */
     bool reset;            /* state is zeroed before the first step (start of an epoch) */
     const uint32_t *input; /* [T][B_r] token ids; owned by whoever filled the window */
-    /* [T][B_r] token ids or WINDOW_NO_TARGET. To classify: a text begins at its lane's first step and has one
+    /* [T][B_r] token ids or WINDOW_NO_TARGET. For a classifier a text begins at its lane's first step and has one
      * target, its label, at its last token; what follows is padding. */
     const uint32_t *target;
 };

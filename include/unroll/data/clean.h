@@ -24,7 +24,7 @@ struct clean { /* all zero at a text's beginning */
  * `last`: the text ends with the block. */
 size_t clean_whole(struct clean *clean, const char *bytes, size_t length, bool last, size_t *mark);
 
-/* False if whole bytes of a block, behind the mark, are as they should be. */
+/* False if the whole bytes of a block, after the mark, need no cleaning. */
 bool clean_is_needed(const char *bytes, size_t length);
 
 /* Cleans whole bytes into `to`, of CLEAN_EXPANSION * length bytes, or unless `replace` of `length`, and then it may

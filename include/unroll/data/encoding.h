@@ -1,4 +1,4 @@
-/* What the encoding of a text may be that is not UTF-8: a guess, for messages only. */
+/* Guesses the encoding of a text that is not UTF-8, for messages only. */
 #ifndef UNROLL_DATA_ENCODING_H
 #define UNROLL_DATA_ENCODING_H
 
@@ -14,10 +14,10 @@ enum encoding {
     ENCODING_BINARY /* no text: it holds what is no UTF-8 and NUL or many control bytes */
 };
 
-/* Of bytes that stand at `offset` of the text, around what is no UTF-8, the more of them the better. What to do with
- * the text, unless it is ENCODING_BINARY, as it follows "convert the text ": "with iconv" if nothing can be told,
- * else "with iconv -f LATIN1 -t UTF-8, it looks like Latin-1". With the `file` that the command is to read, as a
- * shell takes it, or NULL, it is whole: "with 'iconv -f LATIN1 -t UTF-8 FILE >TEXT', it looks like Latin-1". */
+/* Looks at bytes from `offset` of the text on, around what is not UTF-8; more bytes give a better guess. Unless it is
+ * ENCODING_BINARY, `text` says what to do, and completes "convert the text ": "with iconv" if nothing can be told, else
+ * "with iconv -f LATIN1 -t UTF-8, it looks like Latin-1". With the `file` that the command is to read, as a shell takes
+ * it, or NULL, it is whole: "with 'iconv -f LATIN1 -t UTF-8 FILE >TEXT', it looks like Latin-1". */
 enum encoding encoding_advice(const char *bytes, size_t length, int64_t offset, const char *file,
                               char text[ENCODING_TEXT]);
 

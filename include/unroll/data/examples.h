@@ -1,13 +1,13 @@
 /* From labelled texts to windows: a rank's view of one split during one epoch.
  *
  * A window holds up to `batch` whole texts, one in each lane from its first step on, and is as long as the longest of
- * them: `target` is WINDOW_NO_TARGET but at a text's last token, where it is the label. What follows is padding; lanes
- * that the last batch leaves empty are all padding. Of a text longer than `longest` tokens the first `longest` count.
+ * them: `target` is the label at a text's last token and WINDOW_NO_TARGET elsewhere. What follows is padding; lanes
+ * that the last batch leaves empty are all padding. A text of more than `longest` tokens is cut to the first `longest`.
  *
- * Order. Shuffled: texts are put in a random order, stretches of EXAMPLES_POOL batches of it are sorted by length
- * and cut into batches, so that a batch's texts are about equally long, and the batches are put in a random order.
- * That is a pure function of (seed, epoch), as is which words are read as <unk>. Not shuffled: from the longest to
- * the shortest. Nothing here depends on the number of ranks except which lanes are read. */
+ * Order. Shuffled: texts are put in a random order, stretches of EXAMPLES_POOL batches of it are sorted by length and
+ * cut into batches, so that a batch's texts are about equally long, and the batches are put in a random order. That is
+ * a pure function of (seed, epoch), as is which words are read as <unk>. Not shuffled: from the longest to the
+ * shortest. Nothing here depends on the number of ranks except which lanes are read. */
 #ifndef UNROLL_DATA_EXAMPLES_H
 #define UNROLL_DATA_EXAMPLES_H
 

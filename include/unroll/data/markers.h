@@ -1,9 +1,9 @@
-/* Words of a text that are markers themselves: "<s>" and "</s>" around its sentences. At word level every line end
- * becomes the token "</s>", so that a text with markers of its own would have its sentence ends twice, or in the midst
- * of lines. "<unk>" is none: it stands for an unknown word, as the program's own does.
+/* Words of a text that are markers: "<s>" and "</s>" around its sentences. At word level every line end becomes the
+ * token "</s>". So a text with its own markers would have its sentence ends twice, or in the middle of lines. "<unk>"
+ * is no marker: it stands for an unknown word, as the program's own does.
  *
- * A marker is a whole word; "</S>" is one only where the text is turned into lower case. Characters and bytes know
- * none. */
+ * A marker is a whole word; "</S>" is one only where the text is turned into lower case. At the other levels there are
+ * no markers. */
 #ifndef UNROLL_DATA_MARKERS_H
 #define UNROLL_DATA_MARKERS_H
 

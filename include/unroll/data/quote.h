@@ -1,10 +1,10 @@
 /* A text, of whatever bytes, as lines for a log or a terminal: nothing in it can move the cursor, and no line is too
  * long.
  *
- * Line ends (LF, CR LF) end lines, tabs go to the next of every eighth column. Other control characters, what turns
- * the direction of writing, and bytes that are no part of UTF-8 stand as \xHH, byte by byte (as data/escape.h has
- * it); a backslash of the text stays one. Lines that are too long go on in a new one at their last blank, which is
- * left out, or where a word is as long as a line wherever they must. Blanks at the end of a line are left out. */
+ * Line ends (LF, CR LF) end lines; tabs go to the next multiple of eight columns. Other control characters, what
+ * changes the direction of writing, and bytes that are not part of UTF-8 become \xHH, byte by byte (as in
+ * data/escape.h); a backslash of the text stays one. A line that is too long is broken at its last blank, which is left
+ * out, or inside a word that is as long as a line. Blanks at the end of a line are left out. */
 #ifndef UNROLL_DATA_QUOTE_H
 #define UNROLL_DATA_QUOTE_H
 

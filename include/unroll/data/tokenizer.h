@@ -4,8 +4,8 @@
  * level_grapheme.c. With `lowercase` each code point is replaced by its lower case first, and before that a normal form
  * (data/normal.h) is made of the text if the vocabulary has one; not where texts are bytes.
  *
- * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_set_markers says otherwise: a line
- * of nothing else then is a line without words, whose end is there. */
+ * Words that are markers (data/markers.h) are counted, and kept unless tokenizer_set_markers says otherwise: a line of
+ * nothing but markers is then a line without words, and its line end still gives a token. */
 #ifndef UNROLL_DATA_TOKENIZER_H
 #define UNROLL_DATA_TOKENIZER_H
 

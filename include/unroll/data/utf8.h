@@ -30,7 +30,7 @@ int utf8_encode(uint32_t code, char bytes[UTF8_LONGEST]);
 bool utf8_space(uint32_t code);
 
 /* Columns of a terminal that a code point takes, 0 to 2; -1 if it would not stand there as text: control characters,
- * line and paragraph separators, and what turns the direction of the text behind it. */
+ * line and paragraph separators, and what changes the direction of the text after it. */
 int utf8_columns(uint32_t code);
 
 /* Whether a grapheme cluster ends between two code points that follow one another, by the rules of UAX #29 for extended

@@ -2,9 +2,9 @@
  * 2013), measured.
  *
  * L is the loss of the window's last step alone, -log p of its target. h_t of a layer is its output at step t, c_t
- * lstm's cell. The derivatives are total, as of nodes in the unrolled graph (what PyTorch's retain_grad keeps):
- * dL/dh_t is taken along all ways from h_t to L, through the same layer's later steps and through the layers above;
- * dL/dc_t includes the way through h_t = o_t tanh(c_t). */
+ * lstm's cell. The derivatives are total, as of nodes in the unrolled graph (what PyTorch's retain_grad keeps): dL/dh_t
+ * is taken along all paths from h_t to L, through the same layer's later steps and through the layers above; dL/dc_t
+ * includes the path through h_t = o_t tanh(c_t). */
 #ifndef UNROLL_NN_FLOW_H
 #define UNROLL_NN_FLOW_H
 

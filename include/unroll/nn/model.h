@@ -49,7 +49,8 @@ struct model_loss {
     const double *group;    /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
     const int64_t *targets; /* [groups of this rank] how many targets each sum has */
     const float *row;       /* [T][lanes] -log p(target) of each position, 0 where there is no target */
-    const int64_t *correct; /* [groups of this rank] to classify: targets that were the likeliest label; else NULL */
+    const int64_t
+        *correct; /* [groups of this rank] of a classifier: targets that were the likeliest label; else NULL */
 };
 
 /* The most rows of encoder.weight that a window of all lanes can touch, where they are so few that it is worth summing

@@ -27,7 +27,7 @@ struct common;
 struct output;
 struct output_step;
 
-/* One lane of a window as the double-precision reference sees it, behind the top layer. */
+/* One lane of a window as the double-precision reference sees it, after the top layer. */
 struct reference_output {
     const struct model_config *config;
     const struct param_table *table;
@@ -54,7 +54,7 @@ struct output_kind {
     /* Its part of model_config_check: STATUS_CONFIG with the option's name. Other numbers are in range. */
     enum status (*check)(const struct model_config *config, struct error *e);
     int (*params)(const struct model_config *config, struct output_param params[PARAM_OUTPUT_MAX]); /* how many */
-    bool drops_own_rows; /* dropout behind the last layer is not that of all its outputs, but the kind's affair */
+    bool drops_own_rows; /* the kind itself applies the dropout after the last layer; else all outputs go through it */
 
     /* The fast path (src/nn/output_private.h). Not NULL unless said. */
     void (*create)(struct common *common, struct output *output);

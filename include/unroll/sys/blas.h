@@ -34,7 +34,7 @@ struct blas_tile {
  * STATUS_CONFIG if UNROLL_ARCH asks for what this build does not have. */
 enum status blas_init(struct blas_tile *tile, struct error *e);
 
-/* From now on our own kernel, with its geometry: for tests, and for the few whose BLIS has none that will do. */
+/* From now on our own kernel, with its geometry: for tests, and where BLIS has no usable kernel. */
 void blas_use_own(struct blas_tile *tile);
 
 /* c[narrow][ldc] = (accumulate ? c : 0) + a b. ldc in floats, c 64-byte aligned when ldc % 16 == 0. Thread safe. */

@@ -20,14 +20,14 @@ struct comm {
     void *handle; /* MPI_Comm *, NULL without MPI; owned */
 };
 
-/* One rank that has nobody to talk to. */
+/* A communicator of one rank, without MPI. */
 #define COMM_ALONE ((struct comm){.rank = 0, .size = 1, .handle = NULL})
 
 /* True if the environment says that an MPI launcher (Open MPI's mpirun, PMIx, PMI-1/2, Hydra) started this process. */
 bool comm_launched(void);
 
-/* Not collective. The process of Open MPI's mpirun where it has started this one from a terminal; 0 else. Ctrl-C
- * there goes to it alone, and it kills its ranks at once; USR1 it hands on. */
+/* Not collective. The process of Open MPI's mpirun where it has started this one from a terminal; 0 else. Ctrl-C there
+ * goes to it alone, and it kills its ranks at once; it passes USR1 on. */
 long comm_mpirun_on_terminal(void);
 
 /* Not collective, also before comm_init and where MPI is never initialised: true in the one process of a launch that

@@ -1,14 +1,14 @@
 /* A writer of JSON (RFC 8259) for metrics.jsonl, --json-summary and inspect --json: one value grown in memory, no line
- * breaks inside, so that a line is an object. sys/json_read.h reads. No function here may bear the name of one of
- * jansson.
+ * breaks inside, so that a line is an object. sys/json_read.h reads. No function here may have the name of a function
+ * of jansson.
  *
  * Doubles are written with the fewest digits that read back as the same bits; NaN and infinities, which JSON lacks,
  * become null. Text is UTF-8: quotes, backslashes and control characters are escaped. A byte that is not part of valid
  * UTF-8 becomes the four characters \xHH, a backslash and what `score --per-token` prints for it, too (data/escape.h):
  * so the output always parses, and the tokens of a model of bytes can be told from each other.
  *
- * `key` names a member inside an object and is NULL inside an array and at the top. Calls after running out of
- * memory do nothing; json_text tells. Opening and closing that do not match are our own mistake (CHECK). */
+ * `key` names a member inside an object and is NULL inside an array and at the top. Calls after running out of memory
+ * do nothing; json_text returns the error. Opening and closing that do not match are our own mistake (CHECK). */
 #ifndef UNROLL_SYS_JSON_H
 #define UNROLL_SYS_JSON_H
 

@@ -1,6 +1,6 @@
 /* A reader of JSON files that this program wrote, such as bench --json: values by path, "model.cell" or
- * "network.between_hosts.latency". Files from elsewhere are refused in words: at most JSON_READ_MAX bytes, one object,
- * no member twice.
+ * "network.between_hosts.latency". Files from elsewhere are refused with a message: at most JSON_READ_MAX bytes, one
+ * object, no member twice.
  *
  * Errors are STATUS_DATA, naming file and path, for a value that is missing or of another kind. */
 #ifndef UNROLL_SYS_JSON_READ_H

@@ -1,5 +1,5 @@
-/* Whether a path leads all ranks to the same file. On hosts with disks of their own it need not, and ranks that work
- * with different inputs blend them without a word. */
+/* Whether a path leads all ranks to the same file. On hosts with disks of their own it may not, and ranks with
+ * different inputs would mix them without an error. */
 #ifndef UNROLL_SYS_SAME_H
 #define UNROLL_SYS_SAME_H
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define TERMINAL_COLUMNS 80 /* that any has: a line of output is no longer if it can be helped */
+#define TERMINAL_COLUMNS 80 /* that every terminal has: lines of output are no longer where possible */
 
 struct terminal {
     FILE *stream;     /* not owned */
@@ -36,10 +36,10 @@ void terminal_finish(struct terminal *terminal);
 /* Erases the progress line, so that others may print in its place. Harmless if there is none. */
 void terminal_clear(struct terminal *terminal);
 
-/* Under Open MPI 5's mpirun: waits a tenth of a second for what was printed, here or by another rank, to pass.
- * Between standard output and messages of one process: up to PMIx 5.0.10 mpirun, which reads 4 KiB at a time, puts
- * the half line at their end before the next text of the process, on whatever stream that comes. Elsewhere it does
- * nothing. */
+/* Under Open MPI 5's mpirun: waits a tenth of a second, until mpirun has passed on what was printed here or by another
+ * rank. Call it between the standard output of a process and its messages: mpirun reads 4 KiB at a time and, up to PMIx
+ * 5.0.10, puts a half line at their end in front of the next text of the process, on whichever stream that comes.
+ * Elsewhere it does nothing. */
 void terminal_let_output_pass(void);
 
 #endif
