@@ -1,6 +1,6 @@
-/* A new run that starts from another model's parameters (--init-from): the layers as they are, the embedding word by
- * word. A language model also takes the decoder's rows of the words that both know; what is new stays as it was
- * drawn. */
+/* Starts a new run from another model's parameters (--init-from). The recurrent layers are copied whole, the embedding
+ * word by word. A language model also takes the rows of the output layer for the words that both models know. All other
+ * values stay as they were drawn. */
 #include "trainer_private.h"
 
 #include <string.h>
@@ -26,16 +26,11 @@ static enum status check_source(const struct trainer *trainer, const struct chec
     return STATUS_OK;
 }
 
-static const struct param *param_of(const struct param_table *table, const char *name)
-{
-    return &table->param[param_find(table, name)];
-}
-
-/* Rows of a tensor whose rows belong to words: those of words that both vocabularies have. Returns how many. */
-static int copy_rows(struct trainer *trainer, const struct checkpoint *source, const char *name)
+/* Copies the rows of the words that both vocabularies have. Returns how many. */
+static int copy_rows(struct trainer *trainer, const struct checkpoint *source, const struct param *to,
+                     const struct param *from)
 {
     const struct vocab *vocab = trainer->corpus->vocab;
-    const struct param *to = param_of(&trainer->table, name), *from = param_of(&source->table, name);
     size_t width = (size_t)to->shape[1];
     int copied = 0;
     for (int token = 0; token < vocab->size; token++) {
@@ -51,19 +46,30 @@ static int copy_rows(struct trainer *trainer, const struct checkpoint *source, c
     return copied;
 }
 
+/* An output layer with a row for each word, of two language models. Tied weights are copied with the embedding. */
+static bool has_rows_of_words(const struct trainer *trainer, const struct checkpoint *source, const struct param *to,
+                              const struct param *from)
+{
+    return trainer->shape.task == TASK_LM && source->model.task == TASK_LM && to->alias < 0 &&
+           to->shape[0] == trainer->shape.vocab && from->shape[0] == source->model.vocab &&
+           to->shape[1] == from->shape[1];
+}
+
 static void copy_parameters(struct trainer *trainer, const struct checkpoint *source)
 {
+    int words = 0;
     for (int i = 0; i < trainer->table.count; i++) {
         const struct param *to = &trainer->table.param[i];
-        if (strncmp(to->name, "rnn.", strlen("rnn.")) == 0)
-            memcpy(trainer->values + to->offset, source->values + param_of(&source->table, to->name)->offset,
-                   to->count * sizeof(float));
-    }
-    int words = copy_rows(trainer, source, "encoder.weight");
-    if (trainer->shape.task == TASK_LM && source->model.task == TASK_LM) {
-        if (!trainer->shape.tied)
-            (void)copy_rows(trainer, source, "decoder.weight");
-        (void)copy_rows(trainer, source, "decoder.bias");
+        int place = param_find(&source->table, to->name);
+        const struct param *from = &source->table.param[place < 0 ? 0 : place];
+        if (place < 0)
+            continue;
+        if (to->role == PARAM_EMBEDDING)
+            words = copy_rows(trainer, source, to, from);
+        else if (to->layer >= 0)
+            memcpy(trainer->values + to->offset, source->values + from->offset, to->count * sizeof(float));
+        else if (has_rows_of_words(trainer, source, to, from))
+            (void)copy_rows(trainer, source, to, from);
     }
     reporter_tell(&trainer->reporter, "starting from '%s' (step %lld): its layers, and the vectors of %d of %d tokens",
                   trainer->config->init_from, (long long)source->progress.step, words, trainer->shape.vocab);
