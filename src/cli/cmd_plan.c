@@ -58,7 +58,7 @@ static void print_memory(const struct plan_config *config, const struct plan *pl
             printf(" %9.1f", mib(part_of(&plan->most, part)));
         printf("\n");
     }
-    if (config->model.task == TASK_CLASSIFY)
+    if (config->step.model.task == TASK_CLASSIFY)
         printf("  and %d bytes on each rank for every text\n", PLAN_TEXT_BYTES);
     size_t host = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
     if (plan->first.total > host)
@@ -67,7 +67,7 @@ static void print_memory(const struct plan_config *config, const struct plan *pl
 
 static void print_splits(const struct plan_config *config, const struct plan_split *splits, int count, int best)
 {
-    int cores = config->ranks * config->threads;
+    int cores = config->ranks * config->step.threads;
     if (count == 0)
         return;
     printf("\n%d %s as ranks x threads, with threads for the cores of this host:\n"
@@ -83,7 +83,7 @@ static void print_splits(const struct plan_config *config, const struct plan_spl
 
 static void print_plan(const struct plan_config *config, const struct assumed *assumed, const struct plan *plan)
 {
-    const struct model_config *model = &config->model;
+    const struct model_config *model = &config->step.model;
     printf("model        %s, %d %s, embedding %d, hidden %d, vocabulary %d%s\n", cell_name(model->cell), model->layers,
            model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
            model->tied ? ", tied" : "");
@@ -93,14 +93,14 @@ static void print_plan(const struct plan_config *config, const struct assumed *a
         printf("lanes        %d, assumed: --batch or --corpus says it\n", config->batch);
     if (model->task == TASK_CLASSIFY)
         printf("task         classify, %d labels, pool %s, texts of up to %d tokens\n", model->labels,
-               pool_name(model->pool), config->bptt);
+               pool_name(model->pool), config->step.bptt);
     printf("parameters   %zu\n", plan->table.elements);
     printf("step         %d lanes x %d = %lld tokens, %.3g GFLOP (6 for each weight and token)\n", config->batch,
-           config->bptt, (long long)plan->tokens_per_step,
+           config->step.bptt, (long long)plan->tokens_per_step,
            1e-9 * plan->flops_per_token * (double)plan->tokens_per_step);
-    printf("ranks        %d of %d %s, %s%d lanes each; at most %d (lane groups)\n", config->ranks, config->threads,
-           config->threads == 1 ? "thread" : "threads", config->batch % config->ranks ? "up to " : "", plan->lanes_max,
-           config->groups);
+    printf("ranks        %d of %d %s, %s%d lanes each; at most %d (lane groups)\n", config->ranks, config->step.threads,
+           config->step.threads == 1 ? "thread" : "threads", config->batch % config->ranks ? "up to " : "",
+           plan->lanes_max, config->groups);
     printf("on the wire  %.1f MiB a step sent by each rank, and received\n", mib(plan->wire_bytes));
     print_memory(config, plan);
 }
@@ -124,13 +124,13 @@ static enum status write_json(const char *path, const struct plan_config *config
     json_init(&json);
     json_object_begin(&json, NULL);
     json_put_uint(&json, "parameters", plan->table.elements);
-    json_put_int(&json, "vocabulary", config->model.vocab);
+    json_put_int(&json, "vocabulary", config->step.model.vocab);
     json_put_bool(&json, "vocabulary_assumed", assumed->vocabulary);
     json_put_double(&json, "flops_per_token", plan->flops_per_token);
     json_put_double(&json, "flops_per_step", plan->flops_per_token * (double)plan->tokens_per_step);
     json_put_int(&json, "tokens_per_step", plan->tokens_per_step);
     json_put_int(&json, "ranks", config->ranks);
-    json_put_int(&json, "threads", config->threads);
+    json_put_int(&json, "threads", config->step.threads);
     json_put_int(&json, "ranks_max", config->groups);
     json_put_int(&json, "lanes_per_rank", plan->lanes_max);
     json_put_uint(&json, "wire_bytes_per_step", plan->wire_bytes);
@@ -173,9 +173,9 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
         return status;
     *assumed = (struct assumed){.vocabulary = !corpus && !options_given(options, "vocab-size")};
     if (corpus && !options_given(options, "vocab-size"))
-        config->model.vocab = corpus->vocab->size;
+        config->step.model.vocab = corpus->vocab->size;
     if (corpus && corpus->labels && !options_given(options, "labels"))
-        config->model.labels = corpus->labels->count;
+        config->step.model.labels = corpus->labels->count;
     if (corpus)
         tokens = corpus->tokens[SPLIT_TRAIN];
     corpus_close(corpus);
@@ -183,8 +183,8 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
     if (assumed->lanes)
         config->batch = options->train.groups > LANES_ASSUMED ? options->train.groups : LANES_ASSUMED;
     else if (config->batch == 0)
-        config->batch = fit_lanes(tokens, config->bptt, options->train.groups);
-    config->groups = lane_groups_choose(options->train.groups, config->batch, config->bptt);
+        config->batch = fit_lanes(tokens, config->step.bptt, options->train.groups);
+    config->groups = lane_groups_choose(options->train.groups, config->batch, config->step.bptt);
     return STATUS_OK;
 }
 
@@ -220,8 +220,8 @@ static enum status plan_alone(const struct options *options, struct plan_config 
     if (status)
         return status;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int best, threads_max = cores > config->threads ? (int)cores : config->threads;
-    int count = plan_splits(config, config->ranks * config->threads, threads_max, splits, &best);
+    int best, threads_max = cores > config->step.threads ? (int)cores : config->step.threads;
+    int count = plan_splits(config, config->ranks * config->step.threads, threads_max, splits, &best);
     bool table = !file_is_standard(options->json_summary);
     if (table) {
         print_plan(config, &assumed, &plan);
@@ -238,18 +238,15 @@ static enum status plan_alone(const struct options *options, struct plan_config 
 enum status cmd_plan(const struct comm *comm, const struct options *options, struct error *e)
 {
     struct plan_config config = {
-        .model = options->train.step.model,
+        .step = options->train.step,
         .batch = options->train.batch,
-        .bptt = options->train.step.bptt,
         .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
-        .optimizer = options->train.step.optimizer.kind,
-        .reduction = options->train.step.reduction,
         .run = true,
         .flow = options->train.gradflow_every > 0,
         .sample = options->train.sample_every != 0,
         .image = options->train.writer != WRITER_PARALLEL,
     };
-    enum status status = load_threads(comm, options, &config.threads, e);
+    enum status status = load_threads(comm, options, &config.step.threads, e);
     if (!status)
         status = comm_agree(comm, comm->rank == 0 ? plan_alone(options, &config, e) : STATUS_OK, e);
     return status;

@@ -86,13 +86,13 @@ void prediction_adopt(const struct options *options, const struct predict_config
 {
     const struct predict_setting *setting = &config->setting;
     int64_t ranks = (int64_t)config->nodes * config->network.ranks_per_node;
-    plan->model = setting->model;
-    plan->bptt = setting->bptt;
+    plan->step.model = setting->model;
+    plan->step.bptt = setting->bptt;
     plan->batch = config->batch;
-    plan->groups = lane_groups_choose(config->groups, plan->batch, plan->bptt);
-    plan->threads = setting->threads;
-    plan->optimizer = setting->optimizer;
-    plan->reduction = setting->reduction;
+    plan->groups = lane_groups_choose(config->groups, plan->batch, plan->step.bptt);
+    plan->step.threads = setting->threads;
+    plan->step.optimizer.kind = setting->optimizer;
+    plan->step.reduction = setting->reduction;
     if (!options->plan_ranks)
         plan->ranks = ranks < plan->groups ? (int)ranks : plan->groups;
 }

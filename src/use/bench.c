@@ -1,3 +1,4 @@
+/* Measures training steps, beside matrix products of the same cores. */
 #include "unroll/use/bench.h"
 
 #include <math.h>
@@ -128,18 +129,14 @@ static enum status create_step(struct bench *bench, struct error *e)
 }
 
 /* Collective. */
-static enum status create(struct bench *bench, struct plan *plan, struct error *e)
+static enum status bench_create(struct bench *bench, struct plan *plan, struct error *e)
 {
     const struct bench_config *config = &bench->config;
     bench->plan = (struct plan_config){
-        .model = config->step.model,
+        .step = config->step,
         .batch = config->batch,
-        .bptt = config->step.bptt,
         .groups = config->groups,
         .ranks = bench->comm->size,
-        .threads = config->step.threads,
-        .optimizer = config->step.optimizer.kind,
-        .reduction = config->step.reduction,
     };
     enum status status = plan_build(&bench->plan, plan, e); /* the same on all ranks */
     if (status)
@@ -156,7 +153,7 @@ static enum status create(struct bench *bench, struct plan *plan, struct error *
     return status;
 }
 
-static void release(struct bench *bench)
+static void bench_release(struct bench *bench)
 {
     step_free(bench->step);
     mem_free(bench->values);
@@ -299,7 +296,7 @@ static double time_sgemm(struct bench *bench)
 }
 
 /* Collective. */
-static enum status measure(struct bench *bench, struct bench_result *result, struct error *e)
+static enum status measure_repetitions(struct bench *bench, struct bench_result *result, struct error *e)
 {
     const size_t n = BENCH_SGEMM;
     warm_up(bench, result);
@@ -328,7 +325,7 @@ static enum status measure(struct bench *bench, struct bench_result *result, str
 /* ---- evaluation ---- */
 
 /* Collective. */
-static void evaluate(struct bench *bench, const struct plan *plan, struct bench_result *result)
+static void fill_result(struct bench *bench, const struct plan *plan, struct bench_result *result)
 {
     int ranks = bench->comm->size;
     int64_t repetitions = result->repetitions;
@@ -405,16 +402,16 @@ enum status bench_run(const struct comm *comm, const struct bench_config *config
         bench->comm = comm;
         bench->config = *config;
         result->kernel = tile.kernel;
-        status = create(bench, plan, e);
+        status = bench_create(bench, plan, e);
     }
     if (!status)
-        status = measure(bench, result, e);
+        status = measure_repetitions(bench, result, e);
     if (!status)
-        evaluate(bench, plan, result);
+        fill_result(bench, plan, result);
     if (!status && config->network)
         status = measure_network(bench, result, e);
     if (bench)
-        release(bench);
+        bench_release(bench);
     mem_free(bench);
     mem_free(plan);
     return status;

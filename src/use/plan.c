@@ -1,3 +1,4 @@
+/* Computes memory, flops and bytes on the wire of a run before it starts. */
 #include "unroll/use/plan.h"
 
 #include <math.h>
@@ -77,15 +78,15 @@ size_t plan_summed_floats(const struct model_config *model, int batch, int bptt)
 
 static int sparse_rows(const struct plan_config *config)
 {
-    return model_sparse_rows(&config->model, config->batch, config->bptt);
+    return model_sparse_rows(&config->step.model, config->batch, config->step.bptt);
 }
 
 /* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
 static size_t wire_bytes(const struct plan_config *config, const struct layout *layout)
 {
     double ranks = config->ranks;
-    double gradient = (double)plan_summed_floats(&config->model, config->batch, config->bptt) * sizeof(float);
-    int nodes = config->reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
+    double gradient = (double)plan_summed_floats(&config->step.model, config->batch, config->step.bptt) * sizeof(float);
+    int nodes = config->step.reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
     return (size_t)((nodes + 1) * gradient * (ranks - 1) / ranks);
 }
 
@@ -106,11 +107,11 @@ static size_t mailbox_bytes(const struct plan_config *config, const struct layou
 static struct model_shape shape_of(const struct plan_config *config, int rank, bool train)
 {
     return (struct model_shape){
-        .bptt = config->bptt,
+        .bptt = config->step.bptt,
         .share = share_of(config, rank),
-        .threads = config->threads,
+        .threads = config->step.threads,
         .train = train,
-        .exact = config->reduction == REDUCTION_EXACT,
+        .exact = config->step.reduction == REDUCTION_EXACT,
     };
 }
 
@@ -123,14 +124,14 @@ static int lanes_of(const struct plan_config *config, int rank)
 /* The file's image, and the states gathered to be put into it. */
 static size_t saving_bytes(const struct plan_config *config, const struct param_table *table)
 {
-    return checkpoint_bytes(&config->model, table, config->batch, config->optimizer) +
-           model_state_total(&config->model) * (size_t)config->batch * sizeof(float);
+    return checkpoint_bytes(&config->step.model, table, config->batch, config->step.optimizer.kind) +
+           model_state_total(&config->step.model) * (size_t)config->batch * sizeof(float);
 }
 
 static size_t flow_bytes(const struct plan_config *config, int rank)
 {
     const struct lag_norms_config flow = {
-        .model = config->model, .share = share_of(config, rank), .bptt = config->bptt};
+        .model = config->step.model, .share = share_of(config, rank), .bptt = config->step.bptt};
     return lag_norms_bytes(&flow);
 }
 
@@ -138,26 +139,28 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
                         int rank, struct plan_memory *memory)
 {
     struct model_shape train = shape_of(config, rank, true), evaluate = shape_of(config, rank, false);
-    const struct stream_config stream = {.batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->bptt};
+    const struct stream_config stream = {
+        .batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->step.bptt};
     const struct examples_config examples = {
-        .batch = config->batch, .lanes = lanes_of(config, rank), .longest = config->bptt};
-    bool classify = config->model.task == TASK_CLASSIFY;
+        .batch = config->batch, .lanes = lanes_of(config, rank), .longest = config->step.bptt};
+    bool classify = config->step.model.task == TASK_CLASSIFY;
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
         .gradients = reducer_gradient_bytes(table, config->groups, config->ranks, rank),
-        .optimizer = optimizer_bytes(config->optimizer, table),
-        .workspace = model_bytes(&config->model, &train),
-        .reducer = reducer_bytes(table, config->groups, config->ranks, rank, config->reduction, sparse_rows(config)),
+        .optimizer = optimizer_bytes(config->step.optimizer.kind, table),
+        .workspace = model_bytes(&config->step.model, &train),
+        .reducer =
+            reducer_bytes(table, config->groups, config->ranks, rank, config->step.reduction, sparse_rows(config)),
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
-        .evaluator = config->run ? model_bytes(&config->model, &evaluate) : 0,
+        .evaluator = config->run ? model_bytes(&config->step.model, &evaluate) : 0,
         .checkpoint = config->image && rank == 0 ? saving_bytes(config, table) : 0,
         .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + mailbox_bytes(config, layout) +
-                   (size_t)config->threads * PROCESS_THREAD,
+                   (size_t)config->step.threads * PROCESS_THREAD,
     };
     if (config->run && config->flow && !classify)
         memory->streams += stream_bytes(&stream) + flow_bytes(config, rank);
     if (config->run && config->sample && !classify && rank == 0)
-        memory->evaluator += sampler_bytes(&config->model);
+        memory->evaluator += sampler_bytes(&config->step.model);
     if (memory->workspace == SIZE_MAX || memory->evaluator == SIZE_MAX) {
         memory->total = SIZE_MAX;
         return;
@@ -170,15 +173,15 @@ void plan_rank(const struct plan_config *config, int rank, struct plan_memory *m
 {
     struct layout layout = layout_of(config);
     struct param_table table;
-    param_table_build(&config->model, &table);
+    param_table_build(&config->step.model, &table);
     rank_memory(config, &layout, &table, rank, memory);
 }
 
 /* ---- the whole ---- */
 
-static enum status check(const struct plan_config *config, struct error *e)
+static enum status check_config(const struct plan_config *config, struct error *e)
 {
-    enum status status = model_config_check(&config->model, e);
+    enum status status = model_config_check(&config->step.model, e);
     if (status)
         return status;
     if (config->groups > config->batch)
@@ -195,23 +198,23 @@ static enum status check(const struct plan_config *config, struct error *e)
                          "--lane-groups %d or more",
                          config->groups, config->ranks, config->groups, config->ranks);
     for (int rank = 0; rank < config->ranks; rank++)
-        if ((int64_t)lanes_of(config, rank) * config->bptt > INT32_MAX / 2)
+        if ((int64_t)lanes_of(config, rank) * config->step.bptt > INT32_MAX / 2)
             return error_set(
                 e, STATUS_CONFIG,
                 "a window of '%d' steps of '%d' lanes is too large: a rank takes at most %d tokens at once; use more "
                 "ranks, or a smaller --batch or --bptt",
-                config->bptt, lanes_of(config, rank), INT32_MAX / 2);
+                config->step.bptt, lanes_of(config, rank), INT32_MAX / 2);
     return STATUS_OK;
 }
 
 enum status plan_build(const struct plan_config *config, struct plan *plan, struct error *e)
 {
     *plan = (struct plan){0};
-    enum status status = check(config, e);
+    enum status status = check_config(config, e);
     if (status)
         return status;
-    param_table_build(&config->model, &plan->table);
-    plan->tokens_per_step = (int64_t)config->batch * config->bptt;
+    param_table_build(&config->step.model, &plan->table);
+    plan->tokens_per_step = (int64_t)config->batch * config->step.bptt;
     plan->flops_per_token = plan_flops_per_token(&plan->table);
     struct layout layout = layout_of(config);
     plan->wire_bytes = wire_bytes(config, &layout);
@@ -245,13 +248,13 @@ static double evenness(int items, int parts)
 /* Threads own blocks of hidden units; more threads than blocks share the lanes of a block (nn/layer.c). */
 static double busy_share(const struct plan_config *config, int lanes_max)
 {
-    int blocks = gemm_round(config->model.hidden) / GEMM_WIDE;
-    int rows = config->threads > blocks ? config->threads / blocks : 1;
+    int blocks = gemm_round(config->step.model.hidden) / GEMM_WIDE;
+    int rows = config->step.threads > blocks ? config->step.threads / blocks : 1;
     rows = rows > lanes_max ? lanes_max : rows;
-    int columns = config->threads / rows;
+    int columns = config->step.threads / rows;
     columns = columns > blocks ? blocks : columns;
     double ranks = (double)config->batch / ((double)config->ranks * lanes_max);
-    return ranks * evenness(blocks, columns) * evenness(lanes_max, rows) * rows * columns / config->threads;
+    return ranks * evenness(blocks, columns) * evenness(lanes_max, rows) * rows * columns / config->step.threads;
 }
 
 int plan_splits(const struct plan_config *config, int cores, int threads_max, struct plan_split splits[PLAN_SPLITS_MAX],
@@ -263,12 +266,12 @@ int plan_splits(const struct plan_config *config, int cores, int threads_max, st
         struct plan plan;
         struct plan_config split = *config;
         split.ranks = ranks;
-        split.threads = cores / ranks;
-        if (cores % ranks || split.threads > threads_max || plan_build(&split, &plan, NULL))
+        split.step.threads = cores / ranks;
+        if (cores % ranks || split.step.threads > threads_max || plan_build(&split, &plan, NULL))
             continue;
         splits[count] = (struct plan_split){
             .ranks = ranks,
-            .threads = split.threads,
+            .threads = split.step.threads,
             .busy = busy_share(&split, plan.lanes_max),
             .rank_bytes = plan.first.total > plan.most.total ? plan.first.total : plan.most.total,
             .wire_bytes = plan.wire_bytes,

@@ -77,12 +77,12 @@ static void samples_are_as_planned(struct plan_config config, size_t evaluator, 
     struct plan_memory plan;
     struct error e = {0};
     struct sampler *sampler = NULL;
-    struct vocab *vocab = make_vocab(config.model.vocab);
+    struct vocab *vocab = make_vocab(config.step.model.vocab);
     config.sample = true;
     plan_rank(&config, world->rank, &plan);
     double begin = resident();
     if (world->rank == 0)
-        expect(sampler_create(&config.model, values, vocab, &one, &sampler, &e) == STATUS_OK, e.text, 0, 0);
+        expect(sampler_create(&config.step.model, values, vocab, &one, &sampler, &e) == STATUS_OK, e.text, 0, 0);
     compare("samples", begin, plan.evaluator - evaluator);
     sampler_free(sampler);
     vocab_free(vocab);
@@ -93,20 +93,20 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
                                  enum reduction reduction)
 {
     struct plan_config config = {
-        .model = {.cell = cell,
-                  .layers = 2,
-                  .embedding = hidden,
-                  .hidden = hidden,
-                  .vocab = 18 * hidden + 1,
-                  .tied = tied,
-                  .dropout = 0.1},
+        .step.model = {.cell = cell,
+                       .layers = 2,
+                       .embedding = hidden,
+                       .hidden = hidden,
+                       .vocab = 18 * hidden + 1,
+                       .tied = tied,
+                       .dropout = 0.1},
         .batch = batch,
-        .bptt = 35,
+        .step.bptt = 35,
         .groups = groups,
         .ranks = world->size,
-        .threads = 2,
-        .optimizer = kind,
-        .reduction = reduction,
+        .step.threads = 2,
+        .step.optimizer.kind = kind,
+        .step.reduction = reduction,
         .run = true,
     };
     struct plan_memory plan;
@@ -117,17 +117,17 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
     struct model *model = NULL, *evaluator = NULL;
     struct optimizer_config update = {.kind = kind};
     plan_rank(&config, world->rank, &plan);
-    param_table_build(&config.model, &table);
+    param_table_build(&config.step.model, &table);
     struct model_shape shape = {
-        .bptt = config.bptt,
+        .bptt = config.step.bptt,
         .share = lane_share_of(batch, groups, world->size, world->rank),
-        .threads = config.threads,
+        .threads = config.step.threads,
         .train = true,
         .exact = reduction == REDUCTION_EXACT,
     };
     double begin = resident();
-    expect(reducer_create(world, &table, groups, reduction, model_sparse_rows(&config.model, batch, config.bptt),
-                          &reducer, &e) == STATUS_OK,
+    expect(reducer_create(world, &table, groups, reduction,
+                          model_sparse_rows(&config.step.model, batch, config.step.bptt), &reducer, &e) == STATUS_OK,
            e.text, 0, 0);
     compare("gradients and reducer", begin, plan.gradients + plan.reducer);
     begin = resident();
@@ -137,11 +137,11 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
     float *values = mem_alloc(table.total, sizeof *values, "parameters", &e);
     compare("parameters", begin, plan.parameters);
     begin = resident();
-    expect(model_create(&config.model, values, &shape, &model, &e) == STATUS_OK, e.text, 0, 0);
+    expect(model_create(&config.step.model, values, &shape, &model, &e) == STATUS_OK, e.text, 0, 0);
     compare("workspace", begin, plan.workspace);
     begin = resident();
     shape.train = false;
-    expect(model_create(&config.model, values, &shape, &evaluator, &e) == STATUS_OK, e.text, 0, 0);
+    expect(model_create(&config.step.model, values, &shape, &evaluator, &e) == STATUS_OK, e.text, 0, 0);
     compare("evaluator", begin, plan.evaluator);
     samples_are_as_planned(config, plan.evaluator, values);
     model_free(evaluator);

@@ -81,19 +81,19 @@ static int check(const struct comm *comm, const struct param_table *table, int g
 static int check_plan(const struct comm *comm, int ranks, int groups)
 {
     struct plan_config config = {
-        .model = {.cell = CELL_LSTM, .layers = 1, .embedding = 64, .hidden = 64, .vocab = 20000},
+        .step.model = {.cell = CELL_LSTM, .layers = 1, .embedding = 64, .hidden = 64, .vocab = 20000},
         .batch = groups,
-        .bptt = 8,
+        .step.bptt = 8,
         .groups = groups,
         .ranks = ranks,
-        .threads = 1,
+        .step.threads = 1,
     };
     struct error e = {0};
     struct plan plan;
     if (plan_build(&config, &plan, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
     struct reducer_traffic traffic = {ranks, groups, REDUCTION_EXACT,
-                                      plan_summed_floats(&config.model, groups, config.bptt)};
+                                      plan_summed_floats(&config.step.model, groups, config.step.bptt)};
     struct count told = {0};
     reducer_traffic_each(&traffic, hear, &told);
     double bytes = (double)told.bytes, planned = (double)plan.wire_bytes;

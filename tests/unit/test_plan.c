@@ -21,13 +21,13 @@ static struct plan plan;
 static struct plan_config config_of(enum cell cell, int layers, int E, int H, int V, bool tied)
 {
     return (struct plan_config){
-        .model = {.cell = cell, .layers = layers, .embedding = E, .hidden = H, .vocab = V, .tied = tied},
+        .step.model = {.cell = cell, .layers = layers, .embedding = E, .hidden = H, .vocab = V, .tied = tied},
         .batch = 20,
-        .bptt = 35,
+        .step.bptt = 35,
         .groups = 10,
         .ranks = 1,
-        .threads = 1,
-        .optimizer = optimizer_kind("adam"),
+        .step.threads = 1,
+        .step.optimizer.kind = optimizer_kind("adam"),
         .run = true,
         .image = true,
     };
@@ -74,13 +74,13 @@ static void memory_by_hand(void **state)
                                        first->process);
     struct model_shape shape = {
         .bptt = 35, .share = lane_share_whole(20, 10), .threads = 1, .train = true, .exact = true};
-    assert_int_equal(first->workspace, model_bytes(&config.model, &shape));
+    assert_int_equal(first->workspace, model_bytes(&config.step.model, &shape));
     shape.train = false;
-    assert_int_equal(first->evaluator, model_bytes(&config.model, &shape));
+    assert_int_equal(first->evaluator, model_bytes(&config.step.model, &shape));
 
     /* three ranks of ten groups: none has a single node of the tree */
     config.ranks = 3;
-    config.optimizer = OPTIMIZER_SGD;
+    config.step.optimizer.kind = OPTIMIZER_SGD;
     build(&config);
     assert_int_equal(first->optimizer, 0);
     assert_true(first->gradients >= 2 * 4 * elements);
@@ -90,7 +90,7 @@ static void memory_by_hand(void **state)
 
     /* with tied weights the decoder's gradient has room of its own; the file has the weights under both names */
     config = config_of(CELL_LSTM, 1, 64, 64, 1024, true);
-    config.optimizer = optimizer_kind("momentum");
+    config.step.optimizer.kind = optimizer_kind("momentum");
     build(&config);
     elements -= 1024 * 64;
     assert_int_equal(first->parameters, 4 * elements);
@@ -125,7 +125,7 @@ static void bytes_on_the_wire(void **state)
     }
     assert_true(most > 1);
     assert_true(fabs((double)plan.wire_bytes - (most + 1) * (double)gradient * 4 / 5) < 8);
-    config.reduction = REDUCTION_FAST;
+    config.step.reduction = REDUCTION_FAST;
     build(&config);
     assert_true(fabs((double)plan.wire_bytes - 2 * (double)gradient * 4 / 5) < 8);
 }
@@ -153,16 +153,16 @@ static void impossible_runs_are_refused(void **state)
     config.groups = 21;
     refused(&config, STATUS_CONFIG, "--lane-groups 1 to 20");
     config = good;
-    config.model.layers = 9;
+    config.step.model.layers = 9;
     refused(&config, STATUS_CONFIG, "--layers");
     config = good;
-    config.model.tied = true;
-    config.model.embedding = 32;
+    config.step.model.tied = true;
+    config.step.model.embedding = 32;
     refused(&config, STATUS_CONFIG, "--tied");
     config = good;
     config.batch = 1 << 20;
     config.groups = 4;
-    config.bptt = 2048;
+    config.step.bptt = 2048;
     refused(&config, STATUS_CONFIG, "use more ranks");
 }
 
@@ -187,7 +187,7 @@ static void splits_use_all_cores(void **state)
     assert_int_equal(splits[0].ranks, 2);
     assert_int_equal(plan_splits(&config, 24, 1, splits, &best), 0); /* 24 ranks are too many */
 
-    config.model.hidden = 3 * GEMM_WIDE; /* 4 threads on 3 blocks; 2 on 3 */
+    config.step.model.hidden = 3 * GEMM_WIDE; /* 4 threads on 3 blocks; 2 on 3 */
     count = plan_splits(&config, 4, 4, splits, &best);
     assert_int_equal(count, 3);
     assert_true(splits[0].busy == 0.75 && splits[1].busy == 0.75 && splits[2].busy == 1);

@@ -2,15 +2,22 @@
  * plan` prints it; `unroll bench` compares it with what was measured.
  *
  * The memory of a rank is the sum of
+ *
  *   parameters  4 bytes for each
  *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the
- * rank: one node where the ranks are a power of two, else at most 2 log2(lane groups) optimizer   4 bytes for each
- * parameter and slot: 0 slots for sgd, 2 for adam workspace   model_bytes (nn/model.h) reducer     slices received from
- * other ranks and sent to them; bounded, whatever the model streams     tokens read ahead, for training and validation
- *   evaluator   a second workspace for validation, which has no way back; on rank 0 that of samples (--sample-every),
- * too checkpoint  on rank 0, while one is written: the file's image and the states of all lanes process     code and
- * data of the program and its libraries before anything is computed: measured once, see plan.c Nothing of it grows with
- * the corpus, but that to classify every text takes PLAN_TEXT_BYTES more in `streams`. */
+ *               rank: one node where the ranks are a power of two, else at most 2 log2(lane groups)
+ *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 2 for adam
+ *   workspace   model_bytes (nn/model.h)
+ *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
+ *   streams     tokens read ahead, for training and validation
+ *   evaluator   a second workspace for validation, without a backward pass; on rank 0 also that of samples
+ *               (--sample-every)
+ *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
+ *   process     code and data of the program and its libraries before anything is computed: measured once, see
+ *               plan.c
+ *
+ * No part grows with the corpus, with one exception: to classify, every text takes PLAN_TEXT_BYTES more in `streams`.
+ */
 #ifndef UNROLL_USE_PLAN_H
 #define UNROLL_USE_PLAN_H
 
@@ -20,17 +27,14 @@
 
 #include "unroll/base/status.h"
 #include "unroll/nn/param.h"
-#include "unroll/train/optimizer.h"
-#include "unroll/train/reducer.h"
+#include "unroll/train/step.h"
 
 #define PLAN_TEXT_BYTES 26 /* where it begins, its label, its place in the order */
 
 struct plan_config {
-    struct model_config model;
-    int batch, bptt, groups; /* global lanes, time steps, lane groups (not 0) */
-    int ranks, threads;
-    int optimizer;
-    enum reduction reduction;
+    struct step_config step; /* what a step computes; `share` is not used */
+    int batch, groups;       /* global lanes, lane groups (not 0) */
+    int ranks;
     bool run;    /* reads a corpus and validates; else steps alone, as in bench */
     bool flow;   /* --gradflow-every is on */
     bool sample; /* --sample-every is on */
@@ -55,13 +59,13 @@ struct plan {
 /* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
 double plan_flops_per_token(const struct param_table *table);
 
-/* Floats that are summed over ranks in a step: the gradient's, without the rows of encoder.weight that a window of
- * all lanes is not expected to touch where those are passed over (nn/model.h, model_sparse_rows): its tokens are
- * taken to occur as bench draws them. */
+/* Floats that are summed over ranks in a step: those of the gradient. Where rows of encoder.weight that no token
+ * touches are left out (nn/model.h, model_sparse_rows), the expected number of touched rows counts; tokens are assumed
+ * to occur as bench draws them. */
 size_t plan_summed_floats(const struct model_config *model, int batch, int bptt);
 
-/* STATUS_CONFIG, saying what would do, for what `train` would refuse: a wrong model, more lane groups than lanes, more
- * ranks than groups, a window too large. STATUS_OS if it could not be addressed. */
+/* STATUS_CONFIG, with a remedy, for what `train` would refuse: a wrong model, more lane groups than lanes, more
+ * ranks than groups, a window too large. STATUS_OS if the arrays could not be addressed. */
 enum status plan_build(const struct plan_config *config, struct plan *plan, struct error *e);
 
 /* The memory of one rank of a configuration that plan_build accepts. */
