@@ -3,11 +3,12 @@
 #define UNROLL_TRAIN_CHECKPOINT_PRIVATE_H
 
 #include "unroll/base/content.h"
+#include "unroll/base/digest.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
 
-#define CHECKPOINT_VERSION 2 /* 1: of texts in no normal form, not of grapheme clusters; still written for those */
+#define CHECKPOINT_VERSION 2         /* 1 is still written where the text has no normal form and no grapheme clusters */
 #define CHECKPOINT_DIGEST "xxh3_128" /* name of the attribute that carries a digest */
 
 /* ---- attributes of one object ---- */
@@ -29,10 +30,10 @@ struct attrs {
     struct attr item[ATTRS_MAX];
 };
 
-/* NULL and STATUS_OS on exhaustion; mem_free. */
+/* NULL and STATUS_OS if memory is short. Release with mem_free. */
 struct attrs *attrs_new(const char *object, struct error *e);
 
-/* Longer texts are cut, on a boundary of UTF-8. */
+/* Texts that are too long are cut, at a UTF-8 character boundary. */
 void attrs_add_string(struct attrs *attrs, const char *name, const char *text);
 void attrs_add_i64(struct attrs *attrs, const char *name, int64_t value);
 void attrs_add_f64(struct attrs *attrs, const char *name, double value);
@@ -69,9 +70,9 @@ struct progress_field {
 extern const struct progress_field progress_fields[];
 extern const int progress_field_count;
 
-/* Whether a checkpoint may say so: the one rule of writer and reader (checkpoint_valid.c). STATUS_CHECKPOINT, or
- * STATUS_CONFIG of model_config_check; the text names what is wrong. What is not there yet while a file is read
- * (vocabulary, labels, optimizer) is passed over. */
+/* Checks the values of a checkpoint; writer and reader use the same rules (checkpoint_valid.c). STATUS_CHECKPOINT, or
+ * STATUS_CONFIG of model_config_check; the text names what is wrong. Vocabulary, labels and optimizer are
+ * not checked while they are NULL, as when a file is being read. */
 enum status checkpoint_check(const struct checkpoint *checkpoint, struct error *e);
 enum status progress_check(const struct progress *progress, struct error *e);
 
@@ -107,5 +108,28 @@ struct parts {
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
                 bool resumable, int optimizer);
 int64_t part_elements(const struct part *part);
+
+/* ---- reading ---- */
+
+/* A checkpoint that is being read. */
+struct reading {
+    struct h5 *file;
+    struct checkpoint *checkpoint;
+    bool resumable;
+    struct optimizer_config optimizer;
+    int64_t updates;
+    enum level level;
+    enum normal normal;
+    char unicode[VOCAB_UNICODE];
+    char parameters_digest[DIGEST_TEXT];
+    struct attrs *attrs;
+    struct parts *parts;
+    struct digest *all; /* of all parameters, while they are verified */
+    struct error *e;
+};
+
+/* Reads all attributes into `in` and its checkpoint, and checks them (checkpoint_read_attrs.c). STATUS_CHECKPOINT,
+ * STATUS_OS. */
+enum status reading_attributes(struct reading *in);
 
 #endif

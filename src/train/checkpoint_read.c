@@ -1,11 +1,8 @@
-/* Reading trusts nothing: structure (sys/h5), then every attribute against its digest and its range, then the names,
- * types and shapes of all datasets against what the attributes ask for; only then is memory allocated, and every
- * dataset is compared with its digest. */
+/* Reads and verifies a checkpoint. Nothing in the file is trusted: first its structure is checked (sys/h5), then the
+ * attributes (checkpoint_read_attrs.c), then names, types and shapes of all datasets against the attributes. Only then
+ * is memory allocated, and every dataset is compared with its digest. */
 #include "checkpoint_private.h"
 
-#include <limits.h>
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "unroll/base/content.h"
@@ -13,234 +10,6 @@
 #include "unroll/base/mem.h"
 
 #define PIECE (1 << 20) /* bytes read at once where nothing is kept */
-
-struct reading {
-    struct h5 *file;
-    struct checkpoint *checkpoint;
-    bool resumable;
-    struct optimizer_config optimizer;
-    int64_t updates;
-    enum level level;
-    enum normal normal;
-    char unicode[VOCAB_UNICODE];
-    char parameters_digest[DIGEST_TEXT];
-    struct attrs *attrs;
-    struct parts *parts;
-    struct digest *all; /* of all parameters, while they are verified */
-    struct error *e;
-};
-
-/* ---- attributes ---- */
-
-static enum status read_root(struct reading *in)
-{
-    struct checkpoint *checkpoint = in->checkpoint;
-    struct attrs *attrs = in->attrs;
-    char format[64];
-    int64_t version, resumable = 0;
-    attrs->object = "/";
-    enum status status = h5_attr_string(in->file, "/", "format", format, sizeof format, in->e);
-    if (!status && strcmp(format, CHECKPOINT_FORMAT) != 0)
-        status =
-            error_set(in->e, STATUS_CHECKPOINT, "it is a file of format '%s', not '%s'", format, CHECKPOINT_FORMAT);
-    if (!status)
-        status = h5_attr_i64(in->file, "/", "version", &version, in->e);
-    if (!status && (version < 1 || version > CHECKPOINT_VERSION))
-        status = error_set(in->e, STATUS_CHECKPOINT,
-                           "it has version %lld of the format, this program reads versions 1 to %d", (long long)version,
-                           CHECKPOINT_VERSION);
-    if (!status)
-        status = attrs_read(attrs, in->file, in->e);
-    if (!status)
-        status = attrs_string(attrs, "format", format, sizeof format, in->e);
-    if (!status)
-        status = attrs_i64(attrs, "version", 1, CHECKPOINT_VERSION, &version, in->e);
-    if (!status)
-        status = attrs_string(attrs, "parameters_digest", in->parameters_digest, sizeof in->parameters_digest, in->e);
-    if (!status)
-        status =
-            attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest, in->e);
-    if (!status)
-        status = attrs_i64(attrs, "step", INT64_MIN, INT64_MAX, &checkpoint->progress.step, in->e);
-    if (!status)
-        status = attrs_i64(attrs, "resumable", 0, 1, &resumable, in->e);
-    in->resumable = resumable;
-    return status ? status : attrs_all_taken(attrs, in->e);
-}
-
-/* A name; not that of 0 where it is optional, for then none is written. */
-static enum status read_choice(struct reading *in, const struct model_field *field, struct model_config *model)
-{
-    char name[32];
-    int value = 0;
-    enum status status = attrs_string(in->attrs, field->stored, name, sizeof name, in->e);
-    if (!status && field->optional && choices_find(field->choices, name) <= 0)
-        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute '%s' of '/model' is '%s'", field->stored, name);
-    if (!status)
-        status = choices_parse(field->choices, name, &value, in->e);
-    model_field_set_integer(field, model, value);
-    return status;
-}
-
-static enum status read_field(struct reading *in, const struct model_field *field, struct model_config *model)
-{
-    bool there = attrs_has(in->attrs, field->stored);
-    if (field->optional ? !there : !model_field_applies(field, model))
-        return STATUS_OK;
-    if (field->type == MODEL_CHOICE)
-        return read_choice(in, field, model);
-    enum status status;
-    if (field->type == MODEL_REAL) {
-        double real = 0;
-        status = attrs_f64(in->attrs, field->stored, &real, in->e);
-        model_field_set_real(field, model, real);
-        return status;
-    }
-    int value = 0, least = field->type == MODEL_INT ? INT_MIN : field->optional;
-    status = attrs_int(in->attrs, field->stored, least, field->type == MODEL_FLAG ? 1 : INT_MAX, &value, in->e);
-    model_field_set_integer(field, model, value);
-    return status;
-}
-
-static enum status read_model(struct reading *in)
-{
-    in->attrs->object = "/model";
-    enum status status = attrs_read(in->attrs, in->file, in->e);
-    for (int i = 0; i < model_field_count && !status; i++)
-        status = read_field(in, &model_fields[i], &in->checkpoint->model);
-    return status ? status : attrs_all_taken(in->attrs, in->e);
-}
-
-static enum status read_progress(struct reading *in)
-{
-    struct checkpoint *checkpoint = in->checkpoint;
-    struct attrs *attrs = in->attrs;
-    int64_t step = checkpoint->progress.step;
-    attrs->object = "/progress";
-    enum status status = attrs_read(attrs, in->file, in->e);
-    if (!status)
-        status = attrs_int(attrs, "batch", INT_MIN, INT_MAX, &checkpoint->batch, in->e);
-    if (!status)
-        status = attrs_int(attrs, "bptt", INT_MIN, INT_MAX, &checkpoint->bptt, in->e);
-    if (!status)
-        status = attrs_int(attrs, "lane_groups", INT_MIN, INT_MAX, &checkpoint->groups, in->e);
-    for (int i = 0; i < progress_field_count && !status; i++) {
-        const struct progress_field *field = &progress_fields[i];
-        char *value = (char *)&checkpoint->progress + field->offset;
-        if (field->rule == FIELD_COUNT)
-            status = attrs_i64(attrs, field->name, INT64_MIN, INT64_MAX, (int64_t *)value, in->e);
-        else
-            status = attrs_f64(attrs, field->name, (double *)value, in->e);
-    }
-    if (!status && checkpoint->progress.step != step)
-        status = error_set(in->e, STATUS_CHECKPOINT, "the step of '/progress' is not that of the file");
-    return status ? status : attrs_all_taken(attrs, in->e);
-}
-
-static enum status read_vocab_level(struct reading *in)
-{
-    char level[32], markers[32], normal[32];
-    in->attrs->object = "/vocab";
-    enum status status = attrs_read(in->attrs, in->file, in->e);
-    if (!status)
-        status = attrs_string(in->attrs, "level", level, sizeof level, in->e);
-    if (!status)
-        status = level_parse(level, &in->level, in->e);
-    if (!status && attrs_has(in->attrs, "normalise")) {
-        status = attrs_string(in->attrs, "normalise", normal, sizeof normal, in->e);
-        if (!status && (!normal_parse(normal, &in->normal) || !level_kind(in->level)->utf8))
-            status =
-                error_set(in->e, STATUS_CHECKPOINT, "the attribute 'normalise' of '/vocab' is none that Unroll knows");
-    }
-    if (!status && attrs_has(in->attrs, "unicode"))
-        status = attrs_string(in->attrs, "unicode", in->unicode, sizeof in->unicode, in->e);
-    if (!status && attrs_has(in->attrs, "markers")) {
-        status = attrs_string(in->attrs, "markers", markers, sizeof markers, in->e);
-        if (!status && !markers_parse(markers, &in->checkpoint->markers))
-            status =
-                error_set(in->e, STATUS_CHECKPOINT, "the attribute 'markers' of '/vocab' is none that Unroll knows");
-    }
-    return status ? status : attrs_all_taken(in->attrs, in->e);
-}
-
-static enum status read_options(struct reading *in)
-{
-    struct checkpoint *checkpoint = in->checkpoint;
-    in->attrs->object = "/config";
-    enum status status = attrs_read(in->attrs, in->file, in->e);
-    for (int i = 0; i < in->attrs->count && !status; i++) {
-        const struct attr *attr = &in->attrs->item[i];
-        struct checkpoint_option *option = &checkpoint->option[i];
-        if (attr->type != H5_ATTR_STRING)
-            return error_set(in->e, STATUS_CHECKPOINT, "the attribute '%s' of '/config' is no text", attr->name);
-        memcpy(option->name, attr->name, sizeof option->name);
-        memcpy(option->value, attr->text, sizeof option->value);
-        checkpoint->options = i + 1;
-    }
-    return status;
-}
-
-static enum status read_build(struct reading *in)
-{
-    struct checkpoint_build *build = &in->checkpoint->build;
-    struct attrs *attrs = in->attrs;
-    const struct {
-        const char *name;
-        char *text;
-        size_t size;
-    } texts[] = {
-        {"version", build->version, sizeof build->version},
-        {"revision", build->revision, sizeof build->revision},
-        {"compiler", build->compiler, sizeof build->compiler},
-        {"flags", build->flags, sizeof build->flags},
-        {"libraries", build->libraries, sizeof build->libraries},
-        {"instructions", build->instructions, sizeof build->instructions},
-        {"kernel", build->kernel, sizeof build->kernel},
-    };
-    attrs->object = "/build";
-    enum status status = attrs_read(attrs, in->file, in->e);
-    for (int i = 0; i < (int)(sizeof texts / sizeof *texts) && !status; i++)
-        status = attrs_string(attrs, texts[i].name, texts[i].text, texts[i].size, in->e);
-    if (!status)
-        status = attrs_int(attrs, "ranks", INT_MIN, INT_MAX, &build->ranks, in->e);
-    if (!status)
-        status = attrs_int(attrs, "threads", INT_MIN, INT_MAX, &build->threads, in->e);
-    if (!status && attrs_has(attrs, "arithmetic"))
-        status = attrs_int(attrs, "arithmetic", INT_MIN, INT_MAX, &build->arithmetic, in->e);
-    return status ? status : attrs_all_taken(attrs, in->e);
-}
-
-static enum status read_optimizer_config(struct reading *in)
-{
-    struct optimizer_config *config = &in->optimizer;
-    struct attrs *attrs = in->attrs;
-    char kind[32];
-    if (!in->resumable)
-        return STATUS_OK;
-    attrs->object = "/optimizer";
-    enum status status = attrs_read(attrs, in->file, in->e);
-    if (!status)
-        status = attrs_string(attrs, "kind", kind, sizeof kind, in->e);
-    if (!status)
-        status = choices_parse(&optimizer_choices, kind, &config->kind, in->e);
-    if (!status)
-        status = attrs_i64(attrs, "updates", 0, INT64_MAX, &in->updates, in->e);
-    for (int i = 0; i < optimizer_number_count && !status; i++)
-        status = attrs_f64(attrs, optimizer_numbers[i].name, (double *)((char *)config + optimizer_numbers[i].offset),
-                           in->e);
-    return status ? status : attrs_all_taken(attrs, in->e);
-}
-
-static enum status read_attributes(struct reading *in)
-{
-    enum status (*const steps[])(struct reading *) = {
-        read_root, read_model, read_progress, read_vocab_level, read_options, read_build, read_optimizer_config,
-    };
-    enum status status = STATUS_OK;
-    for (int i = 0; i < (int)(sizeof steps / sizeof *steps) && !status; i++)
-        status = steps[i](in);
-    return status ? status : checkpoint_check(in->checkpoint, in->e);
-}
 
 /* ---- the datasets that must be there, and no others ---- */
 
@@ -433,7 +202,7 @@ static enum status read_run_state(struct reading *in)
 
 static enum status read_all(struct reading *in, enum checkpoint_part part)
 {
-    enum status status = read_attributes(in);
+    enum status status = reading_attributes(in);
     if (!status)
         status = check_datasets(in);
     if (!status)
@@ -473,7 +242,7 @@ static enum status verify_values(struct reading *in)
 static enum status verify_all(struct reading *in)
 {
     char hex[DIGEST_TEXT];
-    enum status status = read_attributes(in);
+    enum status status = reading_attributes(in);
     if (!status)
         status = check_datasets(in);
     in->all = status ? NULL : digest_new(in->e);

@@ -1,3 +1,4 @@
+/* Makes a checkpoint for use from weights in a foreign file. */
 #include "weights_private.h"
 
 #include <limits.h>
@@ -16,21 +17,6 @@
 #define BPTT_DEFAULT 64
 #define BATCH_MAX (1 << 20)
 #define BPTT_MAX 65535
-
-#define PIECE (1 << 18) /* numbers compared at once */
-
-struct importing {
-    struct source source;
-    const struct weights_hints *hints;
-    struct checkpoint *checkpoint;
-    struct weights_report *report;
-    struct error *e;
-};
-
-static enum status refuse(const struct importing *in, const char *name, const char *reason)
-{
-    return source_refuse(&in->source, name, in->e, "%s", reason);
-}
 
 /* ---- what the model is ---- */
 
@@ -52,7 +38,7 @@ static bool fact_int(const struct source *source, const char *name, int least, i
     return true;
 }
 
-/* What tensors of models that Unroll has none of are called like, and why it has none of them. */
+/* Parts of tensor names of models that Unroll does not have, and the message for each. */
 static const struct {
     const char *part, *reason;
 } strangers[] = {
@@ -86,7 +72,7 @@ static enum status refuse_strangers(const struct importing *in)
     return STATUS_OK;
 }
 
-/* No recurrent layers, or several that do not tell how they are connected. */
+/* There are no recurrent layers, or several and their order is unknown. */
 static enum status refuse_layers(const struct importing *in)
 {
     const char *path = in->source.path;
@@ -140,14 +126,14 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     if (!recurrent && !cell_without_recurrence(source))
         return refuse_layers(in);
     if (recurrent && (recurrent->rank != 2 || recurrent->shape[1] < 1))
-        return refuse(in, "rnn.weight_hh_l0", "is not there as a matrix");
+        return import_refuse(in, "rnn.weight_hh_l0", "is not there as a matrix");
     if (!embedding || embedding->rank != 2)
         return refuse_embedding(in, tensor_of_layer(source, "weight_ih", 0));
     enum status status = cell_of_weights(source, in->hints, in->report, &cell, in->e);
     if (status)
         return status;
     if (embedding->shape[0] > VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || cell.hidden > MODEL_WIDTH_MAX)
-        return refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
+        return import_refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
     model->cell = cell.cell;
     model->vocab = (int)embedding->shape[0];
     model->embedding = (int)embedding->shape[1];
@@ -187,143 +173,8 @@ static enum status choose_tied(const struct importing *in, bool same, bool *tied
     else
         *tied = same;
     if (!*tied && missing)
-        return refuse(in, "decoder.weight", "is missing, but an untied model has one; leave --no-tied out");
+        return import_refuse(in, "decoder.weight", "is missing, but an untied model has one; leave --no-tied out");
     return STATUS_OK;
-}
-
-/* Before any of its numbers are read. */
-static enum status check_type(const struct importing *in, const struct source_tensor *tensor)
-{
-    char reason[200];
-    if (!tensor || tensor->is_float)
-        return STATUS_OK;
-    snprintf(reason, sizeof reason,
-             "is %s, but weights are float32, float16, bfloat16 or float64; write it as one of them", tensor->type);
-    return refuse(in, tensor->name, reason);
-}
-
-/* Whether both matrices are the same bits; piece by piece, for they may be large. */
-static enum status compare_tied(const struct importing *in, bool *same)
-{
-    const struct source_tensor *one = source_find(&in->source, "encoder.weight");
-    const struct source_tensor *two = source_find(&in->source, "decoder.weight");
-    enum status status = check_type(in, one);
-    if (!status)
-        status = check_type(in, two);
-    if (status)
-        return status;
-    *same = two && two->rank == 2 && one->shape[0] == two->shape[0] && one->shape[1] == two->shape[1];
-    if (!*same)
-        return STATUS_OK;
-    float *pieces = mem_alloc(2 * PIECE, sizeof *pieces, "weights to compare", in->e);
-    status = pieces ? STATUS_OK : STATUS_OS;
-    int64_t elements = one->shape[0] * one->shape[1];
-    for (int64_t done = 0; done < elements && *same && !status; done += PIECE) {
-        int64_t count = elements - done < PIECE ? elements - done : PIECE;
-        status = source_read(&in->source, one, done, count, pieces, in->e);
-        if (!status)
-            status = source_read(&in->source, two, done, count, pieces + PIECE, in->e);
-        *same = !status && memcmp(pieces, pieces + PIECE, (size_t)count * sizeof *pieces) == 0;
-    }
-    mem_free(pieces);
-    return status;
-}
-
-/* Whether a tensor without a place may be the output layer's, which is not there. */
-static bool may_be_output(const struct importing *in, const struct source_tensor *tensor)
-{
-    const char *dot = strrchr(tensor->given, '.');
-    return !source_find(&in->source, "decoder.weight") && dot && tensor->shape[0] == in->checkpoint->model.vocab &&
-           (strcmp(dot, ".weight") == 0 || strcmp(dot, ".bias") == 0);
-}
-
-/* Tensors that such a model has no place for. */
-static enum status refuse_unused(const struct importing *in, const struct param_table *table)
-{
-    char list[240], advice[240] = "";
-    const struct source_tensor *first = NULL;
-    size_t used = 0;
-    int count = 0;
-    for (int i = 0; i < in->source.count; i++) {
-        const struct source_tensor *tensor = &in->source.tensor[i];
-        if (!tensor->name[0] || param_find(table, tensor->name) >= 0)
-            continue;
-        first = first ? first : tensor;
-        if (count++ < 3)
-            used +=
-                (size_t)snprintf(list + used, sizeof list - used, "%s'%.60s'", count > 1 ? ", " : "", tensor->given);
-        if (may_be_output(in, tensor))
-            snprintf(advice, sizeof advice, "; '--rename %.*s=decoder.' if that is the output layer",
-                     (int)(strrchr(tensor->given, '.') - tensor->given) + 1, tensor->given);
-    }
-    if (count == 0)
-        return STATUS_OK;
-    if (count > 3)
-        snprintf(list + used, sizeof list - used, " and %d more", count - 3);
-    return error_set(
-        in->e, STATUS_DATA,
-        "cannot import '%.100s': %s %s no parameter%s of such a model; '--rename %.60s=' leaves one out, if the "
-        "model works without%s",
-        in->source.path, list, count > 1 ? "are" : "is", count > 1 ? "s" : "", first->given, advice);
-}
-
-/* A parameter's tensor has its shape, and numbers. */
-static enum status check_tensor(const struct importing *in, const struct param *param,
-                                const struct source_tensor *tensor)
-{
-    char reason[200];
-    if (tensor->rank != param->rank || tensor->shape[0] != param->shape[0] || tensor->shape[1] != param->shape[1]) {
-        snprintf(reason, sizeof reason, "is %s[%lld][%lld] where such a model has [%lld][%lld]",
-                 tensor->rank > 2 ? "more than " : "", (long long)tensor->shape[0], (long long)tensor->shape[1],
-                 (long long)param->shape[0], (long long)param->shape[1]);
-        return refuse(in, param->name, reason);
-    }
-    return check_type(in, tensor);
-}
-
-/* Biases that are not there are zeros: of modules made with bias=False. */
-static void tell_zeros(const struct importing *in, const struct param *param)
-{
-    char *text = in->report->zeros;
-    size_t used = strlen(text), size = sizeof in->report->zeros;
-    snprintf(text + used, size - used, "%s'%s'", used ? ", " : "", param->name);
-}
-
-/* Every parameter of the table is there with its shape, and nothing else. */
-static enum status check_names(const struct importing *in, const struct param_table *table)
-{
-    enum status status = refuse_unused(in, table);
-    for (int i = 0; i < table->count && !status; i++) {
-        const struct param *param = &table->param[i];
-        const struct source_tensor *tensor = source_find(&in->source, param->name);
-        if (tensor)
-            status = check_tensor(in, param, tensor);
-        else if (strstr(param->name, "bias"))
-            tell_zeros(in, param);
-        else if (param->alias < 0)
-            status = refuse(in, param->name, "is missing");
-        else if (!in->hints->has_tied)
-            snprintf(in->report->tied, sizeof in->report->tied, "'%s'", param->name);
-    }
-    return status;
-}
-
-/* How many of the tensors used were no float32, by type. */
-static void tell_converted(const struct importing *in)
-{
-    static const char *const types[][2] = {{"F16", "float16"}, {"BF16", "bfloat16"}, {"F64", "float64"}};
-    char *text = in->report->converted;
-    size_t used = 0, size = sizeof in->report->converted;
-    for (size_t k = 0; k < sizeof types / sizeof *types; k++) {
-        int count = 0;
-        for (int i = 0; i < in->source.count; i++) {
-            const struct source_tensor *tensor = &in->source.tensor[i];
-            bool same = strcmp(tensor->type, types[k][0]) == 0 || strcmp(tensor->type, types[k][1]) == 0;
-            count += tensor->name[0] && same;
-        }
-        if (count > 0)
-            used += (size_t)snprintf(text + used, size - used, "%s%d of %s", used ? ", " : "", count, types[k][1]);
-    }
 }
 
 /* ---- labels of a classifier ---- */
@@ -335,7 +186,7 @@ static enum status read_labels(const struct importing *in, const char *text, str
         char count[NUMBER_TEXT] = "";
         int label;
         if (labels_find(labels, line, label_length) >= 0)
-            return refuse(in, "labels", "hold a label twice; make the file again");
+            return import_refuse(in, "labels", "hold a label twice; make the file again");
         struct error reason = {0};
         enum status status = labels_add(labels, line, label_length, &label, &reason);
         if (status)
@@ -343,7 +194,7 @@ static enum status read_labels(const struct importing *in, const char *text, str
         if (length > label_length && length - label_length - 1 < sizeof count)
             memcpy(count, line + label_length + 1, length - label_length - 1);
         if (number_parse_u64(count, &labels->counts[label]) != 0)
-            return refuse(in, "labels", "hold a line that is not LABEL<tab>COUNT; make the file again");
+            return import_refuse(in, "labels", "hold a line that is not LABEL<tab>COUNT; make the file again");
         line += length + (line[length] == '\n');
     }
     return STATUS_OK;
@@ -368,7 +219,7 @@ static enum status choose_task(const struct importing *in, struct model_config *
     return STATUS_OK;
 }
 
-/* One that must be there is refused if it is not, or unknown; what else does not read is as if it was not told. */
+/* A required fact that is missing or unknown is an error. Any other fact that cannot be read is ignored. */
 static enum status take_fact(const struct importing *in, const struct model_field *field, struct model_config *model)
 {
     char text[SOURCE_FACT_TEXT], known[CHOICES_TEXT], reason[CHOICES_TEXT + 60];
@@ -380,7 +231,7 @@ static enum status take_fact(const struct importing *in, const struct model_fiel
         snprintf(reason, sizeof reason, "is none of %s; make the file again",
                  choices_text(field->choices, " and ", known));
         if (value < 0)
-            return refuse(in, model_field_told(field), reason);
+            return import_refuse(in, model_field_told(field), reason);
     } else if (field->type == MODEL_FLAG) {
         value = told && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
     } else if (field->type == MODEL_REAL) {
@@ -419,7 +270,7 @@ static enum status choose_model(struct importing *in)
     if (!status)
         status = take_facts(in, model);
     if (!status)
-        status = compare_tied(in, &same);
+        status = import_compare_tied(in, &same);
     if (!status)
         status = choose_tied(in, same, &model->tied);
     if (status)
@@ -429,11 +280,11 @@ static enum status choose_model(struct importing *in)
     if (model_config_check(model, &reason))
         return error_set(in->e, STATUS_DATA, "cannot import '%.200s': %.300s", in->source.path, reason.text);
     if (model->tied && source_find(&in->source, "decoder.weight") && !same)
-        return refuse(in, "decoder.weight",
-                      "differs from 'encoder.weight', to which it is said to be tied; write "
-                      "--no-tied");
+        return import_refuse(in, "decoder.weight",
+                             "differs from 'encoder.weight', to which it is said to be tied; write "
+                             "--no-tied");
     param_table_build(model, &in->checkpoint->table);
-    return check_names(in, &in->checkpoint->table);
+    return import_check_tensors(in, &in->checkpoint->table);
 }
 
 /* ---- numbers ---- */
@@ -451,7 +302,7 @@ static enum status refuse_number(const struct importing *in, const struct param 
              "holds a number that is not finite, or too large for float32, at %s; look where it comes from: a training "
              "that diverged leaves such",
              place);
-    return refuse(in, param->name, reason);
+    return import_refuse(in, param->name, reason);
 }
 
 static enum status read_values(struct importing *in)
@@ -610,7 +461,7 @@ enum status weights_import(const char *path, enum weights_source source, const s
     if (!status)
         status = read_values(in);
     if (!status) {
-        tell_converted(in);
+        import_tell_converted(in);
         fill_rest(in);
     }
     source_close(&in->source);

@@ -1,4 +1,4 @@
-/* What reading weights needs of a foreign file: a list of tensors by name, and facts as text. */
+/* Reading the weights of a foreign file: its tensors by name, and its facts (metadata) as text. */
 #ifndef UNROLL_USE_WEIGHTS_PRIVATE_H
 #define UNROLL_USE_WEIGHTS_PRIVATE_H
 
@@ -71,12 +71,35 @@ const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LST
 enum status names_rename(struct source *source, const char *const *rename, int renames, struct weights_report *told,
                          struct error *e);
 /* Gives the tensors the names that Unroll has for them, by what others call such modules; what is not known keeps
- * its name. `told` says what became of them. STATUS_DATA for two tensors of one name, and for what may be one of
- * two. */
+ * its name. `told` says what became of them. STATUS_DATA if two tensors would get one name, or if two modules could be
+ * the same layer. */
 enum status names_recognise(struct source *source, struct weights_report *told, struct error *e);
 
 /* "'a' [2][3], 'b' [4]" of the matrices outside of the recurrent layers (or of all tensors) with `columns` columns
  * (0: any), at most a few, into `text`; how many there are. */
 int names_list(const struct source *source, bool matrices, int64_t columns, char *text, size_t size);
+
+/* ---- checks of tensors (weights_check.c) ---- */
+
+/* A file that is being imported. */
+struct importing {
+    struct source source;
+    const struct weights_hints *hints;
+    struct checkpoint *checkpoint;
+    struct weights_report *report;
+    struct error *e;
+};
+
+static inline enum status import_refuse(const struct importing *in, const char *name, const char *reason)
+{
+    return source_refuse(&in->source, name, in->e, "%s", reason);
+}
+
+/* *same: embedding and output layer hold the same bits. False if there is no output layer. */
+enum status import_compare_tied(const struct importing *in, bool *same);
+/* STATUS_DATA unless the file has every parameter of the table with its shape, and no others. */
+enum status import_check_tensors(const struct importing *in, const struct param_table *table);
+/* Reports how many tensors were converted to float32, by type. */
+void import_tell_converted(const struct importing *in);
 
 #endif
