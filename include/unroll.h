@@ -15,16 +15,16 @@
  * Results are those of 'unroll score' and 'unroll sample' to the last bit, for any number of threads. MPI need not be
  * initialised; where it is, every process computes for itself and no call is collective. Functions may be called from
  * any thread and run one at a time: the parallelism is that of `threads`, which OpenMP makes. Nothing is printed, and
- * the process is never ended but for a defect of the library itself.
+ * the process is ended only by a defect of the library itself.
  *
  * The words "<s>" and "</s>" in a text are left out or kept as they were in the text that the model learned from
  * ('unroll prepare --markers'); where that had none, they are refused.
  *
- * With more than one thread the library keeps threads of its own, which sleep between calls, take no signals and end
- * with the process; a child of fork() makes new ones.
+ * With more than one thread the library keeps threads of its own. They sleep between calls, take no signals and end
+ * with the process; a child of fork() starts new ones.
  *
- * What the library changes in its process: HDF5 loads no plugins and prints no errors any more, and the environment
- * gets BLIS_ARCH_TYPE where BLIS does not know the CPU.
+ * The library changes two things in its process: HDF5 no longer loads plugins or prints errors, and BLIS_ARCH_TYPE is
+ * set in the environment if BLIS does not know the CPU.
  *
  * Stability: the functions and structures below keep their meaning and layout as long as the shared library's number
  * (libunroll.so.N) is the same. */

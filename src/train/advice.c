@@ -1,20 +1,21 @@
+/* Judges the course of a run by its losses, and words the advice. */
 #include "unroll/train/advice.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
-#define ABOVE_UNIFORM 1.1 /* times its loss, and a tenth of a nat: no model that learns is worse */
+#define ABOVE_UNIFORM 1.1 /* times the loss of a uniform guess, plus a tenth of a nat: no model that learns is worse \
+                           */
 #define RISE 0.2          /* of a uniform guess's loss: no healthy training loss rises so much */
 #define SPIKE_BLOCKS 2    /* in a row */
 #define AT_UNIFORM 0.98   /* of its loss: nothing is learnt */
-#define AT_UNIFORM_STEPS \
-    200 /* behind the warm-up, until that is said; of classifiers, whose first steps are slow, ... */
+#define AT_UNIFORM_STEPS 200    /* steps after the warm-up before it is said; classifiers start slowly: for them ... */
 #define AT_UNIFORM_CLASSIFY 600 /* ... and two epochs */
 #define VANISHED 1e-4           /* of --lr */
 #define WORSE 0.01              /* validation above the best */
 #define TRAINING_FELL 0.02      /* since the best */
-#define LAST_PART 0.9           /* what the end is compared with: at nine tenths of the steps */
+#define LAST_PART 0.9           /* the end is compared with the loss at nine tenths of the steps */
 #define IDLE 3                  /* a third of the steps */
 
 static const char *const names[ADVICE_KINDS] = {
@@ -48,7 +49,7 @@ void advice_begin(struct advice_history *history)
     };
 }
 
-/* Keeps one of `stride` losses; when there is no room left every second of those goes. */
+/* Keeps one of `stride` losses. When the array is full, every second one is dropped. */
 static void put_point(struct advice_history *history, int64_t step, double loss)
 {
     if (history->points == ADVICE_POINTS) {
@@ -77,7 +78,7 @@ static void put_block(const struct advice_run *run, struct advice_history *histo
 {
     history->high = is_too_high(run, history, loss) ? history->high + 1 : 0;
     history->block = loss;
-    history->lowest = fmin(history->lowest, loss); /* NaN gives way */
+    history->lowest = fmin(history->lowest, loss); /* a NaN is replaced */
     history->blocks++;
     if (isnan(history->block_of_best))
         history->block_of_best = loss;
@@ -150,7 +151,7 @@ static bool is_overfitting(const struct advice_run *run, const struct advice_his
            history->block < (1 - TRAINING_FELL) * history->block_of_best;
 }
 
-static enum advice_kind find(const struct advice_run *run, const struct advice_history *history)
+static enum advice_kind find_kind(const struct advice_run *run, const struct advice_history *history)
 {
     if (run->lr == 0)
         return ADVICE_ZERO;
@@ -165,7 +166,7 @@ static enum advice_kind find(const struct advice_run *run, const struct advice_h
 
 enum advice_kind advice_seen(const struct advice_run *run, struct advice_history *history)
 {
-    enum advice_kind kind = find(run, history);
+    enum advice_kind kind = find_kind(run, history);
     if (history->said[kind])
         return ADVICE_NONE;
     history->said[kind] = true;
@@ -174,8 +175,8 @@ enum advice_kind advice_seen(const struct advice_run *run, struct advice_history
 
 /* ---- the end ---- */
 
-/* The share of the loss that the steps from nine tenths of the run to its end gained. From an earlier point, if none
- * was there: as the loss falls with the logarithm of the steps. */
+/* How much the last tenth of the run lowered the loss, as a share of it. If no point lies at nine tenths, an earlier
+ * one is used, assuming that the loss falls with the logarithm of the steps. */
 static double last_gain(const struct advice_history *history)
 {
     double end = history->validations > 0 ? history->best : history->block;
@@ -215,7 +216,7 @@ enum advice_kind advice_end(const struct advice_run *run, struct advice_history 
         advice_valid(run, history, end->step, end->valid_loss);
     if (run->lr > 0 && (is_too_high(run, history, history->block) || history->skipped > end->step / 100))
         return ADVICE_TOO_HIGH;
-    enum advice_kind kind = find(run, history);
+    enum advice_kind kind = find_kind(run, history);
     if (kind)
         return kind;
     if (is_unfinished(history))

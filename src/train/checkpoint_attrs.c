@@ -18,7 +18,7 @@ struct attrs *attrs_new(const char *object, struct error *e)
     return attrs;
 }
 
-static struct attr *add(struct attrs *attrs, const char *name, enum h5_attr type)
+static struct attr *append_attr(struct attrs *attrs, const char *name, enum h5_attr type)
 {
     CHECK(attrs->count < ATTRS_MAX);
     struct attr *attr = &attrs->item[attrs->count++];
@@ -29,7 +29,7 @@ static struct attr *add(struct attrs *attrs, const char *name, enum h5_attr type
 
 void attrs_add_string(struct attrs *attrs, const char *name, const char *text)
 {
-    struct attr *attr = add(attrs, name, H5_ATTR_STRING);
+    struct attr *attr = append_attr(attrs, name, H5_ATTR_STRING);
     size_t length = strlen(text);
     if (length >= sizeof attr->text) {
         length = sizeof attr->text - 1;
@@ -41,12 +41,12 @@ void attrs_add_string(struct attrs *attrs, const char *name, const char *text)
 
 void attrs_add_i64(struct attrs *attrs, const char *name, int64_t value)
 {
-    add(attrs, name, H5_ATTR_I64)->integer = value;
+    append_attr(attrs, name, H5_ATTR_I64)->integer = value;
 }
 
 void attrs_add_f64(struct attrs *attrs, const char *name, double value)
 {
-    add(attrs, name, H5_ATTR_F64)->real = value;
+    append_attr(attrs, name, H5_ATTR_F64)->real = value;
 }
 
 static int by_name(const void *a, const void *b)
@@ -103,7 +103,7 @@ struct listing {
     struct error *e;
 };
 
-static int list(void *context, const char *name, enum h5_attr type)
+static int list_attr(void *context, const char *name, enum h5_attr type)
 {
     struct listing *listing = context;
     struct attrs *attrs = listing->attrs;
@@ -115,7 +115,7 @@ static int list(void *context, const char *name, enum h5_attr type)
         (type != H5_ATTR_STRING && type != H5_ATTR_I64 && type != H5_ATTR_F64))
         return (int)error_set(listing->e, STATUS_CHECKPOINT, "'%s' has an attribute '%.60s' that no checkpoint has",
                               attrs->object, name);
-    add(attrs, name, type);
+    append_attr(attrs, name, type);
     return STATUS_OK;
 }
 
@@ -134,7 +134,7 @@ enum status attrs_read(struct attrs *attrs, struct h5 *file, struct error *e)
     attrs->count = 0;
     if (!h5_exists(file, attrs->object))
         return error_set(e, STATUS_CHECKPOINT, "'%s' is missing", attrs->object);
-    enum status status = (enum status)h5_each_attr(file, attrs->object, list, &listing);
+    enum status status = (enum status)h5_each_attr(file, attrs->object, list_attr, &listing);
     if (!status && !listing.sealed)
         status = error_set(e, STATUS_CHECKPOINT, "'%s' carries no digest", attrs->object);
     for (int i = 0; i < attrs->count && !status; i++)
@@ -158,7 +158,7 @@ bool attrs_has(const struct attrs *attrs, const char *name)
 }
 
 /* NULL and STATUS_CHECKPOINT if it is missing. */
-static const struct attr *take(struct attrs *attrs, const char *name, enum h5_attr type, struct error *e)
+static const struct attr *take_attr(struct attrs *attrs, const char *name, enum h5_attr type, struct error *e)
 {
     for (int i = 0; i < attrs->count; i++) {
         struct attr *attr = &attrs->item[i];
@@ -173,7 +173,7 @@ static const struct attr *take(struct attrs *attrs, const char *name, enum h5_at
 
 enum status attrs_string(struct attrs *attrs, const char *name, char *text, size_t size, struct error *e)
 {
-    const struct attr *attr = take(attrs, name, H5_ATTR_STRING, e);
+    const struct attr *attr = take_attr(attrs, name, H5_ATTR_STRING, e);
     if (!attr)
         return STATUS_CHECKPOINT;
     if (strlen(attr->text) >= size)
@@ -185,7 +185,7 @@ enum status attrs_string(struct attrs *attrs, const char *name, char *text, size
 enum status attrs_i64(struct attrs *attrs, const char *name, int64_t least, int64_t most, int64_t *value,
                       struct error *e)
 {
-    const struct attr *attr = take(attrs, name, H5_ATTR_I64, e);
+    const struct attr *attr = take_attr(attrs, name, H5_ATTR_I64, e);
     if (!attr)
         return STATUS_CHECKPOINT;
     if (attr->integer < least || attr->integer > most)
@@ -205,7 +205,7 @@ enum status attrs_int(struct attrs *attrs, const char *name, int least, int most
 
 enum status attrs_f64(struct attrs *attrs, const char *name, double *value, struct error *e)
 {
-    const struct attr *attr = take(attrs, name, H5_ATTR_F64, e);
+    const struct attr *attr = take_attr(attrs, name, H5_ATTR_F64, e);
     if (attr)
         *value = attr->real;
     return attr ? STATUS_OK : STATUS_CHECKPOINT;

@@ -1,3 +1,4 @@
+/* The digest of what a checkpoint means for use, and the reading of one checkpoint by all ranks. */
 #include <stdio.h>
 #include <string.h>
 

@@ -29,8 +29,8 @@ const int progress_field_count = (int)(sizeof progress_fields / sizeof *progress
 _Static_assert(sizeof(struct progress) == sizeof progress_fields / sizeof *progress_fields * 8,
                "progress_fields lists every field of struct progress");
 
-static struct part *add(struct parts *parts, enum part_kind kind, int index, enum h5_type type, int rank, int64_t rows,
-                        int64_t columns)
+static struct part *add_part(struct parts *parts, enum part_kind kind, int index, enum h5_type type, int rank,
+                             int64_t rows, int64_t columns)
 {
     struct part *part = &parts->item[parts->count++];
     *part = (struct part){.kind = kind, .index = index, .shape = {type, rank, {rows, columns}}};
@@ -43,13 +43,13 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
     parts->count = 0;
     for (int i = 0; i < table->count; i++) {
         const struct param *param = &table->param[i];
-        struct part *part = add(parts, PART_PARAM, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
+        struct part *part = add_part(parts, PART_PARAM, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
         snprintf(part->path, sizeof part->path, "/model/%s", param->name);
     }
     for (int i = 0; i < table->count && resumable; i++) {
         const struct param *param = &table->param[i];
         for (int slot = 0; slot < optimizer_slots(optimizer) && param->alias < 0; slot++) {
-            struct part *part = add(parts, PART_SLOT, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
+            struct part *part = add_part(parts, PART_SLOT, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
             part->slot = slot;
             snprintf(part->path, sizeof part->path, "/optimizer/%s/%s", param->name,
                      optimizer_slot_name(optimizer, slot));
@@ -57,20 +57,20 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
     }
     for (int i = 0; i < model_state_count(model) && resumable; i++) {
         char name[16];
-        struct part *part = add(parts, PART_STATE, i, H5_F32, 2, batch, model_state_width(model, i));
+        struct part *part = add_part(parts, PART_STATE, i, H5_F32, 2, batch, model_state_width(model, i));
         snprintf(part->path, sizeof part->path, "/state/%s", model_state_name(model, i, name));
     }
-    snprintf(add(parts, PART_VOCAB_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/vocab/bytes");
-    snprintf(add(parts, PART_VOCAB_OFFSETS, 0, H5_U64, 1, (int64_t)model->vocab + 1, 1)->path, sizeof parts->item->path,
-             "/vocab/offsets");
-    snprintf(add(parts, PART_VOCAB_COUNTS, 0, H5_U64, 1, model->vocab, 1)->path, sizeof parts->item->path,
+    snprintf(add_part(parts, PART_VOCAB_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/vocab/bytes");
+    snprintf(add_part(parts, PART_VOCAB_OFFSETS, 0, H5_U64, 1, (int64_t)model->vocab + 1, 1)->path,
+             sizeof parts->item->path, "/vocab/offsets");
+    snprintf(add_part(parts, PART_VOCAB_COUNTS, 0, H5_U64, 1, model->vocab, 1)->path, sizeof parts->item->path,
              "/vocab/counts");
     if (model->task != TASK_CLASSIFY)
         return;
-    snprintf(add(parts, PART_LABELS_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/labels/bytes");
-    snprintf(add(parts, PART_LABELS_OFFSETS, 0, H5_U64, 1, (int64_t)model->labels + 1, 1)->path,
+    snprintf(add_part(parts, PART_LABELS_BYTES, 0, H5_U8, 1, 0, 1)->path, sizeof parts->item->path, "/labels/bytes");
+    snprintf(add_part(parts, PART_LABELS_OFFSETS, 0, H5_U64, 1, (int64_t)model->labels + 1, 1)->path,
              sizeof parts->item->path, "/labels/offsets");
-    snprintf(add(parts, PART_LABELS_COUNTS, 0, H5_U64, 1, model->labels, 1)->path, sizeof parts->item->path,
+    snprintf(add_part(parts, PART_LABELS_COUNTS, 0, H5_U64, 1, model->labels, 1)->path, sizeof parts->item->path,
              "/labels/counts");
 }
 

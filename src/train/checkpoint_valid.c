@@ -1,5 +1,5 @@
-/* What a checkpoint may say of a run: the writer asks before it writes, the reader after it has read, so that neither
- * refuses what the other one takes. */
+/* Checks the values of a checkpoint. The writer calls it before it writes, the reader after it has read, so both accept
+ * the same files. */
 #include "checkpoint_private.h"
 
 static enum status check_least(const char *name, int64_t value, int64_t least, struct error *e)

@@ -1,3 +1,4 @@
+/* Writes a checkpoint: rank 0 alone from memory, or all ranks into one file. */
 #include "checkpoint_private.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ static void describe_build(struct attrs *attrs, const struct checkpoint_build *b
     attrs_add_i64(attrs, "arithmetic", build->arithmetic);
 }
 
-static enum status seal(struct attrs *attrs, struct h5 *file, const char *next, struct error *e)
+static enum status write_object(struct attrs *attrs, struct h5 *file, const char *next, struct error *e)
 {
     enum status status = attrs_write(attrs, file, e);
     attrs->count = 0;
@@ -115,13 +116,13 @@ static enum status write_attributes(struct h5 *file, const struct checkpoint *ch
     if (!attrs)
         return STATUS_OS;
     describe_root(attrs, checkpoint, resumable);
-    enum status status = seal(attrs, file, "/model", e);
+    enum status status = write_object(attrs, file, "/model", e);
     describe_model(attrs, checkpoint);
     if (!status)
-        status = seal(attrs, file, "/progress", e);
+        status = write_object(attrs, file, "/progress", e);
     describe_progress(attrs, checkpoint);
     if (!status)
-        status = seal(attrs, file, "/vocab", e);
+        status = write_object(attrs, file, "/vocab", e);
     attrs_add_string(attrs, "level", level_name(checkpoint->vocab->level));
     if (checkpoint->vocab->normal != NORMAL_NONE)
         attrs_add_string(attrs, "normalise", normal_name(checkpoint->vocab->normal));
@@ -130,18 +131,18 @@ static enum status write_attributes(struct h5 *file, const struct checkpoint *ch
     if (checkpoint->markers != MARKERS_REFUSE)
         attrs_add_string(attrs, "markers", markers_name(checkpoint->markers));
     if (!status)
-        status = seal(attrs, file, "/config", e);
+        status = write_object(attrs, file, "/config", e);
     for (int i = 0; i < checkpoint->options; i++)
         attrs_add_string(attrs, checkpoint->option[i].name, checkpoint->option[i].value);
     if (!status)
-        status = seal(attrs, file, "/build", e);
+        status = write_object(attrs, file, "/build", e);
     describe_build(attrs, &checkpoint->build);
     if (!status)
-        status = seal(attrs, file, "/optimizer", e);
+        status = write_object(attrs, file, "/optimizer", e);
     if (resumable) {
         describe_optimizer(attrs, checkpoint->optimizer);
         if (!status)
-            status = seal(attrs, file, NULL, e);
+            status = write_object(attrs, file, NULL, e);
     }
     mem_free(attrs);
     return status;
@@ -282,7 +283,7 @@ static enum status write_single(const struct checkpoint *checkpoint, const struc
     return status ? status : verify_and_commit(temporary, target, e);
 }
 
-/* A full disk is deadly for a parallel file, so look beforehand. */
+/* A parallel file cannot recover from a full disk, so check the free space before. */
 static enum status check_space(const char *path, int64_t need, struct error *e)
 {
     char folder[FILE_PATH_MAX];
@@ -374,7 +375,7 @@ static int64_t bytes_of(const struct parts *parts)
     return bytes;
 }
 
-static enum checkpoint_writer choose(enum checkpoint_writer writer, int64_t bytes)
+static enum checkpoint_writer choose_writer(enum checkpoint_writer writer, int64_t bytes)
 {
     if (writer != WRITER_AUTO)
         return writer;
@@ -404,7 +405,7 @@ enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint 
     enum checkpoint_writer writer = WRITER_SINGLE;
     if (!status && comm->rank == 0) {
         list_parts(checkpoint, checkpoint->optimizer != NULL, parts);
-        writer = choose(target->writer, bytes_of(parts));
+        writer = choose_writer(target->writer, bytes_of(parts));
         status = file_temporary(temporary, target->path, target->guard, e);
     }
     status = comm_agree(comm, status, e);
@@ -415,7 +416,7 @@ enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint 
     return status;
 }
 
-/* The small part of rank 0's checkpoint, which all ranks must write alike into a parallel file. */
+/* The small values of rank 0's checkpoint. All ranks must write the same ones into a parallel file. */
 struct facts {
     struct progress progress;
     int options;
@@ -446,8 +447,8 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     all->build = facts->build;
 }
 
-/* Rank 0 had no memory for the file, as `e` says. All ranks can write it where they share the folder; where they do
- * not, there is nothing better to say. */
+/* Rank 0 had no memory for the file, as `e` says. If all ranks share the folder they write it together; if not, the
+ * error of rank 0 is returned. */
 static enum status write_without_memory(const struct comm *comm, const struct checkpoint *all, bool resumable,
                                         const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
                                         struct error *e)
@@ -461,7 +462,7 @@ static enum status write_without_memory(const struct comm *comm, const struct ch
     return status;
 }
 
-/* What would be refused when it is read is not written. */
+/* A checkpoint that a reader would refuse is not written. */
 static enum status check_facts(const struct checkpoint *checkpoint, const char *path, struct error *e)
 {
     struct error reason;
@@ -490,7 +491,7 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
         share_facts(comm, facts, checkpoint, all);
         list_parts(all, facts->resumable, parts);
         int64_t bytes = bytes_of(parts);
-        enum checkpoint_writer writer = choose(target->writer, bytes);
+        enum checkpoint_writer writer = choose_writer(target->writer, bytes);
         comm_broadcast(comm, &writer, sizeof writer, 0);
         if (writer == WRITER_SINGLE)
             status = comm_agree(comm, comm->rank == 0 ? write_single(all, parts, target, e) : STATUS_OK, e);

@@ -1,3 +1,4 @@
+/* The loss of a split, with fixed values or with values that go on learning. */
 #include "unroll/train/evaluator.h"
 
 #include <string.h>
@@ -14,9 +15,10 @@ struct evaluator {
     struct evaluator_config config;
     struct lane_share share; /* of this rank; empty if there are more ranks than groups */
     int bptt;                /* the longest window */
-    int64_t windows;     /* of this rank's lanes, which is also those of all; without lanes 0, unless there is a beat */
-    struct model *model; /* NULL without groups, and if dynamic */
-    struct feed feed;    /* empty without groups */
+    int64_t
+        windows; /* of this rank's lanes, the same on all ranks; 0 on a rank without lanes, unless there is a beat */
+    struct model *model;  /* NULL without groups, and if dynamic */
+    struct feed feed;     /* empty without groups */
     int64_t correct, cut; /* to classify: texts whose label was the likeliest, and texts too long */
     const float *given;   /* dynamic: the values that a run starts with */
     float *values;        /* dynamic: [table.total] those that change */
@@ -27,9 +29,9 @@ struct evaluator {
     struct lane_gather gather; /* from `mine` to `all` */
 };
 
-#define MEETING 4 /* windows between meetings of all ranks: as long as a step or two */
+#define MEETING 4 /* windows between two exchanges of all ranks: they take as long as a step or two */
 
-/* Why a run of the evaluator ends before its end; of several ranks the largest counts. */
+/* Reasons to end an evaluation early; the largest of all ranks counts. */
 enum leave { LEAVE_NOT, LEAVE_STOP, LEAVE_ERROR };
 
 int evaluator_lanes(int64_t tokens, int batch)
@@ -84,7 +86,7 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
     return model_create(&config->model, values, &shape, &evaluator->model, e);
 }
 
-/* Collective. What learning on the way needs. */
+/* Collective. The arrays of dynamic evaluation. */
 static enum status open_dynamic(struct evaluator *evaluator, const float *values, struct error *e)
 {
     struct step_config config = {
@@ -127,8 +129,8 @@ static enum status choose_lanes(struct evaluator *evaluator, struct corpus *corp
                      split_name(config->split), *lanes, (long long)tokens, (long long)positions);
 }
 
-/* Who does what. Not collective. */
-static enum status prepare(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
+/* Checks the split, then deals its lanes to the ranks. Not collective. */
+static enum status check_and_share(struct evaluator *evaluator, struct corpus *corpus, struct error *e)
 {
     const struct evaluator_config *config = &evaluator->config;
     const struct comm *comm = evaluator->comm;
@@ -166,7 +168,7 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
     if (evaluator) {
         evaluator->comm = comm;
         evaluator->config = *config;
-        status = prepare(evaluator, corpus, e);
+        status = check_and_share(evaluator, corpus, e);
     }
     status = comm_agree(comm, status, e);
     if (!status && config->dynamic)
@@ -251,16 +253,16 @@ static enum status run_window(struct evaluator *evaluator, int64_t *targets, str
     return STATUS_OK;
 }
 
-/* Collective. Whether all ranks leave now, of which this one has come to `status`. */
-static enum leave meet(const struct evaluator *evaluator, enum status status)
+/* Collective. Whether all ranks end the evaluation now; `status` is this rank's. */
+static enum leave agree_to_leave(const struct evaluator *evaluator, enum status status)
 {
     const struct evaluator_config *config = &evaluator->config;
     bool stop = config->stop && config->stop(config->beat_context);
     return (enum leave)comm_max(evaluator->comm, status ? LEAVE_ERROR : stop ? LEAVE_STOP : LEAVE_NOT);
 }
 
-/* Runs all windows over this rank's lanes and adds up its groups. Collective if there is a beat: ranks with little
- * or nothing to do then meet the others on the way, so that theirs goes on while the others work. */
+/* Runs all windows over this rank's lanes and adds up its groups. With a beat it is collective: ranks
+ * with few or no lanes exchange with the others from time to time, so that their beat goes on while the others work. */
 static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
     int groups = lane_share_groups(&evaluator->share);
@@ -279,7 +281,7 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
         if (meets)
             evaluator->config.beat(evaluator->config.beat_context);
         if (meets && done < evaluator->windows && done % meeting == 0)
-            leave = meet(evaluator, status);
+            leave = agree_to_leave(evaluator, status);
     }
     return leave == LEAVE_STOP ? error_set(e, STATUS_STOPPED, "stopped within an evaluation") : status;
 }

@@ -1,8 +1,9 @@
+/* Rules of thumb, in integers, for lanes, epochs and validations. */
 #include "unroll/train/fit.h"
 
 #define STEPS 400 /* of an epoch, about */
 
-static int64_t share(int64_t whole, int64_t parts)
+static int64_t ceil_share(int64_t whole, int64_t parts)
 {
     return (whole + parts - 1) / parts;
 }
@@ -10,14 +11,14 @@ static int64_t share(int64_t whole, int64_t parts)
 int64_t fit_steps(int64_t tokens, int lanes, int bptt)
 {
     int64_t positions = tokens > 1 ? tokens - 1 : 1;
-    return share(share(positions, lanes), bptt);
+    return ceil_share(ceil_share(positions, lanes), bptt);
 }
 
 int fit_lanes(int64_t tokens, int bptt, int least)
 {
     int64_t lanes = FIT_LANES_MIN, windows = tokens / bptt;
-    /* twice as many are nearer if the geometric mean of both is still too few: if 2 (lanes STEPS)^2 <= windows^2 */
-    while (lanes < FIT_LANES_MAX && windows > 0 && share(2 * lanes * lanes * STEPS * STEPS, windows) <= windows)
+    /* Twice as many lanes are nearer if the geometric mean of both is still too few: 2 (lanes STEPS)^2 <= windows^2. */
+    while (lanes < FIT_LANES_MAX && windows > 0 && ceil_share(2 * lanes * lanes * STEPS * STEPS, windows) <= windows)
         lanes *= 2;
     if (tokens > 1 && tokens - 1 < lanes)
         lanes = tokens - 1;
@@ -38,11 +39,11 @@ int64_t fit_eval_every(int64_t tokens, int lanes, int bptt)
     int64_t epochs = fit_epochs(tokens);
     if (epochs >= FIT_VALIDATIONS)
         return 0;
-    return share(fit_steps(tokens, lanes, bptt), share(FIT_VALIDATIONS, epochs));
+    return ceil_share(fit_steps(tokens, lanes, bptt), ceil_share(FIT_VALIDATIONS, epochs));
 }
 
 int64_t fit_patience(int64_t steps, int64_t eval_every)
 {
-    int64_t epoch = eval_every > 0 ? share(steps, eval_every) : 1;
+    int64_t epoch = eval_every > 0 ? ceil_share(steps, eval_every) : 1;
     return epoch > FIT_PATIENCE ? epoch : FIT_PATIENCE;
 }

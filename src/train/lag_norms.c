@@ -1,3 +1,4 @@
+/* Measures the norm of the gradient by time lag over the windows of a split. */
 #include "unroll/train/lag_norms.h"
 
 #include "unroll/base/lane_gather.h"

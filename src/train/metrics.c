@@ -1,3 +1,4 @@
+/* Files that grow by one JSON object a line: opening, appending, syncing, and reading the first line. */
 #include "unroll/train/metrics.h"
 
 #include <errno.h>
@@ -15,13 +16,14 @@
 struct metrics {
     char path[FILE_PATH_MAX];
     int fd;
-    int64_t written; /* bytes that the file surely has: a failed write may have left more, which is overwritten */
-    void *waiting;   /* text that is still to be written */
+    int64_t
+        written; /* bytes that are certainly in the file; more may be there after a failed write, and are overwritten */
+    void *waiting; /* text that is still to be written */
     size_t length, capacity;
     bool lost; /* no memory to keep a line */
 };
 
-/* Copies up to `keep` bytes, to the end of the last whole line: what a kill cut short is no line. */
+/* Copies up to `keep` bytes, up to the end of the last whole line; a line that a kill cut off is left out. */
 static enum status copy_lines(struct metrics *metrics, int from, int64_t keep, struct error *e)
 {
     char piece[1 << 14];

@@ -1,3 +1,4 @@
+/* The table of optimizers and their update rules. */
 #include "unroll/train/optimizer.h"
 
 #include <math.h>
@@ -116,11 +117,11 @@ static const struct kind {
     const char *name;
     void (*rule)(const struct update *u, size_t begin, size_t end);
     const char *slot[OPTIMIZER_SLOTS_MAX]; /* the arrays of state that it has, by PyTorch's names */
-    double lr, epsilon;                    /* defaults; runs keep that of epsilon also where no use is made of it */
+    double lr, epsilon;                    /* defaults; runs record epsilon also for kinds that do not use it */
     unsigned uses;                         /* of the numbers */
-    bool corrects;  /* its means begin at zero, and the bias is taken out of them: beta1, beta2 */
-    bool decouples; /* weight decay acts on the parameters, and not by the gradient */
-    bool rests;     /* a zero gradient changes nothing where there is no weight decay */
+    bool corrects;                         /* its means begin at zero and are corrected for that bias: beta1, beta2 */
+    bool decouples;                        /* weight decay acts on the parameters, and not by the gradient */
+    bool rests;                            /* a zero gradient changes nothing where there is no weight decay */
 } kinds[] = {
     {"sgd", sgd, .lr = 1, .epsilon = 1e-8, .rests = true}, /* OPTIMIZER_SGD */
     {"momentum", momentum, {"momentum_buffer"}, .lr = 0.1, .epsilon = 1e-8, .uses = USES(MOMENTUM)},

@@ -1,3 +1,4 @@
+/* Finds threads and cores of each rank, and words the advice about them. */
 #include "unroll/train/placement.h"
 
 #include <dirent.h>

@@ -140,7 +140,7 @@ static enum status create_sparse(struct reducer *reducer, struct sizes sizes, st
     return STATUS_OK;
 }
 
-static enum status create(struct reducer *reducer, struct error *e)
+static enum status create_arrays(struct reducer *reducer, struct error *e)
 {
     int ranks = reducer->comm.size, most;
     int64_t total;
@@ -207,7 +207,7 @@ enum status reducer_create(const struct comm *comm, const struct param_table *ta
         reducer->reduction = reduction;
         reducer->groups = groups;
         reducer->sparse_rows = sparse_rows;
-        status = create(reducer, e);
+        status = create_arrays(reducer, e);
     }
     status = comm_agree(comm, status, e);
     if (status) {
@@ -305,14 +305,14 @@ static size_t move_touched(const struct reducer *reducer, float *grad, float *co
 
 /* ---- sums ---- */
 
-static void add(float *restrict to, const float *restrict from, size_t count)
+static void add_floats(float *restrict to, const float *restrict from, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         to[i] += from[i];
 }
 
 /* Recursive halving, then doubling, over data[0 .. count). At distance d the ranks r and r ^ d own sibling nodes. */
-static void butterfly(struct reducer *reducer, float *data, size_t count)
+static void sum_butterfly(struct reducer *reducer, float *data, size_t count)
 {
     int rank = reducer->comm.rank, ranks = reducer->comm.size;
     size_t begin = 0, end = count, begins[32], ends[32];
@@ -325,7 +325,7 @@ static void butterfly(struct reducer *reducer, float *data, size_t count)
         size_t give_begin = low ? middle : begin, give_end = low ? end : middle;
         comm_exchange(&reducer->comm, rank ^ distance, data + give_begin, (give_end - give_begin) * sizeof *data,
                       reducer->received, (keep_end - keep_begin) * sizeof *data);
-        add(data + keep_begin, reducer->received, keep_end - keep_begin);
+        add_floats(data + keep_begin, reducer->received, keep_end - keep_begin);
         begin = keep_begin, end = keep_end;
     }
     for (int distance = ranks / 2; distance >= 1; distance /= 2) {
@@ -349,7 +349,7 @@ static float *add_up(struct reducer *reducer, struct lane_node node, size_t slic
     int middle = lane_node_middle(node.begin, node.end);
     float *left = add_up(reducer, (struct lane_node){node.begin, middle}, slice, next);
     float *right = add_up(reducer, (struct lane_node){middle, node.end}, slice, next);
-    add(left, right, slice);
+    add_floats(left, right, slice);
     return left;
 }
 
@@ -388,14 +388,14 @@ static void sum_range(struct reducer *reducer, float *const *data, size_t begin,
 {
     if (reducer->reduction == REDUCTION_FAST) {
         for (int i = 1; i < reducer->nodes; i++)
-            add(data[0] + begin, data[i] + begin, end - begin);
+            add_floats(data[0] + begin, data[i] + begin, end - begin);
         comm_allreduce_float(&reducer->comm, data[0] + begin, end - begin);
         return;
     }
     for (size_t offset = begin; offset < end; offset += PIECE) {
         size_t count = end - offset < PIECE ? end - offset : PIECE;
         if (reducer->butterfly)
-            butterfly(reducer, data[0] + offset, count);
+            sum_butterfly(reducer, data[0] + offset, count);
         else
             exchange_slices(reducer, data, offset, count);
     }

@@ -1,3 +1,4 @@
+/* The rounds of messages of the reducer's sum, without sending them. */
 #include "unroll/train/reducer_traffic.h"
 
 bool reducer_traffic_nodes(int groups, int ranks, int64_t *all, int *most)
@@ -13,8 +14,8 @@ bool reducer_traffic_nodes(int groups, int ranks, int64_t *all, int *most)
     return *most == 1 && (ranks & (ranks - 1)) == 0;
 }
 
-/* Halving and doubling over `count` floats: what a rank gives away at a level is what it gets back there. The middle is
- * rounded down, so the upper half is the larger. */
+/* Recursive halving and doubling over `count` floats: at each level a rank receives as many floats as it sends. The
+ * middle is rounded down, so the upper half is the larger. */
 static void butterfly_rounds(int ranks, size_t count, int64_t pieces,
                              void (*visit)(void *context, const struct traffic_round *round), void *context)
 {

@@ -1,3 +1,4 @@
+/* Looks for run directories under a folder. */
 #include "unroll/train/run_find.h"
 
 #include <dirent.h>
@@ -11,7 +12,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/train/rundir.h"
 
-static bool knows(const struct run_list *list, const struct stat *entry)
+static bool list_has(const struct run_list *list, const struct stat *entry)
 {
     for (size_t i = 0; i < list->count; i++)
         if (list->place[i].inode == entry->st_ino && list->place[i].device == entry->st_dev)
@@ -19,10 +20,10 @@ static bool knows(const struct run_list *list, const struct stat *entry)
     return false;
 }
 
-static enum status add(struct run_list *list, const char *path, const struct stat *entry, struct error *e)
+static enum status add_place(struct run_list *list, const char *path, const struct stat *entry, struct error *e)
 {
     void *place = list->place;
-    if (knows(list, entry))
+    if (list_has(list, entry))
         return STATUS_OK;
     enum status status = mem_grow(&place, &list->capacity, list->count + 1, sizeof *list->place, "a list of runs", e);
     list->place = place;
@@ -39,7 +40,7 @@ static int is_shown(const struct dirent *entry)
            (entry->d_type == DT_DIR || entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN);
 }
 
-static enum status search(const char *folder, int depth, struct run_list *list, struct error *e);
+static enum status search_folder(const char *folder, int depth, struct run_list *list, struct error *e);
 
 static enum status search_in(const char *folder, const char *name, int depth, struct run_list *list, struct error *e)
 {
@@ -49,11 +50,11 @@ static enum status search_in(const char *folder, const char *name, int depth, st
     if (file_join(path, folder, name, NULL) || stat(path, &about) != 0 || !S_ISDIR(about.st_mode))
         return STATUS_OK;
     const char *shown = here ? name : path;
-    return rundir_is_run(path) ? add(list, shown, &about, e) : search(shown, depth + 1, list, e);
+    return rundir_is_run(path) ? add_place(list, shown, &about, e) : search_folder(shown, depth + 1, list, e);
 }
 
-/* What cannot be listed holds nothing, but for the folder that was named. */
-static enum status search(const char *folder, int depth, struct run_list *list, struct error *e)
+/* A folder that cannot be listed counts as empty; only for the folder that the user named it is an error. */
+static enum status search_folder(const char *folder, int depth, struct run_list *list, struct error *e)
 {
     struct dirent **entry;
     if (depth > RUN_FIND_DEPTH)
@@ -74,7 +75,7 @@ static enum status search(const char *folder, int depth, struct run_list *list, 
 }
 
 /* Without the slashes at its end, so that what follows gets one; "/" stays. */
-static enum status trim(char plain[FILE_PATH_MAX], const char *folder, struct error *e)
+static enum status trim_slashes(char plain[FILE_PATH_MAX], const char *folder, struct error *e)
 {
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/')
@@ -90,7 +91,7 @@ enum status run_find(const char *folder, struct run_list *list, struct error *e)
 {
     char plain[FILE_PATH_MAX];
     struct stat about;
-    enum status status = trim(plain, folder, e);
+    enum status status = trim_slashes(plain, folder, e);
     if (status)
         return status;
     if (stat(plain, &about) != 0)
@@ -102,7 +103,7 @@ enum status run_find(const char *folder, struct run_list *list, struct error *e)
                          "cannot look for runs in '%.300s': it is no folder; name a run directory, or a "
                          "folder of them",
                          folder);
-    return rundir_is_run(plain) ? add(list, plain, &about, e) : search(plain, 1, list, e);
+    return rundir_is_run(plain) ? add_place(list, plain, &about, e) : search_folder(plain, 1, list, e);
 }
 
 void run_list_release(struct run_list *list)

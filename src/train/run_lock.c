@@ -1,3 +1,4 @@
+/* Takes, checks, renews and releases the lock of a run directory. */
 #include "unroll/train/run_lock.h"
 
 #include <dirent.h>
@@ -18,7 +19,7 @@
 #define DYING_WAITS 20 /* of 0.1 s each */
 
 /* The file's lines are "key value"; unknown keys are ignored. */
-static void field(const char *text, const char *key, char *value, size_t size)
+static void read_field(const char *text, const char *key, char *value, size_t size)
 {
     size_t length = strlen(key);
     value[0] = '\0';
@@ -30,7 +31,8 @@ static void field(const char *text, const char *key, char *value, size_t size)
 }
 
 /* When a process started, in clock ticks since boot (field 22 of /proc/PID/stat); 0 if it does not exist or hides.
- * `ended`: nothing is left of it but its entry, which stays until its parent asks; in containers that may be never. */
+ * `ended`: it is a zombie,
+ * whose entry stays until its parent waits for it; in containers that may be never. */
 static unsigned long long start_of(long pid, bool *ended)
 {
     char path[64], text[1024], state = ' ';
@@ -71,8 +73,8 @@ static bool is_set(const char *name)
     return strcmp(from_environment(name), "-") != 0;
 }
 
-/* What all processes have in common that one mpirun or srun has started, "-" for a process that was started alone.
- * Hydra gives no name to a launch: on each host its processes have one parent. */
+/* A name that all processes of one mpirun or srun share; "-" for a process that was started alone. Hydra does not name
+ * a launch: there, the common parent process on each host identifies it. */
 static void launch_of(const char *host, char launch[128])
 {
     static const char *const names[] = {"PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "PMI_JOBID"};
@@ -119,8 +121,8 @@ static void describe_self(char text[RUN_LOCK_TEXT])
 static bool same_field(const char *a, const char *b, const char *key)
 {
     char of_a[256], of_b[256];
-    field(a, key, of_a, sizeof of_a);
-    field(b, key, of_b, sizeof of_b);
+    read_field(a, key, of_a, sizeof of_a);
+    read_field(b, key, of_b, sizeof of_b);
     return of_a[0] && strcmp(of_a, of_b) == 0;
 }
 
@@ -137,8 +139,8 @@ static double age_of(const char *path, const char *ours)
 static const char *left_behind(const char *held, const char *self, double age)
 {
     char pid_text[32], start_text[32], job[64], restart_held[64], restart_self[64];
-    field(held, "pid", pid_text, sizeof pid_text);
-    field(held, "started", start_text, sizeof start_text);
+    read_field(held, "pid", pid_text, sizeof pid_text);
+    read_field(held, "started", start_text, sizeof start_text);
     long pid = strtol(pid_text, NULL, 10);
     if (same_field(held, self, "host")) {
         if (!same_field(held, self, "boot"))
@@ -154,9 +156,9 @@ static const char *left_behind(const char *held, const char *self, double age)
                 return "that process is gone and its number is another's";
         }
     }
-    field(held, "job", job, sizeof job);
-    field(held, "restart", restart_held, sizeof restart_held);
-    field(self, "restart", restart_self, sizeof restart_self);
+    read_field(held, "job", job, sizeof job);
+    read_field(held, "restart", restart_held, sizeof restart_held);
+    read_field(self, "restart", restart_self, sizeof restart_self);
     if (strcmp(job, "-") != 0 && same_field(held, self, "job") &&
         strtol(restart_self, NULL, 10) > strtol(restart_held, NULL, 10))
         return "it was an earlier start of this Slurm job";
@@ -166,21 +168,21 @@ static const char *left_behind(const char *held, const char *self, double age)
     return age > RUN_LOCK_ABANDONED ? "it was not renewed for more than 10 minutes" : NULL;
 }
 
-/* Whether both say the same of a key, and not nothing. */
-static bool shares(const char *held, const char *self, const char *key)
+/* True if both have the same value of a key, and it is known. */
+static bool same_known_field(const char *held, const char *self, const char *key)
 {
     char value[128];
-    field(self, key, value, sizeof value);
+    read_field(self, key, value, sizeof value);
     return strcmp(value, "-") != 0 && same_field(held, self, key);
 }
 
-/* What to do about a lock whose holder may live. A lock of one's own job is never to be deleted. */
-static const char *advice(const char *held, const char *self)
+/* What to do about a lock whose holder may live. A user must never delete a lock of the same job. */
+static const char *advice_about(const char *held, const char *self)
 {
-    if (shares(held, self, "launch"))
+    if (same_known_field(held, self, "launch"))
         return "it is of the same launch as this one: each process is a run of its own, because MPI does not connect "
                "them; use 'srun --mpi=pmix' or 'mpirun' of the MPI library that 'unroll --version' names";
-    if (shares(held, self, "job"))
+    if (same_known_field(held, self, "job"))
         return "it is another part of this same Slurm job; wait for it, or, if both were to be ranks of one run, start "
                "them by one 'srun --mpi=pmix' or 'mpirun'";
     return "wait for it, or remove that file if the job is surely gone";
@@ -189,9 +191,9 @@ static const char *advice(const char *held, const char *self)
 static void describe_holder(const char *held, char text[400])
 {
     char host[256], pid[32], job[64];
-    field(held, "host", host, sizeof host);
-    field(held, "pid", pid, sizeof pid);
-    field(held, "job", job, sizeof job);
+    read_field(held, "host", host, sizeof host);
+    read_field(held, "pid", pid, sizeof pid);
+    read_field(held, "job", job, sizeof job);
     if (!host[0])
         snprintf(text, 400, "another process");
     else if (job[0] && strcmp(job, "-") != 0)
@@ -208,9 +210,9 @@ void run_lock_look(const char *path, struct run_lock_holder *holder)
     if (stat(path, &lock) != 0 || file_read_text(path, held, sizeof held, NULL))
         return;
     describe_self(self);
-    field(held, "host", holder->host, sizeof holder->host);
-    field(held, "pid", holder->pid, sizeof holder->pid);
-    field(held, "job", holder->job, sizeof holder->job);
+    read_field(held, "host", holder->host, sizeof holder->host);
+    read_field(held, "pid", holder->pid, sizeof holder->pid);
+    read_field(held, "job", holder->job, sizeof holder->job);
     if (strcmp(holder->job, "-") == 0)
         holder->job[0] = '\0';
     holder->age = difftime(time(NULL), lock.st_mtime);
@@ -227,7 +229,7 @@ static bool name_folder(const struct run_lock *lock, const char *holder, char fo
 {
     char token[64];
     const char *slash = strrchr(lock->path, '/');
-    field(holder, "token", token, sizeof token);
+    read_field(holder, "token", token, sizeof token);
     if (!*token || strspn(token, "0123456789abcdef") != strlen(token))
         return false;
     return snprintf(folder, FILE_PATH_MAX, "%.*s" FOLDER "%s" FOLDER_END, slash ? (int)(slash - lock->path) + 1 : 0,
@@ -244,9 +246,9 @@ static void remove_folder(const char *folder)
     (void)rmdir(folder);
 }
 
-/* Takes a holder's folder away: the renaming is the moment from which it changes nothing more. It is emptied before
- * anything else is done, for hosts that remember folders by more than their names (NFS). */
-static enum status fence(const struct run_lock *lock, const char *folder, struct error *e)
+/* Takes a holder's folder away. From the rename on, the holder cannot change anything. The folder is emptied first of
+ * all, since some hosts (NFS) find folders by more than their names. */
+static enum status fence_holder(const struct run_lock *lock, const char *folder, struct error *e)
 {
     char aside[FILE_PATH_MAX];
     const char *token = strrchr(lock->folder, '/');
@@ -260,7 +262,7 @@ static enum status fence(const struct run_lock *lock, const char *folder, struct
     return STATUS_OK;
 }
 
-/* All folders but ours: of holders that were killed, or whose lock somebody has removed. */
+/* Removes all folders but ours: those of killed holders, and of holders whose lock somebody has deleted. */
 static enum status fence_others(const struct run_lock *lock, struct error *e)
 {
     char parent[FILE_PATH_MAX], folder[FILE_PATH_MAX];
@@ -274,7 +276,7 @@ static enum status fence_others(const struct run_lock *lock, struct error *e)
     for (struct dirent *entry; !status && (entry = readdir(list)) != NULL;)
         if (strncmp(entry->d_name, FOLDER, strlen(FOLDER)) == 0 &&
             snprintf(folder, sizeof folder, "%s%s", parent, entry->d_name) < (int)sizeof folder)
-            status = fence(lock, folder, e);
+            status = fence_holder(lock, folder, e);
     (void)closedir(list);
     return status;
 }
@@ -288,8 +290,8 @@ static enum status cannot_create(const char *path, struct error *e)
                      strerror(errno));
 }
 
-/* O_EXCL decides between jobs that come at the same time. EEXIST is left in errno. */
-static bool create(struct run_lock *lock, const char *text, enum status *status, struct error *e)
+/* O_EXCL lets one of two simultaneous jobs win. EEXIST is left in errno. */
+static bool create_lock(struct run_lock *lock, const char *text, enum status *status, struct error *e)
 {
     int fd = file_open(lock->path, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (fd < 0) {
@@ -308,13 +310,14 @@ static bool create(struct run_lock *lock, const char *text, enum status *status,
     return !*status;
 }
 
-/* Puts a lock that was left behind aside, after its holder's folder. Another job may have done so at the same time and
- * have made its own lock by now: what was moved is looked at again, and put back if it is not what was judged. */
+/* Moves a lock that was left behind aside, after its holder's folder. Another job may have done the same and have made
+ * its own lock meanwhile. So the moved file is compared again, and put back if it is not the one that was judged. */
 static void take_away(const struct run_lock *lock, const char *judged, const char *aside)
 {
     char moved[RUN_LOCK_TEXT], folder[FILE_PATH_MAX];
     if (name_folder(lock, judged, folder))
-        (void)fence(lock, folder, NULL); /* so that it cannot take ours for its own and release it; settle tells */
+        (void)fence_holder(lock, folder,
+                           NULL); /* so that it cannot take ours for its own and release it; begin_holding tells */
     if (rename(lock->path, aside) != 0)
         return;
     if (!file_read_text(aside, moved, sizeof moved, NULL) && strcmp(moved, judged) != 0)
@@ -329,7 +332,7 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
 {
     char held[RUN_LOCK_TEXT], holder[400];
     *status = STATUS_OK;
-    if (create(lock, self, status, e) || *status)
+    if (create_lock(lock, self, status, e) || *status)
         return SETTLED;
     enum status unread = file_read_text(lock->path, held, sizeof held, NULL);
     if (unread == STATUS_DATA)
@@ -347,7 +350,7 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
         (void)unlink(aside);
         *status =
             error_set(e, STATUS_CANTCREATE, "run directory in use: '%.150s' is held by %.250s, renewed %.0f s ago; %s",
-                      lock->path, holder, age, advice(held, self));
+                      lock->path, holder, age, advice_about(held, self));
         return IN_USE;
     }
     take_away(lock, held, aside);
@@ -356,7 +359,7 @@ static enum attempt try_take(struct run_lock *lock, const char *self, const char
 }
 
 /* The lock is ours: nobody else may write from now on, and we may. */
-static enum status settle(struct run_lock *lock, const char *self, struct error *e)
+static enum status begin_holding(struct run_lock *lock, const char *self, struct error *e)
 {
     enum status status = fence_others(lock, e);
     if (!status && mkdir(lock->folder, 0777) != 0)
@@ -378,7 +381,7 @@ enum status run_lock_take(struct run_lock *lock, const char *path, char *notice,
     lock->text[0] = '\0';
     describe_self(self);
     char token[64];
-    field(self, "token", token, sizeof token);
+    read_field(self, "token", token, sizeof token);
     if (snprintf(lock->path, sizeof lock->path, "%s", path) >= (int)sizeof lock->path ||
         snprintf(aside, sizeof aside, "%s.%s.tmp", path, token) >= (int)sizeof aside ||
         !name_folder(lock, self, lock->folder))
@@ -393,7 +396,7 @@ enum status run_lock_take(struct run_lock *lock, const char *path, char *notice,
             attempt--;
             continue;
         }
-        return status ? status : settle(lock, self, e);
+        return status ? status : begin_holding(lock, self, e);
     }
     return error_set(e, STATUS_CANTCREATE, "cannot take '%.300s': other jobs keep taking it; start one job at a time",
                      path);
@@ -446,7 +449,7 @@ void run_lock_release(struct run_lock *lock)
     char last[FILE_PATH_MAX];
     if (!lock->text[0])
         return;
-    /* By a renaming, as everything else: unlink might hit the lock of whoever has just taken ours over. */
+    /* By a rename: unlink might delete the lock of a job that has just taken ours over. */
     if (!run_lock_check(lock, NULL) && !file_join(last, lock->folder, "lock", NULL))
         (void)rename(lock->path, last);
     remove_folder(lock->folder);

@@ -1,3 +1,4 @@
+/* Reads what the files of a run directory say about its run. */
 #include "unroll/train/run_record.h"
 
 #include <math.h>
@@ -94,9 +95,9 @@ const char *run_record_option(const struct run_record *record, const char *name)
     return NULL;
 }
 
-/* What of a file could not be read; only that there is no memory left ends the reading. */
-static enum status judge(struct run_record *record, const char *name, enum status status, const struct error *reason,
-                         struct error *e)
+/* Notes a file that could not be read as a gap. Only a lack of memory ends the reading. */
+static enum status note_gap(struct run_record *record, const char *name, enum status status, const struct error *reason,
+                            struct error *e)
 {
     if (status == STATUS_OS && e)
         *e = *reason;
@@ -117,7 +118,7 @@ static enum status read_config(struct run_record *record, struct error *e)
     if (status)
         return status;
     status = ini_read_regular(path, take_option, record, &reason);
-    return judge(record, "config.ini", status, &reason, e);
+    return note_gap(record, "config.ini", status, &reason, e);
 }
 
 /* ---- metrics.jsonl ---- */
@@ -155,10 +156,10 @@ static enum status read_facts(struct run_record *record, const char *path, struc
         count_steps(record, metrics_number(&line, "steps_per_epoch"));
     }
     json_read_close(&line);
-    return status == STATUS_OS ? status : STATUS_OK; /* what else is wrong with the file, its other lines tell */
+    return status == STATUS_OS ? status : STATUS_OK; /* other faults of the file show in its other lines */
 }
 
-/* What has been learned from the lines behind. */
+/* What is known from the later lines of the file. */
 struct walk {
     bool step_known, best_known;
     bool at_end; /* nothing but steps that were skipped has been seen */
@@ -168,7 +169,7 @@ struct walk {
     double best_test_loss, best_test_accuracy;
 };
 
-/* The losses in the last line are those of the last weights, which may be the best, too. */
+/* The losses in the last line are of the last weights. These may be the best too. */
 static void take_end(struct run_record *record, const struct json_read *line, struct walk *walk)
 {
     record->state = RUN_FINISHED;
@@ -223,7 +224,7 @@ static void take_line(struct run_record *record, const struct json_read *line, s
         take_valid(record, line, walk);
 }
 
-/* Whether a line can say anything new: reading them all takes many times as long as looking for a word. */
+/* False if a line cannot say anything new. Searching for a word is many times faster than parsing every line. */
 static bool may_matter(const struct walk *walk, const char *text, size_t length)
 {
     return !walk->step_known || walk->at_end || memmem(text, length, "\"valid\"", strlen("\"valid\"")) != NULL;
@@ -272,14 +273,14 @@ static enum status read_metrics(struct run_record *record, struct error *e)
     if (!status)
         status = walk_metrics(record, path, tail, &reason);
     tail_close(tail);
-    status = judge(record, "metrics.jsonl", status, &reason, e);
+    status = note_gap(record, "metrics.jsonl", status, &reason, e);
     record->lacks_metrics = record->gaps > gaps;
     return status;
 }
 
 /* ---- timing.jsonl ---- */
 
-/* Of steps behind the last line of metrics.jsonl other files tell. */
+/* Other files may show later steps than the last line of metrics.jsonl. */
 static void see_step(struct run_record *record, int64_t step)
 {
     record->step = step > record->step ? step : record->step;
@@ -287,7 +288,7 @@ static void see_step(struct run_record *record, int64_t step)
 
 /* What is known of the last start. */
 struct start {
-    bool known, ended; /* it is told of; it came to its end, by whatever status */
+    bool known, ended; /* it is in the file; it came to its end, with whatever status */
 };
 
 struct clock {
@@ -381,12 +382,12 @@ static enum status read_timing(struct run_record *record, struct start *last, st
     if (!status)
         status = walk_timing(record, path, tail, last, &reason);
     tail_close(tail);
-    return judge(record, "timing.jsonl", status, &reason, e);
+    return note_gap(record, "timing.jsonl", status, &reason, e);
 }
 
 /* ---- the whole ---- */
 
-/* Without the word of metrics.jsonl, but a status of 0 is that of a run that has finished. */
+/* metrics.jsonl does not say how the run ended; status 0 means that it has finished. */
 static enum run_state state_of_end(struct run_record *record)
 {
     if (record->exit_status == RUN_UNKNOWN || record->exit_status == STATUS_STOPPED)
@@ -398,8 +399,8 @@ static enum run_state state_of_end(struct run_record *record)
     return RUN_FINISHED;
 }
 
-/* Runs of earlier versions do not say by which status they ended, or that they did: but who ends gives the lock
- * back, and has written a checkpoint. One that came to its last step has finished only if it could save it. */
+/* Runs of earlier versions record neither their end nor its status. But a run that ends by itself releases its lock and
+ * has written a checkpoint. A run that reached its last step has finished only if it could save that step. */
 static enum run_state state_of(struct run_record *record, const struct start *last)
 {
     if (record->state == RUN_FINISHED)

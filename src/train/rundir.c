@@ -1,3 +1,4 @@
+/* The files of a run directory: opening it, naming, listing and removing checkpoints. */
 #include "unroll/train/rundir.h"
 
 #include <dirent.h>
@@ -37,7 +38,7 @@ static void remove_temporaries(const char *folder)
 
 /* ---- whose directory it is ---- */
 
-static bool has(const char *path, const char *name)
+static bool holds_file(const char *path, const char *name)
 {
     char file[FILE_PATH_MAX];
     struct stat entry;
@@ -65,13 +66,14 @@ bool rundir_holds_run(const char *path)
 
 bool rundir_is_begun(const char *path)
 {
-    return rundir_holds_run(path) || (has(path, "checkpoints") && (has(path, "metrics.jsonl") || has(path, "lock")));
+    return rundir_holds_run(path) ||
+           (holds_file(path, "checkpoints") && (holds_file(path, "metrics.jsonl") || holds_file(path, "lock")));
 }
 
 /* What a start has written before its first step. */
 static bool has_start(const char *path)
 {
-    return has(path, "config.ini") && has(path, "metrics.jsonl") && has(path, "checkpoints");
+    return holds_file(path, "config.ini") && holds_file(path, "metrics.jsonl") && holds_file(path, "checkpoints");
 }
 
 bool rundir_is_at_start(const char *path)
@@ -86,10 +88,10 @@ bool rundir_goes_on(const char *path)
 
 bool rundir_is_run(const char *path)
 {
-    if (has(path, "metrics.jsonl") || has(path, "timing.jsonl"))
+    if (holds_file(path, "metrics.jsonl") || holds_file(path, "timing.jsonl"))
         return true;
-    return (has(path, "config.ini") || has(path, "lock")) &&
-           (has(path, "checkpoints") || has(path, "best.h5") || has(path, "latest"));
+    return (holds_file(path, "config.ini") || holds_file(path, "lock")) &&
+           (holds_file(path, "checkpoints") || holds_file(path, "best.h5") || holds_file(path, "latest"));
 }
 
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e)
@@ -100,8 +102,8 @@ enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct err
             return STATUS_OK;
         return file_path_too_long(path, FILE_PATH_MAX - 1, e);
     }
-    const char *name = has(path, "best.h5") ? "best.h5" : "latest";
-    if (!has(path, name))
+    const char *name = holds_file(path, "best.h5") ? "best.h5" : "latest";
+    if (!holds_file(path, name))
         return error_set(
             e, STATUS_NOINPUT,
             "cannot find a model in '%.300s': it has neither best.h5 nor latest; name a run directory that "
@@ -115,8 +117,7 @@ enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct err
     return file_join(model, folder, name, e);
 }
 
-/* What a run directory may hold before its first run: what a start that was killed has left, and what people put
- * there. */
+/* Files that may be in a run directory before its first run: left by a start that was killed, or put there by users. */
 static bool is_harmless(const char *folder, const char *name)
 {
     static const char *const names[] = {".", "..", "checkpoints", "lost+found", "log"};
@@ -135,7 +136,7 @@ static bool is_harmless(const char *folder, const char *name)
            entry.st_size == 0;
 }
 
-/* That files of a run would not get among other things: STATUS_CANTCREATE. */
+/* STATUS_CANTCREATE if the folder holds other files: those of a run must not be mixed with them. */
 static enum status check_place(const char *path, struct error *e)
 {
     struct stat entry;
@@ -316,7 +317,8 @@ enum status rundir_set_latest(struct rundir *rundir, int64_t step, struct error 
     return status;
 }
 
-/* Into the folder of the lock first: an unlink might come after somebody else has taken the run over. */
+/* Renames into the lock's folder, then removes. A plain unlink might happen after another job has taken the run over.
+ */
 static enum status remove_by_renaming(const struct rundir *rundir, const char *path, struct error *e)
 {
     char last[FILE_PATH_MAX];

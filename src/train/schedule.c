@@ -1,3 +1,4 @@
+/* Computes the learning rate of a step. */
 #include "unroll/train/schedule.h"
 
 #include <float.h>

@@ -1,3 +1,4 @@
+/* Tests whether all ranks see a file that rank 0 makes. */
 #include "unroll/train/shared_folder.h"
 
 #include <dirent.h>
@@ -25,7 +26,7 @@ struct sign {
 };
 
 /* Rank 0. */
-static enum status make(struct sign *sign, const char *folder, struct error *e)
+static enum status make_probe(struct sign *sign, const char *folder, struct error *e)
 {
     run_lock_token(sign->token);
     comm_host(sign->host);
@@ -87,7 +88,7 @@ static enum status wait_to_see(const struct comm *comm, const struct sign *sign,
 enum status shared_folder_check(const struct comm *comm, const char *folder, double patience, struct error *e)
 {
     struct sign sign = {"", "", ""};
-    enum status status = comm_agree(comm, comm->rank == 0 ? make(&sign, folder, e) : STATUS_OK, e);
+    enum status status = comm_agree(comm, comm->rank == 0 ? make_probe(&sign, folder, e) : STATUS_OK, e);
     if (status)
         return status;
     comm_broadcast(comm, &sign, sizeof sign, 0);

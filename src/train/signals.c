@@ -1,3 +1,4 @@
+/* Signal handlers that note the wish to stop. */
 #include "unroll/train/signals.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@ static const int caught[] = {SIGUSR1, SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU}
 #define CAUGHT_HUP 4
 #define CAUGHT ((int)(sizeof caught / sizeof *caught))
 
-/* A handler reaches nothing but globals: these belong to it. */
+/* A handler can use only globals: these are its own. */
 static volatile sig_atomic_t first_signal;
 static struct sigaction before[CAUGHT], before_pipe;
 static struct {
@@ -24,8 +25,8 @@ static struct {
     _Atomic(const struct run_lock *) lock;
 } person;
 
-/* In one write, so that nothing of other ranks or threads gets into the line. */
-static void speak(const char *const words[])
+/* One write, so that output of other ranks or threads does not mix with the line. */
+static void write_line(const char *const words[])
 {
     char line[200];
     size_t length = 0;
@@ -53,7 +54,8 @@ static double seconds_since(const struct timespec *then)
 static void end_at_once(void)
 {
     const struct run_lock *lock = atomic_load(&person.lock);
-    speak((const char *[]){"stopped without a checkpoint; the same command goes on from the newest there is\n", NULL});
+    write_line(
+        (const char *[]){"stopped without a checkpoint; the same command goes on from the newest there is\n", NULL});
     temporary_remove_all();
     if (lock)
         run_lock_drop(lock);
@@ -66,14 +68,14 @@ static void heed_person(void)
     if (!person.asked) {
         person.asked = true;
         clock_gettime(CLOCK_MONOTONIC, &person.when);
-        speak((const char *[]){"stopping ", atomic_load(&person.stop_when), "; again to stop without a checkpoint\n",
-                               NULL});
+        write_line((const char *[]){"stopping ", atomic_load(&person.stop_when),
+                                    "; again to stop without a checkpoint\n", NULL});
     } else if (seconds_since(&person.when) > SIGNALS_ECHO) {
         end_at_once();
     }
 }
 
-static void note(int number)
+static void handle_signal(int number)
 {
     int error = errno;
     if (!first_signal)
@@ -85,7 +87,7 @@ static void note(int number)
 
 void signals_catch(bool answers, bool interactive)
 {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
+    struct sigaction action = {.sa_handler = handle_signal, .sa_flags = SA_RESTART}, ignore = {.sa_handler = SIG_IGN};
     first_signal = 0;
     person.answers = answers;
     person.interactive = interactive;

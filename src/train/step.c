@@ -1,3 +1,4 @@
+/* One step of training: gradient, sum over ranks, clipping and update. */
 #include "unroll/train/step.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The run as a whole: its beginning, the loop over steps, and its end. */
 #include "unroll/train/trainer.h"
 
 #include <inttypes.h>
@@ -11,7 +12,7 @@
 
 /* ---- the run ---- */
 
-static enum status loop(struct trainer *trainer, struct error *e)
+static enum status run_steps(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
     while (!status) {
@@ -20,7 +21,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
         if (trainer_validation_due(trainer)) {
             status = trainer_validate(trainer, e);
             if (!status)
-                trainer_ask_all(trainer);
+                trainer_gather_requests(trainer);
             continue;
         }
         const char *why = trainer_end_reached(trainer);
@@ -29,7 +30,7 @@ static enum status loop(struct trainer *trainer, struct error *e)
         if (trainer_checkpoint_due(trainer)) {
             status = trainer_save(trainer, e);
             if (!status)
-                trainer_ask_all(trainer);
+                trainer_gather_requests(trainer);
             if (status || trainer->exchange.request || trainer_is_saved(trainer))
                 continue;
             /* it failed and will be tried again later: the run goes on */
@@ -63,8 +64,8 @@ static void warn_of_stretched_cosine(struct trainer *trainer, const struct check
                   trainer_total_steps(trainer));
 }
 
-/* --max-steps and --epochs count from the first step of a run. One that has more steps behind it is told; a branch,
- * which would train nothing, is refused. */
+/* --max-steps and --epochs count from the first step of a run. A run that has made more steps gets a message. A branch
+ * would train nothing then, and is refused. */
 static enum status check_limits(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
@@ -84,7 +85,7 @@ static enum status check_limits(struct trainer *trainer, struct error *e)
 }
 
 /* From the run directory to the first step. */
-static enum status begin(struct trainer *trainer, struct error *e)
+static enum status begin_run(struct trainer *trainer, struct error *e)
 {
     bool found = false, nothing = false;
     struct checkpoint *checkpoint = mem_alloc(1, sizeof *checkpoint, "a checkpoint", e);
@@ -159,10 +160,10 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     signals_catch(trainer->reporter.log != NULL, trainer->reporter.log && trainer->reporter.log->interactive);
     status = trainer_check(trainer, e);
     if (!status)
-        status = begin(trainer, e);
+        status = begin_run(trainer, e);
     bool begun = !status;
     if (!status && !trainer->already_finished)
-        status = loop(trainer, e);
+        status = run_steps(trainer, e);
     if (begun) {
         struct error reason;
         trainer_report_stop(trainer, status);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-static struct advice_run describe(const struct trainer *trainer)
+static struct advice_run describe_run(const struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
@@ -24,7 +24,7 @@ static struct advice_run describe(const struct trainer *trainer)
 void trainer_advise_begin(struct trainer *trainer)
 {
     char path[FILE_PATH_MAX];
-    struct advice_run run = describe(trainer);
+    struct advice_run run = describe_run(trainer);
     if (!trainer->rundir)
         return;
     rundir_file(trainer->rundir, "metrics.jsonl", path);

@@ -1,3 +1,4 @@
+/* Gives the numbers of metrics.jsonl to train/advice.h and tells its advice. */
 #include "trainer_adviser.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static void take_line(const struct advice_run *run, struct advice_history *histo
     (void)advice_seen(run, history); /* an earlier start has said it */
 }
 
-/* What cannot be read is left out: advice is then of what is to come. */
+/* Lines that cannot be read are left out: advice then uses only the lines to come. */
 static void read_lines(const char *path, const struct advice_run *run, struct advice_history *history)
 {
     FILE *file = fopen(path, "re");

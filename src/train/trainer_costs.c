@@ -1,3 +1,4 @@
+/* Adds up the seconds that the parts of a run take. */
 #include "trainer_costs.h"
 
 #include "unroll/base/clock.h"
@@ -20,7 +21,7 @@ double costs_of_run(const struct costs *costs)
     return costs->before + costs_elapsed(costs);
 }
 
-/* The first step of a start brings its memory into being and is no recent one. */
+/* The first step of a start also allocates memory, so it does not count as recent. */
 void costs_add_step(struct costs *costs, double seconds, int64_t tokens)
 {
     bool first = costs->steps == 0;

@@ -1,5 +1,5 @@
-/* What this start of the program has cost so far, in seconds, and of how much: what is still to come is told by it
- * (trainer_forecast.c). Not collective. */
+/* The seconds that this start of the program has spent so far, by kind of work, and how much work that was. The
+ * forecast is made from them (trainer_forecast.c). Not collective. */
 #ifndef UNROLL_TRAIN_TRAINER_COSTS_H
 #define UNROLL_TRAIN_TRAINER_COSTS_H
 
@@ -8,28 +8,28 @@
 
 struct costs {
     double begun;  /* clock_seconds() of this start */
-    double before; /* that the run took in earlier starts */
+    double before; /* seconds of the run in earlier starts */
 
-    double steps, evaluations, saves, bests; /* in all: steps, evaluations, checkpoints, and best.h5 ... */
+    double steps, evaluations, saves, bests; /* seconds in all, by kind: steps, evaluations, checkpoints, best.h5 */
     int64_t tokens;                          /* targets of those steps */
     int64_t saved, saved_best;               /* how often a checkpoint was written, and best.h5 */
-    double recent;                           /* of steps but the first, the last ten minutes or so ... */
-    int64_t recent_steps, recent_tokens;     /* ... of these */
-    double evaluation;                       /* of the last evaluation, ... */
-    int64_t evaluated;                       /* ... which had so many targets */
+    double recent; /* seconds of steps in the last ten minutes or so, without the first step ... */
+    int64_t recent_steps, recent_tokens; /* ... and how many steps and targets those were */
+    double evaluation;                   /* of the last evaluation, ... */
+    int64_t evaluated;                   /* ... which had so many targets */
 };
 
 void costs_begin(struct costs *costs);
-/* Of this start so far, and of the whole run. */
+/* Seconds of this start so far, and of the whole run. */
 double costs_elapsed(const struct costs *costs);
 double costs_of_run(const struct costs *costs);
 
 void costs_add_step(struct costs *costs, double seconds, int64_t tokens);
 void costs_add_evaluation(struct costs *costs, double seconds, int64_t targets);
-/* What rank 0 took to write a checkpoint, or best.h5, and check it. */
+/* Seconds that rank 0 took to write a checkpoint, or best.h5, and check it. */
 void costs_add_save(struct costs *costs, double seconds, bool best);
 
-/* About what the next file of so many bytes will take. */
+/* Expected seconds to write the next file of so many bytes. */
 double costs_of_writing(const struct costs *costs, bool best, int64_t bytes);
 
 #endif

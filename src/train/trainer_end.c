@@ -2,8 +2,8 @@
  * validation loss in best.h5; each is evaluated on both splits.
  *
  * The losses belong to the end, not to the run: one that is extended later knows nothing of them, and is the run
- * that was longer from the start. Its best.h5 may be older than its own best step if the shorter run's last weights
- * were better than that: best.h5 itself says what it holds. */
+ * that was longer from the start. Its best.h5 may be of an earlier step than its
+ * own best step, if the last weights of the shorter run were better; best.h5 says which step it is of. */
 #include "trainer_private.h"
 
 #include <string.h>
@@ -85,7 +85,7 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
     return BEST_LAST;
 }
 
-/* What steps need is not needed any more: its memory takes the second array of values. */
+/* Releases what only steps need; its memory is used for the second array of values. */
 static void release_training(struct trainer *trainer)
 {
     step_free(trainer->step);
@@ -161,8 +161,8 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
         status = save_final_best(trainer, e);
     if (!status)
         status = evaluate_best(trainer, e);
-    if (status == STATUS_STOPPED) { /* all is saved: the next start makes the end good */
-        trainer_ask_all(trainer);
+    if (status == STATUS_STOPPED) { /* all is saved: the next start does the rest of the end */
+        trainer_gather_requests(trainer);
         return trainer_stop(trainer, e);
     }
     if (status)
@@ -181,8 +181,8 @@ enum status trainer_finish(struct trainer *trainer, const char *why, struct erro
     return status;
 }
 
-/* The run had ended before. Its record is complete, or the job was killed at the very end: then the end is made
- * good. */
+/* The run had ended before. Its record is complete, or the job was killed at the very end; then the end is done again.
+ */
 enum status trainer_finished_before(struct trainer *trainer, const char *why, bool *nothing, struct error *e)
 {
     int64_t known = trainer->progress.metrics_bytes, there = known;

@@ -6,14 +6,14 @@
 #include "unroll/base/clock.h"
 #include "unroll/train/signals.h"
 
-/* --max-time waits for the end of an evaluation: one that never ended would never be passed. */
+/* --max-time does not stop an evaluation. If it did, an evaluation longer than --max-time could never be finished. */
 static bool stop_of_evaluator(void *context)
 {
     (void)context;
     return signals_seen() != 0;
 }
 
-static struct evaluator_config describe(struct trainer *trainer, enum split split, void (*beat)(void *context))
+static struct evaluator_config evaluation_of(struct trainer *trainer, enum split split, void (*beat)(void *context))
 {
     return (struct evaluator_config){
         .split = split,
@@ -64,7 +64,7 @@ enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluato
 
 enum status trainer_open_validation(struct trainer *trainer, struct error *e)
 {
-    struct evaluator_config config = describe(trainer, SPLIT_VALID, beat_of_validation);
+    struct evaluator_config config = evaluation_of(trainer, SPLIT_VALID, beat_of_validation);
     if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
     return evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &trainer->valid, e);
@@ -73,7 +73,7 @@ enum status trainer_open_validation(struct trainer *trainer, struct error *e)
 enum status trainer_evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
                                    double *accuracy, struct error *e)
 {
-    struct evaluator_config config = describe(trainer, split, beat_of_test);
+    struct evaluator_config config = evaluation_of(trainer, split, beat_of_test);
     struct evaluator *evaluator;
     if (!trainer_has(trainer, split))
         return STATUS_OK;
@@ -95,7 +95,7 @@ enum status trainer_validate(struct trainer *trainer, struct error *e)
     heartbeat_beat(&trainer->heartbeat, "validation");
     enum status status = trainer_evaluate(trainer, trainer->valid, "validation", &loss, &trainer->valid_accuracy, e);
     if (status == STATUS_STOPPED) { /* the loop ends the run; the next start validates first */
-        trainer_ask_all(trainer);
+        trainer_gather_requests(trainer);
         return STATUS_OK;
     }
     if (status)

@@ -1,3 +1,4 @@
+/* Gathers losses and requests to stop from all ranks. */
 #include "trainer_exchange.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* One message of all ranks to all in every step: the losses of each rank's lane groups, and why it wants to stop. So
- * all take the same decisions, because they see the same numbers. */
+/* The message that all ranks exchange in every step: the losses of each rank's lane groups, and its request to stop.
+ * All ranks take the same decisions because they see the same numbers. */
 #ifndef UNROLL_TRAIN_TRAINER_EXCHANGE_H
 #define UNROLL_TRAIN_TRAINER_EXCHANGE_H
 
@@ -7,7 +7,7 @@
 #include "unroll/base/status.h"
 #include "unroll/sys/comm.h"
 
-/* Why the run should stop; the largest of all ranks counts. */
+/* Requests to stop, with the reason; the largest of all ranks counts. */
 #define REQUEST_NONE 0
 #define REQUEST_TIME 1
 #define REQUEST_SIGNAL 100 /* + the signal's number */

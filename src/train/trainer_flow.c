@@ -6,7 +6,7 @@
 
 #define WINDOWS 4 /* of every lane: some percent of what a validation costs */
 
-static void beat(void *context)
+static void beat_of_flow(void *context)
 {
     heartbeat_beat(context, "gradients by lag");
 }
@@ -47,7 +47,7 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
         .share = trainer->share,
         .bptt = config->step.bptt,
         .windows = WINDOWS,
-        .beat = beat,
+        .beat = beat_of_flow,
         .beat_context = &trainer->heartbeat,
     };
     size_t states = (size_t)model_state_count(&trainer->shape);

@@ -10,7 +10,7 @@
 #include "unroll/base/clock.h"
 #include "unroll/base/number.h"
 
-#define ENOUGH 3.0        /* seconds of steps from which the rest is foretold */
+#define ENOUGH 3.0        /* seconds of steps that a forecast needs */
 #define FORWARD (1 / 3.0) /* of a step's time */
 
 /* ---- what a part costs ---- */
@@ -20,7 +20,7 @@ double trainer_cost_of_writing(const struct trainer *trainer, bool best)
     return costs_of_writing(&trainer->costs, best, saver_bytes(&trainer->saver, best));
 }
 
-/* Also of what is done between steps and has no account of its own. */
+/* Includes the work between steps that is not counted elsewhere. */
 static double cost_of_step(const struct trainer *trainer)
 {
     const struct costs *costs = &trainer->costs;
@@ -79,7 +79,7 @@ double trainer_left(const struct trainer *trainer)
            saves * trainer_cost_of_writing(trainer, false) + cost_of_end(trainer, total);
 }
 
-/* ---- foretelling ---- */
+/* ---- the forecast ---- */
 
 static void put_forecast(struct trainer *trainer, double elapsed, double left)
 {
@@ -107,16 +107,16 @@ static void describe_work(const struct trainer *trainer, char text[96])
         snprintf(text, 96, "%lld steps", (long long)total);
 }
 
-void trainer_foretell(struct trainer *trainer)
+void trainer_tell_forecast(struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     char time[NUMBER_TEXT], work[96];
-    if (!trainer->reporter.log || trainer->pulse.foretold || trainer->costs.recent < ENOUGH)
+    if (!trainer->reporter.log || trainer->pulse.forecast_told || trainer->costs.recent < ENOUGH)
         return; /* as of most steps: nothing is computed for it */
     double elapsed = costs_elapsed(&trainer->costs), left = trainer_left(trainer);
     if (isnan(left))
         return;
-    trainer->pulse.foretold = true;
+    trainer->pulse.forecast_told = true;
     put_forecast(trainer, elapsed, left);
     describe_work(trainer, work);
     reporter_tell(&trainer->reporter, "about %s for %s%s", number_duration(elapsed + left, time), work,

@@ -1,3 +1,4 @@
+/* Tells the watchdog that the run is alive, and renews the lock. */
 #include "trainer_heartbeat.h"
 
 #include "unroll/base/clock.h"

@@ -1,5 +1,5 @@
-/* Signs of life of a run: for the watchdog, which ends a rank that makes no progress, and on rank 0 for the lock of
- * the run directory, which others take for left behind when it is not renewed. */
+/* Signs of life of a run. The watchdog needs them: it ends a rank that makes no progress. So does the lock of the run
+ * directory, on rank 0: other jobs treat a lock that is not renewed as left behind. */
 #ifndef UNROLL_TRAIN_TRAINER_HEARTBEAT_H
 #define UNROLL_TRAIN_TRAINER_HEARTBEAT_H
 
@@ -23,10 +23,10 @@ enum status heartbeat_start(struct heartbeat *heartbeat, double timeout, int ran
                             struct error *e);
 void heartbeat_stop(struct heartbeat *heartbeat);
 
-/* The run is alive, and about to do this; `phase` is a constant. Not collective. */
+/* A sign of life before the work that `phase` (a constant) names. Not collective. */
 void heartbeat_beat(struct heartbeat *heartbeat, const char *phase);
-/* The same where what follows may take `seconds` more than --stall-timeout, or time for so many bytes of files, on a
- * rank that works or on the others that wait for it. */
+/* The same before work that may take `seconds` more than --stall-timeout, or the time to read or write so many bytes.
+ * Also for ranks that wait for the one that works. */
 void heartbeat_longer(struct heartbeat *heartbeat, const char *phase, double seconds);
 void heartbeat_bytes(struct heartbeat *heartbeat, const char *phase, int64_t bytes);
 

@@ -1,4 +1,4 @@
-/* The parts of the trainer: what they share, and what each gives the others. */
+/* What the files of the trainer share: struct trainer and the functions that each file offers the others. */
 #ifndef UNROLL_TRAIN_TRAINER_PRIVATE_H
 #define UNROLL_TRAIN_TRAINER_PRIVATE_H
 
@@ -21,7 +21,7 @@
 #include "unroll/train/step.h"
 #include "unroll/train/trainer.h"
 
-/* What weights are worth, once the run has ended; NaN where there is none. Accuracies are a classifier's. */
+/* How good weights are, evaluated at the end of the run; NaN where unknown. Accuracies are for classifiers. */
 struct outcome {
     int64_t step; /* -1: no such weights */
     double valid_loss, test_loss, valid_accuracy, test_accuracy;
@@ -30,13 +30,13 @@ struct outcome {
 
 #define PULSE_LINE 200
 
-/* What was shown of the steps, by time: trainer_pulse.c. */
+/* The progress line for people: trainer_pulse.c. */
 struct pulse {
     double begun;       /* clock_seconds() at the first step of this start, or an evaluation before it; 0: none yet */
     double due;         /* seconds from then until the next line */
     int64_t first_step; /* steps before this start ... */
     bool stepping;      /* ... which has begun its first */
-    bool foretold;      /* how long the run takes has been told */
+    bool forecast_told; /* the forecast of the run's time has been logged */
     double shown_loss;  /* in the line before */
     double loss;        /* sum over the targets since the line before ... */
     int64_t targets;    /* ... which are so many */
@@ -47,14 +47,15 @@ struct pulse {
     char line[PULSE_LINE];  /* the last one of steps */
 };
 
-/* Checkpoints on the disk, and those that could not be written: trainer_save.c. */
+/* The newest checkpoint on the disk, and failures to write one: trainer_save.c. */
 struct saver {
-    struct checkpoint *snapshot;        /* what the next file holds; its arrays are the trainer's */
-    int64_t bytes, best_bytes;          /* of the arrays of a checkpoint, and of best.h5 */
-    int64_t step;                       /* of the newest checkpoint on disk, -1 if there is none ... */
-    int64_t valid_step;                 /* ... and its valid_step: it may have been taken before a validation */
-    bool owed;                          /* a checkpoint was due while steps were being skipped */
-    struct error failure, best_failure; /* of the last attempt at a checkpoint, at best.h5; STATUS_OK: it was written */
+    struct checkpoint *snapshot; /* contents of the next file; its arrays belong to the trainer */
+    int64_t bytes, best_bytes;   /* of the arrays of a checkpoint, and of best.h5 */
+    int64_t step;                /* of the newest checkpoint on disk, -1 if there is none ... */
+    int64_t valid_step;          /* ... and its valid_step: it may have been taken before a validation */
+    bool postponed;              /* a checkpoint was due while steps were skipped, and is still to be written */
+    struct error failure,
+        best_failure; /* of the last attempt to write a checkpoint, and best.h5; STATUS_OK: it was written */
 };
 
 static inline int64_t saver_bytes(const struct saver *saver, bool best)
@@ -81,7 +82,7 @@ struct trainer {
     struct evaluator *valid; /* NULL without validation text, and in the end */
     int64_t windows;         /* of an epoch */
     int bptt;                /* the longest window: --bptt, or the longest text if that is shorter */
-    int typical;             /* about how long windows are */
+    int typical;             /* typical length of a window */
 
     struct progress progress;
 
@@ -90,8 +91,8 @@ struct trainer {
     struct rundir *rundir; /* NULL but on rank 0 */
     struct saver saver;
 
-    bool already_finished; /* the run had ended before this start, and nothing is to be done */
-    bool begins_again;     /* rank 0: an earlier start of the run came to no checkpoint */
+    bool already_finished; /* the run had ended before this start, and there is nothing to do */
+    bool begins_again;     /* rank 0: an earlier start of the run wrote no checkpoint */
     int64_t branched_from; /* step of the run that this one branched from, -1 */
 
     struct costs costs;
@@ -132,27 +133,27 @@ bool trainer_validation_due(const struct trainer *trainer);
 const char *trainer_end_reached(const struct trainer *trainer);
 
 /* ---- trainer_setup.c: all collective ---- */
-/* What can be checked before anything is written or much memory is taken. */
+/* The checks that need no files and little memory. */
 enum status trainer_check(struct trainer *trainer, struct error *e);
 /* The model and all that belongs to it. */
 enum status trainer_build(struct trainer *trainer, struct error *e);
-/* The run directory and its files: `trainer_open_files` comes after the resuming, which may refuse. */
+/* The run directory, then its files. `trainer_open_files` comes after resuming, which may refuse. */
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
 void trainer_release(struct trainer *trainer); /* not collective */
 
 /* ---- trainer_stop.c ---- */
-/* Why this rank wants to stop: REQUEST_... Not collective. */
-int trainer_wish(const struct trainer *trainer);
-/* After what took its time: exchange.request is why any rank wants to stop before the next step. Collective. */
-void trainer_ask_all(struct trainer *trainer);
-/* Ends the run before its end, as exchange.request asks: STATUS_STOPPED, with a checkpoint. Collective. */
+/* This rank's request to stop, REQUEST_NONE without one. Not collective. */
+int trainer_stop_request(const struct trainer *trainer);
+/* After long work between steps: sets exchange.request to the strongest request of all ranks. Collective. */
+void trainer_gather_requests(struct trainer *trainer);
+/* Stops the run early, as exchange.request asks: STATUS_STOPPED, with a checkpoint. Collective. */
 enum status trainer_stop(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_evaluate.c: collective ---- */
 /* trainer->valid, where there is validation text. */
 enum status trainer_open_validation(struct trainer *trainer, struct error *e);
-/* The validation that is due, and what comes of it: learning rate and best.h5. */
+/* The validation that is due; it may change the learning rate and best.h5. */
 enum status trainer_validate(struct trainer *trainer, struct error *e);
 /* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation".
  * STATUS_STOPPED where a signal came meanwhile. */
@@ -176,25 +177,25 @@ enum status trainer_init_from(struct trainer *trainer, struct error *e);
 /* Looks for a checkpoint to go on from; `found` is the same on all ranks, `checkpoint` is filled on rank 0. Sets
  * trainer->share and branched_from. */
 enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e);
-/* Not collective. Why the options do not fit the corpus: where the run has another corpus it is that, on rank 0, and
- * else what `status` and `e` say. */
-enum status trainer_blame_corpus(struct trainer *trainer, enum status status, struct error *e);
-/* Puts it in place on all ranks. */
+/* Not collective. The options do not fit the corpus, as `status` and `e` say. If the reason is that the run had another
+ * corpus, rank 0 says that instead. */
+enum status trainer_explain_misfit(struct trainer *trainer, enum status status, struct error *e);
+/* Restores the run from it, on all ranks. */
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
 
 /* ---- trainer_step.c: collective ---- */
 enum status trainer_step(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_flow.c ---- */
-/* Whether --gradflow-every can be had. Not collective; the same on all ranks. */
+/* Checks that --gradflow-every is possible. Not collective; the same on all ranks. */
 enum status trainer_check_flow(const struct trainer *trainer, struct error *e);
-/* After each step, and before the first: what is due is done before anything else at the boundary, so that no
- * checkpoint comes before it and a resumed run need not know. Neither parameters nor carried states change. */
+/* After each step, and before the first. It is done before anything else at the boundary, so no checkpoint comes before
+ * it and a resumed run needs no record of it. Neither parameters nor carried states change. */
 bool trainer_flow_due(const struct trainer *trainer);
 enum status trainer_follow_gradients(struct trainer *trainer, struct error *e); /* collective */
 
 /* ---- trainer_sample.c ---- */
-/* Whether --sample-every can be had, before the run begins. Not collective; the same on all ranks. */
+/* Checks that --sample-every is possible, before the run begins. Not collective; the same on all ranks. */
 enum status trainer_check_sample(const struct trainer *trainer, struct error *e);
 /* After each step, before anything else at the boundary; see trainer_flow_due. */
 bool trainer_sample_due(const struct trainer *trainer);
@@ -208,36 +209,34 @@ enum status trainer_check_replicas(struct trainer *trainer, struct error *e);
 /* Not collective; after the model and the optimizer. STATUS_OS. */
 enum status saver_create(struct saver *saver, const struct trainer *trainer, struct error *e);
 void saver_release(struct saver *saver); /* not collective */
-/* Whether all ranks that will write share the run directory: after the building. */
+/* Checks that all ranks that will write share the run directory; after trainer_build. */
 enum status trainer_check_writer(struct trainer *trainer, struct error *e);
-/* True if the newest checkpoint on disk is all there is to know at this boundary. Not collective. */
+/* True if the newest checkpoint on disk is of this boundary. Not collective. */
 bool trainer_is_saved(const struct trainer *trainer);
-/* While steps are being skipped nothing is saved: if the run diverges, the newest checkpoint is from before. Not
- * collective. */
+/* False while steps are skipped: if the run diverges, the newest checkpoint is from before. Not collective. */
 bool trainer_checkpoint_due(struct trainer *trainer);
-/* Writes the checkpoint of this step. A disk that is full or failing is told and remembered in save_status, not
- * returned. */
+/* Writes the checkpoint of this step. A full or failing disk is a warning, kept in saver.failure, and not returned. */
 enum status trainer_save(struct trainer *trainer, struct error *e);
 enum status trainer_save_best(struct trainer *trainer, struct error *e);
 
 /* ---- trainer_pulse.c: not collective; they do nothing but on rank 0 ---- */
-/* A step begins: of the first it is told. */
+/* A step begins; the first one is logged. */
 void trainer_pulse_begin(struct trainer *trainer);
-/* It is over, and was of `epoch` (from 0); the sum of its losses over so many targets, 0 if it was skipped. */
+/* A step of `epoch` (from 0) is over. `loss` is the sum over `targets` targets; 0 targets if it was skipped. */
 void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int64_t targets);
-/* An evaluation of so many windows begins, and each time one is over; `what` NULL: it has ended. */
+/* An evaluation of so many windows begins, or has ended (`what` NULL); and one of its windows is over. */
 void trainer_pulse_evaluate(struct trainer *trainer, const char *what, int64_t windows);
 void trainer_pulse_window(struct trainer *trainer);
-/* A checkpoint, or best.h5, is about to be written: on a terminal, and where it takes long, it is told. */
+/* A checkpoint, or best.h5, is about to be written. Shown on a terminal, and elsewhere if it will take long. */
 void trainer_pulse_write(struct trainer *trainer, bool best);
 
 /* ---- trainer_forecast.c: not collective ---- */
-/* About what a checkpoint will take, or best.h5. */
+/* Expected seconds to write a checkpoint, or best.h5. */
 double trainer_cost_of_writing(const struct trainer *trainer, bool best);
 /* Seconds until the run's end: steps, validations, checkpoints and the evaluations of the end. NaN: not known yet. */
 double trainer_left(const struct trainer *trainer);
-/* Says once how long the run will take, when it is known: on the log, and in timing.jsonl. */
-void trainer_foretell(struct trainer *trainer);
+/* Logs once how long the run will take, as soon as that is known: for people, and in timing.jsonl. */
+void trainer_tell_forecast(struct trainer *trainer);
 
 /* ---- trainer_report.c: not collective; they do nothing but on rank 0 ---- */
 void trainer_report_start(struct trainer *trainer, bool resumed);
@@ -258,20 +257,20 @@ const char *trainer_quality(const struct trainer *trainer, double loss, double a
 void trainer_report_run(struct trainer *trainer);
 
 /* ---- trainer_advice.c: as above ---- */
-/* Before the first step: what a run that goes on has behind it. */
+/* Before the first step: reads the lines of a run that goes on. */
 void trainer_advise_begin(struct trainer *trainer);
-/* The run has ended: what there is to conclude. */
+/* The run has ended: draws the conclusion. */
 void trainer_conclude(struct trainer *trainer);
-/* The rate was too high, and no weights that were saved are better than a uniform guess. */
+/* True if the learning rate was too high and no saved weights are better than a uniform guess. */
 bool trainer_is_of_no_use(const struct trainer *trainer);
-/* The last words before the next commands. */
+/* Logs the conclusion, before the next commands. */
 void trainer_advise_end(struct trainer *trainer);
 /* How to go on with a run that has ended. */
 const char *trainer_how_to_go_on(const struct trainer *trainer);
 
 /* ---- trainer_report_end.c: as above ---- */
 void trainer_report_end(struct trainer *trainer, const char *why);
-/* Commands that its user may want to type now. */
+/* Commands that the user may want to type next. */
 void trainer_report_next(struct trainer *trainer);
 enum status trainer_write_summary(struct trainer *trainer, enum status exit_status, struct error *e);
 

@@ -23,7 +23,7 @@ static bool is_due(struct trainer *trainer)
 }
 
 /* Time counts from the first step of this start, or from a validation that it begins with. */
-static void start(struct trainer *trainer)
+static void start_clock(struct trainer *trainer)
 {
     struct pulse *pulse = &trainer->pulse;
     if (pulse->begun > 0)
@@ -43,7 +43,7 @@ static double loss_of_line(const struct trainer *trainer)
     return pulse->targets > 0 ? pulse->loss / (double)pulse->targets : pulse->shown_loss;
 }
 
-static void add(char line[PULSE_LINE], const char *text)
+static void append_part(char line[PULSE_LINE], const char *text)
 {
     size_t length = strlen(line);
     snprintf(line + length, PULSE_LINE - length, "%s%s", length > 0 ? "  " : "", text);
@@ -57,15 +57,15 @@ static void add_rate_and_time(const struct trainer *trainer, char line[PULSE_LIN
     if (seconds > 0) {
         snprintf(text, sizeof text, "%.0f %s/s", (double)(trainer->costs.tokens - pulse->tokens) / seconds,
                  trainer->shape.task == TASK_CLASSIFY ? "texts" : "tokens");
-        add(line, text);
+        append_part(line, text);
     }
     if (isfinite(left)) {
         snprintf(text, sizeof text, "%s left", number_duration(left, time));
-        add(line, text);
+        append_part(line, text);
     }
 }
 
-static void compose(const struct trainer *trainer, int64_t epoch, enum room room_for, char line[PULSE_LINE])
+static void compose_line(const struct trainer *trainer, int64_t epoch, enum room room_for, char line[PULSE_LINE])
 {
     const struct trainer_config *config = trainer->config;
     const struct progress *progress = &trainer->progress;
@@ -78,17 +78,17 @@ static void compose(const struct trainer *trainer, int64_t epoch, enum room room
     else if (room_for >= ROOM_EPOCH)
         snprintf(line, PULSE_LINE, "epoch %lld", (long long)epoch + 1);
     snprintf(text, sizeof text, "step %lld/%lld", (long long)progress->step, (long long)total);
-    add(line, text);
+    append_part(line, text);
     snprintf(text, sizeof text, "loss %.4f%s", loss,
              room_for >= ROOM_PERPLEXITY ? trainer_quality(trainer, loss, NAN, room) : "");
-    add(line, text);
+    append_part(line, text);
     if (room_for >= ROOM_NORM) {
         snprintf(text, sizeof text, "norm %.2f", trainer->grad_norm);
-        add(line, text);
+        append_part(line, text);
     }
     if (room_for >= ROOM_RATE) {
         snprintf(text, sizeof text, "lr %.3g", trainer->lr);
-        add(line, text);
+        append_part(line, text);
     }
     add_rate_and_time(trainer, line);
 }
@@ -99,9 +99,9 @@ static void show_steps(struct trainer *trainer, int64_t epoch)
     char *line = trainer->pulse.line;
     size_t width = (size_t)terminal_width(trainer->reporter.log) - trainer->reporter.log->interactive;
     int most = isfinite(trainer_left(trainer)) ? ROOM_RATE : ROOM_EPOCH; /* the time left gets its place */
-    compose(trainer, epoch, (enum room)most, line);
+    compose_line(trainer, epoch, (enum room)most, line);
     for (int level = most - 1; level >= ROOM_STEP && strlen(line) > width; level--)
-        compose(trainer, epoch, (enum room)level, line);
+        compose_line(trainer, epoch, (enum room)level, line);
     terminal_progress(trainer->reporter.log, "%s", line);
 }
 
@@ -110,7 +110,7 @@ void trainer_pulse_begin(struct trainer *trainer)
     struct pulse *pulse = &trainer->pulse;
     if (!trainer->reporter.log)
         return;
-    start(trainer);
+    start_clock(trainer);
     if (!pulse->stepping) {
         pulse->first_step = trainer->progress.step;
         terminal_progress(trainer->reporter.log, "training: step %lld of %lld runs",
@@ -129,7 +129,7 @@ void trainer_pulse_step(struct trainer *trainer, int64_t epoch, double loss, int
     pulse->targets += targets;
     if (!trainer->reporter.log)
         return;
-    trainer_foretell(trainer);
+    trainer_tell_forecast(trainer);
     bool last = trainer->progress.step == trainer_total_steps(trainer);
     if (!is_due(trainer) && !last)
         return;
@@ -149,7 +149,7 @@ void trainer_pulse_evaluate(struct trainer *trainer, const char *what, int64_t w
 {
     if (!trainer->reporter.log)
         return;
-    start(trainer);
+    start_clock(trainer);
     trainer->pulse.evaluating = what;
     trainer->pulse.windows = windows;
     trainer->pulse.done = 0;

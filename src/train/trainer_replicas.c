@@ -30,7 +30,7 @@ static int count_equal(const char (*digests)[DIGEST_TEXT], int ranks, int rank)
     return equal;
 }
 
-/* The rank with the fewest companions; of two halves the one without rank 0. -1 if all are equal. */
+/* A rank of the smallest group of equal ranks; of two halves, of the one without rank 0. -1 if all are equal. */
 static int odd_rank(const char (*digests)[DIGEST_TEXT], int ranks)
 {
     int fewest = count_equal(digests, ranks, 0), odd = -1;

@@ -14,15 +14,14 @@
 
 /* ---- the log ---- */
 
-/* What `eval` prints, six digits behind the point, which are then rounded to four: who compares the two finds no
- * other. */
+/* Rounds a loss to six digits, as `eval` prints it, and then to four, so that both outputs agree. */
 static double as_eval_prints(double loss)
 {
     return rint(loss * 1e6) / 1e6;
 }
 
 /* "validation loss 1.2345  perplexity 3.44, test loss ...": what is known. */
-static void describe(const struct trainer *trainer, const struct outcome *outcome, char *text, size_t size)
+static void describe_outcome(const struct trainer *trainer, const struct outcome *outcome, char *text, size_t size)
 {
     char valid[32], test[32];
     int length = 0;
@@ -58,7 +57,7 @@ static void tell_last(struct trainer *trainer)
     const struct outcome *last = &trainer->last;
     const char *run = trainer->rundir->path;
     char text[200];
-    describe(trainer, last, text, sizeof text);
+    describe_outcome(trainer, last, text, sizeof text);
     if (!trainer_is_saved(trainer))
         reporter_tell(&trainer->reporter, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
                       *text ? text : "not tested");
@@ -78,7 +77,7 @@ static void tell_outcomes(struct trainer *trainer)
     char text[200];
     /* else they are the last; or there are none, or a warning has said why they are not known */
     if (best->step >= 0 && (best->step != last->step || !trainer_is_saved(trainer))) {
-        describe(trainer, best, text, sizeof text);
+        describe_outcome(trainer, best, text, sizeof text);
         reporter_tell(&trainer->reporter, "best weights, step %lld, in '%.300s/best.h5':\n  %s", (long long)best->step,
                       trainer->rundir->path, text);
     }
@@ -174,8 +173,7 @@ static void put_accuracies(struct json *json, const struct outcome *outcome, con
         json_put_double(json, test, outcome->test_accuracy);
 }
 
-/* Whether the best weights are others than the last, and those that the run without any fault has in best.h5: a file
- * that could not be written must not show in what a run computed. */
+/* True if the best weights differ from the last and best.h5 holds them. A disk fault must not change metrics.jsonl. */
 static bool are_best_known(const struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last, *best = &trainer->best;

@@ -1,3 +1,4 @@
+/* Opens and closes the log files of a run, and prints messages for people. */
 #include "trainer_reporter.h"
 
 #include <stdarg.h>
@@ -29,7 +30,7 @@ void reporter_close(struct reporter *reporter)
     reporter->metrics = reporter->timing = NULL;
 }
 
-static void say(struct reporter *reporter, const char *before, const char *format, va_list arguments)
+static void print_message(struct reporter *reporter, const char *before, const char *format, va_list arguments)
 {
     char text[MESSAGE];
     if (!reporter->log)
@@ -43,7 +44,7 @@ void reporter_tell(struct reporter *reporter, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say(reporter, "", format, arguments);
+    print_message(reporter, "", format, arguments);
     va_end(arguments);
 }
 
@@ -51,6 +52,6 @@ void reporter_warn(struct reporter *reporter, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say(reporter, "unroll: warning: ", format, arguments);
+    print_message(reporter, "unroll: warning: ", format, arguments);
     va_end(arguments);
 }

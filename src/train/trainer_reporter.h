@@ -1,5 +1,5 @@
-/* Where rank 0 tells how a run goes: the log for people, metrics.jsonl and timing.jsonl (train/metrics.h). What it
- * tells is in trainer_report.c. Not collective. */
+/* The outputs of rank 0: the log for people, metrics.jsonl and timing.jsonl (train/metrics.h). trainer_report.c writes
+ * the contents. Not collective. */
 #ifndef UNROLL_TRAIN_TRAINER_REPORTER_H
 #define UNROLL_TRAIN_TRAINER_REPORTER_H
 
@@ -16,11 +16,10 @@ struct reporter {
     struct metrics *metrics, *timing; /* owned; NULL but on rank 0, and before they are open */
     double seconds;                   /* costs.steps and ... */
     int64_t tokens;                   /* ... costs.tokens at the last line of timing.jsonl about steps */
-    bool covered; /* on a terminal another line has taken the place of that of steps (trainer_pulse.c) */
+    bool covered;                     /* on a terminal, another line has replaced the line of steps (trainer_pulse.c) */
 };
 
-/* Opens the two files of a run directory. Of metrics.jsonl so many bytes are kept: where it has fewer, that is a
- * warning. */
+/* Opens the two files of a run directory. The first `known` bytes of metrics.jsonl are kept; fewer are a warning. */
 enum status reporter_open(struct reporter *reporter, const struct rundir *rundir, int64_t known, struct error *e);
 void reporter_close(struct reporter *reporter);
 

@@ -1,3 +1,4 @@
+/* Finds the checkpoint that a run goes on from, checks that it fits, and restores it. */
 #include "trainer_private.h"
 
 #include <inttypes.h>
@@ -234,7 +235,7 @@ static enum status check_start(struct trainer *trainer, struct error *e)
 }
 
 /* Rank 0. */
-static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
+static enum status find_on_rank_0(struct trainer *trainer, struct checkpoint *checkpoint, bool *found, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
     enum status status = read_newest(trainer, trainer->rundir, checkpoint, found, e);
@@ -254,7 +255,7 @@ static enum status find(struct trainer *trainer, struct checkpoint *checkpoint, 
     return status ? status : compare_data(trainer, checkpoint, path, e);
 }
 
-enum status trainer_blame_corpus(struct trainer *trainer, enum status status, struct error *e)
+enum status trainer_explain_misfit(struct trainer *trainer, enum status status, struct error *e)
 {
     struct rundir *rundir = NULL;
     struct checkpoint *checkpoint = NULL;
@@ -303,7 +304,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
     trainer->branched_from = -1;
     beat_for_reading(trainer);
     if (trainer->rundir)
-        status = find(trainer, checkpoint, found, e);
+        status = find_on_rank_0(trainer, checkpoint, found, e);
     status = comm_agree(trainer->comm, status, e);
     if (status)
         return status;

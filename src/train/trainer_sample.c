@@ -34,14 +34,14 @@ struct writing {
     double told; /* when the others last heard of it */
 };
 
-/* Nobody spins while rank 0 writes: where ranks share cores it has them to itself. */
+/* The other ranks sleep while rank 0 writes: where ranks share cores, rank 0 then has them alone. */
 static void tell_others(struct trainer *trainer, bool goes_on)
 {
     comm_barrier_asleep(trainer->comm);
     comm_broadcast(trainer->comm, &goes_on, sizeof goes_on, 0);
 }
 
-static void beat(void *context)
+static void beat_of_sample(void *context)
 {
     struct writing *writing = context;
     double now = clock_seconds();
@@ -71,7 +71,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
         .vocab = trainer->corpus->vocab,
         .seed = trainer->config->step.seed,
         .length = trainer->config->sample_length,
-        .beat = beat,
+        .beat = beat_of_sample,
         .beat_context = &writing,
     };
     struct error reason = {0};

@@ -72,7 +72,7 @@ enum status trainer_check_writer(struct trainer *trainer, struct error *e)
     return checkpoint_prepare(trainer->comm, trainer->saver.snapshot, &target, e);
 }
 
-/* All ranks hold the same parameters by now, so they agree without a word. */
+/* All ranks hold the same parameters here, so they get the same answer without communication. */
 static bool all_finite(const struct trainer *trainer)
 {
     bool finite = true;
@@ -103,13 +103,13 @@ static void beat_to_write(struct trainer *trainer, const char *what, bool best)
     heartbeat_bytes(&trainer->heartbeat, what, 2 * bytes);
 }
 
-/* A failing disk may recover, and the run in memory is worth more than the wish to report it at once. */
+/* A failing disk may recover, so the run goes on instead of ending with this error. */
 static bool may_recover(enum status status)
 {
     return status == STATUS_IO || status == STATUS_OS || status == STATUS_NOINPUT;
 }
 
-/* Tells an error from which there is no way on together. */
+/* Prints an error after which the ranks cannot go on together, and ends them. */
 static void leave_broken_file(struct trainer *trainer, const struct error *e)
 {
     reporter_tell(&trainer->reporter, "unroll: %s", e->text);
@@ -118,7 +118,7 @@ static void leave_broken_file(struct trainer *trainer, const struct error *e)
 }
 
 /* What follows a checkpoint that is safely on the disk. Rank 0. */
-static enum status settle(struct trainer *trainer, struct error *e)
+static enum status after_checkpoint(struct trainer *trainer, struct error *e)
 {
     struct error reason;
     enum status status = rundir_set_latest(trainer->rundir, trainer->progress.step, &reason);
@@ -146,7 +146,7 @@ static enum status write_file(struct trainer *trainer, char path[FILE_PATH_MAX],
     return status;
 }
 
-/* The lines that the checkpoint knows are on the disk before it is. */
+/* metrics.jsonl is synced before the checkpoint that records its length. */
 static enum status write_checkpoint(struct trainer *trainer, struct error *e)
 {
     char path[FILE_PATH_MAX] = "";
@@ -172,7 +172,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
                          "--clip",
                          (long long)trainer->progress.step);
     beat_to_write(trainer, "checkpoint", false);
-    saver->owed = false;
+    saver->postponed = false;
     states_gather(&trainer->states, trainer->step->model);
     saver->failure = (struct error){STATUS_OK, ""};
     status = write_checkpoint(trainer, &saver->failure);
@@ -187,7 +187,7 @@ enum status trainer_save(struct trainer *trainer, struct error *e)
     }
     saver->step = trainer->progress.step;
     saver->valid_step = trainer->progress.valid_step;
-    status = comm_agree(trainer->comm, trainer->rundir ? settle(trainer, e) : STATUS_OK, e);
+    status = comm_agree(trainer->comm, trainer->rundir ? after_checkpoint(trainer, e) : STATUS_OK, e);
     trainer_report_saved(trainer, clock_seconds() - begun);
     signals_stop_when(SIGNALS_STEP);
     costs_add_save(&trainer->costs, clock_seconds() - begun, false);
@@ -232,6 +232,6 @@ bool trainer_checkpoint_due(struct trainer *trainer)
         return false;
     int64_t every = trainer->config->checkpoint_every;
     if (every > 0 ? progress->step % every == 0 : progress->window == 0)
-        trainer->saver.owed = true;
-    return trainer->saver.owed && progress->skipped_in_row == 0;
+        trainer->saver.postponed = true;
+    return trainer->saver.postponed && progress->skipped_in_row == 0;
 }

@@ -1,3 +1,4 @@
+/* Sets a run up: checks, model, arrays and run directory. */
 #include "trainer_private.h"
 
 #include <math.h>
@@ -69,7 +70,7 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
     return status;
 }
 
-static enum status check(struct trainer *trainer, struct error *e)
+static enum status check_all(struct trainer *trainer, struct error *e)
 {
     char advice[ERROR_TEXT];
     enum status status = placement_choose(trainer->comm, trainer->config->threads, &trainer->placement, advice, e);
@@ -112,8 +113,8 @@ static enum status check(struct trainer *trainer, struct error *e)
 
 enum status trainer_check(struct trainer *trainer, struct error *e)
 {
-    enum status status = check(trainer, e);
-    return comm_agree(trainer->comm, trainer_blame_corpus(trainer, status, e), e);
+    enum status status = check_all(trainer, e);
+    return comm_agree(trainer->comm, trainer_explain_misfit(trainer, status, e), e);
 }
 
 /* ---- the model and its arrays ---- */

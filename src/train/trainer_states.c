@@ -1,3 +1,4 @@
+/* Gathers the carried states of all lanes on rank 0, and scatters them. */
 #include "trainer_states.h"
 
 #include <math.h>
@@ -6,7 +7,7 @@
 #include "unroll/base/mem.h"
 
 /* Where a state of all lanes begins in an array of them all; of the count of states, how long that is. */
-static size_t place(const struct states *states, int index)
+static size_t state_offset(const struct states *states, int index)
 {
     return (size_t)states->share.batch * model_state_offset(&states->config, index);
 }
@@ -20,7 +21,7 @@ enum status states_create(const struct comm *comm, const struct model_config *co
     states->mine = mem_alloc(lanes * widest, sizeof(float), "the carried state", e);
     states->gather = mem_alloc((size_t)count, sizeof *states->gather, "the carried state", e);
     if (comm->rank == 0)
-        states->all = mem_alloc(place(states, count), sizeof(float), "the carried states of all lanes", e);
+        states->all = mem_alloc(state_offset(states, count), sizeof(float), "the carried states of all lanes", e);
     if (!states->mine || !states->gather || (comm->rank == 0 && !states->all))
         return STATUS_OS;
     enum status status = STATUS_OK;
@@ -45,7 +46,7 @@ void states_gather(struct states *states, const struct model *model)
 {
     for (int i = 0; i < model_state_count(&states->config); i++) {
         const struct lane_gather *gather = &states->gather[i];
-        float *all = states->all ? states->all + place(states, i) : NULL;
+        float *all = states->all ? states->all + state_offset(states, i) : NULL;
         model_state_get(model, i, states->mine);
         comm_gatherv(states->comm, states->mine, all, gather->bytes, gather->offset, 0);
     }
@@ -57,8 +58,8 @@ void states_scatter(struct states *states, const float *all, struct model *model
     comm_broadcast(states->comm, &have, sizeof have, 0);
     for (int i = 0; have && i < model_state_count(&states->config); i++) {
         const struct lane_gather *gather = &states->gather[i];
-        comm_scatterv(states->comm, first ? all + place(states, i) : NULL, gather->bytes, gather->offset, states->mine,
-                      0);
+        comm_scatterv(states->comm, first ? all + state_offset(states, i) : NULL, gather->bytes, gather->offset,
+                      states->mine, 0);
         model_state_set(model, i, states->mine);
     }
 }

@@ -1,5 +1,5 @@
-/* The carried states of all lanes (nn/state.h), which lie by lanes in the ranks' models: on rank 0 for a checkpoint,
- * and back. */
+/* Gathers the carried states of all lanes (nn/state.h) from the ranks' models on rank 0, for a checkpoint, and hands
+ * them back out. */
 #ifndef UNROLL_TRAIN_TRAINER_STATES_H
 #define UNROLL_TRAIN_TRAINER_STATES_H
 
@@ -26,8 +26,8 @@ void states_release(struct states *states); /* also where creating failed, or al
 void states_gather(struct states *states, const struct model *model);
 /* And from rank 0's array, laid out as `all` is: NULL if it has none, and then nothing changes. Collective. */
 void states_scatter(struct states *states, const float *all, struct model *model);
-/* A loss that is not finite may have come from carried states that are not, and they would stay so: such lanes start
- * anew. Which ones does not depend on ranks. Not collective. */
+/* Resets the lanes whose carried states are not finite: those states would make every later loss not finite too. The
+ * choice does not depend on ranks. Not collective. */
 void states_clear_bad(struct states *states, struct model *model);
 
 #endif

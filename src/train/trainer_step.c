@@ -1,3 +1,4 @@
+/* The trainer's step: gradient, exchange of losses, update, and skipping. */
 #include "trainer_private.h"
 
 #include <math.h>
@@ -5,7 +6,7 @@
 #include "unroll/base/clock.h"
 
 /* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
-static bool update(struct trainer *trainer, int64_t tokens)
+static bool sum_and_update(struct trainer *trainer, int64_t tokens)
 {
     heartbeat_beat(&trainer->heartbeat, "reduction");
     double norm = step_sum(trainer->step, tokens);
@@ -56,14 +57,14 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         step_gradient(trainer->step, &window, progress->step, &loss);
     }
     heartbeat_beat(&trainer->heartbeat, "exchange of losses");
-    double sum =
-        exchange_losses(&trainer->exchange, trainer->comm, status ? REQUEST_ERROR : trainer_wish(trainer), loss.group);
+    double sum = exchange_losses(&trainer->exchange, trainer->comm,
+                                 status ? REQUEST_ERROR : trainer_stop_request(trainer), loss.group);
     if (trainer->exchange.request == REQUEST_ERROR)
         return comm_agree(trainer->comm, status, e);
 
     int64_t tokens = feed_targets(&trainer->feed, progress->window, 0, trainer->config->batch);
     int64_t epoch = progress->epoch;
-    bool finite = isfinite(sum), updated = finite && update(trainer, tokens);
+    bool finite = isfinite(sum), updated = finite && sum_and_update(trainer, tokens);
     if (!finite)
         states_clear_bad(&trainer->states, trainer->step->model);
     count_step(trainer, updated, sum, tokens);

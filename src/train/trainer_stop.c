@@ -6,7 +6,7 @@
 
 #include "unroll/train/signals.h"
 
-int trainer_wish(const struct trainer *trainer)
+int trainer_stop_request(const struct trainer *trainer)
 {
     int number = signals_seen();
     if (number)
@@ -18,9 +18,9 @@ int trainer_wish(const struct trainer *trainer)
     return trainer->heartbeat.lost ? REQUEST_LOST : REQUEST_NONE;
 }
 
-void trainer_ask_all(struct trainer *trainer)
+void trainer_gather_requests(struct trainer *trainer)
 {
-    exchange_request(&trainer->exchange, trainer->comm, trainer_wish(trainer));
+    exchange_request(&trainer->exchange, trainer->comm, trainer_stop_request(trainer));
 }
 
 enum status trainer_stop(struct trainer *trainer, struct error *e)

@@ -1,3 +1,4 @@
+/* The thread that ends a rank which makes no progress. */
 #include "unroll/train/watchdog.h"
 
 #include <pthread.h>
@@ -29,7 +30,7 @@ struct watchdog {
     _Atomic(const char *) phase;
 };
 
-static void speak(const struct watchdog *watchdog, const char *what, double seconds, const char *advice)
+static void write_message(const struct watchdog *watchdog, const char *what, double seconds, const char *advice)
 {
     char line[500];
     int length = snprintf(line, sizeof line, "unroll: rank %d on host '%s' %s %.1f s at step %lld in phase '%s'%s\n",
@@ -56,25 +57,25 @@ static bool sleep_or_stop(struct watchdog *watchdog, double seconds)
     return stopping;
 }
 
-static void *watch(void *context)
+static void *watch_rank(void *context)
 {
     struct watchdog *watchdog = context;
     unsigned long long seen = 0;
     double look = watchdog->timeout / LOOKS;
-    long long quiet = 0, told = 0; /* looks without a beat: a stopped process takes no looks */
+    long long quiet = 0, told = 0; /* checks without a beat; a stopped process makes no checks */
     while (!sleep_or_stop(watchdog, look)) {
         unsigned long long beats = atomic_load(&watchdog->beats);
         double longer = (double)atomic_load(&watchdog->longer) / 1000;
         if (beats != seen) {
             if (told)
-                speak(watchdog, "goes on after", (double)quiet * look, "");
+                write_message(watchdog, "goes on after", (double)quiet * look, "");
             seen = beats;
             quiet = told = 0;
         } else if (++quiet >= LOOKS + (long long)(longer / look) && !told) {
             told = quiet;
-            speak(watchdog, "has made no progress for", (double)quiet * look,
-                  ": the run ends; run the same command again to go on from the last checkpoint, with a longer "
-                  "--stall-timeout if it was only slow");
+            write_message(watchdog, "has made no progress for", (double)quiet * look,
+                          ": the run ends; run the same command again to go on from the last checkpoint, with a longer "
+                          "--stall-timeout if it was only slow");
         } else if (told && quiet >= told + GRACE) {
             _exit(STATUS_IO);
         }
@@ -103,7 +104,7 @@ enum status watchdog_start(double timeout, int rank, struct watchdog **out, stru
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the main thread */
-    int result = pthread_create(&watchdog->thread, NULL, watch, watchdog);
+    int result = pthread_create(&watchdog->thread, NULL, watch_rank, watchdog);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (result != 0) {
         mem_free(watchdog);

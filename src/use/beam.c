@@ -1,3 +1,4 @@
+/* Beam search: keeps the best beginnings of each length and the best texts that ended. */
 #include "unroll/use/beam.h"
 
 #include <math.h>
@@ -50,7 +51,7 @@ struct beam {
 
 /* ---- making ---- */
 
-static enum status allocate(struct beam *beam, struct error *e)
+static enum status allocate_beam(struct beam *beam, struct error *e)
 {
     size_t width = (size_t)beam->config.width, extensions;
     if (mem_mul_overflows(width, (size_t)beam->V, &extensions))
@@ -152,7 +153,7 @@ static bool can_win(const struct beam *beam, double total)
 /* ---- one step ---- */
 
 /* Every extension of a beginning, none of them in order yet. False if its probabilities are not finite. */
-static bool extend(struct beam *beam, int index, const float *logits, uint32_t forbidden)
+static bool extend_beginning(struct beam *beam, int index, const float *logits, uint32_t forbidden)
 {
     struct sampler_candidate *to = beam->extension + (size_t)index * (size_t)beam->V;
     double sum = feeder_log_sum(logits, beam->V);
@@ -183,7 +184,7 @@ static const struct sampler_candidate *best_of(struct beam *beam, int index)
 }
 
 /* The beginning whose next extension is the best of all, or -1. */
-static int choose(struct beam *beam)
+static int best_beginning(struct beam *beam)
 {
     int best = -1;
     double weight = 0;
@@ -203,7 +204,7 @@ static enum status select_next(struct beam *beam, struct error *e)
     int count = 0;
     enum status status = STATUS_OK;
     while (count < beam->config.width && !status) {
-        int from = choose(beam);
+        int from = best_beginning(beam);
         if (from < 0)
             break;
         const struct beginning *beginning = &beam->live[from];
@@ -249,11 +250,11 @@ static void extend_range(void *context, int64_t begin, int64_t end, int thread)
     (void)thread;
     struct extension *work = context;
     for (int64_t i = begin; i < end; i++)
-        if (!extend(work->beam, (int)i, work->logits + (size_t)i * work->stride, work->forbidden))
+        if (!extend_beginning(work->beam, (int)i, work->logits + (size_t)i * work->stride, work->forbidden))
             work->finite = false;
 }
 
-static enum status step(struct beam *beam, int64_t length, struct error *e)
+static enum status extend_all(struct beam *beam, int64_t length, struct error *e)
 {
     int stride;
     const float *logits = feeder_logits(beam->feeder, &stride);
@@ -268,7 +269,7 @@ static enum status step(struct beam *beam, int64_t length, struct error *e)
     enum status status = select_next(beam, e);
     if (status || beam->live_count == 0)
         return status;
-    for (int i = beam->live_count; i < beam->config.width; i++) { /* lanes that nobody needs */
+    for (int i = beam->live_count; i < beam->config.width; i++) { /* unused lanes */
         beam->lane[i] = beam->lane[0];
         beam->token[i] = beam->token[0];
     }
@@ -277,14 +278,14 @@ static enum status step(struct beam *beam, int64_t length, struct error *e)
     return STATUS_OK;
 }
 
-static enum status search(struct beam *beam, const uint32_t *prime, int64_t count, struct error *e)
+static enum status search_texts(struct beam *beam, const uint32_t *prime, int64_t count, struct error *e)
 {
     enum status status = STATUS_OK;
     feeder_start(beam->feeder, prime, count);
     beam->live[0] = (struct beginning){.node = -1, .progress = {.word_before = beam->config.word_before}};
     beam->live_count = 1;
     for (int64_t length = 0; beam->live_count > 0 && !status; length++)
-        status = step(beam, length, e);
+        status = extend_all(beam, length, e);
     if (!status && beam->ended_count == 0)
         status = feeder_no_probabilities(0, e);
     return status;
@@ -306,9 +307,9 @@ enum status beam_search(const struct model_config *model, const float *values, c
     if (!status)
         status = text_end_create(&config->end, &beam->end, e);
     if (!status)
-        status = allocate(beam, e);
+        status = allocate_beam(beam, e);
     if (!status)
-        status = search(beam, prime, count, e);
+        status = search_texts(beam, prime, count, e);
     if (status) {
         beam_free(beam);
         return status;

@@ -1,3 +1,4 @@
+/* Computes the probability of every label for many texts. */
 #include "unroll/use/classify.h"
 
 #include <stdlib.h>

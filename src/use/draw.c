@@ -1,3 +1,4 @@
+/* Selects and sorts the heaviest candidates. */
 #include "draw.h"
 
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* Parts of drawing a token, and of choosing the best: logits as doubles, and the first of many candidates. */
+/* Helpers of sampler and beam search: loading logits as doubles, and selecting the best candidates. */
 #ifndef UNROLL_USE_DRAW_H
 #define UNROLL_USE_DRAW_H
 

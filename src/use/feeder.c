@@ -1,3 +1,4 @@
+/* Feeds a model one token a step in each lane. */
 #include "unroll/use/feeder.h"
 
 #include <math.h>
@@ -37,7 +38,7 @@ static enum status make_unigram(struct feeder *feeder, struct error *e)
     return STATUS_OK;
 }
 
-static enum status allocate(struct feeder *feeder, struct error *e)
+static enum status allocate_feeder(struct feeder *feeder, struct error *e)
 {
     size_t lanes = (size_t)feeder->lanes;
     feeder->input = mem_alloc(lanes, sizeof *feeder->input, "tokens of the texts", e);
@@ -85,7 +86,7 @@ enum status feeder_create(const struct model_config *model, const float *values,
     feeder->lanes = lanes;
     feeder->states = model_state_count(model);
     feeder->config = *model;
-    enum status status = allocate(feeder, e);
+    enum status status = allocate_feeder(feeder, e);
     struct model_shape shape = shape_of(lanes, threads);
     if (!status)
         status = model_create(model, values, &shape, &feeder->model, e);
@@ -113,7 +114,7 @@ void feeder_free(struct feeder *feeder)
 }
 
 /* One time step of all lanes on `input`. */
-static void feed(struct feeder *feeder)
+static void feed_step(struct feeder *feeder)
 {
     struct window window = {
         .T = 1,
@@ -132,7 +133,7 @@ static void feed(struct feeder *feeder)
 void feeder_push(struct feeder *feeder, const uint32_t *tokens)
 {
     if (feeder->pending)
-        feed(feeder);
+        feed_step(feeder);
     memcpy(feeder->input, tokens, (size_t)feeder->lanes * sizeof *tokens);
     feeder->pending = true;
 }
@@ -141,7 +142,7 @@ void feeder_push(struct feeder *feeder, const uint32_t *tokens)
 static void push_one(struct feeder *feeder, uint32_t token)
 {
     if (feeder->pending)
-        feed(feeder);
+        feed_step(feeder);
     for (int lane = 0; lane < feeder->lanes; lane++)
         feeder->input[lane] = token;
     feeder->pending = true;
@@ -161,7 +162,7 @@ const float *feeder_logits(struct feeder *feeder, int *stride)
 {
     *stride = 0;
     if (feeder->pending)
-        feed(feeder);
+        feed_step(feeder);
     if (feeder->fresh)
         return feeder->unigram;
     return model_logits(feeder->model, stride);

@@ -1,4 +1,4 @@
-/* What the two halves of use/gradcheck share. */
+/* What the two files of use/gradcheck share. */
 #ifndef UNROLL_USE_GRADCHECK_PRIVATE_H
 #define UNROLL_USE_GRADCHECK_PRIVATE_H
 

@@ -1,3 +1,4 @@
+/* Measures gradients by time lag for a given model, and writes them as CSV and HDF5. */
 #include "unroll/use/gradflow.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ static int lanes_of(int64_t tokens, const struct gradflow_config *config)
     return fit < 1 ? 0 : fit < config->batch ? (int)fit : config->batch;
 }
 
-static enum status check(const struct corpus *corpus, const struct gradflow_config *config, struct error *e)
+static enum status check_split(const struct corpus *corpus, const struct gradflow_config *config, struct error *e)
 {
     int64_t tokens = corpus->tokens[config->split];
     const char *name = split_name(config->split);
@@ -62,7 +63,7 @@ enum status gradflow_run(const struct comm *comm, struct corpus *corpus, const s
 {
     struct model *model = NULL;
     *result = (struct gradflow_result){.model = *model_config, .lags = config->lags};
-    enum status status = check(corpus, config, e); /* the same on all ranks */
+    enum status status = check_split(corpus, config, e); /* the same on all ranks */
     if (status)
         return status;
     result->lanes = lanes_of(corpus->tokens[config->split], config);

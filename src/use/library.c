@@ -27,7 +27,7 @@ struct unroll_model {
 /* HDF5 and BLIS keep state of the process that is not thread safe: the one thing that calls share. */
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
-static int finish(enum status status, const struct error *e, struct unroll_error *error)
+static int fill_error(enum status status, const struct error *e, struct unroll_error *error)
 {
     if (error) {
         error->status = (int)status;
@@ -47,18 +47,19 @@ int unroll_open(const char *path, int threads, struct unroll_model **model, stru
 {
     struct error e = {0};
     if (!model)
-        return finish(error_set(&e, STATUS_USAGE, "bad argument 'model': NULL; give the address of a pointer"), &e,
-                      error);
+        return fill_error(error_set(&e, STATUS_USAGE, "bad argument 'model': NULL; give the address of a pointer"), &e,
+                          error);
     *model = NULL;
     if (!path || threads < 1 || threads > 4096)
-        return finish(error_set(&e, STATUS_USAGE, "bad argument '%s' of unroll_open: give a path and 1 to 4096 threads",
-                                path ? "threads" : "path"),
-                      &e, error);
+        return fill_error(error_set(&e, STATUS_USAGE,
+                                    "bad argument '%s' of unroll_open: give a path and 1 to 4096 threads",
+                                    path ? "threads" : "path"),
+                          &e, error);
     char file[FILE_PATH_MAX];
     enum status status = rundir_model(path, file, &e);
     struct unroll_model *made = status ? NULL : mem_alloc(1, sizeof *made, "a model", &e);
     if (!made)
-        return finish(status ? status : STATUS_OS, &e, error);
+        return fill_error(status ? status : STATUS_OS, &e, error);
     made->threads = threads;
     pthread_mutex_lock(&turn);
     team_set_usual(threads);
@@ -72,7 +73,7 @@ int unroll_open(const char *path, int threads, struct unroll_model **model, stru
         mem_free(made);
     else
         *model = made;
-    return finish(status, &e, error);
+    return fill_error(status, &e, error);
 }
 
 void unroll_free(struct unroll_model *model)
@@ -257,10 +258,10 @@ int unroll_score_lines(struct unroll_model *model, const char *const *lines, con
 {
     struct error e = {0};
     if (!model || (count > 0 && (!lines || !lengths || !scores)))
-        return finish(error_set(&e, STATUS_USAGE,
-                                "bad argument 'NULL' of unroll_score_lines: give a model, lines, their "
-                                "lengths and room for scores"),
-                      &e, error);
+        return fill_error(error_set(&e, STATUS_USAGE,
+                                    "bad argument 'NULL' of unroll_score_lines: give a model, lines, their "
+                                    "lengths and room for scores"),
+                          &e, error);
     char *text;
     size_t length;
     enum status status = join_lines(lines, lengths, count, &text, &length, &e);
@@ -271,7 +272,7 @@ int unroll_score_lines(struct unroll_model *model, const char *const *lines, con
         pthread_mutex_unlock(&turn);
     }
     mem_free(text);
-    return finish(status, &e, error);
+    return fill_error(status, &e, error);
 }
 
 int unroll_score(struct unroll_model *model, const char *line, size_t length, struct unroll_score *score,
@@ -298,8 +299,8 @@ static enum status check_sampling(const struct unroll_sampling *how, struct erro
     return bad ? error_set(e, STATUS_USAGE, "bad value for %s", bad) : STATUS_OK;
 }
 
-static enum status draw(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
-                        struct error *e)
+static enum status draw_text(struct unroll_model *model, const struct unroll_sampling *how, char **text, size_t *length,
+                             struct error *e)
 {
     const struct checkpoint *checkpoint = &model->checkpoint;
     struct sample_text_config config = {
@@ -344,10 +345,10 @@ int unroll_sample(struct unroll_model *model, const struct unroll_sampling *how,
         status = check_sampling(&all, &e);
     if (!status) {
         pthread_mutex_lock(&turn);
-        status = draw(model, &all, text, &made, &e);
+        status = draw_text(model, &all, text, &made, &e);
         pthread_mutex_unlock(&turn);
     }
     if (!status && length)
         *length = made;
-    return finish(status, &e, error);
+    return fill_error(status, &e, error);
 }

@@ -1,3 +1,4 @@
+/* Reads lines of a file, a pipe or memory, and turns them into tokens. */
 #include "unroll/use/line_reader.h"
 
 #include <errno.h>
@@ -137,7 +138,7 @@ void line_reader_close(struct line_reader *reader)
 
 /* ---- bytes ---- */
 
-/* What is no text begins at block[from]; `whole`: what stands before is as it was read. */
+/* Invalid text begins at block[from]; `whole`: the bytes before it are unchanged. */
 static void note_fault(struct line_reader *reader, size_t from, bool whole)
 {
     reader->bad = (unsigned char)reader->block[from];
@@ -183,7 +184,7 @@ enum status line_reader_open_text(const char *text, size_t length, const char *n
 }
 
 /* Reads until something is clean or the input ends. */
-static enum status fill(struct line_reader *reader, struct error *e)
+static enum status fill_block(struct line_reader *reader, struct error *e)
 {
     while (reader->at == reader->clean && !reader->exhausted) {
         size_t tail = reader->filled - reader->clean;
@@ -219,7 +220,7 @@ bool line_reader_ready(const struct line_reader *reader)
     return poll(&wait, 1, 0) != 0;
 }
 
-static enum status refuse(const struct line_reader *reader, struct error *e)
+static enum status refuse_bytes(const struct line_reader *reader, struct error *e)
 {
     enum status status = content_refuse_text(reader->content, reader->name, false, e);
     if (status)
@@ -321,11 +322,11 @@ static enum status next_part(struct line_reader *reader, uint32_t *tokens, int64
         take_rest(reader, tokens, capacity, part);
         return STATUS_OK;
     }
-    enum status status = fill(reader, e);
+    enum status status = fill_block(reader, e);
     if (status)
         return status;
     if (reader->at == reader->clean && reader->faulty)
-        return refuse(reader, e);
+        return refuse_bytes(reader, e);
     if (reader->at == reader->clean) {
         part->input_ended = !reader->line_begun;
         reader->bytes += reader->line_begun;

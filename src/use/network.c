@@ -1,3 +1,4 @@
+/* Measures links between ranks and the sum of gradients. */
 #include "unroll/use/network.h"
 
 #include <math.h>
@@ -11,7 +12,7 @@
 #define MEDIUM ((size_t)256 << 10)
 #define LARGE ((size_t)2 << 20) /* the largest message of the reducer's butterfly */
 
-#define LATENCY_SECONDS 0.03 /* what a measurement may take, as far as the least number of repetitions allows */
+#define LATENCY_SECONDS 0.03 /* seconds that a measurement may take, if the least number of repetitions allows it */
 #define LARGE_SECONDS 0.3
 #define SUM_SECONDS 1.5
 #define LEAST 3
@@ -20,44 +21,44 @@
 
 /* ---- one pair ---- */
 
-static int repetitions(double budget, double each, int least)
+static int choose_repetitions(double budget, double each, int least)
 {
     double count = each > 0 ? budget / each : MOST;
     return count < least ? least : count > MOST ? MOST : (int)count | 1;
 }
 
-/* Both ranks of a pair go on from here at about the same time. */
-static void meet(const struct comm *comm, int peer)
+/* Makes both ranks of a pair go on at about the same time. */
+static void synchronise_pair(const struct comm *comm, int peer)
 {
     char mine = 0, other;
     comm_exchange(comm, peer, &mine, sizeof mine, &other, sizeof other);
 }
 
 /* The larger of both ranks' numbers. */
-static double larger(const struct comm *comm, int peer, double mine)
+static double larger_of_pair(const struct comm *comm, int peer, double mine)
 {
     double other;
     comm_exchange(comm, peer, &mine, sizeof mine, &other, sizeof other);
     return fmax(mine, other);
 }
 
-static double ping(const struct comm *comm, int peer, bool first, char *buffer)
+static double measure_latency(const struct comm *comm, int peer, bool first, char *buffer)
 {
     double begin = omp_get_wtime();
     for (int turn = 0; turn < 2; turn++) {
         bool sends = first == (turn == 0);
         comm_exchange(comm, peer, buffer, sends ? SMALL : 0, buffer + SMALL, sends ? 0 : SMALL);
     }
-    return larger(comm, peer, (omp_get_wtime() - begin) / 2);
+    return larger_of_pair(comm, peer, (omp_get_wtime() - begin) / 2);
 }
 
 /* Both send `bytes` at once. A rank's own clock sees when it has received, the other's when its message arrived. */
 static double both_ways(const struct comm *comm, int peer, char *buffer, size_t bytes)
 {
-    meet(comm, peer);
+    synchronise_pair(comm, peer);
     double begin = omp_get_wtime();
     comm_exchange(comm, peer, buffer, bytes, buffer + LARGE, bytes);
-    return larger(comm, peer, omp_get_wtime() - begin);
+    return larger_of_pair(comm, peer, omp_get_wtime() - begin);
 }
 
 static void measure_pair(const struct comm *comm, struct network_pair *pair, char *buffer)
@@ -68,14 +69,14 @@ static void measure_pair(const struct comm *comm, struct network_pair *pair, cha
     for (int i = 0; i < 2; i++) /* connects, and lets TCP find its window */
         large = both_ways(comm, peer, buffer, LARGE);
 
-    (void)ping(comm, peer, first, buffer);
-    int count = repetitions(LATENCY_SECONDS, ping(comm, peer, first, buffer), LATENCY_LEAST);
+    (void)measure_latency(comm, peer, first, buffer);
+    int count = choose_repetitions(LATENCY_SECONDS, measure_latency(comm, peer, first, buffer), LATENCY_LEAST);
     for (int i = 0; i < count; i++)
-        seconds[i] = ping(comm, peer, first, buffer);
+        seconds[i] = measure_latency(comm, peer, first, buffer);
     pair->latency = median(seconds, count);
     pair->latency_min = seconds[0];
 
-    count = repetitions(LARGE_SECONDS, large, LEAST);
+    count = choose_repetitions(LARGE_SECONDS, large, LEAST);
     for (int i = 0; i < count; i++)
         seconds[i] = both_ways(comm, peer, buffer, LARGE);
     large = median(seconds, count);
@@ -108,7 +109,7 @@ static void measure_pairs(const struct comm *comm, struct network_report *report
 /* ---- sums ---- */
 
 /* Collective: the same on all ranks. */
-static double slowest(const struct comm *comm, double seconds)
+static double longest_of_ranks(const struct comm *comm, double seconds)
 {
     return 1e-9 * (double)comm_max(comm, (int64_t)(seconds * 1e9));
 }
@@ -124,7 +125,7 @@ double network_add_rate(const struct comm *comm, float *room)
             to[k] += from[k];
         seconds[i] = omp_get_wtime() - begin;
     }
-    return (double)NETWORK_ADDED / slowest(comm, median(seconds, 9));
+    return (double)NETWORK_ADDED / longest_of_ranks(comm, median(seconds, 9));
 }
 
 /* Collective. */
@@ -133,7 +134,7 @@ static double time_sum(const struct comm *comm, struct reducer *reducer)
     comm_barrier(comm);
     double begin = omp_get_wtime();
     (void)reducer_sum(reducer);
-    return slowest(comm, omp_get_wtime() - begin);
+    return longest_of_ranks(comm, omp_get_wtime() - begin);
 }
 
 /* Collective. */
@@ -147,7 +148,7 @@ static void measure_sum(const struct comm *comm, const struct network_subject *s
     reducer_mark(reducer, subject->tokens, subject->token_count);
     double seconds[MOST];
     (void)time_sum(comm, reducer);
-    int count = repetitions(SUM_SECONDS, time_sum(comm, reducer), LEAST); /* the same on all ranks */
+    int count = choose_repetitions(SUM_SECONDS, time_sum(comm, reducer), LEAST); /* the same on all ranks */
     for (int i = 0; i < count; i++)
         seconds[i] = time_sum(comm, reducer);
     sum->bytes = reducer_summed(reducer) * sizeof(float);
@@ -158,8 +159,8 @@ static void measure_sum(const struct comm *comm, const struct network_subject *s
 /* ---- the whole ---- */
 
 /* Collective. */
-static enum status create(const struct comm *comm, struct network_report *report, int **round, char **buffer,
-                          struct error *e)
+static enum status report_create(const struct comm *comm, struct network_report *report, int **round, char **buffer,
+                                 struct error *e)
 {
     report->ranks = comm->size;
     report->pairs = network_list_pairs(comm->size, NULL, NULL);
@@ -178,7 +179,7 @@ enum status network_measure(const struct comm *comm, const struct network_subjec
     int *round;
     char *buffer;
     *report = (struct network_report){0};
-    enum status status = create(comm, report, &round, &buffer, e);
+    enum status status = report_create(comm, report, &round, &buffer, e);
     if (!status) {
         comm_allgather(comm, &subject->mine, sizeof subject->mine, report->rank);
         (void)network_list_pairs(comm->size, report->pair, round);

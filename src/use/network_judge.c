@@ -65,7 +65,7 @@ static bool on_two_hosts(const struct network_report *report, const struct netwo
     return report->rank[pair->rank[0]].host_index != report->rank[pair->rank[1]].host_index;
 }
 
-static double imbalance(const struct network_report *report)
+static double compute_imbalance(const struct network_report *report)
 {
     double longest = 0, sum = 0;
     for (int r = 0; r < report->ranks; r++) {
@@ -78,7 +78,7 @@ static double imbalance(const struct network_report *report)
 /* ---- numbers in order ---- */
 
 /* A number of each pair that is, or is not, between hosts; returns how many. `field`: its offset in the pair. */
-static int collect(const struct network_report *report, bool between, size_t field, double *values)
+static int collect_numbers(const struct network_report *report, bool between, size_t field, double *values)
 {
     int count = 0;
     for (int i = 0; i < report->pairs; i++)
@@ -89,15 +89,16 @@ static int collect(const struct network_report *report, bool between, size_t fie
 
 static struct network_range range_of(const struct network_report *report, bool between, double *values)
 {
-    struct network_range range = {.pairs = collect(report, between, offsetof(struct network_pair, latency), values)};
+    struct network_range range = {.pairs =
+                                      collect_numbers(report, between, offsetof(struct network_pair, latency), values)};
     if (range.pairs == 0)
         return range;
     range.median.latency = quantile(values, range.pairs, 0.5);
     range.latency_min = values[0];
     range.latency_max = values[range.pairs - 1];
-    (void)collect(report, between, offsetof(struct network_pair, start_up), values);
+    (void)collect_numbers(report, between, offsetof(struct network_pair, start_up), values);
     range.median.start_up = quantile(values, range.pairs, 0.5);
-    (void)collect(report, between, offsetof(struct network_pair, bandwidth), values);
+    (void)collect_numbers(report, between, offsetof(struct network_pair, bandwidth), values);
     range.median.bandwidth = quantile(values, range.pairs, 0.5);
     range.bandwidth_min = values[0];
     range.bandwidth_max = values[range.pairs - 1];
@@ -108,11 +109,11 @@ static struct network_range range_of(const struct network_report *report, bool b
 
 static void judge_pairs(struct network_report *report, double *values)
 {
-    int count = collect(report, true, offsetof(struct network_pair, throughput), values);
+    int count = collect_numbers(report, true, offsetof(struct network_pair, throughput), values);
     if (count < 2)
         return;
     double throughput = quantile(values, count, 0.75);
-    (void)collect(report, true, offsetof(struct network_pair, latency_min), values);
+    (void)collect_numbers(report, true, offsetof(struct network_pair, latency_min), values);
     double latency = quantile(values, count, 0.25);
     for (int i = 0; i < report->pairs; i++) {
         struct network_pair *pair = &report->pair[i];
@@ -147,7 +148,7 @@ enum status network_judge(struct network_report *report, struct error *e)
     if (!values)
         return STATUS_OS;
     find_hosts(report);
-    report->imbalance = imbalance(report);
+    report->imbalance = compute_imbalance(report);
     report->between = range_of(report, true, values);
     report->inside = range_of(report, false, values);
     judge_pairs(report, values);

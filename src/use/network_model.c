@@ -1,3 +1,4 @@
+/* Predicts the seconds of messages and sums by the alpha-beta model. */
 #include "unroll/use/network_model.h"
 
 #include <ctype.h>
@@ -88,7 +89,7 @@ double network_message_seconds(const struct network_link *link, size_t bytes, in
 }
 
 /* Ranks of a node that send out of it in a round, at most. */
-static int leaving(const struct network *network, int ranks, const struct traffic_round *round)
+static int ranks_leaving_node(const struct network *network, int ranks, const struct traffic_round *round)
 {
     int node = network->ranks_per_node;
     if (node >= ranks)
@@ -102,7 +103,7 @@ static int leaving(const struct network *network, int ranks, const struct traffi
 
 static double round_seconds(const struct network *network, int ranks, const struct traffic_round *round)
 {
-    int out = leaving(network, ranks, round);
+    int out = ranks_leaving_node(network, ranks, round);
     double between = out > 0 ? network_message_seconds(&network->between, round->bytes, out) : 0;
     double inside = out < network->ranks_per_node ? network_message_seconds(&network->inside, round->bytes, 1) : 0;
     return (double)round->times * fmax(between, inside);

@@ -1,3 +1,4 @@
+/* Predicts the time of a step on many ranks from measured phases. */
 #include "unroll/use/predict.h"
 
 #include <math.h>
@@ -42,7 +43,7 @@ static int lanes_most(int batch, int groups, int ranks)
     return most;
 }
 
-static void predict(const struct predict_config *config, size_t floats, int groups, struct predict_row *row)
+static void fill_row(const struct predict_config *config, size_t floats, int groups, struct predict_row *row)
 {
     const struct predict_setting *setting = &config->setting;
     const struct network *network = &config->network;
@@ -84,7 +85,7 @@ int predict_rows(const struct predict_config *config, bool strong, struct predic
         int times = strong ? 1 : ranks;
         struct predict_row *row = &rows[count++];
         *row = (struct predict_row){.ranks = ranks, .nodes = ceil_share(ranks, per_node), .batch = times * batch};
-        predict(config, plan_summed_floats(&setting->model, row->batch, setting->bptt), times * groups, row);
+        fill_row(config, plan_summed_floats(&setting->model, row->batch, setting->bptt), times * groups, row);
         row->efficiency = row->tokens_per_second / (rows[0].tokens_per_second * ranks);
     }
     return count;

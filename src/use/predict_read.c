@@ -96,8 +96,8 @@ static enum status read_network(const struct json_read *in, struct predict_confi
     return status;
 }
 
-static enum status agree(const char *path, const struct predict_setting *a, const struct predict_setting *b,
-                         struct error *e)
+static enum status check_setting(const char *path, const struct predict_setting *a, const struct predict_setting *b,
+                                 struct error *e)
 {
     const char *differs = a->bptt != b->bptt             ? "bptt"
                           : a->threads != b->threads     ? "threads"
@@ -152,7 +152,7 @@ static enum status read_measured(const struct json_read *in, struct predict_conf
         status = json_read_double(in, path, 0, SECONDS_MAX, &measured.phase[phase], e);
     }
     if (!status && config->count > 0)
-        status = agree(in->path, &config->setting, &setting, e);
+        status = check_setting(in->path, &config->setting, &setting, e);
     if (status)
         return status;
     if (config->count == 0) {

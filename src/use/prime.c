@@ -1,3 +1,4 @@
+/* Reads the prime, line by line, as tokens. */
 #include "unroll/use/prime.h"
 
 #include <stdbool.h>

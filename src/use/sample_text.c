@@ -1,3 +1,4 @@
+/* Draws a whole text into memory. */
 #include "unroll/use/sample_text.h"
 
 #include <string.h>
@@ -11,7 +12,7 @@ struct text {
     bool word_before; /* on this line */
 };
 
-static enum status append(struct text *text, const char *bytes, size_t length, struct error *e)
+static enum status append_bytes(struct text *text, const char *bytes, size_t length, struct error *e)
 {
     enum status status =
         mem_grow(&text->bytes, &text->capacity, text->length + length + 1, 1, "a text; use a smaller length", e);
@@ -27,14 +28,14 @@ static enum status append(struct text *text, const char *bytes, size_t length, s
 static enum status append_token(struct text *text, const struct vocab *vocab, uint32_t token, struct error *e)
 {
     struct spelling spelling = spelling_of(vocab, token, &text->word_before);
-    enum status status = spelling.blank ? append(text, " ", 1, e) : STATUS_OK;
-    return status ? status : append(text, spelling.bytes, spelling.length, e);
+    enum status status = spelling.blank ? append_bytes(text, " ", 1, e) : STATUS_OK;
+    return status ? status : append_bytes(text, spelling.bytes, spelling.length, e);
 }
 
-static enum status draw(struct sampler *sampler, const struct sample_text_config *config, struct text *text,
-                        struct error *e)
+static enum status draw_tokens(struct sampler *sampler, const struct sample_text_config *config, struct text *text,
+                               struct error *e)
 {
-    enum status status = append(text, "", 0, e);
+    enum status status = append_bytes(text, "", 0, e);
     sampler_start(sampler, config->sampler.first_text, config->prime, config->primed);
     for (int64_t n = 0; n < config->length && !status; n++) {
         uint32_t token;
@@ -55,7 +56,7 @@ enum status sample_text(const struct sample_text_config *config, char **text, si
     one.texts = 1;
     enum status status = sampler_create(config->model, config->values, config->vocab, &one, &sampler, e);
     if (!status)
-        status = draw(sampler, config, &made, e);
+        status = draw_tokens(sampler, config, &made, e);
     sampler_free(sampler);
     if (status) {
         mem_free(made.bytes);

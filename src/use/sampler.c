@@ -1,3 +1,4 @@
+/* Draws the next token of several texts. */
 #include "unroll/use/sampler.h"
 
 #include <math.h>
@@ -53,8 +54,8 @@ static int keep_nucleus(struct sampler_candidate *items, int n, double share)
 
 /* Tokens 1 .. V-1 as candidates, the weight of the `largest` logit being 1 and that of the forbidden token 0.
  * Returns the sum of the weights. */
-static double weigh(const float *logits, int V, float largest, const struct sampler_rule *rule,
-                    struct sampler_candidate *items)
+static double weigh_tokens(const float *logits, int V, float largest, const struct sampler_rule *rule,
+                           struct sampler_candidate *items)
 {
     vdouble sums = {0};
     for (int begin = VOCAB_UNK + 1; begin < V; begin += VDOUBLES) {
@@ -74,7 +75,7 @@ static double weigh(const float *logits, int V, float largest, const struct samp
 }
 
 /* The first of the tokens 1 .. V-1 with the largest logit, the forbidden one left out; or SAMPLER_NONE. */
-static uint32_t likeliest(const float *logits, int V, uint32_t forbidden)
+static uint32_t likeliest_token(const float *logits, int V, uint32_t forbidden)
 {
     float largest = -INFINITY;
     int nans = 0;
@@ -94,12 +95,12 @@ static uint32_t likeliest(const float *logits, int V, uint32_t forbidden)
 uint32_t sampler_choose(const float *logits, int V, const struct sampler_rule *rule, double u,
                         struct sampler_candidate *scratch)
 {
-    uint32_t best = likeliest(logits, V, rule->forbidden);
+    uint32_t best = likeliest_token(logits, V, rule->forbidden);
     if (best == SAMPLER_NONE || rule->temperature == 0)
         return best;
 
     int n = V - (VOCAB_UNK + 1);
-    double total = weigh(logits, V, logits[best], rule, scratch);
+    double total = weigh_tokens(logits, V, logits[best], rule, scratch);
     if (rule->top_k > 0 && rule->top_k < n) {
         draw_select(scratch, n, (int)rule->top_k);
         n = (int)rule->top_k;

@@ -1,3 +1,4 @@
+/* Computes log-probabilities of many texts in batches, over all ranks. */
 #include "unroll/use/scorer.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The groups of the self-test, and the digests that they compare. */
 #include "unroll/use/selftest.h"
 
 #include <stdio.h>
@@ -83,7 +84,7 @@ enum status selftest_digest(int item, int threads, char hex[DIGEST_TEXT], struct
     return selftest_trial_digest(item - selftest_function_count, threads, hex, e);
 }
 
-static const char *recorded(const char *name)
+static const char *recorded_digest(const char *name)
 {
     for (int i = 0; i < (int)(sizeof selftest_digests / sizeof *selftest_digests); i++)
         if (strcmp(selftest_digests[i].name, name) == 0)
@@ -97,7 +98,7 @@ static enum status check_digests(int threads, struct selftest_outcome *outcome, 
     char name[SELFTEST_ITEM];
     for (int item = 0; selftest_item(item, name) && !status; item++) {
         char is[DIGEST_TEXT], brief[64];
-        const char *should = recorded(name);
+        const char *should = recorded_digest(name);
         if (strcmp(group_of(item), outcome->group) != 0)
             continue;
         status = selftest_digest(item, threads, is, e);

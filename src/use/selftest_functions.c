@@ -49,7 +49,7 @@ static const struct vector_function vector_functions[] = {
 
 /* Half of the arguments over the whole range, half near zero; the first are places where something changes, some of
  * them beyond the range. */
-static float argument(const struct vector_function *function, int i)
+static float test_argument(const struct vector_function *function, int i)
 {
     static const float corners[] = {0, -0.0F, 0.25F, -0.25F, 0x1.fffffep-3F, 1e-20F, 88.72283F, -87.33654F, 200, -200};
     struct rng_bits bits = rng_philox(7, RNG_TEST, 0, 0, 0, (uint32_t)i);
@@ -71,7 +71,7 @@ static void check_vectors(const struct vector_function *function, struct selftes
     for (int i = 0; i < VALUES; i += VLEN) {
         vfloat x, turned;
         for (int j = 0; j < VLEN; j++) {
-            x[j] = argument(function, i + j);
+            x[j] = test_argument(function, i + j);
             turned[(j + 5) % VLEN] = x[j];
         }
         vfloat y = function->vector(x), z = function->vector(turned);
@@ -191,7 +191,7 @@ static enum status digest_vectors(const struct vector_function *function, char h
     for (int i = 0; i < VALUES; i += VLEN) {
         vfloat x;
         for (int j = 0; j < VLEN; j++)
-            x[j] = argument(function, i + j);
+            x[j] = test_argument(function, i + j);
         vstore(all + i, function->vector(x));
     }
     digest_of(all, VALUES * sizeof *all, hex);

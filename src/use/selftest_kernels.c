@@ -11,7 +11,7 @@
 #include "unroll/nn/gemm.h"
 
 /* Numbers from -1 to 1. */
-static void fill(float *to, size_t count, uint32_t seed)
+static void fill_random(float *to, size_t count, uint32_t seed)
 {
     for (size_t i = 0; i < count; i++) {
         struct rng_bits bits = rng_philox(seed, RNG_TEST, 0, 0, 0, (uint32_t)(i / 4));
@@ -150,9 +150,9 @@ enum status selftest_products(int threads, struct selftest_outcome *outcome, str
     };
     bool complete = room.a && room.w && room.c && room.before && room.packed && gemm.scratch;
     if (complete) {
-        fill(room.a, a, 1);
-        fill(room.w, w, 2);
-        fill(room.before, c, 3);
+        fill_random(room.a, a, 1);
+        fill_random(room.w, w, 2);
+        fill_random(room.before, c, 3);
         check_products(&room, outcome);
     }
     mem_free(room.a);
@@ -288,9 +288,9 @@ enum status selftest_gradients(int threads, struct selftest_outcome *outcome, st
     room.before = mem_alloc(room.c_size, sizeof(float), what, e);
     bool complete = room.a && room.b && room.packed && gemm.gradient_scratch && room.c && room.before;
     if (complete) {
-        fill(room.a, (size_t)rows * 48, 4);
-        fill(room.b, (size_t)rows * 80, 5);
-        fill(room.before, room.c_size, 6);
+        fill_random(room.a, (size_t)rows * 48, 4);
+        fill_random(room.b, (size_t)rows * 80, 5);
+        fill_random(room.before, room.c_size, 6);
         check_gradients(&room, outcome);
     }
     mem_free(room.a);

@@ -9,7 +9,7 @@
 
 /* ---- selftest_outcome.c ---- */
 
-/* Counts a check; a wrong one with what is to be told of it, if it is the first. */
+/* Counts a check as right or wrong; the text of the first wrong one is kept. */
 void selftest_right(struct selftest_outcome *outcome);
 void selftest_wrong(struct selftest_outcome *outcome, const char *brief, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -38,7 +38,7 @@ struct selftest_function {
 extern const struct selftest_function selftest_function_table[];
 extern const int selftest_function_count;
 
-/* ---- selftest_trials.c: tiny trainings through the real rooms ---- */
+/* ---- selftest_trials.c: tiny trainings with the real code ---- */
 /* Trials 0, 1, ...; NULL and false behind the last. */
 const char *selftest_trial_group(int trial);
 bool selftest_trial_name(int trial, char name[SELFTEST_ITEM]);

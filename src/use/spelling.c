@@ -1,3 +1,4 @@
+/* Writes tokens as text, and finds where a text ends. */
 #include "unroll/use/spelling.h"
 
 #include <string.h>
@@ -126,7 +127,7 @@ void text_end_free(struct text_end *end)
 }
 
 /* True if `stop` is complete with one of these bytes. */
-static bool match(const struct text_end *end, size_t *matched, const char *bytes, size_t length)
+static bool match_stop(const struct text_end *end, size_t *matched, const char *bytes, size_t length)
 {
     bool complete = false;
     for (size_t i = 0; i < length; i++) {
@@ -148,8 +149,8 @@ bool text_end_reached(const struct text_end *end, struct text_progress *progress
     if (end->stop) {
         struct spelling spelling = spelling_of(end->config.vocab, token, &progress->word_before);
         if (spelling.blank)
-            complete = match(end, &progress->matched, " ", 1);
-        complete = match(end, &progress->matched, spelling.bytes, spelling.length) || complete;
+            complete = match_stop(end, &progress->matched, " ", 1);
+        complete = match_stop(end, &progress->matched, spelling.bytes, spelling.length) || complete;
     }
     if (progress->length >= end->config.max_length)
         return true;

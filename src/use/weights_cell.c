@@ -1,4 +1,4 @@
-/* Which cell foreign weights are of, by the shapes of layer 0, by what the file says, or by what the caller says. */
+/* Finds the cell of foreign weights: by the shapes of layer 0, by the file's facts, or by the caller's hint. */
 #include "weights_private.h"
 
 #include <stdio.h>
@@ -115,7 +115,7 @@ static enum status ask_which(const struct source *source, struct error *e)
                      source->path, fit, write);
 }
 
-/* Shapes tell the cell; what a module is called may say another. */
+/* The shapes decide the cell; the name of its module may suggest another, which is reported. */
 static void tell_misnamed(const struct source *source, enum cell cell, struct weights_report *told)
 {
     const struct source_tensor *tensor = source_find(source, RECURRENT);

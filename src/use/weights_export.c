@@ -1,3 +1,4 @@
+/* Writes a model as safetensors or as text. */
 #include "weights_private.h"
 
 #include <errno.h>

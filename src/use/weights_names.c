@@ -186,7 +186,7 @@ static bool are_stacked(struct modules *modules)
 }
 
 /* `layer` is -1 where a module is all of ours. */
-static void tell(char *text, size_t size, const char *from, size_t length, int layer, const char *to)
+static void tell_renamed(char *text, size_t size, const char *from, size_t length, int layer, const char *to)
 {
     size_t used = strlen(text);
     char part[24] = "";
@@ -223,8 +223,8 @@ static enum status rename_recurrent(struct source *source, struct weights_report
             return status;
     }
     for (int i = 0; i < modules.count; i++)
-        tell(told->renamed, sizeof told->renamed, modules.module[i].path, strlen(modules.module[i].path),
-             modules.count > 1 ? i : -1, "rnn.");
+        tell_renamed(told->renamed, sizeof told->renamed, modules.module[i].path, strlen(modules.module[i].path),
+                     modules.count > 1 ? i : -1, "rnn.");
     return STATUS_OK;
 }
 
@@ -280,7 +280,7 @@ static enum status rename_module(struct source *source, const char *const *list,
         if (status)
             return status;
     }
-    tell(told->renamed, sizeof told->renamed, path, found_length, -1, ours);
+    tell_renamed(told->renamed, sizeof told->renamed, path, found_length, -1, ours);
     return STATUS_OK;
 }
 

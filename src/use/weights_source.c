@@ -1,3 +1,4 @@
+/* Reads tensors and facts of a safetensors or HDF5 file. */
 #include "weights_private.h"
 
 #include <stdarg.h>

@@ -1,19 +1,22 @@
-/* How a run goes, for people: what its losses say about it, and what to change. Nothing here computes, reads or prints:
- * what goes in are numbers of lines of metrics.jsonl, in their order, so that a run that went on from a checkpoint, its
- * lines read again, is told the same as one that was never stopped. Losses are means per target; NaN where there is
- * none. Not collective.
+/* Judges how a run goes by its losses, and says what to change. Nothing here computes losses, reads files or prints:
+ * the caller gives the numbers of the lines of metrics.jsonl, in their order. A run that goes on from a checkpoint has
+ * its old lines read again, so it gets the same advice as one that was never stopped. Losses are means per target; NaN
+ * where there is none. Not collective.
  *
  * Training losses count by blocks of at least ADVICE_BLOCK steps, since single lines are noisy.
  *
- *   zero           --lr is 0
- *   vanished       step or plateau have divided the rate until nothing moves: a 10000th is left, and a tenth of the run
- *   too high       training loss is above that of a uniform guess by a tenth, or has risen by a fifth of it; two blocks
- * long too low        training loss has not left that of a uniform guess overfitting    for ADVICE_STALLS validations
- * and an epoch none was the best, the last is 1 % above it, while the training loss fell by 2 % unfinished     the end
- * is the best, and the last tenth of the steps still gained ADVICE_GAIN idle           a third of the steps came after
- * the best
+ *   zero         --lr is 0
+ *   vanished     the schedule (step or plateau) has divided the rate so often that nothing moves: 1/10000 of it is
+ *                left, for at least a tenth of the run
+ *   too high     for two blocks, training loss was above that of a uniform guess by a tenth, or has risen by a fifth
+ *                of it
+ *   too low      training loss has not left that of a uniform guess
+ *   overfitting  for ADVICE_STALLS validations and an epoch none was the best, the last is 1 % above it, and
+ *                meanwhile the training loss fell by 2 %
+ *   unfinished   the end is the best, and the last tenth of the steps still gained ADVICE_GAIN
+ *   idle         a third of the steps came after the best
  *
- * The last two are said in the end alone. */
+ * The last two are said at the end only. */
 #ifndef UNROLL_TRAIN_ADVICE_H
 #define UNROLL_TRAIN_ADVICE_H
 
@@ -26,7 +29,7 @@
 #define ADVICE_POINTS 64 /* of the course of the loss that are kept */
 #define ADVICE_TEXT 200
 
-/* From the most to the least telling: of several the first is what is said in the end. */
+/* The most important first: of several findings, the first is what is said in the end. */
 enum advice_kind {
     ADVICE_NONE,
     ADVICE_ZERO,
@@ -52,7 +55,7 @@ struct advice_run {
     bool steps_down; /* the schedule is step or plateau */
     bool classifies;
     bool limited; /* by --max-steps, not --epochs */
-    bool stopped; /* for want of improvement */
+    bool stopped; /* because validation did not improve */
 };
 
 /* What is known of it so far. */
@@ -71,7 +74,7 @@ struct advice_history {
     int64_t validations, stalls;
     double valid, best; /* validation loss: the last, the lowest */
     int64_t valid_step, best_step;
-    double block_of_best;       /* training loss about then */
+    double block_of_best;       /* training loss when validation was best */
     int points, stride, passed; /* the course: every stride-th loss is kept, `passed` came since */
     struct advice_point {
         int64_t step;
@@ -90,7 +93,7 @@ struct advice_train {
 void advice_train(const struct advice_run *run, struct advice_history *history, const struct advice_train *line);
 void advice_valid(const struct advice_run *run, struct advice_history *history, int64_t step, double loss);
 
-/* What is to be said now, and has not been: true once for each kind. */
+/* The advice that is due now, ADVICE_NONE if there is none. Each kind is returned once. */
 enum advice_kind advice_seen(const struct advice_run *run, struct advice_history *history);
 
 /* The conclusion of a run that has ended. */
@@ -102,7 +105,7 @@ struct advice_outcome {
 enum advice_kind advice_end(const struct advice_run *run, struct advice_history *history,
                             const struct advice_outcome *end);
 
-/* What was found, and what helps, in words: each fits a line of 80 columns. */
+/* In words: what was found, and what helps. Each fits a line of 80 columns. */
 struct advice {
     char found[ADVICE_TEXT], fix[ADVICE_TEXT];
 };

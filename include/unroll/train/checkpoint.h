@@ -16,7 +16,7 @@
  * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5,
  * have 0 and neither /optimizer nor /state.
  * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
- * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so that no byte goes unnoticed.
+ * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so every byte of the file is checked.
  * Nothing else may be in the file. */
 #ifndef UNROLL_TRAIN_CHECKPOINT_H
 #define UNROLL_TRAIN_CHECKPOINT_H
@@ -58,8 +58,8 @@ struct progress {
     double seconds;        /* training wall time so far, over all resumptions; not part of the mathematics */
 };
 
-/* What wrote a checkpoint: facts for people, but for `arithmetic`. A run that goes on by another revision is no
- * longer the uninterrupted one, bit for bit; whatever else differs changes none. */
+/* What program wrote a checkpoint. All but `arithmetic` is for people only. If a run goes on with another arithmetic
+ * revision, its bits are no longer those of an uninterrupted run. The other facts do not change the bits. */
 struct checkpoint_build {
     char version[64], revision[64], compiler[64], flags[256], libraries[256];
     char instructions[32]; /* the widest vectors it was compiled for, e.g. "avx512f" */
@@ -102,8 +102,9 @@ struct checkpoint_target {
     const char *path;
     enum checkpoint_writer writer;
     const struct file_guard *guard; /* asked on rank 0 before the work and before the renaming; may be NULL */
-    bool broken; /* out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can
-                                       neither close such a file nor end cleanly (it crashes or hangs) */
+    /* Out: a parallel file could not be ended. Tell the error, then comm_abort: HDF5 can neither close such a file nor
+     * end cleanly (it crashes or hangs). */
+    bool broken;
 };
 
 /* Collective. Writes target->path (through a temporary file: written, synced, reopened, all digests verified,
@@ -113,15 +114,15 @@ struct checkpoint_target {
  * vocabulary (all but the optimizer of one that is not resumable), which only the parallel writer looks at. Without
  * optimizer or states the file is not resumable. On failure the file of that name that was there before is
  * untouched, no temporary file stays, and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or
- * the guard's). What could not be read back is not written: STATUS_INTERNAL, saying what is wrong with it. Ranks
- * that are to write together and do not share the folder: STATUS_CANTCREATE (train/shared_folder.h). */
+ * the guard's). A checkpoint that a reader would refuse is not written: STATUS_INTERNAL with the reason.
+ * STATUS_CANTCREATE if ranks that write together do not share the folder (train/shared_folder.h). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
-/* Bytes of a resumable file's image but for vocabulary, labels and facts. */
+/* Bytes of a resumable file's image, without vocabulary, labels and attributes. */
 size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer);
 
-/* Collective. Before the first one: whether ranks that would write checkpoints like this one share the folder, as
- * above. Nothing but its size is looked at: values and states need not be there. */
+/* Collective, before the first checkpoint: whether the ranks that will write together share the folder, as above. It
+ * looks at the size of `checkpoint` only: values and states need not be there. */
 enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
                                const struct checkpoint_target *target, struct error *e);
 
@@ -132,7 +133,7 @@ enum status checkpoint_read(const char *path, enum checkpoint_part part, struct 
                             struct error *e);
 void checkpoint_release(struct checkpoint *checkpoint);
 
-/* Not collective. Of what a checkpoint means for use: shape, parameters, vocabulary, labels and how 'eval' cuts a
+/* Not collective. A digest of all that matters for use: shape, parameters, vocabulary, labels and how 'eval' cuts a
  * split. */
 enum status checkpoint_digest(const struct checkpoint *checkpoint, char hex[DIGEST_TEXT], struct error *e);
 /* Collective. checkpoint_read, for use, on every rank; STATUS_CONFIG if they find different ones under `path`.

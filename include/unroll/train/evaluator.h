@@ -9,10 +9,10 @@
  * looks at the split and the batch alone. With `exact_lanes` the split is cut into `batch` lanes however short it is.
  * Ranks that are left without a lane group only take part in the sums.
  *
- * A split's first token is only read, unless there is a token `before` that it can be predicted from. In one lane
- * behind a line end, and with the model's state emptied at line ends (--reset-at eos), the loss is the sum of what
- * use/scorer.h gives the lines, in floats that are the same bits and are added in another order. Lanes cut sentences,
- * whose second halves then stand behind an empty state.
+ * A split's first token is only read, unless there is a token `before` that it can be predicted from. Take one lane, a
+ * line end before it, and a model whose state is reset at line ends (--reset-at eos): then the loss is the sum of what
+ * use/scorer.h gives the lines. The terms are the same bits, but they are added in another order. With several lanes, a
+ * lane may begin inside a sentence; the second half of that sentence is then predicted from an empty state.
  *
  * To classify (TASK_CLASSIFY), lanes hold whole texts (data/examples.h, not shuffled), each a target.
  *
@@ -42,17 +42,17 @@ struct evaluator_config {
     int threads;
     bool dynamic;     /* the values change on the way; each run starts with those that were given */
     double lr;        /* of dynamic evaluation */
-    bool exact_lanes; /* so many lanes as `batch`, not fewer in a short split; to classify without account */
-    uint32_t before;  /* what the split is read behind, so that its first token has a loss; VOCAB_UNK: nothing */
-    /* Called after each window, also on ranks without lanes, so that a watchdog sees progress; NULL on all ranks or
+    bool exact_lanes; /* as many lanes as `batch`, also in a short split; ignored to classify */
+    uint32_t before;  /* token that stands before the split, so that its first token has a loss; VOCAB_UNK: none */
+    /* Called after each window, also on ranks without lanes, so that a watchdog sees progress. NULL on all ranks or on
      * none. */
     void (*beat)(void *context);
     void *beat_context;
     /* Asked after each window, with a beat only; NULL on all ranks or none. Where a rank says yes, evaluator_run
      * ends soon with STATUS_STOPPED on all of them. */
     bool (*stop)(void *context);
-    int64_t *confusion; /* [labels][labels] to classify: how many texts of each label (row) were taken for which
-                           (column); the caller's, filled on every rank by evaluator_run; NULL: not wanted */
+    int64_t *confusion; /* [labels][labels] to classify: texts of each label (row) by predicted label (column); the
+                           caller's, filled on every rank by evaluator_run; NULL: not wanted */
 };
 
 /* Lanes and lane groups that a split of `tokens` tokens is evaluated in. */
@@ -72,13 +72,14 @@ void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is all
  * number of tokens predicted: the mean loss is *loss_sum / *targets. The sum may be NaN or infinite if the values
  * are. STATUS_IO or STATUS_DATA if the corpus cannot be read, on all ranks. */
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
-/* Not collective. How many windows a run takes: so many beats. */
+/* Not collective. Windows of a run; `beat` is called once for each. */
 int64_t evaluator_windows(const struct evaluator *evaluator);
 /* Not collective. Lanes that the split is cut into. */
 int evaluator_lane_count(const struct evaluator *evaluator);
-/* Not collective. To classify: how many texts were longer than `bptt` tokens, of which only the first so many count. */
+/* Not collective. To classify: how many texts were longer than `bptt` tokens; the rest of such a text is ignored. */
 int64_t evaluator_cut(const struct evaluator *evaluator);
-/* Not collective. To classify: for how many targets of the last run the label was the likeliest, over all ranks. */
+/* Not collective. To classify: for how many targets of the last run the right label was the likeliest, over all ranks.
+ */
 int64_t evaluator_correct(const struct evaluator *evaluator);
 
 #endif

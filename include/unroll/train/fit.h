@@ -1,6 +1,7 @@
-/* How many lanes, epochs and validations suit a text, where nobody says: rules of thumb, made on English at
- * character and word level (2 x 256 LSTM, Adam, windows of 64). They know the length of the training text alone, so
- * that the same command is the same run on any number of ranks and threads; integers alone, so on any machine. */
+/* How many lanes, epochs and validations suit a text, where the user gives none. These are rules of thumb, made on
+ * English at character and word level (2 x 256 LSTM, Adam, windows of 64). They depend on the length of the training
+ * text only, so the same command is the same run on any number of ranks and threads. They use integers only, so they
+ * give the same on any machine. */
 #ifndef UNROLL_TRAIN_FIT_H
 #define UNROLL_TRAIN_FIT_H
 
@@ -17,19 +18,19 @@
  * token but the first. */
 int fit_lanes(int64_t tokens, int bptt, int least);
 
-/* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: less text is
- * learnt by heart before. */
+/* Epochs: 10 for a million tokens, half as many for ten times the text (the cube root), and at most 20: a shorter text
+ * is learnt by heart within them. */
 int64_t fit_epochs(int64_t tokens);
 
 /* Steps from one validation to the next, of a text in so many lanes. 0: an epoch; of a text so long that
- * fit_epochs() is below FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run: one that is
- * extended is what it would have been. */
+ * fit_epochs() is below FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run, so extending a run
+ * does not change it. */
 int64_t fit_eval_every(int64_t tokens, int lanes, int bptt);
 
 /* Validations without improvement after which a run ends, where each counts `eval_every` steps (0: an epoch):
- * FIT_PATIENCE, and never less than an epoch of `steps` steps, however often it is validated. On English of 25 to
- * 200 kB, characters and words, all cells, both schedules, 30 to 60 epochs, a new best came after up to 4
- * validations that were no better with as much as 10 % to gain, after 5 and 6 with 0.6 %, and never after more. */
+ * FIT_PATIENCE, and never less than an epoch of `steps` steps, however often it is validated. Measured on English of 25
+ * to 200 kB, characters and words, all cells, both schedules, 30 to 60 epochs: after up to 4 validations without
+ * improvement, up to 10 % were still gained; after 5 or 6, 0.6 %; after more, nothing. */
 int64_t fit_patience(int64_t steps, int64_t eval_every);
 
 /* Steps of an epoch: the windows of the longest lane. */

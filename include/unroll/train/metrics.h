@@ -1,27 +1,38 @@
 /* Files of one JSON object a line that only grow: metrics.jsonl, the source of truth for every plot, and timing.jsonl.
  *
- * metrics.jsonl holds what the mathematics gives and nothing else: the same run has the same bytes there, for any
- * number of ranks and however often it was killed and resumed, because a resumed run keeps of the file what its
- * checkpoint knows. Lines by "type":
+ * metrics.jsonl holds what the mathematics gives and nothing else. The same run has the same bytes there, for any
+ * number of ranks and however often it was killed and resumed: a resumed run keeps the part of the file that its
+ * checkpoint knows.
+ *
+ * Lines by "type":
+ *
  *   run    what is trained: the first line
- *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm (of
- *          this step, before clipping), lr, skipped (steps so far)
+ *   train  step, epoch (from 1), tokens (targets so far), loss (mean per target since the line before), grad_norm
+ *          (of this step, before clipping), lr, skipped (steps so far)
  *   skip   step: loss or gradient was not finite, nothing was updated
- *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau schedule
- *          (train/schedule.h; the rate that is used, not below --lr-min, is the next step's lr); to classify accuracy
- *          instead of perplexity, and tokens are texts everywhere
- *   sample step, text: what the weights after that step write; null if they give no finite probabilities. A byte that
- * is not part of UTF-8 stands as \xHH (sys/json.h) gradflow step, samples (how many the mean is of), and by the name of
- * each state an array of the gradient's norms by time lag end    step, epoch, tokens, why, train_loss, valid_loss,
- * test_loss, to classify valid_accuracy and test_accuracy, of the last weights; where those in best.h5 are others, and
- * there is test text, best_step, best_valid_loss, best_test_loss (and accuracies) of those; parameters_digest of the
- * last: the last line of a run Whatever depends on machine or time goes to timing.jsonl, which is never cut. Its lines
- * have step and, of rank 0's host but for forecast and cores, time (ISO 8601, UTC, to the second): start       one for
- * each start of the program: host (of rank 0), hosts (how many), ranks, threads, what computes train       seconds (in
- * steps since the line before), tokens_per_second, phases (seconds of each part of the steps) forecast    once a start,
- * when it is known: steps of the whole run; of this start elapsed, left, and seconds in all checkpoint  seconds that it
- * took, run_seconds that the run has taken so far stop        the end of a start: its exit_status, run_seconds cores in
- * the end: waited_share, waited_seconds, rank and host of the rank that waited most for cores
+ *   valid  step, epoch, tokens, loss, perplexity, best (true if the lowest so far), lr_factor with the plateau
+ *          schedule (train/schedule.h; the rate that is used, not below --lr-min, is the next step's lr); to
+ *          classify accuracy instead of perplexity, and tokens are texts everywhere
+ *   sample step, text: what the weights after that step write; null if they give no finite probabilities. A byte
+ *          that is not part of UTF-8 stands as \xHH (sys/json.h)
+ *   gradflow step, samples (how many the mean is of), and by the name of each state an array of the gradient's norms
+ *          by time lag
+ *   end    the last line of a run: step, epoch, tokens, why, train_loss, valid_loss, test_loss and
+ *          parameters_digest, of the last weights; to classify also valid_accuracy and test_accuracy. Where best.h5
+ *          holds other weights and there is test text: best_step, best_valid_loss, best_test_loss (and accuracies)
+ *          of those
+ *
+ * What depends on machine or time goes to timing.jsonl, which is never cut. Its lines have a step. All but forecast and
+ * cores also have time, by the clock of rank 0's host (ISO 8601, UTC, to the second):
+ *
+ *   start       one for each start of the program: host (of rank 0), hosts (how many), ranks, threads, what computes
+ *   train       seconds (in steps since the line before), tokens_per_second, phases (seconds of each part of the
+ *               steps)
+ *   forecast    once a start, when it is known: steps of the whole run; of this start elapsed, left, and seconds in
+ *               all
+ *   checkpoint  seconds that it took, run_seconds that the run has taken so far
+ *   stop        the end of a start: its exit_status, run_seconds
+ *   cores       in the end: waited_share, waited_seconds, rank and host of the rank that waited most for cores
  *
  * What a full disk refuses is kept in memory and tried again with every line. */
 #ifndef UNROLL_TRAIN_METRICS_H

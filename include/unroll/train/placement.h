@@ -1,7 +1,7 @@
 /* Where ranks and threads run: how many threads each rank gets, and whether the cores that the launcher bound it to
  * are enough for them. Open MPI binds each of two ranks to a single core unless told otherwise, and then all threads
- * of a rank share it: that mistake is found here and told with the options that mend it. At the end it is told if
- * threads waited for cores, whoever had them. */
+ * of a rank share it: this is found here, and the message names
+ * the options that correct it. At the end of a run it reports if threads had to wait for cores. */
 #ifndef UNROLL_TRAIN_PLACEMENT_H
 #define UNROLL_TRAIN_PLACEMENT_H
 
@@ -30,27 +30,27 @@ void placement_advice(const struct placement *placement, char *advice);
 
 /* ---- afterwards: whether the threads had the cores that they wanted ---- */
 
-#define PLACEMENT_WAIT_SHARE 0.1 /* of their time, and */
-#define PLACEMENT_WAIT_SECONDS 2 /* of all threads together, are worth telling */
+#define PLACEMENT_WAIT_SHARE 0.1 /* waiting is reported from this share of the threads' time on, and */
+#define PLACEMENT_WAIT_SECONDS 2 /* from so many seconds of all threads together */
 
 /* What the threads of a process did since it began, all together. Time asleep, as in input and output or waiting for
  * a partner, counts as neither; a thread that spins, as MPI's do, computes. */
 struct placement_wait {
-    double computed,
-        waited; /* seconds: on a core; ready to run, but others had the core. 0 where the kernel does not tell */
+    double computed; /* seconds on a core */
+    double waited;   /* seconds ready to run while others had the core; 0 where the kernel does not count them */
     int rank, ranks, threads;
     char host[COMM_HOST];
 };
 
 /* Of this process. Not collective. */
 void placement_waited(const struct comm *comm, int threads, struct placement_wait *wait);
-/* From each rank's own to that of the rank that waited for the largest share of its time, on all ranks. Collective. */
+/* Collective. Replaces each rank's numbers by those of the rank that waited for the largest share of its time. */
 void placement_wait_most(const struct comm *comm, struct placement_wait *wait);
 /* waited / (computed + waited), 0 without either. */
 double placement_wait_share(const struct placement_wait *wait);
-/* What to tell of it, [ERROR_TEXT]; "" if it is not worth telling. */
+/* The message about it, [ERROR_TEXT]; "" if the wait was too short to report. */
 void placement_wait_advice(const struct placement_wait *wait, char *advice);
-/* All of it at a command's end, on all ranks: that of the rank that waited most, and what to tell. Collective. */
+/* Collective, at a command's end: the three calls above. All ranks get the longest wait and its message. */
 void placement_wait_report(const struct comm *comm, int threads, struct placement_wait *most, char *advice);
 
 #endif

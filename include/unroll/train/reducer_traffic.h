@@ -1,6 +1,5 @@
-/* What the reducer sends for one sum of gradients, told without sending it: for plans, bounds and simulations. It
- * stands beside the reducer because it must say the same; tests/mpi/test_traffic.c holds both together, message for
- * message.
+/* The messages that the reducer sends for one sum of gradients, computed without sending them: for plans, bounds and
+ * simulations. It must agree with the reducer; tests/mpi/test_traffic.c compares both, message by message.
  *
  * The exchange goes in rounds. In a round every rank sends one message and receives one; the next begins when both
  * have arrived. */
@@ -16,7 +15,7 @@
 
 enum traffic_pattern {
     TRAFFIC_SWAP,  /* r and r ^ distance exchange messages */
-    TRAFFIC_SHIFT, /* r sends to r + distance and receives from r - distance, around the ends */
+    TRAFFIC_SHIFT, /* r sends to r + distance and receives from r - distance, modulo ranks */
     TRAFFIC_RING   /* the same with distance 1, as comm_allgatherv goes, and MPI's allreduce for large messages */
 };
 

@@ -1,4 +1,4 @@
-/* Run directories under a folder. */
+/* Finds the run directories under a folder. */
 #ifndef UNROLL_TRAIN_RUN_FIND_H
 #define UNROLL_TRAIN_RUN_FIND_H
 

@@ -6,11 +6,12 @@
  *   - an earlier start of the same Slurm job: the scheduler has requeued it, so the earlier start is over;
  *   - a Slurm job that has ended, as the job scripts have found out and say by UNROLL_ENDED_JOB=ID;
  *   - any other host, if the lock was not renewed for RUN_LOCK_ABANDONED seconds (by the clock of the file system).
- * None of these is certain: where a network is cut, the ranks of the earlier start live on and know nothing of the
- * next. So the lock fences them off. Its holder changes the run directory by nothing but renaming files out of its
- * folder, `writing-TOKEN.tmp`, or into it. Who takes the lock over first takes that folder away: from then on every
- * renaming of the earlier holder fails, also one whose run_lock_check went well a moment ago. Files that stay open
- * belong to their holder alone for the same reason: see train/metrics.h. */
+ * None of these is certain. Where a network is cut, the ranks of the earlier start may still run and know nothing of
+ * the next start. So the new holder must keep the earlier one from writing (fencing). A holder changes the run
+ * directory in one way only: it renames files out of its folder, `writing-TOKEN.tmp`, or into it. A job that takes the
+ * lock over removes that folder first. From then on every rename of the earlier holder fails, even if its
+ * run_lock_check has just succeeded. Files that stay open belong to their holder alone for the same reason: see
+ * train/metrics.h. */
 #ifndef UNROLL_TRAIN_RUN_LOCK_H
 #define UNROLL_TRAIN_RUN_LOCK_H
 
@@ -27,10 +28,10 @@ struct run_lock {
     char path[FILE_PATH_MAX];
     char folder[FILE_PATH_MAX]; /* of the holder: what it writes lies here until it gets its name */
     char text[RUN_LOCK_TEXT];   /* what our lock says; "" while we hold none */
-    int fd;                     /* of our lock file, whatever bears its name now */
+    int fd;                     /* of our lock file, also after another file has taken its name */
 };
 
-/* What a look at a lock tells, for one who does not want it. */
+/* What a lock says about its holder, for programs that only read. */
 struct run_lock_holder {
     bool is_there;                    /* a lock lies there */
     bool may_live;                    /* and its holder may be at work: else it was left behind */
@@ -41,11 +42,11 @@ struct run_lock_holder {
 /* Looks at the lock file `path` and changes nothing. */
 void run_lock_look(const char *path, struct run_lock_holder *holder);
 
-/* A text that no other process has made. */
+/* A random text, unique to this process. */
 void run_lock_token(char text[RUN_LOCK_TOKEN]);
 
 /* Takes the lock file `path` and makes our folder beside it; those of earlier holders go. Held by another:
- * STATUS_CANTCREATE saying by whom and what to do (of one's own job, or launch: never to delete it). If a lock that
+ * STATUS_CANTCREATE saying by whom and what to do (if it is the same job or launch: never to delete it). If a lock that
  * was left behind was replaced, `notice` [ERROR_TEXT] says so, else it is "". */
 enum status run_lock_take(struct run_lock *lock, const char *path, char *notice, struct error *e);
 /* STATUS_CANTCREATE if the lock is no longer ours; STATUS_IO or STATUS_OS if that cannot be told now. */
@@ -54,8 +55,8 @@ enum status run_lock_check(const struct run_lock *lock, struct error *e);
 void run_lock_renew(const struct run_lock *lock);
 /* Gives the lock and its folder back if it is still ours. Harmless if there is none. */
 void run_lock_release(struct run_lock *lock);
-/* The same in a signal's handler, from which the process ends: a folder in which anything is left stays, for the
- * next start to take away. */
+/* run_lock_release for a signal handler that ends the process. A folder that is not empty stays; the next start removes
+ * it. */
 void run_lock_drop(const struct run_lock *lock);
 
 #endif

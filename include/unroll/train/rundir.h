@@ -1,4 +1,4 @@
-/* The run directory: where the files of a run lie, and the rules by which they come and go. Only rank 0 has one.
+/* The run directory: the paths of a run's files, and the rules for making and removing them. Only rank 0 opens one.
  *
  *   config.ini            the effective options
  *   metrics.jsonl         what the run computed; timing.jsonl how long it took (train/metrics.h)
@@ -30,15 +30,15 @@ struct rundir {
 int64_t rundir_newest(const char *path);
 /* Whether it holds a checkpoint to go on from. */
 bool rundir_holds_run(const char *path);
-/* Whether a run was begun in it: it holds a checkpoint, or records of a run that did not come to one. */
+/* True if a run was begun in it: it holds a checkpoint, or records of a run that wrote none. */
 bool rundir_is_begun(const char *path);
-/* Whether a run began in it that came to no checkpoint: all there is of it are its options, and it begins again. An
- * option file that somebody has put into a folder is no such run. */
+/* True if a run began in it and wrote no checkpoint: only its options are there, and it begins again. A folder that
+ * holds only an option file of a user is no such run. */
 bool rundir_is_at_start(const char *path);
-/* Whether it holds a run that goes on, from a checkpoint or from its start, with the options of its config.ini. */
+/* True if it holds a run that can go on with the options of its config.ini, from a checkpoint or from its start. */
 bool rundir_goes_on(const char *path);
 
-/* Whether a folder looks like the directory of a run, whole or in parts: for those who look for runs. */
+/* True if a folder looks like a run directory, also if files are missing: for searches. */
 bool rundir_is_run(const char *path);
 
 /* The file that a model is read from where `path` may be a run directory: best.h5 in it, else latest. Any path that is
@@ -46,11 +46,12 @@ bool rundir_is_run(const char *path);
 enum status rundir_model(const char *path, char model[FILE_PATH_MAX], struct error *e);
 
 /* Makes the directory if needed, takes its lock and removes temporary files that a killed job left.
- * STATUS_CANTCREATE if it is held by another job, cannot be written to, or holds other things and no run (logs,
- * option files and empty files are let pass); STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. Folders
- * that were made go again when it is closed before a run has `begun`. */
+ * STATUS_CANTCREATE if it is held by another job, cannot be written to, or holds no run but other files (logs, option
+ * files and empty files are allowed); STATUS_IO. `notice` [ERROR_TEXT] is "" or something to tell. Folders that were
+ * made go again when it is closed before a run has `begun`. */
 enum status rundir_open(const char *path, struct rundir **out, char *notice, struct error *e);
-/* A look at a directory that may belong to another job: nothing is made, no lock is taken, nothing may be written. */
+/* Opens a directory to read only: nothing is made, no lock is taken, nothing may be written. It may belong to another
+ * job. */
 enum status rundir_look(const char *path, struct rundir **out, struct error *e);
 void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowed */
 
@@ -58,8 +59,7 @@ void rundir_close(struct rundir *rundir); /* gives the lock back; NULL is allowe
 void rundir_file(const struct rundir *rundir, const char *name, char path[FILE_PATH_MAX]);
 void rundir_checkpoint(const struct rundir *rundir, int64_t step, char path[FILE_PATH_MAX]);
 
-/* True if a path relative to a run directory is that of one of the files above, which a run writes and removes as it
- * likes. */
+/* True if a path relative to a run directory names one of the files above, which a run may overwrite or remove. */
 bool rundir_owns(const char *name);
 
 /* Steps of the checkpoints that are there, newest first; `*steps` is the caller's (mem_free). None if there is no

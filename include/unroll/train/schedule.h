@@ -3,7 +3,8 @@
  *   constant  lr
  *   step      lr / decay^floor(epoch / every)
  *   plateau   lr * factor, where factor is divided by `decay` after `patience` validations in a row without
- * improvement, until lr * factor is `minimum` or less (or, with a minimum of 0, until it would be no normal number)
+ *             improvement, until lr * factor is `minimum` or less (or, with a minimum of 0, until it would be no normal
+ *             number)
  *   cosine    min + (lr - min) (1 + cos(pi x)) / 2, x from 0 after the warm-up to 1 at the last step
  *             (Loshchilov and Hutter 2017, without restarts)
  *

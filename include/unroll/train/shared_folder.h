@@ -6,8 +6,8 @@
 #include "unroll/base/status.h"
 #include "unroll/sys/comm.h"
 
-/* Seconds in which what one host has made must become visible on the others; NFS remembers for up to 30 what a
- * folder held, if it is not asked to look again. */
+/* Seconds within which a new file of one host must be visible on the others. NFS may cache a folder's list for up
+ * to 30. */
 #define SHARED_FOLDER_PATIENCE 30
 
 /* Collective. Rank 0 makes a file with random content in `folder`, which the other ranks need not know, and all look

@@ -1,10 +1,10 @@
 /* Signals that ask a run to stop: USR1, USR2, TERM, INT, XCPU (its time by `ulimit -t` is over) and HUP, unless it was
- * ignored at the start, as nohup does. The handler only takes note; the trainer asks once per step, so further signals,
- * also while a checkpoint is written, do no harm. A closed pipe as log (SIGPIPE) is ignored.
+ * ignored at the start, as nohup does. The handler only records the signal; the trainer asks once per step. Further
+ * signals do no harm, also while a checkpoint is written. A closed pipe as log (SIGPIPE) is ignored.
  *
  * INT is a person's (Ctrl-C): the first is answered at once, by one line on standard error; the next ends the
- * process by that signal, without a checkpoint, temporary files or lock. What comes within SIGNALS_ECHO of the first
- * is that one again: a launcher may hand on what the terminal has sent already. */
+ * process by that signal, without a checkpoint, temporary files or lock. A second INT within
+ * SIGNALS_ECHO counts as the first: a launcher may forward a signal that the terminal has already sent. */
 #ifndef UNROLL_TRAIN_SIGNALS_H
 #define UNROLL_TRAIN_SIGNALS_H
 

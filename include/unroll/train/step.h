@@ -1,11 +1,11 @@
-/* One step of training, as all take it who train: trainer, dynamic evaluation, bench and self-test.
+/* One step of training, shared by trainer, dynamic evaluation, bench and self-test.
  *
  *   step_gradient   forward and backward over a window of this rank's lanes, into the reducer's arrays
  *   step_sum        the gradient over all ranks, and its norm
  *   step_update     clipping, the optimizer's update, and the new values packed for the kernels
  *
- * What comes between them is the caller's: exchanging losses, looking whether loss and norm are finite, leaving out the
- * update. Values are packed once for each update: whoever else changes them calls model_pack. */
+ * Between them the caller exchanges losses, checks that loss and norm are finite, and may leave out the update. Values
+ * are packed once for each update; a caller that changes them must call model_pack. */
 #ifndef UNROLL_TRAIN_STEP_H
 #define UNROLL_TRAIN_STEP_H
 
@@ -28,7 +28,7 @@ struct step_config {
     struct optimizer_config optimizer;
     enum reduction reduction;
     bool norm;   /* step_sum finds the gradient's norm: to clip, and to see whether it is finite */
-    double clip; /* with `norm`: the largest norm of the mean gradient; 0: any */
+    double clip; /* with `norm`: the largest norm of the mean gradient; 0: no limit */
     bool dense; /* sum all rows of encoder.weight even where windows touch few of them: the same bits, for comparison */
     uint64_t seed; /* of the dropout masks */
 };
@@ -59,7 +59,7 @@ enum status step_create(const struct comm *comm, const struct step_config *confi
                         float *values, struct step **out, struct error *e);
 void step_free(struct step *step); /* not collective; NULL is allowed */
 
-/* Not collective. Step `number` (>= 0) decides over dropout masks; for `loss` see model_train. */
+/* Not collective. Step `number` (>= 0) selects the dropout masks; for `loss` see model_train. */
 void step_gradient(struct step *step, const struct window *window, int64_t number, struct model_loss *loss);
 
 /* Collective. Returns the norm of the mean gradient over the window's `targets` of all ranks, the same on all; NaN

@@ -6,21 +6,21 @@
  * gradient and its norm; clipping, learning rate, update. All ranks take the same decisions because they see the same
  * numbers.
  *
- * At a step's boundary, in this order: stop if asked; validate if due; end if finished; checkpoint if due. What is
- * pending at a boundary follows from `struct progress` alone, so a run resumed from any checkpoint continues with the
- * same acts.
+ * At a step's boundary, in this order: stop if asked; validate if due; end if finished; checkpoint if due. What is due
+ * at a boundary depends on `struct progress` only, so a run resumed from any checkpoint does the same.
  *
- * A run that has ended tells on the log what the last weights are worth on validation and test text, and what those of
- * best.h5, and names commands to go on with. The summary has both: valid_loss, test_loss and accuracies are of the last
- * weights (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5
- * (best_model). Before the end the best are what training knows of them, without a test.
+ * When a run has ended, the log says how good the last weights and those of best.h5 are on validation and test text,
+ * and names commands to go on with. The summary has both: valid_loss, test_loss and accuracies are of the last weights
+ * (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5 (best_model).
+ * Before the end, the values of the best weights are those of training, without a test.
  *
- * How a run goes is told on the way and in the end, and stands in the summary as `advice` (train/advice.h); rank 0
- * knows it by the lines of metrics.jsonl. It changes nothing: a run whose loss is far above a uniform guess's ends with
- * STATUS_OK, and says so.
+ * Advice about the run (train/advice.h) is logged during the run and at its end, and is `advice` in the summary. Rank 0
+ * derives it from the lines of metrics.jsonl. It changes nothing else: a run whose loss is far above that of a uniform
+ * guess says so and ends with STATUS_OK.
  *
- * Losses and norms that are not finite: all ranks skip the step, `TRAINER_SKIPS_MAX` in a row end the run with
- * STATUS_DIVERGED. Parameters that are not finite are never saved, and nothing is while steps are being skipped. */
+ * If loss or norm is not finite, all ranks skip the step; `TRAINER_SKIPS_MAX` skipped steps in a row end the run with
+ * STATUS_DIVERGED. Parameters that are not finite are never saved, and no checkpoint is written while steps are
+ * skipped. */
 #ifndef UNROLL_TRAIN_TRAINER_H
 #define UNROLL_TRAIN_TRAINER_H
 
@@ -46,10 +46,10 @@ enum resume { RESUME_AUTO, RESUME_NEVER, RESUME_MUST };
 struct trainer_option {
     struct checkpoint_option text;
     bool mathematics; /* a resumed run must have the same value */
-    bool initial;     /* the default: so it was in a run that began before there was this option */
+    bool initial;     /* the default, which also holds for a run that is older than this option */
 };
 
-#define TRAINER_EPOCH (-1) /* not so many steps: at the end of each epoch */
+#define TRAINER_EPOCH (-1) /* instead of a number of steps: at the end of each epoch */
 
 /* A sample to write: `length` tokens of a new text by the weights as they are. */
 struct trainer_sample {
@@ -65,15 +65,15 @@ struct trainer_sample {
 struct trainer_config {
     const char *corpus, *run; /* paths */
     bool patience_given;      /* for this start, and not remembered from the run */
-    bool corpus_remembered;   /* by a file of options: it may have been moved since */
+    bool corpus_remembered;   /* its path comes from a file of options: the corpus may have been moved since */
     const char *branch;       /* NULL, or the directory of a new run that starts from `run`'s newest checkpoint */
     const char *json_summary; /* NULL, or a path */
     const char *ini_text;     /* what config.ini holds */
     int options;
     const struct trainer_option *option; /* the effective options, for checkpoints and for comparison on resume */
 
-    struct step_config
-        step; /* what a step computes; share, threads, the model's `vocab`, `labels` and `reset_token` come later */
+    /* What a step computes; share, threads, the model's `vocab`, `labels` and `reset_token` are set later. */
+    struct step_config step;
     bool reset_at_eos;
     double word_dropout; /* to classify: see data/examples.h */
     enum init init;
@@ -87,10 +87,10 @@ struct trainer_config {
     int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
     int64_t sample_every;   /* steps; 0: never; TRAINER_EPOCH */
     int64_t sample_length;  /* tokens */
-    /* What writes the samples, since drawing text is of a higher floor. Rank 0 calls it, alone; the same arguments
-     * give the same bytes. *text [*length], which may hold any bytes, is the caller's (mem_free). STATUS_CHECKPOINT
-     * if the weights give no finite probabilities: then there is no sample, and the run goes on. STATUS_OS. Not used
-     * where sample_every is 0. */
+    /* Writes the samples: drawing text belongs to src/use, which src/train does not call. Only rank 0 calls it; the
+     * same arguments must give the same bytes. *text [*length], which may hold any bytes, is the caller's (mem_free).
+     * STATUS_CHECKPOINT if the weights give no finite probabilities: then there is no sample, and the run goes on.
+     * STATUS_OS. Not used where sample_every is 0. */
     enum status (*write_sample)(const struct trainer_sample *sample, char **text, size_t *length, struct error *e);
     int64_t check_replicas; /* steps; 0: only at checkpoints */
     double max_time;        /* seconds; 0: no limit */

@@ -1,9 +1,10 @@
-/* A thread that ends the run when its rank makes no progress: a rank waits for ever where another one was stopped, a
- * network went silent or a file system hangs, and nobody else would say where.
+/* A thread that ends the run when its rank makes no progress. A rank may wait for ever if another rank was stopped, the
+ * network is down or a file system hangs; without this thread nobody would learn where.
  *
- * It first tells on standard error, naming rank, host and phase, and a little later ends the process with STATUS_IO: in
- * between, the other ranks tell as well, of which one is the culprit. A launcher ends the job when one of its processes
- * ends so. Checkpoints are untouched; the run's lock stays, and is known to be left behind.
+ * It first prints rank, host and phase on standard error, and a little later ends the process with STATUS_IO. In
+ * between the other ranks print theirs, so the rank that caused the stop is named too. A launcher ends the job when one
+ * of its processes ends so. Checkpoints are untouched; the run's lock stays, and the next start recognises it as left
+ * behind.
  *
  * Time in which the whole process is stopped does not count. The thread calls neither MPI nor anything that
  * allocates. */

@@ -1,11 +1,11 @@
-/* Beam search: the likeliest continuations of a prime, as far as keeping the `width` best beginnings of each length
- * finds them. Nothing is drawn.
+/* Beam search: finds likely continuations of a prime by keeping the `width` best beginnings of each length. Nothing is
+ * drawn at random.
  *
  * A continuation's log-probability is the sum of ln p of its tokens, as the model has it over the whole vocabulary;
  * "<unk>" is never written. The extensions of all beginnings by one token are taken from the likeliest on, until
- * `width` of them go on as the beginnings of the next length; those met on the way that end (use/spelling.h says
- * when) are set aside. Of these the `width` best are kept by their score, log-probability / length^alpha: alpha 0 is
- * the log-probability itself, which favours short texts, alpha 1 the mean over the tokens. The search ends when no
+ * `width` of them go on as the beginnings of the next length; extensions that end the text (use/spelling.h
+ * says when) are set aside. Of these the `width` best are kept by their score, log-probability / length^alpha: alpha 0
+ * is the log-probability itself, which favours short texts, alpha 1 the mean over the tokens. The search ends when no
  * beginning can reach the worst of them any more (log-probabilities only fall, so none gets above log-probability /
  * max_length^alpha). Ties go to the better beginning, then to the lower token. Width 1 takes the likeliest token
  * each time; with a width of at least the number of beginnings of each length the search is exhaustive. */

@@ -15,7 +15,7 @@
 #include "unroll/train/step.h"
 #include "unroll/use/network.h"
 
-#define BENCH_SGEMM 2048 /* m, n and k of the yardstick */
+#define BENCH_SGEMM 2048 /* m, n and k of the product that steps are compared with */
 #define BENCH_WINDOWS 8  /* different windows of tokens, used in turn */
 
 /* What a step spends its time on. */
@@ -44,8 +44,8 @@ struct bench_config {
 struct bench_result {
     int64_t steps, repetitions, warm_up;
     double step_seconds, step_seconds_min, step_seconds_max; /* median, and the extremes of the repetitions */
-    double
-        phase[BENCH_PHASES]; /* seconds per step in the median repetition, mean over ranks; they sum to step_seconds */
+    /* Seconds per step in the median repetition, mean over ranks; they sum to step_seconds. */
+    double phase[BENCH_PHASES];
     double tokens_per_second;
     double flops;       /* per second; 6 for each weight and token, see use/plan.h */
     double sgemm_flops; /* per second, of all ranks together */

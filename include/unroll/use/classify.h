@@ -1,7 +1,7 @@
 /* Labels of texts: the probability of every label for each, many texts at once in the lanes of a batch, over all ranks.
  *
- * As in training each text begins with an empty state and its class is that of its last token; of a text longer than
- * the model was trained on (`longest` tokens) the first so many count. A lane's arithmetic does not depend on the
+ * As in training each text begins with an empty state and its class is that of its last token; a text longer than the
+ * model was trained on (`longest` tokens) is cut after `longest` tokens. A lane's arithmetic does not depend on the
  * others (nn/model.h), so every number is the same bits whatever the order of the texts, the ranks and the threads. */
 #ifndef UNROLL_USE_CLASSIFY_H
 #define UNROLL_USE_CLASSIFY_H

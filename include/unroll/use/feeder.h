@@ -1,5 +1,5 @@
-/* A model that is fed one token a step in each of several lanes, for writing text: what sampler.h and beam.h have in
- * common.
+/* A model that is fed one token a step in each of several lanes, for writing text: the common part of sampler.h and
+ * beam.h.
  *
  * A lane's arithmetic does not depend on the other lanes or on the threads (nn/model.h). */
 #ifndef UNROLL_USE_FEEDER_H
@@ -41,7 +41,7 @@ void feeder_permute(struct feeder *feeder, const int *from);
  * -infinity. */
 double feeder_log_sum(const float *logits, int V);
 
-/* What is said where no token has a finite probability after `count` tokens: STATUS_CHECKPOINT. */
+/* Sets the error that no token has a finite probability after `count` tokens; returns STATUS_CHECKPOINT. */
 enum status feeder_no_probabilities(int64_t count, struct error *e);
 
 #endif

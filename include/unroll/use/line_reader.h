@@ -25,9 +25,9 @@ enum status line_reader_open(const char *path, const struct vocab *vocab, struct
 /* The same over a copy of `length` bytes of memory; `name` stands for the path in messages. */
 enum status line_reader_open_text(const char *text, size_t length, const char *name, const struct vocab *vocab,
                                   struct line_reader **out, struct error *e);
-/* What becomes of markers; `known` is for messages (markers_refused). Before the first line is read. */
+/* What to do with markers; `known` is for messages (markers_refused). Before the first line is read. */
 void line_reader_markers(struct line_reader *reader, enum markers markers, enum markers known);
-/* Those of the lines read so far. */
+/* The markers of the lines read so far. */
 void line_reader_met(const struct line_reader *reader, struct marker_counts *met);
 void line_reader_close(struct line_reader *reader); /* NULL is allowed */
 
@@ -40,14 +40,14 @@ struct line_part {
 };
 
 /* The next tokens of the current line, at most `capacity` >= LINE_READER_CAPACITY_MIN; perhaps none although the
- * line goes on. STATUS_DATA for what is not UTF-8 and for markers, with the line's number and after all that stands
- * before it has been delivered (a file with markers is then read to its end, to count them), and for words that are
- * too long; STATUS_IO. */
+ * line goes on. STATUS_DATA for what is not UTF-8 and for markers, and for words that are
+ * too long. The message has the line's number; all tokens before the fault are delivered first. A file with markers is
+ * read to its end, to count them. STATUS_IO. */
 enum status line_reader_next(struct line_reader *reader, uint32_t *tokens, int64_t capacity, struct line_part *part,
                              struct error *e);
 
-/* Bytes read so far, as they were, less those of markers that were left out, and one more for a last line without a
- * line end: of all lines once the input has ended. */
+/* Bytes of the input that were read so far, without the markers that were left out. A last line without a line end
+ * counts one more. Covers all lines once the input has ended. */
 int64_t line_reader_bytes(const struct line_reader *reader);
 
 /* False if the rest of the line is not there yet: the next call may wait for a pipe or a terminal. */

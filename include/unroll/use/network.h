@@ -6,8 +6,9 @@
  *   "pairs": [{"ranks": [a, b], "hosts": [a's, b's], "latency", "latency_min", "start_up", "bandwidth", "throughput",
  *              "slow"}, ...]
  *   "between_hosts", "inside_hosts": null without such a pair, else {"pairs", "latency", "start_up", "bandwidth"
- * (medians), "latency_min", "latency_max", "bandwidth_min", "bandwidth_max" (over the pairs' medians)} "slowest_pair":
- * as in "pairs"; null with one rank "slow_hosts", "slow_links": names for people: ["n3"], ["n2", "n1 - n4"]
+ *              (medians), "latency_min", "latency_max", "bandwidth_min", "bandwidth_max" (over the pairs' medians)}
+ *   "slowest_pair": as in "pairs"; null with one rank
+ *   "slow_hosts", "slow_links": names for people: ["n3"], ["n2", "n1 - n4"]
  *   "imbalance": longest time in computing of a rank by the mean of all; "ranks_per_host": of the host that has most
  *   "sum": {"bytes", "seconds", "seconds_min", "model_seconds", "bound_seconds"}
  *
@@ -85,7 +86,7 @@ struct network_report {
 #define NETWORK_SLOW_LINK 0.6
 #define NETWORK_SLOW_LATENCY 50e-6
 
-/* What to measure with. */
+/* What the measurement needs from the bench. */
 struct network_subject {
     struct network_rank mine; /* what this rank says of itself */
     struct reducer *reducer;  /* its gradients are cleared */
@@ -111,8 +112,8 @@ double network_add_rate(const struct comm *comm, float *room);
  * NULL: only counts. */
 int network_list_pairs(int ranks, struct network_pair *pair, int *round);
 
-/* The part that needs no ranks: hosts, ranges, verdicts and imbalance, from rank[] and pair[]; `host` has room for
- * `ranks` entries. STATUS_OS. */
+/* The part without messages: computes hosts, ranges, slow hosts and links, and imbalance from rank[] and pair[]; `host`
+ * has room for `ranks` entries. STATUS_OS. */
 enum status network_judge(struct network_report *report, struct error *e);
 
 /* The median links as a network to predict with. */

@@ -1,14 +1,14 @@
-/* Time, tokens per second and efficiency of a training step on many ranks, before there are any: from the phases of
- * steps that `unroll bench` measured on one rank, and a model of the sum of gradients (use/network_model.h).
+/* Predicts time, tokens per second and efficiency of a training step on many ranks. The inputs are the phases of steps
+ * that `unroll bench` measured on one rank, and a model of the sum of gradients (use/network_model.h).
  *
  * A step is computing, then the exchange of losses, then the sum, then the update: nothing of it overlaps. The rank
- * with most lanes decides. Computing follows the lanes of a rank: between two measured numbers of lanes, and beyond
- * them, each phase goes along the line through the nearest two; of a single measurement it is taken in proportion. The
- * phases of BENCH_OPTIMIZER and BENCH_OTHER (norm, clipping, update, packing of weights) do not become shorter with
+ * with most lanes is the slowest. Computing depends on the lanes of a rank: each phase is interpolated or extrapolated
+ * linearly from the nearest two measured numbers of lanes. With a single measurement it is proportional to the lanes.
+ * The phases of BENCH_OPTIMIZER and BENCH_OTHER (norm, clipping, update, packing of weights) do not become shorter with
  * fewer lanes; nor does what BENCH_REDUCTION holds on one rank.
  *
  * Strong scaling keeps the batch and cuts it among the ranks, weak scaling gives each rank the lanes of the first
- * measurement. Efficiency is the speed of a row by that of one rank and by their number. */
+ * measurement. Efficiency is the speed of a row, divided by the speed of one rank and by the number of ranks. */
 #ifndef UNROLL_USE_PREDICT_H
 #define UNROLL_USE_PREDICT_H
 
@@ -31,7 +31,7 @@ struct predict_measured {
     double phase[BENCH_PHASES]; /* seconds a step */
 };
 
-/* What measurements were made with; they agree on it. */
+/* The settings of the measurements; all files must have the same. */
 struct predict_setting {
     struct model_config model;
     int bptt, threads;

@@ -45,8 +45,8 @@ void scorer_free(struct scorer *scorer); /* NULL is allowed */
  * for the models, which are made when first needed, is short. */
 enum status scorer_run(struct scorer *scorer, const struct comm *comm, struct score_pool *pool, struct error *e);
 
-/* Collective. The state of rank 0's text by scorer_continue, behind its last piece, is what every text begins in
- * from now on, on all ranks. STATUS_OS, on all ranks. */
+/* Collective. From now on every text, on all ranks, begins in the state in which scorer_continue left rank 0's text.
+ * STATUS_OS, on all ranks. */
 enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, struct error *e);
 
 /* Not collective. One text too long for a pool, in pieces of `count` >= 2 tokens: tokens[0] is context, and the last

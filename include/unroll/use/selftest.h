@@ -1,6 +1,7 @@
-/* Whether this build computes on this processor what its arithmetic revision promises: kernels against plain C, bit
- * for bit, and digests of elementary functions, start values, schedules and tiny trainings against those that are
- * compiled in. It reads no file but /proc/cpuinfo, and takes seconds. Not collective: each rank does it on its own. */
+/* Tests whether this build, on this processor, gives the bits that its arithmetic revision promises: kernels against
+ * plain C, bit for bit, and digests of elementary functions, start values, schedules and tiny trainings against those
+ * that are compiled in. It reads no file but /proc/cpuinfo, and takes seconds. Not collective: each rank does it on its
+ * own. */
 #ifndef UNROLL_USE_SELFTEST_H
 #define UNROLL_USE_SELFTEST_H
 
@@ -15,7 +16,7 @@
 struct selftest_facts {
     char processor[SELFTEST_NAME], mpi[SELFTEST_NAME];
     const char *kernel; /* BLIS's */
-    bool own;           /* it adds in another order: ours is used in its place */
+    bool own;           /* that kernel adds in another order, so Unroll's own is used instead */
 };
 enum status selftest_facts(struct selftest_facts *facts, struct error *e);
 
@@ -24,7 +25,7 @@ struct selftest_outcome {
     const char *group, *kind; /* "lstm"; what was looked at: "trainings" */
     int checks;               /* how many */
     int wrong;                /* how many of them came out wrong */
-    char first[160];          /* the first of those: what is, and what should be; "" */
+    char first[160];          /* the first of those: the value found and the right one; "" if none */
     char brief[64];           /* the same for a line of 80 columns */
 };
 

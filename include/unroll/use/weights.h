@@ -1,4 +1,4 @@
-/* Weights that travel: a model's parameters, with PyTorch's names and shapes, in files of others, and back.
+/* Export and import of a model's parameters, with PyTorch's names and shapes, in file formats of other programs.
  *
  * Safetensors: the tensors of the parameter table (tied weights under both names), and in the metadata what shapes the
  * model (format "pt", cell, layers, tied, dropout, reset_at, batch, bptt, lane_groups, step, corpus_digest), its
@@ -13,8 +13,8 @@
  * bits, which become float32. Names that others have for such modules are known: any path in front of weight_ih_l0
  * and the like is "rnn.", modules called embedding, embed and so on are "encoder.", fc, linear, out and so on
  * "decoder."; "lstm1.", "lstm2." and "cells.0.", "cells.1." of one layer each are layers. Biases that are missing
- * are zeros. What names and shapes tell is not asked for; what they leave open comes from the file's own facts, or
- * from the caller's hints, which come first. */
+ * are zeros. Cell and sizes are inferred from names and shapes. What those leave open comes from the caller's hints,
+ * else from the file's own facts. */
 #ifndef UNROLL_USE_WEIGHTS_H
 #define UNROLL_USE_WEIGHTS_H
 
@@ -53,14 +53,14 @@ struct weights_report {
     char renamed[400];   /* "'lstm.' is 'rnn.', ..." */
     char left_out[200];  /* "'a', 'b'" */
     char zeros[200];     /* the parameters that are missing */
-    char tied[40];       /* where it is missing and so the embedding's, as nobody said */
-    char cell[160];      /* a cell that is not what its module is called */
+    char tied[40];       /* the output layer, where it is missing and so taken to be tied to the embedding */
+    char cell[160];      /* a cell that differs from what the name of its module says */
     char converted[200]; /* "9 of F16, 2 of F64" */
 };
 
 /* Reads `path` into a checkpoint for use (neither optimizer nor states), ready for checkpoint_write. Missing:
- * STATUS_NOINPUT; damaged, or no parameters of such a model: STATUS_DATA; what neither file nor hints tell (a cell, a
- * vocabulary): STATUS_USAGE with the name of the option that would. On failure nothing needs releasing; else
+ * STATUS_NOINPUT; damaged, or no parameters of such a model: STATUS_DATA; what neither file nor hints say (a cell, a
+ * vocabulary): STATUS_USAGE naming the option that says it. On failure nothing needs releasing; else
  * checkpoint_release. */
 enum status weights_import(const char *path, enum weights_source source, const struct weights_hints *hints,
                            struct checkpoint *checkpoint, struct weights_report *report, struct error *e);
