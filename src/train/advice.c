@@ -5,11 +5,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#define ABOVE_UNIFORM 1.1 /* times the loss of a uniform guess, plus a tenth of a nat: no model that learns is worse \
-                           */
-#define RISE 0.2          /* of a uniform guess's loss: no healthy training loss rises so much */
-#define SPIKE_BLOCKS 2    /* in a row */
-#define AT_UNIFORM 0.98   /* of its loss: nothing is learnt */
+/* Times the loss of a uniform guess, plus a tenth of a nat: no model that learns is worse. */
+#define ABOVE_UNIFORM 1.1
+#define RISE 0.2                /* of a uniform guess's loss: no healthy training loss rises so much */
+#define SPIKE_BLOCKS 2          /* in a row */
+#define AT_UNIFORM 0.98         /* of its loss: nothing is learnt */
 #define AT_UNIFORM_STEPS 200    /* steps after the warm-up before it is said; classifiers start slowly: for them ... */
 #define AT_UNIFORM_CLASSIFY 600 /* ... and two epochs */
 #define VANISHED 1e-4           /* of --lr */

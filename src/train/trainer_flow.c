@@ -26,8 +26,8 @@ enum status trainer_check_flow(const struct trainer *trainer, struct error *e)
     return error_set(
         e, STATUS_CONFIG,
         "cannot use '--gradflow-every': the validation text has %lld tokens, less than a window of %d steps "
-        "for each of %d lanes; use a longer one, a --bptt of at most %lld, a --batch of at most %lld, or leave the option "
-        "out",
+        "for each of %d lanes; use a longer one, a --bptt of at most %lld, a --batch of at most %lld, or leave the "
+        "option out",
         (long long)tokens, config->step.bptt, config->batch, (long long)(tokens - 1) / config->batch,
         (long long)(tokens - 1) / config->step.bptt);
 }
