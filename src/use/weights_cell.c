@@ -60,7 +60,9 @@ static void list_gates(char *text, size_t size)
 static int64_t hidden_of(const struct source *source, const struct cell_kind *kind)
 {
     const struct source_tensor *recurrent = source_find(source, RECURRENT), *input = source_find(source, INPUT);
-    const struct source_tensor *output = source_find(source, "decoder.weight");
+    const struct source_tensor *output = source_find(source, "decoder.weight"); /* tied: the embedding */
+    if (!output)
+        output = source_find(source, "encoder.weight");
     if (recurrent)
         return recurrent->shape[0] == kind->recurrent_gates * recurrent->shape[1] ? recurrent->shape[1] : 0;
     if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % kind->gates != 0)
@@ -69,11 +71,18 @@ static int64_t hidden_of(const struct source *source, const struct cell_kind *ki
     return !output || output->rank != 2 || output->shape[1] == H ? H : 0;
 }
 
-bool cell_without_recurrence(const struct source *source)
+bool cell_without_recurrence(const struct source *source, const struct weights_hints *hints)
 {
+    const struct source_tensor *input = source_find(source, INPUT);
+    if (source_find(source, RECURRENT))
+        return false;
+    if (hints->has_cell && cell_kind(hints->cell)->recurrent_gates == 0)
+        return input && input->rank == 2;
+    if (source_find(source, "rnn.bias_hh_l0")) /* so weight_hh has another name */
+        return false;
     bool may_be = false;
     for (int i = 0; i < CELLS; i++)
-        may_be = may_be || (!source_find(source, RECURRENT) && hidden_of(source, cell_kind((enum cell)i)) > 0);
+        may_be = may_be || hidden_of(source, cell_kind((enum cell)i)) > 0;
     return may_be;
 }
 
@@ -81,6 +90,12 @@ static enum status refuse_gates(const struct source *source, enum cell cell, str
 {
     const struct source_tensor *recurrent = source_find(source, RECURRENT);
     const char *name = cell_name(cell);
+    if (!recurrent && cell_kind(cell)->recurrent_gates == 0)
+        return error_set(e, STATUS_DATA,
+                         "cannot import '%.200s' as %s: '" INPUT
+                         "' has not %d rows for each column of the output layer; "
+                         "leave --cell out, or use another file",
+                         source->path, name, cell_kind(cell)->gates);
     if (!recurrent)
         return error_set(e, STATUS_DATA,
                          "cannot import '%.200s' as %s: it has no '" RECURRENT "', and '" INPUT

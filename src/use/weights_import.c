@@ -123,7 +123,7 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     const struct source_tensor *recurrent = tensor_of_layer(source, "weight_hh", 0);
     const char *every_layer = recurrent ? "weight_hh" : "weight_ih"; /* has one */
     struct weights_cell cell = {.hidden = 0};
-    if (!recurrent && !cell_without_recurrence(source))
+    if (!recurrent && !cell_without_recurrence(source, in->hints))
         return refuse_layers(in);
     if (recurrent && (recurrent->rank != 2 || recurrent->shape[1] < 1))
         return import_refuse(in, "rnn.weight_hh_l0", "is not there as a matrix");

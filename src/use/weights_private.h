@@ -55,8 +55,9 @@ struct weights_cell {
     enum cell cell;
     int64_t hidden;
 };
-/* Whether layer 0 may be one of a cell without weight_hh. */
-bool cell_without_recurrence(const struct source *source);
+/* Whether layer 0 is taken for one of a cell without weight_hh: its shapes fit and it has no bias_hh, or the caller
+ * says so. */
+bool cell_without_recurrence(const struct source *source, const struct weights_hints *hints);
 /* The cell of layer 0, whose weight_hh, if there is one, is a matrix. STATUS_USAGE if several fit, STATUS_DATA if
  * none does. */
 enum status cell_of_weights(const struct source *source, const struct weights_hints *hints, struct weights_report *told,

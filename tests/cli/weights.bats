@@ -259,3 +259,17 @@ of_model() {
     of_model 'tensors["rnn.weight_hh_l0_raw"] = tensors["rnn.weight_hh_l0"]' "weight dropping, such as fastai's AWD-LSTM"
     of_model 'tensors["bn.running_mean"] = tensors["decoder.bias"]' "batch normalisation"
 }
+
+@test "weights without weight_hh are minGRU's only where nothing speaks of another cell" {
+    weights make plain.safetensors mingru.h5
+    "$UNROLL" import plain.safetensors --vocab-from char.h5 -o again.h5
+    lost='tensors["rnn.odd"] = tensors.pop("rnn.weight_hh_l0"); del tensors["decoder.weight"]' # an LSTM's, 10 wide
+    weights make odd.safetensors reset.h5 "$lost; tensors['encoder.weight'] = numpy.zeros((23, 20), 'f4')" # 40 = 2 x 20
+    run -65 "$UNROLL" import odd.safetensors --vocab-from char.h5 -o odd.h5
+    [[ "$output" == *"none of its tensors is called weight_hh_l0"* ]]
+    weights make odd.safetensors reset.h5 "$lost; del tensors['rnn.odd'], tensors['rnn.bias_hh_l0']"
+    run -65 "$UNROLL" import odd.safetensors --vocab-from char.h5 -o odd.h5
+    [[ "$output" == *"none of its tensors is called weight_hh_l0"* ]]
+    run -65 "$UNROLL" import odd.safetensors --cell mingru --vocab-from char.h5 -o odd.h5
+    [[ "$output" == *"as mingru: 'rnn.weight_ih_l0' has not 2 rows for each column of the output layer"* ]]
+}
