@@ -36,6 +36,21 @@ make_tree() {
     [ "$status" -ne 0 ]
 }
 
+@test "check-heads finds each file that does not begin with a comment" {
+    make_tree
+    cp "$root/tools/check-heads" tree/tools/
+    printf '/* What it is for. */\n#include <math.h>\n' >tree/src/nn/good.c
+    cp tree/src/nn/good.c tree/include/unroll.h
+    tree/tools/check-heads
+    for first in '#include <math.h>' '' '/**/' 'int x; /* What it is for. */'; do
+        printf '%s\n/* second */\n' "$first" | tee tree/src/nn/bad.c >tree/include/unroll.h
+        run tree/tools/check-heads
+        [ "$status" -eq 1 ]
+        [ "$output" == "include/unroll.h:1: does not begin with a comment that says what the file is for
+src/nn/bad.c:1: does not begin with a comment that says what the file is for" ]
+    done
+}
+
 # circle LINE...: check-floors fails with exactly these lines.
 circle() {
     run tree/tools/check-floors
