@@ -1,3 +1,4 @@
+/* Macro-F1 and the confusion matrix of a classifier, as text and as JSON. */
 #include "unroll/cli/class_output.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* unroll prepare: turns text files into a corpus, and says what it holds and what was left out. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* The rows of the table of commands, and how a row is found by its name. */
 #include "unroll/cli/command_table.h"
 
 #include <string.h>

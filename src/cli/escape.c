@@ -1,3 +1,4 @@
+/* Text of tokens and names of files, shown so that no byte of theirs moves the cursor or ends the line. */
 #include "unroll/cli/escape.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* Tells a corpus from a checkpoint, also where the file is damaged. */
 #include "unroll/cli/file_kind.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* --help: of the program and of each command, in lines of 80 columns. */
 #include "unroll/cli/help.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* One line of an n-best list: read, ranked, and written with the model's score. */
 #include "unroll/cli/hypothesis.h"
 
 #include <math.h>

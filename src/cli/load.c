@@ -1,3 +1,4 @@
+/* Loads a model for a command, chooses its threads, and makes sure at the end that its output was written. */
 #include "unroll/cli/load.h"
 #include "unroll/cli/escape.h"
 

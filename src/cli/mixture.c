@@ -1,3 +1,4 @@
+/* Reads another model's probabilities, token by token, and mixes them with one's own. */
 #include "unroll/cli/mixture.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Prints what `unroll bench --network` measured, and puts it into JSON. */
 #include "unroll/cli/network_output.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Walks the rows of the table of options and finds one by its name. */
 #include <stdint.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* Checks options that exclude or need each other, and sets defaults that follow from other options. */
 #include "unroll/cli/option_together.h"
 
 #include <string.h>

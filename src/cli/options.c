@@ -1,3 +1,4 @@
+/* From a command line to struct options: defaults, files of options, the command line, and what is required. */
 #include "options_private.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Compares the paths of a command line, so that no command overwrites what it reads. */
 #include "unroll/cli/path_check.h"
 
 #include <stdio.h>

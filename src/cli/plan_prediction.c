@@ -1,3 +1,4 @@
+/* The prediction of `unroll plan --nodes`: from options to its setting, and from its result to text and JSON. */
 #include "unroll/cli/plan_prediction.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Reads the text that `sample` goes on from, and warns of words in it that the model does not know. */
 #include "unroll/cli/prime.h"
 
 #include <errno.h>

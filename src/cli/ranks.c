@@ -1,3 +1,4 @@
+/* Compares programs and options of all ranks with those of rank 0. */
 #include "unroll/cli/ranks.h"
 
 #include <stdio.h>

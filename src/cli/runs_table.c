@@ -1,3 +1,4 @@
+/* Makes the table that `unroll runs` prints: the options that differ between runs, and their results. */
 #include "unroll/cli/runs_table.h"
 
 #include <math.h>

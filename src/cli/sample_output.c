@@ -1,3 +1,4 @@
+/* Prints texts, token by token, as `unroll sample` makes them. */
 #include "unroll/cli/sample_output.h"
 
 #include <stdio.h>

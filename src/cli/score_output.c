@@ -1,3 +1,4 @@
+/* Prints log-probabilities of lines and tokens, and at the end counts, perplexities and bits per byte. */
 #include "unroll/cli/score_output.h"
 
 #include <math.h>

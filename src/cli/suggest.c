@@ -1,3 +1,4 @@
+/* The distance between a word as typed and one that exists, and what options of other programs are called here. */
 #include "unroll/cli/suggest.h"
 
 #include <ctype.h>

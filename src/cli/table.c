@@ -1,3 +1,4 @@
+/* A table of text: its cells, the width of its columns, and which columns go when a terminal is narrow. */
 #include "unroll/cli/table.h"
 
 #include <string.h>

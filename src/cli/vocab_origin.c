@@ -1,3 +1,4 @@
+/* Loads the vocabulary that --vocab-from names. */
 #include "unroll/cli/vocab_origin.h"
 
 #include <fcntl.h>
