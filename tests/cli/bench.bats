@@ -30,7 +30,7 @@ EOF
 
 @test "one rank: all numbers, as text and as JSON" {
     run -0 --separate-stderr "$UNROLL" bench $small --json b.json
-    [ -z "$stderr" ]
+    [ -z "$(grep -v -e "threads waited" -e "give this process cores" <<<"$stderr")" ] # of a busy machine it may speak
     consistent b.json 1
     [[ "$output" == *"of the sgemm's"* ]]
     [[ "$output" == *"allocations    0 in the timed steps"* ]]
