@@ -1,21 +1,7 @@
-/* What options may choose from, where a room gives names by a function of its own enum, or none. */
+/* What options may choose from, where no room of its own says it. */
 #include "option_rows.h"
 
-#include "unroll/data/prepare.h"
-
 /* clang-format off */
-#define CHOICE(kind, enumeration, values)                                    \
-    static const char *kind##_choice(int value)                              \
-    {                                                                        \
-        return kind##_name((enum enumeration)value);                         \
-    }                                                                        \
-    const struct choices kind##_choices = {#kind, values, kind##_choice};
-CHOICE(level, level, LEVELS)
-CHOICE(markers, markers, MARKERS_KEEP + 1)
-CHOICE(normal, normal, NORMAL_NFC + 1)
-CHOICE(init, init, INIT_ORTHOGONAL + 1)
-CHOICE(split, split, SPLIT_TEST + 1)
-
 static const char *cell_or_all_name(int value)
 {
     return value == OPTION_CELL_ALL ? "all" : cell_name((enum cell)value);
@@ -32,7 +18,6 @@ const struct choices cell_or_all_choices = {"cell", OPTION_CELL_ALL + 1, cell_or
 CHOICE_OF(invalid, "refuse", "replace")
 CHOICE_OF(resume, "auto", "never", "must")
 CHOICE_OF(writer, "auto", "single", "parallel")
-/* these have no other place */
 CHOICE_OF(to, "safetensors", "text")
 CHOICE_OF(from, "safetensors", "hdf5")
 CHOICE_OF(format, "tsv", "json")

@@ -17,6 +17,12 @@ const char *level_name(enum level level)
     return kinds[level]->name;
 }
 
+static const char *name_of(int level)
+{
+    return level_name((enum level)level);
+}
+const struct choices level_choices = {"level", LEVELS, name_of};
+
 const char *level_names(bool utf8, char text[LEVEL_NAMES])
 {
     int last = LEVELS - 1;
@@ -34,14 +40,11 @@ const char *level_names(bool utf8, char text[LEVEL_NAMES])
 
 enum status level_parse(const char *name, enum level *level, struct error *e)
 {
-    char names[LEVEL_NAMES];
-    for (int i = 0; i < LEVELS; i++) {
-        if (strcmp(name, kinds[i]->name) == 0) {
-            *level = (enum level)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown level '%s'; use %s", name, level_names(false, names));
+    int value;
+    enum status status = choices_parse(&level_choices, name, &value, e);
+    if (!status)
+        *level = (enum level)value;
+    return status;
 }
 
 level_cut *level_cut_of(enum level level, enum normal normal)

@@ -2,7 +2,6 @@
 #include "unroll/data/markers.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const char *const names[] = {"refuse", "strip", "keep"};
 
@@ -11,15 +10,18 @@ const char *markers_name(enum markers markers)
     return names[markers];
 }
 
+static const char *name_of(int markers)
+{
+    return names[markers];
+}
+const struct choices markers_choices = {"markers", sizeof names / sizeof *names, name_of};
+
 bool markers_parse(const char *name, enum markers *markers)
 {
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(name, names[i]) == 0) {
-            *markers = (enum markers)i;
-            return true;
-        }
-    }
-    return false;
+    int value = choices_find(&markers_choices, name);
+    if (value >= 0)
+        *markers = (enum markers)value;
+    return value >= 0;
 }
 
 void markers_add(struct marker_counts *sum, const struct marker_counts *more)

@@ -27,15 +27,18 @@ const char *normal_name(enum normal normal)
     return names[normal];
 }
 
+static const char *name_of(int normal)
+{
+    return names[normal];
+}
+const struct choices normal_choices = {"normal", sizeof names / sizeof *names, name_of};
+
 bool normal_parse(const char *name, enum normal *normal)
 {
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(name, names[i]) == 0) {
-            *normal = (enum normal)i;
-            return true;
-        }
-    }
-    return false;
+    int value = choices_find(&normal_choices, name);
+    if (value >= 0)
+        *normal = (enum normal)value;
+    return value >= 0;
 }
 
 enum status normalizer_new(bool lowercase, struct normalizer **out, struct error *e)

@@ -1,8 +1,6 @@
 /* The names of the splits. */
 #include "unroll/data/split.h"
 
-#include <string.h>
-
 static const char *const split_names[SPLITS] = {"train", "valid", "test"};
 
 const char *split_name(enum split split)
@@ -10,13 +8,8 @@ const char *split_name(enum split split)
     return split_names[split];
 }
 
-enum status split_parse(const char *name, enum split *split, struct error *e)
+static const char *name_of(int split)
 {
-    for (int i = 0; i < SPLITS; i++) {
-        if (strcmp(name, split_names[i]) == 0) {
-            *split = (enum split)i;
-            return STATUS_OK;
-        }
-    }
-    return error_set(e, STATUS_CONFIG, "unknown split '%s'; use train, valid or test", name);
+    return split_names[split];
 }
+const struct choices split_choices = {"split", SPLITS, name_of};

@@ -15,22 +15,17 @@
 #include "unroll/base/team.h"
 
 static const char *const names[] = {[INIT_AUTO] = "auto", [INIT_UNIFORM] = "uniform", [INIT_ORTHOGONAL] = "orthogonal"};
-#define NAMES ((int)(sizeof names / sizeof names[0]))
 
 const char *init_name(enum init init)
 {
     return names[init];
 }
 
-enum status init_parse(const char *name, enum init *init, struct error *e)
+static const char *name_of(int init)
 {
-    for (int i = 0; i < NAMES; i++)
-        if (strcmp(name, names[i]) == 0) {
-            *init = (enum init)i;
-            return STATUS_OK;
-        }
-    return error_set(e, STATUS_CONFIG, "unknown initialisation '%s'; use auto, uniform or orthogonal", name);
+    return names[init];
 }
+const struct choices init_choices = {"initialisation", sizeof names / sizeof *names, name_of};
 
 /* Gaussian entries of elements [first, first + count) by Box and Muller (1958): one block of bits makes two. */
 static void fill_gaussian(const struct cell_start *start, size_t first, size_t count, double *x)

@@ -516,10 +516,8 @@ static void missing_corpus_says_what_to_do(void **state)
     struct error error;
     assert_int_equal(corpus_open("absent.h5", &corpus, &error), STATUS_NOINPUT);
     assert_string_equal(error.text, "cannot open corpus 'absent.h5': no such file; run 'unroll prepare' first");
-    enum split split;
-    assert_int_equal(split_parse("test", &split, &error), STATUS_OK);
-    assert_int_equal(split, SPLIT_TEST);
-    assert_int_equal(split_parse("tests", &split, &error), STATUS_CONFIG);
+    assert_int_equal(choices_find(&split_choices, "test"), SPLIT_TEST);
+    assert_int_equal(choices_find(&split_choices, "tests"), -1);
 }
 
 int main(void)

@@ -63,6 +63,7 @@ LEVEL_TABLE(LEVEL_KIND)
 
 const struct level_kind *level_kind(enum level level); /* 0 <= level < LEVELS */
 const char *level_name(enum level level);
+extern const struct choices level_choices;
 enum status level_parse(const char *name, enum level *level, struct error *e); /* STATUS_CONFIG if unknown */
 
 #define LEVEL_NAMES 128

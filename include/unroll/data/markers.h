@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
 
@@ -23,6 +24,7 @@ enum markers {
 };
 
 const char *markers_name(enum markers markers); /* "refuse", "strip", "keep" */
+extern const struct choices markers_choices;
 bool markers_parse(const char *name, enum markers *markers);
 
 struct marker_counts {

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "unroll/base/choice.h"
 #include "unroll/base/status.h"
 
 #define NORMAL_RUN 128 /* code points */
@@ -22,6 +23,7 @@ enum normal {
 };
 
 const char *normal_name(enum normal normal); /* "none", "nfc" */
+extern const struct choices normal_choices;
 bool normal_parse(const char *name, enum normal *normal);
 
 struct normalizer;

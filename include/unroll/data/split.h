@@ -2,10 +2,10 @@
 #ifndef UNROLL_DATA_SPLIT_H
 #define UNROLL_DATA_SPLIT_H
 
-#include "unroll/base/status.h"
+#include "unroll/base/choice.h"
 
 enum split { SPLIT_TRAIN, SPLIT_VALID, SPLIT_TEST, SPLITS };
 const char *split_name(enum split split); /* "train", "valid", "test" */
-enum status split_parse(const char *name, enum split *split, struct error *e);
+extern const struct choices split_choices;
 
 #endif

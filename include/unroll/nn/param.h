@@ -91,7 +91,7 @@ void param_digest(const struct param_table *table, const float *values, char hex
  *   cell says. */
 enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
 const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
-enum status init_parse(const char *name, enum init *init, struct error *e);
+extern const struct choices init_choices;
 /* Fills `values` [total], padding with zeros; a pure function of (config, init, seed), whatever the ranks and threads.
  * STATUS_OS if ORTHOGONAL finds no memory for an H x H work array; AUTO and UNIFORM always succeed. */
 enum status param_init(const struct model_config *config, const struct param_table *table, enum init init,
