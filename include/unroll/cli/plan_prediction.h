@@ -1,9 +1,11 @@
 /* `unroll plan --nodes`: what use/predict.h says, from the options to both outputs. JSON: a member "prediction" of
  *
- *   "between_nodes", "inside_nodes": {"latency", "start_up", "bandwidth"}; "ranks_per_node", "threads",
- * "measured_lanes": [...] "strong_ranks_max": the lane groups of --batch "strong", "weak": [{"nodes", "ranks", "batch",
- * "lanes_per_rank", "tokens_per_second", "efficiency", "step_seconds", "computing_seconds", "update_seconds",
- * "losses_seconds", "sum_seconds", "sum_floats", "ring_seconds", "doubling_seconds", "bound_seconds"}, ...] */
+ *   "between_nodes", "inside_nodes": {"latency", "start_up", "bandwidth"};
+ *   "ranks_per_node", "threads", "measured_lanes": [...];
+ *   "strong_ranks_max": the lane groups of --batch;
+ *   "strong", "weak": [{"nodes", "ranks", "batch", "lanes_per_rank", "tokens_per_second", "efficiency",
+ *              "step_seconds", "computing_seconds", "update_seconds", "losses_seconds", "sum_seconds",
+ *              "sum_floats", "ring_seconds", "doubling_seconds", "bound_seconds"}, ...] */
 #ifndef UNROLL_CLI_PLAN_PREDICTION_H
 #define UNROLL_CLI_PLAN_PREDICTION_H
 

@@ -1,11 +1,13 @@
 /* What `score` prints. All logarithms are natural.
  *
  *   tsv               a line's log-probability
- *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs; before them a line in
- * the same columns, "# line", "token of vocabulary DIGEST" and "log-probability", behind which stands " - X for <unk>"
- * if --oov-penalty took off X: what cli/mixture.h goes by json              {"line", "log_probability", "tokens",
- * "unknown"} json, per token   {"line", "per_token": [{"token", "log_probability"}, ...], "log_probability", "tokens",
- * "unknown"} */
+ *   tsv, per token    line number, token (cli/escape.h) and log-probability, separated by tabs;
+ *                     a line before them names the columns: "# line", "token of vocabulary DIGEST",
+ *                     "log-probability", the last with " - X for <unk>" if --oov-penalty took off X;
+ *                     cli/mixture.h reads that line
+ *   json              {"line", "log_probability", "tokens", "unknown"}
+ *   json, per token   {"line", "per_token": [{"token", "log_probability"}, ...],
+ *                     "log_probability", "tokens", "unknown"} */
 #ifndef UNROLL_CLI_SCORE_OUTPUT_H
 #define UNROLL_CLI_SCORE_OUTPUT_H
 
