@@ -1,6 +1,7 @@
 /* Rows of the table of options: the model and its training, of train, bench and plan. */
 #include "option_rows.h"
 
+#include "unroll/nn/output.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
 #include "unroll/train/schedule.h"
@@ -19,6 +20,11 @@ static const struct option rows[] = {
      .help = "to classify: number of labels, if no corpus tells it"},
     {"cell", CHOICES(cell), .commands = RUN, FIELD(train.step.model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
+#if OUTPUT_LAYERS > 1
+    {"output-layer", CHOICES(output_layer), .commands = RUN, FIELD(train.step.model.output_layer), .initial = "full",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "KIND",
+     .help = "output layer of a language model; full: a softmax over the whole vocabulary"},
+#endif
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "recurrent layers"},

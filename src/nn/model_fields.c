@@ -5,11 +5,17 @@
 
 #include "unroll/base/number.h"
 #include "unroll/nn/model_config.h"
+#include "unroll/nn/output.h"
 #include "unroll/sys/json.h"
 
 static bool of_classifier(const struct model_config *config)
 {
     return config->task == TASK_CLASSIFY;
+}
+
+static bool of_language_model(const struct model_config *config)
+{
+    return config->task == TASK_LM;
 }
 
 #define PLACE(member)                                                   \
@@ -32,6 +38,9 @@ const struct model_field model_fields[] = {
      .ranged = "token of --reset-at"},
     {PLACE(task), .type = MODEL_CHOICE, .choices = &task_choices, .optional = true, .lists = MODEL_SHAPE,
      .applies = of_classifier},
+    {PLACE(output_layer), .type = MODEL_CHOICE, .option = "output-layer", .choices = &output_layer_choices,
+     .optional = true, .applies = of_language_model,
+     .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
     {PLACE(labels), .type = MODEL_INT, .lists = MODEL_TABLE | MODEL_SHAPE, RANGE("number of labels", 2, LABELS_MAX),
      .applies = of_classifier},
     {PLACE(pool), .type = MODEL_CHOICE, .choices = &pool_choices, .lists = MODEL_FACT, .applies = of_classifier},
@@ -158,7 +167,7 @@ const char *model_config_options(const struct model_config *config, unsigned lis
         const struct model_field *field = &model_fields[i];
         const char *name = model_field_option(field), *space = length ? " " : "";
         char value[NUMBER_TEXT];
-        if (!(field->lists & list))
+        if (!(field->lists & list) || !model_field_is_said(field, config))
             continue;
         if (field->type == MODEL_FLAG)
             length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s%s", space,

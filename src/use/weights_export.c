@@ -43,7 +43,8 @@ static void add_model(struct facts *facts, const struct model_config *model, boo
 {
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
-        if (field->lists & MODEL_TABLE || special != (field->applies != NULL) || !model_field_applies(field, model))
+        bool told = field->applies ? model_field_is_said(field, model) : true;
+        if (field->lists & MODEL_TABLE || special != (field->applies != NULL) || !told)
             continue;
         CHECK(facts->numbers < FACTS_OWN);
         add_text(facts, model_field_told(field), model_field_text(field, model, facts->number[facts->numbers++]));

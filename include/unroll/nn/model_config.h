@@ -36,8 +36,9 @@ struct model_config {
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     enum task task;
-    int labels;     /* of TASK_CLASSIFY, 2 or more; else 0 */
-    enum pool pool; /* of TASK_CLASSIFY */
+    int output_layer; /* of TASK_LM: one of output_layer_choices (nn/output.h) */
+    int labels;       /* of TASK_CLASSIFY, 2 or more; else 0 */
+    enum pool pool;   /* of TASK_CLASSIFY */
 };
 /* Rows of the decoder: V, or the number of labels. */
 int model_outputs(const struct model_config *config);
@@ -103,7 +104,7 @@ bool model_field_differs(const struct model_field *field, const struct model_con
 /* Whether any field of the list differs. */
 bool model_config_differs(const struct model_config *a, const struct model_config *b, unsigned list);
 
-/* The fields of a list as options, for messages: "--cell lstm --layers 2 --no-tied". Returns `text`. */
+/* The fields of a list that are said, as options, for messages: "--cell lstm --layers 2 --no-tied". Returns `text`. */
 #define MODEL_OPTIONS_TEXT 400
 const char *model_config_options(const struct model_config *config, unsigned list, char text[MODEL_OPTIONS_TEXT]);
 

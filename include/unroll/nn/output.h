@@ -11,8 +11,13 @@
 #include "unroll/base/window.h"
 #include "unroll/nn/param.h"
 
-/* row(kind): it lies in output_kind_kind. Of those that serve a task the first is its usual one. */
-#define OUTPUT_TABLE(row) row(softmax) row(classifier)
+/* row(kind): it lies in output_kind_kind. Those of language models are what --output-layer chooses from, the usual one
+ * first: where there is another, the option is there. */
+#define OUTPUT_TABLE_LM(row) row(softmax)
+#define OUTPUT_TABLE(row) OUTPUT_TABLE_LM(row) row(classifier)
+
+#define OUTPUT_ONE(kind) +1
+#define OUTPUT_LAYERS (OUTPUT_TABLE_LM(OUTPUT_ONE)) /* of language models */
 
 /* A parameter, in the order of the table. Weights start uniform in +-0.1 and biases at zero, as their roles say
  * (init.c). */
@@ -77,6 +82,8 @@ struct output_kind {
 #define OUTPUT_KIND(kind) extern const struct output_kind output_kind_##kind;
 OUTPUT_TABLE(OUTPUT_KIND)
 #undef OUTPUT_KIND
+
+extern const struct choices output_layer_choices; /* of language models */
 
 /* The kind of a configuration's output layer. */
 const struct output_kind *output_kind(const struct model_config *config);
