@@ -34,9 +34,9 @@ static void print_outcome(const struct selftest_outcome *outcome)
 /* The file src/use/selftest_digests.h as it should be for what is computed here. */
 static enum status print_digests(int threads, struct error *e)
 {
-    printf("/* What `unroll selftest` finds where the bits are right: made by 'unroll selftest --print', anew for each "
-           "arithmetic\n * revision. */\n/* clang-format off */\nstatic const struct {\n    const char *name, *hex;\n} "
-           "selftest_digests[] = {\n");
+    printf(
+        "/* The digests that `unroll selftest` expects, by 'unroll selftest --print': anew for each arithmetic revision. */\n"
+        "/* clang-format off */\nstatic const struct {\n    const char *name, *hex;\n} selftest_digests[] = {\n");
     char name[SELFTEST_ITEM];
     for (int item = 0; selftest_item(item, name); item++) {
         char hex[DIGEST_TEXT];

@@ -136,6 +136,25 @@ static enum status build_step(struct trainer *trainer, struct error *e)
     return step_create(trainer->comm, &step, &trainer->table, trainer->values, &trainer->step, e);
 }
 
+/* Not collective. The text of this rank's lanes. A rank without lanes has none: step_create refuses it. */
+static enum status open_text(struct trainer *trainer, struct error *e)
+{
+    const struct trainer_config *config = trainer->config;
+    struct examples_config slice = {.split = SPLIT_TRAIN,
+                                    .batch = config->batch,
+                                    .lane0 = trainer->share.lane_begin,
+                                    .lanes = lane_share_lanes(&trainer->share),
+                                    .longest = trainer->bptt,
+                                    .shuffle = true,
+                                    .seed = config->step.seed,
+                                    .word_dropout = config->word_dropout};
+    if (slice.lanes == 0)
+        return STATUS_OK;
+    enum status status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
+    trainer->windows = status ? 0 : feed_windows(&trainer->feed);
+    return status;
+}
+
 /* Not collective. */
 static enum status build_local(struct trainer *trainer, struct error *e)
 {
@@ -145,25 +164,15 @@ static enum status build_local(struct trainer *trainer, struct error *e)
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
     if (!status)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->step.seed, trainer->values, e);
-    struct examples_config slice = {.split = SPLIT_TRAIN,
-                                    .batch = config->batch,
-                                    .lane0 = trainer->share.lane_begin,
-                                    .lanes = lane_share_lanes(&trainer->share),
-                                    .longest = trainer->bptt,
-                                    .shuffle = true,
-                                    .seed = config->step.seed,
-                                    .word_dropout = config->word_dropout};
-    if (!status)
-        status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
-    if (status)
-        return status;
-    trainer->windows = feed_windows(&trainer->feed);
-    return saver_create(&trainer->saver, trainer, e);
+    return status ? status : saver_create(&trainer->saver, trainer, e);
 }
 
 enum status trainer_build(struct trainer *trainer, struct error *e)
 {
-    enum status status = build_step(trainer, e);
+    /* the text first: a batch that it is too short for is not to fail for want of memory */
+    enum status status = comm_agree(trainer->comm, open_text(trainer, e), e);
+    if (!status)
+        status = build_step(trainer, e);
     if (!status)
         status = comm_agree(trainer->comm, build_local(trainer, e), e);
     return status ? status : trainer_open_validation(trainer, e);

@@ -1,5 +1,4 @@
-/* The digests that `unroll selftest` expects. 'unroll selftest --print' makes them, anew for each arithmetic revision.
- */
+/* The digests that `unroll selftest` expects, by 'unroll selftest --print': anew for each arithmetic revision. */
 /* clang-format off */
 static const struct {
     const char *name, *hex;

@@ -60,7 +60,7 @@ sum() {
     "$UNROLL" eval --model char-model.h5 --corpus open.h5 --batch 1 --json >eval.json
     run ! same "$("$UNROLL" score --model char-model.h5 --carry-state --json open.txt 2>notes | sum)" "$(field log_probability eval.json)"
     "$UNROLL" score --help | tr -s ' \n' ' ' |
-        grep -F "the sum is that of 'eval --batch 1' where the vocabulary has line ends and the text ends with one"
+        grep -F "If the vocabulary has line ends and the text ends with one, the sum is that of 'eval --batch 1'"
 }
 
 @test "a line longer than what is held at once carries on, and is carried on from" {

@@ -235,7 +235,7 @@ refused() {
     "$UNROLL" sample --model word-model.h5 --length 30 --min-length 1 --seed 3 --temperature 2 --per-token | cmp free -
     "$UNROLL" sample --model word-model.h5 --length 30 --min-length 30 --stop-at-eos --seed 3 --temperature 2 --per-token >kept
     [ "$(head -n 29 kept | grep -c $'\t</s>\t')" -eq 0 ]
-    "$UNROLL" sample --help | tr -s ' \n' ' ' | grep -qF 'before, no --stop is heeded, and with --stop-at-eos no line end drawn'
+    "$UNROLL" sample --help | tr -s ' \n' ' ' | grep -qF 'until then --stop is ignored, and --stop-at-eos draws no line end'
 }
 
 @test "a search finds what score likes, the better the wider, and the same on any number of threads" {

@@ -21,7 +21,7 @@ void help_completion(FILE *stream);
 extern const char help_purpose[], help_statuses[];
 
 #define HELP_HEADING 80
-#define HELP_EXPLANATION 500
+#define HELP_EXPLANATION 800
 
 /* An option as all forms show it. */
 struct help_entry {
