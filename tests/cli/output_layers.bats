@@ -55,7 +55,8 @@ digest() {
     run ! grep output_layer <(build/unroll inspect full)
     train "$UNROLL" plain
     [ "$(digest build/unroll full)" = "$(digest "$UNROLL" plain)" ]
-    [ "$(digest build/unroll warm)" != "$(digest "$UNROLL" plain)" ]
+    train build/unroll hot --output-layer temperature # as many steps: another layer, other weights
+    [ "$(digest build/unroll hot)" != "$(digest "$UNROLL" plain)" ]
 }
 
 @test "while there is no choice there is no option" {
