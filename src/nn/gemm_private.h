@@ -6,7 +6,7 @@
 #include "unroll/nn/gemm.h"
 
 struct gemm_kind {
-    size_t row_bytes; /* of a panel, one value of k: a multiple of 64 */
+    size_t row_bytes; /* of a panel, one value of k; times `rows` a multiple of 64 */
     int rows;         /* a panel has a multiple of so many; GEMM_KC is one */
     /* Rows first .. first + k - 1 of W's panel number `panel`; columns and rows beyond W are zero. */
     void (*pack)(const struct gemm_weights *weights, int first, int k, int panel, void *to);

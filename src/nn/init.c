@@ -16,11 +16,6 @@
 
 static const char *const names[] = {[INIT_AUTO] = "auto", [INIT_UNIFORM] = "uniform", [INIT_ORTHOGONAL] = "orthogonal"};
 
-const char *init_name(enum init init)
-{
-    return names[init];
-}
-
 static const char *name_of(int init)
 {
     return names[init];

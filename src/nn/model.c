@@ -1,24 +1,16 @@
 /* The order of a step: embedding, layers, output, and back. What each part does stands in its own file. */
 #include "unroll/nn/model.h"
 
-#include <time.h>
-
 #include "model_private.h"
+#include "unroll/base/clock.h"
 #include "unroll/base/mem.h"
 
 /* ---- time, by phase ---- */
 
-static double wall_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Adds the wall time since the last call to *phase. */
 static void count_time(struct model *model, double *phase)
 {
-    double now = wall_seconds();
+    double now = clock_seconds();
     *phase += now - model->clock;
     model->clock = now;
 }
@@ -130,7 +122,7 @@ static struct layer_input input_from_below(struct model *model, int l)
 void model_forward_layers(struct model *model, const struct window *window, int64_t step)
 {
     struct common *common = &model->common;
-    model->clock = wall_seconds();
+    model->clock = clock_seconds();
     common_begin(common, window, step);
     if (window->reset)
         for (int lane = 0; lane < common->lanes; lane++)

@@ -3,11 +3,6 @@
 
 #include "unroll/nn/output.h"
 
-int model_outputs(const struct model_config *config)
-{
-    return output_kind(config)->outputs(config);
-}
-
 static enum status check_integer(const struct model_field *field, int64_t value, int64_t least, int64_t most,
                                  struct error *e)
 {

@@ -5,24 +5,15 @@
 bats_require_minimum_version 1.5.0
 
 load training
+load own_build
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
-    cp -r "$BATS_TEST_DIRNAME/../../Makefile" "$BATS_TEST_DIRNAME/../../src" "$BATS_TEST_DIRNAME/../../include" .
-    mkdir -p tests tools
-    if [ -d /usr/lib/ccache ]; then
-        export PATH=/usr/lib/ccache:$PATH
-    fi
-    export OMP_NUM_THREADS=1
-    make_corpus text 60
+    copy_sources
 }
 
 setup() {
     cd "$BATS_FILE_TMPDIR"
-}
-
-build() {
-    make -j2 OPT=-O0 CI= WERROR= BUILD=build build/unroll >build.log 2>&1 || { tail -n 20 build.log; return 1; }
 }
 
 # The files of src and include that name a cell in a word of its own. Two may: digests of record, which a program writes, and
@@ -39,7 +30,7 @@ lacks() {
     sed -i "/^ *row($2, $1)/d" include/unroll/nn/cell.h
     run naming "$1"
     [ -z "$output" ]
-    build
+    build_copy
     build/unroll train --help | tr '\n' ' ' | grep -E "recurrent +cell +\([^)]*lstm"
     ! build/unroll train --help | grep -E "(^|[^a-z])$1([^a-z]|$)" || false
     run -78 build/unroll bench --cell "$1"

@@ -5,19 +5,14 @@
 bats_require_minimum_version 1.5.0
 
 load training
+load own_build
 
 setup_file() {
     cd "$BATS_FILE_TMPDIR"
-    cp -r "$BATS_TEST_DIRNAME/../../Makefile" "$BATS_TEST_DIRNAME/../../src" "$BATS_TEST_DIRNAME/../../include" .
-    mkdir -p tests tools
-    if [ -d /usr/lib/ccache ]; then
-        export PATH=/usr/lib/ccache:$PATH
-    fi
-    export OMP_NUM_THREADS=1
-    make_corpus text 60
+    copy_sources
     cp "$BATS_TEST_DIRNAME/output_temperature.c" src/nn/temperature.c
     sed -i 's/^\(#define OUTPUT_TABLE_LM(row) .*\)/\1 row(temperature)/' include/unroll/nn/output.h
-    make -j2 OPT=-O0 CI= WERROR= BUILD=build build/unroll >build.log 2>&1 || { tail -n 20 build.log; return 1; }
+    build_copy
 }
 
 setup() {

@@ -211,7 +211,7 @@ static void test_names(void **unused)
     for (int how = INIT_AUTO; how <= INIT_ORTHOGONAL; how++) {
         int parsed = INIT_AUTO;
         struct error e = {0};
-        assert_int_equal(choices_parse(&init_choices, init_name((enum init)how), &parsed, &e), STATUS_OK);
+        assert_int_equal(choices_parse(&init_choices, init_choices.name(how), &parsed, &e), STATUS_OK);
         assert_int_equal(parsed, how);
         assert_int_equal(choices_parse(&init_choices, "xavier", &parsed, &e), STATUS_CONFIG);
         assert_non_null(strstr(e.text, "'xavier'"));

@@ -50,8 +50,8 @@ static void test_kinds(void **unused)
     }
     assert_ptr_equal(output_kind(&full), &output_kind_softmax);
     assert_ptr_equal(output_kind(&classifier), &output_kind_classifier);
-    assert_int_equal(model_outputs(&full), 11);
-    assert_int_equal(model_outputs(&classifier), 3);
+    assert_int_equal(output_kind(&full)->outputs(&full), 11);
+    assert_int_equal(output_kind(&classifier)->outputs(&classifier), 3);
 }
 
 /* The parameter table ends with the kind's, in its order. */

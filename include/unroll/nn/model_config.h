@@ -40,8 +40,6 @@ struct model_config {
     int labels;       /* of TASK_CLASSIFY, 2 or more; else 0 */
     enum pool pool;   /* of TASK_CLASSIFY */
 };
-/* Rows of the decoder: V, or the number of labels. */
-int model_outputs(const struct model_config *config);
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
 

@@ -90,7 +90,6 @@ void param_digest(const struct param_table *table, const float *values, char hex
  * every H x H block of W_hh orthogonal and the biases of the recurrent layers 0, or what the
  *   cell says. */
 enum init { INIT_AUTO, INIT_UNIFORM, INIT_ORTHOGONAL };
-const char *init_name(enum init init); /* "auto", "uniform", "orthogonal" */
 extern const struct choices init_choices;
 /* Fills `values` [total], padding with zeros; a pure function of (config, init, seed), whatever the ranks and threads.
  * STATUS_OS if ORTHOGONAL finds no memory for an H x H work array; AUTO and UNIFORM always succeed. */
