@@ -95,6 +95,8 @@ enum status shared_folder_check(const struct comm *comm, const char *folder, dou
     if (comm->rank > 0)
         status = wait_to_see(comm, &sign, patience, e);
     comm_barrier_asleep(comm);
+    if (!status && comm->rank > 0) /* others may have looked for long, and the folder may be gone meanwhile */
+        status = wait_to_see(comm, &sign, 0, e);
     status = comm_agree(comm, status, e);
     if (comm->rank == 0)
         (void)unlink(sign.path);

@@ -216,6 +216,14 @@ enum status __wrap_shared_folder_check(const struct comm *comm, const char *fold
     return __real_shared_folder_check(comm, folder, (double)number("FAULT_PATIENCE", (int64_t)patience), e);
 }
 
+void __real_comm_barrier_asleep(const struct comm *comm);
+void __wrap_comm_barrier_asleep(const struct comm *comm);
+void __wrap_comm_barrier_asleep(const struct comm *comm)
+{
+    __real_comm_barrier_asleep(comm);
+    strike("folder seen"); /* in a step with a checkpoint, and samples in none */
+}
+
 /* ---- another program ---- */
 
 const char *__real_build_version(void);

@@ -290,26 +290,33 @@ class HostsOfTheirOwn(harness.Case):
 
     @unittest.skipUnless(MAY_MOUNT, "needs the right to mount a tmpfs")
     def test_lost_on_the_way(self):
-        """A host loses the file system while the run goes on: the next checkpoint ends it, and does not hang."""
-        disk, moved = self.folder / "disk", self.folder / "moved"
+        """A host loses the file system while the run goes on: the next checkpoint ends it, and does not hang. Lost in a
+        step, or when the ranks have just seen that they share the folder: rank 1 stops itself there."""
+        for place in ("forward", "folder seen"):
+            with self.subTest(place):
+                self.lose(place)
+
+    def lose(self, place):
+        disk, moved = self.folder / place.replace(" ", "-"), self.folder / f"moved-{place}"
         disk.mkdir()
         program = self.folder / "later"
         # rank 1 sees its own disk from the moment on that a file is there
         program.write_text(f'#!/bin/bash\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] || exec {harness.FAULTY} "$@"\n'
-                           f'exec unshare -m --propagation private bash -c \'(until [ -e {moved} ]; do sleep 0.05; done; '
-                           f'mount -t tmpfs tmpfs {disk}; touch {moved}.done) & exec {harness.FAULTY} "$@"\' - "$@"\n')
+                           f'exec unshare -m --propagation private bash -c \'(until [ -e "{moved}" ]; do sleep 0.05; done; '
+                           f'mount -t tmpfs tmpfs {disk}; touch "{moved}.done") & exec {harness.FAULTY} "$@"\' - "$@"\n')
         program.chmod(0o755)
-        options = self.options(max_steps=1000000, epochs=1000000, log_every=50)
-        job = harness.Job(2, "train", "--corpus", self.corpus, "--run", disk / "run", *options,
-                          "--checkpoint-writer", "parallel", program=str(program), env={"FAULT_PATIENCE": 1}, limit=120)
-        job.pids()
-        while not job.finished() and harness.newest_step(disk / "run") < 10:
-            time.sleep(0.01)
+        stop = {"FAULT_DO": int(signal.SIGSTOP), "FAULT_AT": place, "FAULT_STEP": 19, "FAULT_RANK": 1, "FAULT_PATIENCE": 1}
+        job = harness.Job(2, "train", "--corpus", self.corpus, "--run", disk / "run", *self.options(),
+                          "--checkpoint-writer", "parallel", program=str(program), env=stop, limit=60)
+        self.assertTrue(job.wait_stopped(1), "the job has not stopped itself")
         moved.touch()
+        while not pathlib.Path(f"{moved}.done").exists():
+            time.sleep(0.01)
+        job.signal(signal.SIGCONT, 1)
         result = job.wait()
         self.assertStatus(result, 73, "folder not shared: rank 1")
-        self.assertTrue((self.folder / "moved.done").exists())
         self.assertGone(job)
+        self.assertEqual(harness.newest_step(disk / "run"), 10)
         self.assertWhole(disk / "run", at_least=1)
         self.assertTidy(disk / "run")
 
