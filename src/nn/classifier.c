@@ -15,8 +15,8 @@ struct classifier {
     enum pool pool;
     int *text_end;      /* [B] step of the text's last token, -1 without a text */
     int32_t *text_peak; /* [B][stride of H] with POOL_MAX: the step of each unit's maximum */
-    float *y;           /* [B][stride of H] pooled outputs */
-    float *logits;      /* [B][decoder.stride] then probabilities, then their gradient */
+    float *y;           /* [B][stride of H] pooled outputs, settled */
+    float *logits;      /* [B][decoder.stride] then probabilities, then their gradient, settled */
     float *dy;          /* [B][stride of H] */
 };
 
@@ -189,6 +189,8 @@ static void pool_lanes(void *context, int64_t begin, int64_t end, int thread)
     for (int lane = (int)begin; lane < end; lane++) {
         pool(work, lane);
         drop(work, lane, work.classifier->y + lane_place(work, lane), thread);
+        gemm_settle(&work.common->gemm, work.classifier->y + lane_place(work, lane),
+                    gemm_round(work.classifier->decoder.in));
     }
 }
 
@@ -261,16 +263,19 @@ static void backward(struct work work)
     const struct common *common = work.common;
     const struct classifier *classifier = work.classifier;
     const struct decoder *decoder = &classifier->decoder;
-    for (int lane = 0; lane < common->lanes; lane++)
+    for (int lane = 0; lane < common->lanes; lane++) {
+        float *logits = classifier->logits + (int64_t)lane * decoder->stride;
         if (classifier->text_end[lane] >= 0)
-            classifier->logits[(int64_t)lane * decoder->stride + label_of(work, lane)] -= 1.0f;
+            logits[label_of(work, lane)] -= 1.0f;
+        gemm_settle(&common->gemm, logits, gemm_round(decoder->outputs));
+    }
 
     for (int i = 0; i < common->nodes; i++) {
         float *grad = work.step->node_grads[i];
         struct decoder_sum sum = {
             .sum = common_sum(common, common->node[i]),
-            .y = {classifier->y, 0, decoder->in_stride},
-            .d = {classifier->logits, 0, decoder->stride},
+            .y = gemm_lanes(gemm_settled(&common->gemm, classifier->y, decoder->in_stride), 0),
+            .d = gemm_lanes(gemm_settled(&common->gemm, classifier->logits, decoder->stride), 0),
             .weight = grad + common_param(common, decoder->weight)->grad_offset,
             .bias = grad + common_param(common, decoder->bias)->grad_offset,
         };
@@ -289,7 +294,9 @@ static void window_losses(const struct common *common, struct output *output, co
     struct work work = {common, classifier, step};
     find_ends(work);
     pool_all(work, pool_lanes);
-    decoder_logits(common, &classifier->decoder, classifier->y, common->lanes, classifier->logits);
+    decoder_logits(common, &classifier->decoder,
+                   gemm_settled(&common->gemm, classifier->y, classifier->decoder.in_stride), common->lanes,
+                   classifier->logits);
     memset(output->row_loss, 0, sizeof *output->row_loss * (size_t)common->window->T * common->lanes);
     for (int g = 0; g < common->groups; g++)
         group_losses(work, output, g);

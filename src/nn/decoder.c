@@ -42,9 +42,10 @@ void decoder_pack(const struct common *common, struct decoder *decoder)
     memcpy(decoder->padded_bias, common_values(common, decoder->bias), sizeof(float) * decoder->outputs);
 }
 
-void decoder_logits(const struct common *common, const struct decoder *decoder, const float *y, int rows, float *logits)
+void decoder_logits(const struct common *common, const struct decoder *decoder, struct gemm_view y, int rows,
+                    float *logits)
 {
-    struct gemm_operand operand = {.segments = 1, .segment = {{y, &decoder->forward}}, .lda = decoder->in_stride};
+    struct gemm_operand operand = {.segments = 1, .segment = {{y, &decoder->forward}}};
     gemm_rows(&common->gemm, &operand, rows, logits, decoder->stride);
 }
 
@@ -71,7 +72,8 @@ void decoder_add_bias(const struct common *common, const struct decoder *decoder
 void decoder_row_gradients(const struct common *common, const struct decoder *decoder, const float *d, int rows,
                            float *dy)
 {
-    struct gemm_operand operand = {.segments = 1, .segment = {{d, &decoder->back}}, .lda = decoder->stride};
+    struct gemm_operand operand = {.segments = 1,
+                                   .segment = {{gemm_settled(&common->gemm, d, decoder->stride), &decoder->back}}};
     gemm_rows(&common->gemm, &operand, rows, dy, decoder->in_stride);
 }
 

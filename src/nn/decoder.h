@@ -18,12 +18,12 @@ int decoder_params(const struct model_config *config, int outputs, struct output
 void decoder_create(struct common *common, struct decoder *decoder, int outputs);
 void decoder_pack(const struct common *common, struct decoder *decoder);
 
-/* logits[rows][stride] = y[rows][in_stride] W^T, without the bias. */
-void decoder_logits(const struct common *common, const struct decoder *decoder, const float *y, int rows,
+/* logits[rows][stride] = y W^T, without the bias. */
+void decoder_logits(const struct common *common, const struct decoder *decoder, struct gemm_view y, int rows,
                     float *logits);
 /* Adds the bias, by all threads. */
 void decoder_add_bias(const struct common *common, const struct decoder *decoder, int rows, float *logits);
-/* dy[rows][in_stride] = d W, d being gradients of logits. */
+/* dy[rows][in_stride] = d W, d [rows][stride] being gradients of logits, settled. */
 void decoder_row_gradients(const struct common *common, const struct decoder *decoder, const float *d, int rows,
                            float *dy);
 

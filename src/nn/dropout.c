@@ -69,7 +69,7 @@ void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_
 
 #define MASK_FLOPS 10 /* a unit's random bits */
 
-static const float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
+static float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
     float *mask = dropout->mask + (size_t)thread * dropout->mask_stride;
     dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane), (uint32_t)time, units,
@@ -96,9 +96,14 @@ static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
     const struct dropout_copy *rows = &work->rows;
     for (int64_t row = begin; row < end; row++) {
         int time = (int)row / work->dropout->lanes, lane = (int)row % work->dropout->lanes;
-        const float *mask = mask_of(work->dropout, work->site, lane, time, thread, rows->units);
+        float *mask = mask_of(work->dropout, work->site, lane, time, thread, rows->units);
+        const float *from = rows->from + (rows->index ? rows->index[row] : row) * rows->from_stride;
+        float *to = rows->gemm ? mask : (float *)rows->to + row * rows->to_stride;
         for (int u = 0; u < rows->units; u++)
-            rows->to[row * rows->to_stride + u] = rows->from[row * rows->from_stride + u] * mask[u];
+            to[u] = from[u] * mask[u];
+        if (rows->gemm)
+            gemm_store(rows->gemm, to, rows->units,
+                       (char *)rows->to + row * rows->to_stride * (int64_t)gemm_number_bytes(rows->gemm));
     }
 }
 

@@ -55,7 +55,8 @@ static void create_distinct(struct common *common, struct embedding *embedding)
     distinct->token = store_take(store, capacity, sizeof *distinct->token, "distinct tokens");
     distinct->index = store_take(store, window_rows(common), sizeof *distinct->index, "distinct tokens");
     distinct->slot = create_slots(store, embedding->V, "distinct tokens");
-    distinct->x = store_floats(store, capacity * embedding->stride, "distinct embeddings");
+    distinct->x =
+        store_take(store, capacity * embedding->stride, gemm_number_bytes(&common->gemm), "distinct embeddings");
 }
 
 static void create_sums(struct common *common, struct embedding *embedding)
@@ -90,7 +91,7 @@ static void create_merged(struct common *common, struct embedding *embedding, in
     merged->slot = create_slots(store, V, "merged tokens");
     merged->row = store_take(store, window_rows(common), sizeof *merged->row, "merged tokens");
     merged->sums = store_floats(store, most * slots_stride, "merged gradients");
-    merged->x = store_floats(store, most * embedding->stride, "merged embeddings");
+    merged->x = store_take(store, most * embedding->stride, gemm_number_bytes(&common->gemm), "merged embeddings");
 }
 
 void embedding_create(struct common *common, struct embedding *embedding, int slots_stride)
@@ -98,7 +99,8 @@ void embedding_create(struct common *common, struct embedding *embedding, int sl
     embedding->E = common->config.embedding;
     embedding->stride = gemm_stride(embedding->E);
     embedding->V = common->config.vocab;
-    embedding->x = store_floats(&common->store, window_rows(common) * embedding->stride, "embeddings");
+    embedding->x = store_take(&common->store, window_rows(common) * embedding->stride, gemm_number_bytes(&common->gemm),
+                              "embeddings");
     create_distinct(common, embedding);
     if (!common->shape.train)
         return;
@@ -112,24 +114,26 @@ void embedding_create(struct common *common, struct embedding *embedding, int sl
 
 struct look_up {
     const struct embedding *embedding;
+    const struct gemm *gemm;
     const float *encoder;
     const uint32_t *token;
-    float *x;
+    void *x;
 };
 
 static void look_up_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct look_up *work = context;
-    int E = work->embedding->E, stride = work->embedding->stride;
+    int E = work->embedding->E;
+    size_t stride = (size_t)work->embedding->stride * gemm_number_bytes(work->gemm);
     for (int64_t row = begin; row < end; row++)
-        memcpy(work->x + row * stride, work->encoder + (int64_t)work->token[row] * E, sizeof *work->x * E);
+        gemm_store(work->gemm, work->encoder + (int64_t)work->token[row] * E, E, (char *)work->x + row * stride);
 }
 
 static void look_up(const struct common *common, const struct embedding *embedding, const uint32_t *token, int rows,
-                    float *x)
+                    void *x)
 {
-    struct look_up work = {embedding, common_values(common, common->table.encoder), token, x};
+    struct look_up work = {embedding, &common->gemm, common_values(common, common->table.encoder), token, x};
     team_share(common->shape.threads, rows, 8 * (int64_t)rows * embedding->E, look_up_rows, &work);
 }
 
@@ -153,23 +157,39 @@ static bool find_distinct(struct distinct *distinct, const uint32_t *input, int 
     return row == rows;
 }
 
+static void drop_embeddings(const struct common *common, const struct embedding *embedding)
+{
+    struct dropout_copy rows = {.T = common->window->T,
+                                .units = embedding->E,
+                                .from = common_values(common, common->table.encoder),
+                                .index = common->window->input,
+                                .from_stride = embedding->E,
+                                .to = embedding->x,
+                                .to_stride = embedding->stride,
+                                .gemm = &common->gemm};
+    dropout_rows(&common->dropout, 0, rows);
+}
+
 struct layer_input embedding_forward(const struct common *common, struct embedding *embedding)
 {
     const struct window *window = common->window;
     struct distinct *distinct = &embedding->distinct;
-    struct layer_input input = {.x = embedding->x, .rows = window->T * common->lanes};
-    bool dropped = dropout_active(&common->dropout);
-    bool indexed = TUNE_DISTINCT_TOKENS && !dropped && find_distinct(distinct, window->input, input.rows);
+    struct layer_input input = {.x = gemm_dense(&common->gemm, embedding->x, embedding->stride),
+                                .rows = window->T * common->lanes};
+    if (dropout_active(&common->dropout)) {
+        drop_embeddings(common, embedding);
+        return input;
+    }
+    bool indexed = TUNE_DISTINCT_TOKENS && find_distinct(distinct, window->input, input.rows);
     if (indexed)
         look_up(common, embedding, distinct->token, distinct->count, distinct->x);
     /* of an index, only gradients that are not merged read the rows of single positions */
     if (!indexed || (!embedding->merges && common->shape.train))
         look_up(common, embedding, window->input, input.rows, embedding->x);
-    if (dropped)
-        dropout_rows(&common->dropout, 0,
-                     (struct dropout_copy){window->T, embedding->E, embedding->x, embedding->x, embedding->stride,
-                                           embedding->stride});
-    return indexed ? (struct layer_input){distinct->x, distinct->count, distinct->index} : input;
+    if (!indexed)
+        return input;
+    return (struct layer_input){gemm_dense(&common->gemm, distinct->x, embedding->stride), distinct->count,
+                                distinct->index};
 }
 
 /* ---- backward ---- */
@@ -215,7 +235,7 @@ struct merging {
 
 static int merged_width(const struct merging *work)
 {
-    return (int)(work->positions.slots_stride / VLEN * VLEN);
+    return (int)(work->positions.slots_stride / GEMM_WIDE * GEMM_WIDE);
 }
 
 static int merged_pieces(const struct merging *work)
@@ -234,9 +254,11 @@ static void merge_piece(const struct merging *work, int g, int column)
     for (int t = 0; t < work->common->window->T; t++)
         for (int lane = lanes.begin; lane < lanes.end; lane++) {
             int64_t position = (int64_t)t * work->common->lanes + lane;
-            add_row(merged->sums + merged->row[position] * stride + column,
-                    work->positions.slots + position * stride + column, columns);
+            gemm_add_settled(&work->common->gemm, work->positions.slots + position * stride + column, columns,
+                             merged->sums + merged->row[position] * stride + column);
         }
+    for (int i = merged->group_row[g]; i < merged->group_row[g + 1]; i++)
+        gemm_settle(&work->common->gemm, merged->sums + i * stride + column, columns);
 }
 
 static void merge_pieces(void *context, int64_t begin, int64_t end, int thread)
@@ -252,7 +274,7 @@ struct layer_rows embedding_rows(const struct common *common, struct embedding *
 {
     struct merged *merged = &embedding->merged;
     if (!embedding->merges) {
-        positions.x = embedding->x;
+        positions.x = gemm_dense(&common->gemm, embedding->x, embedding->stride);
         return positions;
     }
     find_merged(common, merged);
@@ -261,7 +283,7 @@ struct layer_rows embedding_rows(const struct common *common, struct embedding *
                8 * (int64_t)positions.rows * positions.slots_stride, merge_pieces, &work);
     int rows = merged->group_row[common->groups];
     look_up(common, embedding, merged->token, rows, merged->x);
-    return (struct layer_rows){.x = merged->x,
+    return (struct layer_rows){.x = gemm_dense(&common->gemm, merged->x, embedding->stride),
                                .slots = merged->sums,
                                .slots_stride = positions.slots_stride,
                                .rows = rows,

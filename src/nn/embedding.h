@@ -10,7 +10,7 @@ struct distinct {
     uint32_t *token; /* [capacity] */
     int32_t *index;  /* [T][B] which of them stands at a position */
     int32_t *slot;   /* [V] -1 or the number of a token seen in this window */
-    float *x;        /* [capacity][stride] embeddings */
+    void *x;         /* [capacity][stride] embeddings, dense */
 };
 
 /* Rows of the embedding gradient, sorted by token, then by lane group, then by time and lane. */
@@ -29,13 +29,13 @@ struct merged {
     uint32_t *token; /* [T * B] the token of each merged row */
     int32_t *slot;   /* [V] */
     int32_t *row;    /* [T][B] merged row of each position */
-    float *sums;     /* [rows][slots_stride of the first layer] */
-    float *x;        /* [rows][stride] */
+    float *sums;     /* [rows][slots_stride of the first layer], settled when they are complete */
+    void *x;         /* [rows][stride] dense */
 };
 
 struct embedding {
     int E, stride, V;
-    float *x; /* [T][B][stride] embeddings, through dropout */
+    void *x; /* [T][B][stride] embeddings, through dropout, dense */
     struct distinct distinct;
     struct token_rows token_rows;
     bool merges;

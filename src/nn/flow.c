@@ -60,7 +60,9 @@ void model_flow(struct model *model, const struct window *window, double *norms)
     struct model_phases phases = model->phases; /* of training steps: this is none */
     float *gradient = common->scratch.row_gradients;
     model_forward_layers(model, window, -1);
-    struct output_step step = {.h = layer_outputs(common, model_top(model)), .dh = gradient};
+    struct output_step step = {.h = layer_outputs(common, model_top(model)),
+                               .rows = layer_output_rows(common, model_top(model)),
+                               .dh = gradient};
     output->kind->last(common, output, &step);
     for (int l = common->config.layers - 1; l >= 0; l--) {
         struct layer *layer = &model->layer[l];

@@ -1,4 +1,7 @@
 /* Packs weights, and computes rows times weights on all threads. */
+#include <string.h>
+
+#include "unroll/base/bf16.h"
 #include "unroll/base/team.h"
 
 #include "gemm_private.h"
@@ -7,6 +10,54 @@ enum status gemm_init(struct gemm *gemm, const struct gemm_kind *kind, int threa
 {
     *gemm = (struct gemm){.kind = kind, .threads = threads};
     return blas_init(&gemm->tile, e);
+}
+
+/* ---- operands ---- */
+
+size_t gemm_number_bytes(const struct gemm *gemm)
+{
+    return gemm->kind->number_bytes;
+}
+
+struct gemm_view gemm_dense(const struct gemm *gemm, const void *base, int64_t stride)
+{
+    int64_t bytes = (int64_t)gemm->kind->number_bytes;
+    return (struct gemm_view){base, stride * bytes, GEMM_WIDE * bytes};
+}
+
+struct gemm_view gemm_settled(const struct gemm *gemm, const float *base, int64_t stride)
+{
+    (void)gemm;
+    return (struct gemm_view){base, stride * (int64_t)sizeof *base, GEMM_WIDE * (int64_t)sizeof *base};
+}
+
+static bool is_rounded(const struct gemm *gemm)
+{
+    return gemm->kind->number_bytes == sizeof(uint16_t);
+}
+
+void gemm_store(const struct gemm *gemm, const float *from, int n, void *to)
+{
+    if (is_rounded(gemm))
+        bf16_round_row(from, n, to);
+    else if (to != from)
+        memcpy(to, from, sizeof *from * (size_t)n);
+}
+
+void gemm_settle(const struct gemm *gemm, float *row, int n)
+{
+    for (int i = 0; is_rounded(gemm) && i < n; i += GEMM_WIDE)
+        bf16_round_row(row + i, GEMM_WIDE, (uint16_t *)(row + i));
+}
+
+void gemm_add_settled(const struct gemm *gemm, const float *row, int n, float *to)
+{
+    if (is_rounded(gemm))
+        for (int i = 0; i < n; i += GEMM_WIDE)
+            bf16_add_row((const uint16_t *)(row + i), GEMM_WIDE, to + i);
+    else
+        for (int i = 0; i < n; i += VLEN)
+            vstore(to + i, vload(to + i) + vload(row + i));
 }
 
 static int panels_of(int n)
@@ -45,13 +96,19 @@ void gemm_pack(const struct gemm *gemm, const struct gemm_weights *weights)
     team_share(gemm->threads, panels_of(weights->n), 8 * (int64_t)weights->k * weights->n, pack_panels, &work);
 }
 
-void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, const float *a,
-                int64_t lda, bool accumulate, float *c, int64_t ldc)
+/* The same rows from column `first` on. */
+static struct gemm_view view_from(struct gemm_view view, int first)
+{
+    return (struct gemm_view){gemm_view_at(view, first), view.stride, view.block};
+}
+
+void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, struct gemm_view a,
+                bool accumulate, float *c, int64_t ldc)
 {
     int rest = weights->n - panel * GEMM_WIDE, columns = rest < GEMM_WIDE ? rest : GEMM_WIDE;
     for (int begin = 0; begin < weights->k; begin += GEMM_KC) {
         int k = weights->k - begin < GEMM_KC ? weights->k - begin : GEMM_KC;
-        gemm->kind->multiply(rows, k, a + begin, lda, gemm_panel_at(gemm->kind, weights, panel, begin), 0, columns,
+        gemm->kind->multiply(rows, k, view_from(a, begin), gemm_panel_at(gemm->kind, weights, panel, begin), 0, columns,
                              accumulate || begin, c, ldc);
     }
 }
@@ -90,19 +147,20 @@ static struct share share_of(int rows, int panels, int thread, int threads)
 }
 
 /* The share of one block of k of one segment. */
-static void block_part(const struct gemm_kind *kind, const struct gemm_weights *weights, const float *a, int64_t lda,
-                       int begin, struct share share, bool accumulate, float *c, int64_t ldc, char *scratch)
+static void block_part(const struct gemm_kind *kind, const struct gemm_weights *weights, struct gemm_view a, int begin,
+                       struct share share, bool accumulate, float *c, int64_t ldc, char *scratch)
 {
     int rows = share.row_end - share.row_begin, k = weights->k - begin < GEMM_KC ? weights->k - begin : GEMM_KC;
     size_t apart = gemm_panel_bytes(kind, weights->panels ? weights->k : k);
+    a.base = (const char *)gemm_view_at(a, begin) + share.row_begin * a.stride;
     for (int first = share.panel_begin; first < share.panel_end; first += GEMM_GROUP) {
         int last = first + GEMM_GROUP < share.panel_end ? first + GEMM_GROUP : share.panel_end;
         int columns = (last * GEMM_WIDE < weights->n ? last * GEMM_WIDE : weights->n) - first * GEMM_WIDE;
         const void *panels = weights->panels ? gemm_panel_at(kind, weights, first, begin) : scratch;
         for (int p = first; !weights->panels && p < last; p++)
             kind->pack(weights, begin, k, p, scratch + (size_t)(p - first) * apart);
-        kind->multiply(rows, k, a + share.row_begin * lda + begin, lda, panels, apart, columns, accumulate,
-                       c + share.row_begin * ldc + first * GEMM_WIDE, ldc);
+        kind->multiply(rows, k, a, panels, apart, columns, accumulate, c + share.row_begin * ldc + first * GEMM_WIDE,
+                       ldc);
     }
 }
 
@@ -123,8 +181,8 @@ static void multiply_share(void *context, const struct team_member *me)
     bool accumulate = false;
     for (int s = 0; s < operand->segments; s++)
         for (int begin = 0; begin < operand->segment[s].w->k; begin += GEMM_KC) {
-            block_part(work->gemm->kind, operand->segment[s].w, operand->segment[s].a, operand->lda, begin, share,
-                       accumulate, work->c, work->ldc, scratch);
+            block_part(work->gemm->kind, operand->segment[s].w, operand->segment[s].a, begin, share, accumulate,
+                       work->c, work->ldc, scratch);
             accumulate = true;
         }
 }

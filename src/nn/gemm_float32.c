@@ -126,9 +126,11 @@ static tile_function *const tiles[2][GEMM_ROWS + 1] = {
 };
 
 /* Rows in tiles of nearly equal height: 50 rows are five tiles of ten, not four of twelve and one of two. */
-static void multiply(int rows, int k, const float *a, int64_t lda, const void *panels, size_t apart, int n,
-                     bool accumulate, float *c, int64_t ldc)
+static void multiply(int rows, int k, struct gemm_view view, const void *panels, size_t apart, int n, bool accumulate,
+                     float *c, int64_t ldc)
 {
+    const float *a = view.base;
+    int64_t lda = view.stride / (int64_t)sizeof *a;
     int pieces = (rows + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int i = 0; i < pieces; i++) {
         int begin = (int)((int64_t)rows * i / pieces), end = (int)((int64_t)rows * (i + 1) / pieces);
@@ -195,4 +197,10 @@ static void pack(const struct gemm_weights *weights, int first, int k, int panel
 }
 
 const struct gemm_kind gemm_float32 = {
-    .row_bytes = GEMM_WIDE * sizeof(float), .rows = 1, .pack = pack, .multiply = multiply};
+    .unit = "float32",
+    .number_bytes = sizeof(float),
+    .row_bytes = GEMM_WIDE * sizeof(float),
+    .rows = 1,
+    .pack = pack,
+    .multiply = multiply,
+};

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gemm_private.h"
+#include "unroll/base/bf16.h"
 #include "unroll/base/status.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
@@ -64,17 +65,27 @@ static void end_block(float *restrict total, float *restrict chain, int columns)
     }
 }
 
+/* Numbers [column, column + n) of a bf16 row, as floats. */
+static const float *expand_row(struct gemm_lanes x, int t, int lane, int column, int n, float *to)
+{
+    const char *row = (const char *)x.base + t * x.time_stride + lane * x.lane_stride;
+    for (int i = 0; i < n; i++)
+        to[i] = bf16_expand(((const uint16_t *)(row + (column + i) / GEMM_WIDE * x.block))[(column + i) % GEMM_WIDE]);
+    return to;
+}
+
 /* Packs `panels` panels of `width` columns, from `column` on, of all rows of the sum, group after group, time step
  * after time step: the order in which they are added. [panels][rows][width], zero beyond `n`. `totals`, if given:
  * the sums of the rows of each group, [groups + 1][panels * width], in blocks of GEMM_KC rows, as the products are;
  * the last is for the block. */
-static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int column, int width, int panels,
-                 float *packed, float *totals)
+static void pack(const struct gemm_sum *sum, struct gemm_lanes x, bool rounded, int n, int column, int width,
+                 int panels, float *packed, float *totals)
 {
     size_t panel_size = (size_t)gemm_sum_rows(sum) * width;
     int whole = column + panels * width <= n ? panels : panels - 1, columns = panels * width;
     int groups = sum->node.end - sum->node.begin;
-    float *to = packed, *last = packed + whole * panel_size;
+    float *to = packed, *last = packed + whole * panel_size, expanded[BLAS_WIDE_MAX];
+    int64_t stride = x.lane_stride / (int64_t)sizeof(float);
     if (totals)
         memset(totals, 0, sizeof *totals * (groups + 1) * columns);
     for (int g = 0; g < groups; g++) {
@@ -84,12 +95,17 @@ static void pack(const struct gemm_sum *sum, struct gemm_lanes x, int n, int col
         int filled = 0; /* rows of the block */
         for (int t = 0; t < sum->T; t++)
             for (int lane = lane_of[0], rows; lane < lane_of[1]; lane += rows) {
-                const float *row = x.base + t * x.time_stride + lane * x.lane_stride + column;
+                const float *row =
+                    (const float *)((const char *)x.base + t * x.time_stride + lane * x.lane_stride) + column;
                 rows = lane_of[1] - lane < GEMM_KC - filled ? lane_of[1] - lane : GEMM_KC - filled;
-                to = pack_whole(row, x.lane_stride, rows, whole, panel_size, width, to, chain);
+                if (rounded) {
+                    rows = 1;
+                    row = expand_row(x, t, lane, column, columns < n - column ? columns : n - column, expanded);
+                }
+                to = pack_whole(row, stride, rows, whole, panel_size, width, to, chain);
                 if (whole < panels)
-                    last = pack_narrow(row + whole * width, x.lane_stride, rows, n - column - whole * width, width,
-                                       last, chain ? chain + whole * width : NULL);
+                    last = pack_narrow(row + whole * width, stride, rows, n - column - whole * width, width, last,
+                                       chain ? chain + whole * width : NULL);
                 filled = (filled + rows) % GEMM_KC;
                 if (totals && !one_block && filled == 0)
                     end_block(totals + g * columns, chain, columns);
@@ -131,12 +147,14 @@ size_t gemm_factor_bytes(const struct gemm *gemm, int n, int rows)
 struct packing {
     const struct gemm_factor *factor;
     int rows, width;
+    bool rounded;
 };
 
 static struct packing packing_of(const struct gemm *gemm, const struct gemm_factor *factor)
 {
     int rows = gemm_sum_rows(&factor->sum);
-    return (struct packing){factor, rows, choose_layout(&gemm->tile, factor->m, factor->n, rows).b_width};
+    return (struct packing){factor, rows, choose_layout(&gemm->tile, factor->m, factor->n, rows).b_width,
+                            gemm->kind->number_bytes == sizeof(uint16_t)};
 }
 
 static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
@@ -145,7 +163,7 @@ static void pack_panels(void *context, int64_t begin, int64_t end, int thread)
     const struct packing *work = context;
     const struct gemm_factor *factor = work->factor;
     for (int64_t p = begin; p < end; p++)
-        pack(&factor->sum, factor->b, factor->n, (int)p * work->width, work->width, 1,
+        pack(&factor->sum, factor->b, work->rounded, factor->n, (int)p * work->width, work->width, 1,
              (float *)factor->packed + p * work->rows * work->width, NULL);
 }
 
@@ -284,6 +302,7 @@ struct product {
     const struct blas_tile *tile;
     struct tile_layout lay;
     int m, n, rows;
+    bool rounded;
     struct gemm_gradient to;
 };
 
@@ -321,7 +340,8 @@ static void gradient_slab(const struct product *work, int first, int last, int p
     float *levels = scratch, *totals = levels + TREE_DEPTH_MAX * BLAS_NARROW_MAX * BLAS_WIDE_MAX;
     float *packed_a = totals + totals_size(work->tile, sum->node.end - sum->node.begin);
     bool sums_rows = work->to.bias && panel_begin == 0;
-    pack(sum, work->to.a, work->m, first * a_width, a_width, last - first, packed_a, sums_rows ? totals : NULL);
+    pack(sum, work->to.a, work->rounded, work->m, first * a_width, a_width, last - first, packed_a,
+         sums_rows ? totals : NULL);
     if (sums_rows)
         store_bias(work, first * a_width, slab_columns, add_totals(totals, slab_columns, sum->node.begin, sum->node));
     for (int p = panel_begin; p < panel_end; p++)
@@ -373,7 +393,8 @@ void gemm_gradient(const struct gemm *gemm, const struct gemm_gradient *gradient
     const struct gemm_factor *factor = gradient->factor;
     int m = factor->m, n = factor->n, rows = gemm_sum_rows(&factor->sum);
     struct items items = {
-        .work = {&gemm->tile, choose_layout(&gemm->tile, m, n, rows), m, n, rows, *gradient},
+        .work = {&gemm->tile, choose_layout(&gemm->tile, m, n, rows), m, n, rows,
+                 gemm->kind->number_bytes == sizeof(uint16_t), *gradient},
         .share = gemm_gradient_scratch_bytes(gemm, factor->sum.node.end - factor->sum.node.begin, rows),
         .scratch = gemm->gradient_scratch,
     };
@@ -385,15 +406,18 @@ void gemm_gradient(const struct gemm *gemm, const struct gemm_gradient *gradient
 
 #define BIAS_COLUMNS 256
 
-static void bias_chain(const struct gemm_sum *sum, struct gemm_lanes a, int lane_begin, int lane_end, int columns,
-                       float *total)
+static void bias_chain(const struct gemm_sum *sum, struct gemm_lanes a, bool rounded, int lane_begin, int lane_end,
+                       int column, int columns, float *total)
 {
+    float expanded[BIAS_COLUMNS];
     float chain[BIAS_COLUMNS] = {0};
     int filled = 0;
     memset(total, 0, sizeof *total * columns);
     for (int t = 0; t < sum->T; t++)
         for (int lane = lane_begin; lane < lane_end; lane++) {
-            const float *row = a.base + t * a.time_stride + lane * a.lane_stride;
+            const float *row =
+                rounded ? expand_row(a, t, lane, column, columns, expanded)
+                        : (const float *)((const char *)a.base + t * a.time_stride + lane * a.lane_stride) + column;
             for (int j = 0; j < columns; j++)
                 chain[j] += row[j];
             if (++filled % GEMM_KC == 0)
@@ -402,25 +426,31 @@ static void bias_chain(const struct gemm_sum *sum, struct gemm_lanes a, int lane
     end_block(total, chain, columns);
 }
 
-static void bias_node(const struct gemm_sum *sum, struct gemm_lanes a, struct lane_node node, int columns,
-                      float (*level)[BIAS_COLUMNS])
+/* A range of columns of A. */
+struct bias_columns {
+    const struct gemm_sum *sum;
+    struct gemm_lanes a;
+    bool rounded;
+    int column, columns;
+};
+
+static void bias_node(const struct bias_columns *of, struct lane_node node, float (*level)[BIAS_COLUMNS])
 {
+    const struct gemm_sum *sum = of->sum;
     const int *lane = sum->group_lane - sum->group0;
     if (node.end - node.begin == 1 || !sum->exact) {
-        bias_chain(sum, a, lane[node.begin], lane[node.end], columns, level[0]);
+        bias_chain(sum, of->a, of->rounded, lane[node.begin], lane[node.end], of->column, of->columns, level[0]);
         return;
     }
     int middle = lane_node_middle(node.begin, node.end);
-    bias_node(sum, a, (struct lane_node){node.begin, middle}, columns, level);
-    bias_node(sum, a, (struct lane_node){middle, node.end}, columns, level + 1);
-    for (int j = 0; j < columns; j++)
+    bias_node(of, (struct lane_node){node.begin, middle}, level);
+    bias_node(of, (struct lane_node){middle, node.end}, level + 1);
+    for (int j = 0; j < of->columns; j++)
         level[0][j] += level[1][j];
 }
 
 struct bias_work {
-    const struct gemm_sum *sum;
-    struct gemm_lanes a;
-    int m;
+    struct bias_columns all;
     float *bias;
 };
 
@@ -428,20 +458,22 @@ static void bias_blocks(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct bias_work *work = context;
-    for (int column = (int)begin * BIAS_COLUMNS; column < (int)end * BIAS_COLUMNS && column < work->m;
+    int m = work->all.columns;
+    for (int column = (int)begin * BIAS_COLUMNS; column < (int)end * BIAS_COLUMNS && column < m;
          column += BIAS_COLUMNS) {
         float level[TREE_DEPTH_MAX][BIAS_COLUMNS];
-        int columns = work->m - column < BIAS_COLUMNS ? work->m - column : BIAS_COLUMNS;
-        struct gemm_lanes a = {work->a.base + column, work->a.time_stride, work->a.lane_stride};
-        bias_node(work->sum, a, work->sum->node, columns, level);
-        for (int j = 0; j < columns; j++)
+        struct bias_columns here = work->all;
+        here.column = column;
+        here.columns = m - column < BIAS_COLUMNS ? m - column : BIAS_COLUMNS;
+        bias_node(&here, here.sum->node, level);
+        for (int j = 0; j < here.columns; j++)
             work->bias[column + j] = level[0][j];
     }
 }
 
 void gemm_gradient_bias(const struct gemm *gemm, const struct gemm_sum *sum, struct gemm_lanes a, int m, float *bias)
 {
-    struct bias_work work = {sum, a, m, bias};
+    struct bias_work work = {{sum, a, gemm->kind->number_bytes == sizeof(uint16_t), 0, m}, bias};
     team_share(gemm->threads, (m + BIAS_COLUMNS - 1) / BIAS_COLUMNS, 4 * (int64_t)gemm_sum_rows(sum) * m, bias_blocks,
                &work);
 }

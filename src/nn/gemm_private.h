@@ -6,15 +6,19 @@
 #include "unroll/nn/gemm.h"
 
 struct gemm_kind {
-    size_t row_bytes; /* of a panel, one value of k; times `rows` a multiple of 64 */
-    int rows;         /* a panel has a multiple of so many; GEMM_KC is one */
+    const char *unit;
+    size_t number_bytes; /* of an operand */
+    size_t row_bytes;    /* of a panel, one value of k; times `rows` a multiple of 64 */
+    int rows;            /* a panel has a multiple of so many; GEMM_KC is one */
     /* Rows first .. first + k - 1 of W's panel number `panel`; columns and rows beyond W are zero. */
     void (*pack)(const struct gemm_weights *weights, int first, int k, int panel, void *to);
-    /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns: one chain over the k
-     * rows. */
-    void (*multiply)(int rows, int k, const float *a, int64_t lda, const void *panels, size_t apart, int n,
-                     bool accumulate, float *c, int64_t ldc);
+    /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns. */
+    void (*multiply)(int rows, int k, struct gemm_view a, const void *panels, size_t apart, int n, bool accumulate,
+                     float *c, int64_t ldc);
 };
+
+extern const struct gemm_kind gemm_float32;
+extern const struct gemm_kind gemm_tile_emulated, gemm_pair_emulated;
 
 /* Of a panel of k rows. */
 static inline size_t gemm_panel_bytes(const struct gemm_kind *kind, int k)

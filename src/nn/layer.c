@@ -87,6 +87,17 @@ static const struct layer *sharer(const struct common *common, const struct laye
     return &layers[from];
 }
 
+/* Of float32's products the outputs themselves are the rows. */
+static void create_output_rows(struct common *common, struct layer *layers, int l)
+{
+    struct layer *layer = &layers[l];
+    const struct layer *shared = sharer(common, layers, l, CELL_H);
+    size_t bytes = gemm_number_bytes(&common->gemm), rows = (common->shape.bptt + (size_t)1) * common->lanes;
+    layer->rows = bytes == sizeof *layer->h ? layer->h
+                  : shared                  ? shared->rows
+                           : store_take(&common->store, rows * layer->h_stride, bytes, "rounded states");
+}
+
 static void create_states(struct common *common, struct layer *layers, int l)
 {
     static const char *const what[] = {"hidden states", "cell states"};
@@ -102,6 +113,7 @@ static void create_states(struct common *common, struct layer *layers, int l)
         state->carried = store_floats(store, rows, "carried states");
     }
     layer->h = layer->state[CELL_H].steps;
+    create_output_rows(common, layers, l);
 }
 
 static void create_rows(struct common *common, struct layer *layers, int l)
@@ -112,7 +124,7 @@ static void create_rows(struct common *common, struct layer *layers, int l)
     bool train = common->shape.train;
     layer->slots = train || l == 0 ? store_floats(store, rows * layer->slots_stride, "gates") : layers[0].slots;
     if (l > 0 && train && common->dropout.threshold)
-        layer->dropped = store_floats(store, rows * layer->in_stride, "dropped states");
+        layer->dropped = store_take(store, rows * layer->in_stride, gemm_number_bytes(&common->gemm), "dropped states");
 }
 
 void layers_create(struct common *common, struct layer *layers, size_t indexed_rows)
@@ -184,8 +196,7 @@ void layer_project(const struct common *common, struct layer *layer)
     float *out = input->index ? layer->projected : layer->slots;
     int64_t out_stride = input->index ? layer->cell->gates * layer->slot_stride : layer->slots_stride;
     for (int part = 0; part < projection_parts(layer); part++) {
-        struct gemm_operand operand = {
-            .segments = 1, .segment = {{input->x, &layer->projection[part]}}, .lda = layer->in_stride};
+        struct gemm_operand operand = {.segments = 1, .segment = {{input->x, &layer->projection[part]}}};
         gemm_rows(&common->gemm, &operand, input->rows, out + part * layer->slot_stride, out_stride);
     }
 }
@@ -244,22 +255,41 @@ static void place_states(const struct layer_work *work, int t, int lane, int uni
     }
 }
 
+/* The outputs as products read them, from row `row` of [T + 1][B] on. */
+static struct gemm_view rows_from(const struct common *common, const struct layer *layer, int64_t row)
+{
+    struct gemm_view view = gemm_dense(&common->gemm, layer->rows, layer->h_stride);
+    view.base = (const char *)view.base + row * view.stride;
+    return view;
+}
+
+/* A block's outputs of time step t, for products. */
+static void store_outputs(const struct layer_work *work, int t, struct part part, int unit)
+{
+    const struct layer *layer = work->layer;
+    const struct gemm *gemm = &work->common->gemm;
+    size_t bytes = gemm_number_bytes(gemm);
+    for (int lane = part.lane_begin; layer->rows != layer->h && lane < part.lane_end; lane++) {
+        int64_t place = ((int64_t)(t + 1) * work->common->lanes + lane) * layer->h_stride + unit;
+        gemm_store(gemm, layer->h + place, GEMM_WIDE, (char *)layer->rows + place * (int64_t)bytes);
+    }
+}
+
 static void forward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
 {
     const struct common *common = work->common;
     const struct layer *layer = work->layer;
     int gates = layer->cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
-    int64_t time = (int64_t)common->lanes * layer->h_stride, first = (int64_t)part.lane_begin * layer->h_stride;
     int64_t row = (int64_t)t * common->lanes + part.lane_begin;
     const int32_t *index = layer->input.index;
-    const float *h_previous = layer->h + t * time + first;
+    const struct gemm_view h_previous = rows_from(common, layer, (int64_t)t * common->lanes + part.lane_begin);
     const uint8_t *fresh = fresh_lanes(common, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
         if (!TUNE_PACK_ONCE)
             pack_block(work, layer->recurrent, block);
         for (int g = 0; g < gates; g++)
-            gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h_previous, layer->h_stride, false,
+            gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h_previous, false,
                        recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
         for (int g = 0; fresh && g < gates; g++)
             clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
@@ -278,6 +308,7 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
         };
         place_states(work, t, part.lane_begin, unit, &step);
         layer->cell->forward(&step);
+        store_outputs(work, t, part, unit);
     }
 }
 
@@ -315,6 +346,7 @@ void layer_forward(const struct common *common, struct layer *layer)
         const struct layer_state *state = &layer->state[s];
         memcpy(state->steps, state->carried, sizeof(float) * common->lanes * state->stride);
     }
+    gemm_store(&common->gemm, layer->h, common->lanes * layer->h_stride, layer->rows);
     team_run(common->shape.threads, step_flops(&work), forward_steps, &work);
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
@@ -328,7 +360,20 @@ const float *layer_outputs(const struct common *common, const struct layer *laye
     return layer->h + (int64_t)common->lanes * layer->h_stride;
 }
 
+struct gemm_view layer_output_rows(const struct common *common, const struct layer *layer)
+{
+    return rows_from(common, layer, common->lanes);
+}
+
 /* ---- backward ---- */
+
+/* The gradients that a block's step has left, for products. */
+static void settle_slots(const struct common *common, const struct cell_step *step, int slots)
+{
+    for (int b = 0; gemm_number_bytes(&common->gemm) < sizeof *step->slots && b < step->lanes; b++)
+        for (int slot = 0; slot < slots; slot++)
+            gemm_settle(&common->gemm, step->slots + b * step->slots_stride + slot * step->slot_stride, GEMM_WIDE);
+}
 
 static void backward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
 {
@@ -348,8 +393,9 @@ static void backward_part(const struct layer_work *work, int t, struct part part
         if (!last)
             for (int g = 0; g < gates; g++)
                 gemm_panel(&common->gemm, &layer->recurrent_back[g], block, lanes,
-                           next + cell->recurrent_slot[g] * layer->slot_stride, layer->slots_stride, g > 0, recurrent,
-                           GEMM_WIDE);
+                           gemm_settled(&common->gemm, next + cell->recurrent_slot[g] * layer->slot_stride,
+                                        layer->slots_stride),
+                           g > 0, recurrent, GEMM_WIDE);
         if (!last && common->fresh) {
             const uint8_t *fresh = fresh_lanes(common, t + 1, part);
             if (recurrent)
@@ -371,6 +417,7 @@ static void backward_part(const struct layer_work *work, int t, struct part part
         if (work->hook)
             work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
         cell->backward(&step);
+        settle_slots(common, &step, cell->slots);
     }
 }
 
@@ -403,9 +450,10 @@ void layer_input_gradient(const struct common *common, const struct layer *layer
                           float *dx)
 {
     const struct cell_kind *cell = layer->cell;
-    struct gemm_operand operand = {.segments = cell->gates, .lda = rows->slots_stride};
+    struct gemm_operand operand = {.segments = cell->gates};
     for (int g = 0; g < cell->gates; g++) {
-        operand.segment[g].a = rows->slots + cell->input_slot[g] * layer->slot_stride;
+        operand.segment[g].a =
+            gemm_settled(&common->gemm, rows->slots + cell->input_slot[g] * layer->slot_stride, rows->slots_stride);
         operand.segment[g].w = &layer->projection_back[g];
     }
     gemm_rows(&common->gemm, &operand, rows->rows, dx, layer->in_stride);
@@ -414,8 +462,8 @@ void layer_input_gradient(const struct common *common, const struct layer *layer
 /* A slot of all positions. */
 static struct gemm_lanes slot_lanes(const struct common *common, const struct layer *layer, int slot)
 {
-    return (struct gemm_lanes){layer->slots + slot * layer->slot_stride, (int64_t)common->lanes * layer->slots_stride,
-                               layer->slots_stride};
+    return gemm_lanes(gemm_settled(&common->gemm, layer->slots + slot * layer->slot_stride, layer->slots_stride),
+                      common->lanes);
 }
 
 static void recurrent_gradients(const struct common *common, const struct layer *layer, struct lane_node node,
@@ -424,7 +472,7 @@ static void recurrent_gradients(const struct common *common, const struct layer 
     const struct cell_kind *cell = layer->cell;
     int H = layer->H;
     struct gemm_factor factor = {.sum = common_sum(common, node),
-                                 .b = {layer->h, (int64_t)common->lanes * layer->h_stride, layer->h_stride},
+                                 .b = gemm_lanes(rows_from(common, layer, 0), common->lanes),
                                  .m = H,
                                  .n = H,
                                  .packed = common->scratch.factor};
@@ -463,7 +511,7 @@ static void input_gradients(const struct common *common, const struct layer *lay
     const struct cell_kind *cell = layer->cell;
     int H = layer->H, in = layer->in;
     struct gemm_factor factor = {.sum = common_sum(common, node),
-                                 .b = {rows->x, (int64_t)common->lanes * layer->in_stride, layer->in_stride},
+                                 .b = gemm_lanes(rows->x, common->lanes),
                                  .m = H,
                                  .n = in,
                                  .packed = common->scratch.factor};
@@ -473,11 +521,13 @@ static void input_gradients(const struct common *common, const struct layer *lay
     }
     gemm_factor_pack(&common->gemm, &factor);
     for (int g = 0; g < cell->gates; g++) {
-        struct gemm_gradient gradient = {.factor = &factor,
-                                         .a = {rows->slots + cell->input_slot[g] * layer->slot_stride,
-                                               (int64_t)common->lanes * rows->slots_stride, rows->slots_stride},
-                                         .c = grad + layer->offset.w_ih + (int64_t)g * H * in,
-                                         .ldc = in};
+        struct gemm_gradient gradient = {
+            .factor = &factor,
+            .a = gemm_lanes(
+                gemm_settled(&common->gemm, rows->slots + cell->input_slot[g] * layer->slot_stride, rows->slots_stride),
+                common->lanes),
+            .c = grad + layer->offset.w_ih + (int64_t)g * H * in,
+            .ldc = in};
         gemm_gradient(&common->gemm, &gradient);
         input_bias(common, layer, node, g, grad);
     }

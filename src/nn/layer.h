@@ -8,15 +8,16 @@
 
 /* The rows that a layer's input consists of in a window. */
 struct layer_input {
-    const float *x; /* rows of layer->in features, stride layer->in_stride; 64-byte aligned */
+    struct gemm_view x; /* dense rows of layer->in features, stride layer->in_stride; 64-byte aligned */
     int rows;
     const int32_t *index; /* [T][B] which of them stands at a position; NULL: there is one for each, in this order */
 };
 
 /* What the gradient of W_ih, and that of the input, are summed over. */
 struct layer_rows {
-    const float *x;     /* [rows][in_stride] */
-    const float *slots; /* [rows][slots_stride] what the backward loop left of a position, or summed over several */
+    struct gemm_view x; /* [rows][in_stride] dense */
+    const float *slots; /* [rows][slots_stride] what the backward loop left of a position, or summed over several;
+                           settled */
     int64_t slots_stride;
     int rows;
     const int *group_row; /* [groups + 1] first row of each lane group; NULL: rows are all positions [T][B] */
@@ -42,10 +43,12 @@ struct layer {
     } offset;                 /* in the value and gradient arrays */
     struct layer_input input; /* of this window */
     float *projected;         /* [most rows of an indexed input][gates * slot_stride]; NULL: the input has no index */
-    float *dropped; /* [T][B][in_stride] for the outputs of the layer below through dropout; not the first layer's */
-    float *slots;   /* [T][B][slots_stride] */
+    void *dropped; /* [T][B][in_stride] dense, for the outputs of the layer below through dropout; not the first layer's
+                    */
+    float *slots;  /* [T][B][slots_stride]; the backward pass settles them */
     struct layer_state state[CELL_STATES_MAX];
-    float *h; /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
+    float *h;   /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
+    void *rows; /* the same, dense, as products read it; in float32 it is h */
     /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at
      * once where these need no padding between them. W_hh is packed after each update, and resident models pack the
      * projection too. */
@@ -63,7 +66,8 @@ void layer_pack(const struct common *common, struct layer *layer);
 /* Forward: projection of the input, then the recurrence, from the carried state, which advances. */
 void layer_project(const struct common *common, struct layer *layer);
 void layer_forward(const struct common *common, struct layer *layer);
-const float *layer_outputs(const struct common *common, const struct layer *layer); /* [T][B][h_stride] */
+const float *layer_outputs(const struct common *common, const struct layer *layer);         /* [T][B][h_stride] */
+struct gemm_view layer_output_rows(const struct common *common, const struct layer *layer); /* [T * B], dense */
 
 /* Who looks at each step of the backward loop before the cell's part: lanes from `lane0` on and one block of units. */
 struct step_hook {

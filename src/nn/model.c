@@ -109,12 +109,17 @@ static struct layer_input input_from_below(struct model *model, int l)
 {
     const struct common *common = &model->common;
     const struct layer *below = &model->layer[l - 1], *layer = &model->layer[l];
-    struct layer_input input = {.x = layer_outputs(common, below), .rows = common->window->T * common->lanes};
+    struct layer_input input = {.x = layer_output_rows(common, below), .rows = common->window->T * common->lanes};
     if (dropout_active(&common->dropout)) {
         dropout_rows(&common->dropout, l,
-                     (struct dropout_copy){common->window->T, layer->in, input.x, layer->dropped, below->h_stride,
-                                           layer->in_stride});
-        input.x = layer->dropped;
+                     (struct dropout_copy){.T = common->window->T,
+                                           .units = layer->in,
+                                           .from = layer_outputs(common, below),
+                                           .from_stride = below->h_stride,
+                                           .to = layer->dropped,
+                                           .to_stride = layer->in_stride,
+                                           .gemm = &common->gemm});
+        input.x = gemm_dense(&common->gemm, layer->dropped, layer->in_stride);
     }
     return input;
 }
@@ -143,6 +148,7 @@ static void output_window(struct model *model, float *const *node_grads, struct 
 {
     struct output *output = &model->output;
     struct output_step step = {.h = layer_outputs(&model->common, model_top(model)),
+                               .rows = layer_output_rows(&model->common, model_top(model)),
                                .node_grads = node_grads,
                                .dh = model->common.scratch.row_gradients};
     output->kind->window(&model->common, output, &step);
@@ -170,8 +176,12 @@ static void backward_layer(struct model *model, int l, float *const *node_grads)
     layer_input_gradient(common, layer, &rows, gradient);
     if (dropout_active(&common->dropout))
         dropout_rows(&common->dropout, l,
-                     (struct dropout_copy){common->window->T, layer->in, gradient, gradient, layer->in_stride,
-                                           layer->in_stride});
+                     (struct dropout_copy){.T = common->window->T,
+                                           .units = layer->in,
+                                           .from = gradient,
+                                           .from_stride = layer->in_stride,
+                                           .to = gradient,
+                                           .to_stride = layer->in_stride});
     count_time(model, &model->phases.input_projection);
 }
 

@@ -19,6 +19,7 @@ struct output {
 /* What a window of the layers leaves, and what it wants. Rows have the stride of H. */
 struct output_step {
     const float *h;           /* [T][B] the top layer's outputs */
+    struct gemm_view rows;    /* the same, as products read them */
     float *const *node_grads; /* [nodes] gradient arrays, overwritten; NULL: losses alone */
     float *dh;                /* [T][B] with node_grads, or by `last`: the gradient of h */
 };

@@ -12,8 +12,8 @@
 struct softmax {
     struct decoder decoder;
     int chunk_rows;      /* most rows whose logits exist at once */
-    float *y;            /* [T * B][stride of H] top outputs, dropped, in lane-group order */
-    float *logits;       /* [chunk_rows][decoder.stride] */
+    void *y;             /* [T * B][stride of H] top outputs, dropped, in lane-group order, dense */
+    float *logits;       /* [chunk_rows][decoder.stride]; their gradients are settled */
     float *dy;           /* [chunk_rows][stride of H] */
     uint32_t *target;    /* [T * B] in the same order as y */
     float *ordered_loss; /* [T * B] as well */
@@ -91,7 +91,7 @@ static void create(struct common *common, struct output *output)
     struct chunking chunks = chunk_window(common);
     softmax->chunk_rows = chunks.most;
     size_t logit_rows = chunks.most > common->lanes ? chunks.most : common->lanes; /* for `logits` */
-    softmax->y = store_floats(store, rows * stride, "ordered outputs");
+    softmax->y = store_take(store, rows * stride, gemm_number_bytes(&common->gemm), "ordered outputs");
     softmax->logits = store_floats(store, logit_rows * softmax->decoder.stride, "logits");
     softmax->target = store_take(store, rows, sizeof *softmax->target, "targets");
     softmax->ordered_loss = store_floats(store, rows, "losses");
@@ -170,6 +170,7 @@ static bool has_targets(const struct softmax *softmax, struct chunk chunk)
 
 struct chunk_work {
     const struct softmax *softmax;
+    const struct gemm *gemm;
     struct chunk chunk;
 };
 
@@ -189,10 +190,20 @@ static void row_losses(void *context, int64_t begin, int64_t end, int thread)
         } else {
             *loss = row_loss(logits, &softmax->decoder, target, work->chunk.gradient);
         }
+        if (work->chunk.gradient)
+            gemm_settle(work->gemm, logits, gemm_round(softmax->decoder.outputs));
     }
 }
 
 #define LOSS_FLOPS 30 /* of a logit: the exponential */
+
+/* The ordered outputs from row `first` on. */
+static struct gemm_view ordered_rows(const struct common *common, const struct softmax *softmax, int first)
+{
+    struct gemm_view view = gemm_dense(&common->gemm, softmax->y, softmax->decoder.in_stride);
+    view.base = (const char *)view.base + first * view.stride;
+    return view;
+}
 
 static void forward_chunk(struct work work, struct chunk chunk)
 {
@@ -202,9 +213,9 @@ static void forward_chunk(struct work work, struct chunk chunk)
         memset(softmax->ordered_loss + chunk.first, 0, sizeof *softmax->ordered_loss * (size_t)chunk.rows);
         return;
     }
-    decoder_logits(work.common, &softmax->decoder, softmax->y + (int64_t)chunk.first * softmax->decoder.in_stride,
-                   chunk.rows, softmax->logits);
-    struct chunk_work rows = {softmax, chunk};
+    decoder_logits(work.common, &softmax->decoder, ordered_rows(work.common, softmax, chunk.first), chunk.rows,
+                   softmax->logits);
+    struct chunk_work rows = {softmax, &work.common->gemm, chunk};
     team_share(work.common->shape.threads, chunk.rows, (int64_t)chunk.rows * softmax->decoder.outputs * LOSS_FLOPS,
                row_losses, &rows);
 }
@@ -214,9 +225,9 @@ static void forward_chunk(struct work work, struct chunk chunk)
 struct ordering {
     const struct common *common;
     const struct softmax *softmax;
-    const float *h; /* [T][B] where rows come from */
-    float *dh;      /* [T][B] where gradients of a chunk go */
-    int first;      /* group of the chunk */
+    struct gemm_view from; /* [T * B] where rows come from */
+    float *dh;             /* [T][B] where gradients of a chunk go */
+    int first;             /* group of the chunk */
 };
 
 /* Read and written. */
@@ -231,34 +242,42 @@ static void order_groups(void *context, int64_t begin_group, int64_t end_group, 
     const struct ordering *work = context;
     const struct softmax *softmax = work->softmax;
     const struct window *window = work->common->window;
-    int64_t stride = softmax->decoder.in_stride;
+    int64_t stride = work->from.stride;
     for (int64_t g = begin_group; g < end_group; g++) {
         struct lanes of_group = common_group_lanes(work->common, (int)g);
         int lanes = of_group.end - of_group.begin;
         for (int t = 0; t < window->T; t++) {
             int64_t row = softmax->ordered_row[g] + (int64_t)t * lanes;
             int64_t position = (int64_t)t * work->common->lanes + of_group.begin;
-            memcpy(softmax->y + row * stride, work->h + position * stride, sizeof(float) * lanes * stride);
+            memcpy((char *)softmax->y + row * stride, (const char *)work->from.base + position * stride,
+                   (size_t)(lanes * stride));
             memcpy(softmax->target + row, window->target + position, sizeof *softmax->target * lanes);
         }
     }
 }
 
 /* Copies the top layer's outputs, through dropout, and the targets into lane-group order. */
-static void order_rows(struct work work, const float *h)
+static void order_rows(struct work work, const struct output_step *step)
 {
     const struct common *common = work.common;
     const struct softmax *softmax = work.softmax;
     int T = common->window->T, stride = softmax->decoder.in_stride;
+    struct gemm_view from = step->rows;
     if (dropout_active(&common->dropout)) {
         float *dropped = common->scratch.dropped_outputs;
         dropout_rows(&common->dropout, common->config.layers,
-                     (struct dropout_copy){T, softmax->decoder.in, h, dropped, stride, stride});
-        h = dropped;
+                     (struct dropout_copy){.T = T,
+                                           .units = softmax->decoder.in,
+                                           .from = step->h,
+                                           .from_stride = stride,
+                                           .to = dropped,
+                                           .to_stride = stride,
+                                           .gemm = &common->gemm});
+        from = gemm_dense(&common->gemm, dropped, stride);
     }
     for (int g = 0; g <= common->groups; g++)
         softmax->ordered_row[g] = common->group_lane[g] * T;
-    struct ordering order = {.common = common, .softmax = softmax, .h = h};
+    struct ordering order = {.common = common, .softmax = softmax, .from = from};
     team_share(common->shape.threads, common->groups, order_bytes(softmax, common->lanes * T), order_groups, &order);
 }
 
@@ -307,8 +326,9 @@ static void backward_chunk(struct work work, struct chunk chunk, struct lane_nod
     /* both operands stand in lane-group order: group g's lanes are `row` numbers, with one time step */
     struct decoder_sum sum = {
         .sum = common_sum(common, node),
-        .y = {softmax->y, 0, decoder->in_stride},
-        .d = {softmax->logits - (int64_t)chunk.first * decoder->stride, 0, decoder->stride},
+        .y = gemm_lanes(ordered_rows(common, softmax, 0), 0),
+        .d = gemm_lanes(
+            gemm_settled(&common->gemm, softmax->logits - (int64_t)chunk.first * decoder->stride, decoder->stride), 0),
         .add = grads.add,
         .weight = grads.weight,
         .bias = grads.bias,
@@ -398,7 +418,7 @@ static void window_losses(const struct common *common, struct output *output, co
     const struct softmax *softmax = output->own;
     const struct decoder *decoder = &softmax->decoder;
     struct work work = {common, softmax};
-    order_rows(work, step->h);
+    order_rows(work, step);
     for (int i = 0; i < common->nodes; i++) {
         struct node_gradients grads = {.dh = step->dh, .sums = softmax->sums};
         if (step->node_grads) {
@@ -410,8 +430,12 @@ static void window_losses(const struct common *common, struct output *output, co
     sum_losses(work, output);
     if (step->node_grads && dropout_active(&common->dropout))
         dropout_rows(&common->dropout, common->config.layers,
-                     (struct dropout_copy){common->window->T, decoder->in, step->dh, step->dh, decoder->in_stride,
-                                           decoder->in_stride});
+                     (struct dropout_copy){.T = common->window->T,
+                                           .units = decoder->in,
+                                           .from = step->dh,
+                                           .from_stride = decoder->in_stride,
+                                           .to = step->dh,
+                                           .to_stride = decoder->in_stride});
 }
 
 static void last(const struct common *common, struct output *output, const struct output_step *step)
@@ -421,13 +445,16 @@ static void last(const struct common *common, struct output *output, const struc
     int T = common->window->T;
     int64_t time = (int64_t)common->lanes * decoder->in_stride;
     const uint32_t *target = common->window->target + (int64_t)(T - 1) * common->lanes;
-    decoder_logits(common, decoder, step->h + (T - 1) * time, common->lanes, softmax->logits);
+    struct gemm_view rows = step->rows;
+    rows.base = (const char *)rows.base + (int64_t)(T - 1) * common->lanes * rows.stride;
+    decoder_logits(common, decoder, rows, common->lanes, softmax->logits);
     for (int lane = 0; lane < common->lanes; lane++) {
         float *logits = softmax->logits + (int64_t)lane * decoder->stride;
         if (target[lane] == WINDOW_NO_TARGET)
             memset(logits, 0, sizeof *logits * decoder->stride);
         else
             (void)row_loss(logits, decoder, target[lane], true);
+        gemm_settle(&common->gemm, logits, gemm_round(decoder->outputs));
     }
     memset(step->dh, 0, sizeof *step->dh * T * time);
     decoder_row_gradients(common, decoder, softmax->logits, common->lanes, step->dh + (T - 1) * time);
@@ -436,7 +463,8 @@ static void last(const struct common *common, struct output *output, const struc
 static const float *logits_of(const struct common *common, struct output *output, const float *h, int *stride)
 {
     const struct softmax *softmax = output->own;
-    decoder_logits(common, &softmax->decoder, h, common->lanes, softmax->logits);
+    gemm_store(&common->gemm, h, common->lanes * softmax->decoder.in_stride, softmax->y);
+    decoder_logits(common, &softmax->decoder, ordered_rows(common, softmax, 0), common->lanes, softmax->logits);
     decoder_add_bias(common, &softmax->decoder, common->lanes, softmax->logits);
     *stride = softmax->decoder.stride;
     return softmax->logits;

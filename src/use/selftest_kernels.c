@@ -29,7 +29,8 @@ struct product {
     struct gemm_operand operand;
     struct gemm_weights weights[2]; /* of its segments */
     int rows, k, n;
-    int64_t ldc;
+    const float *a; /* of row r and number i: a[r * lda + i] */
+    int64_t lda, ldc;
 };
 
 /* Element (r, j): chains from zero over blocks of k within each segment, and each chain added to what was. */
@@ -37,13 +38,13 @@ static float plain_product(const struct product *product, int r, int j, bool acc
 {
     const struct gemm_operand *operand = &product->operand;
     float sum = start;
-    for (int s = 0; s < operand->segments; s++)
+    const float *a = product->a + r * product->lda;
+    for (int s = 0; s < operand->segments; a += product->weights[s++].k)
         for (int begin = 0; begin < product->weights[s].k; begin += GEMM_KC) {
             const struct gemm_weights *w = &product->weights[s];
             float chain = 0;
             for (int i = begin; i < w->k && i < begin + GEMM_KC; i++)
-                chain = fmaf(operand->segment[s].a[r * operand->lda + i],
-                             w->transposed ? w->w[j * w->ldw + i] : w->w[i * w->ldw + j], chain);
+                chain = fmaf(a[i], w->transposed ? w->w[j * w->ldw + i] : w->w[i * w->ldw + j], chain);
             sum = accumulate ? sum + chain : chain;
             accumulate = true;
         }
@@ -85,7 +86,7 @@ static void check_rows(struct product *product, int segments, bool packed, const
     weights[1].w += weights->transposed ? cut : cut * weights->ldw;
     char *panels = packed ? (char *)room->packed : NULL;
     for (int s = 0; s < segments; s++) {
-        operand->segment[s].a = room->a + (s ? cut : 0);
+        operand->segment[s].a = gemm_dense(&room->gemm, product->a + (s ? cut : 0), product->lda);
         operand->segment[s].w = &weights[s];
         weights[s].panels = panels;
         if (panels) {
@@ -107,8 +108,8 @@ static void check_panel(struct product *product, const struct product_room *room
     panel.weights[0].panels = room->packed;
     memcpy(room->c, room->before, sizeof *room->c * (size_t)(product->rows * product->ldc));
     gemm_pack_panel(&room->gemm, &panel.weights[0], 0);
-    gemm_panel(&room->gemm, &panel.weights[0], 0, product->rows, room->a, product->operand.lda, true, room->c,
-               product->ldc);
+    gemm_panel(&room->gemm, &panel.weights[0], 0, product->rows, gemm_dense(&room->gemm, product->a, product->lda),
+               true, room->c, product->ldc);
     compare_product(&panel, "rows added by a panel", room->before, room->c, outcome);
 }
 
@@ -122,7 +123,8 @@ static void check_products(const struct product_room *room, struct selftest_outc
             for (int n = 0; n < 5; n++, turn++) { /* the other choices take turns */
                 bool transposed = turn & 1;
                 struct product product = {.rows = rows[r], .k = ks[k], .n = ns[n], .ldc = gemm_stride(N_MAX)};
-                product.operand.lda = K_MAX + 3;
+                product.a = room->a;
+                product.lda = K_MAX + 3;
                 product.weights[0] =
                     (struct gemm_weights){room->w, transposed ? K_MAX + 3 : N_MAX + 2, transposed, ks[k], ns[n], NULL};
                 check_rows(&product, ks[k] > 2 ? 1 + (turn >> 1 & 1) : 1, turn >> 2 & 1, room, outcome);
@@ -136,7 +138,7 @@ enum status selftest_products(int threads, struct selftest_outcome *outcome, str
     size_t a = (size_t)ROWS_MAX * (K_MAX + 3), w = (size_t)(K_MAX + 3) * (N_MAX + 2),
            c = (size_t)(ROWS_MAX * gemm_stride(N_MAX));
     struct gemm gemm;
-    enum status status = gemm_init(&gemm, &gemm_float32, threads, e);
+    enum status status = gemm_init(&gemm, gemm_kind(PRECISION_FLOAT32, BF16_TILE), threads, e);
     if (status)
         return status;
     gemm.scratch = mem_alloc(threads, gemm_scratch_bytes(&gemm), what, e);
@@ -178,6 +180,11 @@ struct gradient {
     int m, n;
 };
 
+static float number_at(struct gemm_lanes rows, int t, int lane, int i)
+{
+    return ((const float *)((const char *)rows.base + t * rows.time_stride + lane * rows.lane_stride))[i];
+}
+
 /* Chains over blocks of GEMM_KC rows of the group, each added to those before: of products of two elements, or with
  * j < 0 of A's alone. */
 static float plain_group(const struct gradient *gradient, int group, int i, int j)
@@ -187,15 +194,13 @@ static float plain_group(const struct gradient *gradient, int group, int i, int 
     int rows = 0;
     for (int t = 0; t < sum->T; t++)
         for (int lane = sum->group_lane[group]; lane < sum->group_lane[group + 1]; lane++) {
-            float a = gradient->a.base[t * gradient->a.time_stride + lane * gradient->a.lane_stride + i];
+            float a = number_at(gradient->a, t, lane, i);
             if (rows > 0 && rows % GEMM_KC == 0) {
                 total = rows == GEMM_KC ? chain : total + chain;
                 chain = 0;
             }
             rows++;
-            chain = j < 0 ? chain + a
-                          : fmaf(a, gradient->b.base[t * gradient->b.time_stride + lane * gradient->b.lane_stride + j],
-                                 chain);
+            chain = j < 0 ? chain + a : fmaf(a, number_at(gradient->b, t, lane, j), chain);
         }
     return rows <= GEMM_KC ? chain : total + chain;
 }
@@ -259,8 +264,8 @@ static void check_gradients(const struct gradient_room *room, struct selftest_ou
                 for (int g = 0; g < 3; g++, turn++) {
                     struct gradient gradient = {
                         .sum = {{0, groups[g]}, 0, lanes[g], Ts[t], true},
-                        .a = {room->a, (int64_t)LANES_MAX * 48, 48},
-                        .b = {room->b, (int64_t)LANES_MAX * 80, 80},
+                        .a = gemm_lanes(gemm_dense(&room->gemm, room->a, 48), LANES_MAX),
+                        .b = gemm_lanes(gemm_dense(&room->gemm, room->b, 80), LANES_MAX),
                         .m = ms[m],
                         .n = ns[n],
                     };
@@ -273,7 +278,7 @@ enum status selftest_gradients(int threads, struct selftest_outcome *outcome, st
     const char *what = "a self-test";
     const int rows = LANES_MAX * T_MAX;
     struct gemm gemm;
-    enum status status = gemm_init(&gemm, &gemm_float32, threads, e);
+    enum status status = gemm_init(&gemm, gemm_kind(PRECISION_FLOAT32, BF16_TILE), threads, e);
     if (status)
         return status;
     gemm.gradient_scratch = mem_alloc(threads, gemm_gradient_scratch_bytes(&gemm, GROUPS_MAX, rows), what, e);

@@ -58,7 +58,10 @@ static void test_rows(void **unused)
                                   .mask = masks,
                                   .mask_stride = UNITS};
         assert_true(dropout_active(&dropout));
-        dropout_rows(&dropout, 2, (struct dropout_copy){T, UNITS, from, to, STRIDE, TO_STRIDE});
+        dropout_rows(
+            &dropout, 2,
+            (struct dropout_copy){
+                .T = T, .units = UNITS, .from = from, .from_stride = STRIDE, .to = to, .to_stride = TO_STRIDE});
         for (int row = 0; row < T * LANES; row++) {
             float *alone = from + row * STRIDE;
             dropout_mask(9, 2, 4, 7 + (uint32_t)row % LANES, (uint32_t)row / LANES, UNITS, 20000, mask);

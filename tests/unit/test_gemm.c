@@ -28,7 +28,7 @@ static struct gemm gemm_here(int threads)
 {
     struct error e;
     struct gemm gemm;
-    assert_int_equal(gemm_init(&gemm, &gemm_float32, threads, &e), STATUS_OK);
+    assert_int_equal(gemm_init(&gemm, gemm_kind(PRECISION_FLOAT32, BF16_TILE), threads, &e), STATUS_OK);
     return gemm;
 }
 
@@ -58,7 +58,7 @@ static void check_rows(int rows, int k, int n, bool packed, int threads)
         weights.panels = draw(4, gemm_panels_bytes(&gemm, k, n) / sizeof(float), 0);
         gemm_pack(&gemm, &weights);
     }
-    struct gemm_operand operand = {.segments = 1, .segment = {{a, &weights}}, .lda = k};
+    struct gemm_operand operand = {.segments = 1, .segment = {{gemm_dense(&gemm, a, k), &weights}}};
     gemm_rows(&gemm, &operand, rows, c, ldc);
     for (int r = 0; r < rows; r++)
         for (int j = 0; j < n; j++)
@@ -122,7 +122,8 @@ static void check_gradient(struct gemm gemm, int T, int m, int n, int threads)
     gemm.threads = threads;
     gemm.gradient_scratch = draw(9, threads * gemm_gradient_scratch_bytes(&gemm, GROUPS, rows) / sizeof(float), 0);
     float *c = draw(10, (size_t)m * n, 0), *bias = draw(11, (size_t)m, 0), *alone = draw(12, (size_t)m, 0);
-    struct gemm_lanes at_a = {a, (int64_t)LANES * m, m}, at_b = {b, (int64_t)LANES * n, n};
+    struct gemm_lanes at_a = gemm_lanes(gemm_dense(&gemm, a, m), LANES),
+                      at_b = gemm_lanes(gemm_dense(&gemm, b, n), LANES);
     struct gemm_factor factor = {sum, at_b, m, n, draw(8, gemm_factor_bytes(&gemm, n, rows) / sizeof(float), 0)};
     gemm_factor_pack(&gemm, &factor);
     gemm_gradient(&gemm, &(struct gemm_gradient){.factor = &factor, .a = at_a, .c = c, .ldc = n, .bias = bias});
@@ -172,13 +173,13 @@ static void test_bias_of_many_rows(void **unused)
     struct gemm_sum sum = {{0, 1}, 0, all, T, true};
     float *a = draw(13, (size_t)T * lanes * m, 0), *b = draw(14, (size_t)T * lanes, 0);
     int rows = gemm_sum_rows(&sum);
-    struct gemm_factor factor = {
-        sum, {b, lanes, 1}, m, 1, draw(15, gemm_factor_bytes(&gemm, 1, rows) / sizeof(float), 0)};
+    struct gemm_factor factor = {sum, gemm_lanes(gemm_dense(&gemm, b, 1), lanes), m, 1,
+                                 draw(15, gemm_factor_bytes(&gemm, 1, rows) / sizeof(float), 0)};
     gemm.gradient_scratch = draw(16, gemm_gradient_scratch_bytes(&gemm, 1, rows) / sizeof(float), 0);
     float c[40], bias[40];
     gemm_factor_pack(&gemm, &factor);
     struct gemm_gradient gradient = {
-        .factor = &factor, .a = {a, (int64_t)lanes * m, m}, .c = c, .ldc = 1, .bias = bias};
+        .factor = &factor, .a = gemm_lanes(gemm_dense(&gemm, a, m), lanes), .c = c, .ldc = 1, .bias = bias};
     gemm_gradient(&gemm, &gradient);
     double worst = 0;
     for (int i = 0; i < m; i++) {

@@ -157,7 +157,7 @@ static void test_rows_with_an_index(void **unused)
     for (size_t row = 0; row < rows; row++)
         memcpy(x + row * (size_t)layer->in_stride, values + input[row] * (size_t)full.embedding,
                sizeof *x * (size_t)full.embedding);
-    layer->input = (struct layer_input){.x = x, .rows = (int)rows};
+    layer->input = (struct layer_input){.x = gemm_dense(&model->common.gemm, x, layer->in_stride), .rows = (int)rows};
     for (int lane = 0; lane < LANES; lane++)
         model_state_zero_lane(model, lane);
     memset(layer->state[CELL_H].steps + (size_t)LANES * layer->h_stride, 0, count * sizeof *outputs);

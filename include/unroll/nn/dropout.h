@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "unroll/nn/gemm.h"
+
 /* The probability in units of 1/65536, as the masks use it: a unit is dropped if its 16 random bits are below this. */
 uint32_t dropout_threshold(double p);
 float dropout_scale(uint32_t threshold); /* 1 / (1 - threshold/65536) */
@@ -36,8 +38,10 @@ static inline bool dropout_active(const struct dropout *dropout)
 struct dropout_copy {
     int T, units;
     const float *from;
-    float *to; /* may be `from` */
-    int64_t from_stride, to_stride;
+    const uint32_t *index;          /* [T][lanes] which row of `from` each is; NULL: they stand in this order */
+    void *to;                       /* floats, may be `from`; with `gemm` dense rows for products */
+    int64_t from_stride, to_stride; /* in numbers */
+    const struct gemm *gemm;        /* NULL: `to` has floats */
 };
 /* By all threads; forward and backward are the same. Only where dropout_active. */
 void dropout_rows(const struct dropout *dropout, int site, struct dropout_copy rows);

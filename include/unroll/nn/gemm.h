@@ -23,6 +23,7 @@
 
 #include "unroll/base/lane_tree.h"
 #include "unroll/base/vmath.h"
+#include "unroll/nn/precision.h"
 #include "unroll/sys/blas.h"
 
 /* The block of k, for both forms. Sums are cut here, so it is one number on every processor: part of the arithmetic.
@@ -53,7 +54,13 @@ static inline int gemm_stride(int n)
 }
 
 struct gemm_kind; /* what panels are made of, and the micro-kernels over them: gemm_private.h */
-extern const struct gemm_kind gemm_float32;
+/* What computes products of this precision, and in bf16 in this order, on this processor: chosen by what the processor
+ * has. UNROLL_BF16=emulate in the environment, for tests: bf16 without its units. */
+const struct gemm_kind *gemm_kind(enum precision precision, enum bf16_order order);
+/* "float32", "AMX", "AVX512_BF16", "emulation". */
+const char *gemm_unit(const struct gemm_kind *kind);
+/* The order in which bf16 is fastest on this processor. */
+enum bf16_order gemm_host_order(void);
 
 /* How products are computed: chosen once, when a model is made. The scratch is the caller's: [threads] pieces of
  * gemm_scratch_bytes(), and for weight gradients of gemm_gradient_scratch_bytes(). */
@@ -66,6 +73,33 @@ struct gemm {
 /* Errors: those of blas_init. */
 enum status gemm_init(struct gemm *gemm, const struct gemm_kind *kind, int threads, struct error *e);
 size_t gemm_scratch_bytes(const struct gemm *gemm);
+
+/* Rows of numbers as products read them: row r begins at base + r * stride, and its next GEMM_WIDE numbers are `block`
+ * further; all in bytes. In float32 numbers are floats, one after another. In bf16 they have 16 bits; those of a block
+ * stand one after another, and blocks either too (a dense row), or each at the beginning of the place of GEMM_WIDE
+ * floats that were rounded there (a settled row). */
+struct gemm_view {
+    const void *base;
+    int64_t stride, block;
+};
+size_t gemm_number_bytes(const struct gemm *gemm); /* of a number of a dense row: 4 or 2 */
+/* Rows `stride` numbers apart that gemm_store has written: floats may be viewed as they are. */
+struct gemm_view gemm_dense(const struct gemm *gemm, const void *base, int64_t stride);
+/* Rows `stride` floats apart that are settled. base: a block's beginning. */
+struct gemm_view gemm_settled(const struct gemm *gemm, const float *base, int64_t stride);
+/* From number `first` of each row on, a multiple of GEMM_WIDE. */
+static inline const void *gemm_view_at(struct gemm_view view, int first)
+{
+    return (const char *)view.base + first / GEMM_WIDE * view.block;
+}
+
+/* n floats to a dense row; nothing is done where `to` is `from`. */
+void gemm_store(const struct gemm *gemm, const float *from, int n, void *to);
+/* Settles n floats in place, from a block's beginning; n a multiple of GEMM_WIDE. They must not be read as floats any
+ * more. */
+void gemm_settle(const struct gemm *gemm, float *row, int n);
+/* to[i] += number i of a settled row; n a multiple of GEMM_WIDE. */
+void gemm_add_settled(const struct gemm *gemm, const float *row, int n, float *to);
 
 /* Weights W [k][n]: where they lie and, if they are packed ahead, their panels. Packing ahead is worth it when
  * products have few rows and weights stay the same. */
@@ -85,31 +119,36 @@ void gemm_pack(const struct gemm *gemm, const struct gemm_weights *weights);
 /* One thread: panel `panel` alone, columns panel * GEMM_WIDE and on; those from n on are zero. */
 void gemm_pack_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel);
 
-/* One thread: C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] times a panel that is packed. The accumulation
- * over k starts from zero in blocks of GEMM_KC and each block is added to C. c 64-byte aligned, ldc a multiple of
- * 16. */
-void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, const float *a,
-                int64_t lda, bool accumulate, float *c, int64_t ldc);
+/* One thread: C[rows][GEMM_WIDE] = (accumulate ? C : 0) + A[rows][k] times a panel that is packed. In float32 the
+ * accumulation over k starts from zero in blocks of GEMM_KC and each block is added to C; in bf16 see nn/precision.h. c
+ * 64-byte aligned, ldc a multiple of 16. */
+void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int panel, int rows, struct gemm_view a,
+                bool accumulate, float *c, int64_t ldc);
 
 /* A sum of products over segments of k, so that padded or reordered gate rows need no copy. */
 #define GEMM_SEGMENTS 4
 struct gemm_operand {
     int segments;
     struct {
-        const float *a; /* A's first column of this segment */
+        struct gemm_view a;
         const struct gemm_weights *w;
     } segment[GEMM_SEGMENTS];
-    int64_t lda;
 };
 
 /* C[rows][n padded] = A W over all threads; n is that of the weights. */
 void gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc);
 
-/* Where row (t, lane) of an operand of a weight gradient lies: base + t * time_stride + lane * lane_stride. */
+/* Where row (t, lane) of an operand of a weight gradient begins: base + t * time_stride + lane * lane_stride, in bytes,
+ * and its numbers as in a view. */
 struct gemm_lanes {
-    const float *base;
-    int64_t time_stride, lane_stride;
+    const void *base;
+    int64_t time_stride, lane_stride, block;
 };
+/* Of a view's rows: `lanes` of them for each time step. */
+static inline struct gemm_lanes gemm_lanes(struct gemm_view view, int lanes)
+{
+    return (struct gemm_lanes){view.base, lanes * view.stride, view.stride, view.block};
+}
 
 /* The sum that a weight gradient is: over the lane groups of `node` (whose lanes start at group_lane[g - group0],
  * local lane numbers, group_lane[groups] the end), each over T time steps. With `exact` groups add up the lane tree,
