@@ -18,13 +18,18 @@ static bool of_language_model(const struct model_config *config)
     return config->task == TASK_LM;
 }
 
+static bool of_bf16(const struct model_config *config)
+{
+    return config->precision == PRECISION_BF16;
+}
+
 #define PLACE(member)                                                   \
     .stored = #member, .offset = offsetof(struct model_config, member), \
     .size = sizeof(((struct model_config *)0)->member)
 #define RANGE(name, from, to) .ranged = name, .least = from, .most = to
 #define LAYERS MODEL_LAYERS | MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED
 
-/* In the order in which reports tell them; `task` stands before what depends on it. */
+/* In the order in which reports tell them; `task` and `precision` stand before what depends on them. */
 const struct model_field model_fields[] = {
     {PLACE(cell), .type = MODEL_CHOICE, .choices = &cell_choices, .lists = LAYERS},
     {PLACE(layers), .type = MODEL_INT, .lists = LAYERS, RANGE("--layers", 1, MODEL_LAYERS_MAX)},
@@ -44,6 +49,10 @@ const struct model_field model_fields[] = {
     {PLACE(labels), .type = MODEL_INT, .lists = MODEL_TABLE | MODEL_SHAPE, RANGE("number of labels", 2, LABELS_MAX),
      .applies = of_classifier},
     {PLACE(pool), .type = MODEL_CHOICE, .choices = &pool_choices, .lists = MODEL_FACT, .applies = of_classifier},
+    {PLACE(precision), .type = MODEL_CHOICE, .choices = &precision_choices, .optional = true,
+     .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
+    {PLACE(bf16_order), .type = MODEL_CHOICE, .option = "bf16-order", .choices = &bf16_order_choices,
+     .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT, .applies = of_bf16},
 };
 const int model_field_count = (int)(sizeof model_fields / sizeof *model_fields);
 

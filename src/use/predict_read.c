@@ -23,7 +23,7 @@ static enum status read_choice(const struct json_read *in, const char *path, con
                      path);
 }
 
-/* Files from before there was an optional field have none. */
+/* Files from before there was an optional field have none, and no file one that the model has not. */
 static enum status read_field(const struct json_read *in, const struct model_field *field, struct model_config *model,
                               struct error *e)
 {
@@ -33,7 +33,7 @@ static enum status read_field(const struct json_read *in, const struct model_fie
     int value = 0;
     enum status status;
     snprintf(path, sizeof path, "model.%s", model_field_measured(field, name));
-    if (field->optional && !json_read_has(in, path))
+    if (field->optional ? !json_read_has(in, path) : !model_field_applies(field, model))
         return STATUS_OK;
     if (field->type == MODEL_REAL) {
         status = json_read_double(in, path, field->least, field->most, &real, e);

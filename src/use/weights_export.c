@@ -43,7 +43,7 @@ static void add_model(struct facts *facts, const struct model_config *model, boo
 {
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
-        bool told = field->applies ? model_field_is_said(field, model) : true;
+        bool told = field->type == MODEL_TOKEN || model_field_is_said(field, model);
         if (field->lists & MODEL_TABLE || special != (field->applies != NULL) || !told)
             continue;
         CHECK(facts->numbers < FACTS_OWN);

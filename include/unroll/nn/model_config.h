@@ -11,6 +11,7 @@
 #include "unroll/base/number.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/cell.h"
+#include "unroll/nn/precision.h"
 
 /* What is predicted: the next token at every step, or one label for each text, from its last step on. */
 enum task { TASK_LM, TASK_CLASSIFY };
@@ -39,6 +40,8 @@ struct model_config {
     int output_layer; /* of TASK_LM: one of output_layer_choices (nn/output.h) */
     int labels;       /* of TASK_CLASSIFY, 2 or more; else 0 */
     enum pool pool;   /* of TASK_CLASSIFY */
+    int precision;    /* of products: an enum precision (nn/precision.h) */
+    int bf16_order;   /* of PRECISION_BF16: an enum bf16_order; else BF16_TILE */
 };
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
