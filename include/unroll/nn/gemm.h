@@ -46,11 +46,12 @@ static inline int gemm_round(int n)
     return (n + GEMM_WIDE - 1) / GEMM_WIDE * GEMM_WIDE;
 }
 
-/* Row stride for rows of n floats: whole panels, but not a multiple of 1 KiB (rows would share cache sets). */
+/* Row stride for rows of n numbers: whole panels, so that each row begins a line of the cache, also of 16 bits a number;
+ * but not a multiple of 1 KiB of floats (rows would share cache sets). */
 static inline int gemm_stride(int n)
 {
     int padded = gemm_round(n);
-    return padded % 256 == 0 ? padded + 16 : padded;
+    return padded % 256 == 0 ? padded + GEMM_WIDE : padded;
 }
 
 struct gemm_kind; /* what panels are made of, and the micro-kernels over them: gemm_private.h */
