@@ -38,7 +38,8 @@ enum status common_create(struct common *common, struct error *e)
 {
     enum status status = check_shape(&common->shape, e);
     if (!status)
-        status = gemm_init(&common->gemm, gemm_kind(PRECISION_FLOAT32, BF16_TILE), common->shape.threads, e);
+        status = gemm_init(&common->gemm, gemm_kind(common->config.precision, common->config.bf16_order),
+                           common->shape.threads, e);
     if (status)
         return status;
     common->store.e = e;

@@ -46,8 +46,8 @@ static inline int gemm_round(int n)
     return (n + GEMM_WIDE - 1) / GEMM_WIDE * GEMM_WIDE;
 }
 
-/* Row stride for rows of n numbers: whole panels, so that each row begins a line of the cache, also of 16 bits a number;
- * but not a multiple of 1 KiB of floats (rows would share cache sets). */
+/* Row stride for rows of n numbers: whole panels, so that each row begins a line of the cache, also of 16 bits a
+ * number; but not a multiple of 1 KiB of floats (rows would share cache sets). */
 static inline int gemm_stride(int n)
 {
     int padded = gemm_round(n);
