@@ -7,6 +7,8 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/network_output.h"
+#include "unroll/cli/precision.h"
+#include "unroll/nn/unit.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/bench.h"
 
@@ -23,6 +25,7 @@ static void print_result(const struct comm *comm, const struct bench_config *con
            model->tied ? ", tied" : "", model->dropout);
     if (model->task == TASK_CLASSIFY)
         printf("task           classify, %d labels, pool %s\n", model->labels, pool_name(model->pool));
+    precision_print(model, 15);
     printf("training       batch %d, bptt %d, %s, %s reduction over %d lane groups\n", config->batch, config->step.bptt,
            optimizer_name(config->step.optimizer.kind), reduction_name(config->step.reduction), config->groups);
     printf("here           %d %s of %d %s, BLIS kernel '%s'\n", comm->size, comm->size == 1 ? "rank" : "ranks",
@@ -99,6 +102,7 @@ static enum status write_json(const char *path, const struct comm *comm, const s
     json_put_string(&json, "revision", build_revision());
     json_put_int(&json, "arithmetic", build_arithmetic());
     json_put_string(&json, "kernel", result->kernel);
+    json_put_string(&json, "unit", unit_name(&config->step.model));
     if (config->network)
         network_put(&json, "network", config->network);
     json_object_end(&json);

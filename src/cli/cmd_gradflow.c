@@ -7,6 +7,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/precision.h"
 #include "unroll/nn/model.h"
 #include "unroll/use/gradflow.h"
 
@@ -57,6 +58,8 @@ static enum status follow_checkpoint(const struct comm *comm, struct flow *flow,
     if (!status) /* from here on the same on all ranks */
         status = load_check_task(path, &checkpoint, TASK_LM, e);
     if (!status)
+        status = precision_take(flow->options, path, &checkpoint.model, e);
+    if (!status)
         status = check_checkpoint(flow, path, &checkpoint, e);
     if (!status)
         status = gradflow_run(comm, flow->corpus, &flow->config, &checkpoint.model, checkpoint.values,
@@ -73,7 +76,9 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
     model.dropout = 0;
-    enum status status = model_config_check(&model, e); /* the same on all ranks */
+    enum status status = precision_take(options, cell_name(cell), &model, e);
+    if (!status)
+        status = model_config_check(&model, e); /* the same on all ranks */
     if (status)
         return status;
     param_table_build(&model, &table);

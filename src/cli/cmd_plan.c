@@ -10,7 +10,9 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
 #include "unroll/cli/plan_prediction.h"
+#include "unroll/cli/precision.h"
 #include "unroll/data/corpus.h"
+#include "unroll/nn/unit.h"
 #include "unroll/sys/json.h"
 #include "unroll/train/fit.h"
 #include "unroll/use/plan.h"
@@ -94,6 +96,7 @@ static void print_plan(const struct plan_config *config, const struct assumed *a
     if (model->task == TASK_CLASSIFY)
         printf("task         classify, %d labels, pool %s, texts of up to %d tokens\n", model->labels,
                pool_name(model->pool), config->step.bptt);
+    precision_print(model, 13);
     printf("parameters   %zu\n", plan->table.elements);
     printf("step         %d lanes x %d = %lld tokens, %.3g GFLOP (6 for each weight and token)\n", config->batch,
            config->step.bptt, (long long)plan->tokens_per_step,
@@ -115,6 +118,14 @@ static void put_memory(struct json *json, const char *key, const struct plan_mem
     json_object_end(json);
 }
 
+static void put_precision(struct json *json, const struct model_config *model)
+{
+    json_put_string(json, "precision", precision_choices.name(model->precision));
+    if (model->precision == PRECISION_BF16)
+        json_put_string(json, "bf16_order", bf16_order_choices.name(model->bf16_order));
+    json_put_string(json, "unit", unit_name(model));
+}
+
 /* `prediction` may be NULL. */
 static enum status write_json(const char *path, const struct plan_config *config, const struct assumed *assumed,
                               const struct plan *plan, const struct plan_split *splits, int count, int best,
@@ -126,6 +137,7 @@ static enum status write_json(const char *path, const struct plan_config *config
     json_put_uint(&json, "parameters", plan->table.elements);
     json_put_int(&json, "vocabulary", config->step.model.vocab);
     json_put_bool(&json, "vocabulary_assumed", assumed->vocabulary);
+    put_precision(&json, &config->step.model);
     json_put_double(&json, "flops_per_token", plan->flops_per_token);
     json_put_double(&json, "flops_per_step", plan->flops_per_token * (double)plan->tokens_per_step);
     json_put_int(&json, "tokens_per_step", plan->tokens_per_step);

@@ -52,7 +52,7 @@ const struct command_info command_table[COMMANDS] = {
                        "or with the same key up to its last '-'.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'In the beginning' | unroll score --model runs/book/best.h5",
-        .together = cmd_score, .check = options_check_score},
+        .together = cmd_score, .settle = options_settle_use, .check = options_check_score},
     [COMMAND_CLASSIFY] = {
         .name = "classify", .summary = "label of each line of a text",
         .description = "Prints label, tab and probability for each line of FILE, or of standard input. The model must "
@@ -62,7 +62,7 @@ const struct command_info command_table[COMMANDS] = {
                        "into lower case. Output order and digits are the same on any number of ranks and threads.",
         .operand = "[FILE]", .files_max = 1,
         .example = "echo 'a quiet , moving film' | unroll classify --model runs/reviews/latest",
-        .together = cmd_classify},
+        .together = cmd_classify, .settle = options_settle_use},
     [COMMAND_SAMPLE] = {
         .name = "sample", .summary = "write new text",
         .description = "Draws text from a model, or with --beam searches the likeliest. The model starts from zero, "
@@ -72,7 +72,7 @@ const struct command_info command_table[COMMANDS] = {
                        "gives the same text on any machine, and text K of --count does not depend on the count and "
                        "the threads. Text is printed as it is made.",
         .example = "unroll sample --model runs/book/best.h5 --prime 'And God said' --length 300", .meant = "model",
-        .together = cmd_sample, .check = options_check_sample},
+        .together = cmd_sample, .settle = options_settle_use, .check = options_check_sample},
     [COMMAND_EXPORT] = {
         .name = "export", .summary = "weights for other programs",
         .description = "Writes a model's weights, with PyTorch's names and shapes: as a safetensors file, whose "
@@ -132,7 +132,7 @@ const struct command_info command_table[COMMANDS] = {
                        "over many t. It measures checkpoints, or new models of every cell side by side. The digits "
                        "are the same on any number of ranks and threads.",
         .example = "unroll gradflow --corpus book.h5 --layers 1 --csv flow.csv", .meant = "corpus",
-        .together = cmd_gradflow, .check = options_check_gradflow},
+        .together = cmd_gradflow, .settle = options_settle_use, .check = options_check_gradflow},
     [COMMAND_BENCH] = {
         .name = "bench", .summary = "speed of training, as a share of this machine's GEMM",
         .description = "Times whole training steps on made-up tokens, with the model options of 'train', and BLIS's "

@@ -13,6 +13,7 @@
 #include "unroll/base/file.h"
 #include "unroll/base/mem.h"
 #include "unroll/cli/option_table.h"
+#include "unroll/cli/precision.h"
 #include "unroll/data/utf8.h"
 #include "unroll/sys/terminal.h"
 #include "unroll/train/placement.h"
@@ -55,6 +56,8 @@ enum status load_model(const struct comm *comm, const struct options *options, i
     enum status status = checkpoint_read_shared(comm, options->model_file, checkpoint, e);
     if (status && comm->rank == 0)
         load_advise(options, options->model_file, status, e);
+    if (!status)
+        status = precision_take(options, options->model_file, &checkpoint->model, e); /* the same on all ranks */
     if (!status && task != LOAD_ANY)
         status = load_check_task(options->model_file, checkpoint, (enum task)task, e); /* the same on all ranks */
     if (!status && comm->rank == 0)

@@ -13,6 +13,7 @@
 #include "unroll/cli/help.h"
 #include "unroll/cli/options.h"
 #include "unroll/cli/path_check.h"
+#include "unroll/cli/precision.h"
 #include "unroll/cli/ranks.h"
 #include "unroll/cli/suggest.h"
 #include "unroll/sys/blas.h"
@@ -40,8 +41,7 @@ static enum status unknown_command(const char *name, struct error *e)
 }
 
 /* Collective. `parsed` is what came of this rank's command line. */
-static enum status run_on_ranks(const struct comm *comm, const struct options *options, enum status parsed,
-                                struct error *e)
+static enum status run_on_ranks(const struct comm *comm, struct options *options, enum status parsed, struct error *e)
 {
     enum status status = ranks_compare_programs(comm, e);
     if (!status)
@@ -52,6 +52,7 @@ static enum status run_on_ranks(const struct comm *comm, const struct options *o
         status = comm_agree(comm, comm->rank == 0 ? path_check(options, e) : STATUS_OK, e);
     if (status)
         return status;
+    precision_settle(comm, options);
     if (options->info->together)
         return options->info->together(comm, options, e);
     return comm_agree(comm, comm->rank == 0 ? options->info->alone(options, e) : STATUS_OK, e);

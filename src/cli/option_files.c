@@ -15,10 +15,19 @@ struct file_reading {
     const char *path;
     struct options *options;
     enum option_origin origin; /* of what it sets; what has a higher one stays */
+    bool begins;               /* a run is to begin from it, and does not go on */
     bool own;                  /* the config.ini of the run that it is about, in the run's directory */
     int *line;                 /* [option_count] where it was set, 0 if it was not */
     bool *changed;             /* [option_count] what stays has another value */
 };
+
+/* Whether a run that goes on has the say: what was given leaves it the choice. */
+static bool yields(const struct file_reading *reading, const struct option *option)
+{
+    char room[96];
+    return reading->origin == ORIGIN_RUN && !reading->begins && option->yields &&
+           strcmp(option_text(option, reading->options, room), option->yields) == 0;
+}
 
 /* A value for an option that the command takes. */
 static enum status take_value(struct file_reading *reading, const struct option *option, const char *value, int element,
@@ -28,7 +37,7 @@ static enum status take_value(struct file_reading *reading, const struct option 
     int number = option_number(options, option);
     unsigned char *origin = &options->memory->origin[number];
     char room[96];
-    if (*origin > reading->origin) {
+    if (*origin > reading->origin && !yields(reading, option)) {
         if (reading->origin == ORIGIN_RUN && option->type != OPTION_FILES) {
             const char *now = option_text(option, options, room);
             reading->changed[number] = !now || strcmp(now, value) != 0;
@@ -163,6 +172,7 @@ enum status options_take_run(struct options *options, struct error *e)
     if (!rundir_goes_on(run))
         return STATUS_OK;
     struct file_reading reading = {.path = path, .options = options, .origin = ORIGIN_RUN, .own = true};
+    reading.begins = options->train.branch && run == options->train.run;
     enum status status = read_file(&reading, e);
     if (!status)
         status = drop_dependent(&reading, e);

@@ -21,6 +21,7 @@ extern const struct option_rows option_rows_use;   /* what is done with models, 
 /* clang-format off */
 extern const struct choices invalid_choices, resume_choices, writer_choices, to_choices, from_choices;
 extern const struct choices format_choices, nbest_choices, reset_choices, cell_or_all_choices;
+extern const struct choices order_or_host_choices, order_of_use_choices, precision_of_use_choices;
 
 #define PREPARE (1u << COMMAND_PREPARE)
 #define TRAIN (1u << COMMAND_TRAIN)

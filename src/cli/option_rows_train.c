@@ -42,6 +42,18 @@ static const struct option rows[] = {
     {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.word_dropout), FROM(0, 1), .below_max = true,
      .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "to classify: probability that a word of a training text is read as <unk>"},
+    {"precision", CHOICES(precision), .commands = RUN, FIELD(train.step.model.precision), .initial = "float32",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "KIND",
+     .help = "numbers that matrix products multiply. bf16: half as long, for processors that have units for them; sums, "
+             "weights and all else stay float32"},
+    {"bf16-order", CHOICES(order_or_host), .commands = TRAIN | PLAN, FIELD(train.step.model.bf16_order), .initial = "tile",
+     .yields = "host", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "ORDER",
+     .help = "order in which products of bf16 are added: part of the bits. tile: as AMX adds; pair: as AVX512_BF16 does; "
+             "host: that which is fastest here when a run begins. Any processor computes either"},
+    {"bf16-order", CHOICES(order_or_host), .commands = BENCH, FIELD(train.step.model.bf16_order), .initial = "host",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "ORDER",
+     .help = "order in which products of bf16 are added. tile: as AMX adds; pair: as AVX512_BF16 does; host: that which "
+             "is fastest here"},
     {"init-from", .type = OPTION_TEXT, .commands = TRAIN, FIELD(train.init_from), READS, .of_run = true,
      .class = OPTION_CONDUCT, .section = "Model", .metavar = "FILE",
      .help = "start a new run from this checkpoint, of the same cell, sizes and level. Copied are its layers and, of "

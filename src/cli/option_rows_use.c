@@ -191,6 +191,14 @@ static const struct option rows[] = {
     {"ranks", .type = OPTION_INT, .commands = PLAN, FIELD(plan_ranks), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",
      .help = "MPI ranks of the run. 'auto': those that run this command; with --nodes as many as lane groups allow"},
+    {"precision", CHOICES(precision_of_use), .commands = EVAL | SCORE | CLASSIFY | SAMPLE | GRADFLOW, FIELD(use_precision),
+     .initial = "trained", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "KIND",
+     .help = "numbers that matrix products multiply. 'trained': as in training. A --config does not set it: that says "
+             "how a model was trained"},
+    {"bf16-order", CHOICES(order_of_use), .commands = EVAL | SCORE | CLASSIFY | SAMPLE | GRADFLOW, FIELD(use_order),
+     .initial = "trained", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "ORDER",
+     .help = "order in which products of bf16 are added; 'host': that which is fastest here. 'trained': as in "
+             "training, or tile. A --config does not set it"},
     {"threads", .type = OPTION_INT, .commands = TRAIN | EVAL | SCORE | CLASSIFY | SAMPLE | GRADCHECK | GRADFLOW | BENCH | PLAN,
      FIELD(train.threads), FROM(1, 4096),
      WORD("auto", 0), .initial = "auto", .class = OPTION_CONDUCT, .section = "Conduct", .metavar = "N",

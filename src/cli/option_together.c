@@ -49,13 +49,32 @@ void options_settle_train(struct options *options)
         options->train.epochs = OPTION_EPOCHS_MAX;
 }
 
+/* The configuration file of a run says what it was trained with, and so does the model. */
+void options_settle_use(struct options *options)
+{
+    if (options_origin(options, "precision") != ORIGIN_FLAG)
+        options->use_precision = OPTION_PRECISION_TRAINED;
+    if (options_origin(options, "bf16-order") != ORIGIN_FLAG)
+        options->use_order = OPTION_ORDER_TRAINED;
+}
+
 void options_settle_eval(struct options *options)
 {
+    options_settle_use(options);
     if (options_origin(options, "batch") != ORIGIN_FLAG)
-        options->eval.batch = -1; /* the configuration file of a run says what it was trained with */
+        options->eval.batch = -1;
 }
 
 /* ---- what excludes each other ---- */
+
+static enum status check_order(const struct options *options, struct error *e)
+{
+    if (options->train.step.model.precision == PRECISION_BF16 || options_origin(options, "bf16-order") != ORIGIN_FLAG)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "cannot use '--bf16-order' with --precision float32, whose sums have one order; leave it out, or "
+                     "add '--precision bf16'");
+}
 
 enum status options_check_step(const struct options *options, struct error *e)
 {
@@ -88,7 +107,7 @@ enum status options_check_step(const struct options *options, struct error *e)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
                          number_format(options->train.schedule.minimum, first),
                          number_format(options->train.schedule.lr, second), second);
-    return STATUS_OK;
+    return check_order(options, e);
 }
 
 enum status options_check_train(const struct options *options, struct error *e)

@@ -8,6 +8,7 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/build_info.h"
 #include "unroll/data/quote.h"
+#include "unroll/nn/unit.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
 
@@ -87,6 +88,18 @@ static void tell_work(struct trainer *trainer)
                   trainer->share.groups, plural(trainer->share.groups), trainer->bptt, plural(trainer->bptt));
 }
 
+/* What else is not of every run. */
+static void tell_precision(struct trainer *trainer)
+{
+    char unit[UNIT_TEXT], expected[UNIT_TEXT], faster[UNIT_TEXT];
+    if (trainer->shape.precision == PRECISION_FLOAT32)
+        return;
+    reporter_tell(&trainer->reporter, "precision: %s; expect %s", unit_describe(&trainer->shape, unit),
+                  unit_expect(&trainer->shape, expected));
+    if (*unit_faster(&trainer->shape, faster))
+        reporter_tell(&trainer->reporter, "  %s", faster);
+}
+
 /* Where the run writes, and from which step on. */
 static void tell_place(struct trainer *trainer, bool resumed)
 {
@@ -130,6 +143,8 @@ static void put_start(struct trainer *trainer)
     json_put_string(&json, "blis", blas_version());
     json_put_string(&json, "kernel", build->kernel);
     json_put_string(&json, "instructions", build->instructions);
+    if (trainer->shape.precision != PRECISION_FLOAT32)
+        json_put_string(&json, "unit", unit_name(&trainer->shape));
     metrics_end_line(trainer->reporter.timing, &json);
 }
 
@@ -140,6 +155,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
         return;
     tell_data(trainer);
     tell_work(trainer);
+    tell_precision(trainer);
     tell_place(trainer, resumed);
     long mpirun = comm_mpirun_on_terminal();
     if (mpirun > 0)

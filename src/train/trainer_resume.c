@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/nn/unit.h"
 
 /* ---- rank 0: looking for the newest checkpoint that is whole ---- */
 
@@ -119,10 +120,21 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
                      trainer->config->run, model_config_options(was, MODEL_WEIGHTS, options));
 }
 
+/* Parameters, optimizer and states are float32 in both, so that there is nothing to convert. */
+static void tell_other_precision(struct trainer *trainer, const struct model_config *was)
+{
+    const struct model_config *is = &trainer->shape;
+    char before[UNIT_TEXT], now[UNIT_TEXT];
+    if (was->precision != is->precision || was->bf16_order != is->bf16_order)
+        reporter_tell(&trainer->reporter, "converting: the run so far was computed in %s, the branch is in %s",
+                      unit_numbers(was, before), unit_numbers(is, now));
+}
+
 /* Makes a checkpoint of another run the beginning of this one. */
 static void begin_branch(struct trainer *trainer, struct checkpoint *checkpoint)
 {
     struct progress *progress = &checkpoint->progress;
+    tell_other_precision(trainer, &checkpoint->model);
     trainer->branched_from = progress->step;
     progress->metrics_bytes = 0;
     progress->finished = 0;

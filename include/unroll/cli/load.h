@@ -9,8 +9,9 @@
 #include "unroll/train/checkpoint.h"
 
 /* Collective. Reads the checkpoint of --model for use on every rank, where it must be the same; one of another task is
- * STATUS_CHECKPOINT, unless any will do (LOAD_ANY). Release with checkpoint_release, also after a failure. Says on
- * standard error if rules of another version of Unicode made its text's tokens. */
+ * STATUS_CHECKPOINT, unless any will do (LOAD_ANY). Its precision is that which options ask for. Release with
+ * checkpoint_release, also after a failure. Says on standard error if rules of another version of Unicode made its
+ * text's tokens. */
 #define LOAD_ANY (-1)
 enum status load_model(const struct comm *comm, const struct options *options, int task, struct checkpoint *checkpoint,
                        struct error *e);

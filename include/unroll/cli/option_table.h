@@ -67,6 +67,7 @@ struct option {
     const struct choices *choices;       /* OPTION_CHOICE: the room's own */
     const char *follows[OPTION_FOLLOWS]; /* where one of these is given anew, a run's own value of this gives way to the
                                             default */
+    const char *yields; /* a value that leaves the choice to the start of a run: one that goes on keeps its own */
     enum option_class class;
     enum option_kept kept;
     enum option_path path;

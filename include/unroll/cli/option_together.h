@@ -10,6 +10,7 @@
 void options_settle_all(struct options *options);
 void options_settle_prepare(struct options *options);
 void options_settle_train(struct options *options);
+void options_settle_use(struct options *options); /* of score, classify, sample and gradflow */
 void options_settle_eval(struct options *options);
 
 /* STATUS_CONFIG, or STATUS_USAGE for what is missing, when all defaults are set. */

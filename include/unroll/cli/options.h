@@ -26,6 +26,9 @@ enum nbest { NBEST_NONE, NBEST_MOSES, NBEST_KALDI };
 #define OPTION_OPERANDS_MAX 4096
 #define OPTION_EPOCHS_MAX 1000000
 #define OPTION_CELL_ALL CELLS
+#define OPTION_ORDER_HOST (BF16_PAIR + 1) /* until precision_settle (cli/precision.h): this host's fastest */
+#define OPTION_ORDER_TRAINED (BF16_PAIR + 2)
+#define OPTION_PRECISION_TRAINED (PRECISION_BF16 + 1)
 
 /* Most values lie in the structs of the rooms that use them. What a command finds out itself (files, threads) it
  * puts into a copy. */
@@ -48,6 +51,8 @@ struct options {
     const char *output;              /* -o, --output */
     const char *json_summary;        /* bench and plan --json FILE */
     bool json;                       /* inspect, eval and runs --json */
+    int use_precision, use_order;    /* of eval, score, classify, sample, gradflow: OPTION_..._TRAINED, or in place of
+                                        what the model was trained in */
     enum markers markers;            /* what the texts of prepare, score, classify and sample may hold */
     const char *vocab_from;          /* prepare and import --vocab-from FILE */
 

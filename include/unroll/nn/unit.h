@@ -1,0 +1,26 @@
+/* What computes a model's matrix products on this processor, and what speed to expect of it, in words for people. The
+ * bits do not depend on it. Not collective: hosts may differ. */
+#ifndef UNROLL_NN_UNIT_H
+#define UNROLL_NN_UNIT_H
+
+#include "unroll/nn/model_config.h"
+
+#define UNIT_TEXT 160
+
+/* "float32", "bf16 in pair order". Returns `text`. */
+const char *unit_numbers(const struct model_config *model, char text[UNIT_TEXT]);
+
+/* "float32", "bf16 in pair order, by AVX512_BF16", "bf16 in tile order, emulated". Returns `text`. */
+const char *unit_describe(const struct model_config *model, char text[UNIT_TEXT]);
+
+/* The name alone: "float32", "AMX", "AVX512_BF16", "emulation". */
+const char *unit_name(const struct model_config *model);
+
+/* "2 to 4.5 times the speed of float32"; empty for float32. Returns `text`. */
+const char *unit_expect(const struct model_config *model, char text[UNIT_TEXT]);
+
+/* Of a model in bf16, what would be faster here: "pair order, by AVX512_BF16, would be 1.2 to 1.8 times the speed of
+ * float32 here: --bf16-order host", or float32 where there is no unit for bf16. Empty if nothing is. Returns `text`. */
+const char *unit_faster(const struct model_config *model, char text[UNIT_TEXT]);
+
+#endif
