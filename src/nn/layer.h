@@ -62,6 +62,11 @@ struct layer {
 void layers_create(struct common *common, struct layer *layers, size_t indexed_rows);
 
 void layer_pack(const struct common *common, struct layer *layer);
+/* W_hh for a block of hidden units, all gates of it, in one direction: layer->recurrent or recurrent_back. */
+void layer_pack_block(const struct common *common, const struct layer *layer, const struct gemm_weights *recurrent,
+                      int block);
+/* The outputs as products read them, from row `row` of [T + 1][B] on. */
+struct gemm_view layer_rows_from(const struct common *common, const struct layer *layer, int64_t row);
 
 /* Forward: projection of the input, then the recurrence, from the carried state, which advances. */
 void layer_project(const struct common *common, struct layer *layer);

@@ -63,6 +63,7 @@ static void test_odd_sizes(void **unused)
         {1, 1, 2, 1, 1, 1, 1, 1},      {2, 1, 2, 3, 3, 2, 2, 2},     {9, 7, 2, 6, 3, 3, 3, 3},
         {15, 16, 101, 4, 3, 1, 1, 3},  {33, 33, 101, 5, 3, 2, 2, 1}, {17, 31, 3000, 3, 5, 5, 4, 2},
         {70, 130, 101, 5, 3, 3, 2, 3}, {65, 48, 40, 30, 8, 4, 3, 2}, {300, 20, 13, 4, 20, 6, 5, 1},
+        {8, 290, 13, 3, 12, 2, 2, 2}, /* threads share out units, in the others lanes */
     };
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (int c = 0; c < CELLS; c++) {

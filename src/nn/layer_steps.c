@@ -1,0 +1,272 @@
+/* The recurrence of one layer over a window, step by step with weights packed once per update, and its mirror image
+ * backwards. Threads own ranges of lanes, or blocks of hidden units with all their gates: then one barrier a time step
+ * is enough. */
+#include <string.h>
+
+#include "layer.h"
+#include "unroll/base/team.h"
+#include "unroll/base/tuning.h"
+
+/* What the team works on. */
+struct layer_work {
+    const struct common *common;
+    const struct layer *layer;
+    const float *dh;              /* backward: gradient of the outputs */
+    const struct step_hook *hook; /* backward; NULL: none */
+};
+
+/* A thread's part of the recurrence: blocks of hidden units, and lanes. */
+struct part {
+    int block_begin, block_end, lane_begin, lane_end;
+};
+
+/* How threads share out a time step: so many ranges of lanes by so many of units. */
+struct grid {
+    int lanes, units;
+};
+
+#define STEP_CACHE (1 << 20)   /* bytes of packed weights that stay near a core from one time step to the next */
+#define NEAR_LANES 4           /* a block's weights from there take as long as so many lanes by it */
+#define FAR_LANES 12           /* from further away */
+#define UNITS_SHARED (1 << 20) /* flops that a core could do while it waits for others and fetches what they made */
+
+/* What a time step takes one thread, in flops. Ranges of units need a barrier after each step, and read what other
+ * threads wrote; ranges of lanes do not, but each reads all weights. */
+static int64_t grid_cost(const struct layer_work *work, struct grid grid)
+{
+    const struct layer *layer = work->layer;
+    int64_t flops = 2 * (int64_t)layer->cell->recurrent_gates * layer->H * GEMM_WIDE; /* of a lane by a block */
+    int64_t blocks = (layer->blocks + grid.units - 1) / grid.units;
+    int64_t lanes = (work->common->lanes + grid.lanes - 1) / grid.lanes;
+    int64_t bytes = blocks * flops / 2 * (int64_t)gemm_number_bytes(&work->common->gemm);
+    return blocks * flops * (lanes + (bytes <= STEP_CACHE ? NEAR_LANES : FAR_LANES)) +
+           (grid.units > 1 ? UNITS_SHARED : 0);
+}
+
+static struct grid grid_of(const struct layer_work *work, int threads)
+{
+    struct grid best = {1, 1};
+    int64_t least = INT64_MAX;
+    for (int lanes = 1; lanes <= threads && lanes <= work->common->lanes; lanes++) {
+        struct grid grid = {lanes, threads / lanes};
+        if (grid.units > work->layer->blocks)
+            grid.units = work->layer->blocks;
+        int64_t cost = grid_cost(work, grid);
+        if (cost < least)
+            least = cost, best = grid;
+    }
+    return best;
+}
+
+static struct part part_of(const struct layer_work *work, struct grid grid, int thread)
+{
+    int blocks = work->layer->blocks, lanes = work->common->lanes;
+    int row = thread / grid.units, column = thread % grid.units;
+    if (row >= grid.lanes)
+        return (struct part){0, 0, 0, 0};
+    return (struct part){(int)team_begin(blocks, column, grid.units), (int)team_begin(blocks, column + 1, grid.units),
+                         (int)team_begin(lanes, row, grid.lanes), (int)team_begin(lanes, row + 1, grid.lanes)};
+}
+
+/* Which of the part's lanes have an empty state before step t: [lanes], or NULL if resets are off. */
+static const uint8_t *fresh_lanes(const struct common *common, int t, struct part part)
+{
+    return common->fresh ? common->fresh + (int64_t)t * common->lanes + part.lane_begin : NULL;
+}
+
+/* Neither a state nor a gradient crosses a reset: zeroes a block of hidden units of those lanes. */
+static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t stride)
+{
+    for (int b = 0; b < lanes; b++)
+        if (fresh[b])
+            memset(block + b * stride, 0, sizeof *block * GEMM_WIDE);
+}
+
+/* NULL without a recurrent product. */
+static float *recurrent_of(const struct layer_work *work, int thread)
+{
+    size_t size = (size_t)work->layer->cell->recurrent_gates * work->common->lanes * GEMM_WIDE;
+    return size > 0 ? work->common->scratch.recurrent + thread * size : NULL;
+}
+
+/* Each state of `step` before and after time t, from the first lane on, at the block's first unit where it is one of
+ * units. */
+static void place_states(const struct layer_work *work, int t, int lane, int unit, struct cell_step *step)
+{
+    const struct layer *layer = work->layer;
+    int lanes = work->common->lanes;
+    for (int s = 0; s < layer->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        int64_t row = (int64_t)t * lanes + lane, column = state->width == layer->H ? unit : 0;
+        step->before[s] = state->steps + row * state->stride + column;
+        step->state[s] = state->steps + (row + lanes) * state->stride + column;
+        step->state_stride[s] = state->stride;
+    }
+}
+
+/* A block's outputs of time step t, for products. */
+static void store_outputs(const struct layer_work *work, int t, struct part part, int unit)
+{
+    const struct layer *layer = work->layer;
+    const struct gemm *gemm = &work->common->gemm;
+    size_t bytes = gemm_number_bytes(gemm);
+    for (int lane = part.lane_begin; layer->rows != layer->h && lane < part.lane_end; lane++) {
+        int64_t place = ((int64_t)(t + 1) * work->common->lanes + lane) * layer->h_stride + unit;
+        gemm_store(gemm, layer->h + place, GEMM_WIDE, (char *)layer->rows + place * (int64_t)bytes);
+    }
+}
+
+static void forward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
+{
+    const struct common *common = work->common;
+    const struct layer *layer = work->layer;
+    int gates = layer->cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
+    int64_t row = (int64_t)t * common->lanes + part.lane_begin;
+    const int32_t *index = layer->input.index;
+    const struct gemm_view h_previous = layer_rows_from(common, layer, (int64_t)t * common->lanes + part.lane_begin);
+    const uint8_t *fresh = fresh_lanes(common, t, part);
+    for (int block = part.block_begin; block < part.block_end; block++) {
+        int unit = block * GEMM_WIDE;
+        if (!TUNE_PACK_ONCE)
+            layer_pack_block(common, layer, layer->recurrent, block);
+        for (int g = 0; g < gates; g++)
+            gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h_previous, false,
+                       recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
+        for (int g = 0; fresh && g < gates; g++)
+            clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
+        float *slots = layer->slots + row * layer->slots_stride + unit;
+        struct cell_step step = {
+            .lanes = lanes,
+            .recurrent = recurrent,
+            .projection = index ? layer->projected + unit : slots,
+            .index = index ? index + row : NULL,
+            .projection_stride = index ? (int64_t)layer->cell->gates * layer->slot_stride : layer->slots_stride,
+            .slot_stride = layer->slot_stride,
+            .slots = slots,
+            .slots_stride = layer->slots_stride,
+            .bias = layer->bias + unit,
+            .fresh = fresh,
+        };
+        place_states(work, t, part.lane_begin, unit, &step);
+        layer->cell->forward(&step);
+        store_outputs(work, t, part, unit);
+    }
+}
+
+#define POINTWISE_FLOPS 40 /* of a unit's step without a recurrent product */
+
+/* The work between two barriers: of one time step, or, without a recurrent product, of the whole window, since then no
+ * unit needs another one's output. */
+static int64_t step_flops(const struct layer_work *work)
+{
+    int64_t units = (int64_t)work->layer->H * work->common->lanes;
+    int recurrent = work->layer->cell->recurrent_gates;
+    return recurrent > 0 ? 2 * units * recurrent * work->layer->H : units * work->common->window->T * POINTWISE_FLOPS;
+}
+
+/* Others' units are read in the next step. */
+static void end_step(const struct layer_work *work, struct grid grid, const struct team_member *me)
+{
+    if (work->layer->cell->recurrent_gates > 0 && grid.units > 1)
+        team_barrier(me);
+}
+
+static void forward_steps(void *context, const struct team_member *me)
+{
+    const struct layer_work *work = context;
+    struct grid grid = grid_of(work, me->threads);
+    struct part part = part_of(work, grid, me->thread);
+    for (int t = 0; t < work->common->window->T; t++) {
+        forward_part(work, t, part, recurrent_of(work, me->thread));
+        end_step(work, grid, me);
+    }
+}
+
+void layer_forward(const struct common *common, struct layer *layer)
+{
+    struct layer_work work = {.common = common, .layer = layer};
+    for (int s = 0; s < layer->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        memcpy(state->steps, state->carried, sizeof(float) * common->lanes * state->stride);
+    }
+    gemm_store(&common->gemm, layer->h, common->lanes * layer->h_stride, layer->rows);
+    team_run(common->shape.threads, step_flops(&work), forward_steps, &work);
+    for (int s = 0; s < layer->states; s++) {
+        const struct layer_state *state = &layer->state[s];
+        size_t rows = (size_t)common->lanes * state->stride;
+        memcpy(state->carried, state->steps + common->window->T * rows, sizeof(float) * rows);
+    }
+}
+
+/* ---- backward ---- */
+
+/* The gradients that a block's step has left, for products. */
+static void settle_slots(const struct common *common, const struct cell_step *step, int slots)
+{
+    for (int b = 0; gemm_number_bytes(&common->gemm) < sizeof *step->slots && b < step->lanes; b++)
+        for (int slot = 0; slot < slots; slot++)
+            gemm_settle(&common->gemm, step->slots + b * step->slots_stride + slot * step->slot_stride, GEMM_WIDE);
+}
+
+static void backward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
+{
+    const struct common *common = work->common;
+    const struct layer *layer = work->layer;
+    const struct cell_kind *cell = layer->cell;
+    bool last = t == common->window->T - 1;
+    int gates = cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
+    int64_t time = (int64_t)common->lanes * layer->h_stride, first = (int64_t)part.lane_begin * layer->h_stride;
+    int64_t row = (int64_t)t * common->lanes + part.lane_begin;
+    const float *next = layer->slots + (row + common->lanes) * layer->slots_stride; /* gradients at t + 1 */
+    float *carry = common->scratch.carry + first;
+    for (int block = part.block_begin; block < part.block_end; block++) {
+        int unit = block * GEMM_WIDE;
+        if (!TUNE_PACK_ONCE)
+            layer_pack_block(common, layer, layer->recurrent_back, block);
+        if (!last)
+            for (int g = 0; g < gates; g++)
+                gemm_panel(&common->gemm, &layer->recurrent_back[g], block, lanes,
+                           gemm_settled(&common->gemm, next + cell->recurrent_slot[g] * layer->slot_stride,
+                                        layer->slots_stride),
+                           g > 0, recurrent, GEMM_WIDE);
+        if (!last && common->fresh) {
+            const uint8_t *fresh = fresh_lanes(common, t + 1, part);
+            if (recurrent)
+                clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
+            clear_fresh(fresh, lanes, carry + unit, layer->h_stride);
+        }
+        struct cell_step step = {
+            .lanes = lanes,
+            .recurrent = recurrent,
+            .slot_stride = layer->slot_stride,
+            .slots = layer->slots + row * layer->slots_stride + unit,
+            .slots_stride = layer->slots_stride,
+            .dout = work->dh + t * time + first + unit,
+            .carry = carry + unit,
+            .last = last,
+            .fresh = fresh_lanes(common, t, part),
+        };
+        place_states(work, t, part.lane_begin, unit, &step);
+        if (work->hook)
+            work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
+        cell->backward(&step);
+        settle_slots(common, &step, cell->slots);
+    }
+}
+
+static void backward_steps(void *context, const struct team_member *me)
+{
+    const struct layer_work *work = context;
+    struct grid grid = grid_of(work, me->threads);
+    struct part part = part_of(work, grid, me->thread);
+    for (int t = work->common->window->T - 1; t >= 0; t--) {
+        backward_part(work, t, part, recurrent_of(work, me->thread));
+        end_step(work, grid, me);
+    }
+}
+
+void layer_backward(const struct common *common, struct layer *layer, const float *dh, const struct step_hook *hook)
+{
+    struct layer_work work = {common, layer, dh, hook};
+    team_run(common->shape.threads, step_flops(&work), backward_steps, &work);
+}
