@@ -46,7 +46,7 @@ assert all(run["ranks"] == m["ranks"] and run["steps"] == 1 for m in measured if
     run -0 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python "$python" --cell gru --layers 1 \
         --hidden 24 --vocab-size 50 --batch 4 --bptt 5 --dropout 0.1 --tied --optimizer adam --clip 0 --threads 1 \
         --ranks 0 --pairs 1 --seconds 0.1 --no-tuning --json c.json
-    [[ "$output" == *"| model: gru 1x24, V 50, B 4, T 5 | 1 x 1 |"*"malloc keeps memory"* ]]
+    [[ "$output" == *"| model: gru 1x24, V 50, B 4, T 5; float32 | 1 x 1 |"*"malloc keeps memory"* ]]
     python3 -c 'import json
 result = json.load(open("c.json"))
 assert result["ratio"] > 0 and result["pytorch_peak_rss_bytes"] > result["unroll_peak_rss_bytes"], result
@@ -63,7 +63,7 @@ assert abs(result["pairs"][0]["pytorch"]["loss_first"] - result["pairs"][0]["unr
     }
     run -71 --separate-stderr compare --ranks 2
     [[ "$stderr" == *"  PyTorch with "* ]]
-    [[ "${lines[-1]}" == "| A: lstm 2x128, V 65, B 50, T 50 | 1 x 1 |"* ]]
+    [[ "${lines[-1]}" == "| A: lstm 2x128, V 65, B 50, T 50; float32 | 1 x 1 |"* ]]
     [ "$(wc -l <c.json)" -eq 1 ]
     run -0 --separate-stderr compare --ranks 0
     [[ "$stderr" != *"  PyTorch with "* ]]
@@ -74,7 +74,7 @@ assert abs(result["pairs"][0]["pytorch"]["loss_first"] - result["pairs"][0]["unr
     [ -e /usr/include/dnnl.hpp ] || skip "no oneDNN"
     run -0 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --python false --onednn 128 --threads 1 \
         --pairs 1 --seconds 0.2
-    [[ "${lines[-1]}" == "| 128, B 50, T 50 | 1 |"* ]]
+    [[ "${lines[-1]}" == "| 128, B 50, T 50; float32 | 1 |"* ]]
     run -64 --separate-stderr "$tools/compare-pytorch" --unroll "$UNROLL" --onednn 100
     [[ "$stderr" == *"'100' of --onednn"* ]]
 }

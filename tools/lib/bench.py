@@ -36,6 +36,46 @@ def describe(options):
                                           options["batch"], options["bptt"])
 
 
+# ---- precisions: options that stand beside a setting's; none of them is float32 ----
+
+ORDERS = ("tile", "pair", "host")
+
+
+def add_precisions(parser):
+    parser.add_argument("--precision", default="float32", metavar="LIST",
+                        help="float32, bf16, or float32,bf16 in one run (default: %(default)s)")
+    parser.add_argument("--bf16-order", default="host", metavar="LIST",
+                        help="of bf16: host, this machine's fastest; tile; pair; or several (default: %(default)s)")
+
+
+def precisions(args):
+    """A dict of options for each precision, and for each order of bf16."""
+    chosen = []
+    for name in _words(args.precision, ("float32", "bf16"), "--precision"):
+        chosen += [{}] if name == "float32" else [{"precision": "bf16", "bf16_order": order}
+                                                  for order in _words(args.bf16_order, ORDERS, "--bf16-order")]
+    return chosen
+
+
+def _words(text, known, option):
+    words = text.split(",")
+    if len(set(words)) < len(words) or not set(words) <= set(known):
+        raise Mistake(64, "bad value '%s' of %s; choose from %s" % (text, option, ",".join(known)))
+    return words
+
+
+def is_bf16(options):
+    return options.get("precision") == "bf16"
+
+
+def precision_of(options, result):
+    """The precision as a person reads it, with what `unroll bench` says of order and unit."""
+    if not is_bf16(options):
+        return "float32"
+    told = [result[key] for key in ("bf16_order", "unit") if result.get(key)]
+    return "bf16 (%s)" % ", ".join(told or [options["bf16_order"]])
+
+
 def step_flops(options, bptt):
     """6 for each weight and token, as `unroll bench` counts them."""
     gates = {"lstm": 4, "gru": 3}.get(options["cell"], 1)

@@ -3,13 +3,19 @@
  * the primitives' own layouts in every window, as training must, since it changes them after every window; their gradients
  * stay in the layout in which they are found.
  *
- *     onednn_lstm H BATCH BPTT SECONDS        threads by OMP_NUM_THREADS
+ * With `bf16` input, output, states h and weights are bfloat16; the states c, the bias and all gradients stay float32, as
+ * oneDNN has it. Bringing weights into their layout then rounds them, too.
+ *
+ *     onednn_lstm H BATCH BPTT SECONDS float32|bf16        threads by OMP_NUM_THREADS
  *
  * Prints milliseconds for each window: the median of repetitions. */
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -26,18 +32,22 @@ using tag = memory::format_tag;
 namespace
 {
 
-memory::desc any(const memory::dims &dims)
-{
-    return {dims, memory::data_type::f32, tag::any};
-}
+using type = memory::data_type;
 
 /* Memory of that layout, filled with small numbers. */
 memory make(const memory::desc &desc, const dnnl::engine &engine)
 {
     memory made(desc, engine);
-    float *values = static_cast<float *>(made.get_data_handle());
-    for (size_t i = 0; i < desc.get_size() / sizeof(float); i++)
-        values[i] = (static_cast<float>(i * 7919 % 1000) / 1000 - 0.5f) * 0.1f;
+    char *place = static_cast<char *>(made.get_data_handle());
+    const bool half = desc.data.data_type == dnnl_bf16;
+    const size_t size = half ? sizeof(uint16_t) : sizeof(float);
+    for (size_t i = 0; i < desc.get_size() / size; i++) {
+        const float value = (static_cast<float>(i * 7919 % 1000) / 1000 - 0.5f) * 0.1f;
+        uint32_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        const uint16_t upper = static_cast<uint16_t>(bits >> 16);
+        std::memcpy(place + i * size, half ? static_cast<const void *>(&upper) : &value, size);
+    }
     return made;
 }
 
@@ -50,8 +60,9 @@ double seconds_now()
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        std::fprintf(stderr, "usage: onednn_lstm H BATCH BPTT SECONDS\n");
+    const std::string precision = argc == 6 ? argv[5] : "";
+    if (precision != "float32" && precision != "bf16") {
+        std::fprintf(stderr, "usage: onednn_lstm H BATCH BPTT SECONDS float32|bf16\n");
         return 64;
     }
     const memory::dim H = std::atoi(argv[1]), B = std::atoi(argv[2]), T = std::atoi(argv[3]);
@@ -62,24 +73,30 @@ int main(int argc, char **argv)
     }
     const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
     dnnl::stream stream(engine);
-    const memory::desc rows({T, B, H}, memory::data_type::f32, tag::tnc),
-        state({1, 1, B, H}, memory::data_type::f32, tag::ldnc);
-    const memory::desc weights = any({1, 1, H, 4, H}), bias({1, 1, 4, H}, memory::data_type::f32, tag::ldgo);
+    const type stored = precision == "bf16" ? type::bf16 : type::f32;
+    const memory::dims all_rows = {T, B, H}, one_row = {1, 1, B, H}, matrix = {1, 1, H, 4, H};
+    const memory::desc rows(all_rows, stored, tag::tnc), h_state(one_row, stored, tag::ldnc),
+        c_state(one_row, type::f32, tag::ldnc), weights(matrix, stored, tag::any);
+    const memory::desc bias({1, 1, 4, H}, type::f32, tag::ldgo);
+    /* gradients */
+    const memory::desc d_rows(all_rows, type::f32, tag::tnc), d_state(one_row, type::f32, tag::ldnc),
+        d_weights(matrix, type::f32, tag::any);
     const auto direction = dnnl::rnn_direction::unidirectional_left2right;
 
-    const dnnl::lstm_forward::primitive_desc forward(
-        {dnnl::prop_kind::forward_training, direction, rows, state, state, weights, weights, bias, rows, state, state},
-        engine);
+    const dnnl::lstm_forward::primitive_desc forward({dnnl::prop_kind::forward_training, direction, rows, h_state,
+                                                      c_state, weights, weights, bias, rows, h_state, c_state},
+                                                     engine);
     const dnnl::lstm_backward::primitive_desc backward(
-        {dnnl::prop_kind::backward, direction, rows, state, state, weights, weights, bias, rows, state, state, rows,
-         state, state, weights, weights, bias, rows, state, state},
+        {dnnl::prop_kind::backward, direction, rows, h_state, c_state, weights, weights, bias, rows, h_state, c_state,
+         d_rows, d_state, d_state, d_weights, d_weights, bias, d_rows, d_state, d_state},
         engine, forward);
 
     const memory workspace = make(forward.workspace_desc(), engine);
     const memory b = make(bias, engine), x = make(rows, engine), y = make(rows, engine);
-    const memory h0 = make(state, engine), c0 = make(state, engine), h = make(state, engine), c = make(state, engine);
+    const memory h0 = make(h_state, engine), c0 = make(c_state, engine), h = make(h_state, engine),
+                 c = make(c_state, engine);
     /* weights as a user has them, gate by gate as in PyTorch, and what brings them into the layout `desc` */
-    memory plain = make({{1, 1, H, 4, H}, memory::data_type::f32, tag::ldgoi}, engine);
+    memory plain = make({matrix, type::f32, tag::ldgoi}, engine);
     std::vector<std::pair<dnnl::reorder, memory>> packing;
     auto packed = [&](const memory::desc &desc) {
         const memory target(desc, engine);
@@ -102,10 +119,10 @@ int main(int argc, char **argv)
     backward_arguments[DNNL_ARG_WEIGHTS_LAYER] = packed(backward.weights_layer_desc());
     backward_arguments[DNNL_ARG_WEIGHTS_ITER] = packed(backward.weights_iter_desc());
     for (int argument : {DNNL_ARG_DIFF_SRC_LAYER, DNNL_ARG_DIFF_DST_LAYER})
-        backward_arguments[argument] = make(rows, engine);
+        backward_arguments[argument] = make(d_rows, engine);
     for (int argument :
          {DNNL_ARG_DIFF_SRC_ITER, DNNL_ARG_DIFF_SRC_ITER_C, DNNL_ARG_DIFF_DST_ITER, DNNL_ARG_DIFF_DST_ITER_C})
-        backward_arguments[argument] = make(state, engine);
+        backward_arguments[argument] = make(d_state, engine);
     backward_arguments[DNNL_ARG_DIFF_WEIGHTS_LAYER] = make(backward.diff_weights_layer_desc(), engine);
     backward_arguments[DNNL_ARG_DIFF_WEIGHTS_ITER] = make(backward.diff_weights_iter_desc(), engine);
     backward_arguments[DNNL_ARG_DIFF_BIAS] = make(backward.diff_bias_desc(), engine);

@@ -1,6 +1,7 @@
 """The training step of `unroll bench` in PyTorch: nn.Embedding, nn.LSTM / GRU / RNN, nn.Linear, cross entropy, clipping
-by global norm, update. Started by tools/compare-pytorch, which sets libraries and allocator by the environment; options
-come as one JSON object.
+by global norm, update. With `precision` bf16 the forward pass and its loss run under autocast to bfloat16; parameters,
+their gradients and the update stay float32. Started by tools/compare-pytorch, which sets libraries and allocator by the
+environment; options come as one JSON object.
 
 It lives as long as its standard input: each line there is a number of steps to run, answered by one line of JSON. So
 importing, allocating and warming up are paid once for many measurements.
@@ -107,7 +108,8 @@ def main():
             state = None
         count += 1
         optimizer.zero_grad(set_to_none=ranks == 1)
-        loss, state = model(tokens, targets, state)
+        with torch.autocast("cpu", torch.bfloat16, enabled=o.get("precision") == "bf16"):
+            loss, state = model(tokens, targets, state)
         state = tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
         loss.backward()
         if o["clip"]:
