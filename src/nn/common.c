@@ -69,7 +69,7 @@ void common_create_scratch(struct common *common, int row_stride, int width)
         return;
     scratch->row_gradients = store_floats(store, (size_t)rows * row_stride, "output gradients");
     scratch->dropped_outputs = scratch->row_gradients;
-    size_t factor = gemm_factor_bytes(gemm, width, rows);
+    size_t factor = gemm_factor_bytes(gemm, width, common->groups, rows);
     size_t notes = sizeof(double) * CELL_STATES_MAX * rows * ((width + VPAD - 1) / VPAD);
     scratch->factor = store_take(store, 1, factor > notes ? factor : notes, "packed activations");
     scratch->flow_notes = scratch->factor;

@@ -1,34 +1,11 @@
 /* bf16 products by plain fused multiply-adds, in both orders: for processors without a unit for them, with its bits. */
 #include <string.h>
 
+#include "gemm_flush.h"
 #include "gemm_private.h"
 #include "unroll/base/bf16.h"
 
 #define BLOCK 32 /* of k, in the order `tile` */
-
-/* While products are computed, numbers that are subnormal are zero, read or after rounding. */
-#if defined __SSE__
-#define FLUSH 0x8040u
-static unsigned flush_on(void)
-{
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | FLUSH);
-    return before;
-}
-static void flush_restore(unsigned before)
-{
-    _mm_setcsr(before);
-}
-#else
-static unsigned flush_on(void)
-{
-    return 0;
-}
-static void flush_restore(unsigned before)
-{
-    (void)before;
-}
-#endif
 
 static void pack(const struct gemm_weights *weights, int first, int k, int panel, void *to)
 {
@@ -88,14 +65,14 @@ static void multiply(row_function *function, int rows, int k, struct gemm_view a
                      int n, bool accumulate, float *c, int64_t ldc)
 {
     float x[GEMM_KC];
-    unsigned before = flush_on();
+    unsigned before = gemm_flush_on();
     for (int row = 0; row < rows; row++) {
         expand(a, row, k, x);
         for (int p = 0; p * GEMM_WIDE < n; p++)
             function(k, x, (const float *)((const char *)panels + p * apart), accumulate,
                      c + row * ldc + p * GEMM_WIDE);
     }
-    flush_restore(before);
+    gemm_flush_restore(before);
 }
 
 static void multiply_tile(int rows, int k, struct gemm_view a, const void *panels, size_t apart, int n, bool accumulate,
@@ -114,5 +91,5 @@ static void multiply_pair(int rows, int k, struct gemm_view a, const void *panel
     .unit = "emulation", .number_bytes = sizeof(uint16_t), .row_bytes = GEMM_WIDE * sizeof(float), .rows = BLOCK, \
     .pack = pack
 
-const struct gemm_kind gemm_tile_emulated = {EMULATED, .multiply = multiply_tile};
-const struct gemm_kind gemm_pair_emulated = {EMULATED, .multiply = multiply_pair};
+const struct gemm_kind gemm_tile_emulated = {EMULATED, .multiply = multiply_tile, .tiles = &gemm_tiles_tile_emulated};
+const struct gemm_kind gemm_pair_emulated = {EMULATED, .multiply = multiply_pair, .tiles = &gemm_tiles_pair_emulated};

@@ -203,4 +203,5 @@ const struct gemm_kind gemm_float32 = {
     .rows = 1,
     .pack = pack,
     .multiply = multiply,
+    .tiles = &gemm_tiles_float32,
 };

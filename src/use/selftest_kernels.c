@@ -286,7 +286,7 @@ enum status selftest_gradients(int threads, struct selftest_outcome *outcome, st
         .gemm = gemm,
         .a = mem_alloc((size_t)rows * 48, sizeof(float), what, e),
         .b = mem_alloc((size_t)rows * 80, sizeof(float), what, e),
-        .packed = mem_alloc(1, gemm_factor_bytes(&gemm, N_SIDE_MAX, rows), what, e),
+        .packed = mem_alloc(1, gemm_factor_bytes(&gemm, N_SIDE_MAX, GROUPS_MAX, rows), what, e),
         .c_size = (size_t)M_MAX * (N_SIDE_MAX + 3) + M_MAX,
     };
     room.c = mem_alloc(room.c_size, sizeof(float), what, e);

@@ -124,7 +124,8 @@ static void check_gradient(struct gemm gemm, int T, int m, int n, int threads)
     float *c = draw(10, (size_t)m * n, 0), *bias = draw(11, (size_t)m, 0), *alone = draw(12, (size_t)m, 0);
     struct gemm_lanes at_a = gemm_lanes(gemm_dense(&gemm, a, m), LANES),
                       at_b = gemm_lanes(gemm_dense(&gemm, b, n), LANES);
-    struct gemm_factor factor = {sum, at_b, m, n, draw(8, gemm_factor_bytes(&gemm, n, rows) / sizeof(float), 0)};
+    struct gemm_factor factor = {sum, at_b, m, n,
+                                 draw(8, gemm_factor_bytes(&gemm, n, GROUPS, rows) / sizeof(float), 0)};
     gemm_factor_pack(&gemm, &factor);
     gemm_gradient(&gemm, &(struct gemm_gradient){.factor = &factor, .a = at_a, .c = c, .ldc = n, .bias = bias});
     gemm_gradient_bias(&gemm, &sum, at_a, m, alone);
@@ -174,7 +175,7 @@ static void test_bias_of_many_rows(void **unused)
     float *a = draw(13, (size_t)T * lanes * m, 0), *b = draw(14, (size_t)T * lanes, 0);
     int rows = gemm_sum_rows(&sum);
     struct gemm_factor factor = {sum, gemm_lanes(gemm_dense(&gemm, b, 1), lanes), m, 1,
-                                 draw(15, gemm_factor_bytes(&gemm, 1, rows) / sizeof(float), 0)};
+                                 draw(15, gemm_factor_bytes(&gemm, 1, 1, rows) / sizeof(float), 0)};
     gemm.gradient_scratch = draw(16, gemm_gradient_scratch_bytes(&gemm, 1, rows) / sizeof(float), 0);
     float c[40], bias[40];
     gemm_factor_pack(&gemm, &factor);

@@ -168,9 +168,9 @@ struct gemm_factor {
     struct gemm_sum sum;
     struct gemm_lanes b;
     int m, n;
-    void *packed; /* gemm_factor_bytes() for the n and the rows of the sum */
+    void *packed; /* gemm_factor_bytes() for the n, the groups and the rows of the sum */
 };
-size_t gemm_factor_bytes(const struct gemm *gemm, int n, int rows);
+size_t gemm_factor_bytes(const struct gemm *gemm, int n, int groups, int rows);
 void gemm_factor_pack(const struct gemm *gemm, const struct gemm_factor *factor);
 /* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
 void gemm_factor_clear(const struct gemm *gemm, const struct gemm_factor *factor, const uint8_t *marks, int lanes);
