@@ -1,0 +1,266 @@
+/* Rows times weights in bf16, by each unit and by emulation, against the orders of nn/precision.h written out one
+ * number after another: bit for bit, with numbers that underflow, infinities and NaN. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../src/nn/gemm_private.h"
+#include "unroll/base/bf16.h"
+#include "unroll/base/mem.h"
+#include "unroll/base/rng.h"
+
+/* ---- the definition ---- */
+
+static float flushed(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0, x) : x;
+}
+
+/* Whether a result is subnormal is decided after rounding to 24 bits, as if exponents had no end: so 2^64 further up.
+ * Of two factors the smaller has room for it. */
+static float fused(float a, float b, float c)
+{
+    a = flushed(a), b = flushed(b), c = flushed(c);
+    float small = fabsf(a) < fabsf(b) ? a : b, large = fabsf(a) < fabsf(b) ? b : a;
+    float sum = fmaf(a, b, c);
+    if (fabsf(sum) <= 0x1p-126f && fabsf(fmaf(small * 0x1p64f, large, c * 0x1p64f)) < 0x1p-62f)
+        return copysignf(0, sum);
+    return sum;
+}
+
+static float added(float a, float b)
+{
+    return flushed(flushed(a) + flushed(b));
+}
+
+/* Numbers `at` and on of a row and of a column; those from k on are zero. */
+struct factors {
+    const float *a, *w;
+    int k;
+};
+
+static float next(const struct factors *of, int i, float sum)
+{
+    return i < of->k ? fused(of->a[i], of->w[i], sum) : fused(0, 0, sum);
+}
+
+static float plain_sum(enum bf16_order order, const struct factors *of, float sum)
+{
+    if (order == BF16_PAIR)
+        for (int i = 0; i < of->k; i += 2)
+            sum = next(of, i, next(of, i + 1, sum));
+    else
+        for (int i = 0; i < of->k; i += 32) {
+            float even = 0, odd = 0;
+            for (int j = i; j < i + 32; j += 2)
+                even = next(of, j, even), odd = next(of, j + 1, odd);
+            sum = added(sum, added(even, odd));
+        }
+    return sum;
+}
+
+static uint32_t bits_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return isnan(x) ? 0x7fc00000u : bits;
+}
+
+/* ---- kinds ---- */
+
+/* What this processor has: both emulations, and what is chosen here where that is a unit. */
+static int kinds_here(enum bf16_order order, const struct gemm_kind **kinds)
+{
+    kinds[0] = order == BF16_TILE ? &gemm_tile_emulated : &gemm_pair_emulated;
+    kinds[1] = gemm_kind(PRECISION_BF16, order);
+    return kinds[1] == kinds[0] ? 1 : 2;
+}
+
+/* ---- one product ---- */
+
+#define ROWS_MAX 70
+#define K_MAX (2 * GEMM_KC + 5)
+#define N_MAX (3 * GEMM_WIDE + 7)
+
+struct shape {
+    int rows, k, n;
+    bool transposed, settled, packed, accumulate;
+    int cut; /* of k, into two segments; 0: none */
+};
+
+struct numbers {
+    float *a, *w, *before; /* [rows][K_MAX rounded], [k][n] or transposed, [rows][N_MAX rounded] */
+};
+
+static void *room(size_t bytes)
+{
+    struct error e;
+    void *place = mem_alloc(bytes, 1, "a test", &e);
+    assert_non_null(place);
+    return place;
+}
+
+#define LDA (gemm_round(K_MAX) + GEMM_WIDE)
+#define LDW (N_MAX > K_MAX ? N_MAX : K_MAX)
+
+static float weight(const struct shape *shape, const struct numbers *numbers, int i, int j)
+{
+    return shape->transposed ? numbers->w[j * LDW + i] : numbers->w[i * LDW + j];
+}
+
+static void expect(enum bf16_order order, const struct shape *shape, const struct numbers *numbers, const float *c)
+{
+    int64_t ldc = gemm_round(N_MAX);
+    float a[K_MAX], w[K_MAX];
+    for (int r = 0; r < shape->rows; r++)
+        for (int j = 0; j < shape->n; j++) {
+            float sum = shape->accumulate ? numbers->before[r * ldc + j] : 0;
+            for (int begin = 0, end = shape->cut ? shape->cut : shape->k; begin < shape->k;
+                 begin = end, end = shape->k) {
+                for (int i = begin; i < end; i++) {
+                    a[i] = bf16_expand(bf16_round(numbers->a[r * LDA + i]));
+                    w[i] = bf16_expand(bf16_round(weight(shape, numbers, i, j)));
+                }
+                struct factors of = {a + begin, w + begin, end - begin};
+                sum = plain_sum(order, &of, sum);
+            }
+            if (bits_of(c[r * ldc + j]) != bits_of(sum))
+                fail_msg("%d x %d x %d: element %d, %d is %a, should be %a", shape->rows, shape->k, shape->n, r, j,
+                         (double)c[r * ldc + j], (double)sum);
+        }
+}
+
+/* A's rows as products read them; what follows a row's end is NaN. */
+static struct gemm_view view_of(const struct gemm *gemm, const struct shape *shape, const struct numbers *numbers,
+                                int begin, int end, float *stored)
+{
+    const int stride = gemm_round(K_MAX);
+    memset(stored, 0xff, sizeof *stored * ROWS_MAX * (size_t)stride);
+    for (int r = 0; r < shape->rows; r++) {
+        float row[K_MAX + GEMM_WIDE];
+        for (int i = 0; i < K_MAX + GEMM_WIDE; i++)
+            row[i] = i < end - begin ? numbers->a[r * LDA + begin + i] : NAN;
+        if (shape->settled) {
+            memcpy(stored + r * stride, row, sizeof *row * (size_t)stride);
+            gemm_settle(gemm, stored + r * stride, stride);
+        } else {
+            gemm_store(gemm, row, stride, (uint16_t *)stored + r * stride);
+        }
+    }
+    return shape->settled ? gemm_settled(gemm, stored, stride) : gemm_dense(gemm, stored, stride);
+}
+
+static void multiply(const struct gemm *gemm, const struct shape *shape, const struct numbers *numbers, float *c)
+{
+    const int64_t ldc = gemm_round(N_MAX);
+    struct gemm_weights weights[2];
+    struct gemm_operand operand = {.segments = shape->cut ? 2 : 1};
+    void *stored[2], *panels[2];
+    for (int s = 0; s < operand.segments; s++) {
+        int begin = s ? shape->cut : 0, end = shape->cut && !s ? shape->cut : shape->k;
+        stored[s] = room(sizeof(float) * ROWS_MAX * (size_t)gemm_round(K_MAX));
+        panels[s] = room(gemm_panels_bytes(gemm, end - begin, shape->n));
+        memset(panels[s], 0xff, gemm_panels_bytes(gemm, end - begin, shape->n));
+        weights[s] = (struct gemm_weights){numbers->w + (shape->transposed ? begin : begin * LDW),
+                                           LDW,
+                                           shape->transposed,
+                                           end - begin,
+                                           shape->n,
+                                           panels[s]};
+        if (shape->packed)
+            gemm_pack(gemm, &weights[s]);
+        else
+            weights[s].panels = NULL;
+        operand.segment[s].a = view_of(gemm, shape, numbers, begin, end, stored[s]);
+        operand.segment[s].w = &weights[s];
+    }
+    if (shape->accumulate) {
+        memcpy(c, numbers->before, sizeof *c * (size_t)(shape->rows * ldc));
+        for (int panel = 0; panel * GEMM_WIDE < shape->n; panel++)
+            gemm_panel(gemm, &weights[0], panel, shape->rows, operand.segment[0].a, true, c + panel * GEMM_WIDE, ldc);
+    } else {
+        gemm_rows(gemm, &operand, shape->rows, c, ldc);
+    }
+    for (int s = 0; s < operand.segments; s++) {
+        mem_free(stored[s]);
+        mem_free(panels[s]);
+    }
+}
+
+static void check_shape(const struct shape *shape, const struct numbers *numbers)
+{
+    for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
+        const struct gemm_kind *kinds[2];
+        for (int i = kinds_here(order, kinds) - 1; i >= 0; i--) {
+            struct error e;
+            struct gemm gemm;
+            assert_int_equal(gemm_init(&gemm, kinds[i], 1 + shape->rows % 2, &e), STATUS_OK);
+            gemm.scratch = room(2 * gemm_scratch_bytes(&gemm));
+            float *c = room(sizeof *c * ROWS_MAX * (size_t)gemm_round(N_MAX));
+            multiply(&gemm, shape, numbers, c);
+            expect(order, shape, numbers, c);
+            mem_free(c);
+            mem_free(gemm.scratch);
+        }
+    }
+}
+
+static float uniform(uint32_t what, size_t i)
+{
+    return 2 * rng_uniform_float(rng_philox(3, RNG_TEST, what, 0, 0, (uint32_t)i).word[0]) - 1;
+}
+
+static struct numbers draw(float a_scale, float w_scale)
+{
+    size_t a = (size_t)ROWS_MAX * LDA, w = (size_t)LDW * LDW, before = (size_t)ROWS_MAX * gemm_round(N_MAX);
+    struct numbers numbers = {room(sizeof(float) * a), room(sizeof(float) * w), room(sizeof(float) * before)};
+    for (size_t i = 0; i < a; i++)
+        numbers.a[i] = a_scale * uniform(1, i);
+    for (size_t i = 0; i < w; i++)
+        numbers.w[i] = w_scale * uniform(2, i);
+    for (size_t i = 0; i < before; i++)
+        numbers.before[i] = a_scale * w_scale * uniform(3, i);
+    return numbers;
+}
+
+static void discard(struct numbers *numbers)
+{
+    mem_free(numbers->a);
+    mem_free(numbers->w);
+    mem_free(numbers->before);
+}
+
+static void test_shapes(void **unused)
+{
+    (void)unused;
+    static const int rows[] = {1, 5, 12, 19, 31, ROWS_MAX}, ks[] = {1, 2, 37, 64, GEMM_KC - 1, GEMM_KC + 1, K_MAX},
+                     ns[] = {1, GEMM_WIDE / 2, GEMM_WIDE + 3, N_MAX};
+    struct numbers numbers = draw(1, 1);
+    int turn = 0;
+    for (int r = 0; r < 6; r++)
+        for (int k = 0; k < 7; k++)
+            for (int n = 0; n < 4; n++, turn++) { /* the other choices take turns */
+                struct shape shape = {.rows = rows[r], .k = ks[k], .n = ns[n]};
+                shape.transposed = turn & 1;
+                shape.settled = turn >> 1 & 1;
+                shape.packed = turn >> 2 & 1;
+                shape.cut = ks[k] > 2 && turn % 3 == 1 ? ks[k] / 3 : 0;
+                shape.accumulate = shape.packed && !shape.cut && turn % 3 == 0;
+                check_shape(&shape, &numbers);
+            }
+    discard(&numbers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
