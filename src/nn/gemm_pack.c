@@ -5,6 +5,7 @@
 #include "gemm_gradient_private.h"
 #include "unroll/base/bf16.h"
 #include "unroll/base/status.h"
+#include "unroll/base/tuning.h"
 
 int gemm_group_rows(const struct gemm_sum *sum, int group)
 {
@@ -33,6 +34,8 @@ int64_t gemm_packed_rows_most(const struct gemm *gemm, int groups, int rows)
 }
 
 #define CHUNK 16 /* bf16 numbers that are staged at once: they stand side by side in any view */
+#define BF16_BYTES ((int64_t)sizeof(uint16_t))
+#define AHEAD 8 /* rows that are fetched before they are staged */
 /* Of a row of the stage: the columns of a slab, the beginning of the first chunk, and 16 that may be read beyond. */
 #define STAGE_COLUMNS (96 + 2 * CHUNK + CHUNK)
 
@@ -41,9 +44,12 @@ _Static_assert(GEMM_WIDE % CHUNK == 0, "a chunk lies in one block of a view");
 struct packer {
     const struct gemm_tiles *tiles;
     const struct gemm_slab *slab;
-    int columns, whole;            /* all of the slab's; panels that lie in x as a whole */
-    size_t row_bytes, panel_bytes; /* of a panel */
-    int row;                       /* rows packed so far */
+    int columns, whole;                   /* all of the slab's; panels that lie in x as a whole */
+    size_t row_bytes, panel_bytes;        /* of a panel */
+    int row;                              /* rows packed so far */
+    int64_t ahead;                        /* bytes to a row that comes later in the group */
+    int chunks, rest;                     /* whole ones; numbers of the last one, or zero */
+    int64_t chunk[STAGE_COLUMNS / CHUNK]; /* bytes from a row's beginning */
     int staged;
     uint16_t stage[GEMM_STAGED][STAGE_COLUMNS] __attribute__((aligned(64)));
 };
@@ -124,26 +130,43 @@ static void pack_staged(struct packer *packer)
     packer->staged = 0;
 }
 
-/* Whole chunks, but nothing beyond number n of the row: there the stage stays zero. */
-static void stage_row(const struct gemm_slab *slab, int end, const char *row, uint16_t *to)
+/* Where the slab's chunks stand in a row. Beyond number n of the row the stage stays zero. */
+static void find_chunks(struct packer *packer)
 {
-    int column = slab->column / CHUNK * CHUNK;
-    for (; column + CHUNK <= end; column += CHUNK, to += CHUNK)
-        memcpy(to, row + column / GEMM_WIDE * slab->x.block + column % GEMM_WIDE * sizeof *to, CHUNK * sizeof *to);
-    if (column < end)
-        memcpy(to, row + column / GEMM_WIDE * slab->x.block + column % GEMM_WIDE * sizeof *to,
-               (size_t)(end - column) * sizeof *to);
+    const struct gemm_slab *slab = packer->slab;
+    int column = slab->column / CHUNK * CHUNK, end = slab->column + packer->columns;
+    packer->chunks = packer->rest = 0;
+    for (; column < end && column < slab->n; column += CHUNK) {
+        packer->chunk[packer->chunks] = column / GEMM_WIDE * slab->x.block + column % GEMM_WIDE * BF16_BYTES;
+        if (slab->n - column < CHUNK)
+            packer->rest = slab->n - column;
+        else
+            packer->chunks++;
+    }
+}
+
+/* ahead: how far the row stands that comes some rows later; it is fetched. */
+static void stage_row(const struct packer *packer, const char *row, int64_t ahead, uint16_t *to)
+{
+    int i = 0;
+    for (; i < packer->chunks; i++, to += CHUNK) {
+        const char *from = row + packer->chunk[i];
+        if (TUNE_PREFETCH)
+            __builtin_prefetch(from + ahead);
+        memcpy(to, from, CHUNK * BF16_BYTES);
+    }
+    if (packer->rest)
+        memcpy(to, row + packer->chunk[i], (size_t)packer->rest * BF16_BYTES);
 }
 
 static void put_rounded(struct packer *packer, const char *from, int64_t stride, int rows, float *chain)
 {
-    const struct gemm_slab *slab = packer->slab;
-    int last = gemm_round_up(slab->column + packer->columns, CHUNK), end = last < slab->n ? last : slab->n;
+    int skip = packer->slab->column % CHUNK;
     for (int r = 0; r < rows; r++, from += stride) {
         uint16_t *staged = packer->stage[packer->staged];
-        stage_row(slab, end, from, staged);
+        stage_row(packer, from, packer->ahead, staged);
         if (chain)
-            bf16_add_row(staged + slab->column % CHUNK, packer->columns, chain);
+            bf16_add_row(staged + skip, packer->columns, chain);
         if (++packer->staged == GEMM_STAGED)
             pack_staged(packer);
     }
@@ -161,7 +184,8 @@ static void put_group(struct packer *packer, put_function *put, int group, float
     const int *lane_of = sum->group_lane + group - sum->group0;
     bool one_block = gemm_group_rows(sum, group) <= GEMM_KC;
     float *chain = one_block ? total : block;
-    int filled = 0; /* rows of the block */
+    int filled = 0, lanes = lane_of[1] - lane_of[0]; /* rows of the block; of a time step */
+    packer->ahead = lanes > AHEAD ? AHEAD * x->lane_stride : AHEAD / (lanes ? lanes : 1) * x->time_stride;
     for (int t = 0; t < sum->T; t++)
         for (int lane = lane_of[0], rows; lane < lane_of[1]; lane += rows) {
             rows = lane_of[1] - lane < GEMM_KC - filled ? lane_of[1] - lane : GEMM_KC - filled;
@@ -192,6 +216,7 @@ void gemm_pack_slab(const struct gemm *gemm, const struct gemm_slab *slab, float
     if (packer.tiles->pack) {
         CHECK(packer.columns <= STAGE_COLUMNS - 3 * CHUNK);
         memset(packer.stage, 0, sizeof packer.stage);
+        find_chunks(&packer);
     }
     for (int g = 0; g < groups; g++) {
         put_group(&packer, packer.tiles->pack ? put_rounded : put_floats, sum->node.begin + g,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "gemm_gradient_private.h"
+#include "unroll/base/tuning.h"
 
 #if defined __AVX512F__
 #define NARROW 12
@@ -11,6 +12,9 @@
 #endif
 #define WIDE GEMM_WIDE
 #define REGISTERS (WIDE / VLEN)
+#ifndef AHEAD
+#define AHEAD 16
+#endif
 #define BLOCK 32 /* rows, in the order `tile` */
 
 /* ---- packing ---- */
@@ -18,12 +22,23 @@
 typedef uint16_t halves __attribute__((vector_size(2 * VLEN), may_alias, aligned(2)));
 typedef uint32_t words __attribute__((vector_size(4 * VLEN), may_alias, aligned(4)));
 
+static inline words expand(const uint16_t *from)
+{
+#if defined __AVX512F__
+    return (words)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)from)), 16);
+#elif defined __AVX2__
+    return (words)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)from)), 16);
+#else
+    return __builtin_convertvector(*(const halves *)from, words) << 16;
+#endif
+}
+
 static inline __attribute__((always_inline)) void expand_rows(const uint16_t *from, int64_t stride, int rows,
                                                               const int width, float *to)
 {
     for (int r = 0; r < rows; r++, from += stride, to += width)
         for (int j = 0; j < width; j += VLEN) {
-            words wide = __builtin_convertvector(*(const halves *)(from + j), words) << 16;
+            words wide = expand(from + j);
             if (j + VLEN <= width)
                 *(words *)(to + j) = wide;
             else
@@ -59,6 +74,11 @@ static inline __attribute__((always_inline)) void add_row(const float *a, const 
 #pragma GCC unroll 4
     for (int i = 0; i < REGISTERS; i++)
         w[i] = vload(b + i * VLEN);
+    if (TUNE_PREFETCH) {
+        __builtin_prefetch(a + AHEAD * NARROW);
+        __builtin_prefetch(b + AHEAD * WIDE);
+        __builtin_prefetch(b + AHEAD * WIDE + WIDE / 2);
+    }
     EACH_REGISTER(r, i)
     sum[r][i] = vfma(vset(a[r]), w[i], sum[r][i]);
 }
