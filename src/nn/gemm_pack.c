@@ -35,6 +35,7 @@ int64_t gemm_packed_rows_most(const struct gemm *gemm, int groups, int rows)
 
 #define CHUNK 16 /* bf16 numbers that are staged at once: they stand side by side in any view */
 #define BF16_BYTES ((int64_t)sizeof(uint16_t))
+#define LINE 16 /* floats of a line of the cache */
 #define AHEAD 8 /* rows that are fetched before they are staged */
 /* Of a row of the stage: the columns of a slab, the beginning of the first chunk, and 16 that may be read beyond. */
 #define STAGE_COLUMNS (96 + 2 * CHUNK + CHUNK)
@@ -57,13 +58,16 @@ struct packer {
 /* ---- floats ---- */
 
 /* Copies row after row of `panels` panels that stand side by side, `width` columns each: to[panel][row][width]; and
- * adds them up in `total`, unless that is NULL. A constant `width` makes each copy a few registers. */
+ * adds them up in `total`, unless that is NULL. `ahead`: floats to a row that comes later; it is fetched. A constant
+ * `width` makes each copy a few registers. */
 static inline __attribute__((always_inline)) float *pack_rows(const float *row, int64_t stride, int rows, int panels,
                                                               size_t panel_size, const int width, float *to,
-                                                              float *restrict total)
+                                                              float *restrict total, int64_t ahead)
 {
     for (int r = 0; r < rows; r++, row += stride, to += width)
         for (int p = 0; p < panels; p++) {
+            for (int j = 0; TUNE_PREFETCH && j < width; j += LINE)
+                __builtin_prefetch(row + ahead + p * width + j);
             memcpy(to + p * panel_size, row + p * width, sizeof *to * width);
             for (int j = 0; total && j < width; j++)
                 total[p * width + j] += row[p * width + j];
@@ -72,19 +76,19 @@ static inline __attribute__((always_inline)) float *pack_rows(const float *row, 
 }
 
 static float *pack_whole(const float *row, int64_t stride, int rows, int panels, size_t panel_size, int width,
-                         float *to, float *total)
+                         float *to, float *total, int64_t ahead)
 {
     switch (width) { /* those of BLIS's micro-kernels */
     case 6:
-        return pack_rows(row, stride, rows, panels, panel_size, 6, to, total);
+        return pack_rows(row, stride, rows, panels, panel_size, 6, to, total, ahead);
     case 12:
-        return pack_rows(row, stride, rows, panels, panel_size, 12, to, total);
+        return pack_rows(row, stride, rows, panels, panel_size, 12, to, total, ahead);
     case 16:
-        return pack_rows(row, stride, rows, panels, panel_size, 16, to, total);
+        return pack_rows(row, stride, rows, panels, panel_size, 16, to, total, ahead);
     case 32:
-        return pack_rows(row, stride, rows, panels, panel_size, 32, to, total);
+        return pack_rows(row, stride, rows, panels, panel_size, 32, to, total, ahead);
     default:
-        return pack_rows(row, stride, rows, panels, panel_size, width, to, total);
+        return pack_rows(row, stride, rows, panels, panel_size, width, to, total, ahead);
     }
 }
 
@@ -108,7 +112,7 @@ static void put_floats(struct packer *packer, const char *from, int64_t stride, 
     size_t panel_size = packer->panel_bytes / sizeof *row;
     float *to = (float *)slab->packed + (size_t)packer->row * width;
     stride /= (int64_t)sizeof *row;
-    pack_whole(row, stride, rows, whole, panel_size, width, to, chain);
+    pack_whole(row, stride, rows, whole, panel_size, width, to, chain, packer->ahead / (int64_t)sizeof *row);
     if (whole < slab->panels)
         pack_narrow(row + whole * width, stride, rows, slab->n - slab->column - whole * width, width,
                     to + whole * panel_size, chain ? chain + whole * width : NULL);
