@@ -12,9 +12,7 @@
 #endif
 #define WIDE GEMM_WIDE
 #define REGISTERS (WIDE / VLEN)
-#ifndef AHEAD
-#define AHEAD 16
-#endif
+#define AHEAD 16 /* rows that are fetched before they are used */
 #define BLOCK 32 /* rows, in the order `tile` */
 
 /* ---- packing ---- */
@@ -80,7 +78,7 @@ static inline __attribute__((always_inline)) void add_row(const float *a, const 
         __builtin_prefetch(b + AHEAD * WIDE + WIDE / 2);
     }
     EACH_REGISTER(r, i)
-    sum[r][i] = vfma(vset(a[r]), w[i], sum[r][i]);
+    sum[r][i] = gemm_fma(vset(a[r]), w[i], sum[r][i]);
 }
 
 /* The chain over every other of k rows, from zero. A zero pair that fills a block makes zeros positive. */
@@ -92,7 +90,7 @@ static inline __attribute__((always_inline)) void chain(int k, const float *a, c
         add_row(a + row * NARROW, b + row * WIDE, sum);
     if (k < BLOCK)
         EACH_REGISTER(r, i)
-    sum[r][i] += vset(0);
+    sum[r][i] = gemm_add(sum[r][i], vset(0));
 }
 
 /* C += even + odd. */
@@ -107,7 +105,7 @@ static void add_block(int k, const float *a, const float *b, float *c)
     EACH_REGISTER(r, i)
     {
         float *place = c + r * WIDE + i * VLEN;
-        vstore(place, vload(place) + (vload(even + r * WIDE + i * VLEN) + sum[r][i]));
+        vstore(place, gemm_add(vload(place), gemm_add(vload(even + r * WIDE + i * VLEN), sum[r][i])));
     }
 }
 
@@ -124,7 +122,7 @@ KERNEL add_pairs(int k, const float *a, const float *b, float *c)
 {
     vfloat sum[NARROW][REGISTERS];
     EACH_REGISTER(r, i)
-    sum[r][i] = vload(c + r * WIDE + i * VLEN);
+    sum[r][i] = gemm_flushed(vload(c + r * WIDE + i * VLEN));
     for (int row = 0; row < k; row += 2, a += 2 * NARROW, b += 2 * WIDE) {
         add_row(a + NARROW, b + WIDE, sum);
         add_row(a, b, sum);
