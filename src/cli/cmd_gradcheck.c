@@ -193,6 +193,8 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                            .tied = c.tied[t],
                                                            .dropout = c.dropout[d],
                                                            .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
+                                                           .precision = options->train.step.model.precision,
+                                                           .bf16_order = options->train.step.model.bf16_order,
                                                            .task = options->train.step.model.task,
                                                            .pool = c.pool[r / c.resets]};
                         enum status status = check_model(options, &model, &wrong, e);

@@ -124,7 +124,7 @@ const struct command_info command_table[COMMANDS] = {
         .description = "Compares gradients on small random models: those of a plain reference in double precision "
                        "with central differences, and those of the fast code with the reference.",
         .example = "unroll gradcheck --cell lstm --layers 2",
-        .alone = cmd_gradcheck},
+        .alone = cmd_gradcheck, .check = options_check_gradcheck},
     [COMMAND_GRADFLOW] = {
         .name = "gradflow", .summary = "the vanishing gradient: its norm by time lag",
         .description = "Prints for each lag k the norm of the derivative of the loss at a step t with respect to a "

@@ -119,6 +119,11 @@ enum status options_check_train(const struct options *options, struct error *e)
     return options_check_step(options, e);
 }
 
+enum status options_check_gradcheck(const struct options *options, struct error *e)
+{
+    return check_order(options, e);
+}
+
 /* The vocabulary is there: nothing is chosen. */
 static enum status check_vocab_from(const struct options *options, struct error *e)
 {

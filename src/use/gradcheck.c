@@ -17,10 +17,23 @@ static double draw_uniform(uint64_t seed, uint32_t what, uint32_t attempt, size_
     return 2 * rng_uniform_double(bits.word[0], bits.word[1]) - 1;
 }
 
+/* In bf16 a ReLU's input is to be farther from zero than its roundings move it: biases of size one, of either sign, and
+ * small weights. */
+static double draw_apart(const struct param *p, double drawn)
+{
+    if (p->layer < 0)
+        return drawn;
+    if (p->rank != 1)
+        return 0.2 * drawn;
+    return strncmp(p->name, "rnn.bias_ih", 11) == 0 ? copysign(1, drawn) + drawn / 2 : drawn / 10;
+}
+
 /* Weights keep the variance of what they multiply, so that every gate is used over its whole range and neither values
  * nor gradients fade or grow with depth and time. */
 static void draw_values(struct gradcheck_problem *problem, int attempt)
 {
+    const struct model_config *model = &problem->config.model;
+    bool apart = model->precision == PRECISION_BF16 && cell_kind(model->cell)->kinks;
     for (int i = 0; i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
         double bound = sqrt(3 / fmax(4, (double)p->shape[1]));
@@ -28,9 +41,10 @@ static void draw_values(struct gradcheck_problem *problem, int attempt)
             bound = 1; /* it multiplies ones and zeros */
         if (p->rank == 1)
             bound = 0.5;
-        for (size_t k = 0; p->alias < 0 && k < p->count; k++)
-            problem->values[p->offset + k] =
-                (float)(bound * draw_uniform(problem->config.seed, (uint32_t)i, (uint32_t)attempt, k));
+        for (size_t k = 0; p->alias < 0 && k < p->count; k++) {
+            const double drawn = bound * draw_uniform(problem->config.seed, (uint32_t)i, (uint32_t)attempt, k);
+            problem->values[p->offset + k] = (float)(apart ? draw_apart(p, drawn) : drawn);
+        }
     }
 }
 

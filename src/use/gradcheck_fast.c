@@ -189,6 +189,12 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
 
 /* ---- the comparison with the reference ---- */
 
+/* Layers of sums that a number has passed through, one behind the other. */
+static double depth_of(const struct gradcheck_config *config)
+{
+    return (double)GRADCHECK_WINDOWS * config->bptt + 2 * config->model.layers + 2;
+}
+
 /* Every float operation rounds by at most u = 2^-24. A dot product of n terms carries about sqrt(n) u times the size of
  * its terms (roundings are as good as independent), and so do the sums of a gradient over T B rows; a value or gradient
  * has passed through at most `depth` layers of them, one behind the other, each of which (with the weights drawn here)
@@ -200,11 +206,47 @@ static double float_tolerance(const struct gradcheck_config *config)
 {
     const struct model_config *m = &config->model;
     const double lengths[] = {m->embedding, m->hidden, m->vocab, (double)config->bptt * config->batch};
-    const double depth = (double)GRADCHECK_WINDOWS * config->bptt + 2 * m->layers + 2;
     double longest = 0;
     for (int i = 0; i < 4; i++)
         longest = fmax(longest, lengths[i]);
-    return 16 * sqrt(longest * depth) * 0x1p-24;
+    return 16 * sqrt(longest * depth_of(config)) * 0x1p-24;
+}
+
+/* In bf16 the roundings of what products read outweigh all others. One is at most 2^-9 of the number, and as a root
+ * mean square half of that. Both factors of a term are rounded, so that a dot product is off by sqrt(2) 2^-10 of its
+ * size, however long it is, for its terms' errors are as good as independent; and by sqrt(2 depth) 2^-10 behind `depth`
+ * of them. That is the error of a whole tensor, as a root mean square: below a hundredth for all models here. The
+ * factor 4, for the reason above, leaves it below four. A wrong or missing term changes a tensor by a share of the
+ * first digit. */
+static double bf16_tolerance(const struct gradcheck_config *config)
+{
+    return 4 * sqrt(2 * depth_of(config)) * 0x1p-10;
+}
+
+/* Between two maxima a derivative jumps: where the larger two of T numbers are as near to each other as their errors,
+ * w, the other one may win. That is a share of about s = w T of the n maxima, or s + 3 sqrt(s / n) where chance is
+ * unkind. Such a derivative is off by all of it, so that a gradient is off by the root of the share, and a single
+ * element by any part of it. (ReLUs have kinks; parameters are drawn such that no input is near one.) */
+static double jump_tolerance(const struct gradcheck_config *config)
+{
+    const double maxima = (double)config->model.hidden * config->batch, share = bf16_tolerance(config) * config->bptt;
+    return sqrt(share + 3 * sqrt(share / maxima));
+}
+
+/* 0: not compared. */
+struct tolerances {
+    double whole;   /* of a tensor's error as a root mean square, were it of many elements */
+    double element; /* of each element */
+};
+
+static struct tolerances tolerances_of(const struct gradcheck_config *config, bool gradients)
+{
+    if (config->model.precision == PRECISION_FLOAT32)
+        return (struct tolerances){.element = float_tolerance(config)};
+    double whole = bf16_tolerance(config);
+    if (gradients && config->model.task == TASK_CLASSIFY && config->model.pool == POOL_MAX)
+        return (struct tolerances){.whole = jump_tolerance(config)};
+    return (struct tolerances){whole, 6 * whole};
 }
 
 struct expectation {
@@ -219,11 +261,20 @@ struct expectation {
 #define FLOOR 0.1
 
 static void compare_array(struct gradcheck_worst *worst, const char *name, int window, size_t count,
-                          const double *expected, const float *got, double floor, double tolerance)
+                          const double *expected, const float *got, double floor, struct tolerances tolerances)
 {
-    const double own = gradcheck_rms(expected, count), rms = own > 0 ? fmax(own, floor) : 0;
-    for (size_t k = 0; k < count; k++)
-        gradcheck_compare(worst, name, window, (int64_t)k, expected[k], got[k], rms, tolerance);
+    const double own = gradcheck_rms(expected, count);
+    const bool jumps = tolerances.element == 0; /* it may be zero on one side alone */
+    const double rms = own > 0 || jumps ? fmax(own, floor) : 0;
+    double squares = 0;
+    for (size_t k = 0; k < count; k++) {
+        if (tolerances.element > 0)
+            gradcheck_compare(worst, name, window, (int64_t)k, expected[k], got[k], rms, tolerances.element);
+        squares += (got[k] - expected[k]) * (got[k] - expected[k]);
+    }
+    if (tolerances.whole > 0) /* a root mean square of n numbers scatters by 1 / sqrt(2n) of itself; five times that */
+        gradcheck_compare(worst, name, window, GRADCHECK_WHOLE, 0, sqrt(squares / (double)count), rms,
+                          tolerances.whole * (1 + 5 / sqrt(2 * (double)count)));
 }
 
 static int count_targets(const struct window *window)
@@ -239,24 +290,24 @@ static void compare_window(const struct gradcheck_problem *problem, int index, c
 {
     const struct gradcheck_config *config = &problem->config;
     const struct window window = gradcheck_window(problem, index);
-    const double tolerance = float_tolerance(config);
+    const struct tolerances tolerances = tolerances_of(config, false), of_gradients = tolerances_of(config, true);
     const double sum = lane_tree_sum(got->group_loss, config->groups);
-    gradcheck_compare(&result->loss, "loss", index, 0, expected->loss, sum, 0, tolerance);
+    gradcheck_compare(&result->loss, "loss", index, 0, expected->loss, sum, 0, tolerances.element);
     compare_array(&result->loss, "loss of position", index, (size_t)window.T * (size_t)window.lanes, expected->row,
-                  got->row, FLOOR, tolerance);
+                  got->row, FLOOR, tolerances);
     const size_t lanes = (size_t)window.lanes;
     for (int s = 0; s < model_state_count(&config->model); s++) {
         char name[16];
         const size_t at = lanes * model_state_offset(&config->model, s);
         compare_array(&result->state, model_state_name(&config->model, s, name), index,
                       lanes * (size_t)model_state_width(&config->model, s), expected->state + at, got->state + at,
-                      FLOOR, tolerance);
+                      FLOOR, tolerances);
     }
     for (int i = 0; i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
         const double floor = FLOOR * sqrt((double)count_targets(&window) / (double)p->count);
         compare_array(&result->gradient, p->name, index, p->count, expected->grad + p->grad_offset,
-                      got->grad + p->grad_offset, floor, tolerance);
+                      got->grad + p->grad_offset, floor, of_gradients);
     }
 }
 
@@ -290,7 +341,8 @@ enum status gradcheck_fast(const struct gradcheck_config *config, struct gradche
     enum status status = gradcheck_problem_create(config, &problem, e);
     if (status)
         return status;
-    status = gradcheck_draw_away_from_kinks(&problem, float_tolerance(config) / 4, e);
+    double near = config->model.precision == PRECISION_BF16 ? bf16_tolerance(config) : float_tolerance(config) / 4;
+    status = gradcheck_draw_away_from_kinks(&problem, near, e);
     if (!status)
         status = outcomes_create(&problem, &alone, e);
     if (!status)

@@ -59,3 +59,15 @@ rows() {
         [ "$(grep -c " 2  $pool " <<< "$output")" -eq 10 ]
     done
 }
+
+@test "bf16, in both orders, against the same reference" {
+    for order in tile pair; do
+        run -0 --separate-stderr "$UNROLL" gradcheck --precision bf16 --bf16-order $order
+        [ "$(rows)" -eq 80 ]
+        [[ "${lines[-1]}" == "80 models: all gradients hold" ]]
+        run -0 "$UNROLL" gradcheck --precision bf16 --bf16-order $order --task classify --layers 2
+        [ "$(rows)" -eq 30 ]
+    done
+    run -78 --separate-stderr "$UNROLL" gradcheck --bf16-order pair
+    [[ "$stderr" == *"add '--precision bf16'" ]]
+}

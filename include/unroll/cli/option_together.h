@@ -20,6 +20,7 @@ enum status options_check_step(const struct options *options, struct error *e); 
 enum status options_check_eval(const struct options *options, struct error *e);
 enum status options_check_score(const struct options *options, struct error *e);
 enum status options_check_sample(const struct options *options, struct error *e);
+enum status options_check_gradcheck(const struct options *options, struct error *e);
 enum status options_check_gradflow(const struct options *options, struct error *e);
 enum status options_check_import(const struct options *options, struct error *e);
 

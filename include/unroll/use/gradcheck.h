@@ -14,6 +14,7 @@
 #include "unroll/nn/param.h"
 
 #define GRADCHECK_WINDOWS 4
+#define GRADCHECK_WHOLE (-1) /* for an element: the root mean square of a tensor's errors */
 
 struct gradcheck_config {
     struct model_config model;
