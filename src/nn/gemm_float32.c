@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gemm_private.h"
+#include "gemm_transpose.h"
 #include "unroll/base/tuning.h"
 
 /* A panel row is so many registers of the target. */
@@ -147,36 +148,13 @@ static void multiply(int rows, int k, struct gemm_view view, const void *panels,
     }
 }
 
-/* 8 x 8 blocks through registers: w's rows are the panel's columns. */
-typedef float octet __attribute__((vector_size(32), may_alias, aligned(4)));
-
-static void transpose_octet(const float *from, int64_t stride, float *to)
-{
-    octet row[8], pair[8], quad[8];
-    for (int i = 0; i < 8; i++)
-        row[i] = *(const octet *)(from + i * stride);
-    for (int i = 0; i < 8; i += 2) {
-        pair[i] = __builtin_shufflevector(row[i], row[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        pair[i + 1] = __builtin_shufflevector(row[i], row[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    for (int i = 0; i < 8; i += 4)
-        for (int j = 0; j < 2; j++) {
-            quad[i + 2 * j] = __builtin_shufflevector(pair[i + j], pair[i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
-            quad[i + 2 * j + 1] = __builtin_shufflevector(pair[i + j], pair[i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-    for (int j = 0; j < 4; j++) {
-        *(octet *)(to + j * GEMM_WIDE) = __builtin_shufflevector(quad[j], quad[4 + j], 0, 1, 2, 3, 8, 9, 10, 11);
-        *(octet *)(to + (j + 4) * GEMM_WIDE) =
-            __builtin_shufflevector(quad[j], quad[4 + j], 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-}
-
+/* In blocks of 8 x 8: w's rows are the panel's columns. */
 static void pack_transposed(const float *w, int64_t ldw, int k, int columns, float *panel)
 {
     int whole_k = k / 8 * 8, whole_columns = columns / 8 * 8;
     for (int i = 0; i < whole_k; i += 8)
         for (int j = 0; j < whole_columns; j += 8)
-            transpose_octet(w + j * ldw + i, ldw, panel + i * GEMM_WIDE + j);
+            gemm_transpose(w + j * ldw + i, ldw, panel + i * GEMM_WIDE + j);
     for (int i = 0; i < k; i++)
         for (int j = i < whole_k ? whole_columns : 0; j < columns; j++)
             panel[i * GEMM_WIDE + j] = w[j * ldw + i];

@@ -72,16 +72,6 @@ static uint32_t bits_of(float x)
     return isnan(x) ? 0x7fc00000u : bits;
 }
 
-/* ---- kinds ---- */
-
-/* What this processor has: both emulations, and what is chosen here where that is a unit. */
-static int kinds_here(enum bf16_order order, const struct gemm_kind **kinds)
-{
-    kinds[0] = order == BF16_TILE ? &gemm_tile_emulated : &gemm_pair_emulated;
-    kinds[1] = gemm_kind(PRECISION_BF16, order);
-    return kinds[1] == kinds[0] ? 1 : 2;
-}
-
 /* ---- one product ---- */
 
 #define ROWS_MAX 70
@@ -197,7 +187,7 @@ static void check_shape(const struct shape *shape, const struct numbers *numbers
 {
     for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
         const struct gemm_kind *kinds[2];
-        for (int i = kinds_here(order, kinds) - 1; i >= 0; i--) {
+        for (int i = gemm_kinds(order, kinds) - 1; i >= 0; i--) {
             struct error e;
             struct gemm gemm;
             assert_int_equal(gemm_init(&gemm, kinds[i], 1 + shape->rows % 2, &e), STATUS_OK);

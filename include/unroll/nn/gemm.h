@@ -55,9 +55,11 @@ static inline int gemm_stride(int n)
 }
 
 struct gemm_kind; /* what panels are made of, and the micro-kernels over them: gemm_private.h */
-/* What computes products of this precision, and in bf16 in this order, on this processor: chosen by what the processor
- * has. UNROLL_BF16=emulate in the environment, for tests: bf16 without its units. */
+/* What computes products of this precision, and in bf16 in this order, fastest on this processor. UNROLL_BF16 in the
+ * environment, for tests: `emulate` for bf16 without its units, `unit` for a unit even where it is slower. */
 const struct gemm_kind *gemm_kind(enum precision precision, enum bf16_order order);
+/* All that compute bf16 in this order on this processor with the same bits, at most two; emulation is the last. */
+int gemm_kinds(enum bf16_order order, const struct gemm_kind **kinds);
 /* "float32", "AMX", "AVX512_BF16", "emulation". */
 const char *gemm_unit(const struct gemm_kind *kind);
 /* The order in which bf16 is fastest on this processor. */
