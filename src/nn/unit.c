@@ -83,7 +83,7 @@ const char *unit_faster(const struct model_config *model, char text[UNIT_TEXT])
     if (model->precision != PRECISION_BF16)
         return text;
     if (strcmp(unit_of(PRECISION_BF16, best), EMULATION) == 0)
-        snprintf(text, UNIT_TEXT, "this processor has no unit for bf16: float32 is faster here");
+        snprintf(text, UNIT_TEXT, "float32 is faster here: no unit of this processor speeds bf16 up");
     else if (model->bf16_order != (int)best)
         snprintf(text, UNIT_TEXT, "%s order, %s, would be %.60s here: --bf16-order host", bf16_order_choices.name(best),
                  how(best, by), expect_of(best, speed));

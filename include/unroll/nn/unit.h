@@ -20,7 +20,7 @@ const char *unit_name(const struct model_config *model);
 const char *unit_expect(const struct model_config *model, char text[UNIT_TEXT]);
 
 /* Of a model in bf16, what would be faster here: "pair order, by AVX512_BF16, would be 1.2 to 1.8 times the speed of
- * float32 here: --bf16-order host", or float32 where there is no unit for bf16. Empty if nothing is. Returns `text`. */
+ * float32 here: --bf16-order host", or float32 where no unit speeds bf16 up. Empty if nothing is. Returns `text`. */
 const char *unit_faster(const struct model_config *model, char text[UNIT_TEXT]);
 
 #endif
