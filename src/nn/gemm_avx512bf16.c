@@ -99,5 +99,5 @@ static void multiply(int rows, int k, struct gemm_view a, const void *panels, si
 }
 
 const struct gemm_kind gemm_pair_avx512bf16 = {
-    .unit = "AVX512_BF16", GEMM_PAIRS, .multiply = multiply, .tiles = &gemm_tiles_pair_emulated};
+    .unit = "AVX512_BF16", GEMM_PAIRS, .multiply = multiply, .tiles = &gemm_tiles_pairs};
 #endif

@@ -221,7 +221,7 @@ static struct gradient gradient_of(struct kind kind, int threads)
     struct error e;
     struct gradient of = {.order = kind.order, .sum = {{0, GROUPS}, 0, group_lane, 1, true}};
     size_t count = (size_t)T_MAX * LANES * STRIDE;
-    setenv("UNROLL_BF16", kind.emulated ? "emulate" : "", 1);
+    setenv("UNROLL_BF16", kind.emulated ? "emulate" : "unit", 1);
     assert_int_equal(gemm_init(&of.gemm, gemm_kind(PRECISION_BF16, kind.order), threads, &e), STATUS_OK);
     of.a = take(sizeof(float) * count);
     of.b = take(sizeof(float) * count);
