@@ -4,9 +4,20 @@
 #include "unroll/base/build_info.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/nn/unit.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/h5.h"
 #include "unroll/use/selftest.h"
+
+static void print_units(void)
+{
+    printf("bf16          ");
+    for (int order = 0; order < bf16_order_choices.count; order++) {
+        const struct model_config model = {.precision = PRECISION_BF16, .bf16_order = order};
+        printf("%s%s: %s", order ? ", " : "", bf16_order_choices.name(order), unit_name(&model));
+    }
+    printf("\n");
+}
 
 static void print_facts(const struct selftest_facts *facts)
 {
@@ -17,6 +28,7 @@ static void print_facts(const struct selftest_facts *facts)
     printf("instructions  %s\n", build_instructions());
     printf("compiler      %s\n", build_compiler());
     printf("BLIS          %s, kernel %s%s\n", blas_version(), facts->kernel, facts->own ? ", replaced by our own" : "");
+    print_units();
     printf("MPI           %s\n", facts->mpi);
     printf("HDF5          %s\n\n", h5_library_version());
     fflush(stdout);

@@ -39,6 +39,7 @@ extern const struct selftest_function selftest_function_table[];
 extern const int selftest_function_count;
 
 /* ---- selftest_trials.c: tiny trainings with the real code ---- */
+const char *selftest_bf16_group(int order); /* of trials in bf16, whose sums have that order */
 /* Trials 0, 1, ...; NULL and false behind the last. */
 const char *selftest_trial_group(int trial);
 bool selftest_trial_name(int trial, char name[SELFTEST_ITEM]);

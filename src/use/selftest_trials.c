@@ -70,8 +70,25 @@ static const struct trial others[] = {
 };
 #define OTHERS ((int)(sizeof others / sizeof *others))
 
-/* Trial 0, 1, ..., those of the cells first; false behind the last. */
-static bool find_trial(int index, struct trial *trial)
+static bool is_of_cell(const struct trial *trial)
+{
+    return !trial->cell;
+}
+
+/* What has products of its own: optimizers and start values have none. */
+static bool is_of_bf16(const struct trial *trial)
+{
+    return is_of_cell(trial) || strcmp(trial->group, "large") == 0;
+}
+
+const char *selftest_bf16_group(int order)
+{
+    static const char *const groups[] = {[BF16_TILE] = "bf16 tile", [BF16_PAIR] = "bf16 pair"};
+    return groups[order];
+}
+
+/* Trial 0, 1, ... in float32, those of the cells first; false behind the last. */
+static bool find_single(int index, struct trial *trial)
 {
     if (index < CELLS * OF_CELL) {
         const struct cell_kind *kind = cell_kind((enum cell)(index / OF_CELL));
@@ -91,10 +108,33 @@ static bool find_trial(int index, struct trial *trial)
     return false;
 }
 
+/* Behind those the ones that are repeated in bf16, in each order of sums; false behind the last. */
+static bool find_trial(int index, struct trial *trial)
+{
+    if (find_single(index, trial))
+        return true;
+    int singles = 0;
+    while (find_single(singles, trial))
+        singles++;
+    index -= singles;
+    for (int order = 0; order < bf16_order_choices.count; order++)
+        for (int i = 0; i < singles; i++) {
+            (void)find_single(i, trial);
+            if (!is_of_bf16(trial) || index-- > 0)
+                continue;
+            trial->model.precision = PRECISION_BF16;
+            trial->model.bf16_order = order;
+            return true;
+        }
+    return false;
+}
+
 const char *selftest_trial_group(int index)
 {
     struct trial trial;
-    return find_trial(index, &trial) ? trial.group : NULL;
+    if (!find_trial(index, &trial))
+        return NULL;
+    return trial.model.precision == PRECISION_BF16 ? selftest_bf16_group(trial.model.bf16_order) : trial.group;
 }
 
 bool selftest_trial_name(int index, char name[SELFTEST_ITEM])
@@ -102,7 +142,9 @@ bool selftest_trial_name(int index, char name[SELFTEST_ITEM])
     struct trial trial;
     if (!find_trial(index, &trial))
         return false;
-    snprintf(name, SELFTEST_ITEM, "%s%s", index < CELLS * OF_CELL ? trial.group : "", trial.name);
+    bool bf16 = trial.model.precision == PRECISION_BF16;
+    snprintf(name, SELFTEST_ITEM, "%s%s%s%s", is_of_cell(&trial) ? trial.group : "", trial.name, bf16 ? ", " : "",
+             bf16 ? selftest_bf16_group(trial.model.bf16_order) : "");
     return true;
 }
 
