@@ -51,13 +51,13 @@ def add_precisions(parser):
 def precisions(args):
     """A dict of options for each precision, and for each order of bf16."""
     chosen = []
-    for name in _words(args.precision, ("float32", "bf16"), "--precision"):
+    for name in choose_words(args.precision, ("float32", "bf16"), "--precision"):
         chosen += [{}] if name == "float32" else [{"precision": "bf16", "bf16_order": order}
-                                                  for order in _words(args.bf16_order, ORDERS, "--bf16-order")]
+                                                  for order in choose_words(args.bf16_order, ORDERS, "--bf16-order")]
     return chosen
 
 
-def _words(text, known, option):
+def choose_words(text, known, option):
     words = text.split(",")
     if len(set(words)) < len(words) or not set(words) <= set(known):
         raise Mistake(64, "bad value '%s' of %s; choose from %s" % (text, option, ",".join(known)))
@@ -72,8 +72,8 @@ def precision_of(options, result):
     """The precision as a person reads it, with what `unroll bench` says of order and unit."""
     if not is_bf16(options):
         return "float32"
-    told = [result[key] for key in ("bf16_order", "unit") if result.get(key)]
-    return "bf16 (%s)" % ", ".join(told or [options["bf16_order"]])
+    order = result.get("model", options)["bf16_order"]
+    return "bf16 (%s)" % ", ".join([order, result["unit"]] if "unit" in result else [order])
 
 
 def step_flops(options, bptt):
