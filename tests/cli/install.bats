@@ -154,6 +154,16 @@ same_scores() {
     LD_LIBRARY_PATH=$PWD/prefix/lib same_scores lines on 2 ./with-mpi model.h5 lines
 }
 
+@test "a model trained in bf16 is computed in bf16" {
+    "$UNROLL" train --corpus char.h5 --run run-bf16 --layers 2 --hidden 40 --batch 6 --bptt 9 --max-steps 20 \
+        --precision bf16 --bf16-order pair
+    # shellcheck disable=SC2046
+    gcc $flags prefix/share/doc/unroll/examples/score_lines.c $(pkg-config --cflags --libs unroll) -o shared
+    LD_LIBRARY_PATH=$PWD/prefix/lib ./shared run-bf16/best.h5 <lines >found
+    "$UNROLL" score --model run-bf16/best.h5 lines 2>/dev/null | cmp - found
+    run ! cmp -s found <("$UNROLL" score --model run-bf16/best.h5 --precision float32 lines 2>/dev/null)
+}
+
 @test "models at word and byte level" {
     for level in word byte; do
         "$UNROLL" prepare --level $level --train char.txt --split 80,10,10 -o $level.h5
