@@ -42,7 +42,7 @@ struct gemm_kind {
 extern const struct gemm_kind gemm_float32;
 extern const struct gemm_kind gemm_tile_emulated, gemm_pair_emulated;
 #ifdef __AVX512F__
-extern const struct gemm_kind gemm_pair_avx512bf16; /* only where the processor has it: gemm_units.c */
+extern const struct gemm_kind gemm_tile_amx, gemm_pair_avx512bf16; /* where the processor has them: gemm_units.c */
 #endif
 
 /* Of a panel of k rows. */

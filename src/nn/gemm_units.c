@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gemm_amx.h"
 #include "gemm_pairs.h"
 #include "gemm_units.h"
 #include "unroll/base/build_info.h"
@@ -26,8 +27,10 @@ static const struct gemm_kind *unit_of(enum bf16_order order)
     __builtin_cpu_init();
     bool packs = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                  __builtin_cpu_supports("avx512bf16") && !build_is_lowered();
-    if (packs)
-        return order == BF16_PAIR ? &gemm_pair_avx512bf16 : NULL;
+    if (packs && order == BF16_PAIR)
+        return &gemm_pair_avx512bf16;
+    if (packs && amx_permitted())
+        return &gemm_tile_amx;
 #endif
     (void)order;
     return NULL;

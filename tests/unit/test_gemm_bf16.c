@@ -10,10 +10,33 @@
 
 #include <cmocka.h>
 
-#include "../../src/nn/gemm_private.h"
+#include "../../src/nn/gemm_pairs.h"
+#include "support/amx_model.h"
 #include "unroll/base/bf16.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+
+/* ---- kinds ---- */
+
+#if GEMM_UNITS /* AMX's file once more, on a model of its registers */
+#define gemm_tile_amx tile_by_model
+#define amx_permitted model_permitted
+#include "../../src/nn/gemm_amx.c"
+#undef gemm_tile_amx
+#undef amx_permitted
+#endif
+
+/* Emulation, the unit if this processor has it, and the model where its panels can be packed. */
+static int kinds_of(enum bf16_order order, const struct gemm_kind *kinds[3])
+{
+    int count = gemm_kinds(order, kinds);
+#if GEMM_UNITS
+    const struct gemm_kind *pairs[2];
+    if (order == BF16_TILE && gemm_kinds(BF16_PAIR, pairs) > 1)
+        kinds[count++] = &tile_by_model;
+#endif
+    return count;
+}
 
 /* ---- the definition ---- */
 
@@ -146,7 +169,7 @@ static struct gemm_view view_of(const struct gemm *gemm, const struct shape *sha
     return shape->settled ? gemm_settled(gemm, stored, stride) : gemm_dense(gemm, stored, stride);
 }
 
-static void multiply(const struct gemm *gemm, const struct shape *shape, const struct numbers *numbers, float *c)
+static void compute(const struct gemm *gemm, const struct shape *shape, const struct numbers *numbers, float *c)
 {
     const int64_t ldc = gemm_round(N_MAX);
     struct gemm_weights weights[2];
@@ -186,14 +209,14 @@ static void multiply(const struct gemm *gemm, const struct shape *shape, const s
 static void check_shape(const struct shape *shape, const struct numbers *numbers)
 {
     for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
-        const struct gemm_kind *kinds[2];
-        for (int i = gemm_kinds(order, kinds) - 1; i >= 0; i--) {
+        const struct gemm_kind *kinds[3];
+        for (int i = kinds_of(order, kinds) - 1; i >= 0; i--) {
             struct error e;
             struct gemm gemm;
             assert_int_equal(gemm_init(&gemm, kinds[i], 1 + shape->rows % 2, &e), STATUS_OK);
             gemm.scratch = room(2 * gemm_scratch_bytes(&gemm));
             float *c = room(sizeof *c * ROWS_MAX * (size_t)gemm_round(N_MAX));
-            multiply(&gemm, shape, numbers, c);
+            compute(&gemm, shape, numbers, c);
             expect(order, shape, numbers, c);
             mem_free(c);
             mem_free(gemm.scratch);
