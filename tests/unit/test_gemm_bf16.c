@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -26,10 +28,19 @@
 #undef amx_permitted
 #endif
 
-/* Emulation, the unit if this processor has it, and the model where its panels can be packed. */
-static int kinds_of(enum bf16_order order, const struct gemm_kind *kinds[3])
+/* Emulation once more as for processors that do not flush as x86 does. */
+#define GEMM_FLUSH_BY_HAND
+#define gemm_tile_emulated tile_by_hand
+#define gemm_pair_emulated pair_by_hand
+#include "../../src/nn/gemm_emulated.c"
+#undef gemm_tile_emulated
+#undef gemm_pair_emulated
+
+/* Emulation in both ways, the unit if this processor has it, and the model where its panels can be packed. */
+static int kinds_of(enum bf16_order order, const struct gemm_kind *kinds[4])
 {
     int count = gemm_kinds(order, kinds);
+    kinds[count++] = order == BF16_TILE ? &tile_by_hand : &pair_by_hand;
 #if GEMM_UNITS
     const struct gemm_kind *pairs[2];
     if (order == BF16_TILE && gemm_kinds(BF16_PAIR, pairs) > 1)
@@ -209,7 +220,7 @@ static void compute(const struct gemm *gemm, const struct shape *shape, const st
 static void check_shape(const struct shape *shape, const struct numbers *numbers)
 {
     for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
-        const struct gemm_kind *kinds[3];
+        const struct gemm_kind *kinds[4];
         for (int i = kinds_of(order, kinds) - 1; i >= 0; i--) {
             struct error e;
             struct gemm gemm;
@@ -270,10 +281,153 @@ static void test_shapes(void **unused)
     discard(&numbers);
 }
 
+/* ---- numbers that are not ordinary ---- */
+
+static const struct shape odd_shapes[] = {
+    {.rows = 19, .k = 71, .n = GEMM_WIDE + 3, .packed = true, .accumulate = true},
+    {.rows = 34, .k = 64, .n = GEMM_WIDE / 2, .packed = true},
+    {.rows = 50, .k = GEMM_KC + 33, .n = 2 * GEMM_WIDE, .transposed = true, .settled = true},
+};
+
+static void check_odd_shapes(const struct numbers *numbers)
+{
+    for (int i = 0; i < 3; i++)
+        check_shape(&odd_shapes[i], numbers);
+}
+
+/* Products between 2^-132 and 2^-122, and sums of C as small. */
+static void test_underflow(void **unused)
+{
+    (void)unused;
+    struct numbers numbers = draw(0x1p-62f, 0x1p-63f);
+    for (size_t i = 0; i < (size_t)ROWS_MAX * LDA; i++)
+        numbers.a[i] = ldexpf(numbers.a[i], (int)(i % 11) - 5);
+    check_odd_shapes(&numbers);
+    discard(&numbers);
+}
+
+static void test_infinity_and_nan(void **unused)
+{
+    (void)unused;
+    struct numbers numbers = draw(1, 1);
+    numbers.a[3 * LDA + 20] = INFINITY;
+    numbers.a[4 * LDA + 63] = -INFINITY;
+    numbers.a[4 * LDA + 5] = INFINITY;
+    numbers.a[7 * LDA + 33] = NAN;
+    numbers.a[18 * LDA + 70] = NAN;
+    numbers.a[30 * LDA] = 0x1.fep127f; /* overflows */
+    numbers.a[30 * LDA + 2] = 0x1.fep127f;
+    check_odd_shapes(&numbers); /* that NaN stays in its row is part of what is expected */
+    numbers.w[13 * LDW + 2] = INFINITY;
+    numbers.w[60 * LDW + 1] = NAN;
+    check_odd_shapes(&numbers);
+    discard(&numbers);
+}
+
+/* One row of numbers given as bf16, times one column, by every kind. */
+static void check_dot(int k, const uint16_t *a, const float *w, float before, float tile, float pair)
+{
+    for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
+        const struct gemm_kind *kinds[4];
+        for (int i = kinds_of(order, kinds) - 1; i >= 0; i--) {
+            uint16_t row[GEMM_WIDE] = {0};
+            float c[GEMM_WIDE] __attribute__((aligned(64))) = {before};
+            unsigned char panel[32 * GEMM_WIDE * sizeof(float)] __attribute__((aligned(64)));
+            memcpy(row, a, sizeof *a * (size_t)k);
+            struct gemm_weights weights = {w, 1, false, k, 1, NULL};
+            kinds[i]->pack(&weights, 0, k, 0, panel);
+            kinds[i]->multiply(1, k, (struct gemm_view){row, 64, 64}, panel, 0, 1, true, c, GEMM_WIDE);
+            if (bits_of(c[0]) != bits_of(order == BF16_TILE ? tile : pair))
+                fail_msg("%s, order %d: %a", kinds[i]->unit, (int)order, (double)c[0]);
+        }
+    }
+}
+
+/* Whether a result is subnormal is decided after rounding to 24 bits. */
+static void test_edge_of_underflow(void **unused)
+{
+    (void)unused;
+    const float w[] = {-0x1p-75f, 0x1p-126f};
+    /* in pairs: 2^-126 - 2^-151 lies halfway to 2^-126, which is even; in tiles the small product is lost */
+    check_dot(2, (const uint16_t[]){0x1980, 0x3f80}, w, 0, 0x1p-126f, 0x1p-126f);
+    /* 2^-126 - 2^-150 has 24 bits, and what lies a little above is rounded to it: both are subnormal */
+    check_dot(2, (const uint16_t[]){0x1a00, 0x3f80}, w, 0, 0x1p-126f, 0);
+    check_dot(2, (const uint16_t[]){0x19c0, 0x3f80}, w, 0, 0x1p-126f, 0);
+    /* subnormal inputs are zero, with their sign; so is an earlier C */
+    check_dot(1, (const uint16_t[]){0x007f}, (const float[]){0x1p100f}, 1, 1, 1);
+    check_dot(1, (const uint16_t[]){0x3f80}, (const float[]){0x1p-127f}, 1, 1, 1);
+    check_dot(1, (const uint16_t[]){0x3f80}, w + 1, 0x1p-127f, 0x1p-126f, 0x1p-126f);
+}
+
+#if defined __SSE__
+static void test_mxcsr_restored(void **unused)
+{
+    (void)unused;
+    struct numbers numbers = draw(1, 1);
+    unsigned before = _mm_getcsr();
+    check_odd_shapes(&numbers);
+    assert_int_equal((before ^ _mm_getcsr()) & ~0x3fu, 0); /* but for what has happened */
+    volatile float small = 0x1p-126f;
+    assert_true(small / 2 > 0);
+    discard(&numbers);
+}
+#else
+#define test_mxcsr_restored test_shapes
+#endif
+
+/* A's last row ends where the next page may not be read. */
+static void test_nothing_read_beyond(void **unused)
+{
+    (void)unused;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(pages != MAP_FAILED);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    struct numbers numbers = draw(1, 1);
+    for (int k = 1; k <= 70; k += 3)
+        for (enum bf16_order order = BF16_TILE; order <= BF16_PAIR; order++) {
+            const struct gemm_kind *kinds[4];
+            for (int i = kinds_of(order, kinds) - 1; i >= 0; i--) {
+                float c[GEMM_ROWS * GEMM_WIDE] __attribute__((aligned(64)));
+                unsigned char panel[96 * GEMM_WIDE * sizeof(float)] __attribute__((aligned(64)));
+                struct gemm_weights weights = {numbers.w, LDW, false, k, GEMM_WIDE, NULL};
+                kinds[i]->pack(&weights, 0, k, 0, panel);
+                for (int rows = 1; rows <= GEMM_ROWS && rows * k * 2 <= (int)page; rows += 5)
+                    kinds[i]->multiply(rows, k, (struct gemm_view){pages + page - rows * k * 2, k * 2, GEMM_WIDE * 2},
+                                       panel, 0, GEMM_WIDE, false, c, GEMM_WIDE);
+            }
+        }
+    munmap(pages, 2 * page);
+    discard(&numbers);
+}
+
+/* What an instruction on tiles costs does not depend on rows, and a configuration costs more. */
+static void test_tiles_of_rows(void **unused)
+{
+    (void)unused;
+#if GEMM_UNITS
+    struct numbers numbers = draw(1, 1);
+    struct shape shape = {.rows = 50, .k = 96, .n = N_MAX, .packed = true}; /* 25 + 25 */
+    const struct gemm_kind *kinds[4];
+    if (kinds_of(BF16_TILE, kinds) > 1 && kinds[kinds_of(BF16_TILE, kinds) - 1] == &tile_by_model) {
+        amx_configure(16, 1);
+        int before = model.configured;
+        check_shape(&shape, &numbers);
+        assert_in_range(model.configured, before + 1, before + 1);
+        assert_int_equal(model_rows(0), 16);
+        assert_int_equal(model_rows(2), 9);
+    }
+    discard(&numbers);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_shapes),           cmocka_unit_test(test_underflow),
+        cmocka_unit_test(test_infinity_and_nan), cmocka_unit_test(test_edge_of_underflow),
+        cmocka_unit_test(test_mxcsr_restored),   cmocka_unit_test(test_nothing_read_beyond),
+        cmocka_unit_test(test_tiles_of_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
