@@ -127,6 +127,5 @@ static void multiply(int rows, int k, struct gemm_view a, const void *panels, si
     }
 }
 
-const struct gemm_kind gemm_tile_amx = {
-    .unit = "AMX", GEMM_PAIRS, .multiply = multiply, .tiles = &gemm_tiles_tile_emulated};
+const struct gemm_kind gemm_tile_amx = {.unit = "AMX", GEMM_PAIRS, .multiply = multiply, .tiles = &gemm_tiles_amx};
 #endif

@@ -10,6 +10,14 @@
 #if defined __x86_64__ && defined __AVX512F__
 #define GEMM_UNITS 1
 #define GEMM_UNIT_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+/* Pairs of 16 columns of two rows. */
+static inline __m512i gemm_pairs_of(const uint16_t *even, const uint16_t *odd)
+{
+    __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)even));
+    __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)odd));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
 #else
 #define GEMM_UNITS 0
 #endif

@@ -24,7 +24,7 @@ struct gemm_tiles {
 
 extern const struct gemm_tiles gemm_tiles_float32;
 extern const struct gemm_tiles gemm_tiles_tile_emulated, gemm_tiles_pair_emulated;
-extern const struct gemm_tiles gemm_tiles_pairs;
+extern const struct gemm_tiles gemm_tiles_pairs, gemm_tiles_amx;
 
 struct gemm_kind {
     const char *unit;

@@ -12,24 +12,16 @@
 #define WIDE 32
 #define AHEAD 8 /* rows of pairs that are fetched before they are used */
 
-/* 16 columns of two rows. */
-static inline __m512i pairs_of(const uint16_t *even, const uint16_t *odd)
-{
-    __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)even));
-    __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)odd));
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
-}
-
 static void pack(const uint16_t *from, int64_t stride, int rows, bool narrow, int first, void *panel)
 {
     uint32_t *to = (uint32_t *)panel + (size_t)first / 2 * (narrow ? NARROW : WIDE);
     if (narrow)
         for (int r = 0; r < rows; r += 2, from += 2 * stride, to += NARROW)
-            _mm512_mask_storeu_epi32(to, (1 << NARROW) - 1, pairs_of(from, from + stride));
+            _mm512_mask_storeu_epi32(to, (1 << NARROW) - 1, gemm_pairs_of(from, from + stride));
     else
         for (int r = 0; r < rows; r += 2, from += 2 * stride, to += WIDE)
             for (int j = 0; j < WIDE; j += 16)
-                _mm512_storeu_si512(to + j, pairs_of(from + j, from + stride + j));
+                _mm512_storeu_si512(to + j, gemm_pairs_of(from + j, from + stride + j));
 }
 
 static void clear(const struct gemm *gemm, int row, bool narrow, void *panel)
