@@ -123,6 +123,7 @@ struct group {
 static const struct group before_cells[] = {
     {"products", "shapes, bit for bit as plain C", selftest_products},
     {"gradients", "shapes, bit for bit as plain C", selftest_gradients},
+    {"bf16", "shapes, bit for bit as plain C", selftest_bf16},
     {"functions", "sets of values", selftest_functions},
     {"schedules", "digest", NULL},
     {"start values", "digests", NULL},

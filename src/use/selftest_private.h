@@ -26,6 +26,8 @@ static inline bool selftest_same(float a, float b)
 /* ---- selftest_kernels.c: against plain C, bit for bit ---- */
 enum status selftest_products(int threads, struct selftest_outcome *outcome, struct error *e);
 enum status selftest_gradients(int threads, struct selftest_outcome *outcome, struct error *e);
+/* Both in bf16, in both orders, by the processor's units and by emulation. */
+enum status selftest_bf16(int threads, struct selftest_outcome *outcome, struct error *e);
 
 /* ---- selftest_functions.c: within their stated bounds ---- */
 enum status selftest_functions(int threads, struct selftest_outcome *outcome, struct error *e);
