@@ -26,7 +26,7 @@ wrong() {
 
 @test "the last bit of a product" {
     wrong products 125 FAULT_AT=product FAULT_STEP=-1
-    [[ "$stderr" == *"rows times weights of 1 x 2 x 1: element 0, 0 is "*", plain C gives "* ]]
+    [[ "$stderr" == *"rows times weights, float32, of 1 x 2 x 1: element 0, 0 is "*", plain C gives "* ]]
     [[ "$output" == *"lstm          ok"* ]]
 }
 
