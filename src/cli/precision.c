@@ -44,7 +44,8 @@ void precision_print(const struct model_config *model, int column)
     char unit[UNIT_TEXT], expected[UNIT_TEXT], faster[UNIT_TEXT];
     if (model->precision == PRECISION_FLOAT32)
         return;
-    printf("%-*s%s; expect %s\n", column, "precision", unit_describe(model, unit), unit_expect(model, expected));
+    printf("%-*s%s\n%*sexpect %s\n", column, "precision", unit_describe(model, unit), column, "",
+           unit_expect(model, expected));
     if (*unit_faster(model, faster))
         printf("%-*s%s\n", column, "", faster);
 }

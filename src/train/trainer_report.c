@@ -94,8 +94,8 @@ static void tell_precision(struct trainer *trainer)
     char unit[UNIT_TEXT], expected[UNIT_TEXT], faster[UNIT_TEXT];
     if (trainer->shape.precision == PRECISION_FLOAT32)
         return;
-    reporter_tell(&trainer->reporter, "precision: %s; expect %s", unit_describe(&trainer->shape, unit),
-                  unit_expect(&trainer->shape, expected));
+    reporter_tell(&trainer->reporter, "precision: %s", unit_describe(&trainer->shape, unit));
+    reporter_tell(&trainer->reporter, "  expect %s", unit_expect(&trainer->shape, expected));
     if (*unit_faster(&trainer->shape, faster))
         reporter_tell(&trainer->reporter, "  %s", faster);
 }

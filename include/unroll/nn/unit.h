@@ -16,11 +16,11 @@ const char *unit_describe(const struct model_config *model, char text[UNIT_TEXT]
 /* The name alone: "float32", "AMX", "AVX512_BF16", "emulation". */
 const char *unit_name(const struct model_config *model);
 
-/* "2 to 4.5 times the speed of float32"; empty for float32. Returns `text`. */
+/* "0.8 to 1 times the speed of float32", and whether that was not measured; empty for float32. Returns `text`. */
 const char *unit_expect(const struct model_config *model, char text[UNIT_TEXT]);
 
-/* Of a model in bf16, what would be faster here: "pair order, by AVX512_BF16, would be 1.2 to 1.8 times the speed of
- * float32 here: --bf16-order host", or float32 where no unit speeds bf16 up. Empty if nothing is. Returns `text`. */
+/* Of a model in bf16, what would be faster here: "pair order, by AVX512_BF16: 1 to 1.8 times (--bf16-order host)",
+ * or float32 where no unit speeds bf16 up. Empty if nothing is. Returns `text`. */
 const char *unit_faster(const struct model_config *model, char text[UNIT_TEXT]);
 
 #endif
