@@ -9,7 +9,6 @@
 
 #define BLOCK 32 /* of k, in the order `tile` */
 #define REGISTERS (GEMM_WIDE / VLEN)
-#define AHEAD 16 /* rows of a panel are fetched so much before they are used */
 
 /* ---- panels ---- */
 
@@ -51,19 +50,24 @@ static inline void expand_part(const uint16_t *from, float *to)
     *(vfloat *)(to + VLEN) = gemm_flushed((vfloat)(pairs & 0xffff0000u));
 }
 
-/* k numbers of each row from number `first` on, a multiple of BLOCK; then zeros to the end of the part. */
-static void expand(struct gemm_view a, int rows, int first, int k, float *to, int stride)
+static inline void expand_row(const char *block, int64_t apart, int k, float *to)
 {
-    for (int r = 0; r < rows; r++, to += stride)
-        for (int i = 0; i < k; i += PART) {
-            int at = first + i;
-            const char *block = (const char *)a.base + r * a.stride + at / GEMM_WIDE * a.block;
-            const uint16_t *from = (const uint16_t *)block + at % GEMM_WIDE;
-            uint16_t last[PART] = {0};
-            if (k - i < PART)
-                from = memcpy(last, from, sizeof *from * (size_t)(k - i));
-            expand_part(from, to + i);
-        }
+    for (; k >= GEMM_WIDE; k -= GEMM_WIDE, block += apart, to += GEMM_WIDE)
+        for (int i = 0; i < GEMM_WIDE; i += PART)
+            expand_part((const uint16_t *)block + i, to + i);
+    if (k > 0) {
+        uint16_t last[GEMM_WIDE] = {0};
+        memcpy(last, block, sizeof *last * (size_t)k);
+        for (int i = 0; i < k; i += PART)
+            expand_part(last + i, to + i);
+    }
+}
+
+/* k numbers of each row, `stride` apart; then zeros to the end of the part. */
+static inline void expand(struct gemm_view a, int rows, int k, float *to, int stride)
+{
+    for (int r = 0; r < rows; r++)
+        expand_row((const char *)a.base + r * a.stride, a.block, k, to + r * stride);
 }
 
 /* ---- kernels: R rows by one panel, or by its left half; both are constants in every instance ---- */
@@ -81,11 +85,12 @@ static void expand(struct gemm_view a, int rows, int first, int k, float *to, in
         EACH_REGISTER(r_, j_) sum[r_][j_] = gemm_fma(vset((x)[r_ * (stride)]), w[j_], sum[r_][j_]); \
     } while (0)
 
-static inline __attribute__((always_inline)) void fetch(const float *panel)
+/* A pair of rows, so many rows before it is used. */
+static inline __attribute__((always_inline)) void fetch(const float *panel, const int ahead)
 {
     if (TUNE_PREFETCH)
         for (int i = 0; i < 2 * GEMM_WIDE; i += 16)
-            __builtin_prefetch(panel + AHEAD * GEMM_WIDE + i);
+            __builtin_prefetch(panel + ahead * GEMM_WIDE + i);
 }
 
 /* All of k. */
@@ -99,7 +104,7 @@ static inline __attribute__((always_inline)) void pair_rows(const int R, const b
     sum[r][i] = accumulate ? gemm_flushed(vload(c + r * ldc + i * VLEN)) : vset(0);
     for (int pairs = (k + 1) / 2; pairs > 0; pairs -= VLEN, x += PART)
         for (int i = 0; i < VLEN && i < pairs; i++, panel += 2 * GEMM_WIDE) {
-            fetch(panel);
+            fetch(panel, 16);
             ADD_ROW(sum, x + VLEN + i, GEMM_KC, panel + GEMM_WIDE);
             ADD_ROW(sum, x + i, GEMM_KC, panel);
         }
@@ -107,27 +112,35 @@ static inline __attribute__((always_inline)) void pair_rows(const int R, const b
     vstore(c + r * ldc + i * VLEN, sum[r][i]);
 }
 
-/* One block. Pairs of zeros that would fill it leave zeros positive, and change nothing else. */
+/* The even or the odd chain over a block. Pairs of zeros that would fill it leave zeros positive, and change nothing
+ * else. The even one fetches the panel's next block. */
+static inline __attribute__((always_inline)) void chain(const int R, const int used, const bool even, int k,
+                                                        const float *x, const float *panel, vfloat (*sum)[REGISTERS])
+{
+    EACH_REGISTER(r, i)
+    sum[r][i] = vset(0);
+    for (int pairs = (k + 1) / 2; pairs > 0; pairs -= VLEN, x += PART)
+        for (int i = 0; i < VLEN && i < pairs; i++, panel += 2 * GEMM_WIDE) {
+            if (even)
+                fetch(panel, BLOCK);
+            ADD_ROW(sum, x + i, BLOCK, panel);
+        }
+    if (k < BLOCK - 1)
+        EACH_REGISTER(r, i)
+    sum[r][i] += vset(0);
+}
+
+/* One block. The even chains wait in the L1 cache. */
 static inline __attribute__((always_inline)) void tile_rows(const int R, const bool half, int k,
                                                             const float *restrict x, const float *restrict panel,
                                                             bool accumulate, float *restrict c, int64_t ldc)
 {
     const int used = half ? REGISTERS / 2 : REGISTERS;
     vfloat even[GEMM_ROWS][REGISTERS], odd[GEMM_ROWS][REGISTERS];
-    EACH_REGISTER(r, i)
-    even[r][i] = odd[r][i] = vset(0);
-    for (int pairs = (k + 1) / 2; pairs > 0; pairs -= VLEN, x += PART)
-        for (int i = 0; i < VLEN && i < pairs; i++, panel += 2 * GEMM_WIDE) {
-            fetch(panel);
-            ADD_ROW(even, x + i, BLOCK, panel);
-            ADD_ROW(odd, x + VLEN + i, BLOCK, panel + GEMM_WIDE);
-        }
+    chain(R, used, true, k, x, panel, even);
+    chain(R, used, false, k, x + VLEN, panel + GEMM_WIDE, odd);
     EACH_REGISTER(r, i)
     {
-        if (k < BLOCK - 1) {
-            even[r][i] += vset(0);
-            odd[r][i] += vset(0);
-        }
         float *place = c + r * ldc + i * VLEN;
         vfloat before = accumulate ? gemm_flushed(vload(place)) : vset(0);
         vstore(place, gemm_add(before, gemm_add(even[r][i], odd[r][i])));
@@ -145,35 +158,29 @@ typedef void kernel(int k, const float *x, const float *panel, bool accumulate, 
     KERNEL(name, whole, R, false) \
     KERNEL(name, half, R, true)
 
-KERNELS(tile, 1)
-KERNELS(tile, 2)
-KERNELS(tile, 3)
-KERNELS(pair, 1)
-KERNELS(pair, 2)
-KERNELS(pair, 3)
-KERNELS(pair, 4)
-KERNELS(pair, 5)
-KERNELS(pair, 6)
-#define THREE(name, size) NULL, name##_##size##_1, name##_##size##_2, name##_##size##_3
-#define SIX(name, size) THREE(name, size), name##_##size##_4, name##_##size##_5, name##_##size##_6
+#define BOTH(R)      \
+    KERNELS(tile, R) \
+    KERNELS(pair, R)
+BOTH(1)
+BOTH(2)
+BOTH(3)
+BOTH(4)
+BOTH(5)
+BOTH(6)
 #if GEMM_ROWS == 12
-KERNELS(tile, 4)
-KERNELS(tile, 5)
-KERNELS(tile, 6)
-KERNELS(pair, 7)
-KERNELS(pair, 8)
-KERNELS(pair, 9)
-KERNELS(pair, 10)
-KERNELS(pair, 11)
-KERNELS(pair, 12)
-#define NINE(name, size) SIX(name, size), name##_##size##_7, name##_##size##_8, name##_##size##_9
-#define TWELVE(name, size) NINE(name, size), name##_##size##_10, name##_##size##_11, name##_##size##_12
-static kernel *const tile_kernels[2][7] = {{SIX(tile, whole)}, {SIX(tile, half)}};
-static kernel *const pair_kernels[2][13] = {{TWELVE(pair, whole)}, {TWELVE(pair, half)}};
+BOTH(7)
+BOTH(8)
+BOTH(9)
+BOTH(10)
+BOTH(11)
+BOTH(12)
+#define SIX(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
+#define HEIGHTS(name) NULL, SIX(name), name##_7, name##_8, name##_9, name##_10, name##_11, name##_12
 #else
-static kernel *const tile_kernels[2][4] = {{THREE(tile, whole)}, {THREE(tile, half)}};
-static kernel *const pair_kernels[2][7] = {{SIX(pair, whole)}, {SIX(pair, half)}};
+#define HEIGHTS(name) NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6
 #endif
+static kernel *const tile_kernels[2][GEMM_ROWS + 1] = {{HEIGHTS(tile_whole)}, {HEIGHTS(tile_half)}};
+static kernel *const pair_kernels[2][GEMM_ROWS + 1] = {{HEIGHTS(pair_whole)}, {HEIGHTS(pair_half)}};
 
 /* ---- products ---- */
 
@@ -212,7 +219,7 @@ static void multiply_pair(int rows, int k, struct gemm_view a, const void *panel
     unsigned before = gemm_flush_on();
     for (int i = 0; i * GEMM_ROWS < rows; i++) {
         struct piece piece = piece_of(rows, GEMM_ROWS, i);
-        expand(view_below(a, piece.begin), piece.rows, 0, k, x, GEMM_KC);
+        expand(view_below(a, piece.begin), piece.rows, k, x, GEMM_KC);
         for (int p = 0; p * GEMM_WIDE < n; p++)
             pair_kernels[is_half(n, p)][piece.rows](k, x, panel_at(panels, apart, p), accumulate,
                                                     c + piece.begin * ldc + p * GEMM_WIDE, ldc);
@@ -220,8 +227,7 @@ static void multiply_pair(int rows, int k, struct gemm_view a, const void *panel
     gemm_flush_restore(before);
 }
 
-#define TILE_ROWS (GEMM_ROWS / 2) /* both chains of so many rows stay in registers */
-#define TILE_CHUNK 48             /* rows whose sums stay in the L1 cache while a panel goes by, block after block */
+#define TILE_CHUNK 48 /* rows whose sums stay in the L1 cache while a panel goes by, block after block */
 
 static void tile_chunk(int rows, int k, struct gemm_view a, const float *panel, bool half, bool accumulate, float *c,
                        int64_t ldc)
@@ -229,9 +235,9 @@ static void tile_chunk(int rows, int k, struct gemm_view a, const float *panel, 
     float x[TILE_CHUNK * BLOCK] __attribute__((aligned(64)));
     for (int first = 0; first < k; first += BLOCK, panel += BLOCK * GEMM_WIDE, accumulate = true) {
         int block = k - first < BLOCK ? k - first : BLOCK;
-        expand(a, rows, first, block, x, BLOCK);
-        for (int i = 0; i * TILE_ROWS < rows; i++) {
-            struct piece piece = piece_of(rows, TILE_ROWS, i);
+        expand((struct gemm_view){gemm_view_at(a, first), a.stride, a.block}, rows, block, x, BLOCK);
+        for (int i = 0; i * GEMM_ROWS < rows; i++) {
+            struct piece piece = piece_of(rows, GEMM_ROWS, i);
             tile_kernels[half][piece.rows](block, x + piece.begin * BLOCK, panel, accumulate, c + piece.begin * ldc,
                                            ldc);
         }
