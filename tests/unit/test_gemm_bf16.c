@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "../../src/nn/gemm_pairs.h"
-#include "support/amx_model.h"
 #include "unroll/base/bf16.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
@@ -21,6 +20,7 @@
 /* ---- kinds ---- */
 
 #if GEMM_UNITS /* AMX's file once more, on a model of its registers */
+#include "support/amx_model.h"
 #define gemm_tile_amx tile_by_model
 #define amx_permitted model_permitted
 #include "../../src/nn/gemm_amx.c"
