@@ -421,13 +421,64 @@ static void test_tiles_of_rows(void **unused)
 #endif
 }
 
+/* ---- no kind can pass for another ---- */
+
+/* Sums of one product in which float32, tile and pair all differ. */
+static int differing(const struct shape *shape, const struct numbers *numbers)
+{
+    const int64_t ldc = gemm_round(N_MAX);
+    const enum precision precisions[3] = {PRECISION_FLOAT32, PRECISION_BF16, PRECISION_BF16};
+    float *c[3];
+    for (int i = 0; i < 3; i++) {
+        struct error e;
+        struct gemm gemm;
+        assert_int_equal(gemm_init(&gemm, gemm_kind(precisions[i], i == 1 ? BF16_TILE : BF16_PAIR), 1, &e), STATUS_OK);
+        gemm.scratch = room(gemm_scratch_bytes(&gemm));
+        c[i] = room(sizeof(float) * ROWS_MAX * (size_t)ldc);
+        compute(&gemm, shape, numbers, c[i]);
+        mem_free(gemm.scratch);
+    }
+    int count = 0;
+    for (int r = 0; r < shape->rows; r++)
+        for (int j = 0; j < shape->n; j++) {
+            const float *at[3] = {c[0] + r * ldc + j, c[1] + r * ldc + j, c[2] + r * ldc + j};
+            count += *at[0] != *at[1] && *at[1] != *at[2] && *at[0] != *at[2];
+        }
+    for (int i = 0; i < 3; i++)
+        mem_free(c[i]);
+    return count;
+}
+
+/* The products of inputs, of the recurrence and of outputs, forward and backward, as their layers ask for them; all
+ * numbers are bf16 before, so that only orders differ. Gradients of weights: test_gemm_bf16_gradient.c. */
+static void test_kinds_differ(void **unused)
+{
+    (void)unused;
+    static const struct shape products[6] = {
+        {.rows = 40, .k = 64, .n = 48, .transposed = true},                                    /* inputs */
+        {.rows = 40, .k = 96, .n = 50, .settled = true},                                       /* back */
+        {.rows = 5, .k = 64, .n = 50, .transposed = true, .packed = true, .accumulate = true}, /* recurrence */
+        {.rows = 5, .k = 64, .n = 50, .settled = true, .packed = true, .accumulate = true},    /* back */
+        {.rows = 40, .k = 64, .n = 51, .transposed = true},                                    /* outputs */
+        {.rows = 40, .k = 65, .n = 50, .settled = true},                                       /* back */
+    };
+    struct numbers numbers = draw(1, 1);
+    for (size_t i = 0; i < (size_t)ROWS_MAX * LDA; i++)
+        numbers.a[i] = bf16_expand(bf16_round(numbers.a[i]));
+    for (size_t i = 0; i < (size_t)LDW * LDW; i++)
+        numbers.w[i] = bf16_expand(bf16_round(numbers.w[i]));
+    for (int i = 0; i < 6; i++)
+        assert_in_range(differing(&products[i], &numbers), 10, ROWS_MAX * N_MAX);
+    discard(&numbers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),           cmocka_unit_test(test_underflow),
         cmocka_unit_test(test_infinity_and_nan), cmocka_unit_test(test_edge_of_underflow),
         cmocka_unit_test(test_mxcsr_restored),   cmocka_unit_test(test_nothing_read_beyond),
-        cmocka_unit_test(test_tiles_of_rows),
+        cmocka_unit_test(test_tiles_of_rows),    cmocka_unit_test(test_kinds_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
