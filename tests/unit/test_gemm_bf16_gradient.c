@@ -17,10 +17,14 @@
 #include "unroll/base/rng.h"
 #include "unroll/nn/gemm.h"
 
-/* AMX, with a model of its instructions in place of the processor's. */
+#include "../../src/nn/gemm_pairs.h"
+
+#if GEMM_UNITS /* AMX's file once more, on a model of its registers */
 #include "support/amx_model.h"
 #define gemm_tiles_amx gemm_tiles_amx_model
 #include "../../src/nn/gemm_tiles_amx.c"
+#undef gemm_tiles_amx
+#endif
 
 #define GROUPS 3
 #define LANES 7
