@@ -96,6 +96,12 @@ void gemm_pack(const struct gemm *gemm, const struct gemm_weights *weights)
     team_share(gemm->threads, panels_of(weights->n), 8 * (int64_t)weights->k * weights->n, pack_panels, &work);
 }
 
+/* How much of k is multiplied at once. */
+static int block_of(const struct gemm_kind *kind, const struct gemm_weights *weights)
+{
+    return kind->whole && weights->panels && weights->k > 0 ? weights->k : GEMM_KC;
+}
+
 /* The same rows from column `first` on. */
 static struct gemm_view view_from(struct gemm_view view, int first)
 {
@@ -106,8 +112,9 @@ void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int
                 bool accumulate, float *c, int64_t ldc)
 {
     int rest = weights->n - panel * GEMM_WIDE, columns = rest < GEMM_WIDE ? rest : GEMM_WIDE;
-    for (int begin = 0; begin < weights->k; begin += GEMM_KC) {
-        int k = weights->k - begin < GEMM_KC ? weights->k - begin : GEMM_KC;
+    int block = block_of(gemm->kind, weights);
+    for (int begin = 0; begin < weights->k; begin += block) {
+        int k = weights->k - begin < block ? weights->k - begin : block;
         gemm->kind->multiply(rows, k, view_from(a, begin), gemm_panel_at(gemm->kind, weights, panel, begin), 0, columns,
                              accumulate || begin, c, ldc);
     }
@@ -150,7 +157,8 @@ static struct share share_of(int rows, int panels, int thread, int threads)
 static void block_part(const struct gemm_kind *kind, const struct gemm_weights *weights, struct gemm_view a, int begin,
                        struct share share, bool accumulate, float *c, int64_t ldc, char *scratch)
 {
-    int rows = share.row_end - share.row_begin, k = weights->k - begin < GEMM_KC ? weights->k - begin : GEMM_KC;
+    int rows = share.row_end - share.row_begin, block = block_of(kind, weights);
+    int k = weights->k - begin < block ? weights->k - begin : block;
     size_t apart = gemm_panel_bytes(kind, weights->panels ? weights->k : k);
     a.base = (const char *)gemm_view_at(a, begin) + share.row_begin * a.stride;
     for (int first = share.panel_begin; first < share.panel_end; first += GEMM_GROUP) {
@@ -180,7 +188,8 @@ static void multiply_share(void *context, const struct team_member *me)
     char *scratch = (char *)work->gemm->scratch + (size_t)me->thread * gemm_scratch_bytes(work->gemm);
     bool accumulate = false;
     for (int s = 0; s < operand->segments; s++)
-        for (int begin = 0; begin < operand->segment[s].w->k; begin += GEMM_KC) {
+        for (int begin = 0; begin < operand->segment[s].w->k;
+             begin += block_of(work->gemm->kind, operand->segment[s].w)) {
             block_part(work->gemm->kind, operand->segment[s].w, operand->segment[s].a, begin, share, accumulate,
                        work->c, work->ldc, scratch);
             accumulate = true;

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gemm_amx.h"
+#include "unroll/base/tuning.h"
 
 #define REQUEST_PERMISSION 0x1023 /* ARCH_REQ_XCOMP_PERM of asm/prctl.h */
 #define TILE_DATA 18              /* the state component; 17 is the configuration */
@@ -72,10 +73,24 @@ static void end_sums(const struct chunk *chunk)
         AMX_STORE(3, c_tile(chunk, 1, 1), chunk->c_stride);
 }
 
+#define BLOCK_BYTES (GEMM_BLOCK * AMX_ROWS * 4) /* of both halves of a panel: 16 rows of 128 bytes */
+#define AHEAD 4 /* blocks of a panel are fetched so much before they are used: weights often come from far */
+
+/* The instructions on one block take 64 cycles at least, its loads half of them: there is room for these. */
+static inline void fetch_block(const struct chunk *chunk, const char *panel)
+{
+    for (int row = 0; TUNE_PREFETCH && row < BLOCK_BYTES; row += 2 * AMX_BYTES) {
+        __builtin_prefetch(panel + AHEAD * BLOCK_BYTES + row);
+        if (chunk->wide)
+            __builtin_prefetch(panel + AHEAD * BLOCK_BYTES + row + AMX_BYTES);
+    }
+}
+
 /* One block: 32 numbers of each row by 16 rows of pairs of the panel. */
 static inline void add_block(const struct chunk *chunk, const char *a, int64_t stride, const char *panel)
 {
     const int64_t row = GEMM_WIDE * 4;
+    fetch_block(chunk, panel);
     AMX_LOAD(6, panel, row);
     AMX_LOAD(4, a, stride);
     AMX_MULTIPLY(0, 4, 6);
@@ -91,7 +106,13 @@ static inline void add_block(const struct chunk *chunk, const char *a, int64_t s
         AMX_MULTIPLY(3, 5, 7);
 }
 
-#define BLOCK_BYTES (GEMM_BLOCK * AMX_ROWS * 4) /* of both halves of a panel: 16 rows of 128 bytes */
+/* The first k numbers of each row, then zeros. */
+static GEMM_UNIT_TARGET void copy_last(int rows, int k, const char *from, int64_t stride, char (*to)[AMX_BYTES])
+{
+    __mmask32 inside = (__mmask32)((1u << k) - 1);
+    for (int r = 0; r < rows; r++)
+        _mm512_store_si512(to[r], _mm512_maskz_loadu_epi16(inside, from + r * stride));
+}
 
 /* A last block that k does not fill is copied: what follows in A's rows is not read. */
 static void add_chunk(const struct chunk *chunk, int k, struct gemm_view a, const char *panel, bool accumulate)
@@ -101,9 +122,8 @@ static void add_chunk(const struct chunk *chunk, int k, struct gemm_view a, cons
     for (; k >= GEMM_BLOCK; k -= GEMM_BLOCK, block += a.block, panel += BLOCK_BYTES)
         add_block(chunk, block, a.stride, panel);
     if (k > 0) {
-        char last[CHUNK][AMX_BYTES] __attribute__((aligned(64))) = {{0}};
-        for (int r = 0; r < chunk->top + chunk->bottom; r++)
-            memcpy(last[r], block + r * a.stride, sizeof(uint16_t) * (size_t)k);
+        char last[CHUNK][AMX_BYTES] __attribute__((aligned(64)));
+        copy_last(chunk->top + chunk->bottom, k, block, a.stride, last);
         add_block(chunk, last[0], AMX_BYTES, panel);
     }
     end_sums(chunk);

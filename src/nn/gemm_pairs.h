@@ -27,8 +27,8 @@ static inline __m512i gemm_pairs_of(const uint16_t *even, const uint16_t *odd)
 /* struct gemm_kind's pack, by AVX512_BF16. */
 void gemm_pairs_pack(const struct gemm_weights *weights, int first, int k, int panel, void *to);
 
-#define GEMM_PAIRS                                                                                   \
-    .number_bytes = sizeof(uint16_t), .row_bytes = GEMM_WIDE * sizeof(uint16_t), .rows = GEMM_BLOCK, \
+#define GEMM_PAIRS                                                                                                  \
+    .number_bytes = sizeof(uint16_t), .row_bytes = GEMM_WIDE * sizeof(uint16_t), .rows = GEMM_BLOCK, .whole = true, \
     .pack = gemm_pairs_pack
 
 #endif

@@ -31,6 +31,7 @@ struct gemm_kind {
     size_t number_bytes; /* of an operand */
     size_t row_bytes;    /* of a panel, one value of k; times `rows` a multiple of 64 */
     int rows;            /* a panel has a multiple of so many; GEMM_KC is one */
+    bool whole;          /* k is not cut where a panel has all of it, for chains go on through C */
     /* Rows first .. first + k - 1 of W's panel number `panel`; columns and rows beyond W are zero. */
     void (*pack)(const struct gemm_weights *weights, int first, int k, int panel, void *to);
     /* C = (accumulate ? C : 0) + A times panels, `apart` bytes apart, that hold n columns. */
