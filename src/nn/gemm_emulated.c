@@ -4,6 +4,7 @@
 
 #include "gemm_flush.h"
 #include "gemm_private.h"
+#include "gemm_transpose.h"
 #include "unroll/base/bf16.h"
 #include "unroll/base/tuning.h"
 
@@ -14,23 +15,46 @@
 
 typedef uint32_t words __attribute__((vector_size(4 * VLEN), may_alias, aligned(4)));
 
-/* bf16_round and bf16_expand of floats in place, a multiple of VLEN of them. */
+typedef uint32_t octet_words __attribute__((vector_size(32)));
+
+/* bf16_round and bf16_expand of a vector of floats. */
+#define ROUNDING(name, type)                                                         \
+    static inline type name(type bits)                                               \
+    {                                                                                \
+        type size = bits & 0x7fffffffu, rounded = bits + 0x7fffu + (bits >> 16 & 1); \
+        type tiny = (type)(size < 0x00800000u), nan = (type)(size > 0x7f800000u);    \
+        rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);                     \
+        return (rounded & 0xffff0000u & ~tiny) | (bits & 0x80000000u);               \
+    }
+ROUNDING(round_words, words)
+ROUNDING(round_octet, octet_words)
+
 static void round_floats(float *x, int n)
 {
-    for (int i = 0; i < n; i += VLEN) {
-        words bits = *(words *)(x + i), size = bits & 0x7fffffffu;
-        words tiny = (words)(size < 0x00800000u), nan = (words)(size > 0x7f800000u);
-        words rounded = bits + 0x7fffu + (bits >> 16 & 1);
-        rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);
-        rounded = (tiny & (bits & 0x80000000u)) | (~tiny & rounded);
-        *(words *)(x + i) = rounded & 0xffff0000u;
-    }
+    for (int i = 0; i < n; i += VLEN)
+        *(words *)(x + i) = round_words(*(words *)(x + i));
+}
+
+/* w's rows are the panel's columns: 8 x 8 blocks are rounded in registers. */
+static void pack_octets(const float *w, int64_t ldw, int k, float *panel)
+{
+    for (int i = 0; i < k; i += 8)
+        for (int j = 0; j < GEMM_WIDE; j += 8) {
+            gemm_octet row[8];
+            for (int l = 0; l < 8; l++)
+                row[l] = (gemm_octet)round_octet((octet_words)(*(const gemm_octet *)(w + (j + l) * ldw + i)));
+            gemm_transpose_octets(row, panel + i * GEMM_WIDE + j);
+        }
 }
 
 static void pack(const struct gemm_weights *weights, int first, int k, int panel, void *to)
 {
     float *packed = to;
-    for (int i = 0; i < k; i += BLOCK) {
+    bool whole = weights->transposed && (panel + 1) * GEMM_WIDE <= weights->n;
+    int done = whole ? k / 8 * 8 : 0;
+    if (whole)
+        pack_octets(weights->w + panel * GEMM_WIDE * weights->ldw + first, weights->ldw, done, packed);
+    for (int i = done; i < k; i += BLOCK) {
         int rows = k - i < BLOCK ? k - i : BLOCK;
         gemm_float32.pack(weights, first + i, rows, panel, packed + i * GEMM_WIDE);
         round_floats(packed + i * GEMM_WIDE, rows * GEMM_WIDE);
