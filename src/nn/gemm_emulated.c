@@ -251,32 +251,67 @@ static void multiply_pair(int rows, int k, struct gemm_view a, const void *panel
     gemm_flush_restore(before);
 }
 
-#define TILE_CHUNK 48 /* rows whose sums stay in the L1 cache while a panel goes by, block after block */
+#define TILE_ROWS 24 /* of A stay in the L1 cache while panels go by, block after block */
 
-static void tile_chunk(int rows, int k, struct gemm_view a, const float *panel, bool half, bool accumulate, float *c,
+typedef float expanded[TILE_ROWS * BLOCK]; /* a block of k of each row */
+
+static void tile_block(int rows, int k, const float *x, const float *panel, bool half, bool accumulate, float *c,
                        int64_t ldc)
 {
-    float x[TILE_CHUNK * BLOCK] __attribute__((aligned(64)));
-    for (int first = 0; first < k; first += BLOCK, panel += BLOCK * GEMM_WIDE, accumulate = true) {
-        int block = k - first < BLOCK ? k - first : BLOCK;
-        expand((struct gemm_view){gemm_view_at(a, first), a.stride, a.block}, rows, block, x, BLOCK);
-        for (int i = 0; i * GEMM_ROWS < rows; i++) {
-            struct piece piece = piece_of(rows, GEMM_ROWS, i);
-            tile_kernels[half][piece.rows](block, x + piece.begin * BLOCK, panel, accumulate, c + piece.begin * ldc,
-                                           ldc);
-        }
+    for (int i = 0; i * GEMM_ROWS < rows; i++) {
+        struct piece piece = piece_of(rows, GEMM_ROWS, i);
+        tile_kernels[half][piece.rows](k, x + piece.begin * BLOCK, panel, accumulate, c + piece.begin * ldc, ldc);
+    }
+}
+
+static int block_at(int k, int first)
+{
+    return k - first < BLOCK ? k - first : BLOCK;
+}
+
+static void expand_block(struct gemm_view a, int rows, int k, int first, float *x)
+{
+    a.base = gemm_view_at(a, first);
+    expand(a, rows, block_at(k, first), x, BLOCK);
+}
+
+/* Several panels: rows are expanded once for all. */
+static void tile_panels(int rows, int k, struct gemm_view a, const void *panels, size_t apart, int n, bool accumulate,
+                        float *c, int64_t ldc)
+{
+    expanded x[GEMM_KC / BLOCK] __attribute__((aligned(64)));
+    for (int first = 0; first < k; first += BLOCK)
+        expand_block(a, rows, k, first, x[first / BLOCK]);
+    for (int p = 0; p * GEMM_WIDE < n; p++)
+        for (int first = 0; first < k; first += BLOCK)
+            tile_block(rows, block_at(k, first), x[first / BLOCK], panel_at(panels, apart, p) + first * GEMM_WIDE,
+                       is_half(n, p), accumulate || first, c + p * GEMM_WIDE, ldc);
+}
+
+/* One panel, which goes by once: more rows, each block of which is expanded when it is needed. */
+static void tile_panel(int rows, int k, struct gemm_view a, const float *panel, bool half, bool accumulate, float *c,
+                       int64_t ldc)
+{
+    float x[2 * TILE_ROWS * BLOCK] __attribute__((aligned(64)));
+    for (int first = 0; first < k; first += BLOCK) {
+        expand_block(a, rows, k, first, x);
+        tile_block(rows, block_at(k, first), x, panel + first * GEMM_WIDE, half, accumulate || first, c, ldc);
     }
 }
 
 static void multiply_tile(int rows, int k, struct gemm_view a, const void *panels, size_t apart, int n, bool accumulate,
                           float *c, int64_t ldc)
 {
+    int most = n > GEMM_WIDE ? TILE_ROWS : 2 * TILE_ROWS;
     unsigned before = gemm_flush_on();
-    for (int i = 0; i * TILE_CHUNK < rows; i++) {
-        struct piece piece = piece_of(rows, TILE_CHUNK, i);
-        for (int p = 0; p * GEMM_WIDE < n; p++)
-            tile_chunk(piece.rows, k, view_below(a, piece.begin), panel_at(panels, apart, p), is_half(n, p), accumulate,
-                       c + piece.begin * ldc + p * GEMM_WIDE, ldc);
+    for (int i = 0; i * most < rows; i++) {
+        struct piece piece = piece_of(rows, most, i);
+        struct gemm_view part = view_below(a, piece.begin);
+        float *place = c + piece.begin * ldc;
+        if (n > GEMM_WIDE)
+            tile_panels(piece.rows, k, part, panels, apart, n, accumulate, place, ldc);
+        else
+            tile_panel(piece.rows, k, part, panels, is_half(n, 0), accumulate, place, ldc);
     }
     gemm_flush_restore(before);
 }
