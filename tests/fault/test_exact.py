@@ -45,6 +45,13 @@ class Exact(harness.Case):
             self.compare(places[cell], cell=cell, layers=1 + index % 2, tied=index in (1, 2) or None,
                          optimizer=["adam", "sgd"][index // 2], lr=[0.01, 0.1][index // 2])
 
+    def test_bf16(self):
+        """Every cell, in both orders."""
+        for index, cell in enumerate(CELLS + ["mingru"]):
+            for order in ("tile", "pair"):
+                places = PLACES[index::5] if harness.LONG else [(3, 2), (4, 1)][index % 2:][:1]
+                self.compare(places, cell=cell, layers=1 + index % 2, hidden=35, precision="bf16", bf16_order=order)
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_all(self):
         """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place often."""

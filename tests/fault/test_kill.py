@@ -86,6 +86,9 @@ class Kill(harness.Case):
         end = self.kill(int(os.environ.get("UNROLL_TEST_SEED", "1")))
         self.assertEqual(end["why"], "no improvement")
 
+    def test_kill_bf16(self):
+        self.kill(4, precision="bf16", cell="gru", patience="none", max_steps=900)
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_parallel_writer(self):
         self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", patience="none", max_steps=3000)
