@@ -19,7 +19,7 @@ static const struct {
     {"AMX", BF16_TILE, 2, 4.5, false},
     {"AVX512_BF16", BF16_PAIR, 1, 1.8, false},
     {EMULATION, BF16_TILE, 0.8, 1, true},
-    {EMULATION, BF16_PAIR, 0.85, 1, true},
+    {EMULATION, BF16_PAIR, 0.9, 1, true},
 };
 #define SPEEDS ((int)(sizeof speeds / sizeof *speeds))
 
