@@ -31,14 +31,9 @@ struct gemm_view gemm_settled(const struct gemm *gemm, const float *base, int64_
     return (struct gemm_view){base, stride * (int64_t)sizeof *base, GEMM_WIDE * (int64_t)sizeof *base};
 }
 
-static bool is_rounded(const struct gemm *gemm)
-{
-    return gemm->kind->number_bytes == sizeof(uint16_t);
-}
-
 void gemm_store(const struct gemm *gemm, const float *from, int n, void *to)
 {
-    if (is_rounded(gemm))
+    if (gemm_is_rounded(gemm))
         bf16_round_row(from, n, to);
     else if (to != from)
         memcpy(to, from, sizeof *from * (size_t)n);
@@ -46,13 +41,13 @@ void gemm_store(const struct gemm *gemm, const float *from, int n, void *to)
 
 void gemm_settle(const struct gemm *gemm, float *row, int n)
 {
-    for (int i = 0; is_rounded(gemm) && i < n; i += GEMM_WIDE)
+    for (int i = 0; gemm_is_rounded(gemm) && i < n; i += GEMM_WIDE)
         bf16_round_row(row + i, GEMM_WIDE, (uint16_t *)(row + i));
 }
 
 void gemm_add_settled(const struct gemm *gemm, const float *row, int n, float *to)
 {
-    if (is_rounded(gemm))
+    if (gemm_is_rounded(gemm))
         for (int i = 0; i < n; i += GEMM_WIDE)
             bf16_add_row((const uint16_t *)(row + i), GEMM_WIDE, to + i);
     else

@@ -8,7 +8,6 @@
 #include "unroll/base/bf16.h"
 #include "unroll/base/tuning.h"
 
-#define BLOCK 32 /* of k, in the order `tile` */
 #define REGISTERS (GEMM_WIDE / VLEN)
 
 /* ---- panels ---- */
@@ -16,18 +15,8 @@
 typedef uint32_t words __attribute__((vector_size(4 * VLEN), may_alias, aligned(4)));
 
 typedef uint32_t octet_words __attribute__((vector_size(32)));
-
-/* bf16_round and bf16_expand of a vector of floats. */
-#define ROUNDING(name, type)                                                         \
-    static inline type name(type bits)                                               \
-    {                                                                                \
-        type size = bits & 0x7fffffffu, rounded = bits + 0x7fffu + (bits >> 16 & 1); \
-        type tiny = (type)(size < 0x00800000u), nan = (type)(size > 0x7f800000u);    \
-        rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);                     \
-        return (rounded & 0xffff0000u & ~tiny) | (bits & 0x80000000u);               \
-    }
-ROUNDING(round_words, words)
-ROUNDING(round_octet, octet_words)
+BF16_ROUNDING(round_words, words)
+BF16_ROUNDING(round_octet, octet_words)
 
 static void round_floats(float *x, int n)
 {
@@ -54,8 +43,8 @@ static void pack(const struct gemm_weights *weights, int first, int k, int panel
     int done = whole ? k / 8 * 8 : 0;
     if (whole)
         pack_octets(weights->w + panel * GEMM_WIDE * weights->ldw + first, weights->ldw, done, packed);
-    for (int i = done; i < k; i += BLOCK) {
-        int rows = k - i < BLOCK ? k - i : BLOCK;
+    for (int i = done; i < k; i += GEMM_BLOCK) {
+        int rows = k - i < GEMM_BLOCK ? k - i : GEMM_BLOCK;
         gemm_float32.pack(weights, first + i, rows, panel, packed + i * GEMM_WIDE);
         round_floats(packed + i * GEMM_WIDE, rows * GEMM_WIDE);
     }
@@ -146,10 +135,10 @@ static inline __attribute__((always_inline)) void chain(const int R, const int u
     for (int pairs = (k + 1) / 2; pairs > 0; pairs -= VLEN, x += PART)
         for (int i = 0; i < VLEN && i < pairs; i++, panel += 2 * GEMM_WIDE) {
             if (even)
-                fetch(panel, BLOCK);
-            ADD_ROW(sum, x + i, BLOCK, panel);
+                fetch(panel, GEMM_BLOCK);
+            ADD_ROW(sum, x + i, GEMM_BLOCK, panel);
         }
-    if (k < BLOCK - 1)
+    if (k < GEMM_BLOCK - 1)
         EACH_REGISTER(r, i)
     sum[r][i] += vset(0);
 }
@@ -253,38 +242,38 @@ static void multiply_pair(int rows, int k, struct gemm_view a, const void *panel
 
 #define TILE_ROWS 24 /* of A stay in the L1 cache while panels go by, block after block */
 
-typedef float expanded[TILE_ROWS * BLOCK]; /* a block of k of each row */
+typedef float expanded[TILE_ROWS * GEMM_BLOCK]; /* a block of k of each row */
 
 static void tile_block(int rows, int k, const float *x, const float *panel, bool half, bool accumulate, float *c,
                        int64_t ldc)
 {
     for (int i = 0; i * GEMM_ROWS < rows; i++) {
         struct piece piece = piece_of(rows, GEMM_ROWS, i);
-        tile_kernels[half][piece.rows](k, x + piece.begin * BLOCK, panel, accumulate, c + piece.begin * ldc, ldc);
+        tile_kernels[half][piece.rows](k, x + piece.begin * GEMM_BLOCK, panel, accumulate, c + piece.begin * ldc, ldc);
     }
 }
 
 static int block_at(int k, int first)
 {
-    return k - first < BLOCK ? k - first : BLOCK;
+    return k - first < GEMM_BLOCK ? k - first : GEMM_BLOCK;
 }
 
 static void expand_block(struct gemm_view a, int rows, int k, int first, float *x)
 {
     a.base = gemm_view_at(a, first);
-    expand(a, rows, block_at(k, first), x, BLOCK);
+    expand(a, rows, block_at(k, first), x, GEMM_BLOCK);
 }
 
 /* Several panels: rows are expanded once for all. */
 static void tile_panels(int rows, int k, struct gemm_view a, const void *panels, size_t apart, int n, bool accumulate,
                         float *c, int64_t ldc)
 {
-    expanded x[GEMM_KC / BLOCK] __attribute__((aligned(64)));
-    for (int first = 0; first < k; first += BLOCK)
-        expand_block(a, rows, k, first, x[first / BLOCK]);
+    expanded x[GEMM_KC / GEMM_BLOCK] __attribute__((aligned(64)));
+    for (int first = 0; first < k; first += GEMM_BLOCK)
+        expand_block(a, rows, k, first, x[first / GEMM_BLOCK]);
     for (int p = 0; p * GEMM_WIDE < n; p++)
-        for (int first = 0; first < k; first += BLOCK)
-            tile_block(rows, block_at(k, first), x[first / BLOCK], panel_at(panels, apart, p) + first * GEMM_WIDE,
+        for (int first = 0; first < k; first += GEMM_BLOCK)
+            tile_block(rows, block_at(k, first), x[first / GEMM_BLOCK], panel_at(panels, apart, p) + first * GEMM_WIDE,
                        is_half(n, p), accumulate || first, c + p * GEMM_WIDE, ldc);
 }
 
@@ -292,8 +281,8 @@ static void tile_panels(int rows, int k, struct gemm_view a, const void *panels,
 static void tile_panel(int rows, int k, struct gemm_view a, const float *panel, bool half, bool accumulate, float *c,
                        int64_t ldc)
 {
-    float x[2 * TILE_ROWS * BLOCK] __attribute__((aligned(64)));
-    for (int first = 0; first < k; first += BLOCK) {
+    float x[2 * TILE_ROWS * GEMM_BLOCK] __attribute__((aligned(64)));
+    for (int first = 0; first < k; first += GEMM_BLOCK) {
         expand_block(a, rows, k, first, x);
         tile_block(rows, block_at(k, first), x, panel + first * GEMM_WIDE, half, accumulate || first, c, ldc);
     }

@@ -23,11 +23,6 @@ static inline int gemm_wide(const struct gemm *gemm)
     return gemm->kind->tiles->wide ? gemm->kind->tiles->wide : gemm->tile.wide;
 }
 
-static inline bool gemm_is_rounded(const struct gemm *gemm)
-{
-    return gemm->kind->number_bytes == sizeof(uint16_t);
-}
-
 /* total += chain, chain = 0. */
 static inline void gemm_end_block(float *restrict total, float *restrict chain, int columns)
 {

@@ -22,8 +22,6 @@ static inline __m512i gemm_pairs_of(const uint16_t *even, const uint16_t *odd)
 #define GEMM_UNITS 0
 #endif
 
-#define GEMM_BLOCK 32 /* rows of a panel come in so many, those of a tile */
-
 /* struct gemm_kind's pack, by AVX512_BF16. */
 void gemm_pairs_pack(const struct gemm_weights *weights, int first, int k, int panel, void *to);
 

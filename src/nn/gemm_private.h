@@ -6,6 +6,8 @@
 
 #include "unroll/nn/gemm.h"
 
+#define GEMM_BLOCK 32 /* the block of k, and of rows, in the order `tile` (nn/precision.h) */
+
 /* Weight gradients: panels of a factor's columns, all rows (t, lane) of each, and tiles of a panel of either side. */
 struct gemm_tiles {
     int narrow, wide;    /* columns of a panel on a tile's narrow and wide side; 0: those of struct blas_tile */
@@ -45,6 +47,12 @@ extern const struct gemm_kind gemm_tile_emulated, gemm_pair_emulated;
 #ifdef __AVX512F__
 extern const struct gemm_kind gemm_tile_amx, gemm_pair_avx512bf16; /* where the processor has them: gemm_units.c */
 #endif
+
+/* Whether operands are of bf16. */
+static inline bool gemm_is_rounded(const struct gemm *gemm)
+{
+    return gemm->kind->number_bytes == sizeof(uint16_t);
+}
 
 /* Of a panel of k rows. */
 static inline size_t gemm_panel_bytes(const struct gemm_kind *kind, int k)

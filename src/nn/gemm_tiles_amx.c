@@ -9,8 +9,7 @@
 #if GEMM_UNITS
 #include "gemm_amx.h"
 
-#define SIDE 32  /* columns of a panel */
-#define BLOCK 32 /* rows */
+#define SIDE 32 /* columns of a panel */
 #define TILE_BYTES (AMX_ROWS * AMX_BYTES)
 #define BLOCK_BYTES (2 * TILE_BYTES)
 
@@ -44,8 +43,8 @@ static inline void store_transposed(const __m512i row[16], char *to)
 
 static void pack(const uint16_t *from, int64_t stride, int rows, bool narrow, int first, void *panel)
 {
-    char *to = (char *)panel + (size_t)first / BLOCK * BLOCK_BYTES;
-    for (int row = 0; row < rows; row += BLOCK, from += BLOCK * stride)
+    char *to = (char *)panel + (size_t)first / GEMM_BLOCK * BLOCK_BYTES;
+    for (int row = 0; row < rows; row += GEMM_BLOCK, from += GEMM_BLOCK * stride)
         for (int half = 0; half < 2; half++, to += TILE_BYTES) {
             __m512i pairs[AMX_ROWS];
             for (int i = 0; i < AMX_ROWS; i++)
@@ -60,8 +59,8 @@ static void pack(const uint16_t *from, int64_t stride, int rows, bool narrow, in
 static void clear(const struct gemm *gemm, int row, bool narrow, void *panel)
 {
     (void)gemm;
-    char *block = (char *)panel + (size_t)row / BLOCK * BLOCK_BYTES;
-    row %= BLOCK;
+    char *block = (char *)panel + (size_t)row / GEMM_BLOCK * BLOCK_BYTES;
+    row %= GEMM_BLOCK;
     for (int j = 0; j < SIDE; j++) {
         int up = narrow ? j % 16 : row / 2, along = narrow ? row : 2 * (j % 16) + row % 2;
         memset(block + j / 16 * TILE_BYTES + up * AMX_BYTES + along * 2, 0, sizeof(uint16_t));
@@ -83,7 +82,7 @@ static void multiply(const struct gemm *gemm, int k, const void *narrow, const v
     AMX_LOAD(1, c + 16, c_row);
     AMX_LOAD(2, c + 16 * SIDE, c_row);
     AMX_LOAD(3, c + 16 * SIDE + 16, c_row);
-    for (int i = 0; i < k; i += BLOCK, a += BLOCK_BYTES, b += BLOCK_BYTES) {
+    for (int i = 0; i < k; i += GEMM_BLOCK, a += BLOCK_BYTES, b += BLOCK_BYTES) {
         AMX_LOAD(4, a, row);
         AMX_LOAD(6, b, row);
         AMX_MULTIPLY(0, 4, 6);
@@ -102,7 +101,7 @@ static void multiply(const struct gemm *gemm, int k, const void *narrow, const v
 const struct gemm_tiles gemm_tiles_amx = {.narrow = SIDE,
                                           .wide = SIDE,
                                           .number_bytes = sizeof(uint16_t),
-                                          .rows = BLOCK,
+                                          .rows = GEMM_BLOCK,
                                           .pack = pack,
                                           .clear = clear,
                                           .multiply = multiply};

@@ -13,7 +13,6 @@
 #define WIDE GEMM_WIDE
 #define REGISTERS (WIDE / VLEN)
 #define AHEAD 16 /* rows that are fetched before they are used */
-#define BLOCK 32 /* rows, in the order `tile` */
 
 /* ---- packing ---- */
 
@@ -88,7 +87,7 @@ static inline __attribute__((always_inline)) void chain(int k, const float *a, c
     sum[r][i] = vset(0);
     for (int row = 0; row < k; row += 2)
         add_row(a + row * NARROW, b + row * WIDE, sum);
-    if (k < BLOCK)
+    if (k < GEMM_BLOCK)
         EACH_REGISTER(r, i)
     sum[r][i] = gemm_add(sum[r][i], vset(0));
 }
@@ -114,8 +113,8 @@ static void add_block(int k, const float *a, const float *b, float *c)
 
 KERNEL add_tiles(int k, const float *a, const float *b, float *c)
 {
-    for (int row = 0; row < k; row += BLOCK, a += BLOCK * NARROW, b += BLOCK * WIDE)
-        add_block(k - row < BLOCK ? k - row : BLOCK, a, b, c);
+    for (int row = 0; row < k; row += GEMM_BLOCK, a += GEMM_BLOCK * NARROW, b += GEMM_BLOCK * WIDE)
+        add_block(k - row < GEMM_BLOCK ? k - row : GEMM_BLOCK, a, b, c);
 }
 
 KERNEL add_pairs(int k, const float *a, const float *b, float *c)

@@ -37,10 +37,19 @@ static inline float bf16_expand(uint16_t x)
     return wide;
 }
 
+/* Defines a function that rounds a vector of floats, seen as words: `type` is a vector of uint32_t. bf16_round is in
+ * the upper half of each word, the lower is zero. */
+#define BF16_ROUNDING(name, type)                                                    \
+    static inline type name(type bits)                                               \
+    {                                                                                \
+        type size = bits & 0x7fffffffu, rounded = bits + 0x7fffu + (bits >> 16 & 1); \
+        type tiny = (type)(size < 0x00800000u), nan = (type)(size > 0x7f800000u);    \
+        rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);                     \
+        return (rounded & 0xffff0000u & ~tiny) | (bits & 0x80000000u);               \
+    }
+
 /* n numbers; `to` may be where `from` is, for the rounded ones take half the room. */
 void bf16_round_row(const float *from, int n, uint16_t *to);
-/* n numbers; no overlap. */
-void bf16_expand_row(const uint16_t *from, int n, float *to);
 /* to[i] += from[i]. */
 void bf16_add_row(const uint16_t *from, int n, float *to);
 
