@@ -11,7 +11,7 @@
 /* Arrays that parts use one after another. Names that never hold something at the same time share storage. */
 struct scratch {
     /* Rows of all positions, [T * B] of the widest row stride. During a step they hold one after another: the top
-     * layer's outputs through dropout, until softmax.c has put them in order; the gradient of each layer's outputs,
+     * layer's outputs through dropout, until ordered.c has put them in order; the gradient of each layer's outputs,
      * from the top down (it becomes the gradient of the layer's input, which is that of the outputs of the layer
      * below); the gradient of the embedding's rows. */
     float *dropped_outputs, *row_gradients;

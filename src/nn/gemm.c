@@ -181,7 +181,7 @@ static void multiply_share(void *context, const struct team_member *me)
     const struct gemm_operand *operand = work->operand;
     struct share share = share_of(work->rows, panels_of(operand->segment[0].w->n), me->thread, me->threads);
     char *scratch = (char *)work->gemm->scratch + (size_t)me->thread * gemm_scratch_bytes(work->gemm);
-    bool accumulate = false;
+    bool accumulate = operand->add;
     for (int s = 0; s < operand->segments; s++)
         for (int begin = 0; begin < operand->segment[s].w->k;
              begin += block_of(work->gemm->kind, operand->segment[s].w)) {

@@ -44,9 +44,14 @@ struct tile_sum {
     int size;
 };
 
-/* The next k rows. */
+/* The next k rows. Where a group has none, what is added is zero: that makes a -0 what it is when another rank adds it.
+ */
 static void multiply(struct tile_sum *work, int k, bool add, float *c)
 {
+    for (int i = 0; k == 0 && i < work->size; i++)
+        c[i] = add ? c[i] + 0.0f : 0.0f;
+    if (k == 0)
+        return;
     work->gemm->kind->tiles->multiply(work->gemm, k, work->narrow, work->wide, add, c);
     work->narrow += k * work->narrow_bytes;
     work->wide += k * work->wide_bytes;

@@ -5,20 +5,17 @@
 #include <string.h>
 
 #include "decoder.h"
-#include "output_private.h"
+#include "ordered.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/team.h"
 
 struct softmax {
     struct decoder decoder;
-    int chunk_rows;      /* most rows whose logits exist at once */
-    void *y;             /* [T * B][stride of H] top outputs, dropped, in lane-group order, dense */
-    float *logits;       /* [chunk_rows][decoder.stride]; their gradients are settled */
-    float *dy;           /* [chunk_rows][stride of H] */
-    uint32_t *target;    /* [T * B] in the same order as y */
-    float *ordered_loss; /* [T * B] as well */
-    int *ordered_row;    /* [groups + 1] first ordered row of each group */
-    float *sums;         /* [partial sums][sum_size] decoder gradients of chunks: weight, then bias */
+    struct ordered ordered;
+    int chunk_rows; /* most rows whose logits exist at once */
+    float *logits;  /* [chunk_rows][decoder.stride]; their gradients are settled */
+    float *dy;      /* [chunk_rows][stride of H] */
+    float *sums;    /* [partial sums][sum_size] decoder gradients of chunks: weight, then bias */
     size_t sum_size;
 };
 
@@ -87,18 +84,14 @@ static void create(struct common *common, struct output *output)
     if (!softmax)
         return;
     decoder_create(common, &softmax->decoder, common->config.vocab);
-    size_t rows = (size_t)common->shape.bptt * common->lanes, stride = softmax->decoder.in_stride;
+    ordered_create(common, &softmax->ordered);
     struct chunking chunks = chunk_window(common);
     softmax->chunk_rows = chunks.most;
     size_t logit_rows = chunks.most > common->lanes ? chunks.most : common->lanes; /* for `logits` */
-    softmax->y = store_take(store, rows * stride, gemm_number_bytes(&common->gemm), "ordered outputs");
     softmax->logits = store_floats(store, logit_rows * softmax->decoder.stride, "logits");
-    softmax->target = store_take(store, rows, sizeof *softmax->target, "targets");
-    softmax->ordered_loss = store_floats(store, rows, "losses");
-    softmax->ordered_row = store_take(store, common->groups + 1, sizeof *softmax->ordered_row, "lane groups");
     if (!common->shape.train)
         return;
-    softmax->dy = store_floats(store, softmax->chunk_rows * stride, "output gradients");
+    softmax->dy = store_floats(store, (size_t)softmax->chunk_rows * softmax->ordered.stride, "output gradients");
     size_t V = common->config.vocab, partial_sums = chunks.deepest > 0 ? chunks.deepest - 1 : 0;
     softmax->sum_size = VROUND(V * common->config.hidden + V);
     softmax->sums = store_floats(store, partial_sums * softmax->sum_size, "partial decoder gradients");
@@ -163,7 +156,7 @@ struct chunk {
 static bool has_targets(const struct softmax *softmax, struct chunk chunk)
 {
     for (int row = 0; row < chunk.rows; row++)
-        if (softmax->target[chunk.first + row] != WINDOW_NO_TARGET)
+        if (softmax->ordered.target[chunk.first + row] != WINDOW_NO_TARGET)
             return true;
     return false;
 }
@@ -182,8 +175,8 @@ static void row_losses(void *context, int64_t begin, int64_t end, int thread)
     int stride = softmax->decoder.stride;
     for (int64_t row = begin; row < end; row++) {
         float *logits = softmax->logits + row * stride;
-        uint32_t target = softmax->target[work->chunk.first + row];
-        float *loss = &softmax->ordered_loss[work->chunk.first + row];
+        uint32_t target = softmax->ordered.target[work->chunk.first + row];
+        float *loss = &softmax->ordered.loss[work->chunk.first + row];
         if (target == WINDOW_NO_TARGET) {
             *loss = 0;
             memset(logits, 0, sizeof *logits * stride);
@@ -197,112 +190,19 @@ static void row_losses(void *context, int64_t begin, int64_t end, int thread)
 
 #define LOSS_FLOPS 30 /* of a logit: the exponential */
 
-/* The ordered outputs from row `first` on. */
-static struct gemm_view ordered_rows(const struct common *common, const struct softmax *softmax, int first)
-{
-    struct gemm_view view = gemm_dense(&common->gemm, softmax->y, softmax->decoder.in_stride);
-    view.base = (const char *)view.base + first * view.stride;
-    return view;
-}
-
 static void forward_chunk(struct work work, struct chunk chunk)
 {
     const struct softmax *softmax = work.softmax;
     if (!chunk.gradient &&
         !has_targets(softmax, chunk)) { /* as when sampling: what follows wants logits of the last step only */
-        memset(softmax->ordered_loss + chunk.first, 0, sizeof *softmax->ordered_loss * (size_t)chunk.rows);
+        memset(softmax->ordered.loss + chunk.first, 0, sizeof(float) * (size_t)chunk.rows);
         return;
     }
-    decoder_logits(work.common, &softmax->decoder, ordered_rows(work.common, softmax, chunk.first), chunk.rows,
-                   softmax->logits);
+    decoder_logits(work.common, &softmax->decoder, ordered_rows(work.common, &softmax->ordered, chunk.first),
+                   chunk.rows, softmax->logits);
     struct chunk_work rows = {softmax, &work.common->gemm, chunk};
     team_share(work.common->shape.threads, chunk.rows, (int64_t)chunk.rows * softmax->decoder.outputs * LOSS_FLOPS,
                row_losses, &rows);
-}
-
-/* ---- between the order of positions and that of lane groups: rows of a group are time-major over its lanes ---- */
-
-struct ordering {
-    const struct common *common;
-    const struct softmax *softmax;
-    struct gemm_view from; /* [T * B] where rows come from */
-    float *dh;             /* [T][B] where gradients of a chunk go */
-    int first;             /* group of the chunk */
-};
-
-/* Read and written. */
-static int64_t order_bytes(const struct softmax *softmax, int rows)
-{
-    return 8 * (int64_t)rows * softmax->decoder.in_stride;
-}
-
-static void order_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
-{
-    (void)thread;
-    const struct ordering *work = context;
-    const struct softmax *softmax = work->softmax;
-    const struct window *window = work->common->window;
-    int64_t stride = work->from.stride;
-    for (int64_t g = begin_group; g < end_group; g++) {
-        struct lanes of_group = common_group_lanes(work->common, (int)g);
-        int lanes = of_group.end - of_group.begin;
-        for (int t = 0; t < window->T; t++) {
-            int64_t row = softmax->ordered_row[g] + (int64_t)t * lanes;
-            int64_t position = (int64_t)t * work->common->lanes + of_group.begin;
-            memcpy((char *)softmax->y + row * stride, (const char *)work->from.base + position * stride,
-                   (size_t)(lanes * stride));
-            memcpy(softmax->target + row, window->target + position, sizeof *softmax->target * lanes);
-        }
-    }
-}
-
-/* Copies the top layer's outputs, through dropout, and the targets into lane-group order. */
-static void order_rows(struct work work, const struct output_step *step)
-{
-    const struct common *common = work.common;
-    const struct softmax *softmax = work.softmax;
-    int T = common->window->T, stride = softmax->decoder.in_stride;
-    struct gemm_view from = step->rows;
-    if (dropout_active(&common->dropout)) {
-        float *dropped = common->scratch.dropped_outputs;
-        dropout_rows(&common->dropout, common->config.layers,
-                     (struct dropout_copy){.T = T,
-                                           .units = softmax->decoder.in,
-                                           .from = step->h,
-                                           .from_stride = stride,
-                                           .to = dropped,
-                                           .to_stride = stride,
-                                           .gemm = &common->gemm});
-        from = gemm_dense(&common->gemm, dropped, stride);
-    }
-    for (int g = 0; g <= common->groups; g++)
-        softmax->ordered_row[g] = common->group_lane[g] * T;
-    struct ordering order = {.common = common, .softmax = softmax, .from = from};
-    team_share(common->shape.threads, common->groups, order_bytes(softmax, common->lanes * T), order_groups, &order);
-}
-
-static void scatter_groups(void *context, int64_t begin_group, int64_t end_group, int thread)
-{
-    (void)thread;
-    const struct ordering *work = context;
-    const struct common *common = work->common;
-    int64_t stride = work->softmax->decoder.in_stride;
-    int T = common->window->T;
-    for (int64_t g = work->first + begin_group; g < work->first + end_group; g++) {
-        int begin = common->group_lane[g], lanes = common->group_lane[g + 1] - begin;
-        int first = (begin - common->group_lane[work->first]) * T;
-        for (int t = 0; t < T; t++)
-            memcpy(work->dh + ((int64_t)t * common->lanes + begin) * stride,
-                   work->softmax->dy + (int64_t)(first + t * lanes) * stride, sizeof(float) * lanes * stride);
-    }
-}
-
-static void scatter_gradients(struct work work, struct lane_node node, int rows, float *dh)
-{
-    struct ordering order = {
-        .common = work.common, .softmax = work.softmax, .dh = dh, .first = node.begin - work.common->group0};
-    team_share(work.common->shape.threads, node.end - node.begin, order_bytes(work.softmax, rows), scatter_groups,
-               &order);
 }
 
 /* ---- the loss over a node of the lane tree ---- */
@@ -321,12 +221,12 @@ static void backward_chunk(struct work work, struct chunk chunk, struct lane_nod
     const struct softmax *softmax = work.softmax;
     const struct decoder *decoder = &softmax->decoder;
     decoder_row_gradients(common, decoder, softmax->logits, chunk.rows, softmax->dy);
-    scatter_gradients(work, node, chunk.rows, grads.dh);
+    ordered_scatter(common, &softmax->ordered, node, softmax->dy, grads.dh);
 
     /* both operands stand in lane-group order: group g's lanes are `row` numbers, with one time step */
     struct decoder_sum sum = {
         .sum = common_sum(common, node),
-        .y = gemm_lanes(ordered_rows(common, softmax, 0), 0),
+        .y = gemm_lanes(ordered_rows(common, &softmax->ordered, 0), 0),
         .d = gemm_lanes(
             gemm_settled(&common->gemm, softmax->logits - (int64_t)chunk.first * decoder->stride, decoder->stride), 0),
         .add = grads.add,
@@ -334,7 +234,7 @@ static void backward_chunk(struct work work, struct chunk chunk, struct lane_nod
         .bias = grads.bias,
     };
     sum.sum.T = 1;
-    sum.sum.group_lane = softmax->ordered_row;
+    sum.sum.group_lane = softmax->ordered.group_row;
     decoder_gradients(common, decoder, &sum);
 }
 
@@ -394,31 +294,12 @@ static void node_loss(struct work work, struct lane_node node, struct node_gradi
     add_arrays(grads.bias, sum + weights, V, common->shape.threads);
 }
 
-static void sum_losses(struct work work, struct output *output)
-{
-    const struct common *common = work.common;
-    const struct softmax *softmax = work.softmax;
-    for (int g = 0; g < common->groups; g++) {
-        struct lanes group = common_group_lanes(common, g);
-        int lanes = group.end - group.begin;
-        output->group_loss[g] = 0;
-        output->group_targets[g] = 0;
-        for (int t = 0; t < common->window->T; t++)
-            for (int b = 0; b < lanes; b++) {
-                int row = softmax->ordered_row[g] + t * lanes + b;
-                output->row_loss[(int64_t)t * common->lanes + group.begin + b] = softmax->ordered_loss[row];
-                output->group_loss[g] += softmax->ordered_loss[row];
-                output->group_targets[g] += softmax->target[row] != WINDOW_NO_TARGET;
-            }
-    }
-}
-
 static void window_losses(const struct common *common, struct output *output, const struct output_step *step)
 {
     const struct softmax *softmax = output->own;
     const struct decoder *decoder = &softmax->decoder;
     struct work work = {common, softmax};
-    order_rows(work, step);
+    ordered_fill(common, &softmax->ordered, step);
     for (int i = 0; i < common->nodes; i++) {
         struct node_gradients grads = {.dh = step->dh, .sums = softmax->sums};
         if (step->node_grads) {
@@ -427,15 +308,9 @@ static void window_losses(const struct common *common, struct output *output, co
         }
         node_loss(work, common->node[i], grads);
     }
-    sum_losses(work, output);
-    if (step->node_grads && dropout_active(&common->dropout))
-        dropout_rows(&common->dropout, common->config.layers,
-                     (struct dropout_copy){.T = common->window->T,
-                                           .units = decoder->in,
-                                           .from = step->dh,
-                                           .from_stride = decoder->in_stride,
-                                           .to = step->dh,
-                                           .to_stride = decoder->in_stride});
+    ordered_sum_losses(common, &softmax->ordered, output);
+    if (step->node_grads)
+        ordered_drop_gradients(common, &softmax->ordered, step->dh);
 }
 
 static void last(const struct common *common, struct output *output, const struct output_step *step)
@@ -463,8 +338,9 @@ static void last(const struct common *common, struct output *output, const struc
 static const float *logits_of(const struct common *common, struct output *output, const float *h, int *stride)
 {
     const struct softmax *softmax = output->own;
-    gemm_store(&common->gemm, h, common->lanes * softmax->decoder.in_stride, softmax->y);
-    decoder_logits(common, &softmax->decoder, ordered_rows(common, softmax, 0), common->lanes, softmax->logits);
+    gemm_store(&common->gemm, h, common->lanes * softmax->decoder.in_stride, softmax->ordered.y);
+    decoder_logits(common, &softmax->decoder, ordered_rows(common, &softmax->ordered, 0), common->lanes,
+                   softmax->logits);
     decoder_add_bias(common, &softmax->decoder, common->lanes, softmax->logits);
     *stride = softmax->decoder.stride;
     return softmax->logits;

@@ -132,13 +132,14 @@ void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int
 #define GEMM_SEGMENTS 4
 struct gemm_operand {
     int segments;
+    bool add; /* to C, as if it held an earlier segment's product: one over a multiple of 32 numbers */
     struct {
         struct gemm_view a;
         const struct gemm_weights *w;
     } segment[GEMM_SEGMENTS];
 };
 
-/* C[rows][n padded] = A W over all threads; n is that of the weights. */
+/* C[rows][n padded] = A W, or with `add` C + A W, over all threads; n is that of the weights. */
 void gemm_rows(const struct gemm *gemm, const struct gemm_operand *operand, int rows, float *c, int64_t ldc);
 
 /* Where row (t, lane) of an operand of a weight gradient begins: base + t * time_stride + lane * lane_stride, in bytes,
@@ -154,8 +155,8 @@ static inline struct gemm_lanes gemm_lanes(struct gemm_view view, int lanes)
 }
 
 /* The sum that a weight gradient is: over the lane groups of `node` (whose lanes start at group_lane[g - group0],
- * local lane numbers, group_lane[groups] the end), each over T time steps. With `exact` groups add up the lane tree,
- * else all rows are one chain. */
+ * local lane numbers, group_lane[groups] the end; a group may have none), each over T time steps. With `exact` groups
+ * add up the lane tree, else all rows are one chain. */
 struct gemm_sum {
     struct lane_node node;
     int group0;
