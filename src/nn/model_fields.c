@@ -18,6 +18,21 @@ static bool of_language_model(const struct model_config *config)
     return config->task == TASK_LM;
 }
 
+static bool has_clusters(const struct model_config *config)
+{
+    return output_kind(config)->uses & OUTPUT_CLUSTERS;
+}
+
+static bool is_ordered(const struct model_config *config)
+{
+    return output_kind(config)->uses & OUTPUT_ORDER;
+}
+
+static bool has_samples(const struct model_config *config)
+{
+    return output_kind(config)->uses & OUTPUT_SAMPLES;
+}
+
 static bool of_bf16(const struct model_config *config)
 {
     return config->precision == PRECISION_BF16;
@@ -46,6 +61,11 @@ const struct model_field model_fields[] = {
     {PLACE(output_layer), .type = MODEL_CHOICE, .option = "output-layer", .choices = &output_layer_choices,
      .optional = true, .applies = of_language_model,
      .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
+    {PLACE(div), .type = MODEL_REAL, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED, .optional = true,
+     .applies = has_clusters, RANGE("--div", 1, 1e6)},
+    {PLACE(samples), .type = MODEL_INT, .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT, .optional = true,
+     .applies = has_samples, RANGE("--samples", 1, VOCAB_MAX)},
+    {PLACE(reordered), .type = MODEL_FLAG, .lists = MODEL_SHAPE, .optional = true, .applies = is_ordered},
     {PLACE(labels), .type = MODEL_INT, .lists = MODEL_TABLE | MODEL_SHAPE, RANGE("number of labels", 2, LABELS_MAX),
      .applies = of_classifier},
     {PLACE(pool), .type = MODEL_CHOICE, .choices = &pool_choices, .lists = MODEL_FACT, .applies = of_classifier},

@@ -37,6 +37,10 @@ static int append_own(struct param_table *table, enum param_role role, const cha
     struct param *p = &table->param[place];
     p->offset = p->grad_offset = table->total;
     table->total += padded(p->count);
+    if (role == PARAM_CONSTANT)
+        return place;
+    CHECK(table->trained == p->offset);
+    table->trained = table->total;
     table->elements += p->count;
     return place;
 }
@@ -81,7 +85,6 @@ void param_table_build(const struct model_config *config, struct param_table *ta
     const int64_t RH = cell_kind(config->cell)->recurrent_gates * H;
     memset(table, 0, sizeof *table);
     table->encoder = append_own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
-    table->grad_dense = table->total;
     for (int l = 0; l < config->layers; l++) {
         table->layer[l].w_ih = append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, GH, l ? H : E);
         table->layer[l].w_hh = table->layer[l].b_hh = -1;
@@ -93,7 +96,7 @@ void param_table_build(const struct model_config *config, struct param_table *ta
     }
     add_output(config, table);
 
-    table->grad_total = table->total;
+    table->grad_total = table->trained;
     for (int i = 0; i < table->count; i++)
         if (table->param[i].alias >= 0) {
             table->param[i].grad_offset = table->grad_total;

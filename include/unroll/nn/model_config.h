@@ -26,6 +26,7 @@ extern const struct choices pool_choices;
 
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
+#define OUTPUT_CUTOFFS_MAX 7
 
 /* Each member has a row in model_fields, where it says all that files, reports and comparisons need to know of it. */
 struct model_config {
@@ -38,7 +39,12 @@ struct model_config {
                              stands between are independent; 0, which is <unk>: never */
     enum task task;
     int output_layer; /* of TASK_LM: one of output_layer_choices (nn/output.h) */
-    int labels;       /* of TASK_CLASSIFY, 2 or more; else 0 */
+    int cutoffs[OUTPUT_CUTOFFS_MAX]; /* of an adaptive softmax: ascending, the ranks at which clusters begin; 0: none */
+    double div;                      /* ... how much narrower each cluster's projection is than the one before */
+    int samples;                     /* of sampled outputs: how many are drawn in a step; else 0 */
+    int proposal;   /* ... and from which distribution: an enum proposal (nn/proposal.h) */
+    bool reordered; /* ids are not in the order of their counts: the constant decoder.order says it */
+    int labels;     /* of TASK_CLASSIFY, 2 or more; else 0 */
     enum pool pool;   /* of TASK_CLASSIFY */
     int precision;    /* of products: an enum precision (nn/precision.h) */
     int bf16_order;   /* of PRECISION_BF16: an enum bf16_order; else BF16_TILE */

@@ -28,9 +28,16 @@ struct output_param {
     bool tied;        /* has the values of encoder.weight, whose shape it has */
 };
 
+/* What a kind needs of the configuration, besides the vocabulary. */
+#define OUTPUT_CLUSTERS 1u /* cutoffs and div */
+#define OUTPUT_SAMPLES 2u  /* samples and proposal */
+#define OUTPUT_ORDER 4u    /* ids in the order of their counts, or decoder.order */
+
 struct common;
 struct output;
 struct output_step;
+struct gradient_layout;
+struct touched;
 
 /* One lane of a window as the double-precision reference sees it, after the top layer. */
 struct reference_output {
@@ -54,16 +61,25 @@ struct reference_output {
 struct output_kind {
     const char *name;
     enum task task; /* that it serves */
+    unsigned uses;  /* OUTPUT_... */
 
     int (*outputs)(const struct model_config *config); /* what it chooses from: V, or the number of labels */
     /* Its part of model_config_check: STATUS_CONFIG with the option's name. Other numbers are in range. */
     enum status (*check)(const struct model_config *config, struct error *e);
     int (*params)(const struct model_config *config, struct output_param params[PARAM_OUTPUT_MAX]); /* how many */
+    /* Adds the lists and parts of its parameters of which steps touch some rows alone (nn/gradient.h). Not `sparse`: only
+     * of those that cannot be dense. NULL: all are dense. */
+    void (*parts)(const struct model_config *config, const struct param_table *table, int batch, int bptt, bool sparse,
+                  struct gradient_layout *layout);
     bool drops_own_rows; /* the kind itself applies the dropout after the last layer; else all outputs go through it */
 
     /* The fast path (src/nn/output_private.h). Not NULL unless said. */
     void (*create)(struct common *common, struct output *output);
     void (*pack)(const struct common *common, struct output *output);
+    /* The rows of its lists that a training step on the window reads or changes: common->layout says how many there are
+     * at most; the arrays are there. NULL where `parts` is. */
+    void (*touch)(const struct common *common, struct output *output, const struct window *window, int64_t step,
+                  struct touched *touched);
     /* Losses of the window at hand, and gradients where the step has them. */
     void (*window)(const struct common *common, struct output *output, const struct output_step *step);
     /* The gradient of the last time step's losses alone; no dropout, no losses. NULL: it has none (nn/flow.h). */

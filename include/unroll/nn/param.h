@@ -6,7 +6,7 @@
  * decoder.bias [V]. A classifier's decoder has a row for each label instead of each token. All values lie in one array,
  * each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
  *
- * Gradients have the same layout at the same offsets, `grad_total` floats. With tied weights decoder.weight shares the
+ * Gradients have the same layout at the same offsets, `grad_total` floats, unless nn/gradient.h says otherwise. With tied weights decoder.weight shares the
  * values of encoder.weight; its gradient is summed over lanes and ranks on its own (after the others, at `grad_offset`)
  * and folded into encoder.weight's after the reduction, so that the order of additions stays that of the lane tree. */
 #ifndef UNROLL_NN_PARAM_H
@@ -28,6 +28,7 @@ enum param_role {
     PARAM_RECURRENT_BIAS,
     PARAM_OUTPUT, /* weights of the output layer */
     PARAM_OUTPUT_BIAS,
+    PARAM_CONSTANT, /* not trained, without a gradient: what PyTorch calls a buffer. They stand behind all others */
 };
 
 struct param {
@@ -54,24 +55,18 @@ struct param_table {
     struct {
         int w_ih, w_hh, b_ih, b_hh;
     } layer[MODEL_LAYERS_MAX];
-    size_t total;      /* floats in the value array, padding included; padding is always zero */
+    size_t trained;    /* floats of the value array that are trained, padding included; padding is always zero */
+    size_t total;      /* floats in the value array: those, then constants */
     size_t grad_total; /* floats in a gradient array */
-    size_t grad_dense; /* its first float that is of no PARAM_EMBEDDING: from there on steps touch everything */
-    size_t elements;   /* trainable numbers: the sum of counts without aliases */
+    size_t elements;   /* trainable numbers: the sum of counts without aliases and constants */
 };
 
 /* What is walked at once by the gradient's norm and by the optimizer. */
 #define PARAM_BLOCK 4096 /* floats */
 static inline size_t param_blocks(const struct param_table *table)
 {
-    return (table->total + PARAM_BLOCK - 1) / PARAM_BLOCK;
+    return (table->trained + PARAM_BLOCK - 1) / PARAM_BLOCK;
 }
-
-/* The gradient of all parameters, [total], and which of its blocks need to be looked at. */
-struct param_gradient {
-    const float *values;
-    const unsigned char *active; /* [param_blocks] 0: all zeros; NULL: no block is known to be */
-};
 
 /* The table of a checked configuration. */
 void param_table_build(const struct model_config *config, struct param_table *table);
