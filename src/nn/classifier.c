@@ -276,8 +276,8 @@ static void backward(struct work work)
             .sum = common_sum(common, common->node[i]),
             .y = gemm_lanes(gemm_settled(&common->gemm, classifier->y, decoder->in_stride), 0),
             .d = gemm_lanes(gemm_settled(&common->gemm, classifier->logits, decoder->stride), 0),
-            .weight = grad + common_param(common, decoder->weight)->grad_offset,
-            .bias = grad + common_param(common, decoder->bias)->grad_offset,
+            .weight = common_gradient(common, grad, decoder->weight),
+            .bias = common_gradient(common, grad, decoder->bias),
         };
         sum.sum.T = 1;
         decoder_gradients(common, decoder, &sum);

@@ -34,6 +34,19 @@ static void create_lanes(struct common *common)
         common->group_lane[g] = lane_share_group_lane(share, share->group_begin + g) - share->lane_begin;
 }
 
+/* Room for the ids that this rank's part of a window can name. */
+static void create_lists(struct common *common)
+{
+    const struct gradient_layout *layout = &common->layout;
+    int64_t positions = (int64_t)common->lanes * common->shape.bptt;
+    for (int l = 0; l < layout->lists; l++) {
+        const struct gradient_list *list = &layout->list[l];
+        int64_t most = list->same || list->places < positions ? list->places : positions;
+        common->touched.list[l].row =
+            store_take(&common->store, (size_t)most, sizeof *common->touched.list[l].row, "touched rows");
+    }
+}
+
 enum status common_create(struct common *common, struct error *e)
 {
     enum status status = check_shape(&common->shape, e);
@@ -46,6 +59,11 @@ enum status common_create(struct common *common, struct error *e)
     e->status = STATUS_OK;
     param_table_build(&common->config, &common->table);
     create_lanes(common);
+    if (common->shape.train) {
+        gradient_layout_build(&common->config, &common->table, common->shape.share.batch, common->shape.bptt,
+                              common->shape.sparse, &common->layout);
+        create_lists(common);
+    }
     if (common->config.reset_token)
         common->fresh = store_take(&common->store, (size_t)common->shape.bptt * common->lanes, sizeof *common->fresh,
                                    "marks of sentence ends");

@@ -6,6 +6,7 @@
 #include "store.h"
 #include "unroll/nn/dropout.h"
 #include "unroll/nn/gemm.h"
+#include "unroll/nn/gradient.h"
 #include "unroll/nn/model.h"
 
 /* Arrays that parts use one after another. Names that never hold something at the same time share storage. */
@@ -29,6 +30,8 @@ struct common {
     struct model_config config;
     struct model_shape shape;
     struct param_table table;
+    struct gradient_layout layout;
+    struct touched touched; /* by the step at hand, here: model_touch */
     const float *values; /* [table.total]; NULL where memory is only counted */
     struct gemm gemm;
 
@@ -71,6 +74,12 @@ static inline struct lanes common_group_lanes(const struct common *common, int g
 static inline struct gemm_sum common_sum(const struct common *common, struct lane_node node)
 {
     return (struct gemm_sum){node, common->group0, common->group_lane, common->window->T, common->shape.exact};
+}
+
+/* Where the dense gradient of a parameter begins in a gradient array. */
+static inline float *common_gradient(const struct common *common, float *grad, int place)
+{
+    return grad + common->layout.offset[place];
 }
 
 static inline const struct param *common_param(const struct common *common, int place)

@@ -17,12 +17,6 @@ static bool merges_tokens(const struct model_config *config, const struct model_
     return TUNE_MERGE_TOKENS && config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
 }
 
-int model_sparse_rows(const struct model_config *config, int batch, int bptt)
-{
-    int64_t positions = (int64_t)batch * bptt;
-    return TUNE_SPARSE_ROWS && !config->tied && 2 * positions <= config->vocab ? (int)positions : 0;
-}
-
 /* ---- creation ---- */
 
 static size_t window_rows(const struct common *common)
@@ -59,21 +53,14 @@ static void create_distinct(struct common *common, struct embedding *embedding)
         store_take(store, capacity * embedding->stride, gemm_number_bytes(&common->gemm), "distinct embeddings");
 }
 
+/* Without a list of the window's tokens every row of encoder.weight is a place. */
 static void create_sums(struct common *common, struct embedding *embedding)
 {
-    struct store *store = &common->store;
-    struct token_rows *sorted = &embedding->token_rows;
     size_t rows = window_rows(common);
-    sorted->row = store_take(store, rows, sizeof *sorted->row, "token order");
-    sorted->group = store_take(store, rows, sizeof *sorted->group, "token order");
-    sorted->start = store_take(store, (size_t)embedding->V + 1, sizeof *sorted->start, "token order");
-    sorted->token = store_take(store, rows, sizeof *sorted->token, "token order");
-    embedding->tree_depth = 2;
-    for (int groups = 1; groups < common->shape.share.groups; groups *= 2)
-        embedding->tree_depth++;
-    embedding->tree_scratch =
-        store_floats(store, (size_t)common->shape.threads * embedding->tree_depth * VROUND(embedding->E),
-                     "sums of embedding gradients");
+    bool listed = common->layout.inputs >= 0;
+    row_sums_create(common, &embedding->sums, rows, listed ? rows : (size_t)embedding->V, embedding->E);
+    embedding->place =
+        listed ? store_take(&common->store, rows, sizeof *embedding->place, "places of tokens") : NULL;
 }
 
 static void create_merged(struct common *common, struct embedding *embedding, int slots_stride)
@@ -194,12 +181,6 @@ struct layer_input embedding_forward(const struct common *common, struct embeddi
 
 /* ---- backward ---- */
 
-static void add_row(float *to, const float *from, int n)
-{
-    for (int i = 0; i < n; i += VLEN)
-        vstore(to + i, vload(to + i) + vload(from + i));
-}
-
 /* Numbers the distinct tokens of each lane group. */
 static void find_merged(const struct common *common, struct merged *merged)
 {
@@ -290,124 +271,38 @@ struct layer_rows embedding_rows(const struct common *common, struct embedding *
                                .group_row = merged->group_row};
 }
 
-/* Counts a row of dL/dx, or puts it in its place. */
-static void sort_row(struct token_rows *sorted, uint32_t token, int row, int group, bool place)
-{
-    int *next = &sorted->start[token + 1];
-    if (place) {
-        sorted->row[*next] = row;
-        sorted->group[*next] = group;
-    }
-    ++*next;
-}
-
-/* All rows of group g, a local number. */
-static void sort_group(const struct common *common, struct embedding *embedding, int g, bool place)
+/* What is summed: rows of dL/dx by token, or by the token's place in the list of the window's tokens. */
+static struct row_sums_task token_sums(const struct common *common, const struct embedding *embedding, const float *dx)
 {
     const struct merged *merged = &embedding->merged;
-    const struct window *window = common->window;
-    struct lanes lanes = common_group_lanes(common, g);
-    if (embedding->merges)
-        for (int row = merged->group_row[g]; row < merged->group_row[g + 1]; row++)
-            sort_row(&embedding->token_rows, merged->token[row], row, g + common->group0, place);
-    else
-        for (int t = 0; t < window->T; t++)
-            for (int lane = lanes.begin; lane < lanes.end; lane++) {
-                int row = t * common->lanes + lane;
-                sort_row(&embedding->token_rows, window->input[row], row, g + common->group0, place);
-            }
-}
-
-/* Rows of dL/dx that belong to the groups of `node`, sorted by token, then group, then time and lane. */
-static void sort_rows(const struct common *common, struct embedding *embedding, struct lane_node node)
-{
-    struct token_rows *sorted = &embedding->token_rows;
-    int first = node.begin - common->group0, last = node.end - common->group0, before = 0;
-    memset(sorted->start, 0, sizeof *sorted->start * ((size_t)embedding->V + 1));
-    for (int g = first; g < last; g++)
-        sort_group(common, embedding, g, false);
-    /* start[v + 1] = how many rows have tokens below v: placing them moves it to how many have up to v */
-    sorted->distinct = 0;
-    for (int v = 0; v < embedding->V; v++) {
-        int count = sorted->start[v + 1];
-        sorted->start[v + 1] = before;
-        before += count;
-        if (count)
-            sorted->token[sorted->distinct++] = (uint32_t)v;
-    }
-    for (int g = first; g < last; g++)
-        sort_group(common, embedding, g, true);
-}
-
-struct summing {
-    const struct common *common;
-    const struct embedding *embedding;
-    const float *dx;
-    struct lane_node node;
-    float *encoder; /* gradient */
-    struct team_counter next;
-};
-
-/* level[0] = sum of rows [begin, end) of the sorted list, up the lane tree from `node`; the range is not empty. */
-static void sum_token(const struct summing *work, struct lane_node node, int begin, int end, float *level)
-{
-    const struct token_rows *sorted = &work->embedding->token_rows;
-    int width = VROUND(work->embedding->E);
-    if (node.end - node.begin == 1 || !work->common->shape.exact) {
-        memset(level, 0, sizeof *level * width);
-        for (int i = begin; i < end; i++)
-            add_row(level, work->dx + (int64_t)sorted->row[i] * work->embedding->stride, width);
-        return;
-    }
-    int middle = lane_node_middle(node.begin, node.end), split = begin;
-    while (split < end && sorted->group[split] < middle)
-        split++;
-    struct lane_node left = {node.begin, middle}, right = {middle, node.end};
-    if (split == end) {
-        sum_token(work, left, begin, end, level);
-    } else if (split == begin) {
-        sum_token(work, right, begin, end, level);
-    } else {
-        sum_token(work, left, begin, split, level);
-        sum_token(work, right, split, end, level + width);
-        add_row(level, level + width, width);
-    }
-}
-
-#define TOKENS 16 /* that a thread takes at once */
-
-static void sum_tokens(const struct summing *work, int64_t begin, float *level)
-{
-    const struct token_rows *sorted = &work->embedding->token_rows;
-    int E = work->embedding->E;
-    for (int64_t i = begin; i < begin + TOKENS && i < sorted->distinct; i++) {
-        uint32_t token = sorted->token[i];
-        sum_token(work, work->node, sorted->start[token], sorted->start[token + 1], level);
-        memcpy(work->encoder + (int64_t)token * E, level, sizeof *level * E);
-    }
-}
-
-static void sum_share(void *context, const struct team_member *me)
-{
-    struct summing *work = context;
-    const struct embedding *embedding = work->embedding;
-    float *level = embedding->tree_scratch + (size_t)me->thread * embedding->tree_depth * VROUND(embedding->E);
-    if (!work->common->shape.sparse) {
-        int64_t begin = team_begin(embedding->V, me->thread, me->threads) * embedding->E;
-        int64_t end = team_begin(embedding->V, me->thread + 1, me->threads) * embedding->E;
-        memset(work->encoder + begin, 0, sizeof *work->encoder * (end - begin));
-        team_barrier(me);
-    }
-    for (int64_t i; (i = team_next(&work->next, TOKENS)) < embedding->token_rows.distinct;)
-        sum_tokens(work, i, level);
+    const struct touched_list *inputs = &common->touched.list[common->layout.inputs < 0 ? 0 : common->layout.inputs];
+    const uint32_t *token = embedding->merges ? merged->token : common->window->input;
+    int rows = embedding->merges ? merged->group_row[common->groups] : common->window->T * common->lanes;
+    struct row_sums_task task = {.rows = dx,
+                                 .stride = embedding->stride,
+                                 .place = token,
+                                 .group_row = embedding->merges ? merged->group_row : NULL,
+                                 .places = embedding->V};
+    if (!embedding->place)
+        return task;
+    for (int row = 0; row < rows; row++)
+        embedding->place[row] = (uint32_t)touched_place(inputs, token[row]);
+    task.place = embedding->place;
+    task.places = inputs->count;
+    return task;
 }
 
 void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,
-                        struct lane_node node, float *grad)
+                        float *const *node_grads)
 {
-    sort_rows(common, embedding, node);
-    struct summing work = {common, embedding, dx, node, grad + common_param(common, common->table.encoder)->grad_offset,
-                           {0}};
-    int64_t rows = (int64_t)common->lanes * common->window->T + (common->shape.sparse ? 0 : embedding->V);
-    team_run(common->shape.threads, 4 * rows * embedding->E, sum_share, &work);
+    const struct gradient_layout *layout = &common->layout;
+    struct row_sums_task task = token_sums(common, embedding, dx);
+    int encoder = common->table.encoder;
+    size_t offset = layout->inputs < 0
+                        ? layout->offset[encoder]
+                        : gradient_part_of(layout, &common->table, encoder, layout->inputs)->offset;
+    for (int i = 0; i < common->nodes; i++) {
+        task.sums = node_grads[i] + offset;
+        row_sums_node(common, &embedding->sums, &task, common->node[i]);
+    }
 }

@@ -3,6 +3,7 @@
 #define UNROLL_NN_EMBEDDING_H
 
 #include "layer.h"
+#include "row_sums.h"
 
 /* The distinct tokens of a window, so that each is projected once. */
 struct distinct {
@@ -11,14 +12,6 @@ struct distinct {
     int32_t *index;  /* [T][B] which of them stands at a position */
     int32_t *slot;   /* [V] -1 or the number of a token seen in this window */
     void *x;         /* [capacity][stride] embeddings, dense */
-};
-
-/* Rows of the embedding gradient, sorted by token, then by lane group, then by time and lane. */
-struct token_rows {
-    int *row, *group; /* [T * B] */
-    int *start;       /* [V + 1] first of each token; the end is the next one's */
-    int distinct;
-    uint32_t *token; /* [T * B] the tokens that occur */
 };
 
 /* Gradients of repeated tokens of a lane group are added before the products with W_ih and x: one row for each
@@ -37,11 +30,10 @@ struct embedding {
     int E, stride, V;
     void *x; /* [T][B][stride] embeddings, through dropout, dense */
     struct distinct distinct;
-    struct token_rows token_rows;
     bool merges;
     struct merged merged;
-    float *tree_scratch; /* [threads][tree_depth][E rounded] */
-    int tree_depth;
+    struct row_sums sums;
+    uint32_t *place; /* [T * B] where the token of each row stands in the list of the window's tokens; NULL: no list */
 };
 
 /* The most rows of an input with an index. */
@@ -52,8 +44,8 @@ struct layer_input embedding_forward(const struct common *common, struct embeddi
 /* From the positions of the first layer to the rows that its gradients, and dx of embedding_backward, are summed
  * over: the same, or merged. */
 struct layer_rows embedding_rows(const struct common *common, struct embedding *embedding, struct layer_rows positions);
-/* The gradient of encoder.weight over a node from that of the rows, dx [rows][stride]. */
+/* The gradient of encoder.weight over each node from that of the rows, dx [rows][stride]. */
 void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,
-                        struct lane_node node, float *grad);
+                        float *const *node_grads);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "unroll/base/tuning.h"
 #include "unroll/nn/output.h"
 
 /* Parts and tensors begin on 64-byte boundaries. */
@@ -12,10 +13,10 @@ static size_t padded(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-int gradient_add_list(struct gradient_layout *layout, int64_t rows, int64_t most)
+int gradient_add_list(struct gradient_layout *layout, int64_t rows, int64_t places, bool same)
 {
     CHECK(layout->lists < GRADIENT_LISTS_MAX);
-    layout->list[layout->lists] = (struct gradient_list){rows, most < rows ? most : rows};
+    layout->list[layout->lists] = (struct gradient_list){rows, places < rows ? places : rows, places, same};
     return layout->lists++;
 }
 
@@ -29,11 +30,9 @@ static int own(const struct param_table *table, int param)
 void gradient_add_part(struct gradient_layout *layout, const struct param_table *table, int param, int list)
 {
     CHECK(layout->parts < GRADIENT_PARTS_MAX);
-    const struct param *p = &table->param[own(table, param)];
-    layout->part[layout->parts++] = (struct gradient_part){
-        .param = own(table, param), .list = list, .width = p->count / (size_t)layout->list[list].rows};
-    layout->in_parts[own(table, param)] = true;
-    layout->in_parts[param] = true;
+    size_t width = table->param[param].count / (size_t)layout->list[list].rows;
+    layout->part[layout->parts++] = (struct gradient_part){.param = own(table, param), .list = list, .width = width};
+    layout->width[own(table, param)] = layout->width[param] = width;
 }
 
 /* Rows of encoder.weight, where a window touches so few that it is worth summing and updating those alone, or where the
@@ -42,9 +41,10 @@ static void add_inputs(const struct model_config *config, const struct param_tab
                        bool sparse, struct gradient_layout *layout)
 {
     layout->inputs = -1;
-    if (!layout->in_parts[table->encoder] && (!sparse || config->tied || 2 * positions > config->vocab))
+    bool few = TUNE_SPARSE_ROWS && sparse && !config->tied && 2 * positions <= config->vocab;
+    if (!layout->width[table->encoder] && !few)
         return;
-    layout->inputs = gradient_add_list(layout, config->vocab, positions);
+    layout->inputs = gradient_add_list(layout, config->vocab, positions, false);
     gradient_add_part(layout, table, table->encoder, layout->inputs);
 }
 
@@ -59,7 +59,7 @@ void gradient_layout_build(const struct model_config *config, const struct param
     for (int aliases = 0; aliases < 2; aliases++) /* behind all others, as in the table */
         for (int i = 0; i < table->count; i++) {
             const struct param *p = &table->param[i];
-            if (p->role == PARAM_CONSTANT || layout->in_parts[i] || aliases != (p->alias >= 0))
+            if (p->role == PARAM_CONSTANT || layout->width[i] || aliases != (p->alias >= 0))
                 continue;
             layout->offset[i] = layout->dense;
             layout->dense += padded(p->count);
@@ -128,9 +128,27 @@ void gradient_expand(const struct gradient_layout *layout, const struct param_ta
     memset(dense, 0, table->grad_total * sizeof *dense);
     for (int i = 0; i < table->count; i++) {
         const struct param *p = &table->param[i];
-        if (p->role != PARAM_CONSTANT && !layout->in_parts[i])
+        if (p->role != PARAM_CONSTANT && !layout->width[i])
             memcpy(dense + p->grad_offset, array + layout->offset[i], p->count * sizeof *dense);
     }
     for (const struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++)
         add_part(part, &touched->list[part->list], array + part->offset, dense + table->param[part->param].grad_offset);
+}
+
+void gradient_lay_out(const struct param_gradient *gradient, const struct param_table *table, float *values)
+{
+    const struct gradient_layout *layout = gradient->layout;
+    memset(values, 0, table->trained * sizeof *values);
+    for (int i = 0; i < table->count; i++) {
+        const struct param *p = &table->param[i];
+        size_t width = layout ? layout->width[i] : 0;
+        if (p->alias >= 0 || p->role == PARAM_CONSTANT)
+            continue;
+        if (!width)
+            memcpy(values + p->offset, gradient->dense + (layout ? layout->offset[i] : p->grad_offset),
+                   p->count * sizeof *values);
+        for (int64_t r = 0; width && r < gradient->rows[i].count; r++)
+            memcpy(values + p->offset + gradient->rows[i].row[r] * width, gradient->rows[i].grad[r],
+                   width * sizeof *values);
+    }
 }

@@ -20,11 +20,17 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
     layer->slot_stride = gemm_round(layer->H);
     layer->slots_stride = gemm_stride(layer->cell->slots * layer->slot_stride);
     layer->blocks = gemm_round(layer->H) / GEMM_WIDE;
-    layer->offset.w_ih = table->param[table->layer[l].w_ih].offset;
-    layer->offset.b_ih = table->param[table->layer[l].b_ih].offset;
+    int w_ih = table->layer[l].w_ih, b_ih = table->layer[l].b_ih, w_hh = table->layer[l].w_hh,
+        b_hh = table->layer[l].b_hh;
+    layer->offset.w_ih = table->param[w_ih].offset;
+    layer->offset.b_ih = table->param[b_ih].offset;
+    layer->gradient.w_ih = common->layout.offset[w_ih];
+    layer->gradient.b_ih = common->layout.offset[b_ih];
     if (layer->cell->recurrent_gates > 0) {
-        layer->offset.w_hh = table->param[table->layer[l].w_hh].offset;
-        layer->offset.b_hh = table->param[table->layer[l].b_hh].offset;
+        layer->offset.w_hh = table->param[w_hh].offset;
+        layer->offset.b_hh = table->param[b_hh].offset;
+        layer->gradient.w_hh = common->layout.offset[w_hh];
+        layer->gradient.b_hh = common->layout.offset[b_hh];
     }
 }
 
@@ -261,9 +267,9 @@ static void recurrent_gradients(const struct common *common, const struct layer 
     for (int g = 0; g < cell->recurrent_gates; g++) {
         struct gemm_gradient gradient = {.factor = &factor,
                                          .a = slot_lanes(common, layer, cell->recurrent_slot[g]),
-                                         .c = grad + layer->offset.w_hh + (int64_t)g * H * H,
+                                         .c = grad + layer->gradient.w_hh + (int64_t)g * H * H,
                                          .ldc = H,
-                                         .bias = grad + layer->offset.b_hh + g * H};
+                                         .bias = grad + layer->gradient.b_hh + g * H};
         gemm_gradient(&common->gemm, &gradient);
     }
 }
@@ -275,9 +281,9 @@ static void input_bias(const struct common *common, const struct layer *layer, s
 {
     const struct cell_kind *cell = layer->cell;
     int H = layer->H;
-    float *bias = grad + layer->offset.b_ih + g * H;
+    float *bias = grad + layer->gradient.b_ih + g * H;
     if (g < cell->recurrent_gates && cell->input_slot[g] == cell->recurrent_slot[g]) {
-        memcpy(bias, grad + layer->offset.b_hh + g * H, sizeof *bias * H);
+        memcpy(bias, grad + layer->gradient.b_hh + g * H, sizeof *bias * H);
         return;
     }
     struct gemm_sum sum = common_sum(common, node);
@@ -305,7 +311,7 @@ static void input_gradients(const struct common *common, const struct layer *lay
             .a = gemm_lanes(
                 gemm_settled(&common->gemm, rows->slots + cell->input_slot[g] * layer->slot_stride, rows->slots_stride),
                 common->lanes),
-            .c = grad + layer->offset.w_ih + (int64_t)g * H * in,
+            .c = grad + layer->gradient.w_ih + (int64_t)g * H * in,
             .ldc = in};
         gemm_gradient(&common->gemm, &gradient);
         input_bias(common, layer, node, g, grad);

@@ -40,7 +40,7 @@ struct layer {
     int blocks;        /* of GEMM_WIDE units */
     struct {
         size_t w_ih, w_hh, b_ih, b_hh;
-    } offset;                 /* in the value and gradient arrays */
+    } offset, gradient;       /* in the value array, and in a gradient array */
     struct layer_input input; /* of this window */
     float *projected;         /* [most rows of an indexed input][gates * slot_stride]; NULL: the input has no index */
     void *dropped; /* [T][B][in_stride] dense, for the outputs of the layer below through dropout; not the first layer's

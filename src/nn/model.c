@@ -1,6 +1,8 @@
 /* The order of a step: embedding, layers, output, and back. What each part does stands in its own file. */
 #include "unroll/nn/model.h"
 
+#include <string.h>
+
 #include "model_private.h"
 #include "unroll/base/clock.h"
 #include "unroll/base/mem.h"
@@ -185,6 +187,24 @@ static void backward_layer(struct model *model, int l, float *const *node_grads)
     count_time(model, &model->phases.input_projection);
 }
 
+const struct touched *model_touch(struct model *model, const struct window *window, int64_t step)
+{
+    struct common *common = &model->common;
+    struct output *output = &model->output;
+    int inputs = common->layout.inputs;
+    CHECK(common->shape.train);
+    if (inputs >= 0) {
+        struct touched_list *list = &common->touched.list[inputs];
+        int64_t positions = (int64_t)window->T * window->lanes;
+        memcpy(list->row, window->input, (size_t)positions * sizeof *list->row);
+        list->count = touched_sort(list->row, positions);
+    }
+    if (output->kind->touch)
+        output->kind->touch(common, output, window, step, &common->touched);
+    model->touched = window;
+    return &common->touched;
+}
+
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss)
 {
     model_forward_layers(model, window, model->common.shape.train ? step : -1);
@@ -195,13 +215,12 @@ void model_train(struct model *model, const struct window *window, int64_t step,
                  struct model_loss *loss)
 {
     const struct common *common = &model->common;
-    CHECK(common->shape.train && step >= 0);
+    CHECK(common->shape.train && step >= 0 && (!common->layout.lists || model->touched == window));
     model_forward_layers(model, window, step);
     output_window(model, node_grads, loss);
     for (int l = common->config.layers - 1; l >= 0; l--)
         backward_layer(model, l, node_grads);
-    for (int i = 0; i < common->nodes; i++)
-        embedding_backward(common, &model->embedding, common->scratch.row_gradients, common->node[i], node_grads[i]);
+    embedding_backward(common, &model->embedding, common->scratch.row_gradients, node_grads);
     count_time(model, &model->phases.weight_gradients);
 }
 

@@ -12,6 +12,7 @@ struct model {
     struct embedding embedding;
     struct layer layer[MODEL_LAYERS_MAX];
     struct output output;
+    const struct window *touched; /* the window of the last model_touch */
     struct model_phases phases;
     double clock;
 };

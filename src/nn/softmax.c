@@ -303,8 +303,8 @@ static void window_losses(const struct common *common, struct output *output, co
     for (int i = 0; i < common->nodes; i++) {
         struct node_gradients grads = {.dh = step->dh, .sums = softmax->sums};
         if (step->node_grads) {
-            grads.weight = step->node_grads[i] + common_param(common, decoder->weight)->grad_offset;
-            grads.bias = step->node_grads[i] + common_param(common, decoder->bias)->grad_offset;
+            grads.weight = common_gradient(common, step->node_grads[i], decoder->weight);
+            grads.bias = common_gradient(common, step->node_grads[i], decoder->bias);
         }
         node_loss(work, common->node[i], grads);
     }

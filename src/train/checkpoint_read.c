@@ -179,7 +179,7 @@ static enum status read_run_state(struct reading *in)
 {
     struct checkpoint *checkpoint = in->checkpoint;
     char hex[DIGEST_TEXT];
-    enum status status = optimizer_create(&in->optimizer, &checkpoint->table, &checkpoint->optimizer, in->e);
+    enum status status = optimizer_create(&in->optimizer, &checkpoint->table, NULL, &checkpoint->optimizer, in->e);
     if (status)
         return status;
     checkpoint->optimizer->updates = in->updates;

@@ -290,6 +290,7 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
     int groups = lane_share_groups(&evaluator->share);
+    step_settle(evaluator->step);
     memcpy(evaluator->values, evaluator->given, evaluator->table.total * sizeof *evaluator->values);
     model_pack(evaluator->step->model);
     memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);

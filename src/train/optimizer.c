@@ -219,18 +219,19 @@ const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS])
 /* ---- one optimizer ---- */
 
 enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
-                             struct optimizer **out, struct error *e)
+                             const struct gradient_layout *layout, struct optimizer **out, struct error *e)
 {
     *out = NULL;
-    CHECK(table->total % BLOCK == 0);
+    CHECK(table->trained % BLOCK == 0);
     struct optimizer *optimizer = mem_alloc(1, sizeof *optimizer, "an optimizer", e);
     if (!optimizer)
         return STATUS_OS;
     optimizer->config = *config;
     optimizer->table = table;
+    optimizer->layout = layout;
     optimizer->slots = optimizer_slots(config->kind);
     for (int slot = 0; slot < optimizer->slots; slot++) {
-        optimizer->slot[slot] = mem_alloc(table->total, sizeof(float), "the optimizer's state", e);
+        optimizer->slot[slot] = mem_alloc(table->trained, sizeof(float), "the optimizer's state", e);
         if (!optimizer->slot[slot]) {
             optimizer_free(optimizer);
             return STATUS_OS;
@@ -240,9 +241,10 @@ enum status optimizer_create(const struct optimizer_config *config, const struct
     return STATUS_OK;
 }
 
-size_t optimizer_bytes(int kind, const struct param_table *table)
+size_t optimizer_bytes(int kind, const struct param_table *table, const struct gradient_layout *layout)
 {
-    return (size_t)optimizer_slots(kind) * table->total * sizeof(float);
+    (void)layout;
+    return (size_t)optimizer_slots(kind) * table->trained * sizeof(float);
 }
 
 void optimizer_free(struct optimizer *optimizer)
@@ -254,22 +256,63 @@ void optimizer_free(struct optimizer *optimizer)
     mem_free(optimizer);
 }
 
+/* Floats [begin, end) of the value array, whose gradient begins at grad[begin - shift]. */
 struct updating {
     void (*rule)(const struct update *, size_t begin, size_t end);
-    const struct update *update;
-    const unsigned char *active; /* [blocks]; NULL: all are */
-    size_t total;
+    struct update update;
+    size_t begin, end;
 };
 
 static void update_blocks(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct updating *work = context;
-    for (int64_t block = begin; block < end; block++) {
-        size_t first = (size_t)block * PARAM_BLOCK;
-        if (!work->active || work->active[block])
-            work->rule(work->update, first, work->total - first < PARAM_BLOCK ? work->total : first + PARAM_BLOCK);
+    size_t first = work->begin + (size_t)begin * PARAM_BLOCK, last = work->begin + (size_t)end * PARAM_BLOCK;
+    work->rule(&work->update, first, last < work->end ? last : work->end);
+}
+
+static void update_dense(const struct updating *all, const struct param *p, const float *grad, int threads)
+{
+    struct updating work = *all;
+    work.begin = p->offset;
+    work.end = p->offset + (p->count + BLOCK - 1) / BLOCK * BLOCK;
+    work.update.grad = (const float *)((uintptr_t)grad - work.begin * sizeof *grad);
+    int64_t blocks = (int64_t)((work.end - work.begin + PARAM_BLOCK - 1) / PARAM_BLOCK);
+    team_share(threads, blocks, 16 * (int64_t)p->count, update_blocks, &work);
+}
+
+/* A plain version: every row, with a zero gradient where the step has none. */
+static void update_rows(const struct updating *all, const struct param *p, const struct gradient_rows *rows,
+                        size_t width)
+{
+    size_t padded = (width + BLOCK - 1) / BLOCK * BLOCK, next = 0;
+    float *room = mem_alloc(4 * padded, sizeof *room, "a row", NULL);
+    CHECK(room);
+    for (size_t row = 0; row < p->count / width; row++) {
+        struct update update = all->update;
+        float *array[] = {update.p, update.a, update.b};
+        for (int i = 0; i < 3 && array[i]; i++)
+            memcpy(room + (size_t)i * padded, array[i] + p->offset + row * width, width * sizeof *room);
+        memset(room + 3 * padded, 0, width * sizeof *room);
+        if (next < (size_t)rows->count && rows->row[next] == row)
+            memcpy(room + 3 * padded, rows->grad[next++], width * sizeof *room);
+        update.p = room, update.a = room + padded, update.b = room + 2 * padded, update.grad = room + 3 * padded;
+        all->rule(&update, 0, padded);
+        for (int i = 0; i < 3 && array[i]; i++)
+            memcpy(array[i] + p->offset + row * width, room + (size_t)i * padded, width * sizeof *room);
     }
+    mem_free(room);
+}
+
+void optimizer_catch_up(struct optimizer *optimizer, float *values, int param, const struct touched_list *rows,
+                        int threads)
+{
+    (void)optimizer, (void)values, (void)param, (void)rows, (void)threads;
+}
+
+void optimizer_settle(struct optimizer *optimizer, float *values, int threads)
+{
+    (void)optimizer, (void)values, (void)threads;
 }
 
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
@@ -283,7 +326,6 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
         .p = values,
         .a = optimizer->slot[0],
         .b = optimizer->slot[1],
-        .grad = grad.values,
         .scale = scale,
         .lr = (float)(kind->corrects ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr),
         .decay = kind->decouples ? 0 : (float)config->weight_decay,
@@ -296,7 +338,15 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
         .root2 = kind->corrects ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1,
         .shrink = kind->decouples ? (float)(1 - lr * config->weight_decay) : 1,
     };
-    bool rests = kind->rests && config->weight_decay == 0;
-    struct updating work = {kind->rule, &update, rests ? grad.active : NULL, optimizer->table->total};
-    team_share(threads, (int64_t)param_blocks(optimizer->table), 16 * (int64_t)work.total, update_blocks, &work);
+    const struct param_table *table = optimizer->table;
+    struct updating work = {.rule = kind->rule, .update = update};
+    for (int i = 0; i < table->count; i++) {
+        const struct param *p = &table->param[i];
+        if (p->alias >= 0 || p->role == PARAM_CONSTANT)
+            continue;
+        if (grad.layout && grad.layout->width[i])
+            update_rows(&work, p, &grad.rows[i], grad.layout->width[i]);
+        else
+            update_dense(&work, p, grad.dense + (grad.layout ? grad.layout->offset[i] : p->grad_offset), threads);
+    }
 }

@@ -17,44 +17,16 @@
  * the weight gradients' many short products; on two, what goes by mailbox wins that back (the table in tools/README.md,
  * "Speed", by tools/benchmark).
  *
- * Sparse rows: ranks unite the bit sets of the tokens they have seen and exchange those rows of encoder.weight,
- * copied side by side, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a
- * half of the bytes on the wire and of what norm and optimizer read. */
-#include "unroll/train/reducer.h"
-
+ * Parts: ranks send each other the ids of the rows they have touched, move their rows to common places and sum those
+ * alone, as if they were a small tensor of their own. With a vocabulary of 10000 that is a third to a half of the bytes
+ * on the wire and of what norm and optimizer read; with 800,000 it is what makes a step possible. */
 #include <string.h>
 
+#include "reducer_private.h"
 #include "unroll/base/mem.h"
-#include "unroll/base/team.h"
 #include "unroll/train/reducer_traffic.h"
 
 #define PIECE REDUCER_PIECE
-
-struct reducer {
-    struct comm comm;
-    const struct param_table *table;
-    enum reduction reduction;
-    int groups;
-    bool butterfly;
-    int nodes;                   /* of this rank */
-    float *grad[LANE_NODES_MAX]; /* [grad_total] each */
-    struct lane_node *all;       /* nodes of all ranks, in order */
-    int *first;                  /* [ranks + 1] where each rank's begin in `all` */
-    float *received;             /* slices from other ranks */
-    size_t *bytes[4];            /* [ranks]: send bytes and offsets, receive bytes and offsets */
-    float *send;                 /* slices of this rank's nodes, destination after destination */
-
-    struct comm host; /* the ranks here, who share the norm's blocks */
-    size_t *share[2]; /* [ranks here] bytes and offsets of their blocks' sums */
-    double *block;    /* [param_blocks] sums of squares */
-
-    int sparse_rows;                /* most rows of encoder.weight that a step touches; 0: no sparse rows */
-    uint64_t *touched;              /* [words] bit v: row v of some array may be other than zero */
-    size_t words;                   /* of 64 rows */
-    unsigned char *active;          /* [param_blocks] those with touched rows, and all of other tensors */
-    float *compact[LANE_NODES_MAX]; /* [sparse_rows][E] touched rows of each node; NULL on one rank */
-    size_t summed;                  /* floats of each array, in the last sum */
-};
 
 const char *reduction_name(int reduction)
 {
@@ -75,22 +47,15 @@ static size_t slice_begin(size_t count, int ranks, int rank)
 /* Elements of the arrays beside the gradients, of a rank with so many of the `total` nodes. */
 struct sizes {
     size_t all, first, block;       /* always */
-    size_t words, active, compact;  /* with sparse rows; `compact` of each node */
     size_t received, send, offsets; /* where ranks exchange slices or halves */
 };
 
-static struct sizes sizes_of(const struct param_table *table, int ranks, enum reduction reduction, int sparse_rows,
-                             bool butterfly, int nodes, int64_t total)
+static struct sizes sizes_of(const struct param_table *table, int ranks, enum reduction reduction, bool butterfly,
+                             int nodes, int64_t total)
 {
-    const struct param *encoder = &table->param[table->encoder];
     size_t slice = PIECE / (size_t)ranks + 1;
     struct sizes sizes = {
         .all = (size_t)ranks * LANE_NODES_MAX, .first = (size_t)ranks + 1, .block = param_blocks(table)};
-    if (sparse_rows) {
-        sizes.words = ((size_t)encoder->shape[0] + 63) / 64;
-        sizes.active = param_blocks(table);
-        sizes.compact = ranks > 1 ? (size_t)sparse_rows * (size_t)encoder->shape[1] : 0;
-    }
     if (ranks == 1 || reduction == REDUCTION_FAST)
         return sizes;
     sizes.received = butterfly ? PIECE / 2 + 1 : slice * (size_t)total;
@@ -106,38 +71,23 @@ static int nodes_of(int groups, int ranks, int rank)
     return lane_share_nodes(&share, nodes);
 }
 
-size_t reducer_gradient_bytes(const struct param_table *table, int groups, int ranks, int rank)
+size_t reducer_gradient_bytes(const struct gradient_layout *layout, int groups, int ranks, int rank)
 {
-    return (size_t)nodes_of(groups, ranks, rank) * table->grad_total * sizeof(float);
+    return (size_t)nodes_of(groups, ranks, rank) * layout->total * sizeof(float);
 }
 
-size_t reducer_bytes(const struct param_table *table, int groups, int ranks, int rank, enum reduction reduction,
-                     int sparse_rows)
+size_t reducer_bytes(const struct param_table *table, const struct gradient_layout *layout, int groups, int ranks,
+                     int rank, enum reduction reduction)
 {
     const struct reducer *reducer = NULL; /* for the sizes of elements */
     int nodes = nodes_of(groups, ranks, rank), most;
     int64_t total;
     bool butterfly = reducer_traffic_nodes(groups, ranks, &total, &most);
-    struct sizes sizes = sizes_of(table, ranks, reduction, sparse_rows, butterfly, nodes, total);
+    struct sizes sizes = sizes_of(table, ranks, reduction, butterfly, nodes, total);
     return sizes.all * sizeof *reducer->all + sizes.first * sizeof *reducer->first +
-           sizes.block * sizeof *reducer->block + sizes.words * sizeof *reducer->touched +
-           sizes.active * sizeof *reducer->active + sizes.compact * sizeof(float) * (size_t)nodes +
-           (sizes.received + sizes.send) * sizeof(float) + 4 * sizes.offsets * sizeof(size_t);
-}
-
-static enum status create_sparse(struct reducer *reducer, struct sizes sizes, struct error *e)
-{
-    reducer->words = sizes.words;
-    reducer->touched = mem_alloc(reducer->words, sizeof *reducer->touched, "touched rows", e);
-    reducer->active = mem_alloc(sizes.active, sizeof *reducer->active, "touched rows", e);
-    if (!reducer->touched || !reducer->active)
-        return STATUS_OS;
-    for (int i = 0; sizes.compact && i < reducer->nodes; i++) {
-        reducer->compact[i] = mem_alloc(sizes.compact, sizeof(float), "touched rows", e);
-        if (!reducer->compact[i])
-            return STATUS_OS;
-    }
-    return STATUS_OK;
+           sizes.block * (sizeof *reducer->block + sizeof *reducer->active) +
+           (sizes.received + sizes.send) * sizeof(float) + 4 * sizes.offsets * sizeof(size_t) +
+           reducer_rows_bytes(layout, ranks);
 }
 
 static enum status create_arrays(struct reducer *reducer, struct error *e)
@@ -146,8 +96,8 @@ static enum status create_arrays(struct reducer *reducer, struct error *e)
     int64_t total;
     reducer->butterfly = reducer_traffic_nodes(reducer->groups, ranks, &total, &most);
     reducer->nodes = nodes_of(reducer->groups, ranks, reducer->comm.rank);
-    struct sizes sizes = sizes_of(reducer->table, ranks, reducer->reduction, reducer->sparse_rows, reducer->butterfly,
-                                  reducer->nodes, total);
+    struct sizes sizes =
+        sizes_of(reducer->table, ranks, reducer->reduction, reducer->butterfly, reducer->nodes, total);
     reducer->all = mem_alloc(sizes.all, sizeof *reducer->all, "lane-tree nodes", e);
     reducer->first = mem_alloc(sizes.first, sizeof *reducer->first, "lane-tree nodes", e);
     if (!reducer->all || !reducer->first)
@@ -157,15 +107,16 @@ static enum status create_arrays(struct reducer *reducer, struct error *e)
         reducer->first[r + 1] = reducer->first[r] + lane_share_nodes(&share, reducer->all + reducer->first[r]);
     }
     for (int i = 0; i < reducer->nodes; i++) {
-        reducer->grad[i] = mem_alloc(reducer->table->grad_total, sizeof(float), "gradients", e);
+        reducer->grad[i] = mem_alloc(reducer->layout->total, sizeof(float), "gradients", e);
         if (!reducer->grad[i])
             return STATUS_OS;
     }
     reducer->block = mem_alloc(sizes.block, sizeof *reducer->block, "gradient norm", e);
+    reducer->active = mem_alloc(sizes.block, sizeof *reducer->active, "gradient norm", e);
     for (int i = 0; i < 2; i++)
         reducer->share[i] = mem_alloc(reducer->host.size, sizeof *reducer->share[i], "gradient norm", e);
-    if (!reducer->block || !reducer->share[0] || !reducer->share[1] ||
-        (reducer->sparse_rows && create_sparse(reducer, sizes, e)))
+    if (!reducer->block || !reducer->active || !reducer->share[0] || !reducer->share[1] ||
+        reducer_rows_create(reducer, e))
         return STATUS_OS;
     if (!sizes.received)
         return STATUS_OK;
@@ -185,8 +136,9 @@ static enum status create_arrays(struct reducer *reducer, struct error *e)
     return STATUS_OK;
 }
 
-enum status reducer_create(const struct comm *comm, const struct param_table *table, int groups,
-                           enum reduction reduction, int sparse_rows, struct reducer **out, struct error *e)
+enum status reducer_create(const struct comm *comm, const struct param_table *table,
+                           const struct gradient_layout *layout, int groups, enum reduction reduction,
+                           struct reducer **out, struct error *e)
 {
     *out = NULL;
     if (comm->size > groups)
@@ -204,9 +156,9 @@ enum status reducer_create(const struct comm *comm, const struct param_table *ta
         reducer->host = host;
         reducer->comm = *comm;
         reducer->table = table;
+        reducer->layout = layout;
         reducer->reduction = reduction;
         reducer->groups = groups;
-        reducer->sparse_rows = sparse_rows;
         status = create_arrays(reducer, e);
     }
     status = comm_agree(comm, status, e);
@@ -224,10 +176,8 @@ void reducer_free(struct reducer *reducer)
 {
     if (!reducer)
         return;
-    for (int i = 0; i < reducer->nodes; i++) {
+    for (int i = 0; i < reducer->nodes; i++)
         mem_free(reducer->grad[i]);
-        mem_free(reducer->compact[i]);
-    }
     for (int i = 0; i < 4; i++)
         mem_free(reducer->bytes[i]);
     mem_free(reducer->all);
@@ -238,69 +188,15 @@ void reducer_free(struct reducer *reducer)
     mem_free(reducer->share[1]);
     mem_free(reducer->block);
     comm_release(&reducer->host);
-    mem_free(reducer->touched);
     mem_free(reducer->active);
+    reducer_rows_free(reducer);
     mem_free(reducer);
-}
-
-/* ---- rows of encoder.weight ---- */
-
-/* The touched row from `row` on, -1 after the last. */
-static int64_t next_touched(const struct reducer *reducer, int64_t row)
-{
-    size_t word = (size_t)row / 64;
-    if (word >= reducer->words)
-        return -1;
-    uint64_t bits = reducer->touched[word] & (UINT64_MAX << row % 64);
-    while (!bits) {
-        if (++word == reducer->words)
-            return -1;
-        bits = reducer->touched[word];
-    }
-    return (int64_t)word * 64 + __builtin_ctzll(bits);
 }
 
 int reducer_nodes(struct reducer *reducer, float *const **node_grads)
 {
-    if (reducer->sparse_rows) {
-        size_t E = (size_t)reducer->table->param[reducer->table->encoder].shape[1];
-        for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1))
-            for (int i = 0; i < reducer->nodes; i++)
-                memset(reducer->grad[i] + (size_t)row * E, 0, E * sizeof(float));
-        memset(reducer->touched, 0, reducer->words * sizeof *reducer->touched);
-    }
     *node_grads = reducer->grad;
     return reducer->nodes;
-}
-
-void reducer_mark(struct reducer *reducer, const uint32_t *tokens, size_t count)
-{
-    for (size_t i = 0; reducer->sparse_rows && i < count; i++)
-        reducer->touched[tokens[i] / 64] |= (uint64_t)1 << tokens[i] % 64;
-}
-
-/* Blocks that hold touched rows, or something else than encoder.weight. */
-static void find_active(struct reducer *reducer)
-{
-    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
-    size_t E = (size_t)encoder->shape[1], sparse = encoder->count / PARAM_BLOCK;
-    memset(reducer->active, 0, sparse);
-    memset(reducer->active + sparse, 1, param_blocks(reducer->table) - sparse);
-    for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1)) {
-        size_t begin = (size_t)row * E, last = begin + E - 1;
-        memset(reducer->active + begin / PARAM_BLOCK, 1, last / PARAM_BLOCK - begin / PARAM_BLOCK + 1);
-    }
-}
-
-/* Copies touched rows side by side, or (`back`) to their places. Returns how many. */
-static size_t move_touched(const struct reducer *reducer, float *grad, float *compact, bool back)
-{
-    size_t E = (size_t)reducer->table->param[reducer->table->encoder].shape[1], count = 0;
-    for (int64_t row = next_touched(reducer, 0); row >= 0; row = next_touched(reducer, row + 1), count++) {
-        float *place = grad + (size_t)row * E, *side = compact + count * E;
-        memcpy(back ? place : side, back ? side : place, E * sizeof(float));
-    }
-    return count;
 }
 
 /* ---- sums ---- */
@@ -383,118 +279,45 @@ static void exchange_slices(struct reducer *reducer, float *const *data, size_t 
     comm_allgatherv(&reducer->comm, sum, data[0] + offset, receive_bytes, receive_offset);
 }
 
-/* The sum over all nodes of all ranks of [begin, end) of their arrays, into that of data[0]. */
-static void sum_range(struct reducer *reducer, float *const *data, size_t begin, size_t end)
+/* The sum over all nodes of all ranks of [begin, end) of their arrays, into that of the first. */
+static void sum_range(struct reducer *reducer, size_t begin, size_t end)
 {
+    float *const *grad = reducer->grad;
+    reducer->summed += end - begin;
+    if (reducer->comm.size == 1)
+        return;
     if (reducer->reduction == REDUCTION_FAST) {
         for (int i = 1; i < reducer->nodes; i++)
-            add_floats(data[0] + begin, data[i] + begin, end - begin);
-        comm_allreduce_float(&reducer->comm, data[0] + begin, end - begin);
+            add_floats(grad[0] + begin, grad[i] + begin, end - begin);
+        comm_allreduce_float(&reducer->comm, grad[0] + begin, end - begin);
         return;
     }
     for (size_t offset = begin; offset < end; offset += PIECE) {
         size_t count = end - offset < PIECE ? end - offset : PIECE;
         if (reducer->butterfly)
-            sum_butterfly(reducer, data[0] + offset, count);
+            sum_butterfly(reducer, grad[0] + offset, count);
         else
-            exchange_slices(reducer, data, offset, count);
+            exchange_slices(reducer, grad, offset, count);
     }
 }
 
-/* Touched rows first, then all behind encoder.weight. */
-static void sum_sparse(struct reducer *reducer)
+struct param_gradient reducer_sum(struct reducer *reducer, const struct touched *touched)
 {
-    const struct param *encoder = &reducer->table->param[reducer->table->encoder];
-    size_t count = 0;
-    comm_unite_bits(&reducer->comm, reducer->touched, reducer->words);
-    for (int i = 0; i < reducer->nodes; i++)
-        count = move_touched(reducer, reducer->grad[i], reducer->compact[i], false);
-    sum_range(reducer, reducer->compact, 0, count * (size_t)encoder->shape[1]);
-    (void)move_touched(reducer, reducer->grad[0], reducer->compact[0], true);
-    sum_range(reducer, reducer->grad, reducer->table->grad_dense, reducer->table->grad_total);
-    reducer->summed = count * (size_t)encoder->shape[1] + reducer->table->grad_total - reducer->table->grad_dense;
-}
-
-struct param_gradient reducer_sum(struct reducer *reducer)
-{
-    bool alone = reducer->comm.size == 1;
-    reducer->summed = reducer->table->grad_total;
-    if (!alone && reducer->sparse_rows)
-        sum_sparse(reducer);
-    else if (!alone)
-        sum_range(reducer, reducer->grad, 0, reducer->table->grad_total);
-    if (reducer->sparse_rows)
-        find_active(reducer);
-    param_fold_aliases(reducer->table, reducer->grad[0]);
-    return (struct param_gradient){reducer->grad[0], reducer->active};
+    const struct gradient_layout *layout = reducer->layout;
+    reducer->summed = 0;
+    if (layout->lists)
+        reducer_rows_unite(reducer, touched);
+    for (const struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++)
+        sum_range(reducer, part->offset,
+                  part->offset + (size_t)reducer->rows.all.list[part->list].count * part->width);
+    sum_range(reducer, 0, layout->dense);
+    if (!layout->parts) /* else an alias has parts, as what it stands for */
+        param_fold_aliases(reducer->table, reducer->grad[0]);
+    reducer_rows_fold(reducer);
+    return (struct param_gradient){layout, reducer->grad[0], reducer->rows.of};
 }
 
 size_t reducer_summed(const struct reducer *reducer)
 {
     return reducer->summed;
-}
-
-/* ---- norm ---- */
-
-static bool is_active(const struct reducer *reducer, size_t block)
-{
-    return !reducer->active || reducer->active[block];
-}
-
-/* Shares out the blocks among this host's ranks, each as many active ones. */
-static void share_blocks(const struct reducer *reducer)
-{
-    size_t blocks = param_blocks(reducer->table), ranks = (size_t)reducer->host.size, active = 0, seen = 0, begin = 0;
-    for (size_t b = 0; b < blocks; b++)
-        active += is_active(reducer, b);
-    for (size_t rank = 0; rank < ranks; rank++) {
-        size_t end = begin;
-        while (end < blocks && (rank == ranks - 1 || seen < active * (rank + 1) / ranks))
-            seen += is_active(reducer, end++);
-        reducer->share[0][rank] = (end - begin) * sizeof *reducer->block;
-        reducer->share[1][rank] = begin * sizeof *reducer->block;
-        begin = end;
-    }
-}
-
-/* The squares of block b, added up. */
-static double block_norm2(const struct reducer *reducer, size_t b)
-{
-    const float *grad = reducer->grad[0];
-    size_t total = reducer->table->total;
-    size_t begin = b * PARAM_BLOCK, end = begin + PARAM_BLOCK < total ? begin + PARAM_BLOCK : total;
-    double chain[8] = {0}; /* total is a multiple of 16: tensors are padded */
-    for (size_t i = begin; i < end; i += 8)
-        for (int j = 0; j < 8; j++)
-            chain[j] += (double)grad[i + j] * grad[i + j];
-    return ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
-}
-
-struct norm {
-    struct reducer *reducer;
-    size_t first; /* block of this rank */
-};
-
-static void norm_blocks(void *context, int64_t begin, int64_t end, int thread)
-{
-    (void)thread;
-    const struct norm *work = context;
-    struct reducer *reducer = work->reducer;
-    for (size_t b = work->first + (size_t)begin; b < work->first + (size_t)end; b++)
-        reducer->block[b] = is_active(reducer, b) ? block_norm2(reducer, b) : 0;
-}
-
-double reducer_norm2(struct reducer *reducer, int threads)
-{
-    size_t blocks = param_blocks(reducer->table);
-    share_blocks(reducer);
-    size_t first = reducer->share[1][reducer->host.rank] / sizeof *reducer->block;
-    size_t last = first + reducer->share[0][reducer->host.rank] / sizeof *reducer->block;
-    struct norm work = {reducer, first};
-    team_share(threads, (int64_t)(last - first), 4 * PARAM_BLOCK * (int64_t)(last - first), norm_blocks, &work);
-    comm_allgatherv(&reducer->host, reducer->block + first, reducer->block, reducer->share[0], reducer->share[1]);
-    double sum = 0;
-    for (size_t b = 0; b < blocks; b++)
-        sum += reducer->block[b];
-    return sum;
 }

@@ -7,7 +7,7 @@
 #include "unroll/base/mem.h"
 
 /* Not collective. */
-static enum status create_own(struct step *step, const struct param_table *table, bool sparse, struct error *e)
+static enum status create_own(struct step *step, const struct param_table *table, struct error *e)
 {
     const struct step_config *config = &step->config;
     struct model_shape shape = {
@@ -16,10 +16,10 @@ static enum status create_own(struct step *step, const struct param_table *table
         .threads = config->threads,
         .train = true,
         .exact = config->reduction == REDUCTION_EXACT,
-        .sparse = sparse,
+        .sparse = !config->dense,
         .seed = config->seed,
     };
-    enum status status = optimizer_create(&config->optimizer, table, &step->optimizer, e);
+    enum status status = optimizer_create(&config->optimizer, table, &step->layout, &step->optimizer, e);
     return status ? status : model_create(&config->model, step->values, &shape, &step->model, e);
 }
 
@@ -30,13 +30,15 @@ enum status step_create(const struct comm *comm, const struct step_config *confi
     struct step *step = mem_alloc(1, sizeof *step, "a step", e);
     enum status status = comm_agree(comm, step ? STATUS_OK : STATUS_OS, e);
     if (!status) {
-        int rows = config->dense ? 0 : model_sparse_rows(&config->model, config->share.batch, config->bptt);
         step->config = *config;
         step->comm = comm;
         step->values = values;
-        status = reducer_create(comm, table, config->share.groups, config->reduction, rows, &step->reducer, e);
+        step->table = table;
+        gradient_layout_build(&config->model, table, config->share.batch, config->bptt, !config->dense, &step->layout);
+        status =
+            reducer_create(comm, table, &step->layout, config->share.groups, config->reduction, &step->reducer, e);
         if (!status)
-            status = comm_agree(comm, create_own(step, table, rows > 0, e), e);
+            status = comm_agree(comm, create_own(step, table, e), e);
     }
     if (status) {
         step_free(step);
@@ -56,12 +58,24 @@ void step_free(struct step *step)
     mem_free(step);
 }
 
+/* The rows that the step reads: those it touches. */
+static void catch_up(struct step *step)
+{
+    double begun = clock_seconds();
+    const struct gradient_layout *layout = &step->layout;
+    for (const struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++)
+        optimizer_catch_up(step->optimizer, step->values, part->param, &step->touched->list[part->list],
+                           step->config.threads);
+    step->seconds.optimizer += clock_seconds() - begun;
+}
+
 void step_gradient(struct step *step, const struct window *window, int64_t number, struct model_loss *loss)
 {
     float *const *node_grads;
     (void)reducer_nodes(step->reducer, &node_grads);
+    step->touched = model_touch(step->model, window, number);
+    catch_up(step);
     model_train(step->model, window, number, node_grads, loss);
-    reducer_mark(step->reducer, window->input, (size_t)window->T * (size_t)window->lanes);
 }
 
 /* Collective. */
@@ -76,7 +90,7 @@ static double find_norm2(struct step *step)
 double step_sum(struct step *step, int64_t targets)
 {
     double begun = clock_seconds();
-    step->gradient = reducer_sum(step->reducer);
+    step->gradient = reducer_sum(step->reducer, step->touched);
     step->targets = targets;
     double summed = clock_seconds();
     step->norm2 = step->config.norm ? find_norm2(step) : NAN;
@@ -98,6 +112,13 @@ void step_update(struct step *step, double lr)
     optimizer_update(step->optimizer, step->values, step->gradient, scale_of(step), lr, step->config.threads);
     step->seconds.optimizer += clock_seconds() - begun;
     model_pack(step->model);
+}
+
+void step_settle(struct step *step)
+{
+    double begun = clock_seconds();
+    optimizer_settle(step->optimizer, step->values, step->config.threads);
+    step->seconds.optimizer += clock_seconds() - begun;
 }
 
 void step_take_seconds(struct step *step, struct step_seconds *seconds)

@@ -166,6 +166,7 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
         status = run_steps(trainer, e);
     if (begun) {
         struct error reason;
+        trainer_settle(trainer);
         trainer_report_stop(trainer, status);
         trainer_report_cores(trainer);
         enum status written = comm_agree(comm, trainer_write_summary(trainer, status, &reason), &reason);

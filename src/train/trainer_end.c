@@ -88,6 +88,7 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
 /* Releases what only steps need; its memory is used for the second array of values. */
 static void release_training(struct trainer *trainer)
 {
+    trainer_settle(trainer);
     step_free(trainer->step);
     trainer->step = NULL;
 }

@@ -93,6 +93,7 @@ enum status trainer_validate(struct trainer *trainer, struct error *e)
     struct progress *progress = &trainer->progress;
     double loss;
     heartbeat_beat(&trainer->heartbeat, "validation");
+    trainer_settle(trainer);
     enum status status = trainer_evaluate(trainer, trainer->valid, "validation", &loss, &trainer->valid_accuracy, e);
     if (status == STATUS_STOPPED) { /* the loop ends the run; the next start validates first */
         trainer_gather_requests(trainer);

@@ -55,6 +55,7 @@ enum status trainer_follow_gradients(struct trainer *trainer, struct error *e)
     double *norms = mem_alloc(states * (size_t)config->step.bptt, sizeof *norms, "gradients by time lag", e);
     enum status status = comm_agree(trainer->comm, norms ? STATUS_OK : STATUS_OS, e);
     heartbeat_beat(&trainer->heartbeat, "gradients by lag");
+    trainer_settle(trainer);
     if (!status)
         status =
             lag_norms_measure(trainer->comm, trainer->corpus, &norms_config, trainer->step->model, norms, &samples, e);

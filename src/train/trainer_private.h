@@ -122,6 +122,13 @@ static inline double trainer_train_loss(const struct trainer *trainer)
     return progress->epoch_tokens > 0 ? progress->epoch_loss / (double)progress->epoch_tokens : NAN;
 }
 
+/* Before values or the optimizer's state are read by anything else than a training step. Not collective. */
+static inline void trainer_settle(struct trainer *trainer)
+{
+    if (trainer->step)
+        step_settle(trainer->step);
+}
+
 /* ---- trainer_due.c: not collective ---- */
 int64_t trainer_total_steps(const struct trainer *trainer);
 /* Whether --max-steps ends the run before --epochs would. */

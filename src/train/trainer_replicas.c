@@ -11,10 +11,9 @@ static enum status digest_replica(const struct trainer *trainer, char hex[DIGEST
     struct digest *digest = digest_new(e);
     if (!digest)
         return STATUS_OS;
-    size_t bytes = trainer->table.total * sizeof(float);
-    digest_add(digest, trainer->values, bytes);
+    digest_add(digest, trainer->values, trainer->table.total * sizeof(float));
     for (int slot = 0; slot < trainer->step->optimizer->slots; slot++)
-        digest_add(digest, trainer->step->optimizer->slot[slot], bytes);
+        digest_add(digest, trainer->step->optimizer->slot[slot], trainer->table.trained * sizeof(float));
     digest_add(digest, &trainer->step->optimizer->updates, sizeof trainer->step->optimizer->updates);
     digest_add(digest, &trainer->progress.step, sizeof trainer->progress.step);
     digest_text(digest, hex);
@@ -49,6 +48,7 @@ static int odd_rank(const char (*digests)[DIGEST_TEXT], int ranks)
 enum status trainer_check_replicas(struct trainer *trainer, struct error *e)
 {
     int ranks = trainer->comm->size;
+    trainer_settle(trainer);
     if (ranks == 1)
         return STATUS_OK;
     heartbeat_beat(&trainer->heartbeat, "comparison of replicas");

@@ -343,12 +343,12 @@ static void restore_optimizer(struct trainer *trainer, const struct checkpoint *
     if (same) {
         optimizer->updates = checkpoint->optimizer->updates;
         for (int slot = 0; slot < optimizer->slots; slot++)
-            memcpy(optimizer->slot[slot], checkpoint->optimizer->slot[slot], trainer->table.total * sizeof(float));
+            memcpy(optimizer->slot[slot], checkpoint->optimizer->slot[slot], trainer->table.trained * sizeof(float));
     }
     /* A branch with another optimizer starts it fresh: what was broadcast then are zeros. */
     comm_broadcast(trainer->comm, &optimizer->updates, sizeof optimizer->updates, 0);
     for (int slot = 0; slot < optimizer->slots; slot++)
-        comm_broadcast(trainer->comm, optimizer->slot[slot], trainer->table.total * sizeof(float), 0);
+        comm_broadcast(trainer->comm, optimizer->slot[slot], trainer->table.trained * sizeof(float), 0);
 }
 
 enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)

@@ -91,6 +91,7 @@ enum status trainer_show_sample(struct trainer *trainer, struct error *e)
 {
     enum status status = STATUS_OK;
     heartbeat_beat(&trainer->heartbeat, PHASE);
+    trainer_settle(trainer);
     signals_stop_when("after this sample"); /* its line belongs to the step, also in a run that goes on */
     if (trainer->comm->rank == 0)
         status = write_sample(trainer, e);

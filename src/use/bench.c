@@ -373,9 +373,8 @@ static enum status measure_network(struct bench *bench, const struct bench_resul
         .reducer = bench->step->reducer,
         .groups = config->groups,
         .reduction = config->step.reduction,
-        .grad_total = bench->table.grad_total,
-        .tokens = bench->tokens,
-        .token_count = (size_t)config->step.bptt * (size_t)bench->lanes,
+        .grad_total = bench->step->layout.total,
+        .touched = bench->step->touched,
         .add_rate = result->add_rate,
     };
     double computing[REPETITIONS], sgemm = INFINITY, n = BENCH_SGEMM;

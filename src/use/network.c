@@ -129,11 +129,11 @@ double network_add_rate(const struct comm *comm, float *room)
 }
 
 /* Collective. */
-static double time_sum(const struct comm *comm, struct reducer *reducer)
+static double time_sum(const struct comm *comm, const struct network_subject *subject)
 {
     comm_barrier(comm);
     double begin = omp_get_wtime();
-    (void)reducer_sum(reducer);
+    (void)reducer_sum(subject->reducer, subject->touched);
     return longest_of_ranks(comm, omp_get_wtime() - begin);
 }
 
@@ -145,12 +145,11 @@ static void measure_sum(const struct comm *comm, const struct network_subject *s
     int nodes = reducer_nodes(reducer, &grads);
     for (int i = 0; i < nodes; i++)
         memset(grads[i], 0, subject->grad_total * sizeof(float)); /* sums of sums of gradients would overflow */
-    reducer_mark(reducer, subject->tokens, subject->token_count);
     double seconds[MOST];
-    (void)time_sum(comm, reducer);
-    int count = choose_repetitions(SUM_SECONDS, time_sum(comm, reducer), LEAST); /* the same on all ranks */
+    (void)time_sum(comm, subject);
+    int count = choose_repetitions(SUM_SECONDS, time_sum(comm, subject), LEAST); /* the same on all ranks */
     for (int i = 0; i < count; i++)
-        seconds[i] = time_sum(comm, reducer);
+        seconds[i] = time_sum(comm, subject);
     sum->bytes = reducer_summed(reducer) * sizeof(float);
     sum->seconds = median(seconds, count);
     sum->seconds_min = seconds[0];

@@ -65,20 +65,24 @@ static double distinct_tokens(int V, int draws)
     return sum;
 }
 
+/* Rows of a list that a step is expected to touch. */
+static double expected_rows(const struct gradient_list *list)
+{
+    if (list->same || list->rows == 1)
+        return (double)list->most;
+    return ceil(distinct_tokens((int)list->rows, (int)list->places));
+}
+
 size_t plan_summed_floats(const struct model_config *model, int batch, int bptt)
 {
     struct param_table table;
+    struct gradient_layout layout;
     param_table_build(model, &table);
-    int rows = model_sparse_rows(model, batch, bptt);
-    if (!rows)
-        return table.grad_total;
-    size_t touched = (size_t)ceil(distinct_tokens(model->vocab, rows)) * (size_t)model->embedding;
-    return table.grad_total - table.grad_dense + touched;
-}
-
-static int sparse_rows(const struct plan_config *config)
-{
-    return model_sparse_rows(&config->step.model, config->batch, config->step.bptt);
+    gradient_layout_build(model, &table, batch, bptt, true, &layout);
+    double floats = (double)layout.dense;
+    for (const struct gradient_part *part = layout.part; part < layout.part + layout.parts; part++)
+        floats += expected_rows(&layout.list[part->list]) * (double)part->width;
+    return (size_t)floats;
 }
 
 /* A rank gives away all but its own slice of each node, then hands its slice of the sum to all others. */
@@ -112,6 +116,7 @@ static struct model_shape shape_of(const struct plan_config *config, int rank, b
         .threads = config->step.threads,
         .train = train,
         .exact = config->step.reduction == REDUCTION_EXACT,
+        .sparse = true,
     };
 }
 
@@ -144,13 +149,14 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
     const struct examples_config examples = {
         .batch = config->batch, .lanes = lanes_of(config, rank), .longest = config->step.bptt};
     bool classify = config->step.model.task == TASK_CLASSIFY;
+    struct gradient_layout gradient;
+    gradient_layout_build(&config->step.model, table, config->batch, config->step.bptt, true, &gradient);
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
-        .gradients = reducer_gradient_bytes(table, config->groups, config->ranks, rank),
-        .optimizer = optimizer_bytes(config->step.optimizer.kind, table),
+        .gradients = reducer_gradient_bytes(&gradient, config->groups, config->ranks, rank),
+        .optimizer = optimizer_bytes(config->step.optimizer.kind, table, &gradient),
         .workspace = model_bytes(&config->step.model, &train),
-        .reducer =
-            reducer_bytes(table, config->groups, config->ranks, rank, config->step.reduction, sparse_rows(config)),
+        .reducer = reducer_bytes(table, &gradient, config->groups, config->ranks, rank, config->step.reduction),
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
         .evaluator = config->run ? model_bytes(&config->step.model, &evaluate) : 0,
         .checkpoint = config->image && rank == 0 ? saving_bytes(config, table) : 0,

@@ -39,7 +39,7 @@ static void make(const struct comm *comm, struct checkpoint *c)
     c->values = mem_alloc(c->table.total, sizeof(float), "test", &e);
     fill(c->values, c->table.total, 1);
     struct optimizer_config config = {optimizer_kind("adam"), 0, 0.9, 0.99, 0, 1e-8, 0};
-    CHECK(optimizer_create(&config, &c->table, &c->optimizer, &e) == STATUS_OK);
+    CHECK(optimizer_create(&config, &c->table, NULL, &c->optimizer, &e) == STATUS_OK);
     for (int slot = 0; slot < 2; slot++)
         fill(c->optimizer->slot[slot], c->table.total, 2 + (uint32_t)slot);
     c->optimizer->updates = 5;

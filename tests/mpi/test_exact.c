@@ -49,7 +49,7 @@ static enum status run(const struct comm *comm, const struct model_config *confi
             }
         step_gradient(step, &window, w, &window_loss);
         *norm = step_sum(step, 1);
-        memcpy(sum, step->gradient.values, sizeof *sum * table->total);
+        gradient_lay_out(&step->gradient, table, sum);
     }
     struct lane_gather gather;
     if (lane_gather_create(&step_config.share, (struct lane_bytes){.group = sizeof *loss}, &gather, e))

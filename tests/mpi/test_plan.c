@@ -124,14 +124,16 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
         .threads = config.step.threads,
         .train = true,
         .exact = reduction == REDUCTION_EXACT,
+        .sparse = true,
     };
+    struct gradient_layout layout;
+    gradient_layout_build(&config.step.model, &table, batch, config.step.bptt, true, &layout);
     double begin = resident();
-    expect(reducer_create(world, &table, groups, reduction,
-                          model_sparse_rows(&config.step.model, batch, config.step.bptt), &reducer, &e) == STATUS_OK,
+    expect(reducer_create(world, &table, &layout, groups, reduction, &reducer, &e) == STATUS_OK,
            e.text, 0, 0);
     compare("gradients and reducer", begin, plan.gradients + plan.reducer);
     begin = resident();
-    expect(optimizer_create(&update, &table, &optimizer, &e) == STATUS_OK, e.text, 0, 0);
+    expect(optimizer_create(&update, &table, &layout, &optimizer, &e) == STATUS_OK, e.text, 0, 0);
     compare("optimizer", begin, plan.optimizer);
     begin = resident();
     float *values = mem_alloc(table.total, sizeof *values, "parameters", &e);

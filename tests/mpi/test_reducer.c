@@ -23,11 +23,12 @@ static float tree_sum(struct lane_node node, size_t i)
     return tree_sum((struct lane_node){node.begin, middle}, i) + tree_sum((struct lane_node){middle, node.end}, i);
 }
 
-static int check(const struct comm *comm, const struct param_table *table, int groups, bool tied)
+static int check(const struct comm *comm, const struct param_table *table, const struct gradient_layout *layout,
+                 int groups, bool tied)
 {
     struct error e = {0};
     struct reducer *reducer;
-    enum status status = reducer_create(comm, table, groups, REDUCTION_EXACT, 0, &reducer, &e);
+    enum status status = reducer_create(comm, table, layout, groups, REDUCTION_EXACT, &reducer, &e);
     if (comm->size > groups) {
         if (status != STATUS_CONFIG || !strstr(e.text, "use at most"))
             return fprintf(stderr, "%d ranks on %d groups: status %d '%s'\n", comm->size, groups, status, e.text), 1;
@@ -45,7 +46,7 @@ static int check(const struct comm *comm, const struct param_table *table, int g
     for (int n = 0; n < count; n++)
         for (size_t i = 0; i < table->grad_total; i++)
             grads[n][i] = tree_sum(nodes[n], i);
-    const float *sum = reducer_sum(reducer).values;
+    const float *sum = reducer_sum(reducer, NULL).dense;
     int wrong = 0;
     double norm2 = 0;
     for (size_t i = 0; i < table->total; i++) {
@@ -76,10 +77,12 @@ int main(void)
         struct model_config config = {
             .cell = CELL_GRU, .layers = 1, .embedding = 9, .hidden = 9, .vocab = 31, .tied = tied};
         struct param_table table;
+        struct gradient_layout layout;
         param_table_build(&config, &table);
+        gradient_layout_build(&config, &table, 1, 1, false, &layout);
         for (int groups = 1; groups <= 13; groups++)
-            failures += check(&comm, &table, groups, tied);
-        failures += check(&comm, &table, 64, tied);
+            failures += check(&comm, &table, &layout, groups, tied);
+        failures += check(&comm, &table, &layout, 64, tied);
     }
     comm_finalize(&comm);
     return failures != 0;

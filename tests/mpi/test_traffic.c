@@ -52,16 +52,17 @@ static void hear(void *context, const struct traffic_round *round)
     add_messages(context, round->times, (int64_t)round->bytes);
 }
 
-static int check(const struct comm *comm, const struct param_table *table, int groups)
+static int check(const struct comm *comm, const struct param_table *table, const struct gradient_layout *layout,
+                 int groups)
 {
     struct error e = {0};
     struct reducer *reducer;
     struct reducer_traffic traffic = {comm->size, groups, REDUCTION_EXACT, table->grad_total};
     struct count told = {0};
-    if (reducer_create(comm, table, groups, REDUCTION_EXACT, 0, &reducer, &e))
+    if (reducer_create(comm, table, layout, groups, REDUCTION_EXACT, &reducer, &e))
         return fprintf(stderr, "%s\n", e.text), 1;
     sent = (struct count){0};
-    (void)reducer_sum(reducer);
+    (void)reducer_sum(reducer, NULL);
     struct count got = sent;
     reducer_traffic_each(&traffic, hear, &told);
     reducer_free(reducer);
@@ -117,9 +118,11 @@ int main(void)
     };
     for (int m = 0; m < 2; m++) {
         struct param_table table;
+        struct gradient_layout layout;
         param_table_build(&models[m], &table);
+        gradient_layout_build(&models[m], &table, 1, 1, false, &layout);
         for (int groups = comm.size; groups <= 13; groups++)
-            failures += check(&comm, &table, groups);
+            failures += check(&comm, &table, &layout, groups);
     }
     for (int ranks = 1; ranks <= 24; ranks++)
         failures += check_plan(&comm, ranks, 24);

@@ -86,7 +86,7 @@ static void begin(struct fixture *f, const struct optimizer_config *config)
     param_table_build(&shape, &f->table);
     f->values = mem_alloc(f->table.total, sizeof(float), "test", &e);
     f->grad = mem_alloc(f->table.grad_total, sizeof(float), "test", &e);
-    assert_int_equal(optimizer_create(config, &f->table, &f->optimizer, &e), STATUS_OK);
+    assert_int_equal(optimizer_create(config, &f->table, NULL, &f->optimizer, &e), STATUS_OK);
     assert_int_equal(f->optimizer->slots, optimizer_slots(config->kind));
     fill(&f->table, 0, 1, f->values);
 }
@@ -101,7 +101,7 @@ static void end(struct fixture *f)
 static void update(struct fixture *f, uint32_t t, int threads)
 {
     fill(&f->table, t, 3, f->grad);
-    optimizer_update(f->optimizer, f->values, (struct param_gradient){f->grad, NULL}, SCALE, LR, threads);
+    optimizer_update(f->optimizer, f->values, (struct param_gradient){.dense = f->grad}, SCALE, LR, threads);
 }
 
 static void test_formulas(void **state)
@@ -153,39 +153,6 @@ static void test_threads_do_not_matter(void **state)
     }
 }
 
-/* Blocks that are known to hold no gradient: passed over or not, the result is the same bits. */
-static void test_zero_blocks_change_nothing(void **state)
-{
-    (void)state;
-    for (int kind = 0; kind < optimizer_choices.count; kind++)
-        for (int decay = 0; decay < 2; decay++) {
-            struct optimizer_config config = config_of(kind, 0.1 * decay);
-            struct fixture all, some;
-            begin(&all, &config);
-            begin(&some, &config);
-            size_t blocks = param_blocks(&all.table);
-            assert_true(blocks > 2);
-            for (uint32_t t = 1; t <= 4; t++) {
-                unsigned char active[64] = {0};
-                fill(&all.table, t, 3, all.grad);
-                for (size_t block = 0; block < blocks; block++) {
-                    active[block] = (block + t) % 3 == 0;
-                    size_t begin = block * PARAM_BLOCK, rest = all.table.total - begin;
-                    if (!active[block])
-                        memset(all.grad + begin, 0, sizeof(float) * (rest < PARAM_BLOCK ? rest : PARAM_BLOCK));
-                }
-                optimizer_update(all.optimizer, all.values, (struct param_gradient){all.grad, NULL}, SCALE, LR, 1);
-                optimizer_update(some.optimizer, some.values, (struct param_gradient){all.grad, active}, SCALE, LR, 2);
-            }
-            assert_memory_equal(all.values, some.values, all.table.total * sizeof(float));
-            for (int slot = 0; slot < all.optimizer->slots; slot++)
-                assert_memory_equal(all.optimizer->slot[slot], some.optimizer->slot[slot],
-                                    all.table.total * sizeof(float));
-            end(&all);
-            end(&some);
-        }
-}
-
 static void test_padding_stays_zero(void **state)
 {
     (void)state;
@@ -231,7 +198,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formulas),
         cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_zero_blocks_change_nothing),
         cmocka_unit_test(test_padding_stays_zero),
         cmocka_unit_test(test_table),
     };

@@ -385,7 +385,7 @@ static void training_matches(const char *name, const char *optimizer_kind, bool 
     const struct optimizer_config config = optimizer_settings(&f, optimizer_kind);
     const double lr = setting(&f, optimizer_kind, "lr"), clip = setting(&f, optimizer_kind, "clip");
     struct optimizer *optimizer = NULL;
-    EXPECT_OK(optimizer_create(&config, &f.table, &optimizer, &e));
+    EXPECT_OK(optimizer_create(&config, &f.table, NULL, &optimizer, &e));
     struct tokens tokens = tokens_read(&f, optimizer_kind, (int)steps);
     float *grad = take(f.table.grad_total, sizeof *grad);
     double *losses = take((size_t)steps, sizeof *losses), *norms = take((size_t)steps, sizeof *norms);
@@ -394,7 +394,7 @@ static void training_matches(const char *name, const char *optimizer_kind, bool 
         struct window window = window_of(&f, &tokens, step, step == 0);
         losses[step] = source_gradient(&f, &source, &window, step, grad);
         double factor = clip_factor(&f.table, grad, clip, &norms[step]);
-        optimizer_update(optimizer, f.values, (struct param_gradient){grad, NULL}, (float)factor, lr, 1);
+        optimizer_update(optimizer, f.values, (struct param_gradient){.dense = grad}, (float)factor, lr, 1);
     }
     double *expected = take((size_t)steps, sizeof *expected);
     read_doubles(&f, optimizer_kind, "loss", steps, expected);

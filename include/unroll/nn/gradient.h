@@ -21,8 +21,10 @@
 #define GRADIENT_PARTS_MAX (5 + 2 * OUTPUT_CUTOFFS_MAX)
 
 struct gradient_list {
-    int64_t rows; /* of its parameters; 1: a step touches all of them or nothing */
-    int64_t most; /* that one step touches, over all ranks */
+    int64_t rows;   /* of its parameters; 1: a step touches all of them or nothing */
+    int64_t most;   /* that one step touches, over all ranks */
+    int64_t places; /* of the window that can name one, over all ranks: so many ids are sent at most */
+    bool same;      /* all ranks have the same rows */
 };
 
 struct gradient_part {
@@ -36,11 +38,11 @@ struct gradient_layout {
     int lists, parts;
     struct gradient_list list[GRADIENT_LISTS_MAX];
     struct gradient_part part[GRADIENT_PARTS_MAX];
-    bool in_parts[PARAM_MAX];  /* of parameters: the gradient lies in parts ... */
-    size_t offset[PARAM_MAX];  /* ... or else here, dense; of no meaning for constants */
-    size_t dense;              /* floats of the dense part, with which an array begins */
-    size_t total;              /* floats of an array */
-    int inputs;                /* the list of the window's tokens, -1: encoder.weight is dense */
+    size_t width[PARAM_MAX];  /* of parameters (and aliases) in parts: floats of a row; 0: the gradient is dense ... */
+    size_t offset[PARAM_MAX]; /* ... and begins here; of no meaning for constants */
+    size_t dense;             /* floats of the dense part, with which an array begins */
+    size_t total;             /* floats of an array */
+    int inputs;               /* the list of the window's tokens, -1: encoder.weight is dense */
 };
 
 /* The layout for windows of `batch` lanes over all ranks and `bptt` steps. Not `sparse`: all that can be dense is, with
@@ -49,7 +51,7 @@ void gradient_layout_build(const struct model_config *config, const struct param
                            bool sparse, struct gradient_layout *layout);
 /* For kinds of output layers, while the layout is built: a list, by its place; and a part of it for a parameter (of an
  * alias: for the one whose values they are). */
-int gradient_add_list(struct gradient_layout *layout, int64_t rows, int64_t most);
+int gradient_add_list(struct gradient_layout *layout, int64_t rows, int64_t places, bool same);
 void gradient_add_part(struct gradient_layout *layout, const struct param_table *table, int param, int list);
 /* The part of a parameter (which may be an alias) with that list. */
 const struct gradient_part *gradient_part_of(const struct gradient_layout *layout, const struct param_table *table,
@@ -82,5 +84,7 @@ struct param_gradient {
         const float *const *grad; /* [count] each [width] */
     } *rows;                      /* [table.count]; of parameters in parts */
 };
+/* All of it where the values are, [table->trained]: zero but for touched rows and dense parameters. */
+void gradient_lay_out(const struct param_gradient *gradient, const struct param_table *table, float *values);
 
 #endif

@@ -17,7 +17,7 @@
 #include "unroll/base/lane_share.h"
 #include "unroll/base/status.h"
 #include "unroll/base/window.h"
-#include "unroll/nn/param.h"
+#include "unroll/nn/gradient.h"
 #include "unroll/nn/state.h"
 
 struct model;
@@ -29,7 +29,7 @@ struct model_shape {
     bool train;              /* allocate what the backward pass needs */
     bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
-    bool sparse;   /* of encoder.weight's gradient only the rows of the window's tokens are written (see below) */
+    bool sparse;   /* where a step touches few rows of a parameter, its gradient is those alone (nn/gradient.h) */
     uint64_t seed; /* of the dropout masks */
 };
 
@@ -53,10 +53,10 @@ struct model_loss {
         *correct; /* [groups of this rank] of a classifier: targets that were the likeliest label; else NULL */
 };
 
-/* The most rows of encoder.weight that a window of all lanes can touch, where they are so few that it is worth summing
- * and updating those rows alone (shape.sparse, train/reducer.h); else 0. Never with tied weights, whose gradients have
- * no rows of zeros. */
-int model_sparse_rows(const struct model_config *config, int batch, int bptt);
+/* The rows of parameters in parts (nn/gradient.h) that training on the window reads and changes, list by list; with
+ * shape.train. Before model_train, and while the values of those rows may still be changed. Valid until the next
+ * call. */
+const struct touched *model_touch(struct model *model, const struct window *window, int64_t step);
 
 /* Runs the window: updates the carried state, computes the loss. With `step` >= 0 dropout masks of that step are
  * applied and everything the backward pass needs is kept (only for shape.train); with step < 0 no dropout:
@@ -64,8 +64,8 @@ int model_sparse_rows(const struct model_config *config, int batch, int bptt);
 void model_forward(struct model *model, const struct window *window, int64_t step, struct model_loss *loss);
 
 /* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every
- * parameter, one gradient array [grad_total] for each of the rank's lane-tree nodes (lane_share_nodes), overwritten;
- * with shape.sparse the caller keeps those rows of encoder.weight zero whose tokens the window does not have. The
+ * parameter, one gradient array for each of the rank's lane-tree nodes (lane_share_nodes), overwritten: [grad_total] as
+ * the table has them, or [total] of the layout where that has parts (then model_touch must have seen the window). The
  * carried state advances. The caller divides by the global token count. */
 void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
                  struct model_loss *loss);

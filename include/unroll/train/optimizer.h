@@ -9,7 +9,7 @@
 
 #include "unroll/base/choice.h"
 #include "unroll/base/status.h"
-#include "unroll/nn/param.h"
+#include "unroll/nn/gradient.h"
 
 extern const struct choices optimizer_choices; /* a kind is one of its values: a row of the table in optimizer.c */
 #define OPTIMIZER_SGD 0                        /* of these the first, for those who want no other rule */
@@ -48,21 +48,30 @@ const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS]);
 struct optimizer {
     struct optimizer_config config;
     const struct param_table *table;
-    int slots;                        /* arrays of state */
-    float *slot[OPTIMIZER_SLOTS_MAX]; /* [table->total] each; owned */
+    const struct gradient_layout *layout; /* NULL: all gradients are dense */
+    int slots;                            /* arrays of state */
+    float *slot[OPTIMIZER_SLOTS_MAX];     /* [table->trained] each; owned */
     int64_t updates;                  /* t of Adam's bias correction: updates applied so far */
 };
 
 int optimizer_slots(int kind);
 const char *optimizer_slot_name(int kind, int slot); /* PyTorch's: "momentum_buffer", "exp_avg", ... */
 
+/* `table` and `layout` must outlive it. `layout` NULL: all gradients are dense. */
 enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
-                             struct optimizer **out, struct error *e);
+                             const struct gradient_layout *layout, struct optimizer **out, struct error *e);
 void optimizer_free(struct optimizer *optimizer);
-size_t optimizer_bytes(int kind, const struct param_table *table); /* of its slots */
+/* Of its slots, and of what rows need. */
+size_t optimizer_bytes(int kind, const struct param_table *table, const struct gradient_layout *layout);
 
-/* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. Blocks whose
- * gradient is zero are passed over by the rules that then change nothing. */
+/* Brings rows of a parameter up to date, before they are read; nothing where its gradient is dense. */
+void optimizer_catch_up(struct optimizer *optimizer, float *values, int param, const struct touched_list *rows,
+                        int threads);
+/* The same of all rows: before anything else than a training step reads values or slots. */
+void optimizer_settle(struct optimizer *optimizer, float *values, int threads);
+
+/* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. Of
+ * parameters in parts (nn/gradient.h) the touched rows are updated now. */
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads);
 

@@ -4,6 +4,9 @@
  *   step_sum        the gradient over all ranks, and its norm
  *   step_update     clipping, the optimizer's update, and the new values packed for the kernels
  *
+ * Rows that steps do not touch (nn/gradient.h) may be behind, until a step touches them: before anything else reads
+ * values or the optimizer's state, step_settle brings all up to date.
+ *
  * Between them the caller exchanges losses, checks that loss and norm are finite, and may leave out the update. Values
  * are packed once for each update; a caller that changes them must call model_pack. */
 #ifndef UNROLL_TRAIN_STEP_H
@@ -29,7 +32,7 @@ struct step_config {
     enum reduction reduction;
     bool norm;   /* step_sum finds the gradient's norm: to clip, and to see whether it is finite */
     double clip; /* with `norm`: the largest norm of the mean gradient; 0: no limit */
-    bool dense; /* sum all rows of encoder.weight even where windows touch few of them: the same bits, for comparison */
+    bool dense;    /* sum and update all rows even where windows touch few of them: the same bits, for comparison */
     uint64_t seed; /* of the dropout masks */
 };
 
@@ -42,10 +45,13 @@ struct step_seconds {
 struct step {
     struct step_config config;
     const struct comm *comm;
-    float *values;       /* the caller's */
+    const struct param_table *table; /* the caller's, as are the values */
+    float *values;
+    struct gradient_layout layout;
     struct model *model; /* owned, as are the next two */
     struct reducer *reducer;
     struct optimizer *optimizer;
+    const struct touched *touched;  /* here, by the last step_gradient: the model's */
     struct param_gradient gradient; /* of the sum of losses, by step_sum */
     int64_t targets;                /* ... of so many */
     double norm2;                   /* sum of its squares; NaN without `norm` */
@@ -68,6 +74,10 @@ double step_sum(struct step *step, int64_t targets);
 
 /* Not collective. Updates the values with learning rate `lr`, after step_sum. */
 void step_update(struct step *step, double lr);
+
+/* Not collective. All values and the optimizer's state are those of the last update. Packed weights are too: rows that
+ * can be behind are not packed ahead. */
+void step_settle(struct step *step);
 
 /* Not collective. */
 void step_take_seconds(struct step *step, struct step_seconds *seconds);

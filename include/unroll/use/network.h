@@ -92,9 +92,8 @@ struct network_subject {
     struct reducer *reducer;  /* its gradients are cleared */
     int groups;               /* of the reducer, as are the next two */
     enum reduction reduction;
-    size_t grad_total;
-    const uint32_t *tokens; /* [token_count] of one window of this rank: its sparse rows are summed */
-    size_t token_count;
+    size_t grad_total; /* floats of a gradient array */
+    const struct touched *touched; /* by a window of this rank: those rows are summed */
     double add_rate; /* by network_add_rate; the same on all ranks */
 };
 

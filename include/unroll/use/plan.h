@@ -59,9 +59,8 @@ struct plan {
 /* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
 double plan_flops_per_token(const struct param_table *table);
 
-/* Floats that are summed over ranks in a step: those of the gradient. Where rows of encoder.weight that no token
- * touches are left out (nn/model.h, model_sparse_rows), the expected number of touched rows counts; tokens are assumed
- * to occur as bench draws them. */
+/* Floats that are summed over ranks in a step: those of the gradient. Of parameters in parts (nn/gradient.h) the
+ * expected number of touched rows counts; tokens are assumed to occur as bench draws them. */
 size_t plan_summed_floats(const struct model_config *model, int batch, int bptt);
 
 /* STATUS_CONFIG, with a remedy, for what `train` would refuse: a wrong model, more lane groups than lanes, more
