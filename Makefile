@@ -296,7 +296,7 @@ FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS
 PLACE := $(DESTDIR)$(PREFIX)
 # The tools that users call, and the modules of tools/lib that these import.
 TOOLS   := report plot scaling-report sweep-table tensorboard get-corpus find-python
-MODULES := $(filter-out $(addprefix tools/lib/,bench.py launch.py pytorch_step.py),$(wildcard tools/lib/*.py))
+MODULES := $(filter-out $(addprefix tools/lib/,bench.py bench_vocabulary.py launch.py pytorch_step.py),$(wildcard tools/lib/*.py))
 install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll/lib \
 	    $(PLACE)/share/doc/unroll/examples $(PLACE)/share/modulefiles/unroll $(PLACE)/share/man/man1 \
