@@ -119,7 +119,9 @@ static void sum_places(const struct summing *work, int64_t begin, float *level)
     for (int64_t i = begin; i < begin + PLACES && i < sums->distinct; i++) {
         uint32_t place = sums->place[i];
         sum_place(work, work->node, sums->start[place], sums->start[place + 1], level);
-        memcpy(work->task->sums + (int64_t)place * sums->width, level, sizeof *level * sums->width);
+        float *sum = work->task->sums + (int64_t)place * sums->width;
+        for (int k = 0; k < sums->width; k++)
+            sum[k] = level[k] + 0.0f; /* other ranks' zeros, which are added to a sum of minus zero, make it plus zero */
     }
 }
 
