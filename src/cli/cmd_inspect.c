@@ -125,8 +125,7 @@ static void tell_model(struct report *report, const struct checkpoint *checkpoin
 
 static void tell_parameters(struct report *report, const struct checkpoint *checkpoint)
 {
-    char digest[33];
-    param_digest(&checkpoint->table, checkpoint->values, digest);
+    const char *digest = checkpoint->parameters_digest;
     if (report->json) {
         json_put_string(report->json, "parameters_digest", digest);
         json_put_int(report->json, "parameters", (int64_t)checkpoint->table.elements);
@@ -205,7 +204,7 @@ static void tell_build(struct report *report, const struct checkpoint_build *bui
 static enum status inspect_checkpoint(struct report *report, const char *path, struct error *e)
 {
     struct checkpoint checkpoint;
-    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, &checkpoint, e);
+    enum status status = checkpoint_read(path, CHECKPOINT_FACTS, &checkpoint, e);
     if (status)
         return status;
     tell(report, "file", path);

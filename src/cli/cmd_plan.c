@@ -256,7 +256,6 @@ enum status cmd_plan(const struct comm *comm, const struct options *options, str
         .run = true,
         .flow = options->train.gradflow_every > 0,
         .sample = options->train.sample_every != 0,
-        .image = options->train.writer != WRITER_PARALLEL,
     };
     enum status status = load_threads(comm, options, &config.step.threads, e);
     if (!status)

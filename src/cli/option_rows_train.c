@@ -193,8 +193,8 @@ static const struct option rows[] = {
     {"checkpoint-writer", CHOICES(writer), .commands = TRAIN | PLAN,
      FIELD(train.writer),
      .initial = "auto", .class = OPTION_CONDUCT, .section = "Validation and checkpoints", .metavar = "HOW",
-     .help = "single: rank 0 makes the file in memory and writes it; parallel: all ranks write it, by parallel HDF5; "
-             "auto: single, unless that takes over a quarter of rank 0's memory"},
+     .help = "single: rank 0 writes the file; parallel: all ranks write it, by parallel HDF5, which gains where a file "
+             "system has many disks; auto: single"},
     {"check-replicas", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.check_replicas), FROM(1, MANY),
      WORD("checkpoint", 0), .initial = "1000", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
      .metavar = "STEPS",

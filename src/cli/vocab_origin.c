@@ -59,7 +59,7 @@ static enum status load_hdf5(const char *path, struct vocab_origin *origin, stru
     if (kind == FILE_CORPUS)
         status = corpus_open(path, &origin->corpus, e);
     else
-        status = checkpoint_read(path, CHECKPOINT_FOR_USE, &origin->checkpoint, e);
+        status = checkpoint_read(path, CHECKPOINT_FACTS, &origin->checkpoint, e);
     if (status)
         return status;
     const struct corpus *corpus = origin->corpus;

@@ -134,8 +134,8 @@ static herr_t driver_read(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_t
 {
     struct driver_file *file = driver_file_of(base);
     (void)type, (void)transfer;
-    memset(data, 0, size); /* what was never written */
     size_t have = address >= file->eof ? 0 : file->eof - address < size ? (size_t)(file->eof - address) : size;
+    memset((char *)data + have, 0, size - have); /* what was never written */
     if (file->fd < 0) {
         if (have > 0)
             memcpy(data, file->file->image + address, have);

@@ -29,8 +29,7 @@ enum status checkpoint_digest(const struct checkpoint *checkpoint, char hex[DIGE
         return STATUS_OS;
     char part[DIGEST_TEXT];
     add_shape(digest, checkpoint);
-    param_digest(&checkpoint->table, checkpoint->values, part);
-    digest_add(digest, part, sizeof part);
+    digest_add(digest, checkpoint->parameters_digest, sizeof checkpoint->parameters_digest);
     vocab_digest(checkpoint->vocab, part);
     digest_add(digest, part, sizeof part);
     if (checkpoint->labels) {

@@ -48,7 +48,7 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
     }
     for (int i = 0; i < table->count && resumable; i++) {
         const struct param *param = &table->param[i];
-        for (int slot = 0; slot < optimizer_slots(optimizer) && param->alias < 0; slot++) {
+        for (int slot = 0; slot < optimizer_slots(optimizer) && part_has_slots(param); slot++) {
             struct part *part = add_part(parts, PART_SLOT, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
             part->slot = slot;
             snprintf(part->path, sizeof part->path, "/optimizer/%s/%s", param->name,
@@ -72,17 +72,6 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
              sizeof parts->item->path, "/labels/offsets");
     snprintf(add_part(parts, PART_LABELS_COUNTS, 0, H5_U64, 1, model->labels, 1)->path, sizeof parts->item->path,
              "/labels/counts");
-}
-
-size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer)
-{
-    struct parts parts;
-    size_t bytes = 0;
-    parts_list(&parts, model, table, batch, true, optimizer);
-    for (int i = 0; i < parts.count; i++)
-        if (parts.item[i].kind <= PART_STATE)
-            bytes += (size_t)part_elements(&parts.item[i]) * h5_type_size(parts.item[i].shape.type);
-    return bytes;
 }
 
 int64_t part_elements(const struct part *part)

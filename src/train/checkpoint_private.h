@@ -81,7 +81,7 @@ enum status progress_check(const struct progress *progress, struct error *e);
 enum part_kind {
     PART_PARAM,
     PART_SLOT,
-    PART_STATE, /* up to here: what grows with the model */
+    PART_STATE,
     PART_VOCAB_BYTES,
     PART_VOCAB_OFFSETS,
     PART_VOCAB_COUNTS,
@@ -108,24 +108,27 @@ struct parts {
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
                 bool resumable, int optimizer);
 int64_t part_elements(const struct part *part);
+/* Whether the optimizer has arrays for the parameter. */
+static inline bool part_has_slots(const struct param *param)
+{
+    return param->alias < 0 && param->role != PARAM_CONSTANT;
+}
 
 /* ---- reading ---- */
 
 /* A checkpoint that is being read. */
 struct reading {
+    char path[FILE_PATH_MAX]; /* for messages */
     struct h5 *file;
     struct checkpoint *checkpoint;
-    bool resumable;
-    struct optimizer_config optimizer;
-    int64_t updates;
     enum level level;
     enum normal normal;
     char unicode[VOCAB_UNICODE];
-    char parameters_digest[DIGEST_TEXT];
     struct attrs *attrs;
     struct parts *parts;
-    struct digest *all; /* of all parameters, while they are verified */
-    struct error *e;
+    struct digest *all; /* of all parameters, while they are read */
+    struct error *e;    /* why it cannot be used: that is `reason` */
+    struct error reason;
 };
 
 /* Reads all attributes into `in` and its checkpoint, and checks them (checkpoint_read_attrs.c). STATUS_CHECKPOINT,

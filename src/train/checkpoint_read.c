@@ -3,6 +3,7 @@
  * is memory allocated, and every dataset is compared with its digest. */
 #include "checkpoint_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "unroll/base/content.h"
@@ -37,7 +38,8 @@ static enum status check_datasets(struct reading *in)
 {
     struct checkpoint *checkpoint = in->checkpoint;
     param_table_build(&checkpoint->model, &checkpoint->table);
-    parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->resumable, in->optimizer.kind);
+    parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->checkpoint->resumable,
+               in->checkpoint->rule.kind);
     enum status status = (enum status)h5_each_dataset(in->file, check_known, in);
     for (int i = 0; i < in->parts->count && !status; i++)
         if (!h5_exists(in->file, in->parts->item[i].path))
@@ -47,25 +49,26 @@ static enum status check_datasets(struct reading *in)
 
 /* ---- data ---- */
 
-/* Reads a whole part into `data`, or piece by piece if that is NULL, and compares its digest; `hex` receives it. The
- * bytes are also added to in->all, if there is one. */
+/* Reads a part piece by piece, into `data` unless that is NULL, and compares its digest; `hex` receives it. The bytes
+ * are also added to in->all, if there is one: a piece is still in the caches then. */
 static enum status read_part(struct reading *in, const struct part *part, void *data, char hex[DIGEST_TEXT])
 {
     size_t size = h5_type_size(part->shape.type);
-    int64_t elements = part_elements(part), piece = data ? elements : (int64_t)(PIECE / size);
+    int64_t elements = part_elements(part), piece = (int64_t)(PIECE / size);
     char stored[DIGEST_TEXT];
     enum status status = h5_attr_string(in->file, part->path, CHECKPOINT_DIGEST, stored, sizeof stored, in->e);
-    void *room = data ? data : mem_alloc(PIECE, 1, "a piece of a checkpoint", in->e);
+    char *room = data ? NULL : mem_alloc(PIECE, 1, "a piece of a checkpoint", in->e);
     struct digest *digest = digest_new(in->e);
-    if (!status && (!room || !digest))
+    if (!status && ((!data && !room) || !digest))
         status = STATUS_OS;
     for (int64_t done = 0; done < elements && !status; done += piece) {
         int64_t count = elements - done < piece ? elements - done : piece;
-        status = h5_read(in->file, part->path, part->shape.type, done, count, room, in->e);
+        char *to = data ? (char *)data + (size_t)done * size : room;
+        status = h5_read(in->file, part->path, part->shape.type, done, count, to, in->e);
         if (!status)
-            digest_add(digest, room, (size_t)count * size);
+            digest_add(digest, to, (size_t)count * size);
         if (!status && in->all)
-            digest_add(in->all, room, (size_t)count * size);
+            digest_add(in->all, to, (size_t)count * size);
     }
     if (!status) {
         digest_text(digest, hex);
@@ -73,8 +76,7 @@ static enum status read_part(struct reading *in, const struct part *part, void *
             status = error_set(in->e, STATUS_CHECKPOINT, "the data of '%s' do not match their digest", part->path);
     }
     digest_free(digest);
-    if (!data)
-        mem_free(room);
+    mem_free(room);
     return status;
 }
 
@@ -84,39 +86,71 @@ static enum status tied_differ(const struct reading *in, const struct part *part
                      first->name);
 }
 
-/* The second name of tied weights holds the same bytes. */
-static enum status read_alias(struct reading *in, const struct part *part, char hex[DIGEST_TEXT])
+/* The parameters, in the order of the table, which is that of their common digest. The second name of tied weights must
+ * hold the same bytes. With `values` NULL they are not kept. */
+static enum status read_parameters(struct reading *in, float *values)
 {
     const struct param_table *table = &in->checkpoint->table;
-    const struct param *first = &table->param[table->param[part->index].alias];
-    char expected[DIGEST_TEXT];
-    digest_of(in->checkpoint->values + first->offset, first->count * sizeof(float), expected);
-    enum status status = read_part(in, part, NULL, hex);
-    if (!status && strcmp(hex, expected) != 0)
-        status = tied_differ(in, part, first);
-    return status;
-}
-
-static enum status read_values(struct reading *in)
-{
-    struct checkpoint *checkpoint = in->checkpoint;
-    char hex[DIGEST_TEXT];
-    checkpoint->values = mem_alloc(checkpoint->table.total, sizeof(float), "the parameters of a checkpoint", in->e);
-    enum status status = checkpoint->values ? STATUS_OK : STATUS_OS;
+    char hex[PARAM_MAX][DIGEST_TEXT];
+    enum status status = STATUS_OK;
     for (int i = 0; i < in->parts->count && !status; i++) {
         const struct part *part = &in->parts->item[i];
         if (part->kind != PART_PARAM)
             continue;
-        const struct param *param = &checkpoint->table.param[part->index];
-        status = param->alias >= 0 ? read_alias(in, part, hex)
-                                   : read_part(in, part, checkpoint->values + param->offset, hex);
+        const struct param *param = &table->param[part->index];
+        status = read_part(in, part, values && param->alias < 0 ? values + param->offset : NULL, hex[part->index]);
+        if (!status && param->alias >= 0 && strcmp(hex[part->index], hex[param->alias]) != 0)
+            status = tied_differ(in, part, &table->param[param->alias]);
     }
-    if (status)
-        return status;
-    param_digest(&checkpoint->table, checkpoint->values, hex);
-    if (strcmp(hex, in->parameters_digest) != 0)
-        return error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
-    return STATUS_OK;
+    return status;
+}
+
+static enum status read_values(struct reading *in, float *values)
+{
+    char together[DIGEST_TEXT];
+    in->all = digest_new(in->e);
+    enum status status = in->all ? read_parameters(in, values) : STATUS_OS;
+    if (!status) {
+        digest_text(in->all, together);
+        if (strcmp(together, in->checkpoint->parameters_digest) != 0)
+            status = error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
+    }
+    digest_free(in->all);
+    in->all = NULL;
+    return status;
+}
+
+/* With `to` NULL they are not kept. */
+static enum status read_slots(struct reading *in, const struct optimizer *to)
+{
+    char hex[DIGEST_TEXT];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        size_t offset = in->checkpoint->table.param[part->index].offset;
+        if (part->kind == PART_SLOT)
+            status = read_part(in, part, to ? to->slot[part->slot] + offset : NULL, hex);
+    }
+    return status;
+}
+
+static enum status read_states(struct reading *in)
+{
+    struct checkpoint *checkpoint = in->checkpoint;
+    size_t batch = (size_t)checkpoint->batch;
+    char hex[DIGEST_TEXT];
+    enum status status = STATUS_OK;
+    checkpoint->states = mem_alloc(batch * model_state_total(&checkpoint->model), sizeof(float),
+                                   "the carried states of a checkpoint", in->e);
+    if (!checkpoint->states)
+        return STATUS_OS;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        if (part->kind == PART_STATE)
+            status = read_part(in, part,
+                               checkpoint->states + batch * model_state_offset(&checkpoint->model, part->index), hex);
+    }
+    return status;
 }
 
 /* The three datasets of a table of texts, `first` being its bytes, `size` entries: bytes, offsets, counts, which are
@@ -175,147 +209,128 @@ static enum status read_vocab(struct reading *in)
     return status;
 }
 
-static enum status read_run_state(struct reading *in)
+/* Room for what is to be kept. */
+static enum status make_room(struct reading *in, enum checkpoint_part part)
 {
     struct checkpoint *checkpoint = in->checkpoint;
-    char hex[DIGEST_TEXT];
-    enum status status = optimizer_create(&in->optimizer, &checkpoint->table, NULL, &checkpoint->optimizer, in->e);
-    if (status)
-        return status;
-    checkpoint->optimizer->updates = in->updates;
-    size_t batch = (size_t)checkpoint->batch;
-    checkpoint->states = mem_alloc(batch * model_state_total(&checkpoint->model), sizeof(float),
-                                   "the carried states of a checkpoint", in->e);
-    if (!checkpoint->states)
-        return STATUS_OS;
-    for (int i = 0; i < in->parts->count && !status; i++) {
-        const struct part *part = &in->parts->item[i];
-        if (part->kind == PART_SLOT)
-            status = read_part(
-                in, part, checkpoint->optimizer->slot[part->slot] + checkpoint->table.param[part->index].offset, hex);
-        else if (part->kind == PART_STATE)
-            status = read_part(in, part,
-                               checkpoint->states + batch * model_state_offset(&checkpoint->model, part->index), hex);
+    enum status status = STATUS_OK;
+    if (part == CHECKPOINT_ALL || part == CHECKPOINT_FOR_USE) {
+        checkpoint->values = mem_alloc(checkpoint->table.total, sizeof(float), "the parameters of a checkpoint", in->e);
+        status = checkpoint->values ? STATUS_OK : STATUS_OS;
+    }
+    if (!status && part == CHECKPOINT_ALL && checkpoint->resumable) {
+        status = optimizer_create(&checkpoint->rule, &checkpoint->table, NULL, &checkpoint->optimizer, in->e);
+        if (!status)
+            checkpoint->optimizer->updates = checkpoint->updates;
     }
     return status;
 }
 
 static enum status read_all(struct reading *in, enum checkpoint_part part)
 {
+    bool run = part == CHECKPOINT_ALL || part == CHECKPOINT_RUN;
     enum status status = reading_attributes(in);
     if (!status)
         status = check_datasets(in);
     if (!status)
-        status = read_values(in);
+        status = make_room(in, part);
+    if (!status)
+        status = read_values(in, in->checkpoint->values);
     if (!status)
         status = read_vocab(in);
     if (!status)
         status = read_labels(in);
-    if (!status && part == CHECKPOINT_ALL && in->resumable)
-        status = read_run_state(in);
+    if (!status && run && in->checkpoint->resumable)
+        status = read_slots(in, in->checkpoint->optimizer);
+    if (!status && run && in->checkpoint->resumable)
+        status = read_states(in);
     return status;
 }
 
-/* The parameters, in the order of the table, without keeping them. */
-static enum status verify_values(struct reading *in)
-{
-    const struct param_table *table = &in->checkpoint->table;
-    char hex[PARAM_MAX][DIGEST_TEXT], together[DIGEST_TEXT];
-    enum status status = STATUS_OK;
-    for (int i = 0; i < in->parts->count && !status; i++) {
-        const struct part *part = &in->parts->item[i];
-        if (part->kind != PART_PARAM)
-            continue;
-        int first = table->param[part->index].alias;
-        status = read_part(in, part, NULL, hex[part->index]);
-        if (!status && first >= 0 && strcmp(hex[part->index], hex[first]) != 0)
-            status = tied_differ(in, part, &table->param[first]);
-    }
-    if (status)
-        return status;
-    digest_text(in->all, together);
-    if (strcmp(together, in->parameters_digest) != 0)
-        return error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
-    return STATUS_OK;
-}
+/* ---- the file ---- */
 
-static enum status verify_all(struct reading *in)
+static void reading_close(struct reading *in)
 {
-    char hex[DIGEST_TEXT];
-    enum status status = reading_attributes(in);
-    if (!status)
-        status = check_datasets(in);
-    in->all = status ? NULL : digest_new(in->e);
-    if (!status)
-        status = in->all ? verify_values(in) : STATUS_OS;
-    digest_free(in->all);
-    in->all = NULL;
-    if (!status)
-        status = read_vocab(in);
-    if (!status)
-        status = read_labels(in);
-    vocab_free((struct vocab *)in->checkpoint->vocab);
-    labels_free((struct labels *)in->checkpoint->labels);
-    for (int i = 0; i < in->parts->count && !status; i++) {
-        enum part_kind kind = in->parts->item[i].kind;
-        if (kind == PART_SLOT || kind == PART_STATE)
-            status = read_part(in, &in->parts->item[i], NULL, hex);
-    }
-    return status;
-}
-
-/* Opens the file, lets `verb` read, closes it, and puts file and reason into one message. */
-static enum status with_file(const char *path, struct reading *in, enum status (*verb)(struct reading *, int),
-                             int argument, struct error *e)
-{
-    enum status status = h5_open_plain(path, STATUS_CHECKPOINT, &in->file, e);
-    if (status)
-        return status;
-    struct error reason = {STATUS_OK, ""};
-    in->e = &reason;
-    in->attrs = attrs_new("/", &reason);
-    in->parts = mem_alloc(1, sizeof *in->parts, "a checkpoint", &reason);
-    status = in->attrs && in->parts ? verb(in, argument) : STATUS_OS;
+    if (!in)
+        return;
     mem_free(in->attrs);
     mem_free(in->parts);
     h5_close_read(in->file);
+    mem_free(in);
+}
+
+/* Opens the file for `checkpoint`. On failure there is nothing to close. */
+static enum status reading_open(const char *path, struct checkpoint *checkpoint, struct reading **out, struct error *e)
+{
+    struct reading *in = *out = mem_alloc(1, sizeof *in, "a checkpoint", e);
+    if (!in)
+        return STATUS_OS;
+    snprintf(in->path, sizeof in->path, "%s", path);
+    in->checkpoint = checkpoint;
+    in->e = &in->reason;
+    enum status status = h5_open_plain(path, STATUS_CHECKPOINT, &in->file, e);
+    if (!status) {
+        in->attrs = attrs_new("/", e);
+        in->parts = mem_alloc(1, sizeof *in->parts, "a checkpoint", e);
+        status = in->attrs && in->parts ? STATUS_OK : STATUS_OS;
+    }
+    if (status) {
+        reading_close(in);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* Puts file and reason into one message. */
+static enum status reading_result(const struct reading *in, enum status status, struct error *e)
+{
     if (status == STATUS_OS || status == STATUS_IO)
-        return error_set(e, status, "cannot read '%.200s': %.350s", path, reason.text);
+        return error_set(e, status, "cannot read '%.200s': %.350s", in->path, in->reason.text);
     if (status)
-        return error_set(e, STATUS_CHECKPOINT, "cannot use '%.200s' as a checkpoint: %.300s; use another one", path,
-                         reason.text);
+        return error_set(e, STATUS_CHECKPOINT, "cannot use '%.200s' as a checkpoint: %.300s; use another one", in->path,
+                         in->reason.text);
     return STATUS_OK;
-}
-
-static enum status read_verb(struct reading *in, int part)
-{
-    return read_all(in, (enum checkpoint_part)part);
-}
-
-static enum status verify_verb(struct reading *in, int unused)
-{
-    (void)unused;
-    return verify_all(in);
 }
 
 enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint, struct error *e)
 {
+    struct reading *in;
     *checkpoint = (struct checkpoint){.owned = true};
-    struct reading in = {.checkpoint = checkpoint};
-    enum status status = with_file(path, &in, read_verb, (int)part, e);
+    enum status status = reading_open(path, checkpoint, &in, e);
+    if (!status)
+        status = reading_result(in, read_all(in, part), e);
+    if (!status && (part == CHECKPOINT_RUN || part == CHECKPOINT_FACTS))
+        checkpoint->source = in;
+    else
+        reading_close(in);
     if (status)
         checkpoint_release(checkpoint);
     return content_explain(path, WANTED_CHECKPOINT, status, e);
 }
 
+enum status checkpoint_load(struct checkpoint *checkpoint, float *values, struct optimizer *optimizer, struct error *e)
+{
+    struct reading *in = checkpoint->source;
+    in->checkpoint = checkpoint;
+    enum status status = values ? read_values(in, values) : STATUS_OK;
+    if (!status && optimizer)
+        status = read_slots(in, optimizer);
+    return reading_result(in, status, e);
+}
+
 enum status checkpoint_verify(const char *path, struct error *e)
 {
-    struct checkpoint *facts = mem_alloc(1, sizeof *facts, "a checkpoint", e);
-    if (!facts)
+    struct checkpoint *checkpoint = mem_alloc(1, sizeof *checkpoint, "a checkpoint", e);
+    struct reading *in;
+    if (!checkpoint)
         return STATUS_OS;
-    struct reading in = {.checkpoint = facts};
-    enum status status = with_file(path, &in, verify_verb, 0, e);
-    mem_free(facts);
+    checkpoint->owned = true;
+    enum status status = reading_open(path, checkpoint, &in, e);
+    if (!status)
+        status = reading_result(in, read_all(in, CHECKPOINT_RUN), e);
+    reading_close(in);
+    checkpoint_release(checkpoint);
+    mem_free(checkpoint);
     return status;
 }
 
@@ -327,6 +342,7 @@ void checkpoint_release(struct checkpoint *checkpoint)
         mem_free(checkpoint->states);
         vocab_free((struct vocab *)checkpoint->vocab);
         labels_free((struct labels *)checkpoint->labels);
+        reading_close(checkpoint->source);
     }
     *checkpoint = (struct checkpoint){.options = 0};
 }

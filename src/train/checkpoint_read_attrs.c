@@ -28,7 +28,8 @@ static enum status read_root(struct reading *in)
     if (!status)
         status = attrs_i64(attrs, "version", 1, CHECKPOINT_VERSION, &version, in->e);
     if (!status)
-        status = attrs_string(attrs, "parameters_digest", in->parameters_digest, sizeof in->parameters_digest, in->e);
+        status = attrs_string(attrs, "parameters_digest", in->checkpoint->parameters_digest,
+                              sizeof in->checkpoint->parameters_digest, in->e);
     if (!status)
         status =
             attrs_string(attrs, "corpus_digest", checkpoint->corpus_digest, sizeof checkpoint->corpus_digest, in->e);
@@ -36,7 +37,7 @@ static enum status read_root(struct reading *in)
         status = attrs_i64(attrs, "step", INT64_MIN, INT64_MAX, &checkpoint->progress.step, in->e);
     if (!status)
         status = attrs_i64(attrs, "resumable", 0, 1, &resumable, in->e);
-    in->resumable = resumable;
+    in->checkpoint->resumable = resumable;
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
@@ -184,10 +185,10 @@ static enum status read_build(struct reading *in)
 
 static enum status read_optimizer_config(struct reading *in)
 {
-    struct optimizer_config *config = &in->optimizer;
+    struct optimizer_config *config = &in->checkpoint->rule;
     struct attrs *attrs = in->attrs;
     char kind[32];
-    if (!in->resumable)
+    if (!in->checkpoint->resumable)
         return STATUS_OK;
     attrs->object = "/optimizer";
     enum status status = attrs_read(attrs, in->file, in->e);
@@ -196,7 +197,7 @@ static enum status read_optimizer_config(struct reading *in)
     if (!status)
         status = choices_parse(&optimizer_choices, kind, &config->kind, in->e);
     if (!status)
-        status = attrs_i64(attrs, "updates", 0, INT64_MAX, &in->updates, in->e);
+        status = attrs_i64(attrs, "updates", 0, INT64_MAX, &in->checkpoint->updates, in->e);
     for (int i = 0; i < optimizer_number_count && !status; i++)
         status = attrs_f64(attrs, optimizer_numbers[i].name, (double *)((char *)config + optimizer_numbers[i].offset),
                            in->e);

@@ -1,4 +1,4 @@
-/* Writes a checkpoint: rank 0 alone from memory, or all ranks into one file. */
+/* Writes a checkpoint: rank 0 alone, or all ranks into one file. */
 #include "checkpoint_private.h"
 
 #include <errno.h>
@@ -219,7 +219,7 @@ static enum status make_groups(struct h5 *file, const struct checkpoint *checkpo
         return status;
     for (int i = 0; i < checkpoint->table.count && !status; i++) {
         char path[112];
-        if (checkpoint->table.param[i].alias >= 0)
+        if (!part_has_slots(&checkpoint->table.param[i]))
             continue;
         snprintf(path, sizeof path, "/optimizer/%s", checkpoint->table.param[i].name);
         status = h5_make_group(file, path, e);
@@ -256,33 +256,6 @@ static enum status verify_and_commit(const char *temporary, const struct checkpo
     return status;
 }
 
-static enum status write_single(const struct checkpoint *checkpoint, const struct parts *parts,
-                                const struct checkpoint_target *target, struct error *e)
-{
-    char temporary[FILE_PATH_MAX];
-    struct h5 *file = NULL;
-    void *image = NULL;
-    size_t bytes = 0;
-    enum status status = file_temporary(temporary, target->path, target->guard, e);
-    if (!status)
-        status = h5_create_image(&file, e);
-    if (status)
-        return status;
-    status = write_contents(file, &COMM_ALONE, checkpoint, is_resumable(checkpoint), parts, e);
-    if (!status)
-        status = h5_image_bytes(file, &image, &bytes, e);
-    enum status closed = h5_close_write(file, status ? NULL : e);
-    if (!status)
-        status = closed;
-    temporary_watch(temporary);
-    if (!status)
-        status = file_write_new(temporary, image, bytes, e);
-    mem_free(image);
-    if (status)
-        temporary_remove(temporary);
-    return status ? status : verify_and_commit(temporary, target, e);
-}
-
 /* A parallel file cannot recover from a full disk, so check the free space before. */
 static enum status check_space(const char *path, int64_t need, struct error *e)
 {
@@ -306,6 +279,29 @@ static enum status sync_path(const char *path, struct error *e)
     enum status status = file_sync(fd, path, e);
     (void)close(fd);
     return status;
+}
+
+/* Rank 0 alone, dataset by dataset from where the values lie: it takes no memory to speak of. */
+static enum status write_single(const struct checkpoint *checkpoint, const struct parts *parts,
+                                const struct checkpoint_target *target, struct error *e)
+{
+    char temporary[FILE_PATH_MAX];
+    struct h5 *file = NULL;
+    enum status status = file_temporary(temporary, target->path, target->guard, e);
+    if (status)
+        return status;
+    temporary_watch(temporary);
+    status = h5_create_serial(temporary, &file, e);
+    if (!status)
+        status = write_contents(file, &COMM_ALONE, checkpoint, is_resumable(checkpoint), parts, e);
+    enum status closed = file ? h5_close_write(file, status ? NULL : e) : STATUS_OK;
+    if (!status)
+        status = closed;
+    if (!status)
+        status = sync_path(temporary, e);
+    if (status)
+        temporary_remove(temporary);
+    return status ? status : verify_and_commit(temporary, target, e);
 }
 
 /* Collective. The folder of a file that all ranks are to write; `temporary` is rank 0's. */
@@ -375,14 +371,6 @@ static int64_t bytes_of(const struct parts *parts)
     return bytes;
 }
 
-static enum checkpoint_writer choose_writer(enum checkpoint_writer writer, int64_t bytes)
-{
-    if (writer != WRITER_AUTO)
-        return writer;
-    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
-    return memory > 0 && bytes > memory / 4 ? WRITER_PARALLEL : WRITER_SINGLE;
-}
-
 static void list_parts(const struct checkpoint *checkpoint, bool resumable, struct parts *parts)
 {
     parts_list(parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, resumable,
@@ -396,24 +384,16 @@ static void list_parts(const struct checkpoint *checkpoint, bool resumable, stru
     }
 }
 
-enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
-                               const struct checkpoint_target *target, struct error *e)
+enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint_target *target, struct error *e)
 {
-    struct parts *parts = mem_alloc(1, sizeof *parts, "a checkpoint", e);
-    enum status status = comm_agree(comm, parts ? STATUS_OK : STATUS_OS, e);
     char temporary[FILE_PATH_MAX] = "";
-    enum checkpoint_writer writer = WRITER_SINGLE;
-    if (!status && comm->rank == 0) {
-        list_parts(checkpoint, checkpoint->optimizer != NULL, parts);
-        writer = choose_writer(target->writer, bytes_of(parts));
+    enum status status = STATUS_OK;
+    if (target->writer != WRITER_PARALLEL)
+        return STATUS_OK;
+    if (comm->rank == 0)
         status = file_temporary(temporary, target->path, target->guard, e);
-    }
     status = comm_agree(comm, status, e);
-    comm_broadcast(comm, &writer, sizeof writer, 0);
-    if (!status && writer == WRITER_PARALLEL)
-        status = check_shared(comm, temporary, e);
-    mem_free(parts);
-    return status;
+    return status ? status : check_shared(comm, temporary, e);
 }
 
 /* The small values of rank 0's checkpoint. All ranks must write the same ones into a parallel file. */
@@ -447,21 +427,6 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     all->build = facts->build;
 }
 
-/* Rank 0 had no memory for the file, as `e` says. If all ranks share the folder they write it together; if not, the
- * error of rank 0 is returned. */
-static enum status write_without_memory(const struct comm *comm, const struct checkpoint *all, bool resumable,
-                                        const struct parts *parts, struct checkpoint_target *target, int64_t bytes,
-                                        struct error *e)
-{
-    struct error reason = {STATUS_OK, ""};
-    enum status status = write_parallel(comm, all, resumable, parts, target, bytes, &reason);
-    if (status == STATUS_CANTCREATE)
-        return STATUS_OS;
-    if (status && e)
-        *e = reason;
-    return status;
-}
-
 /* A checkpoint that a reader would refuse is not written. */
 static enum status check_facts(const struct checkpoint *checkpoint, const char *path, struct error *e)
 {
@@ -490,15 +455,10 @@ enum status checkpoint_write(const struct comm *comm, const struct checkpoint *c
     if (!status) {
         share_facts(comm, facts, checkpoint, all);
         list_parts(all, facts->resumable, parts);
-        int64_t bytes = bytes_of(parts);
-        enum checkpoint_writer writer = choose_writer(target->writer, bytes);
-        comm_broadcast(comm, &writer, sizeof writer, 0);
-        if (writer == WRITER_SINGLE)
+        if (target->writer == WRITER_PARALLEL)
+            status = write_parallel(comm, all, facts->resumable, parts, target, bytes_of(parts), e);
+        else
             status = comm_agree(comm, comm->rank == 0 ? write_single(all, parts, target, e) : STATUS_OK, e);
-        if (writer == WRITER_PARALLEL)
-            status = write_parallel(comm, all, facts->resumable, parts, target, bytes, e);
-        else if (status == STATUS_OS && target->writer == WRITER_AUTO)
-            status = write_without_memory(comm, all, facts->resumable, parts, target, bytes, e);
         if (status && !target->broken) /* the folder may be gone because another job has taken the run */
             status = comm_agree(comm, comm->rank == 0 ? file_guard_reason(target->guard, status, e) : status, e);
     }

@@ -97,7 +97,7 @@ static enum status begin_run(struct trainer *trainer, struct error *e)
         status = trainer_find(trainer, checkpoint, &found, e);
     heartbeat_beat(&trainer->heartbeat, "building the model");
     if (!status)
-        status = trainer_build(trainer, e);
+        status = trainer_build(trainer, !found, e);
     if (!status)
         status = trainer_check_writer(trainer, e);
     if (!status) {

@@ -65,10 +65,10 @@ static enum status compare_model(const struct trainer *trainer, const struct che
 /* Rank 0. Whatever is wrong with the file is a warning: the run itself is whole. */
 static enum best read_best(struct trainer *trainer, struct checkpoint *best)
 {
-    char path[FILE_PATH_MAX], mine[33], its[33];
+    char path[FILE_PATH_MAX];
     struct error reason;
     rundir_file(trainer->rundir, "best.h5", path);
-    enum status status = checkpoint_read(path, CHECKPOINT_FOR_USE, best, &reason);
+    enum status status = checkpoint_read(path, CHECKPOINT_FACTS, best, &reason);
     if (!status)
         status = compare_model(trainer, best, &reason);
     if (status) {
@@ -77,39 +77,34 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
     }
     trainer->best.step = best->progress.step;
     trainer->best.valid_loss = best->progress.valid_loss;
-    param_digest(&trainer->table, trainer->values, mine);
-    param_digest(&best->table, best->values, its);
-    if (strcmp(mine, its) != 0)
+    if (strcmp(trainer->digest, best->parameters_digest) != 0)
         return BEST_OTHER;
     trainer->best = trainer->last;
     return BEST_LAST;
 }
 
-/* Releases what only steps need; its memory is used for the second array of values. */
+/* Releases what only steps need. From here on nothing is saved any more. */
 static void release_training(struct trainer *trainer)
 {
-    trainer_settle(trainer);
     step_free(trainer->step);
     trainer->step = NULL;
 }
 
-/* `read` holds them on rank 0. */
+/* They take the place of the last ones, whose losses and digest are known: never two of them at once. On rank 0 they
+ * come from `read`. */
 static enum status evaluate_others(struct trainer *trainer, struct checkpoint *read, struct error *e)
 {
     struct outcome *best = &trainer->best;
-    size_t total = trainer->table.total;
-    bool first = trainer->comm->rank == 0;
-    float *own = first ? NULL : mem_alloc(total, sizeof *own, "the parameters of best.h5", e);
-    float *values = first ? read->values : own;
-    enum status status = comm_agree(trainer->comm, values ? STATUS_OK : STATUS_OS, e);
+    float *values = trainer->values;
+    enum status status = trainer->comm->rank == 0 ? checkpoint_load(read, values, NULL, e) : STATUS_OK;
+    status = comm_agree(trainer->comm, status, e);
     if (!status) {
-        comm_broadcast(trainer->comm, values, total * sizeof *values, 0);
+        comm_broadcast(trainer->comm, values, trainer->table.total * sizeof *values, 0);
         status = trainer_evaluate_split(trainer, SPLIT_TEST, values, &best->test_loss, &best->test_accuracy, e);
     }
     double loss; /* as best.h5 says */
     if (!status && trainer->shape.task == TASK_CLASSIFY)
         status = trainer_evaluate_split(trainer, SPLIT_VALID, values, &loss, &best->valid_accuracy, e);
-    mem_free(own);
     return status;
 }
 
@@ -128,6 +123,8 @@ static void beat_for_best(struct trainer *trainer)
 static enum status evaluate_best(struct trainer *trainer, struct error *e)
 {
     enum best kind = BEST_NONE;
+    trainer_settle(trainer);
+    param_digest(&trainer->table, trainer->values, trainer->digest);
     if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
     beat_for_best(trainer);

@@ -76,8 +76,9 @@ struct trainer {
     struct model_config shape; /* with the corpus's vocabulary */
     struct lane_share share;   /* of this rank */
     struct param_table table;
-    float *values;     /* [table.total] */
-    struct step *step; /* NULL once training is over */
+    float *values;            /* [table.total]; in the end perhaps those of best.h5 */
+    char digest[DIGEST_TEXT]; /* of the last weights; "" before the end */
+    struct step *step;        /* NULL once training is over */
     struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
     int64_t windows;         /* of an epoch */
@@ -142,8 +143,8 @@ const char *trainer_end_reached(const struct trainer *trainer);
 /* ---- trainer_setup.c: all collective ---- */
 /* The checks that need no files and little memory. */
 enum status trainer_check(struct trainer *trainer, struct error *e);
-/* The model and all that belongs to it. */
-enum status trainer_build(struct trainer *trainer, struct error *e);
+/* The model and all that belongs to it; the parameters have their first values if it is `fresh`, else none. */
+enum status trainer_build(struct trainer *trainer, bool fresh, struct error *e);
 /* The run directory, then its files. `trainer_open_files` comes after resuming, which may refuse. */
 enum status trainer_open_directory(struct trainer *trainer, struct error *e);
 enum status trainer_open_files(struct trainer *trainer, bool fresh, struct error *e);
@@ -188,7 +189,7 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
  * corpus, rank 0 says that instead. */
 enum status trainer_explain_misfit(struct trainer *trainer, enum status status, struct error *e);
 /* Restores the run from it, on all ranks. */
-enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e);
+enum status trainer_restore(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e);
 
 /* ---- trainer_step.c: collective ---- */
 enum status trainer_step(struct trainer *trainer, struct error *e);

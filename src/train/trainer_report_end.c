@@ -185,9 +185,7 @@ static bool are_best_known(const struct trainer *trainer)
 static void put_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
-    char hex[33];
     struct json json;
-    param_digest(&trainer->table, trainer->values, hex);
     metrics_begin_line(&json, "end");
     json_put_int(&json, "step", progress->step);
     json_put_int(&json, "epoch", progress->window == 0 ? progress->epoch : progress->epoch + 1);
@@ -205,7 +203,7 @@ static void put_end(struct trainer *trainer, const char *why)
         json_put_double(&json, "best_test_loss", trainer->best.test_loss);
         put_accuracies(&json, &trainer->best, "best_valid_accuracy", "best_test_accuracy");
     }
-    json_put_string(&json, "parameters_digest", hex);
+    json_put_string(&json, "parameters_digest", trainer->digest);
     metrics_end_line(trainer->reporter.metrics, &json);
 }
 
@@ -273,11 +271,13 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
 {
     const struct progress *progress = &trainer->progress;
     const char *path = trainer->config->json_summary, *text;
-    char hex[33];
+    char hex[DIGEST_TEXT];
     struct json json;
     if (!path || trainer->comm->rank != 0 || !trainer->values)
         return STATUS_OK;
-    param_digest(&trainer->table, trainer->values, hex);
+    memcpy(hex, trainer->digest, sizeof hex);
+    if (!*hex)
+        param_digest(&trainer->table, trainer->values, hex);
     struct outcome last = trainer->last;
     bool ended = !isnan(last.valid_loss); /* else what is known is of the last validation */
     double valid = ended ? last.valid_loss : progress->valid_loss;

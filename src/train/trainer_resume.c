@@ -23,8 +23,8 @@ static enum status read_newest(struct trainer *trainer, const struct rundir *run
         char path[FILE_PATH_MAX];
         struct error reason;
         rundir_checkpoint(rundir, steps[i], path);
-        enum status result = checkpoint_read(path, CHECKPOINT_ALL, checkpoint, &reason);
-        if (!result && !checkpoint->optimizer) {
+        enum status result = checkpoint_read(path, CHECKPOINT_RUN, checkpoint, &reason);
+        if (!result && !checkpoint->resumable) {
             result =
                 error_set(&reason, STATUS_CHECKPOINT, "cannot resume from '%.300s': it was made for use only", path);
             checkpoint_release(checkpoint);
@@ -336,31 +336,35 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
 
 /* ---- all ranks ---- */
 
-static void restore_optimizer(struct trainer *trainer, const struct checkpoint *checkpoint)
+/* Rank 0 reads parameters and optimizer to where they belong; then all ranks get them. */
+static enum status restore_arrays(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e)
 {
     struct optimizer *optimizer = trainer->step->optimizer;
-    bool same = trainer->comm->rank == 0 && checkpoint->optimizer->config.kind == optimizer->config.kind;
-    if (same) {
-        optimizer->updates = checkpoint->optimizer->updates;
-        for (int slot = 0; slot < optimizer->slots; slot++)
-            memcpy(optimizer->slot[slot], checkpoint->optimizer->slot[slot], trainer->table.trained * sizeof(float));
+    enum status status = STATUS_OK;
+    if (trainer->comm->rank == 0) {
+        bool same = checkpoint->rule.kind == optimizer->config.kind;
+        status = checkpoint_load(checkpoint, trainer->values, same ? optimizer : NULL, e);
+        optimizer->updates = same ? checkpoint->updates : 0;
     }
+    status = comm_agree(trainer->comm, status, e);
+    if (status)
+        return status;
+    comm_broadcast(trainer->comm, trainer->values, trainer->table.total * sizeof(float), 0);
     /* A branch with another optimizer starts it fresh: what was broadcast then are zeros. */
     comm_broadcast(trainer->comm, &optimizer->updates, sizeof optimizer->updates, 0);
     for (int slot = 0; slot < optimizer->slots; slot++)
         comm_broadcast(trainer->comm, optimizer->slot[slot], trainer->table.trained * sizeof(float), 0);
+    return STATUS_OK;
 }
 
-enum status trainer_restore(struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
+enum status trainer_restore(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e)
 {
-    size_t bytes = trainer->table.total * sizeof(float);
-    if (trainer->comm->rank == 0) {
+    enum status status = restore_arrays(trainer, checkpoint, e);
+    if (status)
+        return status;
+    if (trainer->comm->rank == 0)
         trainer->progress = checkpoint->progress;
-        memcpy(trainer->values, checkpoint->values, bytes);
-    }
     comm_broadcast(trainer->comm, &trainer->progress, sizeof trainer->progress, 0);
-    comm_broadcast(trainer->comm, trainer->values, bytes, 0);
-    restore_optimizer(trainer, checkpoint);
     states_scatter(&trainer->states, checkpoint->states, trainer->step->model);
     if (trainer->progress.window >= trainer->windows)
         return error_set(e, STATUS_CHECKPOINT,

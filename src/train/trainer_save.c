@@ -68,8 +68,7 @@ enum status trainer_check_writer(struct trainer *trainer, struct error *e)
         target.guard = &trainer->rundir->guard;
     }
     target.path = path;
-    trainer->saver.snapshot->optimizer = trainer->step->optimizer;
-    return checkpoint_prepare(trainer->comm, trainer->saver.snapshot, &target, e);
+    return checkpoint_prepare(trainer->comm, &target, e);
 }
 
 /* All ranks hold the same parameters here, so they get the same answer without communication. */

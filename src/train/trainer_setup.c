@@ -156,25 +156,25 @@ static enum status open_text(struct trainer *trainer, struct error *e)
 }
 
 /* Not collective. */
-static enum status build_local(struct trainer *trainer, struct error *e)
+static enum status build_local(struct trainer *trainer, bool fresh, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
     enum status status = exchange_create(&trainer->exchange, &trainer->share, e);
     if (!status)
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
-    if (!status)
+    if (!status && fresh)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->step.seed, trainer->values, e);
     return status ? status : saver_create(&trainer->saver, trainer, e);
 }
 
-enum status trainer_build(struct trainer *trainer, struct error *e)
+enum status trainer_build(struct trainer *trainer, bool fresh, struct error *e)
 {
     /* the text first: a batch that it is too short for is not to fail for want of memory */
     enum status status = comm_agree(trainer->comm, open_text(trainer, e), e);
     if (!status)
         status = build_step(trainer, e);
     if (!status)
-        status = comm_agree(trainer->comm, build_local(trainer, e), e);
+        status = comm_agree(trainer->comm, build_local(trainer, fresh, e), e);
     return status ? status : trainer_open_validation(trainer, e);
 }
 

@@ -8,7 +8,6 @@
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
-#include "unroll/train/checkpoint.h"
 #include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
@@ -126,11 +125,10 @@ static int lanes_of(const struct plan_config *config, int rank)
     return lane_share_lanes(&share);
 }
 
-/* The file's image, and the states gathered to be put into it. */
-static size_t saving_bytes(const struct plan_config *config, const struct param_table *table)
+/* The states gathered to be put into the file; all else goes into it from where it lies. */
+static size_t saving_bytes(const struct plan_config *config)
 {
-    return checkpoint_bytes(&config->step.model, table, config->batch, config->step.optimizer.kind) +
-           model_state_total(&config->step.model) * (size_t)config->batch * sizeof(float);
+    return model_state_total(&config->step.model) * (size_t)config->batch * sizeof(float);
 }
 
 static size_t flow_bytes(const struct plan_config *config, int rank)
@@ -159,7 +157,7 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
         .reducer = reducer_bytes(table, &gradient, config->groups, config->ranks, rank, config->step.reduction),
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),
         .evaluator = config->run ? model_bytes(&config->step.model, &evaluate) : 0,
-        .checkpoint = config->image && rank == 0 ? saving_bytes(config, table) : 0,
+        .checkpoint = config->run && rank == 0 ? saving_bytes(config) : 0,
         .process = (config->ranks > 1 ? PROCESS_MPI : PROCESS_ALONE) + mailbox_bytes(config, layout) +
                    (size_t)config->step.threads * PROCESS_THREAD,
     };

@@ -70,7 +70,8 @@ each_call() {
 }
 
 @test "a disk that is full to the end gives 74, and the last whole checkpoint stays" {
-    run injected 0 INJECT_CALLS=pwrite INJECT_PATH=/step-0 INJECT_WHAT=ENOSPC INJECT_AT=3 INJECT_EVER=1 --
+    run injected 0 INJECT_CALLS=pwrite INJECT_PATH=/step-0 INJECT_WHAT=ENOSPC INJECT_AT=1 INJECT_EVER=1 \
+        INJECT_AFTER="$PWD/r/checkpoints/step-00000012.h5" --
     [ "$status" -eq 74 ]
     [[ "$output" == *"finished"* ]]
     [ "$(readlink r/latest)" = checkpoints/step-00000012.h5 ]

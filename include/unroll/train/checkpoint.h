@@ -83,9 +83,9 @@ struct checkpoint {
     int batch, bptt, groups;
     struct progress progress;
     struct param_table table;    /* built from `model` */
-    float *values;               /* [table.total] */
-    struct optimizer *optimizer; /* NULL: not resumable, or loaded for use only; its table is `table` */
-    float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL as `optimizer` */
+    float *values;               /* [table.total]; NULL: read without them */
+    struct optimizer *optimizer; /* NULL: not resumable, or read without its arrays; its table is `table` */
+    float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL: not resumable */
     const struct vocab *vocab;
     enum markers markers;        /* as in the corpus */
     const struct labels *labels; /* of a classifier, else NULL */
@@ -94,6 +94,13 @@ struct checkpoint {
     char corpus_digest[33];
     struct checkpoint_build build;
     bool owned; /* checkpoint_read: the arrays and the vocabulary are released by checkpoint_release */
+
+    /* What checkpoint_read says beside: */
+    char parameters_digest[DIGEST_TEXT]; /* that of param_digest */
+    bool resumable;
+    struct optimizer_config rule; /* of a resumable one; after so many updates */
+    int64_t updates;
+    struct reading *source; /* the open file, for checkpoint_load; NULL: none */
 };
 
 enum checkpoint_writer { WRITER_AUTO, WRITER_SINGLE, WRITER_PARALLEL };
@@ -108,33 +115,40 @@ struct checkpoint_target {
 };
 
 /* Collective. Writes target->path (through a temporary file: written, synced, reopened, all digests verified,
- * renamed, folder synced). WRITER_SINGLE: rank 0 builds the file in memory; a full disk is an error like any other.
- * WRITER_PARALLEL: all ranks write one file on disk. WRITER_AUTO: single unless the file would take more than a
- * quarter of rank 0's memory. Rank 0 must hold the whole of `checkpoint`; the others values, optimizer and
- * vocabulary (all but the optimizer of one that is not resumable), which only the parallel writer looks at. Without
- * optimizer or states the file is not resumable. On failure the file of that name that was there before is
- * untouched, no temporary file stays, and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE, STATUS_OS, or
- * the guard's). A checkpoint that a reader would refuse is not written: STATUS_INTERNAL with the reason.
+ * renamed, folder synced), dataset by dataset from where the values lie: no copy of them is made. WRITER_SINGLE: rank 0
+ * writes alone; a full disk is an error like any other. WRITER_PARALLEL: all ranks write one file on disk. WRITER_AUTO:
+ * single. It takes no memory, and one process keeps a disk busy; writing in parallel gains where a file system has many
+ * disks, and only whoever knows that it has them can choose it. Rank 0 must hold the whole of `checkpoint`; the others
+ * values, optimizer and vocabulary (all but the optimizer of one that is not resumable), which only the parallel writer
+ * looks at. Without optimizer or states the file is not resumable. On failure the file of that name that was there
+ * before is untouched, no temporary file stays, and all ranks get the same error (STATUS_IO, STATUS_CANTCREATE,
+ * STATUS_OS, or the guard's). A checkpoint that a reader would refuse is not written: STATUS_INTERNAL with the reason.
  * STATUS_CANTCREATE if ranks that write together do not share the folder (train/shared_folder.h). */
 enum status checkpoint_write(const struct comm *comm, const struct checkpoint *checkpoint,
                              struct checkpoint_target *target, struct error *e);
-/* Bytes of a resumable file's image, without vocabulary, labels and attributes. */
-size_t checkpoint_bytes(const struct model_config *model, const struct param_table *table, int batch, int optimizer);
 
-/* Collective, before the first checkpoint: whether the ranks that will write together share the folder, as above. It
- * looks at the size of `checkpoint` only: values and states need not be there. */
-enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint *checkpoint,
-                               const struct checkpoint_target *target, struct error *e);
+/* Collective, before the first checkpoint: whether the ranks that will write together share the folder, as above. */
+enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint_target *target, struct error *e);
 
-/* Not collective. Reads and verifies a checkpoint: everything, or what sampling and scoring need. Missing:
- * STATUS_NOINPUT; unusable in any way: STATUS_CHECKPOINT with the reason. On failure nothing needs releasing. */
-enum checkpoint_part { CHECKPOINT_ALL, CHECKPOINT_FOR_USE };
+/* Not collective. Reads and verifies a checkpoint. Missing: STATUS_NOINPUT; unusable in any way: STATUS_CHECKPOINT with
+ * the reason. On failure nothing needs releasing. */
+enum checkpoint_part {
+    CHECKPOINT_ALL,
+    CHECKPOINT_FOR_USE, /* what sampling and scoring need: neither optimizer nor states, which are not looked at */
+    CHECKPOINT_RUN,   /* all but the arrays of parameters and optimizer, which are compared with their digests in little
+                         memory; the file stays open for checkpoint_load */
+    CHECKPOINT_FACTS, /* the same, and neither optimizer nor states are looked at */
+};
 enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
                             struct error *e);
+/* Not collective. After checkpoint_read of CHECKPOINT_RUN or CHECKPOINT_FACTS: reads the parameters into the caller's
+ * `values` [table.total], and with CHECKPOINT_RUN the optimizer's arrays into those of `optimizer`, which has the same
+ * table and kind; NULL: not these. They are compared with their digests again. STATUS_IO, STATUS_CHECKPOINT. */
+enum status checkpoint_load(struct checkpoint *checkpoint, float *values, struct optimizer *optimizer, struct error *e);
 void checkpoint_release(struct checkpoint *checkpoint);
 
-/* Not collective. A digest of all that matters for use: shape, parameters, vocabulary, labels and how 'eval' cuts a
- * split. */
+/* Not collective. A digest of all that matters for use of a checkpoint that was read: shape, parameters, vocabulary,
+ * labels and how 'eval' cuts a split. */
 enum status checkpoint_digest(const struct checkpoint *checkpoint, char hex[DIGEST_TEXT], struct error *e);
 /* Collective. checkpoint_read, for use, on every rank; STATUS_CONFIG if they find different ones under `path`.
  * Release with checkpoint_release, also after a failure. */

@@ -12,7 +12,7 @@
  *   streams     tokens read ahead, for training and validation
  *   evaluator   a second workspace for validation, without a backward pass; on rank 0 also that of samples
  *               (--sample-every)
- *   checkpoint  on rank 0, while one is written: the file's image and the states of all lanes
+ *   checkpoint  on rank 0: the states of all lanes; the rest is written from where it lies
  *   process     code and data of the program and its libraries before anything is computed: measured once, see
  *               plan.c
  *
@@ -38,7 +38,6 @@ struct plan_config {
     bool run;    /* reads a corpus and validates; else steps alone, as in bench */
     bool flow;   /* --gradflow-every is on */
     bool sample; /* --sample-every is on */
-    bool image;  /* rank 0 builds checkpoints in memory */
 };
 
 struct plan_memory { /* bytes of one rank */
