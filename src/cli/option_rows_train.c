@@ -118,6 +118,11 @@ static const struct option rows[] = {
     {"weight-decay", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.step.optimizer.weight_decay), FROM(0, 1e6),
      .initial = "0", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "L2 penalty added to the gradient; decoupled from it for %s", .words = optimizer_words},
+    {"sparse-update", CHOICES(sparse_update), .commands = STEP, FIELD(train.step.optimizer.sparse_update), .initial = "exact",
+     .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "HOW",
+     .help = "what becomes of rows of embedding and output weights that a step has no gradient for. exact: means and "
+             "weight decay go on, as if all rows were updated, to the bit; lazy: they stay as they are, which takes "
+             "less time and gives other numbers"},
     {"clip", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.step.clip), FROM(0, 1e30), WORD("none", 0),
      .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "scale the gradient down to this global norm; 'none' or 0: never"},

@@ -163,6 +163,7 @@ static const struct {
     {"beta1", "betas beta adam-beta1"},
     {"beta2", "adam-beta2"},
     {"epsilon", "adam-epsilon adam-eps"},
+    {"sparse-update", "lazy lazy-adam lazy-update sparse sparse-adam"},
     {"init", "initializer init-method weight-init init-scheme"},
     {"word-dropout", "token-dropout"},
     {"lambda", "mix-weight interpolation interpolate"},

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "optimizer_private.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/team.h"
@@ -22,16 +23,7 @@
  *
  * All arrays are walked in blocks of whole vectors: no remainder loops. Nothing is fused (base/arithmetic.h). */
 
-#define BLOCK 16 /* floats; parameters start on 64-byte boundaries, so tables are whole blocks */
-
 /* ---- the rules ---- */
-
-/* What one update needs, rounded to float once. */
-struct update {
-    float *p, *a, *b; /* parameters and up to two slots */
-    const float *grad;
-    float scale, lr, decay, momentum, keep1, take1, keep2, take2, epsilon, root2, shrink;
-};
 
 static void sgd(const struct update *u, size_t begin, size_t end)
 {
@@ -115,17 +107,23 @@ const int optimizer_number_count = sizeof optimizer_numbers / sizeof *optimizer_
 
 static const struct kind {
     const char *name;
-    void (*rule)(const struct update *u, size_t begin, size_t end);
+    optimizer_rule *rule;
     const char *slot[OPTIMIZER_SLOTS_MAX]; /* the arrays of state that it has, by PyTorch's names */
     double lr, epsilon;                    /* defaults; runs record epsilon also for kinds that do not use it */
     unsigned uses;                         /* of the numbers */
     bool corrects;                         /* its means begin at zero and are corrected for that bias: beta1, beta2 */
     bool decouples;                        /* weight decay acts on the parameters, and not by the gradient */
-    bool rests;                            /* a zero gradient changes nothing where there is no weight decay */
+    enum drift drift;                      /* of parameters whose gradient is zero */
 } kinds[] = {
-    {"sgd", sgd, .lr = 1, .epsilon = 1e-8, .rests = true}, /* OPTIMIZER_SGD */
-    {"momentum", momentum, {"momentum_buffer"}, .lr = 0.1, .epsilon = 1e-8, .uses = USES(MOMENTUM)},
-    {"adagrad", adagrad, {"sum"}, .lr = 0.02, .epsilon = 1e-10, .uses = USES(EPSILON), .rests = true},
+    {"sgd", sgd, .lr = 1, .epsilon = 1e-8}, /* OPTIMIZER_SGD */
+    {"momentum",
+     momentum,
+     {"momentum_buffer"},
+     .lr = 0.1,
+     .epsilon = 1e-8,
+     .uses = USES(MOMENTUM),
+     .drift = DRIFT_BY_MEAN},
+    {"adagrad", adagrad, {"sum"}, .lr = 0.02, .epsilon = 1e-10, .uses = USES(EPSILON)},
     {"rmsprop", rmsprop, {"square_avg"}, .lr = 0.002, .epsilon = 1e-8, .uses = USES(ALPHA) | USES(EPSILON)},
     {"adam",
      adam,
@@ -133,7 +131,8 @@ static const struct kind {
      .lr = 0.002,
      .epsilon = 1e-8,
      .uses = USES(BETA1) | USES(BETA2) | USES(EPSILON),
-     .corrects = true},
+     .corrects = true,
+     .drift = DRIFT_BY_RATIO},
     {"adamw",
      adam,
      {"exp_avg", "exp_avg_sq"},
@@ -141,12 +140,20 @@ static const struct kind {
      .epsilon = 1e-8,
      .uses = USES(BETA1) | USES(BETA2) | USES(EPSILON),
      .corrects = true,
-     .decouples = true},
+     .decouples = true,
+     .drift = DRIFT_BY_RATIO},
 };
 
 #define KINDS ((int)(sizeof kinds / sizeof *kinds))
 
 const struct choices optimizer_choices = {"optimizer", KINDS, optimizer_name};
+
+static const char *sparse_update_name(int value)
+{
+    return value == SPARSE_LAZY ? "lazy" : "exact";
+}
+
+const struct choices sparse_update_choices = {"sparse update", 2, sparse_update_name};
 
 const char *optimizer_name(int kind)
 {
@@ -218,24 +225,94 @@ const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS])
 
 /* ---- one optimizer ---- */
 
+/* The numbers that all updates have, as floats. */
+static struct update numbers_of(const struct optimizer_config *config)
+{
+    const struct kind *kind = &kinds[config->kind];
+    double keep1 = kind->corrects ? config->beta1 : config->alpha, keep2 = config->beta2;
+    return (struct update){
+        .decay = kind->decouples ? 0 : (float)config->weight_decay,
+        .momentum = (float)config->momentum,
+        .keep1 = (float)keep1,
+        .take1 = (float)(1 - keep1),
+        .keep2 = (float)keep2,
+        .take2 = (float)(1 - keep2),
+        .epsilon = (float)config->epsilon,
+    };
+}
+
+static struct resting resting_of(const struct optimizer_config *config)
+{
+    const struct kind *kind = &kinds[config->kind];
+    const struct update numbers = numbers_of(config);
+    struct resting resting = {
+        .rule = kind->rule,
+        .drift = kind->drift,
+        .divides = kind->uses & USES(EPSILON),
+        .shrinks = kind->decouples && config->weight_decay != 0,
+        .keep = {1, 1},
+        .decay = numbers.decay,
+        .epsilon = numbers.epsilon,
+    };
+    if (kind->uses & USES(MOMENTUM))
+        resting.keep[0] = numbers.momentum;
+    if (kind->uses & (USES(ALPHA) | USES(BETA1)))
+        resting.keep[0] = numbers.keep1;
+    if (kind->uses & USES(BETA2))
+        resting.keep[1] = numbers.keep2;
+    return resting;
+}
+
+/* Floats that a parameter takes, padding included: up to the next one. */
+static size_t room_of(const struct param_table *table, int param)
+{
+    size_t end = table->trained;
+    for (int i = 0; i < table->count; i++)
+        if (table->param[i].alias < 0 && table->param[i].offset > table->param[param].offset &&
+            table->param[i].offset < end)
+            end = table->param[i].offset;
+    return end - table->param[param].offset;
+}
+
+/* Neighbours among values that are also neighbours among gradients are one range. */
+static void find_ranges(struct optimizer *optimizer, const struct gradient_layout *layout)
+{
+    const struct param_table *table = optimizer->table;
+    for (int i = 0; i < table->count; i++) {
+        const struct param *param = &table->param[i];
+        if (param->alias >= 0 || param->role == PARAM_CONSTANT || (layout && layout->width[i] > 0))
+            continue;
+        struct optimizer_range next = {param->offset, layout ? layout->offset[i] : param->grad_offset,
+                                       room_of(table, i)};
+        struct optimizer_range *last = optimizer->ranges > 0 ? &optimizer->range[optimizer->ranges - 1] : NULL;
+        CHECK(next.count % BLOCK == 0);
+        if (last && last->value + last->count == next.value && last->grad + last->count == next.grad)
+            last->count += next.count;
+        else
+            optimizer->range[optimizer->ranges++] = next;
+    }
+}
+
 enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
                              const struct gradient_layout *layout, struct optimizer **out, struct error *e)
 {
     *out = NULL;
-    CHECK(table->trained % BLOCK == 0);
     struct optimizer *optimizer = mem_alloc(1, sizeof *optimizer, "an optimizer", e);
     if (!optimizer)
         return STATUS_OS;
+    const struct resting resting = resting_of(config);
     optimizer->config = *config;
     optimizer->table = table;
-    optimizer->layout = layout;
     optimizer->slots = optimizer_slots(config->kind);
-    for (int slot = 0; slot < optimizer->slots; slot++) {
+    find_ranges(optimizer, layout);
+    enum status status = optimizer_rows_create(optimizer, layout, &resting, &optimizer->rows, e);
+    for (int slot = 0; slot < optimizer->slots && !status; slot++) {
         optimizer->slot[slot] = mem_alloc(table->trained, sizeof(float), "the optimizer's state", e);
-        if (!optimizer->slot[slot]) {
-            optimizer_free(optimizer);
-            return STATUS_OS;
-        }
+        status = optimizer->slot[slot] ? STATUS_OK : STATUS_OS;
+    }
+    if (status) {
+        optimizer_free(optimizer);
+        return status;
     }
     *out = optimizer;
     return STATUS_OK;
@@ -243,76 +320,44 @@ enum status optimizer_create(const struct optimizer_config *config, const struct
 
 size_t optimizer_bytes(int kind, const struct param_table *table, const struct gradient_layout *layout)
 {
-    (void)layout;
-    return (size_t)optimizer_slots(kind) * table->trained * sizeof(float);
+    size_t slots = (size_t)optimizer_slots(kind) * table->trained * sizeof(float);
+    return slots + (layout ? optimizer_rows_bytes(table, layout) : 0);
 }
 
 void optimizer_free(struct optimizer *optimizer)
 {
     if (!optimizer)
         return;
+    optimizer_rows_free(optimizer->rows);
     for (int slot = 0; slot < optimizer->slots; slot++)
         mem_free(optimizer->slot[slot]);
     mem_free(optimizer);
 }
 
-/* Floats [begin, end) of the value array, whose gradient begins at grad[begin - shift]. */
 struct updating {
-    void (*rule)(const struct update *, size_t begin, size_t end);
-    struct update update;
-    size_t begin, end;
+    optimizer_rule *rule;
+    const struct update *update;
+    size_t count;
 };
 
 static void update_blocks(void *context, int64_t begin, int64_t end, int thread)
 {
     (void)thread;
     const struct updating *work = context;
-    size_t first = work->begin + (size_t)begin * PARAM_BLOCK, last = work->begin + (size_t)end * PARAM_BLOCK;
-    work->rule(&work->update, first, last < work->end ? last : work->end);
+    size_t first = (size_t)begin * PARAM_BLOCK, last = (size_t)end * PARAM_BLOCK;
+    work->rule(work->update, first, last < work->count ? last : work->count);
 }
 
-static void update_dense(const struct updating *all, const struct param *p, const float *grad, int threads)
+static void update_range(const struct optimizer *optimizer, const struct optimizer_range *range, float *values,
+                         const float *grad, struct update update, int threads)
 {
-    struct updating work = *all;
-    work.begin = p->offset;
-    work.end = p->offset + (p->count + BLOCK - 1) / BLOCK * BLOCK;
-    work.update.grad = (const float *)((uintptr_t)grad - work.begin * sizeof *grad);
-    int64_t blocks = (int64_t)((work.end - work.begin + PARAM_BLOCK - 1) / PARAM_BLOCK);
-    team_share(threads, blocks, 16 * (int64_t)p->count, update_blocks, &work);
-}
-
-/* A plain version: every row, with a zero gradient where the step has none. */
-static void update_rows(const struct updating *all, const struct param *p, const struct gradient_rows *rows,
-                        size_t width)
-{
-    size_t padded = (width + BLOCK - 1) / BLOCK * BLOCK, next = 0;
-    float *room = mem_alloc(4 * padded, sizeof *room, "a row", NULL);
-    CHECK(room);
-    for (size_t row = 0; row < p->count / width; row++) {
-        struct update update = all->update;
-        float *array[] = {update.p, update.a, update.b};
-        for (int i = 0; i < 3 && array[i]; i++)
-            memcpy(room + (size_t)i * padded, array[i] + p->offset + row * width, width * sizeof *room);
-        memset(room + 3 * padded, 0, width * sizeof *room);
-        if (next < (size_t)rows->count && rows->row[next] == row)
-            memcpy(room + 3 * padded, rows->grad[next++], width * sizeof *room);
-        update.p = room, update.a = room + padded, update.b = room + 2 * padded, update.grad = room + 3 * padded;
-        all->rule(&update, 0, padded);
-        for (int i = 0; i < 3 && array[i]; i++)
-            memcpy(array[i] + p->offset + row * width, room + (size_t)i * padded, width * sizeof *room);
-    }
-    mem_free(room);
-}
-
-void optimizer_catch_up(struct optimizer *optimizer, float *values, int param, const struct touched_list *rows,
-                        int threads)
-{
-    (void)optimizer, (void)values, (void)param, (void)rows, (void)threads;
-}
-
-void optimizer_settle(struct optimizer *optimizer, float *values, int threads)
-{
-    (void)optimizer, (void)values, (void)threads;
+    struct updating work = {kinds[optimizer->config.kind].rule, &update, range->count};
+    update.p = values + range->value;
+    update.a = optimizer->slots > 0 ? optimizer->slot[0] + range->value : NULL;
+    update.b = optimizer->slots > 1 ? optimizer->slot[1] + range->value : NULL;
+    update.grad = grad + range->grad;
+    team_share(threads, (int64_t)((range->count + PARAM_BLOCK - 1) / PARAM_BLOCK), 16 * (int64_t)range->count,
+               update_blocks, &work);
 }
 
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
@@ -321,32 +366,13 @@ void optimizer_update(struct optimizer *optimizer, float *values, struct param_g
     const struct optimizer_config *config = &optimizer->config;
     const struct kind *kind = &kinds[config->kind];
     double t = (double)++optimizer->updates;
-    double keep1 = kind->corrects ? config->beta1 : config->alpha, keep2 = config->beta2;
-    struct update update = {
-        .p = values,
-        .a = optimizer->slot[0],
-        .b = optimizer->slot[1],
-        .scale = scale,
-        .lr = (float)(kind->corrects ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr),
-        .decay = kind->decouples ? 0 : (float)config->weight_decay,
-        .momentum = (float)config->momentum,
-        .keep1 = (float)keep1,
-        .take1 = (float)(1 - keep1),
-        .keep2 = (float)keep2,
-        .take2 = (float)(1 - keep2),
-        .epsilon = (float)config->epsilon,
-        .root2 = kind->corrects ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1,
-        .shrink = kind->decouples ? (float)(1 - lr * config->weight_decay) : 1,
-    };
-    const struct param_table *table = optimizer->table;
-    struct updating work = {.rule = kind->rule, .update = update};
-    for (int i = 0; i < table->count; i++) {
-        const struct param *p = &table->param[i];
-        if (p->alias >= 0 || p->role == PARAM_CONSTANT)
-            continue;
-        if (grad.layout && grad.layout->width[i])
-            update_rows(&work, p, &grad.rows[i], grad.layout->width[i]);
-        else
-            update_dense(&work, p, grad.dense + (grad.layout ? grad.layout->offset[i] : p->grad_offset), threads);
-    }
+    struct update update = numbers_of(config);
+    update.scale = scale;
+    update.lr = (float)(kind->corrects ? lr / (1 - arithmetic_pow(config->beta1, t)) : lr);
+    update.root2 = kind->corrects ? (float)(1 / sqrt(1 - arithmetic_pow(config->beta2, t))) : 1;
+    update.shrink = kind->decouples ? (float)(1 - lr * config->weight_decay) : 1;
+    for (int i = 0; i < optimizer->ranges; i++)
+        update_range(optimizer, &optimizer->range[i], values, grad.dense, update, threads);
+    if (optimizer->rows)
+        optimizer_rows_update(optimizer, values, grad, &update, threads);
 }

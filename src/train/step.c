@@ -35,8 +35,7 @@ enum status step_create(const struct comm *comm, const struct step_config *confi
         step->values = values;
         step->table = table;
         gradient_layout_build(&config->model, table, config->share.batch, config->bptt, !config->dense, &step->layout);
-        status =
-            reducer_create(comm, table, &step->layout, config->share.groups, config->reduction, &step->reducer, e);
+        status = reducer_create(comm, table, &step->layout, config->share.groups, config->reduction, &step->reducer, e);
         if (!status)
             status = comm_agree(comm, create_own(step, table, e), e);
     }

@@ -38,7 +38,7 @@ static void make(const struct comm *comm, struct checkpoint *c)
     param_table_build(&c->model, &c->table);
     c->values = mem_alloc(c->table.total, sizeof(float), "test", &e);
     fill(c->values, c->table.total, 1);
-    struct optimizer_config config = {optimizer_kind("adam"), 0, 0.9, 0.99, 0, 1e-8, 0};
+    struct optimizer_config config = {optimizer_kind("adam"), 0, 0.9, 0.99, 0, 1e-8, 0, SPARSE_EXACT};
     CHECK(optimizer_create(&config, &c->table, NULL, &c->optimizer, &e) == STATUS_OK);
     for (int slot = 0; slot < 2; slot++)
         fill(c->optimizer->slot[slot], c->table.total, 2 + (uint32_t)slot);

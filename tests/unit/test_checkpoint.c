@@ -51,7 +51,7 @@ static void make(struct checkpoint *c, bool tied, int kind)
     param_table_build(&c->model, &c->table);
     c->values = mem_alloc(c->table.total, sizeof(float), "test", &e);
     fill(c->values, c->table.total, 1);
-    struct optimizer_config config = {kind, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6};
+    struct optimizer_config config = {kind, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, SPARSE_EXACT};
     assert_int_equal(optimizer_create(&config, &c->table, NULL, &c->optimizer, &e), STATUS_OK);
     for (int slot = 0; slot < c->optimizer->slots; slot++)
         fill(c->optimizer->slot[slot], c->table.total, 2 + (uint32_t)slot);

@@ -23,7 +23,7 @@ static const struct model_config shape = {.cell = CELL_LSTM, .layers = 2, .embed
  * some 1e-8, counts divided by epsilon. */
 static struct optimizer_config config_of(int kind, double weight_decay)
 {
-    return (struct optimizer_config){kind, 0.9, 0.8, 0.95, 0.97, 1e-3, weight_decay};
+    return (struct optimizer_config){kind, 0.9, 0.8, 0.95, 0.97, 1e-3, weight_decay, SPARSE_EXACT};
 }
 
 /* What one number goes through. */

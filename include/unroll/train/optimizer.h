@@ -1,6 +1,14 @@
 /* Optimizers: element-wise updates of the parameter array from the mean gradient. Formulas and defaults are
  * PyTorch's torch.optim; each is one row of the table in optimizer.c, which nothing else repeats. Element-wise, so
- * the bits do not depend on threads. */
+ * the bits do not depend on threads.
+ *
+ * Of parameters in parts (nn/gradient.h) an update touches some rows alone; the others rest.
+ *   exact   The bits of an update of all rows, those that rest with a gradient of zero: means and weight decay go on.
+ *           A row that rests goes through the updates that it missed later, one by one. Until then its values are old:
+ *           optimizer_catch_up before rows are read, optimizer_settle before all are.
+ *   lazy    A row that rests stays as it is, values and state: TensorFlow's LazyAdam. Bias correction counts all
+ *           updates.
+ * Where rules leave a parameter without a gradient as it is, without weight decay (sgd, adagrad), both are the same. */
 #ifndef UNROLL_TRAIN_OPTIMIZER_H
 #define UNROLL_TRAIN_OPTIMIZER_H
 
@@ -10,11 +18,15 @@
 #include "unroll/base/choice.h"
 #include "unroll/base/status.h"
 #include "unroll/nn/gradient.h"
+#include "unroll/nn/param.h"
 
 extern const struct choices optimizer_choices; /* a kind is one of its values: a row of the table in optimizer.c */
 #define OPTIMIZER_SGD 0                        /* of these the first, for those who want no other rule */
 const char *optimizer_name(int kind);
 int optimizer_kind(const char *name); /* the kind of a name that is known to be one */
+
+enum sparse_update { SPARSE_EXACT, SPARSE_LAZY };
+extern const struct choices sparse_update_choices;
 
 struct optimizer_config {
     int kind;
@@ -23,6 +35,7 @@ struct optimizer_config {
     double alpha;        /* rmsprop's decay of the mean square */
     double epsilon;      /* added to the root of the squares; below 0: the kind's own */
     double weight_decay; /* L2 added to the gradient, or decoupled from it */
+    enum sparse_update sparse_update;
 };
 
 /* The numbers of a configuration, by the names that options and checkpoints give them. */
@@ -45,34 +58,41 @@ const char *optimizer_words(const char *option, char room[OPTIMIZER_WORDS]);
 
 #define OPTIMIZER_SLOTS_MAX 2
 
+struct optimizer_rows; /* rows that rest, and what they have missed */
+
 struct optimizer {
     struct optimizer_config config;
     const struct param_table *table;
-    const struct gradient_layout *layout; /* NULL: all gradients are dense */
-    int slots;                            /* arrays of state */
-    float *slot[OPTIMIZER_SLOTS_MAX];     /* [table->trained] each; owned */
+    int slots;                        /* arrays of state */
+    float *slot[OPTIMIZER_SLOTS_MAX]; /* [table->trained] each; owned */
     int64_t updates;                  /* t of Adam's bias correction: updates applied so far */
+    int ranges;                       /* of the value array whose gradients are dense, and where those are */
+    struct optimizer_range {
+        size_t value, grad, count;
+    } range[PARAM_MAX];
+    struct optimizer_rows *rows; /* of parameters in parts; owned; NULL: there are none */
 };
 
 int optimizer_slots(int kind);
 const char *optimizer_slot_name(int kind, int slot); /* PyTorch's: "momentum_buffer", "exp_avg", ... */
 
-/* `table` and `layout` must outlive it. `layout` NULL: all gradients are dense. */
+/* `table` must outlive the optimizer. `layout` is that of all gradients to come; NULL: all is dense. STATUS_OS. */
 enum status optimizer_create(const struct optimizer_config *config, const struct param_table *table,
                              const struct gradient_layout *layout, struct optimizer **out, struct error *e);
 void optimizer_free(struct optimizer *optimizer);
-/* Of its slots, and of what rows need. */
-size_t optimizer_bytes(int kind, const struct param_table *table, const struct gradient_layout *layout);
-
-/* Brings rows of a parameter up to date, before they are read; nothing where its gradient is dense. */
-void optimizer_catch_up(struct optimizer *optimizer, float *values, int param, const struct touched_list *rows,
-                        int threads);
-/* The same of all rows: before anything else than a training step reads values or slots. */
-void optimizer_settle(struct optimizer *optimizer, float *values, int threads);
+size_t optimizer_bytes(int kind, const struct param_table *table,
+                       const struct gradient_layout *layout); /* of its memory */
 
 /* values -= update(scale * grad) with learning rate `lr`; `scale` is 1 / tokens times the clipping factor. Of
- * parameters in parts (nn/gradient.h) the touched rows are updated now. */
+ * parameters in parts only touched rows; exact: after they have caught up. */
 void optimizer_update(struct optimizer *optimizer, float *values, struct param_gradient grad, float scale, double lr,
                       int threads);
+
+/* Rows of a parameter (or of an alias) that are about to be read: values and state are then those after all updates.
+ * Those that have caught up, and dense parameters, cost nothing. */
+void optimizer_catch_up(struct optimizer *optimizer, float *values, int param, const struct touched_list *rows,
+                        int threads);
+/* All rows of all parameters: before anything but a training step reads values or slots. */
+void optimizer_settle(struct optimizer *optimizer, float *values, int threads);
 
 #endif
