@@ -251,6 +251,8 @@ enum status selftest_trial_digest(int index, int threads, char hex[DIGEST_TEXT],
     enum status status = digest ? run_create(&run, e) : STATUS_OS;
     for (int step = 0; step < run.trial->steps && !status; step++)
         run_step(&run, step, digest);
+    if (!status)
+        step_settle(run.step);
     for (int i = 0; i < run.table.count && !status; i++) {
         const struct param *param = &run.table.param[i];
         digest_add(digest, run.values + param->offset, param->count * sizeof(float));

@@ -69,8 +69,8 @@ int64_t touched_sort(uint32_t *ids, int64_t count);
 /* The place of a row that the list has. */
 int64_t touched_place(const struct touched_list *list, uint32_t row);
 
-/* Adds the parts of an array to `dense` [table->grad_total], where gradients lie as in param.grad_offset; the dense part
- * is copied. */
+/* Adds the parts of an array to `dense` [table->grad_total], where gradients lie as in param.grad_offset; the dense
+ * part is copied. */
 void gradient_expand(const struct gradient_layout *layout, const struct param_table *table,
                      const struct touched *touched, const float *array, float *dense);
 
@@ -79,10 +79,10 @@ struct param_gradient {
     const struct gradient_layout *layout; /* NULL: all is dense, at param.grad_offset */
     const float *dense;                   /* [layout.dense] */
     const struct gradient_rows {
-        int64_t count;            /* touched rows, ascending, each once */
+        int64_t count; /* touched rows, ascending, each once */
         const uint32_t *row;
         const float *const *grad; /* [count] each [width] */
-    } *rows;                      /* [table.count]; of parameters in parts */
+    } * rows;                     /* [table.count]; of parameters in parts */
 };
 /* All of it where the values are, [table->trained]: zero but for touched rows and dense parameters. */
 void gradient_lay_out(const struct param_gradient *gradient, const struct param_table *table, float *values);
