@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "unroll/base/sort.h"
 #include "unroll/base/tuning.h"
 #include "unroll/nn/output.h"
 
@@ -82,34 +83,10 @@ const struct gradient_part *gradient_part_of(const struct gradient_layout *layou
 
 /* ---- lists ---- */
 
-/* In place, bit by bit from the highest that any id has: a step allocates nothing, which qsort may. */
-static void sort_by_bits(uint32_t *ids, int64_t count, uint32_t bit)
-{
-    int64_t low = 0, high = count;
-    if (count < 2 || !bit)
-        return;
-    while (low < high) {
-        if (!(ids[low] & bit)) {
-            low++;
-            continue;
-        }
-        uint32_t id = ids[--high];
-        ids[high] = ids[low];
-        ids[low] = id;
-    }
-    sort_by_bits(ids, low, bit >> 1);
-    sort_by_bits(ids + low, count - low, bit >> 1);
-}
-
 int64_t touched_sort(uint32_t *ids, int64_t count)
 {
     int64_t distinct = 0;
-    uint32_t bits = 0, highest = 1;
-    for (int64_t i = 0; i < count; i++)
-        bits |= ids[i];
-    while (bits >>= 1)
-        highest <<= 1;
-    sort_by_bits(ids, count, highest);
+    sort_ids(ids, count);
     for (int64_t i = 0; i < count; i++)
         if (i == 0 || ids[i] != ids[i - 1])
             ids[distinct++] = ids[i];

@@ -14,7 +14,9 @@ enum rng_what {
     RNG_BENCH = 65,   /* made-up tokens */
     RNG_TEST = 66,    /* tests */
     RNG_SHUFFLE = 67, /* order of labelled texts: step = epoch, lane = text; of their batches: lane = batch, time = 1 */
-    RNG_WORDS = 68    /* words read as <unk>: step = epoch, lane = text, unit = position / 4 */
+    RNG_WORDS = 68,   /* words read as <unk>: step = epoch, lane = text, unit = position / 4 */
+    RNG_SAMPLES =
+        69 /* samples of an output layer: step; lane 0: unit = try / 2; 1: unit = id / 2; 2: unit = place / 2 */
 };
 
 struct rng_bits {
