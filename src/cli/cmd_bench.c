@@ -8,6 +8,7 @@
 #include "unroll/cli/load.h"
 #include "unroll/cli/network_output.h"
 #include "unroll/cli/precision.h"
+#include "unroll/nn/output.h"
 #include "unroll/nn/unit.h"
 #include "unroll/sys/json.h"
 #include "unroll/use/bench.h"
@@ -122,6 +123,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
         .lr = train->schedule.lr,
         .steps = options->bench_steps,
     };
+    output_settle(&config.step.model, NULL);
     struct bench_result result;
     struct network_report network = {0};
     config.network = options->bench_network ? &network : NULL;

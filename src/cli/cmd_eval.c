@@ -175,6 +175,8 @@ struct result {
     int longest;  /* tokens of a text that count */
     double total; /* loss */
     struct text_measure text;
+    bool has_normaliser;
+    double normaliser, deviation; /* of its logarithm: mean and standard deviation */
 };
 
 static double mean_loss(const struct result *result)
@@ -248,6 +250,8 @@ static void print_plain(const struct options *options, const struct corpus *corp
     printf("perplexity      %.6g\n", arithmetic_exp(loss));
     printf("bits per token  %.6f\n", loss / M_LN2);
     print_text(result, corpus->unknowns[result->split]);
+    if (result->has_normaliser)
+        printf("log normaliser  mean %.6f, standard deviation %.6f\n", result->normaliser, result->deviation);
 }
 
 static enum status print_result(const struct options *options, const struct corpus *corpus, const struct result *result,
@@ -270,6 +274,10 @@ static enum status print_result(const struct options *options, const struct corp
     json_put_double(&json, "bits_per_token", loss / M_LN2);
     json_put_double(&json, "log_probability", -result->total);
     put_text(result, &json);
+    if (result->has_normaliser) {
+        json_put_double(&json, "log_normaliser_mean", result->normaliser);
+        json_put_double(&json, "log_normaliser_deviation", result->deviation);
+    }
     return print_json(&json, e);
 }
 
@@ -335,6 +343,7 @@ static enum status run_evaluator(const struct comm *comm, const struct evaluator
     result->correct = evaluator_correct(evaluator);
     result->cut = evaluator_cut(evaluator);
     result->lanes = evaluator_lane_count(evaluator);
+    result->has_normaliser = evaluator_normaliser(evaluator, &result->normaliser, &result->deviation);
     evaluator_free(evaluator);
     return status;
 }

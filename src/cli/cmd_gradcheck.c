@@ -6,6 +6,7 @@
 
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/nn/output.h"
 #include "unroll/use/gradcheck.h"
 
 #define DROPOUT 0.3   /* where dropout is on and none was named */
@@ -93,6 +94,7 @@ static struct gradcheck_config config_of(const struct options *options, const st
     config.model.hidden = size->hidden;
     config.model.vocab = size->vocab;
     config.model.labels = model->task == TASK_CLASSIFY ? size->labels : 0;
+    output_settle(&config.model, NULL);
     return config;
 }
 
@@ -196,6 +198,8 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                            .precision = options->train.step.model.precision,
                                                            .bf16_order = options->train.step.model.bf16_order,
                                                            .task = options->train.step.model.task,
+                                                           .output_layer = options->train.step.model.output_layer,
+                                                           .proposal = options->train.step.model.proposal,
                                                            .pool = c.pool[r / c.resets]};
                         enum status status = check_model(options, &model, &wrong, e);
                         if (status)

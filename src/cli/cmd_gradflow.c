@@ -9,6 +9,7 @@
 #include "unroll/cli/load.h"
 #include "unroll/cli/precision.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 #include "unroll/use/gradflow.h"
 
 #define RESULTS CELLS /* one of each */
@@ -76,6 +77,7 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
     model.dropout = 0;
+    output_settle(&model, NULL);
     enum status status = precision_take(options, cell_name(cell), &model, e);
     if (!status)
         status = model_config_check(&model, e); /* the same on all ranks */

@@ -12,6 +12,7 @@
 #include "unroll/cli/plan_prediction.h"
 #include "unroll/cli/precision.h"
 #include "unroll/data/corpus.h"
+#include "unroll/nn/output.h"
 #include "unroll/nn/unit.h"
 #include "unroll/sys/json.h"
 #include "unroll/train/fit.h"
@@ -190,6 +191,8 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
         config->step.model.labels = corpus->labels->count;
     if (corpus)
         tokens = corpus->tokens[SPLIT_TRAIN];
+    output_settle(&config->step.model,
+                  corpus && corpus->vocab->size == config->step.model.vocab ? corpus->vocab->counts : NULL);
     corpus_close(corpus);
     assumed->lanes = config->batch == 0 && tokens == 0;
     if (assumed->lanes)

@@ -6,6 +6,7 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/hypothesis.h"
 #include "unroll/cli/load.h"
+#include "unroll/nn/output.h"
 
 /* ---- lines ---- */
 
@@ -169,6 +170,17 @@ static enum status take_context(const struct comm *comm, const struct options *o
     return status || !any ? status : scorer_begin_here(scoring->scorer, comm, e);
 }
 
+static enum status check_unnormalised(const struct options *options, const struct model_config *model, struct error *e)
+{
+    if (!options->unnormalised || output_kind(model)->uses & OUTPUT_NORMALISER)
+        return STATUS_OK;
+    return error_set(
+        e, STATUS_CONFIG,
+        "cannot use '--unnormalised' with '%.200s': its output layer is %s, whose logits are no logarithms of "
+        "probabilities before they are normalised; leave it out, or train with --output-layer nce",
+        options->model_file, output_kind(model)->name);
+}
+
 static enum status open_scoring(const struct comm *comm, const struct options *options,
                                 const struct checkpoint *checkpoint, int threads, struct scoring *scoring,
                                 struct error *e)
@@ -186,6 +198,8 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
         status = score_pool_create(&scoring->pool, e);
     if (!status)
         status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
+    if (!status && options->unnormalised)
+        scorer_leave_unnormalised(scoring->scorer);
     if (!status && comm->rank == 0 && options->mix)
         status = mixture_open(options->mix, options->lambda, options->model_file, scoring->vocab, &scoring->mixture, e);
     if (!status && comm->rank == 0 && !options->nbest)
@@ -200,6 +214,11 @@ static void put_summary(const struct scoring *scoring, const struct options *opt
                         const struct checkpoint *checkpoint)
 {
     const struct score_output *output = &scoring->output;
+    if (options->unnormalised)
+        fputs(
+            "unnormalised: logits in place of log-probabilities; 'unroll eval' tells how far their normaliser is from "
+            "one\n",
+            stderr);
     score_output_counts(output, stderr);
     if (!options->nbest && !scoring->failure && !ferror(stdout) && checkpoint->vocab->eos >= 0 && output->lines > 0)
         score_output_measure(output, measure_words(&scoring->measure), line_reader_bytes(scoring->reader), stderr);
@@ -216,6 +235,8 @@ enum status cmd_score(const struct comm *comm, const struct options *options, st
                          "bad value '%.100s' for '--feature': write a name without blanks, '=' and '|', such as LSTM",
                          options->feature);
     enum status status = load_model(comm, options, TASK_LM, &checkpoint, e);
+    if (!status)
+        status = check_unnormalised(options, &checkpoint.model, e); /* the same on all ranks */
     if (!status)
         status = load_threads(comm, options, &threads, e);
     if (!status)

@@ -2,6 +2,7 @@
 #include "option_rows.h"
 
 #include "unroll/nn/output.h"
+#include "unroll/nn/proposal.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
 #include "unroll/train/schedule.h"
@@ -23,8 +24,16 @@ static const struct option rows[] = {
 #if OUTPUT_LAYERS > 1
     {"output-layer", CHOICES(output_layer), .commands = RUN, FIELD(train.step.model.output_layer), .initial = "full",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "KIND",
-     .help = "output layer of a language model; full: a softmax over the whole vocabulary"},
+     .help = "output layer of a language model. full: a softmax over the whole vocabulary; sampled: one over the target "
+             "and --samples words while training; nce: noise contrastive estimation with as many"},
 #endif
+    {"samples", .type = OPTION_INT, .commands = RUN, FIELD(train.step.model.samples), FROM(1, VOCAB_MAX),
+     WORD("auto", 0), .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "K",
+     .help = "of sampled and nce: words drawn for a step. 'auto': 1000, but at most half of the vocabulary"},
+    {"proposal", CHOICES(proposal), .commands = RUN, FIELD(train.step.model.proposal), .initial = "log-uniform",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "NAME",
+     .help = "of sampled and nce: what words are drawn from. log-uniform: Zipf's law over the order of counts; unigram: "
+             "counts to the power of 0.75"},
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "recurrent layers"},
@@ -170,6 +179,11 @@ static const struct option rows[] = {
      .section = "Validation and checkpoints", .metavar = "STEPS",
      .help = "steps from one validation to the next, or 'epoch'. 'auto': an epoch; if the text has over a million "
              "tokens, a part of one, so that --epochs auto has ten validations"},
+    {"eval-tokens", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.eval_tokens), FROM(1, MANY),
+     WORDS("all", 0, "auto", -1), .initial = "auto", .class = OPTION_MATHEMATICS,
+     .section = "Validation and checkpoints", .metavar = "N",
+     .help = "tokens of the validation text to validate on while training, the first of each lane in whole windows; at "
+             "the end it is all. 'auto': all, but 20000 with --output-layer sampled or nce"},
     {"gradflow-every", .type = OPTION_INT64, .commands = TRAIN | PLAN, FIELD(train.gradflow_every), FROM(1, MANY),
      WORD("never", 0), .initial = "never", .class = OPTION_CONDUCT, .section = "Validation and checkpoints",
      .metavar = "STEPS",

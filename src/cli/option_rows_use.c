@@ -1,6 +1,9 @@
 /* Rows of the table of options: what is done with models, and how commands are carried out. */
 #include "option_rows.h"
 
+#include "unroll/nn/output.h"
+#include "unroll/nn/proposal.h"
+
 /* clang-format off */
 static const struct option rows[] = {
     /* the fields of `train`; without them gradcheck goes through all */
@@ -9,6 +12,11 @@ static const struct option rows[] = {
     {"task", CHOICES(task), .commands = GRADCHECK, FIELD(train.step.model.task), .initial = "lm",
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "TASK",
      .help = "language models, or classifiers with each way to pool"},
+    {"output-layer", CHOICES(output_layer), .commands = GRADCHECK, FIELD(train.step.model.output_layer), .initial = "full",
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "KIND", .help = "output layer of language models"},
+    {"proposal", CHOICES(proposal), .commands = GRADCHECK, FIELD(train.step.model.proposal), .initial = "log-uniform",
+     .class = OPTION_CONDUCT, .section = "Models", .metavar = "NAME",
+     .help = "of sampled and nce: what words are drawn from"},
     {"layers", .type = OPTION_INT, .commands = GRADCHECK, FIELD(train.step.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .class = OPTION_CONDUCT, .section = "Models", .metavar = "N",
      .help = "only with so many layers, not with 1 and 2"},
@@ -87,6 +95,10 @@ static const struct option rows[] = {
      .class = OPTION_CONDUCT, .section = "Scoring",
      .help = "print line number, token and log-probability, one token a line; the first line names the vocabulary. A "
              "byte that is no character is \\xHH, in JSON too"},
+    {"unnormalised", .type = OPTION_BOOL, .commands = SCORE, FIELD(unnormalised),
+     .class = OPTION_CONDUCT, .section = "Scoring",
+     .help = "of models trained with --output-layer nce: take logits for log-probabilities, in a time that does not grow "
+             "with the vocabulary"},
     {"all", .type = OPTION_BOOL, .commands = CLASSIFY, FIELD(all_labels),
      .class = OPTION_CONDUCT, .section = "Classifying", .help = "print every label, the likeliest first"},
     {"format", CHOICES(format), .commands = CLASSIFY, FIELD(score_tsv_json), .initial = "tsv",

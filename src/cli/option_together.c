@@ -7,6 +7,7 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/number.h"
+#include "unroll/nn/output.h"
 
 /* ---- defaults ---- */
 
@@ -76,6 +77,27 @@ static enum status check_order(const struct options *options, struct error *e)
                      "add '--precision bf16'");
 }
 
+/* Options that are of some output layers alone. */
+static enum status check_output(const struct options *options, struct error *e)
+{
+    static const char *const of_samples[] = {"samples", "proposal"};
+    const struct model_config *model = &options->train.step.model;
+    const struct output_kind *kind = output_kind(model);
+    for (size_t i = 0; i < sizeof of_samples / sizeof *of_samples && !(kind->uses & OUTPUT_SAMPLES); i++)
+        if (options_origin(options, of_samples[i]) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' with %s, which draws no samples; leave it out, or add --output-layer "
+                             "sampled or nce",
+                             of_samples[i],
+                             model->task == TASK_CLASSIFY ? "--task classify" : "--output-layer full or adaptive");
+    if (model->task == TASK_CLASSIFY && model->output_layer != 0)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--output-layer %s' with --task classify: it is for vocabularies, and labels are "
+                         "few; leave it out",
+                         output_layer_choices.name(model->output_layer));
+    return STATUS_OK;
+}
+
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
@@ -107,7 +129,8 @@ enum status options_check_step(const struct options *options, struct error *e)
         return error_set(e, STATUS_CONFIG, "bad value '%s' for '--lr-min': above --lr, which is %s; write 0 to %s",
                          number_format(options->train.schedule.minimum, first),
                          number_format(options->train.schedule.lr, second), second);
-    return check_order(options, e);
+    enum status status = check_output(options, e);
+    return status ? status : check_order(options, e);
 }
 
 enum status options_check_train(const struct options *options, struct error *e)
@@ -187,6 +210,10 @@ enum status options_check_score(const struct options *options, struct error *e)
         return error_set(e, STATUS_CONFIG,
                          "cannot read '-' for both --context and the lines to score: there is one standard input; name "
                          "a file for one of them");
+    if (options->mix && options->unnormalised)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--unnormalised' together with '--mix': a mixture is of probabilities; leave one out");
     if (!options->mix && options_given(options, "lambda"))
         return error_set(e, STATUS_CONFIG, "cannot use '--lambda' without '--mix FILE': there is nothing to mix with");
     return STATUS_OK;

@@ -281,6 +281,21 @@ enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, 
     return status ? status : check_ids(corpus, path, start, count, tokens, e);
 }
 
+enum status corpus_count(struct corpus *corpus, enum split split, uint64_t *counts, struct error *e)
+{
+    uint32_t *tokens = mem_alloc(CORPUS_SCRATCH, sizeof *tokens, "tokens to count", e);
+    enum status status = tokens ? STATUS_OK : STATUS_OS;
+    memset(counts, 0, (size_t)corpus->vocab->size * sizeof *counts);
+    for (int64_t done = 0, step; done < corpus->tokens[split] && !status; done += step) {
+        step = corpus->tokens[split] - done < CORPUS_SCRATCH ? corpus->tokens[split] - done : CORPUS_SCRATCH;
+        status = corpus_read(corpus, split, done, step, tokens, e);
+        for (int64_t i = 0; i < step && !status; i++)
+            counts[tokens[i]]++;
+    }
+    mem_free(tokens);
+    return status;
+}
+
 static enum status verify_split(struct corpus *corpus, enum split split, struct digest *digest, uint32_t *tokens,
                                 struct error *e)
 {

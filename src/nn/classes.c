@@ -304,7 +304,9 @@ static void walk_blocks(struct work *work, enum pass pass)
         if (pass == PASS_LOSS)
             continue;
         row_gradients(work);
-        decoder_gradients(work, work->first > 0 && columns == CLASSES_BLOCK); /* how it is packed depends on columns */
+        if (work->result->weight)
+            decoder_gradients(work,
+                              work->first > 0 && columns == CLASSES_BLOCK); /* how it is packed depends on columns */
     }
 }
 
@@ -313,7 +315,7 @@ static void clear_gradients(const struct work *work)
 {
     size_t n = (size_t)work->decoder->weights.n, k = (size_t)work->decoder->weights.k;
     memset(work->result->dy, 0, sizeof(float) * (size_t)work->rows->count * (size_t)gemm_stride((int)k));
-    for (int i = 0; i < work->common->nodes; i++) {
+    for (int i = 0; i < work->common->nodes && work->result->weight; i++) {
         memset(work->result->weight[i], 0, sizeof(float) * n * k);
         if (work->result->bias)
             memset(work->result->bias[i], 0, sizeof(float) * n);

@@ -56,7 +56,7 @@ struct classes_result {
     /* Gradients, overwritten; dy NULL: losses alone. */
     float *dy;            /* [count][gemm_stride(k)] */
     float *d_own;         /* [count] where rows have own logits */
-    float *const *weight; /* [nodes of this rank] each [n][k] */
+    float *const *weight; /* [nodes of this rank] each [n][k]; NULL: dy alone */
     float *const *bias;   /* [nodes] each [n]; NULL: not wanted */
 };
 

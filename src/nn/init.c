@@ -13,6 +13,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 #include "unroll/base/team.h"
+#include "unroll/nn/constants.h"
 
 static const char *const names[] = {[INIT_AUTO] = "auto", [INIT_UNIFORM] = "uniform", [INIT_ORTHOGONAL] = "orthogonal"};
 
@@ -86,11 +87,23 @@ static void fill_orthogonal(const struct cell_start *start, double *work, float 
     }
 }
 
-/* Encoder and decoder: the same for every cell and rule. */
-static void init_ends(const struct cell_start *start, float *x)
+/* What the numbers of an output layer's bias start at. */
+static double bias_start(const struct cell_start *start, const struct param_table *table)
 {
-    if (start->param->role == PARAM_OUTPUT_BIAS)
-        memset(x, 0, sizeof *x * start->param->count);
+    struct output_param list[PARAM_OUTPUT_MAX];
+    (void)output_kind(start->config)->params(start->config, list);
+    return list[start->tensor - table->output].start;
+}
+
+/* Encoder and decoder: the same for every cell and rule. */
+static void init_ends(const struct cell_start *start, const struct param_table *table, float *x)
+{
+    float bias = start->param->role == PARAM_OUTPUT_BIAS ? (float)bias_start(start, table) : 0;
+    if (start->param->role == PARAM_CONSTANT)
+        constants_make_up(start->config, start->param, x);
+    else if (start->param->role == PARAM_OUTPUT_BIAS)
+        for (size_t k = 0; k < start->param->count; k++)
+            x[k] = bias;
     else
         cell_start_uniform(start, 0.1, x);
 }
@@ -126,7 +139,7 @@ enum status param_init(const struct model_config *config, const struct param_tab
         if (p->alias >= 0)
             continue;
         if (p->layer < 0)
-            init_ends(&start, x);
+            init_ends(&start, table, x);
         else if (!kind->start || !kind->start(&start, x))
             init_layer(&start, work, x);
     }

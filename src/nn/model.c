@@ -156,6 +156,8 @@ static void output_window(struct model *model, float *const *node_grads, struct 
     output->kind->window(&model->common, output, &step);
     *loss = (struct model_loss){.group = output->group_loss,
                                 .targets = output->group_targets,
+                                .normaliser = node_grads ? NULL : output->group_normaliser,
+                                .normaliser_squares = node_grads ? NULL : output->group_normaliser_squares,
                                 .row = output->row_loss,
                                 .correct = output->group_correct};
     count_time(model, &model->phases.output_layer);

@@ -6,6 +6,7 @@
 #include "unroll/base/number.h"
 #include "unroll/nn/model_config.h"
 #include "unroll/nn/output.h"
+#include "unroll/nn/proposal.h"
 #include "unroll/sys/json.h"
 
 static bool of_classifier(const struct model_config *config)
@@ -65,6 +66,8 @@ const struct model_field model_fields[] = {
      .applies = has_clusters, RANGE("--div", 1, 1e6)},
     {PLACE(samples), .type = MODEL_INT, .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT, .optional = true,
      .applies = has_samples, RANGE("--samples", 1, VOCAB_MAX)},
+    {PLACE(proposal), .type = MODEL_CHOICE, .choices = &proposal_choices, .optional = true, .applies = has_samples,
+     .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
     {PLACE(reordered), .type = MODEL_FLAG, .lists = MODEL_SHAPE, .optional = true, .applies = is_ordered},
     {PLACE(labels), .type = MODEL_INT, .lists = MODEL_TABLE | MODEL_SHAPE, RANGE("number of labels", 2, LABELS_MAX),
      .applies = of_classifier},

@@ -1,6 +1,9 @@
 /* Which output layer a configuration means. */
 #include "unroll/nn/output.h"
 
+#include "unroll/nn/constants.h"
+#include "unroll/nn/proposal.h"
+
 #define KIND(kind) &output_kind_##kind,
 static const struct output_kind *const kinds[] = {OUTPUT_TABLE(KIND)};
 #undef KIND
@@ -22,4 +25,26 @@ const struct output_kind *output_kind(const struct model_config *config)
             return kinds[i];
     CHECK(!"a task without an output layer");
     return NULL;
+}
+
+#define SAMPLES_DEFAULT 1000 /* where the vocabulary has twice as many */
+
+void output_settle(struct model_config *config, const uint64_t *counts)
+{
+    const unsigned uses = output_kind(config)->uses;
+    if (uses & OUTPUT_SAMPLES && config->samples == 0) {
+        int half = config->vocab / 2;
+        config->samples = half > SAMPLES_DEFAULT ? SAMPLES_DEFAULT : half > 0 ? half : 1;
+    }
+    bool by_order = uses & OUTPUT_ORDER && !(uses & OUTPUT_SAMPLES && config->proposal == PROPOSAL_UNIGRAM);
+    config->reordered = by_order && counts && constants_reordered(config->vocab, counts);
+}
+
+void output_plain(struct model_config *config)
+{
+    if (!(output_kind(config)->uses & OUTPUT_SAMPLES))
+        return;
+    config->output_layer = 0;
+    config->samples = config->proposal = 0;
+    config->reordered = false;
 }

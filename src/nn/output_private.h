@@ -10,10 +10,11 @@ struct output {
     void *own; /* the kind's, kept by the store */
 
     /* Of the last window. */
-    float *row_loss;        /* [T][B] */
-    double *group_loss;     /* [groups] */
-    int64_t *group_targets; /* [groups] */
-    int64_t *group_correct; /* [groups] where the kind has labels, else NULL */
+    float *row_loss;                                     /* [T][B] */
+    double *group_loss;                                  /* [groups] */
+    int64_t *group_targets;                              /* [groups] */
+    double *group_normaliser, *group_normaliser_squares; /* [groups] of kinds with OUTPUT_NORMALISER, else NULL */
+    int64_t *group_correct;                              /* [groups] where the kind has labels, else NULL */
 };
 
 /* What a window of the layers leaves, and what it wants. Rows have the stride of H. */

@@ -9,6 +9,7 @@
 #include "unroll/base/content.h"
 #include "unroll/base/digest.h"
 #include "unroll/base/mem.h"
+#include "unroll/nn/constants.h"
 
 #define PIECE (1 << 20) /* bytes read at once where nothing is kept */
 
@@ -115,6 +116,8 @@ static enum status read_values(struct reading *in, float *values)
         if (strcmp(together, in->checkpoint->parameters_digest) != 0)
             status = error_set(in->e, STATUS_CHECKPOINT, "the parameters do not match 'parameters_digest'");
     }
+    if (!status && values)
+        status = constants_check(&in->checkpoint->model, &in->checkpoint->table, values, in->e);
     digest_free(in->all);
     in->all = NULL;
     return status;

@@ -1,6 +1,7 @@
 /* The loss of a split, with fixed values or with values that go on learning. */
 #include "unroll/train/evaluator.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "unroll/base/arithmetic.h"
@@ -8,7 +9,10 @@
 #include "unroll/base/mem.h"
 #include "unroll/data/feed.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 #include "unroll/train/step.h"
+
+enum sum { LOSS, NORMALISER, NORMALISER_SQUARES, SUMS };
 
 struct evaluator {
     const struct comm *comm;
@@ -24,8 +28,12 @@ struct evaluator {
     float *values;        /* dynamic: [table.total] those that change */
     struct param_table table;
     struct step *step;         /* dynamic: of plain SGD */
-    double *mine;              /* [groups of this rank] their losses */
-    double *all;               /* [groups] */
+    bool part;                 /* not all windows are run */
+    double *mine;              /* [groups of this rank][SUMS] of their targets */
+    double *all;               /* [groups][SUMS] */
+    double *group;             /* [groups] one sum of each */
+    double sum[SUMS];          /* of all, in the last run */
+    int64_t targets;           /* ... over so many */
     struct lane_gather gather; /* from `mine` to `all` */
 };
 
@@ -56,11 +64,13 @@ static enum status create_losses(struct evaluator *evaluator, struct error *e)
 {
     const struct lane_share *share = &evaluator->share;
     const char *what = "losses of lane groups";
-    evaluator->mine = mem_alloc((size_t)lane_share_groups(share), sizeof *evaluator->mine, what, e);
-    evaluator->all = mem_alloc((size_t)share->groups, sizeof *evaluator->all, what, e);
-    if (!evaluator->mine || !evaluator->all)
+    const size_t sums = SUMS * sizeof *evaluator->all;
+    evaluator->mine = mem_alloc((size_t)lane_share_groups(share), sums, what, e);
+    evaluator->all = mem_alloc((size_t)share->groups, sums, what, e);
+    evaluator->group = mem_alloc((size_t)share->groups, sizeof *evaluator->group, what, e);
+    if (!evaluator->mine || !evaluator->all || !evaluator->group)
         return STATUS_OS;
-    return lane_gather_create(share, (struct lane_bytes){.group = sizeof *evaluator->all}, &evaluator->gather, e);
+    return lane_gather_create(share, (struct lane_bytes){.group = sums}, &evaluator->gather, e);
 }
 
 /* Stream over this rank's lanes, and a model that only evaluates. Not collective. */
@@ -98,10 +108,11 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
         .reduction = REDUCTION_EXACT,
     };
     config.model.dropout = 0;
+    output_plain(&config.model);
     if (classifies(evaluator))
         return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
     evaluator->given = values;
-    param_table_build(&evaluator->config.model, &evaluator->table);
+    param_table_build(&config.model, &evaluator->table);
     evaluator->values = mem_alloc(evaluator->table.total, sizeof *evaluator->values, "parameters", e);
     enum status status = comm_agree(evaluator->comm, evaluator->values ? STATUS_OK : STATUS_OS, e);
     if (status)
@@ -181,6 +192,9 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
         return status;
     }
     evaluator->windows = lane_share_groups(&evaluator->share) > 0 ? feed_windows(&evaluator->feed) : 0;
+    evaluator->part = config->windows > 0 && comm_max(comm, evaluator->windows) > config->windows;
+    if (evaluator->part && evaluator->windows > config->windows)
+        evaluator->windows = config->windows;
     if (config->beat)
         evaluator->windows = comm_max(comm, evaluator->windows);
     *out = evaluator;
@@ -197,6 +211,7 @@ void evaluator_free(struct evaluator *evaluator)
     mem_free(evaluator->values);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
+    mem_free(evaluator->group);
     lane_gather_release(&evaluator->gather);
     mem_free(evaluator);
 }
@@ -232,10 +247,40 @@ static void add_confusion(struct evaluator *evaluator, int64_t *row_of_all)
     }
 }
 
+/* Of a window, over this rank's lanes. */
+static void add_sums(struct evaluator *evaluator, const struct model_loss *loss, int64_t *targets)
+{
+    for (int group = 0; group < lane_share_groups(&evaluator->share); group++) {
+        double *mine = evaluator->mine + (size_t)group * SUMS;
+        mine[LOSS] += loss->group[group];
+        mine[NORMALISER] += loss->normaliser ? loss->normaliser[group] : 0;
+        mine[NORMALISER_SQUARES] += loss->normaliser ? loss->normaliser_squares[group] : 0;
+        *targets += loss->targets[group];
+        evaluator->correct += loss->correct ? loss->correct[group] : 0;
+    }
+}
+
+static void clear_sums(struct evaluator *evaluator)
+{
+    memset(evaluator->mine, 0, (size_t)lane_share_groups(&evaluator->share) * SUMS * sizeof *evaluator->mine);
+}
+
+/* Collective. Over the fixed tree. */
+static void sum_groups(struct evaluator *evaluator)
+{
+    int groups = evaluator->share.groups;
+    comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->gather.bytes,
+                    evaluator->gather.offset);
+    for (int sum = 0; sum < SUMS; sum++) {
+        for (int group = 0; group < groups; group++)
+            evaluator->group[group] = evaluator->all[(size_t)group * SUMS + (size_t)sum];
+        evaluator->sum[sum] = lane_tree_sum(evaluator->group, groups);
+    }
+}
+
 /* One window over this rank's lanes. Not collective. */
 static enum status run_window(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    int groups = lane_share_groups(&evaluator->share);
     struct window window;
     struct model_loss loss;
     enum status status = feed_next(&evaluator->feed, &window, e);
@@ -243,11 +288,7 @@ static enum status run_window(struct evaluator *evaluator, int64_t *targets, str
         return status;
     CHECK(window.T > 0);
     model_forward(evaluator->model, &window, -1, &loss);
-    for (int group = 0; group < groups; group++) {
-        evaluator->mine[group] += loss.group[group];
-        *targets += loss.targets[group];
-        evaluator->correct += loss.correct ? loss.correct[group] : 0;
-    }
+    add_sums(evaluator, &loss, targets);
     if (evaluator->config.confusion)
         count_labels(evaluator, &window);
     return STATUS_OK;
@@ -268,7 +309,7 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
     int groups = lane_share_groups(&evaluator->share);
     bool works = groups > 0, meets = evaluator->config.beat;
     enum status status = STATUS_OK;
-    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
+    clear_sums(evaluator);
     if (works) {
         model_pack(evaluator->model);
         feed_seek(&evaluator->feed, 0, 0);
@@ -289,11 +330,10 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
 /* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
 static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
-    int groups = lane_share_groups(&evaluator->share);
     step_settle(evaluator->step);
     memcpy(evaluator->values, evaluator->given, evaluator->table.total * sizeof *evaluator->values);
     model_pack(evaluator->step->model);
-    memset(evaluator->mine, 0, (size_t)groups * sizeof *evaluator->mine);
+    clear_sums(evaluator);
     feed_seek(&evaluator->feed, 0, 0);
     for (int64_t index = 0; index < feed_windows(&evaluator->feed); index++) {
         struct window window;
@@ -302,10 +342,7 @@ static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, st
         if (status)
             return status;
         step_gradient(evaluator->step, &window, index, &loss);
-        for (int group = 0; group < groups; group++) {
-            evaluator->mine[group] += loss.group[group];
-            *targets += loss.targets[group];
-        }
+        add_sums(evaluator, &loss, targets);
         (void)step_sum(evaluator->step, feed_targets(&evaluator->feed, index, 0, evaluator->share.batch));
         step_update(evaluator->step, evaluator->config.lr);
         if (evaluator->config.beat)
@@ -334,11 +371,24 @@ enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t
     if (status)
         return status;
     evaluator->correct = comm_sum(evaluator->comm, evaluator->correct);
-    comm_allgatherv(evaluator->comm, evaluator->mine, evaluator->all, evaluator->gather.bytes,
-                    evaluator->gather.offset);
-    *loss_sum = arithmetic_nan(lane_tree_sum(evaluator->all, evaluator->share.groups));
-    *targets = comm_sum(evaluator->comm, seen);
+    sum_groups(evaluator);
+    *loss_sum = arithmetic_nan(evaluator->sum[LOSS]);
+    *targets = evaluator->targets = comm_sum(evaluator->comm, seen);
     return STATUS_OK;
+}
+
+bool evaluator_is_part(const struct evaluator *evaluator)
+{
+    return evaluator->part;
+}
+
+bool evaluator_normaliser(const struct evaluator *evaluator, double *mean, double *deviation)
+{
+    double n = (double)evaluator->targets;
+    *mean = evaluator->sum[NORMALISER] / n;
+    double variance = evaluator->sum[NORMALISER_SQUARES] / n - *mean * *mean;
+    *deviation = sqrt(variance > 0 ? variance : 0);
+    return output_kind(&evaluator->config.model)->uses & OUTPUT_NORMALISER && !evaluator->config.dynamic;
 }
 
 int64_t evaluator_windows(const struct evaluator *evaluator)

@@ -154,7 +154,7 @@ enum status trainer_run(const struct comm *comm, const struct trainer_config *co
     trainer->reporter.log = comm->rank == 0 ? log : NULL;
     trainer->saver.step = -1;
     costs_begin(&trainer->costs);
-    trainer->valid_accuracy = NAN;
+    trainer->valid_accuracy = trainer->last_on_the_way = NAN;
     trainer->last = trainer->best = TRAINER_OUTCOME_NONE;
     /* to the end of the process: a late signal must not spoil the exit status */
     signals_catch(trainer->reporter.log != NULL, trainer->reporter.log && trainer->reporter.log->interactive);

@@ -3,12 +3,15 @@
 
 #include <math.h>
 
+#include "unroll/nn/output.h"
+
 static struct advice_run describe_run(const struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
     bool classifies = trainer->shape.task == TASK_CLASSIFY;
+    bool of_noise = output_kind(&trainer->shape)->uses & OUTPUT_NORMALISER; /* no surprise at words */
     return (struct advice_run){
-        .uniform = log(classifies ? trainer->shape.labels : trainer->shape.vocab),
+        .uniform = of_noise ? INFINITY : log(classifies ? trainer->shape.labels : trainer->shape.vocab),
         .lr = config->schedule.lr,
         .clip = config->step.clip,
         .dropout = trainer->shape.dropout,
@@ -54,7 +57,7 @@ void trainer_conclude(struct trainer *trainer)
     struct advice_outcome end = {.step = progress->step,
                                  .skipped = progress->skipped,
                                  .train_loss = trainer_train_loss(trainer),
-                                 .valid_loss = trainer->last.valid_loss};
+                                 .valid_loss = trainer->last_on_the_way};
     adviser_conclude(&trainer->adviser, patience > 0 && progress->stalls >= patience, &end);
 }
 

@@ -19,12 +19,17 @@ static enum status evaluate_last(struct trainer *trainer, struct error *e)
     bool known = trainer->shape.task != TASK_CLASSIFY || !isnan(trainer->valid_accuracy);
     last->step = progress->step;
     if (trainer->valid && progress->valid_step == progress->step && known) {
-        last->valid_loss = progress->valid_loss;
+        trainer->last_on_the_way = progress->valid_loss;
         last->valid_accuracy = trainer->valid_accuracy;
     } else if (trainer->valid) {
         heartbeat_beat(&trainer->heartbeat, "validation");
-        status = trainer_evaluate(trainer, trainer->valid, "validation", &last->valid_loss, &last->valid_accuracy, e);
+        status = trainer_evaluate(trainer, trainer->valid, "validation", &trainer->last_on_the_way,
+                                  &last->valid_accuracy, e);
     }
+    last->valid_loss = trainer->last_on_the_way;
+    if (!status && trainer->valid_is_part)
+        status =
+            trainer_evaluate_split(trainer, SPLIT_VALID, trainer->values, &last->valid_loss, &last->valid_accuracy, e);
     if (!status)
         status =
             trainer_evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
@@ -36,7 +41,7 @@ static enum status save_final_best(struct trainer *trainer, struct error *e)
 {
     struct progress before = trainer->progress;
     struct progress *progress = &trainer->progress;
-    double loss = trainer->last.valid_loss;
+    double loss = trainer->last_on_the_way;
     if (progress->valid_step == progress->step || !trainer_improves(trainer, loss))
         return STATUS_OK;
     progress->valid_loss = progress->best_valid_loss = loss;
@@ -102,9 +107,11 @@ static enum status evaluate_others(struct trainer *trainer, struct checkpoint *r
         comm_broadcast(trainer->comm, values, trainer->table.total * sizeof *values, 0);
         status = trainer_evaluate_split(trainer, SPLIT_TEST, values, &best->test_loss, &best->test_accuracy, e);
     }
-    double loss; /* as best.h5 says */
-    if (!status && trainer->shape.task == TASK_CLASSIFY)
-        status = trainer_evaluate_split(trainer, SPLIT_VALID, values, &loss, &best->valid_accuracy, e);
+    double loss; /* as best.h5 says, unless that is of a part of the text */
+    bool part = trainer->valid_is_part;
+    if (!status && (part || trainer->shape.task == TASK_CLASSIFY))
+        status = trainer_evaluate_split(trainer, SPLIT_VALID, values, part ? &best->valid_loss : &loss,
+                                        &best->valid_accuracy, e);
     return status;
 }
 

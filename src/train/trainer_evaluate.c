@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "unroll/base/clock.h"
+#include "unroll/nn/output.h"
 #include "unroll/train/signals.h"
 
 /* --max-time does not stop an evaluation. If it did, an evaluation longer than --max-time could never be finished. */
@@ -62,12 +63,30 @@ enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluato
     return STATUS_OK;
 }
 
+#define SAMPLED_TOKENS 20000 /* to validate on where the whole vocabulary costs many times what a training step does \
+                              */
+
+/* Windows of validation on the way, from --eval-tokens; 0: all. */
+static int64_t windows_on_the_way(const struct trainer *trainer)
+{
+    int64_t tokens = trainer->config->eval_tokens, text = trainer->corpus->tokens[SPLIT_VALID];
+    if (tokens < 0)
+        tokens = output_kind(&trainer->shape)->uses & OUTPUT_SAMPLES ? SAMPLED_TOKENS : 0;
+    if (tokens == 0 || trainer->shape.task == TASK_CLASSIFY)
+        return 0;
+    int64_t window = (int64_t)evaluator_lanes(text, trainer->config->batch) * trainer->config->step.bptt;
+    return (tokens + window - 1) / window;
+}
+
 enum status trainer_open_validation(struct trainer *trainer, struct error *e)
 {
     struct evaluator_config config = evaluation_of(trainer, SPLIT_VALID, beat_of_validation);
     if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
-    return evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &trainer->valid, e);
+    config.windows = windows_on_the_way(trainer);
+    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &trainer->valid, e);
+    trainer->valid_is_part = !status && evaluator_is_part(trainer->valid);
+    return status;
 }
 
 enum status trainer_evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,

@@ -62,7 +62,7 @@ static void copy_parameters(struct trainer *trainer, const struct checkpoint *so
         const struct param *to = &trainer->table.param[i];
         int place = param_find(&source->table, to->name);
         const struct param *from = &source->table.param[place < 0 ? 0 : place];
-        if (place < 0)
+        if (place < 0 || to->role == PARAM_CONSTANT) /* constants are those of the run's own text */
             continue;
         if (to->role == PARAM_EMBEDDING)
             words = copy_rows(trainer, source, to, from);

@@ -73,6 +73,8 @@ struct trainer {
     struct checkpoint_build build;
 
     struct corpus *corpus;
+    const uint64_t *counts;    /* of the vocabulary's ids in the training text */
+    uint64_t *own_counts;      /* the same, where the vocabulary does not say them; else NULL */
     struct model_config shape; /* with the corpus's vocabulary */
     struct lane_share share;   /* of this rank */
     struct param_table table;
@@ -81,6 +83,7 @@ struct trainer {
     struct step *step;        /* NULL once training is over */
     struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
+    bool valid_is_part;      /* it reads a part of the text, by --eval-tokens */
     int64_t windows;         /* of an epoch */
     int bptt;                /* the longest window: --bptt, or the longest text if that is shorter */
     int typical;             /* typical length of a window */
@@ -99,6 +102,7 @@ struct trainer {
     struct costs costs;
     struct pulse pulse;
     double grad_norm, lr;      /* of the last step */
+    double last_on_the_way;    /* of the last weights: the loss by the validation text that is read on the way */
     double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
     struct adviser adviser;    /* rank 0 */
     struct outcome last, best; /* of the last weights, which `latest` names, and of those in best.h5 */

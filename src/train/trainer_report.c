@@ -8,6 +8,8 @@
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/build_info.h"
 #include "unroll/data/quote.h"
+#include "unroll/nn/output.h"
+#include "unroll/nn/proposal.h"
 #include "unroll/nn/unit.h"
 #include "unroll/sys/blas.h"
 #include "unroll/sys/json.h"
@@ -100,6 +102,35 @@ static void tell_precision(struct trainer *trainer)
         reporter_tell(&trainer->reporter, "  %s", faster);
 }
 
+/* What the losses of sampled output layers are. */
+static void tell_sampled(struct trainer *trainer)
+{
+    const struct model_config *shape = &trainer->shape;
+    const struct output_kind *kind = output_kind(shape);
+    if (!(kind->uses & OUTPUT_SAMPLES))
+        return;
+    reporter_tell(&trainer->reporter, "output layer: %s, %d samples a step, proposal %s%s", kind->name, shape->samples,
+                  proposal_choices.name(shape->proposal),
+                  shape->reordered ? ", by the order of counts, which is not the vocabulary's" : "");
+    reporter_tell(&trainer->reporter, "  its training loss is %s; validation is by the full softmax",
+                  kind->uses & OUTPUT_NORMALISER ? "that of telling words from noise, from which no perplexity follows"
+                                                 : "that among the samples, below the full softmax's");
+}
+
+/* Which part of the validation text is read on the way, unless it is all. */
+static void tell_validation(struct trainer *trainer)
+{
+    if (!trainer->valid_is_part)
+        return;
+    int lanes = evaluator_lane_count(trainer->valid);
+    int64_t tokens = evaluator_windows(trainer->valid) * trainer->config->step.bptt;
+    reporter_tell(&trainer->reporter,
+                  "validation on the way: %lld of %lld tokens, the first %lld of each of %d lanes (--eval-tokens);\n"
+                  "  at the end: all",
+                  (long long)(tokens * lanes), (long long)trainer->corpus->tokens[SPLIT_VALID] - 1, (long long)tokens,
+                  lanes);
+}
+
 /* Where the run writes, and from which step on. */
 static void tell_place(struct trainer *trainer, bool resumed)
 {
@@ -156,6 +187,8 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     tell_data(trainer);
     tell_work(trainer);
     tell_precision(trainer);
+    tell_sampled(trainer);
+    tell_validation(trainer);
     tell_place(trainer, resumed);
     long mpirun = comm_mpirun_on_terminal();
     if (mpirun > 0)

@@ -179,7 +179,7 @@ static bool are_best_known(const struct trainer *trainer)
     const struct outcome *last = &trainer->last, *best = &trainer->best;
     const struct progress *progress = &trainer->progress;
     return best->step >= 0 && best->step != last->step && best->step == progress->best_step &&
-           !trainer_improves(trainer, last->valid_loss);
+           !trainer_improves(trainer, trainer->last_on_the_way);
 }
 
 static void put_end(struct trainer *trainer, const char *why)

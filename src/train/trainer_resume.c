@@ -326,7 +326,9 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
         if (config->groups == 0 && checkpoint->batch == config->batch && checkpoint->bptt == config->step.bptt)
             groups = checkpoint->groups;
         warn_of_other_arithmetic(trainer, checkpoint->build.arithmetic);
+        trainer->shape.reordered = checkpoint->model.reordered; /* its constants are taken, whatever the counts here */
     }
+    comm_broadcast(trainer->comm, &trainer->shape.reordered, sizeof trainer->shape.reordered, 0);
     comm_broadcast(trainer->comm, &groups, sizeof groups, 0);
     comm_broadcast(trainer->comm, &trainer->branched_from, sizeof trainer->branched_from, 0);
     comm_broadcast(trainer->comm, found, sizeof *found, 0);

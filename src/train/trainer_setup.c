@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/nn/constants.h"
+#include "unroll/nn/output.h"
 #include "unroll/sys/blas.h"
 #include "unroll/train/signals.h"
 
@@ -70,6 +72,30 @@ static enum status measure_texts(struct trainer *trainer, struct error *e)
     return status;
 }
 
+/* Collective. Those of the vocabulary; or, where it has none and the output layer goes by them, of the training text.
+ */
+static enum status find_counts(struct trainer *trainer, struct error *e)
+{
+    const struct vocab *vocab = trainer->corpus->vocab;
+    size_t V = (size_t)vocab->size;
+    trainer->counts = vocab->counts;
+    if (vocab_has_counts(vocab) || !(output_kind(&trainer->shape)->uses & (OUTPUT_ORDER | OUTPUT_SAMPLES)))
+        return STATUS_OK;
+    heartbeat_bytes(&trainer->heartbeat, "counting the training text",
+                    trainer->corpus->tokens[SPLIT_TRAIN] * (int64_t)sizeof(uint32_t));
+    trainer->own_counts = mem_alloc(V, sizeof *trainer->own_counts, "counts", e);
+    enum status status = comm_agree(trainer->comm, trainer->own_counts ? STATUS_OK : STATUS_OS, e);
+    if (status)
+        return status;
+    if (trainer->comm->rank == 0)
+        status = corpus_count(trainer->corpus, SPLIT_TRAIN, trainer->own_counts, e);
+    status = comm_agree(trainer->comm, status, e);
+    if (!status)
+        comm_broadcast(trainer->comm, trainer->own_counts, V * sizeof *trainer->own_counts, 0);
+    trainer->counts = trainer->own_counts;
+    return status;
+}
+
 static enum status check_all(struct trainer *trainer, struct error *e)
 {
     char advice[ERROR_TEXT];
@@ -99,6 +125,10 @@ static enum status check_all(struct trainer *trainer, struct error *e)
             trainer->config->corpus);
     if (trainer->config->reset_at_eos)
         trainer->shape.reset_token = (uint32_t)vocab->eos;
+    status = find_counts(trainer, e);
+    if (status)
+        return status;
+    output_settle(&trainer->shape, trainer->counts);
     trainer->shape.labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels->count : 0;
     status = model_config_check(&trainer->shape, e);
     if (!status)
@@ -164,6 +194,8 @@ static enum status build_local(struct trainer *trainer, bool fresh, struct error
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
     if (!status && fresh)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->step.seed, trainer->values, e);
+    if (!status)
+        status = constants_fill(&trainer->shape, &trainer->table, trainer->counts, trainer->values, e);
     return status ? status : saver_create(&trainer->saver, trainer, e);
 }
 
@@ -223,6 +255,7 @@ void trainer_release(struct trainer *trainer)
     signals_hold(NULL);
     rundir_close(trainer->rundir);
     mem_free(trainer->values);
+    mem_free(trainer->own_counts);
     exchange_release(&trainer->exchange);
     states_release(&trainer->states);
     saver_release(&trainer->saver);

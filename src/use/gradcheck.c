@@ -8,6 +8,7 @@
 #include "gradcheck_private.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+#include "unroll/nn/constants.h"
 
 /* ---- the problem ---- */
 
@@ -37,6 +38,10 @@ static void draw_values(struct gradcheck_problem *problem, int attempt)
     for (int i = 0; i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
         double bound = sqrt(3 / fmax(4, (double)p->shape[1]));
+        if (p->role == PARAM_CONSTANT) {
+            constants_make_up(model, p, problem->values + p->offset);
+            continue;
+        }
         if (strcmp(p->name, "encoder.weight") == 0 && !problem->config.model.tied)
             bound = 1; /* it multiplies ones and zeros */
         if (p->rank == 1)
@@ -302,7 +307,7 @@ static enum status check_window(const struct gradcheck_problem *problem, struct 
     fold_aliases(&problem->table, grad);
     for (int i = 0; !status && i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
-        if (p->alias < 0)
+        if (p->alias < 0 && p->role != PARAM_CONSTANT)
             status = check_param(&d, p, index, grad + p->grad_offset, worst, e);
     }
     memcpy(reference->state, after, sizeof *after * state_count);

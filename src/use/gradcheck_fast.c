@@ -18,6 +18,7 @@ struct outcome {
 };
 
 struct outcomes {
+    struct gradient_layout layout;
     struct outcome window[GRADCHECK_WINDOWS];
     size_t groups, rows, states, grads; /* counts */
 };
@@ -42,6 +43,7 @@ static enum status outcomes_create(const struct gradcheck_problem *problem, stru
         .states = batch * model_state_total(&config->model),
         .grads = problem->table.grad_total,
     };
+    gradient_layout_build(&config->model, &problem->table, config->batch, config->bptt, false, &o->layout);
     bool complete = true;
     for (int i = 0; i < GRADCHECK_WINDOWS; i++) {
         struct outcome *w = &o->window[i];
@@ -68,6 +70,54 @@ static bool outcomes_equal(const struct outcomes *a, const struct outcomes *b)
     return equal;
 }
 
+/* ---- gradients in parts (nn/gradient.h) ---- */
+
+static size_t part_floats(const struct gradient_layout *layout, int part)
+{
+    const struct gradient_part *p = &layout->part[part];
+    return (size_t)layout->list[p->list].rows * p->width;
+}
+
+/* For sums over ranges, whose lists of rows differ: the dense part, then each part with all rows of its parameter. */
+static size_t wide_floats(const struct gradient_layout *layout)
+{
+    size_t floats = layout->dense;
+    for (int part = 0; part < layout->parts; part++)
+        floats += part_floats(layout, part);
+    return floats;
+}
+
+static void spread(const struct gradient_layout *layout, const struct touched *touched, const float *grad, float *wide)
+{
+    memset(wide, 0, wide_floats(layout) * sizeof *wide);
+    memcpy(wide, grad, layout->dense * sizeof *wide);
+    wide += layout->dense;
+    for (int part = 0; part < layout->parts; wide += part_floats(layout, part++)) {
+        const struct gradient_part *p = &layout->part[part];
+        const struct touched_list *list = &touched->list[p->list];
+        for (int64_t i = 0; i < list->count; i++)
+            memcpy(wide + list->row[i] * p->width, grad + p->offset + (size_t)i * p->width, p->width * sizeof *wide);
+    }
+}
+
+/* To the table's places: parts are added in their order. */
+static void gather(const struct gradient_layout *layout, const struct param_table *table, const float *wide,
+                   float *grad)
+{
+    memset(grad, 0, table->grad_total * sizeof *grad);
+    for (int i = 0; i < table->count; i++) {
+        const struct param *p = &table->param[i];
+        if (p->role != PARAM_CONSTANT && !layout->width[i])
+            memcpy(grad + p->grad_offset, wide + layout->offset[i], p->count * sizeof *grad);
+    }
+    wide += layout->dense;
+    for (int part = 0; part < layout->parts; wide += part_floats(layout, part++)) {
+        float *to = grad + table->param[layout->part[part].param].grad_offset;
+        for (size_t k = 0; k < part_floats(layout, part); k++)
+            to[k] += wide[k];
+    }
+}
+
 /* ---- one range of lane groups, what a rank holds ---- */
 
 struct range {
@@ -76,7 +126,9 @@ struct range {
     struct model *model;
     int nodes;
     struct lane_node node[LANE_NODES_MAX];
-    float *grad[LANE_NODES_MAX]; /* [grad_total] each */
+    const struct touched *touched;
+    float *grad[LANE_NODES_MAX]; /* [layout.total] each */
+    float *wide[LANE_NODES_MAX]; /* the same, with parts as wide as their parameters: see spread */
     uint32_t *input, *target;    /* [bptt][lanes] */
     float *state;                /* [lanes][H] */
 };
@@ -86,13 +138,15 @@ static void range_release(struct range *r)
     model_free(r->model);
     for (int n = 0; n < r->nodes; n++)
         mem_free(r->grad[n]);
+    for (int n = 0; n < r->nodes; n++)
+        mem_free(r->wide[n]);
     mem_free(r->input);
     mem_free(r->target);
     mem_free(r->state);
 }
 
-static enum status range_create(const struct gradcheck_problem *problem, int ranks, int rank, int threads,
-                                struct range *r, struct error *e)
+static enum status range_create(const struct gradcheck_problem *problem, const struct gradient_layout *layout,
+                                int ranks, int rank, int threads, struct range *r, struct error *e)
 {
     const struct gradcheck_config *config = &problem->config;
     r->share = lane_share_of(config->batch, config->groups, ranks, rank);
@@ -114,8 +168,9 @@ static enum status range_create(const struct gradcheck_problem *problem, int ran
                          "a gradient check", e);
     bool complete = r->input && r->target && r->state;
     for (int n = 0; n < r->nodes; n++) {
-        r->grad[n] = mem_alloc(problem->table.grad_total, sizeof(float), "a gradient check", e);
-        complete = complete && r->grad[n];
+        r->grad[n] = mem_alloc(layout->total, sizeof(float), "a gradient check", e);
+        r->wide[n] = mem_alloc(wide_floats(layout), sizeof(float), "a gradient check", e);
+        complete = complete && r->grad[n] && r->wide[n];
     }
     if (!complete)
         return STATUS_OS;
@@ -124,7 +179,8 @@ static enum status range_create(const struct gradcheck_problem *problem, int ran
 }
 
 /* One window on one range; its part of losses, rows and states goes to `outcome`, gradients stay in the nodes. */
-static void range_train(struct range *r, const struct gradcheck_problem *problem, int index, struct outcome *outcome)
+static void range_train(struct range *r, const struct gradcheck_problem *problem, const struct gradient_layout *layout,
+                        int index, struct outcome *outcome)
 {
     const struct window all = gradcheck_window(problem, index);
     struct window window = all;
@@ -138,7 +194,10 @@ static void range_train(struct range *r, const struct gradcheck_problem *problem
             r->target[t * r->lanes + b] = all.target[t * all.lanes + r->share.lane_begin + b];
         }
     struct model_loss loss;
+    r->touched = model_touch(r->model, &window, gradcheck_step(index));
     model_train(r->model, &window, gradcheck_step(index), r->grad, &loss);
+    for (int n = 0; n < r->nodes; n++)
+        spread(layout, r->touched, r->grad[n], r->wide[n]);
     memcpy(outcome->group_loss + r->share.group_begin, loss.group,
            sizeof *loss.group * (size_t)lane_share_groups(&r->share));
     for (int t = 0; t < all.T; t++)
@@ -159,7 +218,7 @@ static float *node_sum(struct range *ranges, int ranks, int begin, int end, size
     for (int rank = 0; rank < ranks; rank++)
         for (int n = 0; n < ranges[rank].nodes; n++)
             if (ranges[rank].node[n].begin == begin && ranges[rank].node[n].end == end)
-                return ranges[rank].grad[n];
+                return ranges[rank].wide[n];
     const int middle = lane_node_middle(begin, end);
     float *left = node_sum(ranges, ranks, begin, middle, count);
     const float *right = node_sum(ranges, ranks, middle, end, count);
@@ -174,12 +233,13 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
     struct range *ranges = mem_alloc((size_t)ranks, sizeof *ranges, "a gradient check", e);
     enum status status = ranges ? STATUS_OK : STATUS_OS;
     for (int rank = 0; !status && rank < ranks; rank++)
-        status = range_create(problem, ranks, rank, threads, &ranges[rank], e);
+        status = range_create(problem, &outcomes->layout, ranks, rank, threads, &ranges[rank], e);
     for (int index = 0; !status && index < GRADCHECK_WINDOWS; index++) {
         for (int rank = 0; rank < ranks; rank++)
-            range_train(&ranges[rank], problem, index, &outcomes->window[index]);
-        memcpy(outcomes->window[index].grad, node_sum(ranges, ranks, 0, problem->config.groups, outcomes->grads),
-               sizeof(float) * outcomes->grads);
+            range_train(&ranges[rank], problem, &outcomes->layout, index, &outcomes->window[index]);
+        gather(&outcomes->layout, &problem->table,
+               node_sum(ranges, ranks, 0, problem->config.groups, wide_floats(&outcomes->layout)),
+               outcomes->window[index].grad);
     }
     for (int rank = 0; ranges && rank < ranks; rank++)
         range_release(&ranges[rank]);
@@ -305,9 +365,24 @@ static void compare_window(const struct gradcheck_problem *problem, int index, c
     }
     for (int i = 0; i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
+        if (p->role == PARAM_CONSTANT)
+            continue;
         const double floor = FLOOR * sqrt((double)count_targets(&window) / (double)p->count);
         compare_array(&result->gradient, p->name, index, p->count, expected->grad + p->grad_offset,
                       got->grad + p->grad_offset, floor, of_gradients);
+    }
+}
+
+/* The gradients of aliases whose rows are in parts are those of the parameters they share. */
+static void fold_aliases(const struct gradcheck_problem *problem, const struct gradient_layout *layout, double *grad)
+{
+    for (int i = 0; i < problem->table.count; i++) {
+        const struct param *p = &problem->table.param[i];
+        double *from = grad + p->grad_offset;
+        for (size_t k = 0; p->alias >= 0 && layout->width[i] && k < p->count; k++) {
+            grad[problem->table.param[p->alias].grad_offset + k] += from[k];
+            from[k] = 0;
+        }
     }
 }
 
@@ -325,6 +400,8 @@ static enum status compare_with_reference(const struct gradcheck_problem *proble
         expected.state = reference->state;
         status =
             reference_window(reference, &window, gradcheck_step(index), &expected.loss, expected.row, expected.grad, e);
+        if (!status)
+            fold_aliases(problem, &outcomes->layout, expected.grad);
         if (!status)
             compare_window(problem, index, &expected, &outcomes->window[index], result);
     }

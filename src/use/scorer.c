@@ -7,6 +7,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/window.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 
 #define FEW 16 /* with less than one text for so many lanes of a batch, one by one is faster */
 
@@ -14,6 +15,7 @@ struct scorer {
     struct model_config config;
     const float *values;
     int lanes, threads;
+    bool unnormalised;
     struct model *batch;  /* [lanes] both made when first needed */
     struct model *single; /* one lane: for few texts, such as what a person types, and for scorer_continue */
     uint32_t *input;      /* [SCORER_WINDOW][lanes] */
@@ -71,6 +73,7 @@ static enum status need_model(const struct scorer *scorer, int lanes, struct mod
         .share = lane_share_whole(lanes, lanes),
         .threads = scorer->threads,
         .exact = true,
+        .unnormalised = scorer->unnormalised,
     };
     enum status status = model_create(&scorer->config, scorer->values, &shape, model, e);
     if (!status)
@@ -102,6 +105,12 @@ enum status scorer_create(const struct model_config *model, const float *values,
     }
     *out = scorer;
     return STATUS_OK;
+}
+
+void scorer_leave_unnormalised(struct scorer *scorer)
+{
+    CHECK(output_kind(&scorer->config)->uses & OUTPUT_NORMALISER && !scorer->batch && !scorer->single);
+    scorer->unnormalised = true;
 }
 
 void scorer_free(struct scorer *scorer)

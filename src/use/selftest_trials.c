@@ -256,7 +256,7 @@ enum status selftest_trial_digest(int index, int threads, char hex[DIGEST_TEXT],
     for (int i = 0; i < run.table.count && !status; i++) {
         const struct param *param = &run.table.param[i];
         digest_add(digest, run.values + param->offset, param->count * sizeof(float));
-        for (int slot = 0; slot < run.step->optimizer->slots; slot++)
+        for (int slot = 0; slot < run.step->optimizer->slots && param->role != PARAM_CONSTANT; slot++)
             digest_add(digest, run.step->optimizer->slot[slot] + param->offset, param->count * sizeof(float));
     }
     if (!status)

@@ -11,6 +11,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/data/vocab_text.h"
+#include "unroll/nn/constants.h"
 
 /* As many lanes and steps as `train` takes by itself. */
 #define BATCH_DEFAULT 32
@@ -283,6 +284,7 @@ static enum status choose_model(struct importing *in)
         return import_refuse(in, "decoder.weight",
                              "differs from 'encoder.weight', to which it is said to be tied; write "
                              "--no-tied");
+    model->reordered = source_find(&in->source, CONSTANTS_ORDER) && output_kind(model)->uses & OUTPUT_ORDER;
     param_table_build(model, &in->checkpoint->table);
     return import_check_tensors(in, &in->checkpoint->table);
 }
@@ -326,6 +328,10 @@ static enum status read_values(struct importing *in)
             if (!isfinite(values[k]))
                 return refuse_number(in, param, k);
     }
+    struct error reason = {0};
+    if (constants_check(&checkpoint->model, &checkpoint->table, checkpoint->values, &reason))
+        return error_set(in->e, reason.status == STATUS_OS ? STATUS_OS : STATUS_DATA, "cannot import '%.200s': %.300s",
+                         in->source.path, reason.text);
     return STATUS_OK;
 }
 

@@ -85,6 +85,7 @@ struct options {
     struct evaluator_config eval; /* batch -1: as in training */
 
     bool per_token;
+    bool unnormalised;
     bool all_labels;     /* classify --all */
     bool score_tsv_json; /* --format json */
     enum nbest nbest;

@@ -41,6 +41,8 @@ void corpus_close(struct corpus *corpus); /* NULL is allowed */
 /* Reads tokens [start, start + count) of a split into `tokens`; ids outside the vocabulary are STATUS_DATA. */
 enum status corpus_read(struct corpus *corpus, enum split split, int64_t start, int64_t count, uint32_t *tokens,
                         struct error *e);
+/* How often each id occurs in a split, [V]: of vocabularies that do not say it (vocab_has_counts). */
+enum status corpus_count(struct corpus *corpus, enum split split, uint64_t *counts, struct error *e);
 /* Where the texts of a split of a labelled corpus begin, and their labels: text i is tokens [offsets[i], offsets[i +
  * 1]), the line end that closed it among them. The arrays, [texts + 1] and [texts], are the caller's (mem_free).
  * Checked against their digests; what contradicts itself is STATUS_DATA. */

@@ -13,25 +13,27 @@
 
 /* row(kind): it lies in output_kind_kind. Those of language models are what --output-layer chooses from, the usual one
  * first: where there is another, the option is there. */
-#define OUTPUT_TABLE_LM(row) row(softmax)
+#define OUTPUT_TABLE_LM(row) row(softmax) row(sampled) row(nce)
 #define OUTPUT_TABLE(row) OUTPUT_TABLE_LM(row) row(classifier)
 
 #define OUTPUT_ONE(kind) +1
 #define OUTPUT_LAYERS (OUTPUT_TABLE_LM(OUTPUT_ONE)) /* of language models */
 
-/* A parameter, in the order of the table. Weights start uniform in +-0.1 and biases at zero, as their roles say
- * (init.c). */
+/* A parameter, in the order of the table. Weights start uniform in +-0.1, as their roles say (init.c). */
 struct output_param {
     enum param_role role;
     const char *name;
     int64_t shape[2]; /* shape[1] 0: a vector */
     bool tied;        /* has the values of encoder.weight, whose shape it has */
+    double start;     /* of a bias: what each of its numbers starts at */
 };
 
 /* What a kind needs of the configuration, besides the vocabulary. */
 #define OUTPUT_CLUSTERS 1u /* cutoffs and div */
 #define OUTPUT_SAMPLES 2u  /* samples and proposal */
 #define OUTPUT_ORDER 4u    /* ids in the order of their counts, or decoder.order */
+/* What else it has. */
+#define OUTPUT_NORMALISER 8u /* logits are to be logarithms of probabilities as they are (model_shape.unnormalised) */
 
 struct common;
 struct output;
@@ -67,8 +69,8 @@ struct output_kind {
     /* Its part of model_config_check: STATUS_CONFIG with the option's name. Other numbers are in range. */
     enum status (*check)(const struct model_config *config, struct error *e);
     int (*params)(const struct model_config *config, struct output_param params[PARAM_OUTPUT_MAX]); /* how many */
-    /* Adds the lists and parts of its parameters of which steps touch some rows alone (nn/gradient.h). Not `sparse`: only
-     * of those that cannot be dense. NULL: all are dense. */
+    /* Adds the lists and parts of its parameters of which steps touch some rows alone (nn/gradient.h). Not `sparse`:
+     * only of those that cannot be dense. NULL: all are dense. */
     void (*parts)(const struct model_config *config, const struct param_table *table, int batch, int bptt, bool sparse,
                   struct gradient_layout *layout);
     bool drops_own_rows; /* the kind itself applies the dropout after the last layer; else all outputs go through it */
@@ -100,6 +102,14 @@ OUTPUT_TABLE(OUTPUT_KIND)
 #undef OUTPUT_KIND
 
 extern const struct choices output_layer_choices; /* of language models */
+
+/* Gives the fields that options leave open (0) what follows from the vocabulary: how many samples are drawn, and, with
+ * the counts of its ids, [vocab], whether they are reordered (nn/constants.h). NULL: made-up counts, whose order is
+ * that of ids. */
+void output_settle(struct model_config *config, const uint64_t *counts);
+
+/* Makes a sampled output layer the full one, which has the same trained parameters in the same places. */
+void output_plain(struct model_config *config);
 
 /* The kind of a configuration's output layer. */
 const struct output_kind *output_kind(const struct model_config *config);

@@ -45,7 +45,7 @@ const char *advice_name(enum advice_kind kind); /* "overfitting", as --json-summ
 
 /* What the run is. */
 struct advice_run {
-    double uniform; /* loss of a uniform guess: ln V, or of classifiers ln labels */
+    double uniform; /* loss of a uniform guess: ln V, or of classifiers ln labels; infinite: it says nothing */
     double lr;      /* before any schedule */
     double clip;    /* 0: none */
     double dropout;

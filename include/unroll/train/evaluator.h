@@ -42,6 +42,7 @@ struct evaluator_config {
     int threads;
     bool dynamic;     /* the values change on the way; each run starts with those that were given */
     double lr;        /* of dynamic evaluation */
+    int64_t windows;  /* the most of a run, from the beginning of each lane; 0: all. Not of dynamic evaluation */
     bool exact_lanes; /* as many lanes as `batch`, also in a short split; ignored to classify */
     uint32_t before;  /* token that stands before the split, so that its first token has a loss; VOCAB_UNK: none */
     /* Called after each window, also on ranks without lanes, so that a watchdog sees progress. NULL on all ranks or on
@@ -74,6 +75,11 @@ void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is all
 enum status evaluator_run(struct evaluator *evaluator, double *loss_sum, int64_t *targets, struct error *e);
 /* Not collective. Windows of a run; `beat` is called once for each. */
 int64_t evaluator_windows(const struct evaluator *evaluator);
+/* Not collective. Whether config.windows leaves some of the split out. */
+bool evaluator_is_part(const struct evaluator *evaluator);
+/* Not collective. Of the last run, of output layers whose normaliser is learnt: mean and standard deviation of its true
+ * logarithm over all targets. False: the model has none. */
+bool evaluator_normaliser(const struct evaluator *evaluator, double *mean, double *deviation);
 /* Not collective. Lanes that the split is cut into. */
 int evaluator_lane_count(const struct evaluator *evaluator);
 /* Not collective. To classify: how many texts were longer than `bptt` tokens; the rest of such a text is ignored. */

@@ -83,6 +83,7 @@ struct trainer_config {
     int64_t epochs, max_steps;            /* max_steps 0: no limit */
     int64_t patience;                     /* 0: no early stopping */
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */
+    int64_t eval_tokens; /* of validation text read on the way; 0: all; below 0: as the output layer says */
     int64_t keep, log_every;
     int64_t gradflow_every; /* steps between measurements of the gradient by time lag; 0: none */
     int64_t sample_every;   /* steps; 0: never; TRAINER_EPOCH */

@@ -39,6 +39,9 @@ struct scorer;
 enum status scorer_create(const struct model_config *model, const float *values, int lanes, int threads,
                           struct scorer **out, struct error *e);
 void scorer_free(struct scorer *scorer); /* NULL is allowed */
+/* Not collective, before the first text: logits in place of log-probabilities, in a time that does not grow with the
+ * vocabulary. Of output layers with OUTPUT_NORMALISER (nn/output.h). */
+void scorer_leave_unnormalised(struct scorer *scorer);
 
 /* Collective. Scores the texts that stand in rank 0's pool; the others' pools receive them. The log-probabilities are
  * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. STATUS_OS, on all ranks, if memory
