@@ -84,6 +84,7 @@ class Model(nn.Module):
             self.decoder.weight = self.encoder.weight
         self.level, self.normalise, self.markers, self.tokens, self.options = "word", "none", "refuse", [], {}
         self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
+        self.output = {}  # of a model with a sampled output layer, which computes here as a full one: what says so
         self.precision = {}  # of a model whose products Unroll computes in bf16: what says so; here they are float32
 
     def forward(self, tokens, state=None):
@@ -142,7 +143,10 @@ def load(path):
                       text_of(about.get("pool", "last")))
         model.reset_token = int(about.get("reset_token", 0))
         model.precision = {name: text_of(about[name]) for name in ("precision", "bf16_order") if name in about}
+        model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal") if name in about}
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
+        for name in weights.keys() & {"decoder.order", "decoder.counts"}:  # not trained
+            model.decoder.register_buffer(name.split(".")[1], weights[name].clone())
         offsets, text = file["vocab/offsets"][()], file["vocab/bytes"][()].tobytes()
         model.level = text_of(file["vocab"].attrs["level"])
         model.normalise = text_of(file["vocab"].attrs.get("normalise", "none"))
@@ -163,6 +167,7 @@ def save(model, path):
         for name, value in model.state_dict().items():
             file[name] = value.detach().to("cpu", torch.float32).numpy()
         if isinstance(model, Model):
-            facts = {"cell": model.cell, "reset_at": "eos" if model.reset_token else "none", **model.precision}
+            facts = {"cell": model.cell, "reset_at": "eos" if model.reset_token else "none", **model.output,
+                     **model.precision}
             for name, value in facts.items():
                 file.attrs.create(name, value, dtype=h5py.string_dtype("utf-8", len(value)))

@@ -17,6 +17,7 @@
 
 #include "support/folder.h"
 #include "unroll/base/digest.h"
+#include "unroll/nn/constants.h"
 #include "unroll/nn/model.h"
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
@@ -252,17 +253,28 @@ static void test_every_field_comes_back(void **state)
         c.optimizer = NULL;
         c.states = NULL;
         c.model.precision = PRECISION_BF16; /* without it the order would not apply */
-        if (field->applies) {
+        for (int layer = 0; layer < output_layer_choices.count && !model_field_applies(field, &c.model); layer++)
+            c.model.output_layer = layer;
+        if (!model_field_applies(field, &c.model)) {
+            c.model.output_layer = 0;
             c.model.task = TASK_CLASSIFY;
             c.model.reset_token = 0;
             c.model.labels = 3;
             c.labels = labels;
         }
+        output_settle(&c.model, NULL);
         if (field->type == MODEL_CHOICE)
             model_field_set_integer(field, &c.model, field->choices->count - 1);
+        if (field->type == MODEL_FLAG && field->applies)
+            model_field_set_integer(field, &c.model, 1);
+        if (field->choices == &output_layer_choices)
+            output_settle(&c.model, NULL);
         param_table_build(&c.model, &c.table);
         c.values = mem_alloc(c.table.total, sizeof(float), "test", &e);
         fill(c.values, c.table.total, 1);
+        for (int k = 0; k < c.table.count; k++)
+            if (c.table.param[k].role == PARAM_CONSTANT)
+                constants_make_up(&c.model, &c.table.param[k], c.values + c.table.param[k].offset);
         if (model_field_applies(field, &c.model) && !(field->optional && field->type == MODEL_TOKEN))
             assert_true(model_field_is_said(field, &c.model));
         assert_written("field.h5", &c, WRITER_SINGLE);
