@@ -1,4 +1,5 @@
-"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU) and nn.Linear, and back.
+"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU) and nn.Linear (of an adaptive
+softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
 
     import torch, unroll_torch
     model = unroll_torch.load("runs/book/best.h5")
@@ -70,31 +71,44 @@ def graphemes(text):
 
 
 class Model(nn.Module):
-    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU) and decoder (nn.Linear), under these names."""
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU) and decoder (nn.Linear or
+    nn.AdaptiveLogSoftmaxWithLoss), under these names."""
 
-    def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last"):
+    def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last",
+                 cutoffs=(), div=4.0):
         super().__init__()
         module, extra = CELLS[cell]
         self.cell = cell
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.Embedding(vocab, embedding)
         self.rnn = module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra)
-        self.decoder = nn.Linear(hidden, labels or vocab)
+        self.decoder = (nn.AdaptiveLogSoftmaxWithLoss(hidden, vocab, list(cutoffs), div, head_bias=True) if cutoffs
+                        else nn.Linear(hidden, labels or vocab))
         if tied:
             self.decoder.weight = self.encoder.weight
         self.level, self.normalise, self.markers, self.tokens, self.options = "word", "none", "refuse", [], {}
         self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
-        self.output = {}  # of a model with a sampled output layer, which computes here as a full one: what says so
+        self.output = {}  # what says of which kind the output layer is; a sampled one computes here as a full one
         self.precision = {}  # of a model whose products Unroll computes in bf16: what says so; here they are float32
 
     def forward(self, tokens, state=None):
-        """Logits [T][lanes][V] after each of `tokens` [T][lanes], and the state to go on from. Of a classifier the logits
+        """Logits [T][lanes][V] (of an adaptive softmax log-probabilities) after each of `tokens` [T][lanes], and the state to go on from. Of a classifier the logits
         of whole texts, [lanes][labels]; a text ends with its line end, and those of one batch have the same length."""
         inputs = self.drop(self.encoder(tokens))
         outputs, state = self.unroll(tokens, inputs, state) if self.reset_token else self.rnn(inputs, state)
         if self.pool:
             outputs = {"last": outputs[-1], "mean": outputs.mean(0), "max": outputs.max(0).values}[self.pool]
-        return self.decoder(self.drop(outputs)), state
+        outputs = self.drop(outputs)
+        if isinstance(self.decoder, nn.AdaptiveLogSoftmaxWithLoss):
+            return self.log_prob(outputs), state
+        return self.decoder(outputs), state
+
+    def log_prob(self, outputs):
+        """Log-probabilities of all tokens by an adaptive softmax, which has them in the order of their counts."""
+        by_rank = self.decoder.log_prob(outputs.flatten(0, -2)).unflatten(0, outputs.shape[:-1])
+        if not hasattr(self.decoder, "order"):
+            return by_rank
+        return torch.empty_like(by_rank).index_copy(-1, self.decoder.order.long(), by_rank)
 
     def unroll(self, tokens, inputs, state):
         """Step by step: a model trained with --reset-at eos begins anew before each such token."""
@@ -140,10 +154,13 @@ def load(path):
         about = file["model"].attrs
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
                       int(about["layers"]), bool(about["tied"]), float(about["dropout"]), int(about.get("labels", 0)),
-                      text_of(about.get("pool", "last")))
+                      text_of(about.get("pool", "last")),
+                      [int(rank) for rank in text_of(about.get("cutoffs", "")).split(",") if rank],
+                      float(about.get("div", 4.0)))
         model.reset_token = int(about.get("reset_token", 0))
         model.precision = {name: text_of(about[name]) for name in ("precision", "bf16_order") if name in about}
-        model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal") if name in about}
+        model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal", "cutoffs", "div")
+                        if name in about}
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
         for name in weights.keys() & {"decoder.order", "decoder.counts"}:  # not trained
             model.decoder.register_buffer(name.split(".")[1], weights[name].clone())

@@ -77,3 +77,36 @@ const char *number_duration(double seconds, char text[NUMBER_TEXT])
     snprintf(text, NUMBER_TEXT, "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
     return text;
 }
+
+#define LIST_MOST 16
+
+int number_parse_list(const char *text, int most, int *list)
+{
+    int parsed[LIST_MOST] = {0}, count = 0;
+    for (const char *at = text; at; count++) {
+        char number[NUMBER_TEXT] = "";
+        size_t length = strcspn(at, ",");
+        int64_t value = 0;
+        if (length >= sizeof number)
+            return EINVAL;
+        memcpy(number, at, length);
+        int fault = number_parse_i64(number, &value);
+        if (fault)
+            return fault;
+        if (count == most || count == LIST_MOST || value > INT32_MAX || value <= (count ? parsed[count - 1] : 0))
+            return ERANGE;
+        parsed[count] = (int)value;
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    memcpy(list, parsed, sizeof *list * (size_t)(most < LIST_MOST ? most : LIST_MOST));
+    return 0;
+}
+
+const char *number_format_list(const int *list, int most, char *text, size_t size)
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (int i = 0; i < most && list[i] && length < size; i++)
+        length += (size_t)snprintf(text + length, size - length, "%s%d", i ? "," : "", list[i]);
+    return text;
+}

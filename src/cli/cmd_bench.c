@@ -123,11 +123,12 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
         .lr = train->schedule.lr,
         .steps = options->bench_steps,
     };
-    output_settle(&config.step.model, NULL);
     struct bench_result result;
     struct network_report network = {0};
     config.network = options->bench_network ? &network : NULL;
     enum status status = comm->rank == 0 ? file_check_place(options->json_summary, "--json", e) : STATUS_OK;
+    if (!status)
+        status = output_settle(&config.step.model, NULL, e);
     status = comm_agree(comm, status, e);
     if (!status)
         status = load_threads(comm, options, &config.step.threads, e);

@@ -57,6 +57,8 @@ static struct variants choose(const struct options *options)
         c.layers = 1;
         c.layer[0] = options->train.step.model.layers;
     }
+    if (output_kind(&options->train.step.model)->uses & OUTPUT_CLUSTERS) /* it has no tied weights */
+        c.ties = 1;
     if (options_given(options, "tied")) {
         c.ties = 1;
         c.tied[0] = options->train.step.model.tied;
@@ -80,6 +82,22 @@ static struct variants choose(const struct options *options)
     return c;
 }
 
+/* Small clusters, of odd sizes: as many as the width allows to narrow. Where the ids of the made-up words are in the
+ * order of counts, and where they are not. */
+static void cut(struct model_config *model)
+{
+    int left = model->vocab;
+    model->div = model->hidden < 16 ? 2 : 3.5;
+    double width = model->hidden / model->div;
+    memset(model->cutoffs, 0, sizeof model->cutoffs);
+    for (int i = 0; i < 3 && (i == 0 || (width >= 1 && left > 4)); i++, width /= model->div) {
+        model->cutoffs[i] = model->vocab - left + (left + 2) / 3;
+        left = model->vocab - model->cutoffs[i];
+    }
+    if (model->hidden == 1)
+        model->div = 1;
+}
+
 static struct gradcheck_config config_of(const struct options *options, const struct model_config *model,
                                          const struct size *size)
 {
@@ -94,7 +112,11 @@ static struct gradcheck_config config_of(const struct options *options, const st
     config.model.hidden = size->hidden;
     config.model.vocab = size->vocab;
     config.model.labels = model->task == TASK_CLASSIFY ? size->labels : 0;
-    output_settle(&config.model, NULL);
+    if (output_kind(model)->uses & OUTPUT_CLUSTERS)
+        cut(&config.model);
+    (void)output_settle(&config.model, NULL, NULL);
+    if (output_kind(model)->uses & OUTPUT_CLUSTERS)
+        config.model.reordered = (size - sizes) % 2;
     return config;
 }
 

@@ -77,8 +77,9 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
     model.dropout = 0;
-    output_settle(&model, NULL);
-    enum status status = precision_take(options, cell_name(cell), &model, e);
+    enum status status = output_settle(&model, NULL, e);
+    if (!status)
+        status = precision_take(options, cell_name(cell), &model, e);
     if (!status)
         status = model_config_check(&model, e); /* the same on all ranks */
     if (status)

@@ -100,7 +100,7 @@ static void tell_labels(struct report *report, const struct labels *labels)
 static void tell_field(struct report *report, const struct model_field *field, const struct model_config *model)
 {
     const char *name = model_field_told(field);
-    char text[NUMBER_TEXT];
+    char text[MODEL_FIELD_TEXT];
     if (field->type == MODEL_REAL)
         tell_double(report, name, model_field_real(field, model));
     else if (field->type == MODEL_FLAG)

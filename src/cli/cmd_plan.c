@@ -191,9 +191,11 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
         config->step.model.labels = corpus->labels->count;
     if (corpus)
         tokens = corpus->tokens[SPLIT_TRAIN];
-    output_settle(&config->step.model,
-                  corpus && corpus->vocab->size == config->step.model.vocab ? corpus->vocab->counts : NULL);
+    bool of_corpus = corpus && corpus->vocab->size == config->step.model.vocab && vocab_has_counts(corpus->vocab);
+    status = output_settle(&config->step.model, of_corpus ? corpus->vocab->counts : NULL, e);
     corpus_close(corpus);
+    if (status)
+        return status;
     assumed->lanes = config->batch == 0 && tokens == 0;
     if (assumed->lanes)
         config->batch = options->train.groups > LANES_ASSUMED ? options->train.groups : LANES_ASSUMED;

@@ -24,9 +24,17 @@ static const struct option rows[] = {
 #if OUTPUT_LAYERS > 1
     {"output-layer", CHOICES(output_layer), .commands = RUN, FIELD(train.step.model.output_layer), .initial = "full",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "KIND",
-     .help = "output layer of a language model. full: a softmax over the whole vocabulary; sampled: one over the target "
+     .help = "output layer of a language model. full: a softmax over the whole vocabulary; adaptive: "
+             "over clusters of words, the rarer the narrower; sampled: one over the target "
              "and --samples words while training; nce: noise contrastive estimation with as many"},
 #endif
+    {"cutoffs", .type = OPTION_LIST, .commands = RUN, FIELD(train.step.model.cutoffs), WORD("auto", 0), .initial = "auto",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "LIST",
+     .help = "of adaptive: the ranks at which clusters of rarer words begin, the most frequent word having rank 0, as in "
+             "2000,10000. 'auto': those that cost least, by the counts"},
+    {"div", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.div), FROM(1, 1e6), .below_max = true,
+     .initial = "4", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "X",
+     .help = "of adaptive: each cluster's vectors are so many times narrower than those of the one before"},
     {"samples", .type = OPTION_INT, .commands = RUN, FIELD(train.step.model.samples), FROM(1, VOCAB_MAX),
      WORD("auto", 0), .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "K",
      .help = "of sampled and nce: words drawn for a step. 'auto': 1000, but at most half of the vocabulary"},

@@ -81,6 +81,7 @@ static enum status check_order(const struct options *options, struct error *e)
 static enum status check_output(const struct options *options, struct error *e)
 {
     static const char *const of_samples[] = {"samples", "proposal"};
+    static const char *const of_clusters[] = {"cutoffs", "div"};
     const struct model_config *model = &options->train.step.model;
     const struct output_kind *kind = output_kind(model);
     for (size_t i = 0; i < sizeof of_samples / sizeof *of_samples && !(kind->uses & OUTPUT_SAMPLES); i++)
@@ -90,6 +91,12 @@ static enum status check_output(const struct options *options, struct error *e)
                              "sampled or nce",
                              of_samples[i],
                              model->task == TASK_CLASSIFY ? "--task classify" : "--output-layer full or adaptive");
+    for (size_t i = 0; i < sizeof of_clusters / sizeof *of_clusters && !(kind->uses & OUTPUT_CLUSTERS); i++)
+        if (options_origin(options, of_clusters[i]) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' with %s, which has no clusters; leave it out, or add --output-layer "
+                             "adaptive",
+                             of_clusters[i], model->task == TASK_CLASSIFY ? "--task classify" : "this output layer");
     if (model->task == TASK_CLASSIFY && model->output_layer != 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--output-layer %s' with --task classify: it is for vocabularies, and labels are "

@@ -265,6 +265,26 @@ static enum status set_percents(double percent[3], const char *text, const char 
     return STATUS_OK;
 }
 
+static enum status set_list(const struct option *option, int *list, const char *text, const char *where,
+                            enum status malformed, struct error *e)
+{
+    int most = (int)(option->size / sizeof *list);
+    if (option->word[0].text && strcmp(text, option->word[0].text) == 0) {
+        memset(list, 0, option->size);
+        return STATUS_OK;
+    }
+    int fault = number_parse_list(text, most, list);
+    if (fault == EINVAL)
+        return error_set(e, malformed, "bad value '%s' for %s: not whole numbers; write them as in 2000,10000", text,
+                         where);
+    if (fault)
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%s' for %s: they do not ascend from 1 or more, or are more than %d; write them as "
+                         "in 2000,10000",
+                         text, where, most);
+    return STATUS_OK;
+}
+
 static enum status add_file(const struct option *option, struct options *options, const char *text, const char *where,
                             struct error *e)
 {
@@ -321,6 +341,8 @@ enum status option_set(const struct option *option, struct options *options, con
         return set_choice(option, field, text, where, e);
     case OPTION_PERCENTS:
         return set_percents(field, text, where, malformed, e);
+    case OPTION_LIST:
+        return set_list(option, field, text, where, malformed, e);
     case OPTION_FILES:
         if (!*text)
             return error_set(e, malformed, "bad value '' for %s: empty; write the name of a file", where);
@@ -407,6 +429,9 @@ const char *option_text(const struct option *option, const struct options *optio
                  number_format(percent[2], part[2]));
         return room;
     }
+    case OPTION_LIST:
+        return *(const int *)field ? number_format_list(field, (int)(option->size / sizeof(int)), room, 96)
+                                   : option->word[0].text;
     case OPTION_FILES:
         break;
     }

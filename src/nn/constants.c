@@ -76,6 +76,19 @@ static int compare(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
+static int compare_counts(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x < y) - (x > y);
+}
+
+void constants_sort(int V, const uint64_t *counts, uint64_t *sorted)
+{
+    memcpy(sorted, counts, sizeof *sorted * (size_t)V);
+    if (V > CONSTANTS_SPECIALS)
+        qsort(sorted + CONSTANTS_SPECIALS, (size_t)(V - CONSTANTS_SPECIALS), sizeof *sorted, compare_counts);
+}
+
 static enum status fill_order(int V, const uint64_t *counts, float *order, struct error *e)
 {
     struct counted *sorted = mem_alloc((size_t)V, sizeof *sorted, "the order of counts", e);

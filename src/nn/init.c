@@ -87,23 +87,22 @@ static void fill_orthogonal(const struct cell_start *start, double *work, float 
     }
 }
 
-/* What the numbers of an output layer's bias start at. */
-static double bias_start(const struct cell_start *start, const struct param_table *table)
-{
-    struct output_param list[PARAM_OUTPUT_MAX];
-    (void)output_kind(start->config)->params(start->config, list);
-    return list[start->tensor - table->output].start;
-}
-
 /* Encoder and decoder: the same for every cell and rule. */
 static void init_ends(const struct cell_start *start, const struct param_table *table, float *x)
 {
-    float bias = start->param->role == PARAM_OUTPUT_BIAS ? (float)bias_start(start, table) : 0;
+    struct output_param list[PARAM_OUTPUT_MAX] = {0}, *of_output = list;
+    if (start->tensor >= table->output) {
+        (void)output_kind(start->config)->params(start->config, list);
+        of_output = &list[start->tensor - table->output];
+    }
+    float bias = (float)of_output->start;
     if (start->param->role == PARAM_CONSTANT)
         constants_make_up(start->config, start->param, x);
     else if (start->param->role == PARAM_OUTPUT_BIAS)
         for (size_t k = 0; k < start->param->count; k++)
             x[k] = bias;
+    else if (of_output->linear)
+        cell_start_uniform(start, 1 / sqrt((double)start->param->shape[1]), x);
     else
         cell_start_uniform(start, 0.1, x);
 }

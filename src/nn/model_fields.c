@@ -62,8 +62,10 @@ const struct model_field model_fields[] = {
     {PLACE(output_layer), .type = MODEL_CHOICE, .option = "output-layer", .choices = &output_layer_choices,
      .optional = true, .applies = of_language_model,
      .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
-    {PLACE(div), .type = MODEL_REAL, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED, .optional = true,
-     .applies = has_clusters, RANGE("--div", 1, 1e6)},
+    {PLACE(cutoffs), .type = MODEL_LIST, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT,
+     .optional = true, .applies = has_clusters},
+    {PLACE(div), .type = MODEL_REAL, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT,
+     .optional = true, .applies = has_clusters, RANGE("--div", 1, 1e6)},
     {PLACE(samples), .type = MODEL_INT, .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT, .optional = true,
      .applies = has_samples, RANGE("--samples", 1, VOCAB_MAX)},
     {PLACE(proposal), .type = MODEL_CHOICE, .choices = &proposal_choices, .optional = true, .applies = has_samples,
@@ -135,10 +137,19 @@ void model_field_set_real(const struct model_field *field, struct model_config *
     *(double *)((char *)config + field->offset) = value;
 }
 
-const char *model_field_text(const struct model_field *field, const struct model_config *config, char text[NUMBER_TEXT])
+bool model_field_set_list(const struct model_field *field, struct model_config *config, const char *text)
+{
+    return number_parse_list(text, (int)(field->size / sizeof(int)), (int *)((char *)config + field->offset)) == 0;
+}
+
+const char *model_field_text(const struct model_field *field, const struct model_config *config,
+                             char text[MODEL_FIELD_TEXT])
 {
     if (field->type == MODEL_REAL)
         return number_format(model_field_real(field, config), text);
+    if (field->type == MODEL_LIST)
+        return number_format_list((const int *)value_of(field, config), (int)(field->size / sizeof(int)), text,
+                                  MODEL_FIELD_TEXT);
     int64_t value = model_field_integer(field, config);
     if (field->type == MODEL_FLAG)
         return value ? "true" : "false";
@@ -146,14 +157,14 @@ const char *model_field_text(const struct model_field *field, const struct model
         return value ? "eos" : "none";
     if (field->type == MODEL_CHOICE)
         return field->choices->name((int)value);
-    snprintf(text, NUMBER_TEXT, "%lld", (long long)value);
+    snprintf(text, MODEL_FIELD_TEXT, "%lld", (long long)value);
     return text;
 }
 
 void model_field_put(struct json *json, const char *key, const struct model_field *field,
                      const struct model_config *config)
 {
-    char text[NUMBER_TEXT];
+    char text[MODEL_FIELD_TEXT];
     if (field->type == MODEL_INT)
         json_put_int(json, key, model_field_integer(field, config));
     else if (field->type == MODEL_REAL)
@@ -173,8 +184,9 @@ bool model_field_applies(const struct model_field *field, const struct model_con
 
 bool model_field_is_said(const struct model_field *field, const struct model_config *config)
 {
-    bool is_zero =
-        field->type == MODEL_REAL ? model_field_real(field, config) == 0 : model_field_integer(field, config) == 0;
+    bool is_zero = field->type == MODEL_REAL   ? model_field_real(field, config) == 0
+                   : field->type == MODEL_LIST ? *(const int *)value_of(field, config) == 0
+                                               : model_field_integer(field, config) == 0;
     return model_field_applies(field, config) && !(field->optional && is_zero);
 }
 
@@ -198,7 +210,7 @@ const char *model_config_options(const struct model_config *config, unsigned lis
     for (int i = 0; i < model_field_count && length < MODEL_OPTIONS_TEXT; i++) {
         const struct model_field *field = &model_fields[i];
         const char *name = model_field_option(field), *space = length ? " " : "";
-        char value[NUMBER_TEXT];
+        char value[MODEL_FIELD_TEXT];
         if (!(field->lists & list) || !model_field_is_said(field, config))
             continue;
         if (field->type == MODEL_FLAG)

@@ -1,6 +1,10 @@
 /* Which output layer a configuration means. */
 #include "unroll/nn/output.h"
 
+#include <string.h>
+
+#include "clusters.h"
+#include "unroll/base/mem.h"
 #include "unroll/nn/constants.h"
 #include "unroll/nn/proposal.h"
 
@@ -29,7 +33,22 @@ const struct output_kind *output_kind(const struct model_config *config)
 
 #define SAMPLES_DEFAULT 1000 /* where the vocabulary has twice as many */
 
-void output_settle(struct model_config *config, const uint64_t *counts)
+/* Where the options name none. */
+static enum status choose_cutoffs(struct model_config *config, const uint64_t *counts, struct error *e)
+{
+    uint64_t *sorted = NULL;
+    if (config->reordered) {
+        sorted = mem_alloc((size_t)config->vocab, sizeof *sorted, "the order of counts", e);
+        if (!sorted)
+            return STATUS_OS;
+        constants_sort(config->vocab, counts, sorted);
+    }
+    clusters_choose(config, sorted ? sorted : counts);
+    mem_free(sorted);
+    return STATUS_OK;
+}
+
+enum status output_settle(struct model_config *config, const uint64_t *counts, struct error *e)
 {
     const unsigned uses = output_kind(config)->uses;
     if (uses & OUTPUT_SAMPLES && config->samples == 0) {
@@ -38,6 +57,11 @@ void output_settle(struct model_config *config, const uint64_t *counts)
     }
     bool by_order = uses & OUTPUT_ORDER && !(uses & OUTPUT_SAMPLES && config->proposal == PROPOSAL_UNIGRAM);
     config->reordered = by_order && counts && constants_reordered(config->vocab, counts);
+    if (uses & OUTPUT_CLUSTERS)
+        return config->cutoffs[0] ? STATUS_OK : choose_cutoffs(config, counts, e);
+    memset(config->cutoffs, 0, sizeof config->cutoffs);
+    config->div = 0;
+    return STATUS_OK;
 }
 
 void output_plain(struct model_config *config)

@@ -9,7 +9,7 @@
 /* The fields that shape the model and its evaluation, as text: structs have bytes of no meaning between them. */
 static void add_shape(struct digest *digest, const struct checkpoint *checkpoint)
 {
-    char text[100], value[NUMBER_TEXT];
+    char text[100], value[MODEL_FIELD_TEXT];
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
         int length =

@@ -55,6 +55,16 @@ static enum status read_choice(struct reading *in, const struct model_field *fie
     return status;
 }
 
+static enum status read_list(struct reading *in, const struct model_field *field, struct model_config *model)
+{
+    char text[MODEL_FIELD_TEXT];
+    enum status status = attrs_string(in->attrs, field->stored, text, sizeof text, in->e);
+    if (!status && !model_field_set_list(field, model, text))
+        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute '%s' of '/model' is '%s', no list of numbers",
+                           field->stored, text);
+    return status;
+}
+
 static enum status read_field(struct reading *in, const struct model_field *field, struct model_config *model)
 {
     bool there = attrs_has(in->attrs, field->stored);
@@ -62,6 +72,8 @@ static enum status read_field(struct reading *in, const struct model_field *fiel
         return STATUS_OK;
     if (field->type == MODEL_CHOICE)
         return read_choice(in, field, model);
+    if (field->type == MODEL_LIST)
+        return read_list(in, field, model);
     enum status status;
     if (field->type == MODEL_REAL) {
         double real = 0;

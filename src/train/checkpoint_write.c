@@ -48,12 +48,12 @@ static void describe_root(struct attrs *attrs, const struct checkpoint *checkpoi
 static void describe_model(struct attrs *attrs, const struct checkpoint *checkpoint)
 {
     const struct model_config *model = &checkpoint->model;
-    char text[NUMBER_TEXT];
+    char text[MODEL_FIELD_TEXT];
     for (int i = 0; i < model_field_count; i++) {
         const struct model_field *field = &model_fields[i];
         if (!model_field_is_said(field, model))
             continue;
-        if (field->type == MODEL_CHOICE)
+        if (field->type == MODEL_CHOICE || field->type == MODEL_LIST)
             attrs_add_string(attrs, field->stored, model_field_text(field, model, text));
         else if (field->type == MODEL_REAL)
             attrs_add_f64(attrs, field->stored, model_field_real(field, model));

@@ -117,6 +117,19 @@ static void tell_sampled(struct trainer *trainer)
                                                  : "that among the samples, below the full softmax's");
 }
 
+static void tell_clusters(struct trainer *trainer)
+{
+    const struct model_config *shape = &trainer->shape;
+    char cutoffs[MODEL_FIELD_TEXT], div[NUMBER_TEXT];
+    if (!(output_kind(shape)->uses & OUTPUT_CLUSTERS))
+        return;
+    reporter_tell(&trainer->reporter, "output layer: %s, clusters from rank %s on%s, each %s times narrower%s",
+                  output_kind(shape)->name,
+                  number_format_list(shape->cutoffs, OUTPUT_CUTOFFS_MAX, cutoffs, sizeof cutoffs),
+                  trainer->config->step.model.cutoffs[0] ? "" : " (chosen by cost)", number_format(shape->div, div),
+                  shape->reordered ? ", by the order of counts, which is not the vocabulary's" : "");
+}
+
 /* Which part of the validation text is read on the way, unless it is all. */
 static void tell_validation(struct trainer *trainer)
 {
@@ -187,6 +200,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     tell_data(trainer);
     tell_work(trainer);
     tell_precision(trainer);
+    tell_clusters(trainer);
     tell_sampled(trainer);
     tell_validation(trainer);
     tell_place(trainer, resumed);

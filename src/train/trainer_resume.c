@@ -102,6 +102,13 @@ static enum status compare_data(const struct trainer *trainer, const struct chec
     return STATUS_OK;
 }
 
+/* Clusters that this start has chosen by itself are those of the run that it goes on with. */
+static void keep_clusters(struct trainer *trainer, const struct model_config *was)
+{
+    if (trainer->config->step.model.cutoffs[0] == 0 && was->cutoffs[0] != 0)
+        memcpy(trainer->shape.cutoffs, was->cutoffs, sizeof was->cutoffs);
+}
+
 /* A branch may change anything but the parameters' shapes. */
 static enum status compare_shape(const struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
 {
@@ -167,6 +174,8 @@ static enum status find_source(struct trainer *trainer, struct checkpoint *check
                            "cannot branch from '%.200s': it holds no checkpoint; name a run that has "
                            "one with --run",
                            trainer->config->run);
+    if (!status)
+        keep_clusters(trainer, &checkpoint->model);
     if (!status)
         status = compare_shape(trainer, checkpoint, e);
     if (!status)
@@ -327,7 +336,9 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
             groups = checkpoint->groups;
         warn_of_other_arithmetic(trainer, checkpoint->build.arithmetic);
         trainer->shape.reordered = checkpoint->model.reordered; /* its constants are taken, whatever the counts here */
+        keep_clusters(trainer, &checkpoint->model);
     }
+    comm_broadcast(trainer->comm, trainer->shape.cutoffs, sizeof trainer->shape.cutoffs, 0);
     comm_broadcast(trainer->comm, &trainer->shape.reordered, sizeof trainer->shape.reordered, 0);
     comm_broadcast(trainer->comm, &groups, sizeof groups, 0);
     comm_broadcast(trainer->comm, &trainer->branched_from, sizeof trainer->branched_from, 0);

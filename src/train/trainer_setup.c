@@ -126,9 +126,10 @@ static enum status check_all(struct trainer *trainer, struct error *e)
     if (trainer->config->reset_at_eos)
         trainer->shape.reset_token = (uint32_t)vocab->eos;
     status = find_counts(trainer, e);
+    if (!status)
+        status = output_settle(&trainer->shape, trainer->counts, e);
     if (status)
         return status;
-    output_settle(&trainer->shape, trainer->counts);
     trainer->shape.labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels->count : 0;
     status = model_config_check(&trainer->shape, e);
     if (!status)

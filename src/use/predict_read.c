@@ -23,6 +23,18 @@ static enum status read_choice(const struct json_read *in, const char *path, con
                      path);
 }
 
+static enum status read_list(const struct json_read *in, const char *path, const struct model_field *field,
+                             struct model_config *model, struct error *e)
+{
+    const char *text;
+    enum status status = json_read_string(in, path, &text, e);
+    if (!status && !model_field_set_list(field, model, text))
+        status =
+            error_set(e, STATUS_DATA, "cannot use '%s': '%.50s' of '%s' is no list of numbers; write the report anew",
+                      in->path, text, path);
+    return status;
+}
+
 /* Files from before there was an optional field have none, and no file one that the model has not. */
 static enum status read_field(const struct json_read *in, const struct model_field *field, struct model_config *model,
                               struct error *e)
@@ -35,6 +47,8 @@ static enum status read_field(const struct json_read *in, const struct model_fie
     snprintf(path, sizeof path, "model.%s", model_field_measured(field, name));
     if (field->optional ? !json_read_has(in, path) : !model_field_applies(field, model))
         return STATUS_OK;
+    if (field->type == MODEL_LIST)
+        return read_list(in, path, field, model, e);
     if (field->type == MODEL_REAL) {
         status = json_read_double(in, path, field->least, field->most, &real, e);
         model_field_set_real(field, model, real);

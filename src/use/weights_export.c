@@ -21,7 +21,7 @@
 struct facts {
     int count;
     struct safetensors_note note[FACTS_MAX];
-    char number[FACTS_OWN][NUMBER_TEXT]; /* the texts of those that are numbers */
+    char number[FACTS_OWN][MODEL_FIELD_TEXT]; /* the texts of those that are numbers */
     int numbers;
     char option[CHECKPOINT_OPTIONS_MAX][sizeof(((struct checkpoint_option *)0)->name) + sizeof WEIGHTS_OPTION];
 };

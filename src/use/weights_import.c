@@ -163,6 +163,10 @@ static enum status choose_tied(const struct importing *in, bool same, bool *tied
     const struct model_config *model = &in->checkpoint->model;
     char text[SOURCE_FACT_TEXT];
     bool missing = !source_find(&in->source, "decoder.weight");
+    if (output_kind(model)->uses & OUTPUT_CLUSTERS) { /* its decoder is another */
+        *tied = in->hints->has_tied && in->hints->tied;
+        return STATUS_OK;
+    }
     if (in->hints->has_tied)
         *tied = in->hints->tied;
     else if (missing && model->embedding != model->hidden)
@@ -235,6 +239,10 @@ static enum status take_fact(const struct importing *in, const struct model_fiel
             return import_refuse(in, model_field_told(field), reason);
     } else if (field->type == MODEL_FLAG) {
         value = told && (strcmp(text, "true") == 0 || strcmp(text, "1") == 0);
+    } else if (field->type == MODEL_LIST) {
+        if (told)
+            (void)model_field_set_list(field, model, text);
+        return STATUS_OK;
     } else if (field->type == MODEL_REAL) {
         model_field_set_real(field, model, told && number_parse_double(text, &real) == 0 ? real : 0);
         return STATUS_OK;
@@ -270,6 +278,8 @@ static enum status choose_model(struct importing *in)
         status = choose_task(in, model);
     if (!status)
         status = take_facts(in, model);
+    if (!status)
+        status = adaptive_infer(&in->source, model, in->e);
     if (!status)
         status = import_compare_tied(in, &same);
     if (!status)

@@ -325,7 +325,7 @@ enum status names_recognise(struct source *source, struct weights_report *told, 
     enum status status = rename_recurrent(source, told, e);
     if (!status)
         status = rename_module(source, embeddings, COUNT(embeddings), "encoder.", told, e);
-    if (!status)
+    if (!status && !adaptive_recognise(source, told))
         status = rename_module(source, outputs, COUNT(outputs), "decoder.", told, e);
     if (!status)
         status = check_twice(source, e);

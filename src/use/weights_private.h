@@ -65,6 +65,14 @@ enum status cell_of_weights(const struct source *source, const struct weights_hi
 #define CELL_MODULES_TEXT 160
 const char *cell_torch_modules(char text[CELL_MODULES_TEXT]); /* "nn.RNN, nn.LSTM and ..." */
 
+/* ---- the adaptive softmax (weights_adaptive.c) ---- */
+
+/* Gives the tensors of an nn.AdaptiveLogSoftmaxWithLoss the names that Unroll has for them; whether there are some. */
+bool adaptive_recognise(struct source *source, struct weights_report *told);
+/* The output layer, cutoffs and div of a model whose vocabulary and width are known, where the tensors are of such a
+ * one; its div may be what the file tells. STATUS_DATA where they are no whole. */
+enum status adaptive_infer(const struct source *source, struct model_config *model, struct error *e);
+
 /* ---- names (weights_names.c) ---- */
 
 /* The caller's names: `rename` [renames] holds "FROM=TO" each. `told` says what is left out. STATUS_DATA for a FROM

@@ -18,7 +18,8 @@ int main(int argc, char **argv)
     struct error e = {0};
     if (checkpoint_read(argv[1], CHECKPOINT_FOR_USE, &checkpoint, &e) != STATUS_OK)
         return fail(&e);
-    struct model_shape shape = {.bptt = 1, .share = lane_share_whole(1, 1), .threads = 1, .exact = true};
+    struct model_shape shape = {
+        .bptt = 1, .share = lane_share_whole(1, 1), .threads = 1, .resident = true, .exact = true};
     struct model *model;
     if (model_create(&checkpoint.model, checkpoint.values, &shape, &model, &e) != STATUS_OK)
         return fail(&e);

@@ -131,6 +131,16 @@ def main():
         assert unroll_torch.load(path).reset_token > 0
         assert largest_difference(path) < TOLERANCE, path
         check_way_back(path)
+    path = train("adaptive", "char", "--output-layer", "adaptive", "--cutoffs", "9,15", "--div", "2.5", "--hidden", "20")
+    assert largest_difference(path) < TOLERANCE, path
+    check_way_back(path)
+    pathlib.Path("list.txt").write_text("<unk>\n\\n\n" + "".join(f"{c}\n" for c in sorted(set(TEXT) - {"\n"}, reverse=True)))
+    run(UNROLL, "prepare", "--level", "char", "--vocab-from", "list.txt", "--train", "text.txt", "--split", "80,10,10", "-o",
+        "listed.h5")  # ids are not in the order of counts
+    path = train("reordered", "listed", "--output-layer", "adaptive", "--cutoffs", "9,15", "--hidden", "20")
+    assert "decoder.order" in unroll_torch.load(path).state_dict()
+    assert largest_difference(path) < TOLERANCE, path
+    check_way_back(path)
     for pool in ("last", "mean", "max"):
         check_classifier(pool)
     for level in ("char", "word", "byte"):

@@ -262,13 +262,18 @@ static void test_every_field_comes_back(void **state)
             c.model.labels = 3;
             c.labels = labels;
         }
-        output_settle(&c.model, NULL);
+        if (output_kind(&c.model)->uses & OUTPUT_CLUSTERS) {
+            c.model.cutoffs[0] = 3;
+            c.model.cutoffs[1] = 5;
+            c.model.div = 1.5;
+        }
+        assert_int_equal(output_settle(&c.model, NULL, &e), STATUS_OK);
         if (field->type == MODEL_CHOICE)
             model_field_set_integer(field, &c.model, field->choices->count - 1);
         if (field->type == MODEL_FLAG && field->applies)
             model_field_set_integer(field, &c.model, 1);
         if (field->choices == &output_layer_choices)
-            output_settle(&c.model, NULL);
+            assert_int_equal(output_settle(&c.model, NULL, &e), STATUS_OK);
         param_table_build(&c.model, &c.table);
         c.values = mem_alloc(c.table.total, sizeof(float), "test", &e);
         fill(c.values, c.table.total, 1);

@@ -52,21 +52,21 @@ static void test_settle(void **unused)
     for (int proposal = 0; proposal < proposal_choices.count; proposal++) {
         struct model_config config = config_of((enum proposal)proposal, false);
         config.samples = 0;
-        output_settle(&config, rising);
+        assert_int_equal(output_settle(&config, rising, NULL), STATUS_OK);
         assert_int_equal(config.samples, V / 2);
         assert_int_equal(config.reordered, proposal == PROPOSAL_LOG_UNIFORM);
-        output_settle(&config, NULL);
+        assert_int_equal(output_settle(&config, NULL, NULL), STATUS_OK);
         assert_false(config.reordered);
         config.samples = 0;
         config.vocab = 1 << 20;
-        output_settle(&config, NULL);
+        assert_int_equal(output_settle(&config, NULL, NULL), STATUS_OK);
         assert_int_equal(config.samples, 1000);
         config.samples = 33;
-        output_settle(&config, NULL);
+        assert_int_equal(output_settle(&config, NULL, NULL), STATUS_OK);
         assert_int_equal(config.samples, 33);
     }
     struct model_config full = {.vocab = V};
-    output_settle(&full, rising);
+    assert_int_equal(output_settle(&full, rising, NULL), STATUS_OK);
     assert_true(full.samples == 0 && !full.reordered);
 }
 

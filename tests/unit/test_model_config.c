@@ -55,6 +55,9 @@ static void test_every_member_has_a_row(void **state)
             member + strlen(member); /* the last word: the name, behind the type if it is the first of several */
         while (end > member && isspace((unsigned char)end[-1]))
             *--end = '\0';
+        char *array = strchr(member, '[');
+        end = array ? array : end;
+        *end = '\0';
         char *name = end;
         while (name > member && (isalnum((unsigned char)name[-1]) || name[-1] == '_'))
             name--;
@@ -77,7 +80,7 @@ static void test_rows_are_apart(void **state)
         if (model_fields[i].type == MODEL_REAL)
             model_field_set_real(&model_fields[i], &other, 0.5);
         else
-            model_field_set_integer(&model_fields[i], &other, 1);
+            model_field_set_integer(&model_fields[i], &other, 1); /* the first number of a list */
         for (int k = 0; k < model_field_count; k++)
             assert_int_equal(model_field_differs(&model_fields[k], &zero, &other), k == i);
         for (size_t byte = 0; byte < sizeof zero; byte++)

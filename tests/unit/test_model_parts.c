@@ -28,7 +28,16 @@ static const struct model_config classifier = {.cell = CELL_LSTM,
                                                .task = TASK_CLASSIFY,
                                                .labels = 3,
                                                .pool = POOL_MAX};
-static const struct model_config *const configs[] = {&full, &tied, &reset, &classifier};
+static const struct model_config adaptive = {.cell = CELL_LSTM,
+                                             .layers = 1,
+                                             .embedding = 5,
+                                             .hidden = 17,
+                                             .vocab = 300,
+                                             .output_layer = 1,
+                                             .cutoffs = {20, 30, 299},
+                                             .div = 2,
+                                             .reordered = true};
+static const struct model_config *const configs[] = {&full, &tied, &reset, &classifier, &adaptive};
 #define CONFIGS ((int)(sizeof configs / sizeof configs[0]))
 
 static const struct output_kind *const kinds[] = {
@@ -50,6 +59,7 @@ static void test_kinds(void **unused)
     }
     assert_ptr_equal(output_kind(&full), &output_kind_softmax);
     assert_ptr_equal(output_kind(&classifier), &output_kind_classifier);
+    assert_ptr_equal(output_kind(&adaptive), &output_kind_adaptive);
     assert_int_equal(output_kind(&full)->outputs(&full), 11);
     assert_int_equal(output_kind(&classifier)->outputs(&classifier), 3);
 }
@@ -88,6 +98,21 @@ static void test_checks(void **unused)
     struct model_config config = tied;
     config.embedding = 8;
     expect_refusal(config, "--tied");
+    config = adaptive;
+    config.tied = true;
+    expect_refusal(config, "--tied");
+    config = adaptive;
+    config.cutoffs[1] = 20;
+    expect_refusal(config, "do not ascend");
+    config = adaptive;
+    config.cutoffs[2] = 300;
+    expect_refusal(config, "behind its end");
+    config = adaptive;
+    config.div = 2.6;
+    expect_refusal(config, "--div");
+    config = adaptive;
+    config.cutoffs[0] = 0;
+    expect_refusal(config, "--cutoffs");
     config = classifier;
     config.labels = 1;
     expect_refusal(config, "number of labels");

@@ -50,6 +50,9 @@ static void good_value(const struct option *option, char room[WORD_TEXT])
     case OPTION_PERCENTS:
         snprintf(room, WORD_TEXT, "90,5,5");
         break;
+    case OPTION_LIST:
+        snprintf(room, WORD_TEXT, "20,30");
+        break;
     case OPTION_TEXT:
     case OPTION_FILES:
         snprintf(room, WORD_TEXT, "name");
@@ -151,6 +154,14 @@ static void refuse_all(enum command command, const struct option *option)
         refuse(command, option, "100", STATUS_USAGE);
         refuse(command, option, "90,20", STATUS_CONFIG);
         refuse(command, option, "110,-10", STATUS_CONFIG);
+        break;
+    case OPTION_LIST:
+        refuse(command, option, "many", STATUS_USAGE);
+        refuse(command, option, "", STATUS_USAGE);
+        refuse(command, option, "20,", STATUS_USAGE);
+        refuse(command, option, "20,20", STATUS_CONFIG);
+        refuse(command, option, "0,20", STATUS_CONFIG);
+        refuse(command, option, "1,2,3,4,5,6,7,8", STATUS_CONFIG);
         break;
     case OPTION_FILES:
         refuse(command, option, "", STATUS_USAGE);

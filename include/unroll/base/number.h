@@ -2,6 +2,7 @@
 #ifndef UNROLL_BASE_NUMBER_H
 #define UNROLL_BASE_NUMBER_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define NUMBER_TEXT 32 /* bytes, terminator included, that any number below fits in */
@@ -18,5 +19,12 @@ const char *number_duration(double seconds, char text[NUMBER_TEXT]);
 int number_parse_i64(const char *text, int64_t *value);
 int number_parse_u64(const char *text, uint64_t *value);
 int number_parse_double(const char *text, double *value);
+
+/* Lists of whole numbers that ascend from 1 or more, "2000,10000": in `list` [most], with zeros behind them. Returns 0,
+ * ERANGE where they do not ascend or are too many, or EINVAL where the text is no such list; `list` is then as it was.
+ */
+int number_parse_list(const char *text, int most, int *list);
+/* "" of none. Returns `text`. */
+const char *number_format_list(const int *list, int most, char *text, size_t size);
 
 #endif

@@ -22,7 +22,8 @@ enum option_type {
     OPTION_CHOICE,   /* an enum, int or bool of `size` bytes: one of `choices` */
     OPTION_TEXT,     /* const char * */
     OPTION_FILES,    /* const char *[OPTION_FILES_MAX]: one or more; the int at `count_offset` says how many */
-    OPTION_PERCENTS  /* double[3]:   A,B or A,B,C that sum to 100 */
+    OPTION_PERCENTS, /* double[3]:   A,B or A,B,C that sum to 100 */
+    OPTION_LIST      /* int[size / 4]: whole numbers that ascend, zeros behind them; of none the first word */
 };
 
 /* What a command does with the file that a text names (cli/path_check.h). Operands are read, all of them. */
@@ -59,7 +60,7 @@ struct option {
     struct {
         const char *text;
         double value;
-    } word[OPTION_WORDS];                /* numbers: words allowed instead, and the values they mean */
+    } word[OPTION_WORDS];                /* numbers: words allowed instead, and the values they mean; lists: of none */
     bool of_run;                         /* paths: a run directory may be named where a model is asked for */
     bool singly;                         /* OPTION_FILES: one each time it is given */
     const char *bare;                    /* OPTION_TEXT: its value if none is given; NULL: one must be */

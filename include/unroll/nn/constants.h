@@ -21,6 +21,8 @@
 
 /* Whether ids are not in the order of their counts [V]. */
 bool constants_reordered(int V, const uint64_t *counts);
+/* sorted[rank]: the counts in that order; both [V]. */
+void constants_sort(int V, const uint64_t *counts, uint64_t *sorted);
 
 /* For kinds of output layers (output_kind.params): appends those that the configuration has to a list of `count`
  * parameters; how many there are then. They must be the last. */

@@ -38,16 +38,16 @@ struct model_config {
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     enum task task;
-    int output_layer; /* of TASK_LM: one of output_layer_choices (nn/output.h) */
+    int output_layer;                /* of TASK_LM: one of output_layer_choices (nn/output.h) */
     int cutoffs[OUTPUT_CUTOFFS_MAX]; /* of an adaptive softmax: ascending, the ranks at which clusters begin; 0: none */
     double div;                      /* ... how much narrower each cluster's projection is than the one before */
     int samples;                     /* of sampled outputs: how many are drawn in a step; else 0 */
-    int proposal;   /* ... and from which distribution: an enum proposal (nn/proposal.h) */
-    bool reordered; /* ids are not in the order of their counts: the constant decoder.order says it */
-    int labels;     /* of TASK_CLASSIFY, 2 or more; else 0 */
-    enum pool pool;   /* of TASK_CLASSIFY */
-    int precision;    /* of products: an enum precision (nn/precision.h) */
-    int bf16_order;   /* of PRECISION_BF16: an enum bf16_order; else BF16_TILE */
+    int proposal;                    /* ... and from which distribution: an enum proposal (nn/proposal.h) */
+    bool reordered;                  /* ids are not in the order of their counts: the constant decoder.order says it */
+    int labels;                      /* of TASK_CLASSIFY, 2 or more; else 0 */
+    enum pool pool;                  /* of TASK_CLASSIFY */
+    int precision;                   /* of products: an enum precision (nn/precision.h) */
+    int bf16_order;                  /* of PRECISION_BF16: an enum bf16_order; else BF16_TILE */
 };
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
@@ -60,6 +60,7 @@ enum model_type {
     MODEL_FLAG,
     MODEL_CHOICE, /* an enumeration: its name in files */
     MODEL_TOKEN,  /* a token that starts a new sentence, 0: none; "eos" or "none" in reports */
+    MODEL_LIST,   /* an array of ints, ascending from 1 on, zeros behind them: "2000,10000" in files */
 };
 
 /* Lists that have some of the fields. Checkpoints and metrics.jsonl have all of them. */
@@ -94,14 +95,18 @@ const char *model_field_option(const struct model_field *field);
 #define MODEL_FIELD_NAME 32
 const char *model_field_measured(const struct model_field *field, char name[MODEL_FIELD_NAME]);
 
-/* Values of all types but MODEL_REAL as an integer, and of that. */
+/* Values of all types but MODEL_REAL and MODEL_LIST as an integer, and of MODEL_REAL. */
 int64_t model_field_integer(const struct model_field *field, const struct model_config *config);
 void model_field_set_integer(const struct model_field *field, struct model_config *config, int64_t value);
 double model_field_real(const struct model_field *field, const struct model_config *config);
 void model_field_set_real(const struct model_field *field, struct model_config *config, double value);
 /* As text: "2", "0.2", "true", "lstm", "none". */
+#define MODEL_FIELD_TEXT 96
 const char *model_field_text(const struct model_field *field, const struct model_config *config,
-                             char text[NUMBER_TEXT]);
+                             char text[MODEL_FIELD_TEXT]);
+
+/* Of MODEL_LIST, from text; false: it is none, and the field is as it was. */
+bool model_field_set_list(const struct model_field *field, struct model_config *config, const char *text);
 
 /* Whether this model has the field, and whether files and reports say it. */
 bool model_field_applies(const struct model_field *field, const struct model_config *config);

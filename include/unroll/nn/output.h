@@ -13,7 +13,7 @@
 
 /* row(kind): it lies in output_kind_kind. Those of language models are what --output-layer chooses from, the usual one
  * first: where there is another, the option is there. */
-#define OUTPUT_TABLE_LM(row) row(softmax) row(sampled) row(nce)
+#define OUTPUT_TABLE_LM(row) row(softmax) row(adaptive) row(sampled) row(nce)
 #define OUTPUT_TABLE(row) OUTPUT_TABLE_LM(row) row(classifier)
 
 #define OUTPUT_ONE(kind) +1
@@ -26,6 +26,7 @@ struct output_param {
     int64_t shape[2]; /* shape[1] 0: a vector */
     bool tied;        /* has the values of encoder.weight, whose shape it has */
     double start;     /* of a bias: what each of its numbers starts at */
+    bool linear;      /* of weights: they start as those of PyTorch's nn.Linear, uniform within 1 / sqrt(columns) */
 };
 
 /* What a kind needs of the configuration, besides the vocabulary. */
@@ -103,10 +104,11 @@ OUTPUT_TABLE(OUTPUT_KIND)
 
 extern const struct choices output_layer_choices; /* of language models */
 
-/* Gives the fields that options leave open (0) what follows from the vocabulary: how many samples are drawn, and, with
- * the counts of its ids, [vocab], whether they are reordered (nn/constants.h). NULL: made-up counts, whose order is
- * that of ids. */
-void output_settle(struct model_config *config, const uint64_t *counts);
+/* Gives the fields that options leave open (0) what follows from the vocabulary and the counts of its ids, [vocab]: how
+ * many samples are drawn, whether ids are reordered (nn/constants.h), and at which ranks clusters begin (none, where
+ * the full softmax costs less). Those of other output layers become 0. `counts` NULL: made-up ones, whose order is that
+ * of ids, that of rank r in proportion to 1 / (r + 1). STATUS_OS. */
+enum status output_settle(struct model_config *config, const uint64_t *counts, struct error *e);
 
 /* Makes a sampled output layer the full one, which has the same trained parameters in the same places. */
 void output_plain(struct model_config *config);
