@@ -71,3 +71,12 @@ rows() {
     run -78 --separate-stderr "$UNROLL" gradcheck --bf16-order pair
     [[ "$stderr" == *"add '--precision bf16'" ]]
 }
+
+@test "other output layers" {
+    for layer in sampled nce; do
+        run -0 "$UNROLL" gradcheck --output-layer $layer --cell lstm --layers 1
+        [ "$(rows)" -eq 8 ]
+    done
+    run -0 "$UNROLL" gradcheck --output-layer nce --proposal unigram --precision bf16 --cell gru --layers 1 --dropout 0
+    [ "$(rows)" -eq 4 ]
+}
