@@ -1,6 +1,7 @@
 /* Checks options that exclude or need each other, and sets defaults that follow from other options. */
 #include "unroll/cli/option_together.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "options_private.h"
@@ -84,19 +85,21 @@ static enum status check_output(const struct options *options, struct error *e)
     static const char *const of_clusters[] = {"cutoffs", "div"};
     const struct model_config *model = &options->train.step.model;
     const struct output_kind *kind = output_kind(model);
+    char layer[64] = "--task classify";
+    if (model->task == TASK_LM)
+        snprintf(layer, sizeof layer, "--output-layer %s", kind->name);
     for (size_t i = 0; i < sizeof of_samples / sizeof *of_samples && !(kind->uses & OUTPUT_SAMPLES); i++)
         if (options_origin(options, of_samples[i]) == ORIGIN_FLAG)
             return error_set(e, STATUS_CONFIG,
                              "cannot use '--%s' with %s, which draws no samples; leave it out, or add --output-layer "
                              "sampled or nce",
-                             of_samples[i],
-                             model->task == TASK_CLASSIFY ? "--task classify" : "--output-layer full or adaptive");
+                             of_samples[i], layer);
     for (size_t i = 0; i < sizeof of_clusters / sizeof *of_clusters && !(kind->uses & OUTPUT_CLUSTERS); i++)
         if (options_origin(options, of_clusters[i]) == ORIGIN_FLAG)
             return error_set(e, STATUS_CONFIG,
                              "cannot use '--%s' with %s, which has no clusters; leave it out, or add --output-layer "
                              "adaptive",
-                             of_clusters[i], model->task == TASK_CLASSIFY ? "--task classify" : "this output layer");
+                             of_clusters[i], layer);
     if (model->task == TASK_CLASSIFY && model->output_layer != 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--output-layer %s' with --task classify: it is for vocabularies, and labels are "

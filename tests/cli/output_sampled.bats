@@ -40,8 +40,9 @@ digest() {
 @test "output layers and proposals give different weights" {
     train unigram --output-layer sampled --proposal unigram
     train fewer --output-layer sampled --samples 3
-    run -0 sort -u <(for run in full sampled nce unigram fewer; do digest $run; done)
-    [ ${#lines[@]} -eq 5 ]
+    train adaptive --output-layer adaptive --cutoffs 9
+    run -0 sort -u <(for run in full sampled nce unigram fewer adaptive; do digest $run; done)
+    [ ${#lines[@]} -eq 6 ]
     grep -E "output layer: sampled, [0-9]+ samples a step, proposal log-uniform" sampled.log
     grep "from which no perplexity follows" nce.log
     "$UNROLL" inspect nce | grep -E "^  samples +[0-9]+$"
@@ -128,7 +129,7 @@ digest() {
     run -78 train none --output-layer sampled --samples 2000
     grep "value out of range for '--samples': 2000, but the vocabulary has" none.log
     run -78 train none --samples 5
-    grep "cannot use '--samples'" none.log
+    grep "cannot use '--samples' with --output-layer full, which draws no samples" none.log
     run -78 train none --proposal unigram
     grep "cannot use '--proposal'" none.log
     run -78 "$UNROLL" bench --vocab-size 30 --output-layer nce --samples 31 --hidden 8

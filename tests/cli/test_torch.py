@@ -141,6 +141,13 @@ def main():
     assert "decoder.order" in unroll_torch.load(path).state_dict()
     assert largest_difference(path) < TOLERANCE, path
     check_way_back(path)
+    for layer, level, proposal in (("sampled", "listed", "log-uniform"), ("nce", "char", "unigram")):
+        path = train(layer, level, "--output-layer", layer, "--proposal", proposal, "--samples", "6", "--hidden", "20")
+        model = unroll_torch.load(path)  # computes as a full softmax, and keeps what is not trained
+        assert model.output["output_layer"] == layer and model.output["samples"] == "6", model.output
+        assert ("decoder.order" if level == "listed" else "decoder.counts") in model.state_dict()
+        assert largest_difference(path) < TOLERANCE, path
+        check_way_back(path)
     for pool in ("last", "mean", "max"):
         check_classifier(pool)
     for level in ("char", "word", "byte"):
