@@ -162,6 +162,14 @@ def write_text(path, lines=900, seed=3):
             text.write(" ".join(words[(start + i * i) % len(words)] for i in range(source.randint(3, 9))) + ".\n")
 
 
+def write_words(path, lines=700, size=1500, seed=7):
+    """Sentences of many words, of which a few are frequent and most come once or twice."""
+    source = random.Random(seed)
+    with open(path, "w") as text:
+        for _ in range(lines):
+            text.write(" ".join(f"w{int(size ** source.random())}" for _ in range(source.randint(3, 9))) + ".\n")
+
+
 class Case(unittest.TestCase):
     """A test in a temporary folder of its own, with one corpus for all tests of a file."""
 
@@ -178,6 +186,14 @@ class Case(unittest.TestCase):
             if result.status:
                 raise RuntimeError(result.text)
         cls.corpus = Case.shared / "corpus.h5"
+
+    def use_words(self):
+        """In place of the corpus of characters one of so many words that a step has gradients for few of them."""
+        self.corpus = Case.shared / "words.h5"
+        if not self.corpus.exists():
+            write_words(Case.shared / "words.txt")
+            self.assertStatus(run(0, "prepare", "--level", "word", "--train", Case.shared / "words.txt", "--split",
+                                  "90,5,5", "--min-count", 1, "-o", self.corpus), 0)
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=self._testMethodName + "-", dir=Case.shared))

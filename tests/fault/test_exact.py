@@ -52,6 +52,24 @@ class Exact(harness.Case):
                 places = PLACES[index::5] if harness.LONG else [(3, 2), (4, 1)][index % 2:][:1]
                 self.compare(places, cell=cell, layers=1 + index % 2, hidden=35, precision="bf16", bf16_order=order)
 
+    def test_rows(self):
+        """Rows that a step has no gradient for: each way of theirs is the same on all places, and another."""
+        self.use_words()
+        models = [{"optimizer": "adam"}, {"optimizer": "adamw", "weight_decay": 0.1, "output_layer": "adaptive"},
+                  {"optimizer": "momentum", "output_layer": "sampled", "samples": 40, "tied": True, "lr": 0.1},
+                  {"optimizer": "rmsprop", "output_layer": "nce", "samples": 30, "precision": "bf16"}]
+        for index, options in enumerate(models):
+            options = {"cell": "gru", "lr": 0.01, **options}
+            digests = set()
+            for update in ("exact", "lazy"):
+                reference = self.train(f"{index}-{update}", 1, 1, sparse_update=update, **options)
+                digests.add(harness.digest_of(reference))
+                for ranks, threads in PLACES[index::4] if harness.LONG else [[(3, 2), (4, 1), (2, 1), (5, 1)][index]]:
+                    with self.subTest(ranks=ranks, threads=threads, update=update, **options):
+                        self.assertSameRun(self.train(f"{index}-{update}-r{ranks}t{threads}", ranks, threads,
+                                                      sparse_update=update, **options), reference)
+            self.assertEqual(len(digests), 2)
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_all(self):
         """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place often."""

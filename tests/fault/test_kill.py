@@ -89,6 +89,17 @@ class Kill(harness.Case):
     def test_kill_bf16(self):
         self.kill(4, precision="bf16", cell="gru", patience="none", max_steps=900)
 
+    def test_kill_rows(self):
+        """Rows that rest when the run is killed."""
+        self.use_words()
+        self.kill(5, cell="gru", patience="none", max_steps=400, optimizer="adamw", weight_decay=0.1,
+                  output_layer="adaptive", schedule="cosine")
+
+    def test_kill_lazy_rows(self):
+        self.use_words()
+        self.kill(6, cell="gru", patience="none", max_steps=400, sparse_update="lazy", output_layer="sampled",
+                  samples=40, tied=True, schedule="cosine")
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_parallel_writer(self):
         self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", patience="none", max_steps=3000)
