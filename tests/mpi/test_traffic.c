@@ -78,6 +78,41 @@ static int check(const struct comm *comm, const struct param_table *table, const
     return 1;
 }
 
+/* Of rows that steps touch, those and their ids are sent, whatever the vocabulary: each rank touches `count` rows, of
+ * which half are the next rank's, too. */
+static int check_rows(const struct comm *comm, const struct param_table *table, const struct gradient_layout *layout,
+                      int groups, int64_t count)
+{
+    struct error e = {0};
+    struct reducer *reducer;
+    float *const *grads;
+    uint32_t row[1000];
+    struct touched touched = {.list[0] = {count, row}};
+    struct count told = {0};
+    if (reducer_create(comm, table, layout, groups, REDUCTION_EXACT, &reducer, &e))
+        return fprintf(stderr, "%s\n", e.text), 1;
+    for (int64_t i = 0; i < count; i++)
+        row[i] = (uint32_t)(comm->rank * (count / 2) + i);
+    (void)reducer_nodes(reducer, &grads);
+    sent = (struct count){0};
+    (void)reducer_sum(reducer, &touched);
+    struct count got = sent;
+    int64_t rows = comm->size > 1 ? (comm->size + 1) * (count / 2) : count;
+    int64_t ids = (comm->size - 1) * count * (int64_t)sizeof *row;
+    struct reducer_traffic traffic = {comm->size, groups, REDUCTION_EXACT,
+                                      layout->dense + (size_t)rows * layout->part[0].width};
+    reducer_traffic_each(&traffic, hear, &told);
+    reducer_free(reducer);
+    int64_t most = comm_max(comm, got.bytes), slack = 8 * 2 * (comm->size - 1) * (int64_t)sizeof(float) * 16;
+    int64_t counts = 256 * comm->size * comm->size; /* how many ids there are, and what MPI adds to it */
+    if (most <= told.bytes + ids + counts && most >= told.bytes + ids - slack)
+        return 0;
+    if (comm->rank == 0)
+        fprintf(stderr, "%d ranks, %d groups, %lld rows: sent %lld bytes; told %lld, and %lld of ids\n", comm->size,
+                groups, (long long)count, (long long)most, (long long)told.bytes, (long long)ids);
+    return 1;
+}
+
 /* plan's bytes on the wire are those of the rounds, but for slices that do not come out even. */
 static int check_plan(const struct comm *comm, int ranks, int groups)
 {
@@ -124,6 +159,12 @@ int main(void)
         for (int groups = comm.size; groups <= 13; groups++)
             failures += check(&comm, &table, &layout, groups);
     }
+    struct param_table table;
+    struct gradient_layout layout;
+    param_table_build(&models[1], &table);
+    gradient_layout_build(&models[1], &table, 1000, 10, true, &layout);
+    for (int64_t count = 10; count <= 1000; count *= 10)
+        failures += check_rows(&comm, &table, &layout, 13, count);
     for (int ranks = 1; ranks <= 24; ranks++)
         failures += check_plan(&comm, ranks, 24);
     comm_finalize(&comm);
