@@ -16,6 +16,7 @@
 #include "unroll/base/file.h"
 
 #define DRIVER_VALUE 511             /* HDF5 leaves 256 to 511 to drivers that are not registered with it */
+#define PIECE ((size_t)1 << 20)      /* is written at once */
 #define IMAGE_STEP ((size_t)1 << 20) /* an image grows by so many bytes at least */
 
 struct driver_info { /* HDF5 copies this with the access properties */
@@ -164,7 +165,10 @@ static herr_t driver_write(H5FD_t *base, H5FD_mem_t type, hid_t transfer, haddr_
             owner->failure = ENOMEM;
     }
     for (size_t done = 0; file->fd >= 0 && done < size && owner->failure == 0;) {
-        ssize_t step = pwrite(file->fd, (const char *)data + done, size - done, (off_t)(address + done));
+        size_t piece = size - done < PIECE ? size - done : PIECE;
+        ssize_t step = pwrite(file->fd, (const char *)data + done, piece, (off_t)(address + done));
+        if (step == (ssize_t)PIECE) /* the disk begins now, and not when all is synced: only advice */
+            (void)sync_file_range(file->fd, (off_t)(address + done), step, SYNC_FILE_RANGE_WRITE);
         if (step > 0)
             done += (size_t)step;
         else if (step == 0 || errno != EINTR)

@@ -9,6 +9,12 @@
 
 #include "unroll/base/mem.h"
 
+/* Ranks write so many bytes at once into a parallel file: MPI's counts are ints, and not all that stands between it and
+ * the disk cuts longer ones. (Tests set a small one.) */
+#ifndef H5_PIECE
+#define H5_PIECE ((size_t)1 << 28)
+#endif
+
 #define COMPACT_MAX 65535 /* links or attributes in the header of an object: as many as HDF5 allows */
 
 static enum status agree(const struct h5 *file, enum status mine, struct error *e)
@@ -264,10 +270,31 @@ enum status h5_reserve_dataset(struct h5 *file, const char *path, const struct h
     return status;
 }
 
+/* Collective on a parallel file, with count 0 as well. */
+static enum status write_run(struct h5 *file, struct h5_object *object, int64_t start, int64_t count, const void *data,
+                             struct error *e)
+{
+    hsize_t length = (hsize_t)(count > 0 ? count : 1);
+    hid_t to = h5_select_run(&object->shape, start, count), from = H5Screate_simple(1, &length, NULL);
+    bool good = to >= 0 && from >= 0 && (count > 0 || H5Sselect_none(from) >= 0);
+    enum status status = STATUS_OK;
+    char nothing = 0;
+    if (!good ||
+        H5Dwrite(object->id, h5_memory_type(object->shape.type), from, to, file->transfer, count ? data : &nothing) < 0)
+        status = failed(file, "write", object->path, e);
+    if (to >= 0)
+        (void)H5Sclose(to);
+    if (from >= 0)
+        (void)H5Sclose(from);
+    return finish(file, status, "write", object->path, e);
+}
+
 enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64_t start, int64_t count,
                      const void *data, struct error *e)
 {
     struct h5_object *object = h5_find_object(file, path);
+    const size_t size = h5_type_size(type);
+    const int64_t most = (int64_t)(H5_PIECE / size);
     enum status status = STATUS_OK;
     if (!object || object->group || object->id < 0 || object->shape.type != type)
         status = error_set(e, STATUS_INTERNAL, "cannot write '%s' in '%s': no dataset of type %s; make it first", path,
@@ -277,19 +304,17 @@ enum status h5_write(struct h5 *file, const char *path, enum h5_type type, int64
                            "cannot write '%s' in '%s': elements %lld + %lld are out of range; declare a larger shape",
                            path, file->name, (long long)start, (long long)count);
     status = agree(file, status, e);
-    if (status || (count == 0 && !file->parallel))
+    if (status)
         return status;
-    hsize_t length = (hsize_t)(count > 0 ? count : 1);
-    hid_t to = h5_select_run(&object->shape, start, count), from = H5Screate_simple(1, &length, NULL);
-    bool good = to >= 0 && from >= 0 && (count > 0 || H5Sselect_none(from) >= 0);
-    char nothing = 0;
-    if (!good || H5Dwrite(object->id, h5_memory_type(type), from, to, file->transfer, count ? data : &nothing) < 0)
-        status = failed(file, "write", path, e);
-    if (to >= 0)
-        (void)H5Sclose(to);
-    if (from >= 0)
-        (void)H5Sclose(from);
-    return finish(file, status, "write", path, e);
+    int64_t pieces = (count + most - 1) / most;
+    if (file->parallel) /* a rank without a piece of its own takes part in those of the others */
+        pieces = comm_max(&file->comm, pieces > 1 ? pieces : 1);
+    for (int64_t piece = 0, done = 0; piece < pieces && !status; piece++) {
+        int64_t part = count - done < most ? count - done : most;
+        status = write_run(file, object, start + done, part, part ? (const char *)data + (size_t)done * size : NULL, e);
+        done += part;
+    }
+    return status;
 }
 
 /* ---- attributes ---- */
