@@ -32,7 +32,7 @@ struct common {
     struct param_table table;
     struct gradient_layout layout;
     struct touched touched; /* by the step at hand, here: model_touch */
-    const float *values; /* [table.total]; NULL where memory is only counted */
+    const float *values;    /* [table.total]; NULL where memory is only counted */
     struct gemm gemm;
 
     int lanes, groups;                     /* B of this rank, and its lane groups */

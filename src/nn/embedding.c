@@ -59,8 +59,7 @@ static void create_sums(struct common *common, struct embedding *embedding)
     size_t rows = window_rows(common);
     bool listed = common->layout.inputs >= 0;
     row_sums_create(common, &embedding->sums, rows, listed ? rows : (size_t)embedding->V, embedding->E);
-    embedding->place =
-        listed ? store_take(&common->store, rows, sizeof *embedding->place, "places of tokens") : NULL;
+    embedding->place = listed ? store_take(&common->store, rows, sizeof *embedding->place, "places of tokens") : NULL;
 }
 
 static void create_merged(struct common *common, struct embedding *embedding, int slots_stride)
@@ -298,9 +297,8 @@ void embedding_backward(const struct common *common, struct embedding *embedding
     const struct gradient_layout *layout = &common->layout;
     struct row_sums_task task = token_sums(common, embedding, dx);
     int encoder = common->table.encoder;
-    size_t offset = layout->inputs < 0
-                        ? layout->offset[encoder]
-                        : gradient_part_of(layout, &common->table, encoder, layout->inputs)->offset;
+    size_t offset = layout->inputs < 0 ? layout->offset[encoder]
+                                       : gradient_part_of(layout, &common->table, encoder, layout->inputs)->offset;
     for (int i = 0; i < common->nodes; i++) {
         task.sums = node_grads[i] + offset;
         row_sums_node(common, &embedding->sums, &task, common->node[i]);

@@ -16,8 +16,7 @@ void row_sums_create(struct common *common, struct row_sums *sums, size_t rows, 
     sums->depth = 2;
     for (int groups = 1; groups < common->shape.share.groups; groups *= 2)
         sums->depth++;
-    sums->scratch =
-        store_floats(store, (size_t)common->shape.threads * sums->depth * VROUND(width), "sums of rows");
+    sums->scratch = store_floats(store, (size_t)common->shape.threads * sums->depth * VROUND(width), "sums of rows");
 }
 
 /* ---- order ---- */
@@ -121,7 +120,8 @@ static void sum_places(const struct summing *work, int64_t begin, float *level)
         sum_place(work, work->node, sums->start[place], sums->start[place + 1], level);
         float *sum = work->task->sums + (int64_t)place * sums->width;
         for (int k = 0; k < sums->width; k++)
-            sum[k] = level[k] + 0.0f; /* other ranks' zeros, which are added to a sum of minus zero, make it plus zero */
+            sum[k] =
+                level[k] + 0.0f; /* other ranks' zeros, which are added to a sum of minus zero, make it plus zero */
     }
 }
 

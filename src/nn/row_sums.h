@@ -1,5 +1,5 @@
-/* Sums of rows that belong to the same place, up the lane tree: gradients of the rows of a parameter that a window reads
- * several times. */
+/* Sums of rows that belong to the same place, up the lane tree: gradients of the rows of a parameter that a window
+ * reads several times. */
 #ifndef UNROLL_NN_ROW_SUMS_H
 #define UNROLL_NN_ROW_SUMS_H
 
@@ -20,12 +20,12 @@ struct row_sums {
 void row_sums_create(struct common *common, struct row_sums *sums, size_t rows, size_t places, int width);
 
 struct row_sums_task {
-    const float *rows;     /* `stride` floats apart, each readable to whole vectors */
+    const float *rows; /* `stride` floats apart, each readable to whole vectors */
     int64_t stride;
     const uint32_t *place; /* of each row, below `places` */
     const int *group_row;  /* [groups + 1] first row of each group; NULL: the window's positions [T][B] */
     int64_t places;
-    float *sums;           /* [places][width] overwritten: zero where the node has no row of a place */
+    float *sums; /* [places][width] overwritten: zero where the node has no row of a place */
 };
 /* By all threads: the sums over a node's lanes. */
 void row_sums_node(const struct common *common, struct row_sums *sums, const struct row_sums_task *task,

@@ -96,8 +96,7 @@ static enum status create_arrays(struct reducer *reducer, struct error *e)
     int64_t total;
     reducer->butterfly = reducer_traffic_nodes(reducer->groups, ranks, &total, &most);
     reducer->nodes = nodes_of(reducer->groups, ranks, reducer->comm.rank);
-    struct sizes sizes =
-        sizes_of(reducer->table, ranks, reducer->reduction, reducer->butterfly, reducer->nodes, total);
+    struct sizes sizes = sizes_of(reducer->table, ranks, reducer->reduction, reducer->butterfly, reducer->nodes, total);
     reducer->all = mem_alloc(sizes.all, sizeof *reducer->all, "lane-tree nodes", e);
     reducer->first = mem_alloc(sizes.first, sizeof *reducer->first, "lane-tree nodes", e);
     if (!reducer->all || !reducer->first)
@@ -308,8 +307,7 @@ struct param_gradient reducer_sum(struct reducer *reducer, const struct touched 
     if (layout->lists)
         reducer_rows_unite(reducer, touched);
     for (const struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++)
-        sum_range(reducer, part->offset,
-                  part->offset + (size_t)reducer->rows.all.list[part->list].count * part->width);
+        sum_range(reducer, part->offset, part->offset + (size_t)reducer->rows.all.list[part->list].count * part->width);
     sum_range(reducer, 0, layout->dense);
     if (!layout->parts) /* else an alias has parts, as what it stands for */
         param_fold_aliases(reducer->table, reducer->grad[0]);

@@ -95,8 +95,8 @@ static double block_norm2(const struct reducer *reducer, size_t b)
         const struct param *p = &table->param[i];
         if (!is_walked(p) || p->offset >= end || p->offset + p->count <= begin)
             continue;
-        add_param(reducer, i, p->offset < begin ? begin : p->offset, p->offset + p->count < end ? p->offset + p->count : end,
-                  chain);
+        add_param(reducer, i, p->offset < begin ? begin : p->offset,
+                  p->offset + p->count < end ? p->offset + p->count : end, chain);
     }
     return ((chain[0] + chain[1]) + (chain[2] + chain[3])) + ((chain[4] + chain[5]) + (chain[6] + chain[7]));
 }

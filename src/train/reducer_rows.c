@@ -205,8 +205,8 @@ static int find_cursors(struct reducer *reducer, int param, struct cursor *curso
     int count = 0;
     for (const struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++)
         if (part->param == param)
-            cursor[count++] = (struct cursor){
-                &reducer->rows.all.list[part->list], reducer->grad[0] + part->offset, part->width, 0};
+            cursor[count++] =
+                (struct cursor){&reducer->rows.all.list[part->list], reducer->grad[0] + part->offset, part->width, 0};
     return count;
 }
 

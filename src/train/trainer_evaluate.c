@@ -63,8 +63,9 @@ enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluato
     return STATUS_OK;
 }
 
-#define SAMPLED_TOKENS 20000 /* to validate on where the whole vocabulary costs many times what a training step does \
-                              */
+#define SAMPLED_TOKENS                                                                            \
+    20000 /* to validate on where the whole vocabulary costs many times what a training step does \
+           */
 
 /* Windows of validation on the way, from --eval-tokens; 0: all. */
 static int64_t windows_on_the_way(const struct trainer *trainer)

@@ -129,8 +129,7 @@ static void memory_is_as_planned(enum cell cell, int hidden, int batch, int grou
     struct gradient_layout layout;
     gradient_layout_build(&config.step.model, &table, batch, config.step.bptt, true, &layout);
     double begin = resident();
-    expect(reducer_create(world, &table, &layout, groups, reduction, &reducer, &e) == STATUS_OK,
-           e.text, 0, 0);
+    expect(reducer_create(world, &table, &layout, groups, reduction, &reducer, &e) == STATUS_OK, e.text, 0, 0);
     compare("gradients and reducer", begin, plan.gradients + plan.reducer);
     begin = resident();
     expect(optimizer_create(&update, &table, &layout, &optimizer, &e) == STATUS_OK, e.text, 0, 0);

@@ -116,8 +116,7 @@ static void test_an_array_is_laid_out(void **state)
     for (size_t row = 0; row < 100; row++) {
         int place = row == 3 ? 0 : row == 7 ? 1 : row == 99 ? 2 : -1;
         for (size_t k = 0; k < 20; k++)
-            assert_true(dense[row * 20 + k] ==
-                        (place < 0 ? 0 : array[layout.part[0].offset + (size_t)place * 20 + k]));
+            assert_true(dense[row * 20 + k] == (place < 0 ? 0 : array[layout.part[0].offset + (size_t)place * 20 + k]));
     }
     int bias = param_find(&table, "decoder.bias");
     assert_memory_equal(dense + table.param[bias].grad_offset, array + layout.offset[bias], 100 * sizeof *dense);

@@ -30,8 +30,9 @@ struct model_shape {
     bool resident; /* keep all weights packed: for few rows at a time, as in sampling; costs their size again */
     bool exact;    /* sum gradients in the order of the lane tree (else: in whatever order is fastest here) */
     bool sparse;   /* where a step touches few rows of a parameter, its gradient is those alone (nn/gradient.h) */
-    bool unnormalised; /* of OUTPUT_NORMALISER, not to train: losses are logits with the sign turned, in constant time */
-    uint64_t seed;     /* of the dropout masks, and of samples */
+    bool
+        unnormalised; /* of OUTPUT_NORMALISER, not to train: losses are logits with the sign turned, in constant time */
+    uint64_t seed;    /* of the dropout masks, and of samples */
 };
 
 /* `values` [table->total] is the caller's, must outlive the model, and is read at model_pack. STATUS_OS if memory is
@@ -49,10 +50,10 @@ void model_pack(struct model *model);
 struct model_loss {
     const double *group;    /* [groups of this rank] sum of -log p(target), natural logarithm, per lane group */
     const int64_t *targets; /* [groups of this rank] how many targets each sum has */
-    /* [groups of this rank] sums of the true normaliser's logarithm, and of its square, over targets; NULL: of training,
-     * and of kinds without OUTPUT_NORMALISER. */
+    /* [groups of this rank] sums of the true normaliser's logarithm, and of its square, over targets; NULL: of
+     * training, and of kinds without OUTPUT_NORMALISER. */
     const double *normaliser, *normaliser_squares;
-    const float *row;       /* [T][lanes] -log p(target) of each position, 0 where there is no target */
+    const float *row; /* [T][lanes] -log p(target) of each position, 0 where there is no target */
     const int64_t
         *correct; /* [groups of this rank] of a classifier: targets that were the likeliest label; else NULL */
 };

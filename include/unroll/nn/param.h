@@ -6,9 +6,10 @@
  * decoder.bias [V]. A classifier's decoder has a row for each label instead of each token. All values lie in one array,
  * each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
  *
- * Gradients have the same layout at the same offsets, `grad_total` floats, unless nn/gradient.h says otherwise. With tied weights decoder.weight shares the
- * values of encoder.weight; its gradient is summed over lanes and ranks on its own (after the others, at `grad_offset`)
- * and folded into encoder.weight's after the reduction, so that the order of additions stays that of the lane tree. */
+ * Gradients have the same layout at the same offsets, `grad_total` floats, unless nn/gradient.h says otherwise. With
+ * tied weights decoder.weight shares the values of encoder.weight; its gradient is summed over lanes and ranks on its
+ * own (after the others, at `grad_offset`) and folded into encoder.weight's after the reduction, so that the order of
+ * additions stays that of the lane tree. */
 #ifndef UNROLL_NN_PARAM_H
 #define UNROLL_NN_PARAM_H
 

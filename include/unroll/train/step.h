@@ -30,8 +30,8 @@ struct step_config {
     int threads;             /* of the team */
     struct optimizer_config optimizer;
     enum reduction reduction;
-    bool norm;   /* step_sum finds the gradient's norm: to clip, and to see whether it is finite */
-    double clip; /* with `norm`: the largest norm of the mean gradient; 0: no limit */
+    bool norm;     /* step_sum finds the gradient's norm: to clip, and to see whether it is finite */
+    double clip;   /* with `norm`: the largest norm of the mean gradient; 0: no limit */
     bool dense;    /* sum and update all rows even where windows touch few of them: the same bits, for comparison */
     uint64_t seed; /* of the dropout masks */
 };

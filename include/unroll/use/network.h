@@ -92,9 +92,9 @@ struct network_subject {
     struct reducer *reducer;  /* its gradients are cleared */
     int groups;               /* of the reducer, as are the next two */
     enum reduction reduction;
-    size_t grad_total; /* floats of a gradient array */
+    size_t grad_total;             /* floats of a gradient array */
     const struct touched *touched; /* by a window of this rank: those rows are summed */
-    double add_rate; /* by network_add_rate; the same on all ranks */
+    double add_rate;               /* by network_add_rate; the same on all ranks */
 };
 
 /* Collective. Fills `report` on all ranks. Release with network_release, also after a failure. */
