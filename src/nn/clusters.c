@@ -34,7 +34,7 @@ int clusters_find(const struct clusters *clusters, uint32_t rank)
 #define NARROW 16        /* a product over k numbers takes as long as one over k + 16 at full speed */
 #define WEIGHT_BYTES 48  /* moved for a weight in a step that touches it: itself three times, gradient, optimizer */
 #define FLOPS_OF_BYTE 10 /* done while a byte comes from the memory */
-#define HEAD_SHARE 0.8   /* of the text that the head covers, at least: what is rarer has less room */
+#define HEAD_SHARE 0.7   /* of the text that the head covers, at least: what is rarer has less room */
 #define WORTH 0.9        /* of the full softmax's cost, at most */
 #define CLUSTERS_MOST 4
 #define CANDIDATES_MOST 128

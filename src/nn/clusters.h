@@ -24,7 +24,7 @@ int clusters_find(const struct clusters *clusters, uint32_t rank);
  * cost is that of a training step over a window of 1024 rows: floating-point operations and bytes of the products, as
  * in Grave, Joulin, Cisse, Grangier and Jegou (2017), "Efficient softmax approximation for GPUs", section 4.2, whose
  * function of rows and classes is linear with an offset; here the offset is the memory's part, and narrow products are
- * dearer. At most four clusters (more gain next to nothing there, too), and the head covers four fifths of the text.
+ * dearer. At most four clusters (more gain next to nothing there, too), and the head covers seven tenths of the text.
  * `counts` by rank [V], NULL: that of rank r is in proportion to 1 / (r + 1). In double precision, by +, -, * and /
  * alone: the same on every machine. */
 void clusters_choose(struct model_config *config, const uint64_t *counts);
