@@ -59,6 +59,9 @@ TEXT
     [ "$(grep -c -- '--output-layer \(sampled\|nce\) --samples 50$' asked)" -eq 4 ]
     [ "$(grep -c -- '--output-layer' asked)" -eq 6 ]
     python3 -c 'import json; assert [x["layer"] for x in json.load(open("out.json"))] == ["full", "adaptive", "sampled", "nce"]'
+    run -0 --separate-stderr "$tools/compare-outputs" --words text text text --output-layers adaptive --cutoffs 5,9 --work runs
+    tail -n 1 asked | grep -q -- '--run runs/words-adaptive-seed1-cutoffs5_9 .*--output-layer adaptive --cutoffs 5,9$'
+    sed -i '$d' asked
     # what is finished is not trained again
     run -0 --separate-stderr "$tools/compare-outputs" --words text text text --seeds 1,2 --samples 50 --work runs
     [ "$(grep -c '^train ' asked)" -eq 8 ]
