@@ -7,6 +7,7 @@
 #include "unroll/base/lane_share.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 
 /* ---- what a window comes to, over all lanes ---- */
 
@@ -249,10 +250,12 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
 
 /* ---- the comparison with the reference ---- */
 
-/* Layers of sums that a number has passed through, one behind the other. */
+/* Layers of sums that a number has passed through, one behind the other. A cluster's rows pass through one more, its
+ * projection, on their way there and back. */
 static double depth_of(const struct gradcheck_config *config)
 {
-    return (double)GRADCHECK_WINDOWS * config->bptt + 2 * config->model.layers + 2;
+    const int output = output_kind(&config->model)->uses & OUTPUT_CLUSTERS ? 4 : 2;
+    return (double)GRADCHECK_WINDOWS * config->bptt + 2 * config->model.layers + output;
 }
 
 /* Every float operation rounds by at most u = 2^-24. A dot product of n terms carries about sqrt(n) u times the size of

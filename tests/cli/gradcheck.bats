@@ -79,4 +79,6 @@ rows() {
     done
     run -0 "$UNROLL" gradcheck --output-layer nce --proposal unigram --precision bf16 --cell gru --layers 1 --dropout 0
     [ "$(rows)" -eq 4 ]
+    run -0 "$UNROLL" gradcheck --output-layer adaptive --precision bf16 --cell rnn-relu --layers 1
+    [ "$(rows)" -eq 4 ]
 }
