@@ -109,6 +109,24 @@ static void keep_clusters(struct trainer *trainer, const struct model_config *wa
         memcpy(trainer->shape.cutoffs, was->cutoffs, sizeof was->cutoffs);
 }
 
+/* How the models' weights differ, by the fields that both have. Returns `text`. */
+static const char *tell_differences(const struct model_config *was, const struct model_config *is,
+                                    char text[MODEL_OPTIONS_TEXT])
+{
+    size_t length = 0;
+    text[0] = '\0';
+    for (int i = 0; i < model_field_count && length < MODEL_OPTIONS_TEXT; i++) {
+        const struct model_field *field = &model_fields[i];
+        char before[MODEL_FIELD_TEXT], now[MODEL_FIELD_TEXT];
+        if (field->lists & MODEL_WEIGHTS && model_field_applies(field, was) && model_field_applies(field, is) &&
+            model_field_differs(field, was, is))
+            length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s was %s and is now %s",
+                                       length ? ", " : "", model_field_option(field),
+                                       model_field_text(field, was, before), model_field_text(field, is, now));
+    }
+    return text;
+}
+
 /* A branch may change anything but the parameters' shapes. */
 static enum status compare_shape(const struct trainer *trainer, const struct checkpoint *checkpoint, struct error *e)
 {
@@ -123,8 +141,9 @@ static enum status compare_shape(const struct trainer *trainer, const struct che
     if (!model_config_differs(was, is, MODEL_WEIGHTS))
         return STATUS_OK;
     return error_set(e, STATUS_CHECKPOINT,
-                     "cannot branch from '%.150s': its model is %s; use the same, or start anew without --branch",
-                     trainer->config->run, model_config_options(was, MODEL_WEIGHTS, options));
+                     "cannot branch from '%.150s' with another model: %s; use the same, or start anew without "
+                     "--branch",
+                     trainer->config->run, tell_differences(was, is, options));
 }
 
 /* Parameters, optimizer and states are float32 in both, so that there is nothing to convert. */

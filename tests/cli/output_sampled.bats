@@ -137,5 +137,9 @@ digest() {
     run -78 train none --task classify --output-layer sampled
     grep "cannot use '--output-layer sampled' with --task classify" none.log
     run -76 train full --output-layer sampled
+    run -76 train full --branch none --output-layer sampled
+    grep "cannot branch from 'full' with another model: --output-layer was full and is now sampled" full.log
+    run -76 train sampled --branch none --output-layer sampled --proposal unigram
+    grep -e "another model: --proposal was log-uniform and is now unigram;" sampled.log
     [ ! -e none ]
 }
