@@ -131,6 +131,7 @@ static const struct group before_cells[] = {
 static const struct group behind_cells[] = {
     {"optimizers", "trainings", NULL},
     {"large", "trainings beyond a block", NULL},
+    {"output layers", "trainings", NULL},
     {"bf16 tile", "trainings", NULL},
     {"bf16 pair", "trainings", NULL},
 };

@@ -7,6 +7,7 @@
 #include "selftest_private.h"
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
+#include "unroll/nn/output.h"
 #include "unroll/train/step.h"
 
 #define SEED 20
@@ -75,10 +76,35 @@ static bool is_of_cell(const struct trial *trial)
     return !trial->cell;
 }
 
+/* Of every output layer of language models but the first, which the cells have: of more tokens than a block of classes
+ * (nn/classes.h), whose ids are not in the order of their counts. */
+#define OUTPUTS "output layers"
+static const struct trial of_output = {
+    OUTPUTS,
+    "",
+    "lstm",
+    {.layers = 1, .embedding = 24, .hidden = 40, .vocab = 3001, .dropout = 0.2, .cutoffs = {300, 1500}, .div = 4,
+     .samples = 1100},
+    SMALL,
+    ADAM,
+};
+
+static void find_of_output(int layer, struct trial *trial)
+{
+    struct error e;
+    *trial = of_output;
+    trial->name = output_layer_choices.name(layer);
+    trial->model.cell = CELL_LSTM;
+    trial->model.output_layer = layer;
+    enum status status = output_settle(&trial->model, NULL, &e);
+    CHECK(!status);
+    trial->model.reordered = true;
+}
+
 /* What has products of its own: optimizers and start values have none. */
 static bool is_of_bf16(const struct trial *trial)
 {
-    return is_of_cell(trial) || strcmp(trial->group, "large") == 0;
+    return is_of_cell(trial) || strcmp(trial->group, "large") == 0 || strcmp(trial->group, OUTPUTS) == 0;
 }
 
 const char *selftest_bf16_group(int order)
@@ -104,6 +130,10 @@ static bool find_single(int index, struct trial *trial)
         *trial = others[i];
         if (!cell_parse(trial->cell, &trial->model.cell, NULL) && index-- == 0)
             return true;
+    }
+    if (index + 1 < OUTPUT_LAYERS) {
+        find_of_output(index + 1, trial);
+        return true;
     }
     return false;
 }
