@@ -26,7 +26,8 @@ refused() {
     [ "$(value p.json 'p["memory_of_others"]["checkpoint"]')" = 0 ]
     [ "$(value p.json 'p["parameters"]')" = 19780400 ]
     [ "$(value p.json 'p["flops_per_step"] == 700 * 6 * (4 * 4 * 650 * 650 + 10000 * 650)')" = True ]
-    [ "$(value p.json 'p["memory"]["optimizer"] == 2 * p["memory"]["parameters"]')" = True ]
+    # and for each row of the embedding, which may rest, the step that it was updated in
+    [ "$(value p.json '0 <= p["memory"]["optimizer"] - 2 * p["memory"]["parameters"] < 5 * 10000')" = True ]
     [[ "$output" == *"parameters   19780400"* ]]
     total=$(value p.json '"%.1f" % (p["memory"]["total"] / 2**20)')
     [[ "$output" == *"total"*"$total"* ]]
@@ -44,7 +45,7 @@ refused() {
 
 @test "options of train change what they should" {
     "$UNROLL" plan --optimizer sgd --threads 1 --json sgd.json
-    [ "$(value sgd.json 'p["memory"]["optimizer"]')" = 0 ]
+    [ "$(value sgd.json 'p["memory"]["optimizer"] < 5 * 10000')" = True ]
     # of a checkpoint nothing is in memory but the states of all lanes: h and c, two layers
     [ "$(value sgd.json 'p["memory"]["checkpoint"]')" = $((32 * 4 * 256 * 4)) ]
     "$UNROLL" plan --optimizer sgd --threads 1 --tied --json tied.json
