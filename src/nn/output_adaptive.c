@@ -524,6 +524,17 @@ static const float *logits_of(const struct common *common, struct output *output
     return adaptive->logits;
 }
 
+static double weights(const struct model_config *config, double (*below)(int rank, int vocab))
+{
+    struct clusters clusters = clusters_of(config);
+    double H = config->hidden, sum = (clusters.head + clusters.count) * H;
+    for (const struct cluster *c = clusters.cluster; c < clusters.cluster + clusters.count; c++) {
+        double share = below(c->first + c->size, config->vocab) - below(c->first, config->vocab);
+        sum += share * c->width * (H + c->size);
+    }
+    return sum;
+}
+
 const struct output_kind output_kind_adaptive = {
     .name = "adaptive",
     .task = TASK_LM,
@@ -532,6 +543,7 @@ const struct output_kind output_kind_adaptive = {
     .check = check,
     .params = params,
     .parts = parts,
+    .weights = weights,
     .create = create,
     .pack = pack,
     .touch = touch,

@@ -54,6 +54,7 @@ const struct output_kind output_kind_nce = {
     .check = samples_check,
     .params = params,
     .parts = samples_parts,
+    .weights = samples_weights,
     .create = samples_create,
     .pack = samples_pack,
     .touch = samples_touch,

@@ -39,6 +39,7 @@ const struct output_kind output_kind_sampled = {
     .check = samples_check,
     .params = samples_params,
     .parts = samples_parts,
+    .weights = samples_weights,
     .create = samples_create,
     .pack = samples_pack,
     .touch = samples_touch,

@@ -36,6 +36,12 @@ int samples_params(const struct model_config *config, struct output_param params
     return constants_params(config, params, 2);
 }
 
+double samples_weights(const struct model_config *config, double (*below)(int rank, int vocab))
+{
+    (void)below;
+    return (config->samples + 1.0) * config->hidden; /* the samples, and the row's own target */
+}
+
 void samples_parts(const struct model_config *config, const struct param_table *table, int batch, int bptt, bool sparse,
                    struct gradient_layout *layout)
 {

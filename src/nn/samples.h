@@ -54,6 +54,7 @@ struct samples {
 int samples_outputs(const struct model_config *config);
 enum status samples_check(const struct model_config *config, struct error *e);
 int samples_params(const struct model_config *config, struct output_param params[PARAM_OUTPUT_MAX]);
+double samples_weights(const struct model_config *config, double (*below)(int rank, int vocab));
 void samples_parts(const struct model_config *config, const struct param_table *table, int batch, int bptt, bool sparse,
                    struct gradient_layout *layout);
 void samples_create(struct common *common, struct output *output);

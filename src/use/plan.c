@@ -8,6 +8,7 @@
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 #include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
@@ -25,10 +26,18 @@
 
 /* ---- flops and wire ---- */
 
-double plan_flops_per_token(const struct param_table *table)
+/* Of the tokens that bench draws. */
+static double share_below(int rank, int vocab)
 {
-    double weights = 0;
-    for (int i = 0; i < table->count; i++)
+    return log1p(rank / BENCH_ZIPF_OFFSET) / log1p(vocab / BENCH_ZIPF_OFFSET);
+}
+
+double plan_flops_per_token(const struct model_config *model, const struct param_table *table)
+{
+    const struct output_kind *output = output_kind(model);
+    double weights = output->weights ? output->weights(model, share_below) : 0;
+    int count = output->weights ? table->output : table->count;
+    for (int i = 0; i < count; i++)
         if (table->param[i].rank == 2 && table->param[i].role != PARAM_EMBEDDING)
             weights += (double)table->param[i].count;
     return 6 * weights;
@@ -219,7 +228,7 @@ enum status plan_build(const struct plan_config *config, struct plan *plan, stru
         return status;
     param_table_build(&config->step.model, &plan->table);
     plan->tokens_per_step = (int64_t)config->batch * config->step.bptt;
-    plan->flops_per_token = plan_flops_per_token(&plan->table);
+    plan->flops_per_token = plan_flops_per_token(&config->step.model, &plan->table);
     struct layout layout = layout_of(config);
     plan->wire_bytes = wire_bytes(config, &layout);
     rank_memory(config, &layout, &plan->table, 0, &plan->first);

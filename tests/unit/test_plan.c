@@ -12,6 +12,7 @@
 #include "unroll/base/lane_share.h"
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 #include "unroll/use/bench.h"
 #include "unroll/use/plan.h"
 
@@ -52,6 +53,19 @@ static void flops_count_each_product(void **state)
     config = config_of(CELL_RNN_TANH, 1, 7, 9, 11, false);
     build(&config);
     assert_true(plan.flops_per_token == 6.0 * (9 * 16 + 11 * 9));
+    /* of samples, and of clusters, those that a token takes: of bench's tokens a share log(1 + r / 0.1) is below r */
+    config = config_of(CELL_RNN_TANH, 1, 64, 64, 1000, false);
+    config.step.model.output_layer = choices_find(&output_layer_choices, "sampled");
+    config.step.model.samples = 50;
+    build(&config);
+    assert_true(plan.flops_per_token == 6.0 * (64 * 128 + 51 * 64));
+    config.step.model.samples = 0;
+    config.step.model.output_layer = choices_find(&output_layer_choices, "adaptive");
+    config.step.model.cutoffs[0] = 100;
+    config.step.model.div = 4;
+    build(&config);
+    double share = (log(10001) - log(1001)) / log(10001);
+    assert_true(fabs(plan.flops_per_token - 6 * (64 * 128 + 101 * 64 + share * 16 * (64 + 900))) < 1);
 }
 
 static void memory_by_hand(void **state)

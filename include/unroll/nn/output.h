@@ -74,6 +74,9 @@ struct output_kind {
      * only of those that cannot be dense. NULL: all are dense. */
     void (*parts)(const struct model_config *config, const struct param_table *table, int batch, int bptt, bool sparse,
                   struct gradient_layout *layout);
+    /* Weights that a token is multiplied with in training, on average over a text in which a share below(r, V) of the
+     * tokens have ranks under r. NULL: all matrices. */
+    double (*weights)(const struct model_config *config, double (*below)(int rank, int vocab));
     bool drops_own_rows; /* the kind itself applies the dropout after the last layer; else all outputs go through it */
 
     /* The fast path (src/nn/output_private.h). Not NULL unless said. */

@@ -55,8 +55,9 @@ struct plan {
     size_t wire_bytes;        /* sent by a rank, and received, for one step's gradients: of the rank that sends most */
 };
 
-/* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. */
-double plan_flops_per_token(const struct param_table *table);
+/* 6 flops for each weight of a matrix product: two in the forward pass, four in the backward pass. Of an output layer
+ * that takes some rows alone, those that it takes on average, of tokens as bench draws them. */
+double plan_flops_per_token(const struct model_config *model, const struct param_table *table);
 
 /* Floats that are summed over ranks in a step: those of the gradient. Of parameters in parts (nn/gradient.h) the
  * expected number of touched rows counts; tokens are assumed to occur as bench draws them. */
