@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "unroll/nn/output.h"
 #include "unroll/base/mem.h"
 
 /* Rank 0. */
@@ -46,11 +47,17 @@ static int copy_rows(struct trainer *trainer, const struct checkpoint *source, c
     return copied;
 }
 
+static bool has_clusters(const struct model_config *config)
+{
+    return output_kind(config)->uses & OUTPUT_CLUSTERS; /* rows of ranks, however many */
+}
+
 /* An output layer with a row for each word, of two language models. Tied weights are copied with the embedding. */
 static bool has_rows_of_words(const struct trainer *trainer, const struct checkpoint *source, const struct param *to,
                               const struct param *from)
 {
     return trainer->shape.task == TASK_LM && source->model.task == TASK_LM && to->alias < 0 &&
+           !has_clusters(&trainer->shape) && !has_clusters(&source->model) &&
            to->shape[0] == trainer->shape.vocab && from->shape[0] == source->model.vocab &&
            to->shape[1] == from->shape[1];
 }
