@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "unroll/nn/output.h"
 #include "unroll/base/mem.h"
+#include "unroll/nn/output.h"
 
 /* Rank 0. */
 static enum status check_source(const struct trainer *trainer, const struct checkpoint *source, struct error *e)
@@ -57,9 +57,8 @@ static bool has_rows_of_words(const struct trainer *trainer, const struct checkp
                               const struct param *from)
 {
     return trainer->shape.task == TASK_LM && source->model.task == TASK_LM && to->alias < 0 &&
-           !has_clusters(&trainer->shape) && !has_clusters(&source->model) &&
-           to->shape[0] == trainer->shape.vocab && from->shape[0] == source->model.vocab &&
-           to->shape[1] == from->shape[1];
+           !has_clusters(&trainer->shape) && !has_clusters(&source->model) && to->shape[0] == trainer->shape.vocab &&
+           from->shape[0] == source->model.vocab && to->shape[1] == from->shape[1];
 }
 
 static void copy_parameters(struct trainer *trainer, const struct checkpoint *source)

@@ -129,10 +129,8 @@ static const struct group before_cells[] = {
     {"start values", "digests", NULL},
 };
 static const struct group behind_cells[] = {
-    {"optimizers", "trainings", NULL},
-    {"large", "trainings beyond a block", NULL},
-    {"output layers", "trainings", NULL},
-    {"bf16 tile", "trainings", NULL},
+    {"optimizers", "trainings", NULL},    {"large", "trainings beyond a block", NULL},
+    {"output layers", "trainings", NULL}, {"bf16 tile", "trainings", NULL},
     {"bf16 pair", "trainings", NULL},
 };
 #define BEFORE ((int)(sizeof before_cells / sizeof *before_cells))
