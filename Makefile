@@ -207,7 +207,7 @@ $(BUILD)/tests/mpi/%: tests/mpi/%.c $(KEEP) $(BUILD)/libunroll.a
 
 # The program with injected faults: calls between its rooms pass through tests/fault/faults.c.
 FAULT_PLACES := model_train layer_forward layer_backward comm_exchange comm_alltoallv optimizer_update model_forward \
-                h5_write file_write_new checkpoint_verify file_commit gemm_rows shared_folder_check \
+                h5_write checkpoint_verify file_commit gemm_rows shared_folder_check \
                 comm_barrier_asleep build_version build_arithmetic option_table_digest
 $(BUILD)/tests/fault/unroll-faulty: tests/fault/faults.c $(BUILD)/src/cli/main.o $(KEEP) $(BUILD)/libunroll.a
 	@mkdir -p $(@D)

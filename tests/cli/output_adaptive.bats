@@ -65,7 +65,7 @@ digest() {
     ends_with_error 76 "--cutoffs was 60,300 and is now 60" "$UNROLL" train --run adaptive --cutoffs 60 --max-steps 90
     ends_with_error 76 "--div was 4 and is now 2" "$UNROLL" train --run adaptive --div 2 --max-steps 90
     "$UNROLL" train --run adaptive --branch branched --max-steps 70
-    ends_with_error 76 "its model is" "$UNROLL" train --run adaptive --branch other --cutoffs 70,300 --max-steps 70
+    ends_with_error 76 "--cutoffs was 60,300 and is now 70,300" "$UNROLL" train --run adaptive --branch other --cutoffs 70,300 --max-steps 70
 }
 
 @test "clusters are chosen by cost, and a run keeps its own" {

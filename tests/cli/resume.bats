@@ -131,7 +131,7 @@ kill_after() {
     run -0 train --run r --branch lanes --max-steps 9 --batch 7 --optimizer sgd
     # another model
     run -76 --separate-stderr train --run r --branch bigger --hidden 24
-    [[ "$stderr" == *"--hidden 16"* ]]
+    [[ "$stderr" == *"--hidden was 16 and is now 24"* ]]
 }
 
 @test "another corpus is refused" {
