@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "logits_row.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/team.h"
 
@@ -46,53 +47,22 @@ struct work {
 
 /* ---- one row of a block ---- */
 
-#define CHAINS (VPAD / VLEN) /* vectors whose elements are summed on their own: VPAD chains on every target */
-
 static float exp_of(float x)
 {
     return vexp(vset(x))[0];
-}
-
-static float largest_of(const float *logits, const float *bias, int padded)
-{
-    vfloat most = vset(-INFINITY);
-    float largest = -INFINITY;
-    for (int v = 0; v < padded; v += VLEN)
-        most = vmax(vload(logits + v) + vload(bias + v), most);
-    for (int i = 0; i < VLEN; i++)
-        largest = most[i] > largest ? most[i] : largest;
-    return largest;
-}
-
-/* exp(logit - largest) in the logits' place, if `stored`; and their sum. */
-static float exponentials(float *logits, const float *bias, int padded, float largest, bool stored)
-{
-    vfloat sums[CHAINS] = {{0}};
-    for (int v = 0; v < padded; v += VPAD)
-        for (int i = 0; i < CHAINS; i++) {
-            float *place = logits + v + i * VLEN;
-            vfloat p = vexp(vload(place) + vload(bias + v + i * VLEN) - largest);
-            sums[i] += p;
-            if (stored)
-                vstore(place, p);
-        }
-    float sum = 0;
-    for (int i = 0; i < VPAD; i++)
-        sum += sums[i / VLEN][i % VLEN];
-    return sum;
 }
 
 /* Takes the block into the row's running maximum and sum. */
 static void softmax_loss(const struct work *work, int row, float *logits, const float *bias, int padded)
 {
     const struct classes *classes = work->classes;
-    float before = classes->largest[row], here = largest_of(logits, bias, padded);
+    float before = classes->largest[row], here = logits_largest(logits, bias, padded);
     float largest = here > before ? here : before;
     int target = work->rows->target[row] - work->first;
     if (target >= 0 && target < work->columns)
         classes->target_logit[row] = logits[target] + bias[target];
     classes->sum[row] = classes->sum[row] * exp_of(before - largest) +
-                        exponentials(logits, bias, padded, largest, work->pass == PASS_BOTH);
+                        logits_exponentials(logits, bias, padded, largest, work->pass == PASS_BOTH);
     classes->largest[row] = largest;
 }
 
@@ -110,7 +80,7 @@ static void softmax_gradient(const struct work *work, int row, float *logits, co
     float largest = work->classes->largest[row], scale = 1.0f / work->classes->sum[row];
     int target = work->rows->target[row] - work->first;
     if (work->pass == PASS_GRADIENT)
-        exponentials(logits, bias, padded, largest, true);
+        logits_exponentials(logits, bias, padded, largest, true);
     for (int v = 0; v < padded; v += VLEN)
         vstore(logits + v, vload(logits + v) * scale);
     if (target >= 0 && target < work->columns)
@@ -124,11 +94,11 @@ static void softmax_gradient(const struct work *work, int row, float *logits, co
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): the sum of the latter is the log of a product. */
 static float noise_loss(const float *logits, const float *bias, int padded)
 {
-    vfloat zero = vset(0), sums[CHAINS] = {{0}}, products[CHAINS];
-    for (int i = 0; i < CHAINS; i++)
+    vfloat zero = vset(0), sums[LOGITS_CHAINS] = {{0}}, products[LOGITS_CHAINS];
+    for (int i = 0; i < LOGITS_CHAINS; i++)
         products[i] = vset(1.0f);
     for (int v = 0; v < padded; v += VPAD)
-        for (int i = 0; i < CHAINS; i++) {
+        for (int i = 0; i < LOGITS_CHAINS; i++) {
             vfloat x = vload(logits + v + i * VLEN) + vload(bias + v + i * VLEN);
             sums[i] += vmax(zero, x);
             products[i] *= 1.0f + vexp(vmin(-x, x));

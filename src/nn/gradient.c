@@ -7,12 +7,6 @@
 #include "unroll/base/tuning.h"
 #include "unroll/nn/output.h"
 
-/* Parts and tensors begin on 64-byte boundaries. */
-static size_t padded(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
-
 int gradient_add_list(struct gradient_layout *layout, int64_t rows, int64_t places, bool same)
 {
     CHECK(layout->lists < GRADIENT_LISTS_MAX);
@@ -62,12 +56,12 @@ void gradient_layout_build(const struct model_config *config, const struct param
             if (p->role == PARAM_CONSTANT || layout->width[i] || aliases != (p->alias >= 0))
                 continue;
             layout->offset[i] = layout->dense;
-            layout->dense += padded(p->count);
+            layout->dense += param_padded(p->count);
         }
     layout->total = layout->dense;
     for (struct gradient_part *part = layout->part; part < layout->part + layout->parts; part++) {
         part->offset = layout->total;
-        layout->total += padded((size_t)layout->list[part->list].most * part->width);
+        layout->total += param_padded((size_t)layout->list[part->list].most * part->width);
     }
 }
 

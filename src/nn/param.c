@@ -10,12 +10,6 @@
 #include "unroll/base/mem.h"
 #include "unroll/nn/output.h"
 
-/* Every tensor starts on a 64-byte boundary. */
-static size_t padded(size_t floats)
-{
-    return (floats + 15) / 16 * 16;
-}
-
 static int append(struct param_table *table, enum param_role role, const char *name, int rank, int64_t rows,
                   int64_t columns)
 {
@@ -36,7 +30,7 @@ static int append_own(struct param_table *table, enum param_role role, const cha
     int place = append(table, role, name, rank, rows, columns);
     struct param *p = &table->param[place];
     p->offset = p->grad_offset = table->total;
-    table->total += padded(p->count);
+    table->total += param_padded(p->count);
     if (role == PARAM_CONSTANT)
         return place;
     CHECK(table->trained == p->offset);
@@ -100,7 +94,7 @@ void param_table_build(const struct model_config *config, struct param_table *ta
     for (int i = 0; i < table->count; i++)
         if (table->param[i].alias >= 0) {
             table->param[i].grad_offset = table->grad_total;
-            table->grad_total += padded(table->param[i].count);
+            table->grad_total += param_padded(table->param[i].count);
         }
 }
 

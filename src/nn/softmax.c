@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "decoder.h"
+#include "logits_row.h"
 #include "ordered.h"
 #include "unroll/base/arithmetic.h"
 #include "unroll/base/team.h"
@@ -109,8 +110,6 @@ struct work {
     const struct softmax *softmax;
 };
 
-#define CHAINS (VPAD / VLEN) /* vectors whose elements are summed on their own: VPAD chains on every target */
-
 /* One row: adds the bias, returns -log p(target), and with `gradient` replaces logits by p - onehot(target). */
 static float row_loss(float *logits, const struct decoder *decoder, uint32_t target, bool gradient)
 {
@@ -118,25 +117,9 @@ static float row_loss(float *logits, const struct decoder *decoder, uint32_t tar
     int V = decoder->outputs, padded = VROUND(V);
     for (int v = V; v < padded; v++)
         logits[v] = -INFINITY; /* the last vector's tail: probability zero */
-    vfloat most = vset(-INFINITY);
-    for (int v = 0; v < padded; v += VLEN)
-        most = vmax(vload(logits + v) + vload(bias + v), most);
-    float maximum = -INFINITY;
-    for (int i = 0; i < VLEN; i++)
-        maximum = most[i] > maximum ? most[i] : maximum;
+    float maximum = logits_largest(logits, bias, padded);
     float target_logit = logits[target] + bias[target];
-    vfloat sums[CHAINS] = {{0}};
-    for (int v = 0; v < padded; v += VPAD)
-        for (int i = 0; i < CHAINS; i++) {
-            float *place = logits + v + i * VLEN;
-            vfloat p = vexp(vload(place) + vload(bias + v + i * VLEN) - maximum);
-            sums[i] += p;
-            if (gradient)
-                vstore(place, p);
-        }
-    float sum = 0;
-    for (int i = 0; i < VPAD; i++)
-        sum += sums[i / VLEN][i % VLEN];
+    float sum = logits_exponentials(logits, bias, padded, maximum, gradient);
     if (gradient) {
         float scale = 1.0f / sum;
         for (int v = 0; v < padded; v += VLEN)

@@ -33,7 +33,6 @@ enum status step_create(const struct comm *comm, const struct step_config *confi
         step->config = *config;
         step->comm = comm;
         step->values = values;
-        step->table = table;
         gradient_layout_build(&config->model, table, config->share.batch, config->bptt, !config->dense, &step->layout);
         status = reducer_create(comm, table, &step->layout, config->share.groups, config->reduction, &step->reducer, e);
         if (!status)

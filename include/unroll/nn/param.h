@@ -62,6 +62,12 @@ struct param_table {
     size_t elements;   /* trainable numbers: the sum of counts without aliases and constants */
 };
 
+/* Every tensor, and every part of a gradient array, starts on a 64-byte boundary: the floats that one takes. */
+static inline size_t param_padded(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
 /* What is walked at once by the gradient's norm and by the optimizer. */
 #define PARAM_BLOCK 4096 /* floats */
 static inline size_t param_blocks(const struct param_table *table)

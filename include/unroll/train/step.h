@@ -45,8 +45,7 @@ struct step_seconds {
 struct step {
     struct step_config config;
     const struct comm *comm;
-    const struct param_table *table; /* the caller's, as are the values */
-    float *values;
+    float *values; /* the caller's */
     struct gradient_layout layout;
     struct model *model; /* owned, as are the next two */
     struct reducer *reducer;
