@@ -32,15 +32,13 @@ Names with a tied second copy (decoder.weight) are stored once, as encoder.weigh
 import pathlib
 import sys
 
-import h5py
 import numpy as np
 import torch
 
+from fixture import IGNORE, draw_weights, put, put_attributes, put_gradients, put_tokens, put_weights, write
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 import unroll_torch  # MinGRU is no module of PyTorch's
-
-NO_TARGET = np.uint32(0xFFFFFFFF)
-IGNORE = -100
 
 CASES = {  # name: (cell, layers, embedding, hidden, tied)
     "rnn-tanh": ("rnn-tanh", 2, 9, 11, False),
@@ -83,9 +81,7 @@ class Model(torch.nn.Module):
             self.decoder.weight = self.encoder.weight
         self.double()
         scale = 0.2 if cell == "rnn-relu" else 0.35  # the state of rnn-relu would grow from window to window with more
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(parameter.normal_(0, scale).float().double())
+        draw_weights(self.parameters(), scale)
 
     def forward(self, tokens, state):
         output, state = self.rnn(self.encoder(tokens), state)
@@ -111,25 +107,11 @@ def draw(generator, steps):
     return inputs, targets
 
 
-def put(group, name, values):
-    group.create_dataset(name, data=values, track_times=False)
-
-
-def put_tokens(group, inputs, targets):
-    put(group, "input", inputs.numpy().astype(np.uint32))
-    put(group, "target", np.where(targets.numpy() == IGNORE, NO_TARGET, targets.numpy()).astype(np.uint32))
-
-
 def put_state(group, state):
     parts = dict(zip("hc", state)) if isinstance(state, tuple) else {"h": state}
     for letter, part in parts.items():
         for layer in range(part.shape[0]):
             put(group, f"state/{letter}_l{layer}", part[layer].detach().numpy())
-
-
-def put_text(group, name, text):
-    data = text.encode()
-    group.attrs.create(name, np.array(data, dtype=h5py.string_dtype("utf-8", len(data))))
 
 
 def put_windows(group, model, generator):
@@ -144,8 +126,7 @@ def put_windows(group, model, generator):
         state = detached(state)
         put_tokens(window, inputs[part], targets[part])
         put(window, "loss", np.array([loss.item()]))
-        for name, parameter in model.named_parameters():
-            put(window, f"grad/{name}", parameter.grad.numpy())
+        put_gradients(window, dict(model.named_parameters()))
         put_state(window, state)
 
 
@@ -187,9 +168,7 @@ class Classifier(torch.nn.Module):
         super().__init__()
         self.lm = Model(cell, 2, 9, 11, False)
         self.decoder = torch.nn.Linear(11, LABELS).double()
-        with torch.no_grad():
-            for parameter in self.decoder.parameters():
-                parameter.copy_(parameter.normal_(0, 0.5).float().double())
+        draw_weights(self.decoder.parameters(), 0.5)
         self.pool = pool
 
     def named(self):
@@ -212,12 +191,9 @@ def put_classifier(out, cell, pool, seed):
     generator = torch.Generator().manual_seed(400 + seed)
     model = Classifier(cell, pool)
     group = out.create_group(f"classify-{cell}-{pool}")
-    put_text(group, "cell", cell)
-    put_text(group, "pool", pool)
-    for key, value in dict(layers=2, embedding=9, hidden=11, vocab=V, labels=LABELS, lanes=B, bptt=T).items():
-        group.attrs[key] = np.int64(value)
-    for name, parameter in model.named():
-        put(group, f"weights/{name}", parameter.detach().numpy().astype(np.float32))
+    put_attributes(group, cell=cell, pool=pool, layers=2, embedding=9, hidden=11, vocab=V, labels=LABELS,
+                   lanes=B, bptt=T)
+    put_weights(group, dict(model.named()))
     inputs = torch.randint(0, V, (T, B), generator=generator)
     labels = torch.randint(0, LABELS, (B,), generator=generator)
     targets = torch.full((T, B), IGNORE)
@@ -229,35 +205,25 @@ def put_classifier(out, cell, pool, seed):
     put_tokens(group, inputs, targets)
     put(group, "loss", np.array([loss.item()]))
     put(group, "probability", torch.softmax(logits, 1).detach().numpy())
-    for name, parameter in model.named():
-        put(group, f"grad/{name}", parameter.grad.numpy())
+    put_gradients(group, dict(model.named()))
 
 
-def main(path):
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.double)
-    with h5py.File(path, "w", libver="v108") as out:  # the format whose metadata carry checksums
-        put_text(out, "format", "unroll-fixtures")
-        put_text(out, "made_with", f"PyTorch {torch.__version__}")
-        for number, (name, (cell, layers, embedding, hidden, tied)) in enumerate(CASES.items()):
-            torch.manual_seed(100 + number)
-            generator = torch.Generator().manual_seed(200 + number)
-            model = Model(cell, layers, embedding, hidden, tied)
-            group = out.create_group(name)
-            put_text(group, "cell", cell)
-            for key, value in dict(layers=layers, embedding=embedding, hidden=hidden, vocab=V, tied=tied, lanes=B,
-                                   bptt=T).items():
-                group.attrs[key] = np.int64(value)
-            for key, parameter in model.named_parameters():
-                put(group, f"weights/{key}", parameter.detach().numpy().astype(np.float32))
-            put_windows(group, model, generator)
-            for training in [ADAM] + (OTHERS if name == "lstm" else []):
-                put_training(group, model, generator, *training)
-        for number, (cell, pool) in enumerate((cell, pool) for cell in ("lstm", "gru", "mingru") for pool in ("last", "mean", "max")):
-            put_classifier(out, cell, pool, number)
+def fill(out):
+    put_attributes(out, format="unroll-fixtures", made_with=f"PyTorch {torch.__version__}")
+    for number, (name, (cell, layers, embedding, hidden, tied)) in enumerate(CASES.items()):
+        torch.manual_seed(100 + number)
+        generator = torch.Generator().manual_seed(200 + number)
+        model = Model(cell, layers, embedding, hidden, tied)
+        group = out.create_group(name)
+        put_attributes(group, cell=cell, layers=layers, embedding=embedding, hidden=hidden, vocab=V, tied=tied, lanes=B,
+                       bptt=T)
+        put_weights(group, dict(model.named_parameters()))
+        put_windows(group, model, generator)
+        for training in [ADAM] + (OTHERS if name == "lstm" else []):
+            put_training(group, model, generator, *training)
+    for number, (cell, pool) in enumerate((cell, pool) for cell in ("lstm", "gru", "mingru") for pool in ("last", "mean", "max")):
+        put_classifier(out, cell, pool, number)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: make_fixtures.py FIXTURES.h5")
-    main(sys.argv[1])
+    write(fill)

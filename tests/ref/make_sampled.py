@@ -8,7 +8,8 @@ Run by hand (Debian: python3-torch, python3-h5py), never by the build or the tes
 
     python3 tests/ref/make_sampled.py tests/ref/sampled.h5
 
-    /CASE             attributes output_layer, proposal, embedding, hidden, vocab, tied, samples, seed, step, lanes, bptt
+    /CASE             attributes cell, output_layer, proposal, layers, embedding, hidden, vocab, tied, reordered, samples, seed,
+                      step, lanes, bptt
         weights/NAME  float32, constants included
         input, target uint32 [T][B]; target 4294967295 is a position without loss
         id            uint32 [samples], ascending
@@ -18,13 +19,12 @@ Run by hand (Debian: python3-torch, python3-h5py), never by the build or the tes
         grad/NAME     float64, of that sum
 """
 import math
-import sys
 
-import h5py
 import numpy as np
 import torch
 
-NO_TARGET = 0xFFFFFFFF
+from fixture import IGNORE, draw_weights, put, put_attributes, put_gradients, put_tokens, put_weights, write
+
 WHAT = 69  # RNG_SAMPLES
 MASK = 0xFFFFFFFF
 V, B, T, H, SEED, STEP = 30, 3, 7, 10, 2**40 + 17, 5
@@ -115,20 +115,12 @@ def row_loss(layer, weight, bias, count, ids, y, target):
     return torch.nn.functional.softplus(-own) + torch.nn.functional.softplus(noise).sum()
 
 
-def put(group, name, values):
-    group.create_dataset(name, data=values, track_times=False)
-
-
 def put_case(out, number, name, layer, proposal, samples, tied, reordered):
     torch.manual_seed(500 + number)
     generator = torch.Generator().manual_seed(600 + number)
     group = out.create_group(name)
-    for key, text in dict(output_layer=layer, proposal=proposal).items():
-        data = text.encode()
-        group.attrs.create(key, np.array(data, dtype=h5py.string_dtype("utf-8", len(data))))
-    for key, value in dict(embedding=H, hidden=H, vocab=V, tied=tied, reordered=reordered, samples=samples, seed=SEED,
-                           step=STEP, lanes=B, bptt=T).items():
-        group.attrs[key] = np.int64(value)
+    put_attributes(group, cell="lstm", output_layer=layer, proposal=proposal, layers=1, embedding=H, hidden=H, vocab=V,
+                   tied=tied, reordered=reordered, samples=samples, seed=SEED, step=STEP, lanes=B, bptt=T)
     order = [0, 1] + (list(reversed(range(2, V))) if reordered else list(range(2, V)))
     counts = [float(1000 // (rank + 1) if rank < 27 else 0) for rank in range(V)]
     p = probabilities(proposal, order, counts)
@@ -140,13 +132,10 @@ def put_case(out, number, name, layer, proposal, samples, tied, reordered):
         decoder.weight = encoder.weight
     named = {"encoder.weight": encoder.weight, "decoder.weight": decoder.weight, "decoder.bias": decoder.bias}
     named.update((f"rnn.{key}", parameter) for key, parameter in rnn.named_parameters())
-    with torch.no_grad():
-        for parameter in named.values():
-            parameter.copy_(parameter.normal_(0, 0.5).float().double())
+    draw_weights(named.values(), 0.5)
     if tied:
         del named["decoder.weight"]
-    for key, parameter in named.items():
-        put(group, f"weights/{key}", parameter.detach().numpy().astype(np.float32))
+    put_weights(group, named)
     if reordered:
         put(group, "weights/decoder.order", np.array(order, dtype=np.float32))
     if proposal == "unigram":
@@ -160,25 +149,18 @@ def put_case(out, number, name, layer, proposal, samples, tied, reordered):
     loss = sum(row_loss(layer, decoder.weight, decoder.bias, count, ids, output[t, b], targets[t][b])
                for t in range(T) for b in range(B) if targets[t][b] is not None)
     loss.backward()
-    put(group, "input", inputs.numpy().astype(np.uint32))
-    put(group, "target", np.array([[NO_TARGET if x is None else x for x in row] for row in targets], dtype=np.uint32))
+    put_tokens(group, inputs, torch.tensor([[IGNORE if x is None else x for x in row] for row in targets]))
     put(group, "id", np.array(ids, dtype=np.uint32))
     put(group, "tries", np.array([float(tries)]))
     put(group, "count", count.numpy())
     put(group, "loss", np.array([loss.item()]))
-    for key, parameter in named.items():
-        put(group, f"grad/{key}", parameter.grad.numpy())
+    put_gradients(group, named)
 
 
-def main(path):
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.double)
-    with h5py.File(path, "w", libver="v108") as out:  # the format whose metadata carry checksums
-        for number, case in enumerate(CASES):
-            put_case(out, number, *case)
+def fill(out):
+    for number, case in enumerate(CASES):
+        put_case(out, number, *case)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: make_sampled.py SAMPLED.h5")
-    main(sys.argv[1])
+    write(fill)

@@ -1,20 +1,7 @@
 /* The head of --task classify: reference against differences and PyTorch, fast code against both and the same bits
  * on any ranges and threads; and that padding means nothing. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "unroll/base/mem.h"
+#include "support/fixture.h"
 #include "unroll/base/rng.h"
-#include "unroll/nn/model.h"
-#include "unroll/nn/reference.h"
-#include "unroll/sys/h5.h"
 #include "unroll/use/gradcheck.h"
 
 static const enum pool every_pool[] = {POOL_LAST, POOL_MEAN, POOL_MAX};
@@ -176,95 +163,54 @@ static void test_padding_means_nothing(void **unused)
 
 /* ---- PyTorch, from tests/ref/fixtures.h5 (layout and origin: tests/ref/make_fixtures.py) ---- */
 
-enum { T_LANES = 3, T_STEPS = 7, T_LABELS = 4 };
-
-static void read_part(struct h5 *file, const char *name, const char *part, enum h5_type type, size_t count, void *data)
-{
-    char path[160];
-    struct error e;
-    snprintf(path, sizeof path, "/%s/%s", name, part);
-    if (h5_read(file, path, type, 0, (int64_t)count, data, &e) != STATUS_OK)
-        fail_msg("%s", e.text);
-}
-
 /* Loss, probabilities and gradients; double precision must agree to rounding, and float to what float leaves. */
-static void expect_pytorch(struct h5 *file, enum cell cell, enum pool pool)
+static void expect_pytorch(enum cell cell, enum pool pool)
 {
-    char name[64], part[80];
+    char name[64];
+    struct fixture f;
     snprintf(name, sizeof name, "classify-%s-%s", cell_name(cell), pool_name(pool));
-    const struct model_config config = {.cell = cell,
-                                        .pool = pool,
-                                        .layers = 2,
-                                        .embedding = 9,
-                                        .hidden = 11,
-                                        .vocab = 20,
-                                        .task = TASK_CLASSIFY,
-                                        .labels = T_LABELS};
-    struct param_table table;
-    struct reference *reference;
-    struct model *model;
-    uint32_t input[T_STEPS * T_LANES], target[T_STEPS * T_LANES];
-    double loss, found, expected[T_LANES * T_LABELS];
-    param_table_build(&config, &table);
-    float *values = mem_alloc(table.total, sizeof *values, "test", NULL);
-    float *grad = mem_alloc(table.grad_total, sizeof *grad, "test", NULL);
-    double *exact = mem_alloc(2 * table.grad_total, sizeof *exact, "test", NULL), *theirs = exact + table.grad_total;
-    for (int i = 0; i < table.count; i++) {
-        const struct param *p = &table.param[i];
-        snprintf(part, sizeof part, "weights/%s", p->name);
-        read_part(file, name, part, H5_F32, p->count, values + p->offset);
-        snprintf(part, sizeof part, "grad/%s", p->name);
-        read_part(file, name, part, H5_F64, p->count, theirs + p->grad_offset);
-    }
-    read_part(file, name, "input", H5_U32, T_STEPS * T_LANES, input);
-    read_part(file, name, "target", H5_U32, T_STEPS * T_LANES, target);
-    read_part(file, name, "loss", H5_F64, 1, &loss);
-    read_part(file, name, "probability", H5_F64, T_LANES * T_LABELS, expected);
+    fixture_open("tests/ref/fixtures.h5", name, &f);
+    fixture_tokens(&f, "", 1);
+    const struct window window = fixture_window(&f, 0, true);
+    const size_t labels = (size_t)f.config.labels, lanes = (size_t)f.lanes;
+    double *exact = take(f.table.grad_total, sizeof *exact), *probability = take(lanes * labels, sizeof *probability);
+    float *grad = take(f.table.grad_total, sizeof *grad);
+    struct reference *reference = fixture_reference(&f);
+    double loss = fixture_reference_gradient(&f, reference, &window, exact) / f.lanes; /* each lane has a label */
+    for (size_t k = 0; k < f.table.grad_total; k++)
+        exact[k] /= f.lanes;
+    fixture_expect(&f, "loss", 1, &loss, DOUBLE_TOLERANCE);
+    fixture_expect_tensors(&f, "grad", exact, DOUBLE_TOLERANCE);
 
-    const struct window window = {.T = T_STEPS, .lanes = T_LANES, .reset = true, .input = input, .target = target};
-    assert_int_equal(reference_create(&config, 1, T_LANES, &reference, NULL), STATUS_OK);
-    for (size_t k = 0; k < table.total; k++)
-        reference->values[k] = values[k];
-    assert_int_equal(reference_window(reference, &window, 0, &found, NULL, exact, NULL), STATUS_OK);
-    assert_true(fabs(found / T_LANES - loss) < 1e-9);
-
-    const struct model_shape shape = {
-        .bptt = T_STEPS, .share = lane_share_whole(T_LANES, 1), .threads = 1, .exact = true, .train = true};
+    struct model *model = fixture_model(&f, 1, 1, false);
     struct model_loss losses;
     int stride;
-    assert_int_equal(model_create(&config, values, &shape, &model, NULL), STATUS_OK);
-    model_pack(model);
-    model_train(model, &window, 0, &grad, &losses);
-    assert_true(fabs(losses.group[0] / T_LANES - loss) < 1e-5);
-    for (int i = 0; i < table.count; i++) /* padding between tensors is nobody's */
-        for (size_t k = table.param[i].grad_offset; k < table.param[i].grad_offset + table.param[i].count; k++) {
-            assert_true(fabs(exact[k] / T_LANES - theirs[k]) < 1e-9);
-            assert_true(fabs(grad[k] / T_LANES - theirs[k]) < 1e-5);
-        }
+    loss = fixture_fast_gradient(&f, model, 1, false, &window, grad) / f.lanes;
+    for (size_t k = 0; k < f.table.grad_total; k++)
+        grad[k] /= (float)f.lanes;
+    fixture_expect(&f, "loss", 1, &loss, FLOAT_TOLERANCE);
+    fixture_expect_float_tensors(&f, "grad", grad, FLOAT_TOLERANCE);
     model_forward(model, &window, -1, &losses);
     const float *p = model_probabilities(model, &stride);
-    for (int k = 0; k < T_LANES * T_LABELS; k++)
-        assert_true(fabs(p[k / T_LABELS * stride + k % T_LABELS] - expected[k]) < 1e-5);
+    for (size_t k = 0; k < lanes * labels; k++)
+        probability[k] = p[k / labels * (size_t)stride + k % labels];
+    fixture_expect(&f, "probability", lanes * labels, probability, FLOAT_TOLERANCE);
     model_free(model);
     reference_free(reference);
-    mem_free(values);
     mem_free(grad);
     mem_free(exact);
+    mem_free(probability);
+    fixture_close(&f);
 }
 
 static void test_pytorch(void **unused)
 {
     (void)unused;
-    struct h5 *file;
-    struct error e;
-    if (h5_open_plain("tests/ref/fixtures.h5", STATUS_DATA, &file, &e) != STATUS_OK)
-        fail_msg("%s", e.text);
     for (int p = 0; p < 3; p++) {
-        expect_pytorch(file, CELL_LSTM, every_pool[p]);
-        expect_pytorch(file, CELL_GRU, every_pool[p]);
-        expect_pytorch(file, CELL_MINGRU, every_pool[p]);
+        expect_pytorch(CELL_LSTM, every_pool[p]);
+        expect_pytorch(CELL_GRU, every_pool[p]);
+        expect_pytorch(CELL_MINGRU, every_pool[p]);
     }
-    h5_close_read(file);
 }
 
 static void test_refusals(void **unused)
