@@ -12,7 +12,9 @@ enum status feed_open(struct corpus *corpus, bool labelled, const struct example
                                          .lane0 = config->lane0,
                                          .lanes = config->lanes,
                                          .bptt = config->longest,
-                                         .before = config->before};
+                                         .before = config->before,
+                                         .vary = config->vary,
+                                         .seed = config->seed};
     return stream_open(corpus, &stream, &feed->stream, e);
 }
 
@@ -27,6 +29,12 @@ int64_t feed_windows(const struct feed *feed)
     return feed->examples ? examples_windows(feed->examples) : stream_windows(feed->stream);
 }
 
+int64_t feed_windows_of(const struct feed *feed, int64_t epochs)
+{
+    return feed->examples ? epochs * examples_windows(feed->examples)
+                          : cuts_windows_of(stream_cuts(feed->stream), epochs);
+}
+
 int64_t feed_targets(const struct feed *feed, int64_t index, int lane_begin, int lane_end)
 {
     if (feed->examples)
@@ -37,6 +45,7 @@ int64_t feed_targets(const struct feed *feed, int64_t index, int lane_begin, int
 void feed_seek(struct feed *feed, int64_t epoch, int64_t index)
 {
     if (!feed->examples) {
+        stream_begin(feed->stream, epoch);
         stream_seek(feed->stream, index);
         return;
     }

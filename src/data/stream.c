@@ -6,19 +6,25 @@
 #define AHEAD_BYTES ((int64_t)16 << 20) /* read-ahead of all lanes together, unless one window is larger */
 #define AHEAD_LANE ((int64_t)1 << 14)   /* tokens of one lane read at once, about */
 
+/* Where a window of the current epoch begins: its first time step. */
+struct cut {
+    int64_t index, begin;
+};
+
 struct stream {
     struct corpus *corpus;
     struct stream_config config;
     int64_t positions; /* P, of the whole split */
-    int64_t longest;   /* lane */
-    int64_t windows;
-    int64_t next;       /* window */
-    int64_t have_begin; /* time steps [have_begin, have_end) of every lane are in `ahead` */
+    struct cuts cuts;
+    int64_t epoch, windows; /* the current one, and its windows */
+    struct cut next;        /* window */
+    struct cut last;        /* the one read last */
+    int64_t have_begin;     /* time steps [have_begin, have_end) of every lane are in `ahead` */
     int64_t have_end;
-    int64_t piece;    /* time steps read at once: a multiple of bptt */
+    int64_t piece;    /* time steps read at once: a multiple of the longest window */
     uint32_t *ahead;  /* [lanes][piece + 1] tokens */
-    uint32_t *input;  /* [bptt][lanes] */
-    uint32_t *target; /* [bptt][lanes] */
+    uint32_t *input;  /* [longest window][lanes] */
+    uint32_t *target; /* [longest window][lanes] */
 };
 
 /* First position of a lane; `lane` == batch gives P. */
@@ -59,18 +65,24 @@ static enum status check(const struct corpus *corpus, const struct stream_config
     return STATUS_OK;
 }
 
-/* Time steps read at once. */
-static int64_t piece_of(const struct stream_config *config, int64_t windows)
+static int longest_window(const struct stream_config *config)
 {
+    return cuts_longest(config->bptt, config->vary);
+}
+
+/* Time steps read at once, of `steps`. */
+static int64_t piece_of(const struct stream_config *config, int64_t steps)
+{
+    int window = longest_window(config);
     int64_t share = AHEAD_BYTES / (int64_t)sizeof(uint32_t) / (config->lanes > 0 ? config->lanes : 1);
-    int64_t ahead = at_most(at_most(AHEAD_LANE, share) / config->bptt, windows);
-    return (ahead > 0 ? ahead : 1) * config->bptt;
+    int64_t ahead = at_most(at_most(AHEAD_LANE, share) / window, steps / window + (steps % window > 0));
+    return (ahead > 0 ? ahead : 1) * window;
 }
 
 size_t stream_bytes(const struct stream_config *config)
 {
-    size_t lanes = (size_t)config->lanes, bptt = (size_t)config->bptt;
-    return lanes * ((size_t)piece_of(config, INT64_MAX) + 1 + 2 * bptt) * sizeof(uint32_t);
+    size_t lanes = (size_t)config->lanes, window = (size_t)longest_window(config);
+    return lanes * ((size_t)piece_of(config, INT64_MAX) + 1 + 2 * window) * sizeof(uint32_t);
 }
 
 enum status stream_open(struct corpus *corpus, const struct stream_config *config, struct stream **out, struct error *e)
@@ -85,12 +97,16 @@ enum status stream_open(struct corpus *corpus, const struct stream_config *confi
     stream->corpus = corpus;
     stream->config = *config;
     stream->positions = corpus->tokens[config->split] - !has_before(config);
-    stream->longest = (stream->positions + config->batch - 1) / config->batch;
-    stream->windows = (stream->longest + config->bptt - 1) / config->bptt;
+    stream->cuts = (struct cuts){.steps = (stream->positions + config->batch - 1) / config->batch,
+                                 .bptt = config->bptt,
+                                 .vary = config->vary,
+                                 .seed = config->seed};
+    stream->epoch = -1;
+    stream_begin(stream, 0);
 
-    size_t lanes = (size_t)config->lanes, bptt = (size_t)config->bptt, cells;
-    stream->piece = piece_of(config, stream->windows);
-    if (mem_mul_overflows(lanes, bptt, &cells)) {
+    size_t lanes = (size_t)config->lanes, cells;
+    stream->piece = piece_of(config, stream->cuts.steps);
+    if (mem_mul_overflows(lanes, (size_t)longest_window(config), &cells)) {
         mem_free(stream);
         return error_set(e, STATUS_CONFIG, "--batch '%d' times --bptt %d cannot be addressed; use smaller ones",
                          config->batch, config->bptt);
@@ -116,31 +132,65 @@ void stream_close(struct stream *stream)
     mem_free(stream);
 }
 
+const struct cuts *stream_cuts(const struct stream *stream)
+{
+    return &stream->cuts;
+}
+
 int64_t stream_windows(const struct stream *stream)
 {
     return stream->windows;
 }
 
+/* Time steps of a window, at the end of the text those that are left. */
+static int length_of(const struct stream *stream, const struct cut *cut)
+{
+    return (int)at_most(stream->cuts.steps - cut->begin, cuts_length(&stream->cuts, stream->epoch, cut->index));
+}
+
+/* The window `index`, from one before it if `from` is. */
+static struct cut find_cut(const struct stream *stream, struct cut from, int64_t index)
+{
+    const struct cuts *cuts = &stream->cuts;
+    if (!cuts->vary)
+        return (struct cut){index, index * cuts->bptt};
+    if (from.index > index)
+        from = (struct cut){0, 0};
+    for (; from.index < index; from.index++)
+        from.begin += cuts_length(cuts, stream->epoch, from.index);
+    return from;
+}
+
+void stream_begin(struct stream *stream, int64_t epoch)
+{
+    stream->next = stream->last = (struct cut){0, 0};
+    if (stream->epoch == epoch)
+        return;
+    stream->epoch = epoch;
+    stream->windows = cuts_windows(&stream->cuts, epoch);
+}
+
 int64_t stream_targets(const struct stream *stream, int64_t index, int lane_first, int lane_end)
 {
-    int64_t targets = 0, begin = index * stream->config.bptt;
+    struct cut cut = find_cut(stream, stream->last, index);
+    int64_t targets = 0, T = length_of(stream, &cut);
     for (int lane = lane_first; lane < lane_end; lane++) {
-        int64_t left = lane_length(stream, lane) - begin;
+        int64_t left = lane_length(stream, lane) - cut.begin;
         if (left > 0)
-            targets += at_most(left, stream->config.bptt);
+            targets += at_most(left, T);
     }
     return targets;
 }
 
 int64_t stream_position(const struct stream *stream)
 {
-    return stream->next;
+    return stream->next.index;
 }
 
 void stream_seek(struct stream *stream, int64_t index)
 {
     CHECK(index >= 0 && index <= stream->windows);
-    stream->next = index;
+    stream->next = find_cut(stream, stream->next, index);
 }
 
 /* Reads `count` tokens of the split from position `start` on; with a token before the split, that is position 0. */
@@ -177,11 +227,12 @@ static enum status read_ahead(struct stream *stream, int64_t begin, struct error
 enum status stream_next(struct stream *stream, struct window *window, struct error *e)
 {
     const struct stream_config *config = &stream->config;
-    int64_t begin = stream->next * config->bptt;
-    int T = (int)at_most(stream->longest - begin, config->bptt), lanes = config->lanes;
+    int64_t begin = stream->next.begin;
+    int lanes = config->lanes;
     *window = (struct window){.lanes = lanes, .lane0 = config->lane0, .input = stream->input, .target = stream->target};
-    if (stream->next >= stream->windows)
+    if (stream->next.index >= stream->windows)
         return STATUS_OK;
+    int T = length_of(stream, &stream->next);
     if (begin < stream->have_begin || begin + T > stream->have_end) {
         enum status status = read_ahead(stream, begin, e);
         if (status)
@@ -196,7 +247,8 @@ enum status stream_next(struct stream *stream, struct window *window, struct err
         }
     }
     window->T = T;
-    window->reset = stream->next == 0;
-    stream->next++;
+    window->reset = stream->next.index == 0;
+    stream->last = stream->next;
+    stream->next = (struct cut){stream->last.index + 1, begin + T};
     return STATUS_OK;
 }

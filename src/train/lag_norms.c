@@ -48,8 +48,12 @@ static enum status open_work(struct work *work, struct corpus *corpus, struct er
     struct lane_bytes part = {.group = sums * sizeof *work->all};
     if (!work->group || lane_gather_create(&config->share, part, &work->gather, e))
         return STATUS_OS;
-    struct stream_config slice = {config->split, config->share.batch, config->share.lane_begin,
-                                  work->lanes,   config->bptt,        VOCAB_UNK};
+    struct stream_config slice = {.split = config->split,
+                                  .batch = config->share.batch,
+                                  .lane0 = config->share.lane_begin,
+                                  .lanes = work->lanes,
+                                  .bptt = config->bptt,
+                                  .before = VOCAB_UNK};
     return work->model ? stream_open(corpus, &slice, &work->stream, e) : STATUS_OK;
 }
 

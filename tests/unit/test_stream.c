@@ -69,11 +69,11 @@ static void drop_corpus(struct corpus *corpus)
 }
 
 /* One window against the definition in stream.h. */
-static void check_window(const struct window *window, int64_t index, int64_t tokens, int batch, int bptt)
+static void check_steps(const struct window *window, int64_t begin, int64_t tokens, int batch, int length)
 {
-    int64_t P = tokens - 1, longest = (P + batch - 1) / batch, begin = index * bptt;
-    assert_int_equal(window->T, longest - begin < bptt ? longest - begin : bptt);
-    assert_int_equal(window->reset, index == 0);
+    int64_t P = tokens - 1, longest = (P + batch - 1) / batch;
+    assert_int_equal(window->T, longest - begin < length ? longest - begin : length);
+    assert_int_equal(window->reset, begin == 0);
     for (int t = 0; t < window->T; t++) {
         for (int i = 0; i < window->lanes; i++) {
             int lane = window->lane0 + i;
@@ -85,12 +85,17 @@ static void check_window(const struct window *window, int64_t index, int64_t tok
     }
 }
 
+static void check_window(const struct window *window, int64_t index, int64_t tokens, int batch, int bptt)
+{
+    check_steps(window, index * bptt, tokens, batch, bptt);
+}
+
 static void check_stream(struct corpus *corpus, int64_t tokens, int batch, int bptt, int lane0, int lanes)
 {
     struct error error;
     struct stream *stream = NULL;
     struct window window;
-    struct stream_config config = {SPLIT_VALID, batch, lane0, lanes, bptt, VOCAB_UNK};
+    struct stream_config config = {SPLIT_VALID, batch, lane0, lanes, bptt, VOCAB_UNK, false, 0};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
     int64_t windows = stream_windows(stream), targets = 0;
     for (int64_t index = 0; index < windows; index++) {
@@ -137,6 +142,67 @@ static void windows_follow_the_definition(void **state)
     }
 }
 
+/* The windows of one epoch in turn, then some of them backwards: each begins where those before it end. */
+static void check_varied_epoch(struct stream *stream, int64_t epoch, int64_t tokens, int batch, int first, int lanes)
+{
+    struct error error;
+    struct window window;
+    const struct cuts *cuts = stream_cuts(stream);
+    int64_t begin[1000], at = 0, targets = 0;
+    stream_begin(stream, epoch);
+    int64_t windows = stream_windows(stream);
+    assert_int_equal(windows, cuts_windows(cuts, epoch));
+    assert_true(windows < 1000);
+    for (int64_t index = 0; index < windows; index++) {
+        begin[index] = at;
+        assert_int_equal(stream_position(stream), index);
+        assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+        check_steps(&window, at, tokens, batch, cuts_length(cuts, epoch, index));
+        int64_t here = 0;
+        for (int k = 0; k < window.T * lanes; k++)
+            here += window.target[k] != WINDOW_NO_TARGET;
+        assert_int_equal(stream_targets(stream, index, first, first + lanes), here);
+        targets += stream_targets(stream, index, 0, batch);
+        at += window.T;
+    }
+    assert_int_equal(at, cuts->steps); /* the longest lane's */
+    assert_int_equal(targets, tokens - 1);
+    assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+    assert_int_equal(window.T, 0);
+    for (int64_t index = windows - 1; index >= 0; index -= 3) {
+        stream_seek(stream, index);
+        assert_int_equal(stream_next(stream, &window, &error), STATUS_OK);
+        check_steps(&window, begin[index], tokens, batch, cuts_length(cuts, epoch, index));
+        assert_int_equal(stream_targets(stream, 0, 0, batch),
+                         stream_targets(stream, 0, 0, first) + stream_targets(stream, 0, first, batch));
+    }
+}
+
+static void check_varied(int64_t tokens, int batch, int bptt, int first, int lanes)
+{
+    struct error error;
+    struct corpus *corpus = make_corpus(SPLIT_VALID, tokens);
+    struct stream *stream = NULL;
+    struct stream_config config = {SPLIT_VALID, batch, first, lanes, bptt, VOCAB_UNK, true, 5};
+    assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
+    for (int64_t epoch = 0; epoch < 3; epoch++)
+        check_varied_epoch(stream, epoch, tokens, batch, first, lanes);
+    check_varied_epoch(stream, 1, tokens, batch, first, lanes); /* back again, as in a run that branches */
+    stream_close(stream);
+    drop_corpus(corpus);
+}
+
+/* Lanes of different lengths, texts shorter than a window, and lanes longer than what is read ahead. */
+static void windows_vary_from_epoch_to_epoch(void **state)
+{
+    (void)state;
+    check_varied(2, 1, 70, 0, 1);
+    check_varied(31, 30, 5, 7, 23);
+    check_varied(60, 7, 70, 0, 7);
+    check_varied(5003, 5, 20, 2, 2);
+    check_varied(40001, 2, 50, 0, 2);
+}
+
 /* Longer than what is read ahead, so that pieces follow each other. */
 static void long_lanes_are_read_in_pieces(void **state)
 {
@@ -160,7 +226,7 @@ static void a_token_before_the_split_makes_the_first_a_target(void **state)
     struct corpus *corpus = make_corpus(SPLIT_VALID, tokens);
     for (int batch = 1; batch <= 50; batch += 7) {
         struct stream *stream = NULL;
-        struct stream_config config = {SPLIT_VALID, batch, 0, batch, 4, 7};
+        struct stream_config config = {SPLIT_VALID, batch, 0, batch, 4, 7, false, 0};
         int64_t targets = 0;
         assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_OK);
         for (int64_t index = 0; index < stream_windows(stream); index++) {
@@ -179,7 +245,7 @@ static void a_token_before_the_split_makes_the_first_a_target(void **state)
         assert_int_equal(targets, tokens);
         stream_close(stream);
     }
-    struct stream_config config = {SPLIT_VALID, 51, 0, 51, 4, 7};
+    struct stream_config config = {SPLIT_VALID, 51, 0, 51, 4, 7, false, 0};
     struct stream *stream = NULL;
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_CONFIG);
     assert_non_null(strstr(error.text, "use at most 50"));
@@ -192,7 +258,7 @@ static void what_does_not_fit_is_refused(void **state)
     struct error error;
     struct stream *stream = NULL;
     struct corpus *corpus = make_corpus(SPLIT_VALID, 11);
-    struct stream_config config = {SPLIT_VALID, 11, 0, 11, 5, VOCAB_UNK};
+    struct stream_config config = {SPLIT_VALID, 11, 0, 11, 5, VOCAB_UNK, false, 0};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_CONFIG);
     assert_string_equal(error.text, "--batch '11' is too large for split 'valid' of 11 tokens; use at most 10");
     config.split = SPLIT_TEST;
@@ -200,7 +266,7 @@ static void what_does_not_fit_is_refused(void **state)
     assert_non_null(strstr(error.text, "no split 'test'"));
     drop_corpus(corpus);
     corpus = make_corpus(SPLIT_VALID, 1);
-    config = (struct stream_config){SPLIT_VALID, 1, 0, 1, 5, VOCAB_UNK};
+    config = (struct stream_config){SPLIT_VALID, 1, 0, 1, 5, VOCAB_UNK, false, 0};
     assert_int_equal(stream_open(corpus, &config, &stream, &error), STATUS_DATA);
     drop_corpus(corpus);
 }
@@ -209,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_follow_the_definition),
+        cmocka_unit_test(windows_vary_from_epoch_to_epoch),
         cmocka_unit_test(long_lanes_are_read_in_pieces),
         cmocka_unit_test(a_token_before_the_split_makes_the_first_a_target),
         cmocka_unit_test(what_does_not_fit_is_refused),

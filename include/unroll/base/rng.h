@@ -16,7 +16,8 @@ enum rng_what {
     RNG_SHUFFLE = 67, /* order of labelled texts: step = epoch, lane = text; of their batches: lane = batch, time = 1 */
     RNG_WORDS = 68,   /* words read as <unk>: step = epoch, lane = text, unit = position / 4 */
     RNG_SAMPLES =
-        69 /* samples of an output layer: step; lane 0: unit = try / 2; 1: unit = id / 2; 2: unit = place / 2 */
+        69, /* samples of an output layer: step; lane 0: unit = try / 2; 1: unit = id / 2; 2: unit = place / 2 */
+    RNG_WINDOWS = 70, /* lengths of windows: step = epoch, lane and unit = window % 2^32 and window / 2^32 */
 };
 
 struct rng_bits {

@@ -28,7 +28,8 @@ struct examples_config {
     int batch;        /* global lanes */
     int lane0, lanes; /* this rank's range of them */
     int longest;      /* tokens of a text */
-    uint32_t before;  /* of running text alone (data/feed.h): data/stream.h */
+    uint32_t before;  /* of running text alone (data/feed.h): data/stream.h ... */
+    bool vary;        /* ... with `seed` */
     bool shuffle;
     uint64_t seed;
     double word_dropout; /* probability that a word other than the line end is read as <unk> */

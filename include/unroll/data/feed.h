@@ -11,12 +11,14 @@ struct feed { /* one of the two */
 };
 
 /* Not collective. `labelled` decides; a stream takes split, batch, lanes, `before`, and `longest` as its window's
- * length. */
+ * length, or its mean where they vary. */
 enum status feed_open(struct corpus *corpus, bool labelled, const struct examples_config *config, struct feed *feed,
                       struct error *e);
 void feed_close(struct feed *feed);
 
-int64_t feed_windows(const struct feed *feed);
+int64_t feed_windows(const struct feed *feed); /* of the current epoch */
+/* Of the first `epochs` epochs: see cuts_windows_of. */
+int64_t feed_windows_of(const struct feed *feed, int64_t epochs);
 int64_t feed_targets(const struct feed *feed, int64_t index, int lane_begin, int lane_end);
 /* Goes to window `index` of an epoch. */
 void feed_seek(struct feed *feed, int64_t epoch, int64_t index);
