@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "layer.h"
+#include "layer_grid.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
@@ -15,57 +16,12 @@ struct layer_work {
     const struct step_hook *hook; /* backward; NULL: none */
 };
 
-/* A thread's part of the recurrence: blocks of hidden units, and lanes. */
-struct part {
-    int block_begin, block_end, lane_begin, lane_end;
-};
-
-/* How threads share out a time step: so many ranges of lanes by so many of units. */
-struct grid {
-    int lanes, units;
-};
-
-#define STEP_CACHE (1 << 20)   /* bytes of packed weights that stay near a core from one time step to the next */
-#define NEAR_LANES 4           /* a block's weights from there take as long as so many lanes by it */
-#define FAR_LANES 12           /* from further away */
-#define UNITS_SHARED (1 << 20) /* flops that a core could do while it waits for others and fetches what they made */
-
-/* What a time step takes one thread, in flops. Ranges of units need a barrier after each step, and read what other
- * threads wrote; ranges of lanes do not, but each reads all weights. */
-static int64_t grid_cost(const struct layer_work *work, struct grid grid)
-{
-    const struct layer *layer = work->layer;
-    int64_t flops = 2 * (int64_t)layer->cell->recurrent_gates * layer->H * GEMM_WIDE; /* of a lane by a block */
-    int64_t blocks = (layer->blocks + grid.units - 1) / grid.units;
-    int64_t lanes = (work->common->lanes + grid.lanes - 1) / grid.lanes;
-    int64_t bytes = blocks * flops / 2 * (int64_t)gemm_number_bytes(&work->common->gemm);
-    return blocks * flops * (lanes + (bytes <= STEP_CACHE ? NEAR_LANES : FAR_LANES)) +
-           (grid.units > 1 ? UNITS_SHARED : 0);
-}
-
+/* Of the recurrent product alone. */
 static struct grid grid_of(const struct layer_work *work, int threads)
 {
-    struct grid best = {1, 1};
-    int64_t least = INT64_MAX;
-    for (int lanes = 1; lanes <= threads && lanes <= work->common->lanes; lanes++) {
-        struct grid grid = {lanes, threads / lanes};
-        if (grid.units > work->layer->blocks)
-            grid.units = work->layer->blocks;
-        int64_t cost = grid_cost(work, grid);
-        if (cost < least)
-            least = cost, best = grid;
-    }
-    return best;
-}
-
-static struct part part_of(const struct layer_work *work, struct grid grid, int thread)
-{
-    int blocks = work->layer->blocks, lanes = work->common->lanes;
-    int row = thread / grid.units, column = thread % grid.units;
-    if (row >= grid.lanes)
-        return (struct part){0, 0, 0, 0};
-    return (struct part){(int)team_begin(blocks, column, grid.units), (int)team_begin(blocks, column + 1, grid.units),
-                         (int)team_begin(lanes, row, grid.lanes), (int)team_begin(lanes, row + 1, grid.lanes)};
+    const struct layer *layer = work->layer;
+    return grid_choose(&work->common->gemm, (int64_t)layer->cell->recurrent_gates * layer->H, layer->blocks,
+                       work->common->lanes, threads);
 }
 
 /* Which of the part's lanes have an empty state before step t: [lanes], or NULL if resets are off. */
@@ -175,7 +131,7 @@ static void forward_steps(void *context, const struct team_member *me)
 {
     const struct layer_work *work = context;
     struct grid grid = grid_of(work, me->threads);
-    struct part part = part_of(work, grid, me->thread);
+    struct part part = grid_part(grid, work->layer->blocks, work->common->lanes, me->thread);
     for (int t = 0; t < work->common->window->T; t++) {
         forward_part(work, t, part, recurrent_of(work, me->thread));
         end_step(work, grid, me);
@@ -258,7 +214,7 @@ static void backward_steps(void *context, const struct team_member *me)
 {
     const struct layer_work *work = context;
     struct grid grid = grid_of(work, me->threads);
-    struct part part = part_of(work, grid, me->thread);
+    struct part part = grid_part(grid, work->layer->blocks, work->common->lanes, me->thread);
     for (int t = work->common->window->T - 1; t >= 0; t--) {
         backward_part(work, t, part, recurrent_of(work, me->thread));
         end_step(work, grid, me);
