@@ -103,7 +103,7 @@ static enum status follow_all(const struct comm *comm, struct flow *flow, struct
     /* cells that carry one state first: those that carry more have more columns */
     for (int states = 1; states <= CELL_STATES_MAX && options->flow_models == 0; states++)
         for (int i = 0; i < CELLS && !status; i++)
-            if (cell_states(cell_kind((enum cell)i)) == states &&
+            if (cell_states(cell_kind((enum cell)i), 0) == states &&
                 (options->flow_cell == OPTION_CELL_ALL || options->flow_cell == i))
                 status = follow_fresh(comm, flow, (enum cell)i, e);
     return status;

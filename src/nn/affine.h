@@ -4,11 +4,11 @@
 
 #include <stddef.h>
 
-/* y = W x + b, W [rows][columns] */
+/* y = W x + b, W [rows][columns]; b may be NULL */
 static inline void affine(int rows, int columns, const double *W, const double *x, const double *b, double *y)
 {
     for (int i = 0; i < rows; i++) {
-        y[i] = b[i];
+        y[i] = b ? b[i] : 0;
         for (int j = 0; j < columns; j++)
             y[i] += W[(size_t)i * (size_t)columns + (size_t)j] * x[j];
     }
@@ -19,7 +19,8 @@ static inline void affine_backward(int rows, int columns, const double *W, const
                                    double *dW, double *db, double *dx)
 {
     for (int i = 0; i < rows; i++) {
-        db[i] += dy[i];
+        if (db)
+            db[i] += dy[i];
         for (int j = 0; j < columns; j++) {
             dW[(size_t)i * (size_t)columns + (size_t)j] += dy[i] * x[j];
             dx[j] += W[(size_t)i * (size_t)columns + (size_t)j] * dy[i];

@@ -20,10 +20,20 @@ int cell_gates(enum cell cell)
     return kinds[cell]->gates;
 }
 
-int cell_states(const struct cell_kind *kind)
+int cell_input_blocks(const struct cell_kind *kind, int layer)
+{
+    return kind->gates + (layer == 0 ? kind->first_blocks : 0);
+}
+
+int cell_slots(const struct cell_kind *kind, int layer)
+{
+    return kind->slots + (layer == 0 ? kind->first_blocks : 0);
+}
+
+int cell_states(const struct cell_kind *kind, int layer)
 {
     int count = 0;
-    while (count < CELL_STATES_MAX && kind->state[count].letter)
+    while (count < CELL_STATES_MAX && kind->state[count].letter && (layer == 0 || !kind->state[count].first))
         count++;
     return count;
 }

@@ -17,8 +17,11 @@ struct cell_step {
     const float *projection; /* forward: x_t W_ih^T; row of lane b: projection + index[b] * projection_stride */
     const int32_t *index;    /* NULL: row b */
     int64_t projection_stride;
-    int slot_stride; /* from one gate or slot to the next inside a row of `slots` and `projection` */
-    float *slots;    /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
+    int time_rows;    /* forward: so many rows before lie the same lane's of the step before, unless t is the first */
+    int input_blocks; /* of weight_ih, in this layer */
+    int unit, H;      /* the block's first unit, and how many the layer has */
+    int slot_stride;  /* from one gate or slot to the next inside a row of `slots` and `projection` */
+    float *slots;     /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
     int64_t slots_stride;
     const float *bias; /* [gates or more][slot_stride] */
     /* Each state after and before the step: [lanes] rows of stride state_stride. One that is not H wide stands at
@@ -28,7 +31,7 @@ struct cell_step {
     int64_t state_stride[CELL_STATES_MAX];
     const float *dout;    /* backward: dL/dh_t from above, rows of stride state_stride[0] */
     float *carry;         /* backward: what flows to t-1 besides the matrix product (dc for lstm), same stride */
-    bool last;            /* backward: t is the window's last step: recurrent and carry hold nothing yet */
+    bool first, last;     /* of the window's steps; backward, last: recurrent and carry hold nothing yet */
     const uint8_t *fresh; /* [lanes] 1: the state before this step is zero, whatever `before` holds; NULL: nowhere */
 };
 
@@ -50,9 +53,11 @@ void cell_flow_output(const struct cell_step *step, int b, int begin, int end, d
 /* 1 - tanh(x)^2, without the loss of digits where tanh is near one. */
 double cell_tanh_slope(double x);
 
-/* One step of one layer of one lane in double precision. G*H numbers are G blocks of H in the order of the gates. */
+/* One step of one layer of one lane in double precision. G*H numbers are G blocks of H in the order of the gates, I*H
+ * numbers those of weight_ih. */
 struct reference_step {
-    double *from_input;             /* [G*H] W_ih x + b_ih */
+    int input_blocks;               /* I, of this layer */
+    double *from_input;             /* [I*H] W_ih x + b_ih */
     double *from_state;             /* [R*H] W_hh h_prev + b_hh */
     double *gate;                   /* [G*H] the gates after their sigmoid, tanh or relu */
     double *state[CELL_STATES_MAX]; /* after the step; reference_forward fills them and `gate` */

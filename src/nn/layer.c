@@ -12,13 +12,15 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
 {
     const struct param_table *table = &common->table;
     layer->cell = cell_kind(common->config.cell);
-    layer->states = cell_states(layer->cell);
+    layer->states = cell_states(layer->cell, l);
+    layer->input_blocks = cell_input_blocks(layer->cell, l);
+    layer->slot_count = cell_slots(layer->cell, l);
     layer->H = common->config.hidden;
     layer->in = l == 0 ? common->config.embedding : common->config.hidden;
     layer->in_stride = gemm_stride(layer->in);
     layer->h_stride = gemm_stride(layer->H);
     layer->slot_stride = gemm_round(layer->H);
-    layer->slots_stride = gemm_stride(layer->cell->slots * layer->slot_stride);
+    layer->slots_stride = gemm_stride(layer->slot_count * layer->slot_stride);
     layer->blocks = gemm_round(layer->H) / GEMM_WIDE;
     int w_ih = table->layer[l].w_ih, b_ih = table->layer[l].b_ih, w_hh = table->layer[l].w_hh,
         b_hh = table->layer[l].b_hh;
@@ -34,10 +36,10 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
     }
 }
 
-/* W_ih as the products see it: gate by gate, or at once where gates need no padding between them. */
+/* W_ih as the products see it: block by block, or at once where blocks need no padding between them. */
 static int projection_parts(const struct layer *layer)
 {
-    return layer->slot_stride == layer->H ? 1 : layer->cell->gates;
+    return layer->slot_stride == layer->H ? 1 : layer->input_blocks;
 }
 
 /* Memory for the panels of `parts` matrices [k][n], one after another, for the weights at `of`. */
@@ -53,12 +55,12 @@ static void create_panels(struct common *common, struct gemm_weights *of, int pa
 
 static void place_weights(const struct common *common, struct layer *layer)
 {
-    int H = layer->H, in = layer->in, gates = layer->cell->gates, n = gates / projection_parts(layer) * H;
+    int H = layer->H, in = layer->in, blocks = layer->input_blocks, n = blocks / projection_parts(layer) * H;
     for (int part = 0; part < projection_parts(layer); part++) {
         const float *w = common_weights(common, layer->offset.w_ih + (size_t)part * n * in);
         layer->projection[part] = (struct gemm_weights){w, in, true, in, n, NULL};
     }
-    for (int g = 0; g < gates; g++) {
+    for (int g = 0; g < blocks; g++) {
         const float *w = common_weights(common, layer->offset.w_ih + (size_t)g * H * in);
         layer->projection_back[g] = (struct gemm_weights){w, in, false, H, in, NULL};
     }
@@ -112,7 +114,8 @@ static void create_states(struct common *common, struct layer *layers, int l)
         state->width = cell_state_width(layer->cell, s, layer->H, layer->in);
         state->stride = gemm_stride(state->width);
         const struct layer *shared = sharer(common, layers, l, s);
-        size_t T = common->shape.bptt, rows = (size_t)common->lanes * state->stride;
+        state->edges = layer->cell->state[s].edges;
+        size_t T = state->edges ? 1 : common->shape.bptt, rows = (size_t)common->lanes * state->stride;
         state->steps = shared ? shared->state[s].steps : store_floats(store, (T + 1) * rows, what[s > CELL_H]);
         state->carried = store_floats(store, rows, "carried states");
     }
@@ -140,9 +143,9 @@ void layers_create(struct common *common, struct layer *layers, size_t indexed_r
         create_states(common, layers, l);
         create_weights(common, &layers[l]);
     }
-    size_t gates = layers[0].cell->gates, threads = common->shape.threads, B = common->lanes;
+    size_t blocks = layers[0].input_blocks, threads = common->shape.threads, B = common->lanes;
     size_t recurrent = threads * layers[0].cell->recurrent_gates * B * GEMM_WIDE;
-    layers[0].projected = store_floats(store, indexed_rows * gates * layers[0].slot_stride, "distinct projections");
+    layers[0].projected = store_floats(store, indexed_rows * blocks * layers[0].slot_stride, "distinct projections");
     if (recurrent > 0)
         common->scratch.recurrent = store_floats(store, recurrent, "recurrent products");
     if (common->shape.train)
@@ -191,12 +194,12 @@ void layer_pack(const struct common *common, struct layer *layer)
 
 /* ---- forward ---- */
 
-/* Rows times W_ih; gate g at g * slot_stride of each row of `out`. */
+/* Rows times W_ih; block g at g * slot_stride of each row of `out`. */
 void layer_project(const struct common *common, struct layer *layer)
 {
     const struct layer_input *input = &layer->input;
     float *out = input->index ? layer->projected : layer->slots;
-    int64_t out_stride = input->index ? layer->cell->gates * layer->slot_stride : layer->slots_stride;
+    int64_t out_stride = input->index ? layer->input_blocks * layer->slot_stride : layer->slots_stride;
     for (int part = 0; part < projection_parts(layer); part++) {
         struct gemm_operand operand = {.segments = 1, .segment = {{input->x, &layer->projection[part]}}};
         gemm_rows(&common->gemm, &operand, input->rows, out + part * layer->slot_stride, out_stride);
@@ -230,13 +233,13 @@ struct layer_rows layer_positions(const struct common *common, const struct laye
                                .rows = common->window->T * common->lanes};
 }
 
-/* Gate g contributes its slot input_slot[g]. */
+/* Block g contributes its slot input_slot[g]. */
 void layer_input_gradient(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
                           float *dx)
 {
     const struct cell_kind *cell = layer->cell;
-    struct gemm_operand operand = {.segments = cell->gates};
-    for (int g = 0; g < cell->gates; g++) {
+    struct gemm_operand operand = {.segments = layer->input_blocks};
+    for (int g = 0; g < layer->input_blocks; g++) {
         operand.segment[g].a =
             gemm_settled(&common->gemm, rows->slots + cell->input_slot[g] * layer->slot_stride, rows->slots_stride);
         operand.segment[g].w = &layer->projection_back[g];
@@ -305,7 +308,7 @@ static void input_gradients(const struct common *common, const struct layer *lay
         factor.sum.T = 1;
     }
     gemm_factor_pack(&common->gemm, &factor);
-    for (int g = 0; g < cell->gates; g++) {
+    for (int g = 0; g < layer->input_blocks; g++) {
         struct gemm_gradient gradient = {
             .factor = &factor,
             .a = gemm_lanes(
@@ -314,7 +317,8 @@ static void input_gradients(const struct common *common, const struct layer *lay
             .c = grad + layer->gradient.w_ih + (int64_t)g * H * in,
             .ldc = in};
         gemm_gradient(&common->gemm, &gradient);
-        input_bias(common, layer, node, g, grad);
+        if (g < cell->gates)
+            input_bias(common, layer, node, g, grad);
     }
 }
 

@@ -25,9 +25,10 @@ struct layer_rows {
 
 /* A state of a layer, as the cell's kind names it. */
 struct layer_state {
-    float *steps;   /* [T + 1][B][stride]; row block 0 is the state carried in */
+    float *steps;   /* [T + 1][B][stride]; row block 0 is the state carried in. Of edges [2][B][stride]: in and out */
     float *carried; /* [B][stride] carried out of the last window */
     int width, stride;
+    bool edges; /* as cell_state has it */
 };
 
 struct layer {
@@ -35,21 +36,23 @@ struct layer {
     int states;        /* of the cell */
     int in, in_stride; /* features of the input, and stride of its rows */
     int H, h_stride;   /* units, and stride of rows of states and outputs */
-    int slot_stride;   /* from one gate or slot to the next inside a row */
-    int slots_stride;  /* of rows of slots */
-    int blocks;        /* of GEMM_WIDE units */
+    int input_blocks;  /* of W_ih */
+    int slot_count;
+    int slot_stride;  /* from one block or slot to the next inside a row */
+    int slots_stride; /* of rows of slots */
+    int blocks;       /* of GEMM_WIDE units */
     struct {
         size_t w_ih, w_hh, b_ih, b_hh;
     } offset, gradient;       /* in the value array, and in a gradient array */
     struct layer_input input; /* of this window */
-    float *projected;         /* [most rows of an indexed input][gates * slot_stride]; NULL: the input has no index */
+    float *projected; /* [most rows of an indexed input][input_blocks * slot_stride]; NULL: the input has no index */
     void *dropped; /* [T][B][in_stride] dense, for the outputs of the layer below through dropout; not the first layer's
                     */
     float *slots;  /* [T][B][slots_stride]; the backward pass settles them */
     struct layer_state state[CELL_STATES_MAX];
     float *h;   /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
     void *rows; /* the same, dense, as products read it; in float32 it is h */
-    /* W_ih and W_hh as the products of each direction take them, gate by gate; projection[0] is W_ih of all gates at
+    /* W_ih and W_hh as the products of each direction take them, block by block; projection[0] is W_ih of all blocks at
      * once where these need no padding between them. W_hh is packed after each update, and resident models pack the
      * projection too. */
     struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];

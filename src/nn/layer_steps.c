@@ -53,7 +53,7 @@ static void place_states(const struct layer_work *work, int t, int lane, int uni
     int lanes = work->common->lanes;
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
-        int64_t row = (int64_t)t * lanes + lane, column = state->width == layer->H ? unit : 0;
+        int64_t row = (state->edges ? 0 : (int64_t)t * lanes) + lane, column = state->width == layer->H ? unit : 0;
         step->before[s] = state->steps + row * state->stride + column;
         step->state[s] = state->steps + (row + lanes) * state->stride + column;
         step->state_stride[s] = state->stride;
@@ -96,11 +96,17 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
             .recurrent = recurrent,
             .projection = index ? layer->projected + unit : slots,
             .index = index ? index + row : NULL,
-            .projection_stride = index ? (int64_t)layer->cell->gates * layer->slot_stride : layer->slots_stride,
+            .projection_stride = index ? (int64_t)layer->input_blocks * layer->slot_stride : layer->slots_stride,
+            .time_rows = common->lanes,
+            .input_blocks = layer->input_blocks,
+            .unit = unit,
+            .H = layer->H,
             .slot_stride = layer->slot_stride,
             .slots = slots,
             .slots_stride = layer->slots_stride,
             .bias = layer->bias + unit,
+            .first = t == 0,
+            .last = t == common->window->T - 1,
             .fresh = fresh,
         };
         place_states(work, t, part.lane_begin, unit, &step);
@@ -150,7 +156,7 @@ void layer_forward(const struct common *common, struct layer *layer)
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
         size_t rows = (size_t)common->lanes * state->stride;
-        memcpy(state->carried, state->steps + common->window->T * rows, sizeof(float) * rows);
+        memcpy(state->carried, state->steps + (state->edges ? 1 : common->window->T) * rows, sizeof(float) * rows);
     }
 }
 
@@ -199,6 +205,11 @@ static void backward_part(const struct layer_work *work, int t, struct part part
             .slots_stride = layer->slots_stride,
             .dout = work->dh + t * time + first + unit,
             .carry = carry + unit,
+            .time_rows = common->lanes,
+            .input_blocks = layer->input_blocks,
+            .unit = unit,
+            .H = layer->H,
+            .first = t == 0,
             .last = last,
             .fresh = fresh_lanes(common, t, part),
         };
@@ -206,7 +217,7 @@ static void backward_part(const struct layer_work *work, int t, struct part part
         if (work->hook)
             work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
         cell->backward(&step);
-        settle_slots(common, &step, cell->slots);
+        settle_slots(common, &step, layer->slot_count);
     }
 }
 

@@ -75,12 +75,14 @@ static void add_output(const struct model_config *config, struct param_table *ta
 
 void param_table_build(const struct model_config *config, struct param_table *table)
 {
-    const int64_t V = config->vocab, E = config->embedding, H = config->hidden, GH = cell_gates(config->cell) * H;
-    const int64_t RH = cell_kind(config->cell)->recurrent_gates * H;
+    const int64_t V = config->vocab, E = config->embedding, H = config->hidden;
+    const struct cell_kind *kind = cell_kind(config->cell);
+    const int64_t GH = kind->gates * H, RH = kind->recurrent_gates * H;
     memset(table, 0, sizeof *table);
     table->encoder = append_own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
     for (int l = 0; l < config->layers; l++) {
-        table->layer[l].w_ih = append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, GH, l ? H : E);
+        table->layer[l].w_ih =
+            append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, cell_input_blocks(kind, l) * H, l ? H : E);
         table->layer[l].w_hh = table->layer[l].b_hh = -1;
         if (RH > 0)
             table->layer[l].w_hh = append_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, RH, H);

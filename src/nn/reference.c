@@ -15,7 +15,7 @@
 struct tensors {
     double *encoder; /* [V][E] */
     struct {
-        double *weight_ih;         /* [G*H][E or H] */
+        double *weight_ih;         /* [I*H][E or H], I blocks in the order of the cell */
         double *weight_hh;         /* [R*H][H], NULL if the cell has none, as bias_hh */
         double *bias_ih, *bias_hh; /* [G*H], [R*H] */
     } layer[MODEL_LAYERS_MAX];
@@ -25,18 +25,18 @@ struct tensors {
 struct tape {
     const struct cell_kind *cell;
     const struct output_kind *output;
-    int T, L, E, H, GH, RH;
+    int T, L, E, H, GH, IH, RH;         /* IH: of the first layer, the most */
     int states, width[CELL_STATES_MAX]; /* of the cell; the widest layer's */
     double *input;                      /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
     double *mask;                       /* like input: what dropout multiplied it with */
-    double *from_input, *from_state, *gate; /* [L][T][GH], from_state [L][T][RH] */
+    double *from_input, *from_state, *gate; /* [L][T][IH], [L][T][RH], [L][T][GH] */
     double *state[CELL_STATES_MAX];         /* [L][T+1][width], the first of each layer being the carried state */
     double *zero[CELL_STATES_MAX];          /* [width] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *output_work;                    /* of the output layer */
     double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *d_state[CELL_STATES_MAX];    /* [width] of one step */
-    double *d_from_input, *d_from_state; /* [GH], [RH] of one step */
+    double *d_from_input, *d_from_state; /* [IH], [RH] of one step */
     float *mask_float;                   /* [max(E,H)] */
     void *block, *float_block, *fresh_block;
 };
@@ -73,7 +73,7 @@ static double *next_array(double *block, size_t *used, size_t count)
 
 static void tape_widths(const struct reference *r, struct tape *t)
 {
-    t->states = cell_states(t->cell);
+    t->states = cell_states(t->cell, 0);
     for (int index = 0; index < model_state_arrays(&r->config); index++) {
         int wide = model_state_width(&r->config, index), *widest = &t->width[index / t->L];
         *widest = wide > *widest ? wide : *widest;
@@ -83,12 +83,12 @@ static void tape_widths(const struct reference *r, struct tape *t)
 /* Lays the arrays out from `next` on; returns how many numbers that takes. From NULL it only counts. */
 static size_t tape_place(const struct model_config *config, struct tape *t, double *next)
 {
-    const size_t L = (size_t)t->L, GH = (size_t)t->GH, RH = (size_t)t->RH, W = width(t);
+    const size_t L = (size_t)t->L, GH = (size_t)t->GH, IH = (size_t)t->IH, RH = (size_t)t->RH, W = width(t);
     const size_t steps = (size_t)t->T;
     size_t used = 0;
     t->input = next_array(next, &used, (L + 1) * steps * W);
     t->mask = next_array(next, &used, (L + 1) * steps * W);
-    t->from_input = next_array(next, &used, L * steps * GH);
+    t->from_input = next_array(next, &used, L * steps * IH);
     t->from_state = next_array(next, &used, L * steps * RH);
     t->gate = next_array(next, &used, L * steps * GH);
     for (int k = 0; k < t->states; k++) {
@@ -98,7 +98,7 @@ static size_t tape_place(const struct model_config *config, struct tape *t, doub
     }
     t->d_input = next_array(next, &used, steps * W);
     t->output_work = next_array(next, &used, t->output->reference_work(config));
-    t->d_from_input = next_array(next, &used, GH);
+    t->d_from_input = next_array(next, &used, IH);
     t->d_from_state = next_array(next, &used, RH);
     return used;
 }
@@ -113,6 +113,7 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
                        .E = config->embedding,
                        .H = config->hidden};
     t->GH = t->cell->gates * t->H;
+    t->IH = cell_input_blocks(t->cell, 0) * t->H;
     t->RH = t->cell->recurrent_gates * t->H;
     tape_widths(r, t);
     t->block = mem_alloc(tape_place(config, t, NULL), sizeof(double), "the reference's window", e);
@@ -146,7 +147,8 @@ static double *mask_at(const struct tape *t, int layer, int time)
 static struct reference_step step_at(const struct tape *t, int layer, int time)
 {
     const size_t step = (size_t)layer * (size_t)t->T + (size_t)time, row = step + (size_t)layer;
-    struct reference_step s = {.from_input = t->from_input + step * (size_t)t->GH,
+    struct reference_step s = {.input_blocks = cell_input_blocks(t->cell, layer),
+                               .from_input = t->from_input + step * (size_t)t->IH,
                                .from_state = t->from_state + step * (size_t)t->RH,
                                .gate = t->gate + step * (size_t)t->GH};
     for (int k = 0; k < t->states; k++) {
@@ -185,8 +187,29 @@ static void apply_nudge(const struct reference *r, int layer, int time, const st
     if (nudge->amount == 0 || layer != nudge->layer || time != nudge->time)
         return;
     s->state[nudge->state][u] += nudge->amount;
-    if (nudge->state != CELL_H && kind->reference_output)
+    if (nudge->state != CELL_H && kind->reference_output && u < r->config.hidden)
         s->state[CELL_H][u] = kind->reference_output(r->config.hidden, s, u);
+}
+
+/* The gates' blocks of W_ih have a bias, those behind them have none. */
+static void input_forward(const struct tape *t, const struct tensors *w, int l, int time,
+                          const struct reference_step *s)
+{
+    const int inputs = l ? t->H : t->E, rest = s->input_blocks * t->H - t->GH;
+    const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
+    affine(t->GH, inputs, weight, x, w->layer[l].bias_ih, s->from_input);
+    affine(rest, inputs, weight + (size_t)t->GH * (size_t)inputs, x, NULL, s->from_input + t->GH);
+}
+
+static void input_backward(const struct tape *t, const struct tensors *w, const struct tensors *d, int l, int time,
+                           const struct reference_step *s, double *d_input)
+{
+    const int inputs = l ? t->H : t->E, rest = s->input_blocks * t->H - t->GH;
+    const size_t behind = (size_t)t->GH * (size_t)inputs;
+    const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
+    double *d_weight = d->layer[l].weight_ih;
+    affine_backward(t->GH, inputs, weight, x, t->d_from_input, d_weight, d->layer[l].bias_ih, d_input);
+    affine_backward(rest, inputs, weight + behind, x, t->d_from_input + t->GH, d_weight + behind, NULL, d_input);
 }
 
 static void lane_forward(struct reference *r, const struct tensors *w, struct tape *t, const struct window *window,
@@ -205,7 +228,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
     for (int l = 0; l < t->L; l++)
         for (int time = 0; time < t->T; time++) {
             struct reference_step s = cell_step_at(t, l, time);
-            affine(t->GH, l ? H : E, w->layer[l].weight_ih, input_at(t, l, time), w->layer[l].bias_ih, s.from_input);
+            input_forward(t, w, l, time, &s);
             affine(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
@@ -249,7 +272,7 @@ static void clear_gradients(struct tape *t)
  * constant (truncation). d_input comes as the gradient of what layer l feeds and leaves as that of its own input. */
 static void layer_backward(const struct tensors *w, const struct tensors *d, struct tape *t, int l)
 {
-    const int H = t->H, inputs = l ? H : t->E;
+    const int H = t->H;
     clear_gradients(t);
     for (int time = t->T - 1; time >= 0; time--) {
         struct reference_step s = cell_step_at(t, l, time);
@@ -262,8 +285,7 @@ static void layer_backward(const struct tensors *w, const struct tensors *d, str
         if (t->fresh[time]) /* the step before belongs to another sentence */
             clear_gradients(t);
         memset(d_input, 0, sizeof *d_input * width(t));
-        affine_backward(t->GH, inputs, w->layer[l].weight_ih, input_at(t, l, time), t->d_from_input,
-                        d->layer[l].weight_ih, d->layer[l].bias_ih, d_input);
+        input_backward(t, w, d, l, time, &s, d_input);
     }
 }
 
@@ -300,8 +322,10 @@ static void exchange_state(struct reference *r, struct tape *t, int b, bool into
 static double nearest_kink(const struct tape *t)
 {
     double nearest = INFINITY;
-    for (size_t k = 0; k < (size_t)t->L * (size_t)t->T * (size_t)t->GH; k++)
-        nearest = fmin(nearest, fabs(t->from_input[k] + t->from_state[k]));
+    for (int step = 0; step < t->L * t->T; step++)
+        for (int k = 0; k < t->GH; k++)
+            nearest = fmin(nearest, fabs(t->from_input[(size_t)step * (size_t)t->IH + (size_t)k] +
+                                         t->from_state[(size_t)step * (size_t)t->RH + (size_t)k]));
     return nearest;
 }
 

@@ -5,7 +5,10 @@
 
 int model_state_arrays(const struct model_config *config)
 {
-    return config->layers * cell_states(cell_kind(config->cell));
+    int arrays = 0;
+    for (int l = 0; l < config->layers; l++)
+        arrays += cell_states(cell_kind(config->cell), l);
+    return arrays;
 }
 
 int model_state_count(const struct model_config *config)

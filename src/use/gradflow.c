@@ -98,7 +98,7 @@ int gradflow_layer(const struct gradflow_result *result, int index)
 
 char gradflow_quantity(const struct gradflow_result *result, int index)
 {
-    return index < result->model.layers ? 'h' : 'c';
+    return cell_kind(result->model.cell)->state[index / result->model.layers].letter;
 }
 
 /* ---- writing ---- */

@@ -44,9 +44,9 @@ static void list_gates(char *text, size_t size)
 {
     int left = 0;
     *text = '\0';
-    for (int gates = 1; gates <= CELL_GATES_MAX; gates++)
+    for (int gates = 1; gates <= CELL_BLOCKS_MAX; gates++)
         left += known_gates(gates);
-    for (int gates = 1; gates <= CELL_GATES_MAX; gates++) {
+    for (int gates = 1; gates <= CELL_BLOCKS_MAX; gates++) {
         char number[16];
         if (!known_gates(gates))
             continue;
@@ -63,11 +63,12 @@ static int64_t hidden_of(const struct source *source, const struct cell_kind *ki
     const struct source_tensor *output = source_find(source, "decoder.weight"); /* tied: the embedding */
     if (!output)
         output = source_find(source, "encoder.weight");
+    const int blocks = cell_input_blocks(kind, 0);
     if (recurrent)
         return recurrent->shape[0] == kind->recurrent_gates * recurrent->shape[1] ? recurrent->shape[1] : 0;
-    if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % kind->gates != 0)
+    if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % blocks != 0)
         return 0;
-    int64_t H = input->shape[0] / kind->gates;
+    int64_t H = input->shape[0] / blocks;
     return !output || output->rank != 2 || output->shape[1] == H ? H : 0;
 }
 
@@ -95,7 +96,7 @@ static enum status refuse_gates(const struct source *source, enum cell cell, str
                          "cannot import '%.200s' as %s: '" INPUT
                          "' has not %d rows for each column of the output layer; "
                          "leave --cell out, or use another file",
-                         source->path, name, cell_kind(cell)->gates);
+                         source->path, name, cell_input_blocks(cell_kind(cell), 0));
     if (!recurrent)
         return error_set(e, STATUS_DATA,
                          "cannot import '%.200s' as %s: it has no '" RECURRENT "', and '" INPUT

@@ -29,7 +29,7 @@ enum cell { CELL_TABLE(CELL_NUMBER) };
 enum { CELLS = CELL_TABLE(CELL_ONE) }; /* how many there are */
 #undef CELL_ONE
 
-#define CELL_GATES_MAX 4
+#define CELL_BLOCKS_MAX 6 /* of weight_ih, in any layer */
 #define CELL_STATES_MAX 4
 
 struct cell_step;
@@ -40,20 +40,24 @@ struct cell_start;
 struct cell_state {
     char letter;                     /* 'h' is called "h_l0" in the first layer; 0: the cell has no more states */
     int (*width)(int H, int inputs); /* numbers of a lane, of a layer with so many inputs; NULL: H */
+    bool first;                      /* only the first layer has it; then it is the cell's last one */
+    bool edges; /* cells read it before a window's first step, and write it after the last one, and no more */
 };
 
 /* What a cell is, and how it uses the machinery of layer.c. `slots` numbers per hidden unit are kept from forward to
- * backward; after backward, slot input_slot[g] holds the gradient of gate g's input projection and recurrent_slot[g]
- * that of its recurrent product. */
+ * backward; after backward, slot input_slot[g] holds the gradient of the input's projection by block g and
+ * recurrent_slot[g] that of gate g's recurrent product. */
 struct cell_kind {
     const char *name;         /* of --cell, and in files: "lstm" */
     const char *torch;        /* its module in PyTorch's torch.nn, "LSTM"; NULL: it has none */
     const char *torch_option; /* an argument that the module needs; NULL: none */
     int gates;                /* G: rows of weight_ih and bias_ih are blocks of H, one for each gate */
-    int recurrent_gates;      /* R: those of weight_hh and bias_hh, the first of the gates; 0: it has neither */
+    int first_blocks; /* so many more has weight_ih in the first layer, behind those, each with a slot behind the others
+                       */
+    int recurrent_gates; /* R: those of weight_hh and bias_hh, the first of the gates; 0: it has neither */
     struct cell_state state[CELL_STATES_MAX]; /* the first is h, its output, H wide */
     int slots;
-    int input_slot[CELL_GATES_MAX], recurrent_slot[CELL_GATES_MAX];
+    int input_slot[CELL_BLOCKS_MAX], recurrent_slot[CELL_BLOCKS_MAX];
     int biases; /* rows of the bias array */
 
     /* The fast path, see cell_private.h. */
@@ -68,7 +72,7 @@ struct cell_kind {
     /* The same in double precision, straight from the formulas, for one lane. */
     void (*reference_forward)(int H, const struct reference_step *step);
     /* d[s]: the gradient of state s after the step becomes what reaches that before it, not through the recurrent
-     * product. Fills d_from_input [G*H] and d_from_state [R*H]. */
+     * product. Fills d_from_input, a block for each of weight_ih's, and d_from_state [R*H]. */
     void (*reference_backward)(int H, const struct reference_step *step, double *const *d, double *d_from_input,
                                double *d_from_state);
     /* h of a unit, anew from the cell's other states; NULL: it does not follow from them */
@@ -92,7 +96,9 @@ const char *cell_name(enum cell cell);
 /* STATUS_CONFIG with all names if there is none. */
 enum status cell_parse(const char *name, enum cell *cell, struct error *e);
 int cell_gates(enum cell cell);
-int cell_states(const struct cell_kind *kind); /* how many it carries */
+int cell_input_blocks(const struct cell_kind *kind, int layer); /* of weight_ih */
+int cell_slots(const struct cell_kind *kind, int layer);
+int cell_states(const struct cell_kind *kind, int layer); /* how many a layer carries */
 int cell_state_width(const struct cell_kind *kind, int state, int H, int inputs);
 
 #endif

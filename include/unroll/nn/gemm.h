@@ -129,7 +129,7 @@ void gemm_panel(const struct gemm *gemm, const struct gemm_weights *weights, int
                 bool accumulate, float *c, int64_t ldc);
 
 /* A sum of products over segments of k, so that padded or reordered gate rows need no copy. */
-#define GEMM_SEGMENTS 4
+#define GEMM_SEGMENTS 6
 struct gemm_operand {
     int segments;
     bool add; /* to C, as if it held an earlier segment's product: one over a multiple of 32 numbers */

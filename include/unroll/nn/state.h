@@ -1,5 +1,6 @@
-/* The states that a model carries from window to window: those of its cell, each in every layer; first h of all layers,
- * then the cell's next state of all layers. In memory, [lanes][width] one after the other. */
+/* The states that a model carries from window to window: those of its cell, each in every layer that has it; first h of
+ * all layers, then the cell's next state of all layers: number `index` is state index / L of layer index % L. In
+ * memory, [lanes][width] one after the other. */
 #ifndef UNROLL_NN_STATE_H
 #define UNROLL_NN_STATE_H
 
