@@ -6,6 +6,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/recipes.h"
 #include "unroll/sys/blas.h"
 #include "unroll/train/fit.h"
 #include "unroll/train/rundir.h"
@@ -103,6 +104,7 @@ static void fit(struct trainer_config *config, int64_t tokens, struct terminal *
 struct found {
     int64_t tokens, texts; /* of the training text */
     bool valid, begun;     /* there is validation text; the directory holds a run */
+    int level;             /* of the tokens, -1 if nothing is known */
 };
 
 /* One token if the corpus cannot be opened, which is the trainer's to refuse. */
@@ -110,12 +112,14 @@ static void find(const struct trainer_config *config, struct found *found)
 {
     struct corpus *corpus;
     struct error unreadable;
-    *found = (struct found){.tokens = 1, .begun = rundir_goes_on(config->branch ? config->branch : config->run)};
+    *found = (struct found){
+        .tokens = 1, .level = -1, .begun = rundir_goes_on(config->branch ? config->branch : config->run)};
     if (corpus_open(config->corpus, &corpus, &unreadable))
         return;
     found->tokens = corpus->tokens[SPLIT_TRAIN];
     found->texts = corpus->texts[SPLIT_TRAIN];
     found->valid = corpus->tokens[SPLIT_VALID] >= 2;
+    found->level = (int)corpus->vocab->level;
     corpus_close(corpus);
 }
 
@@ -132,6 +136,23 @@ static int64_t choose_patience(const struct options *options, const struct found
     return fit_patience(steps, config->eval_every);
 }
 
+/* Rank 0. What a run that begins by a recipe takes from it, and a doubt where the recipe is for other texts. */
+static void tell_recipe(const struct options *options, const struct found *found, struct terminal *log)
+{
+    const struct recipe *recipe = recipe_of(options->recipe);
+    if (options->recipe == RECIPE_NONE || !options_given(options, "recipe") || found->begun)
+        return;
+    terminal_message(log, "recipe %s%s%s: %s", recipe->name, recipe->reached ? ", which reached " : "",
+                     recipe->reached ? recipe->reached : "", recipe->options);
+    if (found->level >= 0 && !recipe_fits(recipe, (enum level)found->level))
+        terminal_message(
+            log,
+            "warning: recipe '%s' is for %s, and '%.200s' is a text at level %s: its sizes and dropout were "
+            "found for other texts; choose another recipe, or options of your own",
+            recipe->name, recipe_fits(recipe, LEVEL_WORD) ? "words" : "characters", options->train.corpus,
+            level_name((enum level)found->level));
+}
+
 /* Collective. Options without 'auto', the same on all ranks. */
 static enum status fit_to_corpus(const struct comm *comm, struct options *options, struct terminal *log,
                                  struct error *e)
@@ -139,7 +160,8 @@ static enum status fit_to_corpus(const struct comm *comm, struct options *option
     struct trainer_config *config = &options->train;
     struct watchdog *watchdog;
     struct found found = {.tokens = 1};
-    if (config->batch > 0 && config->epochs > 0 && config->eval_every >= 0 && config->patience >= 0)
+    if (options->recipe == RECIPE_NONE && config->batch > 0 && config->epochs > 0 && config->eval_every >= 0 &&
+        config->patience >= 0)
         return STATUS_OK;
     enum status status = watchdog_start(config->stall_timeout, comm->rank, &watchdog, e);
     status = comm_agree(comm, status, e);
@@ -150,6 +172,8 @@ static enum status fit_to_corpus(const struct comm *comm, struct options *option
         find(config, &found);
     comm_broadcast(comm, &found, sizeof found, 0);
     watchdog_stop(watchdog);
+    if (comm->rank == 0)
+        tell_recipe(options, &found, log);
     fit(config, found.tokens, comm->rank == 0 && found.tokens > 1 ? log : NULL);
     if (config->patience < 0)
         config->patience = choose_patience(options, &found);

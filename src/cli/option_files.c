@@ -176,6 +176,7 @@ enum status options_take_run(struct options *options, struct error *e)
     enum status status = read_file(&reading, e);
     if (!status)
         status = drop_dependent(&reading, e);
+    options->memory->goes_on = !reading.begins;
     mem_free(reading.changed);
     return status;
 }

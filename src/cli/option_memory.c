@@ -46,5 +46,5 @@ enum option_origin options_origin(const struct options *options, const char *nam
 
 bool options_given(const struct options *options, const char *name)
 {
-    return options_origin(options, name) >= ORIGIN_FILE;
+    return options_origin(options, name) >= ORIGIN_RECIPE;
 }

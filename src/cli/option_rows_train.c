@@ -1,6 +1,7 @@
 /* Rows of the table of options: the model and its training, of train, bench and plan. */
 #include "option_rows.h"
 
+#include "unroll/cli/recipes.h"
 #include "unroll/nn/output.h"
 #include "unroll/nn/proposal.h"
 #include "unroll/train/optimizer.h"
@@ -9,6 +10,10 @@
 
 /* clang-format off */
 static const struct option rows[] = {
+    {"recipe", CHOICES(recipe), .commands = RUN, FIELD(recipe), .initial = "none",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "NAME",
+     .help = "options that go well together, before those of the command line and of --config: tools/README.md has what "
+             "they reached. What config.ini spells out is the run's, whatever becomes of the recipe"},
     {"task", CHOICES(task), .commands = RUN, FIELD(train.step.model.task), .initial = "lm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "TASK",
      .help = "what to predict: the next token at every step, or one label for each text of a labelled corpus"},

@@ -109,6 +109,8 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     if (!status)
         status = options_take_run(options, e);
     if (!status)
+        status = options_take_recipe(options, e);
+    if (!status)
         status = check_required(options, e);
     if (!status)
         status = take_models(options, e);

@@ -13,6 +13,7 @@ struct kept_string {
 struct option_memory {
     struct kept_string *strings;
     unsigned char *origin; /* [option_count] an enum option_origin each */
+    bool goes_on;          /* `train`: with a run, whose config.ini was read */
 };
 
 /* The number under which the option's origin is kept: that of the first row by which `options->command` sets the same
@@ -40,5 +41,9 @@ enum status options_take_files(struct options *options, struct error *e);
 
 /* `train`: what neither flags nor files have set comes from the config.ini of the run that is gone on with. */
 enum status options_take_run(struct options *options, struct error *e);
+
+/* What neither flags nor files have set comes from the recipe that they name. A run that goes on has all its options,
+ * and the recipe's name is compared as any other; a branch takes the recipe before what its source had. */
+enum status options_take_recipe(struct options *options, struct error *e);
 
 #endif

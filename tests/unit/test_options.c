@@ -13,6 +13,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 #include "unroll/cli/option_table.h"
+#include "unroll/cli/recipes.h"
 #include "unroll/cli/suggest.h"
 
 #define ARGUMENTS_MAX 80
@@ -361,6 +362,93 @@ static void flags_override_the_file(void **state)
     assert_string_equal(options.valid_file[0], "c");
 }
 
+/* Every recipe is a command line that train takes, and each value is written as config.ini writes it, so that values
+ * can be compared as texts. */
+static void recipes_are_sound(void **state)
+{
+    (void)state;
+    assert_string_equal(recipe_of(RECIPE_NONE)->name, "none");
+    for (int number = 1; number < recipe_choices.count; number++) {
+        const struct recipe *recipe = recipe_of(number);
+        char line[1000], name[RECIPE_NAME], value[RECIPE_VALUE], room[96];
+        snprintf(line, sizeof line, TRAIN "%s", recipe->options);
+        accepted(line);
+        snprintf(line, sizeof line, TRAIN "--recipe %s", recipe->name);
+        accepted(line);
+        assert_int_equal(options.recipe, number);
+        assert_true(recipe->levels != 0);
+        const char *at = recipe->options;
+        while (recipe_next(&at, name, value)) {
+            const struct option *option = option_find(COMMAND_TRAIN, name);
+            assert_non_null(option);
+            assert_int_equal(options_origin(&options, name), ORIGIN_RECIPE);
+            assert_string_equal(option_text(option, &options, room), value);
+            assert_true(strcmp(name, "corpus") != 0 && strcmp(name, "run") != 0 && strcmp(name, "recipe") != 0);
+        }
+        snprintf(line, sizeof line, "plan --recipe %s", recipe->name);
+        accepted(line);
+        snprintf(line, sizeof line, "bench --recipe %s", recipe->name);
+        accepted(line);
+    }
+}
+
+/* Flag, then file, then recipe, then default; what follows an option that was given otherwise gives way with it. */
+static void recipes_come_before_defaults(void **state)
+{
+    (void)state;
+    accepted(TRAIN "--recipe word-small --layers 1");
+    assert_int_equal(options.train.step.model.layers, 1);
+    assert_true(options.train.step.model.tied);
+    assert_true(options_given(&options, "tied"));
+    assert_int_equal(parse_with_file("train --corpus c --run r --layers 3 --no-tied",
+                                     "recipe = \"char-small\"\nhidden = 32\nlayers = 4\n"),
+                     STATUS_OK);
+    assert_int_equal(options.train.step.model.layers, 3);
+    assert_int_equal(options.train.step.model.hidden, 32);
+    assert_int_equal(options.train.schedule.kind, SCHEDULE_COSINE);
+    assert_int_equal(parse_with_file("train --corpus c --run r --recipe word-awd", "recipe = \"char-small\"\n"),
+                     STATUS_OK);
+    assert_int_equal(options.train.schedule.kind, SCHEDULE_PLATEAU);
+
+    /* the recipe's rate is that of its optimizer */
+    accepted(TRAIN "--recipe char-small --optimizer sgd");
+    assert_true(options.train.schedule.lr == optimizer_default_lr(options.train.step.optimizer.kind));
+    accepted(TRAIN "--recipe char-small --optimizer adam");
+    assert_true(options.train.schedule.lr == 0.003);
+    accepted(TRAIN "--recipe char-small --hidden 64");
+    assert_int_equal(options.train.step.model.embedding, 64);
+    accepted(TRAIN "--recipe char-small --hidden 48");
+    assert_int_equal(options.train.step.model.embedding, 48);
+    accepted(TRAIN "--recipe char-small --max-steps 300");
+    assert_int_equal(options.train.epochs, OPTION_EPOCHS_MAX);
+    accepted(TRAIN "--recipe none --max-steps 300");
+    assert_int_equal(options_origin(&options, "layers"), ORIGIN_DEFAULT);
+
+    /* a task's own defaults stay behind it */
+    accepted(TRAIN "--recipe reviews --dropout 0.25");
+    assert_int_equal(options.train.step.model.task, TASK_CLASSIFY);
+    assert_true(options.train.step.model.dropout == 0.25 && options.train.word_dropout == 0.3);
+    assert_int_equal(options.train.step.bptt, 256);
+    refused(TRAIN "--recipe word-smal", STATUS_CONFIG, "did you mean 'word-small'?");
+}
+
+/* Words of a recipe: values, switches and their negation. */
+static void words_of_a_recipe(void **state)
+{
+    (void)state;
+    const struct recipe recipe = {.name = "x", .options = "--tied --lr -1 --no-labelled --cutoffs 2000,10000"};
+    char value[RECIPE_VALUE];
+    assert_true(recipe_value(&recipe, "tied", value));
+    assert_string_equal(value, "true");
+    assert_true(recipe_value(&recipe, "lr", value));
+    assert_string_equal(value, "-1");
+    assert_true(recipe_value(&recipe, "labelled", value));
+    assert_string_equal(value, "false");
+    assert_true(recipe_value(&recipe, "cutoffs", value));
+    assert_string_equal(value, "2000,10000");
+    assert_false(recipe_value(&recipe, "hidden", value));
+}
+
 /* One file for all commands: what others take is passed over, a section with a command's name is that command's. */
 static void one_file_for_several_commands(void **state)
 {
@@ -560,6 +648,9 @@ int main(void)
         cmocka_unit_test(usage_errors),
         cmocka_unit_test(values_that_are_not_allowed),
         cmocka_unit_test(flags_override_the_file),
+        cmocka_unit_test(recipes_are_sound),
+        cmocka_unit_test(recipes_come_before_defaults),
+        cmocka_unit_test(words_of_a_recipe),
         cmocka_unit_test(one_file_for_several_commands),
         cmocka_unit_test(faults_of_the_file_name_the_line),
         cmocka_unit_test(texts_and_config_parse_back),

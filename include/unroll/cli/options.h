@@ -39,6 +39,8 @@ struct options {
     int files;                       /* operands, and how many */
     const char *file[OPTION_OPERANDS_MAX];
 
+    int recipe; /* its number (cli/recipes.h); what it sets stands in the fields below */
+
     int config_files; /* --config FILE, INI files: the later override the earlier, flags all */
     const char *config_file[OPTION_FILES_MAX];
 
@@ -122,13 +124,14 @@ void options_free(struct options *options);
 /* Where the option's value comes from; the later override the earlier. */
 enum option_origin {
     ORIGIN_DEFAULT,
-    ORIGIN_RUN,  /* `train`: the config.ini of the run that is gone on with */
-    ORIGIN_FILE, /* a --config file */
+    ORIGIN_RUN,    /* `train`: the config.ini of the run that is gone on with */
+    ORIGIN_RECIPE, /* --recipe, unless the run goes on: it has its options */
+    ORIGIN_FILE,   /* a --config file */
     ORIGIN_FLAG
 };
 enum option_origin options_origin(const struct options *options, const char *name);
 
-/* True if the option was given on the command line or in a --config file. */
+/* True if the option was given on the command line, in a --config file or by --recipe. */
 bool options_given(const struct options *options, const char *name);
 
 /* How an option matters to a run that resumes. */

@@ -1,0 +1,102 @@
+/* The table of recipes, and walking one. Values come from tools/sweep, by validation loss; those of word-awd are the
+ * published ones (Merity et al. 2017, Penn Treebank). */
+#include "unroll/cli/recipes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "unroll/base/status.h"
+
+#define CHARACTERS (1u << LEVEL_CHAR | 1u << LEVEL_BYTE | 1u << LEVEL_GRAPHEME)
+#define OF_WORDS (1u << LEVEL_WORD)
+
+/* To add one, add a row here, and one in tools/README.md with what it reached. A run remembers the name and all values
+ * (config.ini), so changing a row changes no run. */
+static const struct recipe recipes[] = {
+    {.name = "none", .levels = CHARACTERS | OF_WORDS, .options = ""},
+    /* about a megabyte of characters, within minutes */
+    {.name = "char-small",
+     .levels = CHARACTERS,
+     .options =
+         "--layers 2 --hidden 256 --embedding 64 --dropout 0.3 --batch 32 --bptt 100 --optimizer adam --lr 0.003 "
+         "--clip 1 --schedule cosine --epochs 12"},
+    /* the same within an hour, at most 11 million parameters */
+    {.name = "char-large",
+     .levels = CHARACTERS,
+     .options = "--layers 3 --hidden 512 --embedding 128 --dropout 0.5 --batch 32 --bptt 128 --optimizer adam "
+                "--lr 0.002 --clip 1 --schedule cosine --epochs 30"},
+    /* some half a million words and a vocabulary of ten thousand within an hour, at most 7 million parameters */
+    {.name = "word-small",
+     .levels = OF_WORDS,
+     .options =
+         "--layers 2 --hidden 400 --tied --dropout 0.5 --batch 20 --bptt 35 --optimizer adam --lr 0.002 --clip 1 "
+         "--schedule plateau --lr-decay 4 --epochs 20"},
+    /* a million words and more, for days */
+    {.name = "word-awd",
+     .levels = OF_WORDS,
+     .options =
+         "--layers 3 --hidden 400 --tied --dropout 0.4 --batch 20 --bptt 70 --optimizer sgd --momentum 0 --lr 30 "
+         "--weight-decay 1.2e-06 --clip 0.25 --schedule plateau --lr-decay 4 --epochs 500"},
+    /* some ten thousand labelled sentences */
+    {.name = "reviews",
+     .levels = OF_WORDS,
+     .options = "--task classify --cell lstm --pool mean --layers 1 --hidden 128 --dropout 0.5 --word-dropout 0.3 "
+                "--batch 32 --optimizer adam --lr 0.001 --schedule cosine --epochs 8"},
+};
+
+static const char *name_of(int number)
+{
+    return recipes[number].name;
+}
+
+const struct choices recipe_choices = {"recipe", sizeof recipes / sizeof *recipes, name_of};
+
+const struct recipe *recipe_of(int number)
+{
+    CHECK(number >= 0 && number < recipe_choices.count);
+    return &recipes[number];
+}
+
+/* The next word, which ends at a blank; moves on behind it. */
+static bool next_word(const char **text, char *word, size_t room)
+{
+    *text += strspn(*text, " ");
+    size_t length = strcspn(*text, " ");
+    CHECK(length < room);
+    memcpy(word, *text, length);
+    word[length] = '\0';
+    *text += length;
+    return length > 0;
+}
+
+bool recipe_next(const char **options, char name[RECIPE_NAME], char value[RECIPE_VALUE])
+{
+    char word[RECIPE_NAME];
+    if (!next_word(options, word, sizeof word))
+        return false;
+    CHECK(strncmp(word, "--", 2) == 0 && word[2]);
+    const char *behind = *options + strspn(*options, " ");
+    bool alone = !*behind || strncmp(behind, "--", 2) == 0;
+    bool negated = alone && strncmp(word, "--no-", 5) == 0;
+    snprintf(name, RECIPE_NAME, "%s", word + (negated ? 5 : 2));
+    if (alone)
+        snprintf(value, RECIPE_VALUE, "%s", negated ? "false" : "true");
+    else
+        (void)next_word(options, value, RECIPE_VALUE);
+    return true;
+}
+
+bool recipe_value(const struct recipe *recipe, const char *name, char value[RECIPE_VALUE])
+{
+    char found[RECIPE_NAME];
+    const char *at = recipe->options;
+    while (recipe_next(&at, found, value))
+        if (strcmp(found, name) == 0)
+            return true;
+    return false;
+}
+
+bool recipe_fits(const struct recipe *recipe, enum level level)
+{
+    return recipe->levels >> level & 1;
+}
