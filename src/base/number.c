@@ -80,7 +80,7 @@ const char *number_duration(double seconds, char text[NUMBER_TEXT])
 
 #define LIST_MOST 16
 
-int number_parse_list(const char *text, int most, int *list)
+int number_parse_list(const char *text, int most, bool ascends, int *list)
 {
     int parsed[LIST_MOST] = {0}, count = 0;
     for (const char *at = text; at; count++) {
@@ -93,7 +93,8 @@ int number_parse_list(const char *text, int most, int *list)
         int fault = number_parse_i64(number, &value);
         if (fault)
             return fault;
-        if (count == most || count == LIST_MOST || value > INT32_MAX || value <= (count ? parsed[count - 1] : 0))
+        if (count == most || count == LIST_MOST || value > INT32_MAX ||
+            value <= (ascends && count ? parsed[count - 1] : 0))
             return ERANGE;
         parsed[count] = (int)value;
         at = at[length] ? at + length + 1 : NULL;

@@ -21,9 +21,10 @@ static double mib(size_t bytes)
 static void print_result(const struct comm *comm, const struct bench_config *config, const struct bench_result *result)
 {
     const struct model_config *model = &config->step.model;
-    printf("model          %s, %d %s, embedding %d, hidden %d, vocabulary %d%s, dropout %g\n", cell_name(model->cell),
-           model->layers, model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
-           model->tied ? ", tied" : "", model->dropout);
+    char widths[MODEL_WIDTHS_TEXT];
+    printf("model          %s, %d %s, embedding %d, hidden %s, vocabulary %d%s, dropout %g\n", cell_name(model->cell),
+           model->layers, model->layers == 1 ? "layer" : "layers", model->embedding, model_widths_text(model, widths),
+           model->vocab, model->tied ? ", tied" : "", model->dropout);
     if (model->task == TASK_CLASSIFY)
         printf("task           classify, %d labels, pool %s\n", model->labels, pool_name(model->pool));
     precision_print(model, 15);

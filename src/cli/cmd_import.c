@@ -57,10 +57,10 @@ static enum status print_report(const struct options *options, const struct chec
                                 const struct weights_report *told, struct error *e)
 {
     const struct model_config *model = &checkpoint->model;
-    char path[ESCAPE_SHOWN];
-    printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %d, %s weights, vocabulary of %d tokens, level %s",
+    char path[ESCAPE_SHOWN], widths[MODEL_WIDTHS_TEXT];
+    printf("wrote '%s': %s of %d layer%s, embedding %d, hidden %s, %s weights, vocabulary of %d tokens, level %s",
            escape_shown(options->output, path), cell_name(model->cell), model->layers, model->layers == 1 ? "" : "s",
-           model->embedding, model->hidden, model->tied ? "tied" : "untied", model->vocab,
+           model->embedding, model_widths_text(model, widths), model->tied ? "tied" : "untied", model->vocab,
            level_name(checkpoint->vocab->level));
     if (model->task == TASK_CLASSIFY)
         printf(", %d labels", model->labels);

@@ -87,8 +87,9 @@ static void print_splits(const struct plan_config *config, const struct plan_spl
 static void print_plan(const struct plan_config *config, const struct assumed *assumed, const struct plan *plan)
 {
     const struct model_config *model = &config->step.model;
-    printf("model        %s, %d %s, embedding %d, hidden %d, vocabulary %d%s\n", cell_name(model->cell), model->layers,
-           model->layers == 1 ? "layer" : "layers", model->embedding, model->hidden, model->vocab,
+    char widths[MODEL_WIDTHS_TEXT];
+    printf("model        %s, %d %s, embedding %d, hidden %s, vocabulary %d%s\n", cell_name(model->cell), model->layers,
+           model->layers == 1 ? "layer" : "layers", model->embedding, model_widths_text(model, widths), model->vocab,
            model->tied ? ", tied" : "");
     if (assumed->vocabulary)
         printf("vocabulary   %d, assumed: --vocab-size or --corpus says it\n", model->vocab);

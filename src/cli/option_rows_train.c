@@ -33,7 +33,7 @@ static const struct option rows[] = {
              "over clusters of words, the rarer the narrower; sampled: one over the target "
              "and --samples words while training; nce: noise contrastive estimation with as many"},
 #endif
-    {"cutoffs", .type = OPTION_LIST, .commands = RUN, FIELD(train.step.model.cutoffs), WORD("auto", 0), .initial = "auto",
+    {"cutoffs", .type = OPTION_LIST, .commands = RUN, FIELD(train.step.model.cutoffs), .ascends = true, WORD("auto", 0), .initial = "auto",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "LIST",
      .help = "of adaptive: the ranks at which clusters of rarer words begin, the most frequent word having rank 0, as in "
              "2000,10000. 'auto': those that cost least, by the counts"},
@@ -50,14 +50,16 @@ static const struct option rows[] = {
     {"layers", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.layers), FROM(1, MODEL_LAYERS_MAX),
      .initial = "2", .classify = "1", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
      .help = "recurrent layers"},
-    {"hidden", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256", .classify = "128",
-     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N", .help = "units in each layer"},
+    {"hidden", .type = OPTION_LIST, .commands = RUN | GRADFLOW, FIELD(hidden), FROM(1, MODEL_WIDTH_MAX), .initial = "256", .classify = "128",
+     .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     .help = "units in each layer; or those of one layer after another, from the input on, as in 1150,1150,400, which "
+             "sets --layers, too"},
     {"embedding", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.embedding), FROM(1, MODEL_WIDTH_MAX),
      WORD("hidden", 0), .initial = "hidden", FOLLOWS("hidden"), .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
-     .help = "width of a token's vector; 'hidden': that of --hidden"},
+     .help = "width of a token's vector; 'hidden': that of the top layer"},
     {"tied", .type = OPTION_BOOL, .commands = RUN | GRADFLOW, FIELD(train.step.model.tied),
      .class = OPTION_MATHEMATICS, .section = "Model",
-     .help = "input and output layer share their weights; --embedding must equal --hidden"},
+     .help = "input and output layer share their weights; --embedding must equal the top layer's --hidden"},
     {"dropout", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.dropout), FROM(0, 1), .below_max = true,
      .initial = "0.2", .classify = "0.5", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "probability of dropping a unit before, between and after the layers"},

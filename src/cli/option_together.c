@@ -21,11 +21,24 @@ static void set_classify_defaults(struct options *options)
             CHECK(!option_set(option, options, option->classify, option->name, STATUS_INTERNAL, &e));
 }
 
+static int widths_given(const struct options *options)
+{
+    int count = 0;
+    while (count < MODEL_LAYERS_MAX && options->hidden[count])
+        count++;
+    return count;
+}
+
 /* Defaults that follow from other options. */
 void options_settle_all(struct options *options)
 {
     if (options->train.step.model.task == TASK_CLASSIFY)
         set_classify_defaults(options);
+    int widths = widths_given(options);
+    if (widths > 1 && options_origin(options, "layers") == ORIGIN_DEFAULT)
+        options->train.step.model.layers = widths;
+    if (widths == 1 || widths == options->train.step.model.layers) /* else options_check_step refuses them */
+        model_set_widths(&options->train.step.model, options->hidden);
     if (options->train.step.model.embedding == 0)
         options->train.step.model.embedding = options->train.step.model.hidden;
     if (options->train.schedule.lr < 0)
@@ -111,6 +124,12 @@ static enum status check_output(const struct options *options, struct error *e)
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
+    int widths = widths_given(options);
+    if (widths > 1 && widths != options->train.step.model.layers)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--layers %d' with --hidden of %d layers; leave --layers out, or write one number "
+                         "for each layer",
+                         options->train.step.model.layers, widths);
     if (options->train.step.model.task == TASK_CLASSIFY &&
         (options->train.step.model.tied || options->train.reset_at_eos))
         return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",
@@ -128,7 +147,8 @@ enum status options_check_step(const struct options *options, struct error *e)
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "
                          "classify");
     if (options->train.step.model.tied && options->train.step.model.embedding != options->train.step.model.hidden)
-        return error_set(e, STATUS_CONFIG, "cannot use '--tied': --embedding is %d but --hidden is %d; make them equal",
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--tied': --embedding is %d but --hidden of the top layer is %d; make them equal",
                          options->train.step.model.embedding, options->train.step.model.hidden);
     if (options->train.batch > 0 && options->train.groups > options->train.batch) /* else --batch is made for them */
         return error_set(e, STATUS_CONFIG,

@@ -273,15 +273,23 @@ static enum status set_list(const struct option *option, int *list, const char *
         memset(list, 0, option->size);
         return STATUS_OK;
     }
-    int fault = number_parse_list(text, most, list);
+    int fault = number_parse_list(text, most, option->ascends, list);
     if (fault == EINVAL)
-        return error_set(e, malformed, "bad value '%s' for %s: not whole numbers; write them as in 2000,10000", text,
-                         where);
-    if (fault)
+        return error_set(e, malformed, "bad value '%s' for %s: not whole numbers; write them as in %s", text, where,
+                         option->ascends ? "2000,10000" : "512,512,256");
+    if (fault && option->ascends)
         return error_set(e, STATUS_CONFIG,
                          "bad value '%s' for %s: they do not ascend from 1 or more, or are more than %d; write them as "
                          "in 2000,10000",
                          text, where, most);
+    for (int i = 0; i < most && !fault; i++)
+        if (option->max > 0 && list[i] > option->max)
+            fault = ERANGE;
+    if (fault)
+        return error_set(e, STATUS_CONFIG,
+                         "bad value '%s' for %s: one is not in 1 to %g, or they are more than %d; write one number, or "
+                         "several as in 512,512,256",
+                         text, where, option->max, most);
     return STATUS_OK;
 }
 

@@ -122,8 +122,9 @@ static bool start(const struct cell_start *s, float *x)
     if (s->init != INIT_ORTHOGONAL || s->param->role != PARAM_INPUT_BIAS)
         return false;
     memset(x, 0, sizeof *x * s->param->count);
-    for (int u = 0; u < s->config->hidden; u++)
-        x[GATE_F * s->config->hidden + u] = 1;
+    const size_t H = s->param->count / GATES;
+    for (size_t u = 0; u < H; u++)
+        x[GATE_F * H + u] = 1;
     return true;
 }
 

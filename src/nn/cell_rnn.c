@@ -118,7 +118,7 @@ static bool start_relu(const struct cell_start *s, float *x)
     if (s->init != INIT_AUTO)
         return false;
     if (s->param->role == PARAM_RECURRENT)
-        scaled_identity(s->config->hidden, RELU_LEAK, x);
+        scaled_identity((int)s->param->shape[1], RELU_LEAK, x);
     else if (s->param->role == PARAM_INPUT)
         cell_start_uniform(s, (1 - RELU_LEAK) * sqrt(6.0 / (double)s->param->shape[1]), x);
     else

@@ -76,7 +76,7 @@ static void orthonormalise(int H, double *a)
 /* Every [H][H] block of W_hh [G*H][H] orthogonal and drawn uniformly from the orthogonal matrices. */
 static void fill_orthogonal(const struct cell_start *start, double *work, float *x)
 {
-    const int H = start->config->hidden, gates = cell_kind(start->config->cell)->recurrent_gates;
+    const int H = (int)start->param->shape[1], gates = cell_kind(start->config->cell)->recurrent_gates;
     const size_t block = (size_t)H * (size_t)H;
     for (int g = 0; g < gates; g++) {
         /* Blocks start at an even element, so that no pair of Gaussians is shared between two of them. */
@@ -116,14 +116,23 @@ static void init_layer(const struct cell_start *start, double *work, float *x)
     else if (start->init == INIT_ORTHOGONAL && role != PARAM_INPUT)
         memset(x, 0, sizeof *x * start->param->count);
     else
-        cell_start_uniform(start, 1 / sqrt((double)start->config->hidden), x);
+        cell_start_uniform(start, 1 / sqrt((double)model_width(start->config, start->param->layer)), x);
+}
+
+/* As its cell says. */
+static void init_further(const struct cell_start *start, const struct param_table *table, float *x)
+{
+    struct cell_tensor list[CELL_TENSORS_MAX] = {0};
+    int l = start->param->layer;
+    (void)cell_kind(start->config->cell)->tensors(start->config, l, list);
+    cell_start_uniform(start, list[start->tensor - table->layer[l].further].bound, x);
 }
 
 enum status param_init(const struct model_config *config, const struct param_table *table, enum init init,
                        uint64_t seed, float *values, struct error *e)
 {
     const struct cell_kind *kind = cell_kind(config->cell);
-    const size_t H = (size_t)config->hidden;
+    const size_t H = (size_t)model_widest(config);
     double *work = NULL; /* [H][H] */
     if (init == INIT_ORTHOGONAL) {
         work = mem_alloc(H * H, sizeof *work, "orthogonal initialisation", e);
@@ -139,7 +148,11 @@ enum status param_init(const struct model_config *config, const struct param_tab
             continue;
         if (p->layer < 0)
             init_ends(&start, table, x);
-        else if (!kind->start || !kind->start(&start, x))
+        else if (kind->start && kind->start(&start, x))
+            continue;
+        else if (p->role == PARAM_CELL)
+            init_further(&start, table, x);
+        else
             init_layer(&start, work, x);
     }
     mem_free(work);

@@ -15,8 +15,8 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
     layer->states = cell_states(layer->cell, l);
     layer->input_blocks = cell_input_blocks(layer->cell, l);
     layer->slot_count = cell_slots(layer->cell, l);
-    layer->H = common->config.hidden;
-    layer->in = l == 0 ? common->config.embedding : common->config.hidden;
+    layer->H = model_width(&common->config, l);
+    layer->in = model_inputs(&common->config, l);
     layer->in_stride = gemm_stride(layer->in);
     layer->h_stride = gemm_stride(layer->H);
     layer->slot_stride = gemm_round(layer->H);
@@ -33,6 +33,10 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
         layer->offset.b_hh = table->param[b_hh].offset;
         layer->gradient.w_hh = common->layout.offset[w_hh];
         layer->gradient.b_hh = common->layout.offset[b_hh];
+    }
+    for (int i = 0; i < table->layer[l].furthers; i++) {
+        layer->offset.further[i] = table->param[table->layer[l].further + i].offset;
+        layer->gradient.further[i] = common->layout.offset[table->layer[l].further + i];
     }
 }
 
@@ -123,13 +127,17 @@ static void create_states(struct common *common, struct layer *layers, int l)
     create_output_rows(common, layers, l);
 }
 
+/* Without training all layers share the first one's slots. */
 static void create_rows(struct common *common, struct layer *layers, int l)
 {
+    size_t widest = layers[l].slots_stride;
+    for (int other = l; !common->shape.train && other < common->config.layers; other++)
+        widest = (size_t)layers[other].slots_stride > widest ? (size_t)layers[other].slots_stride : widest;
     struct store *store = &common->store;
     struct layer *layer = &layers[l];
     size_t rows = (size_t)common->shape.bptt * common->lanes;
     bool train = common->shape.train;
-    layer->slots = train || l == 0 ? store_floats(store, rows * layer->slots_stride, "gates") : layers[0].slots;
+    layer->slots = train || l == 0 ? store_floats(store, rows * widest, "gates") : layers[0].slots;
     if (l > 0 && train && common->dropout.threshold)
         layer->dropped = store_take(store, rows * layer->in_stride, gemm_number_bytes(&common->gemm), "dropped states");
 }
@@ -137,8 +145,12 @@ static void create_rows(struct common *common, struct layer *layers, int l)
 void layers_create(struct common *common, struct layer *layers, size_t indexed_rows)
 {
     struct store *store = &common->store;
+    int carried = 0; /* numbers of a lane, of the widest layer */
     for (int l = 0; l < common->config.layers; l++) {
         shape_layer(common, &layers[l], l);
+        carried = layers[l].h_stride > carried ? layers[l].h_stride : carried;
+    }
+    for (int l = 0; l < common->config.layers; l++) {
         create_rows(common, layers, l);
         create_states(common, layers, l);
         create_weights(common, &layers[l]);
@@ -149,7 +161,7 @@ void layers_create(struct common *common, struct layer *layers, size_t indexed_r
     if (recurrent > 0)
         common->scratch.recurrent = store_floats(store, recurrent, "recurrent products");
     if (common->shape.train)
-        common->scratch.carry = store_floats(store, B * layers[0].h_stride, "carried gradients");
+        common->scratch.carry = store_floats(store, B * carried, "carried gradients");
 }
 
 /* What the team works on. */

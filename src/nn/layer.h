@@ -43,6 +43,7 @@ struct layer {
     int blocks;       /* of GEMM_WIDE units */
     struct {
         size_t w_ih, w_hh, b_ih, b_hh;
+        size_t further[CELL_TENSORS_MAX];
     } offset, gradient;       /* in the value array, and in a gradient array */
     struct layer_input input; /* of this window */
     float *projected; /* [most rows of an indexed input][input_blocks * slot_stride]; NULL: the input has no index */

@@ -1,6 +1,8 @@
 /* What a configuration may be. */
 #include "unroll/nn/model_config.h"
 
+#include <string.h>
+
 #include "unroll/nn/output.h"
 
 static enum status check_integer(const struct model_field *field, int64_t value, int64_t least, int64_t most,
@@ -21,6 +23,8 @@ static enum status check_field(const struct model_field *field, const struct mod
         return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged,
                          value, field->least, field->most);
     }
+    if (field->type == MODEL_LIST)
+        return STATUS_OK; /* its owner's check */
     int64_t value = model_field_integer(field, config);
     if (field->type == MODEL_CHOICE && (value < 0 || value >= field->choices->count))
         return error_set(e, STATUS_CONFIG, "unknown %s number '%lld'; use 0 to %d", field->choices->what,
@@ -30,12 +34,52 @@ static enum status check_field(const struct model_field *field, const struct mod
     return field->ranged ? check_integer(field, value, (int64_t)field->least, (int64_t)field->most, e) : STATUS_OK;
 }
 
+int model_widest(const struct model_config *config)
+{
+    int widest = config->hidden;
+    for (int l = 0; l < config->layers; l++)
+        if (model_width(config, l) > widest)
+            widest = model_width(config, l);
+    return widest;
+}
+
+void model_set_widths(struct model_config *config, const int *widths)
+{
+    bool differ = false;
+    memset(config->widths, 0, sizeof config->widths);
+    for (int l = 1; l < config->layers && widths[1]; l++)
+        differ = differ || widths[l] != widths[0];
+    config->hidden = differ ? widths[config->layers - 1] : widths[0];
+    if (differ)
+        memcpy(config->widths, widths, sizeof *widths * (size_t)config->layers);
+}
+
+const char *model_widths_text(const struct model_config *config, char text[MODEL_WIDTHS_TEXT])
+{
+    return number_format_list(config->widths[0] ? config->widths : &config->hidden,
+                              config->widths[0] ? config->layers : 1, text, MODEL_WIDTHS_TEXT);
+}
+
+/* One for each layer, the last of them `hidden`. */
+static enum status check_widths(const struct model_config *config, struct error *e)
+{
+    int count = 0;
+    while (count < MODEL_LAYERS_MAX && config->widths[count] > 0 && config->widths[count] <= MODEL_WIDTH_MAX)
+        count++;
+    if (!config->widths[0] || (count == config->layers && config->widths[count - 1] == config->hidden))
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG, "bad widths of %d layers: they must be 1 to %d each, the last of them %d",
+                     config->layers, MODEL_WIDTH_MAX, config->hidden);
+}
+
 enum status model_config_check(const struct model_config *config, struct error *e)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < model_field_count && !status; i++)
         if (model_fields[i].type == MODEL_CHOICE || model_field_applies(&model_fields[i], config))
             status = check_field(&model_fields[i], config, e);
+    if (!status)
+        status = check_widths(config, e);
     if (!status)
         status = output_kind(config)->check(config, e);
     return status;

@@ -51,6 +51,7 @@ const struct model_field model_fields[] = {
     {PLACE(layers), .type = MODEL_INT, .lists = LAYERS, RANGE("--layers", 1, MODEL_LAYERS_MAX)},
     {PLACE(embedding), .type = MODEL_INT, .lists = LAYERS, RANGE("--embedding", 1, MODEL_WIDTH_MAX)},
     {PLACE(hidden), .type = MODEL_INT, .lists = LAYERS, RANGE("--hidden", 1, MODEL_WIDTH_MAX)},
+    {PLACE(widths), .type = MODEL_LIST, .option = "hidden", .covered = true, .optional = true, .lists = LAYERS},
     {PLACE(vocab), .type = MODEL_INT, .option = "vocab-size", RANGE("vocabulary size", 1, VOCAB_MAX),
      .lists = MODEL_TABLE | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
     {PLACE(tied), .type = MODEL_FLAG, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
@@ -63,7 +64,7 @@ const struct model_field model_fields[] = {
      .optional = true, .applies = of_language_model,
      .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT},
     {PLACE(cutoffs), .type = MODEL_LIST, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT,
-     .optional = true, .applies = has_clusters},
+     .optional = true, .ascends = true, .applies = has_clusters},
     {PLACE(div), .type = MODEL_REAL, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED | MODEL_FACT,
      .optional = true, .applies = has_clusters, RANGE("--div", 1, 1e6)},
     {PLACE(samples), .type = MODEL_INT, .lists = MODEL_BENCH | MODEL_SPEED | MODEL_FACT, .optional = true,
@@ -93,7 +94,7 @@ const char *model_field_option(const struct model_field *field)
 
 const char *model_field_measured(const struct model_field *field, char name[MODEL_FIELD_NAME])
 {
-    snprintf(name, MODEL_FIELD_NAME, "%s", model_field_option(field));
+    snprintf(name, MODEL_FIELD_NAME, "%s", field->covered ? field->stored : model_field_option(field));
     for (char *place = name; *place; place++)
         if (*place == '-')
             *place = '_';
@@ -139,7 +140,8 @@ void model_field_set_real(const struct model_field *field, struct model_config *
 
 bool model_field_set_list(const struct model_field *field, struct model_config *config, const char *text)
 {
-    return number_parse_list(text, (int)(field->size / sizeof(int)), (int *)((char *)config + field->offset)) == 0;
+    return number_parse_list(text, (int)(field->size / sizeof(int)), field->ascends,
+                             (int *)((char *)config + field->offset)) == 0;
 }
 
 const char *model_field_text(const struct model_field *field, const struct model_config *config,
@@ -159,6 +161,14 @@ const char *model_field_text(const struct model_field *field, const struct model
         return field->choices->name((int)value);
     snprintf(text, MODEL_FIELD_TEXT, "%lld", (long long)value);
     return text;
+}
+
+const char *model_field_option_text(const struct model_field *field, const struct model_config *config,
+                                    char text[MODEL_FIELD_TEXT])
+{
+    if (field->offset == offsetof(struct model_config, hidden))
+        return model_widths_text(config, text);
+    return model_field_text(field, config, text);
 }
 
 void model_field_put(struct json *json, const char *key, const struct model_field *field,
@@ -211,14 +221,14 @@ const char *model_config_options(const struct model_config *config, unsigned lis
         const struct model_field *field = &model_fields[i];
         const char *name = model_field_option(field), *space = length ? " " : "";
         char value[MODEL_FIELD_TEXT];
-        if (!(field->lists & list) || !model_field_is_said(field, config))
+        if (!(field->lists & list) || !model_field_is_said(field, config) || field->covered)
             continue;
         if (field->type == MODEL_FLAG)
             length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s%s", space,
                                        model_field_integer(field, config) ? "" : "no-", name);
         else
             length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s %s", space, name,
-                                       model_field_text(field, config, value));
+                                       model_field_option_text(field, config, value));
     }
     return text;
 }

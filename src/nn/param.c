@@ -53,7 +53,7 @@ static int append_of_layer(struct param_table *table, enum param_role role, cons
                            int64_t rows, int64_t columns)
 {
     char name[sizeof table->param[0].name];
-    snprintf(name, sizeof name, "rnn.%s_l%d", kind, layer);
+    snprintf(name, sizeof name, "rnn.%.30s_l%d", kind, layer);
     int place = append_own(table, role, name, rank, rows, columns);
     table->param[place].layer = layer;
     return place;
@@ -73,22 +73,34 @@ static void add_output(const struct model_config *config, struct param_table *ta
     }
 }
 
+/* What the layer's cell has besides the weights of its gates. */
+static void add_further(const struct model_config *config, struct param_table *table, int l)
+{
+    struct cell_tensor list[CELL_TENSORS_MAX];
+    const struct cell_kind *cell = cell_kind(config->cell);
+    table->layer[l].further = table->count;
+    table->layer[l].furthers = cell->tensors ? cell->tensors(config, l, list) : 0;
+    for (int i = 0; i < table->layer[l].furthers; i++)
+        (void)append_of_layer(table, PARAM_CELL, list[i].name, l, list[i].columns ? 2 : 1, list[i].rows,
+                              list[i].columns ? list[i].columns : 1);
+}
+
 void param_table_build(const struct model_config *config, struct param_table *table)
 {
-    const int64_t V = config->vocab, E = config->embedding, H = config->hidden;
     const struct cell_kind *kind = cell_kind(config->cell);
-    const int64_t GH = kind->gates * H, RH = kind->recurrent_gates * H;
     memset(table, 0, sizeof *table);
-    table->encoder = append_own(table, PARAM_EMBEDDING, "encoder.weight", 2, V, E);
+    table->encoder = append_own(table, PARAM_EMBEDDING, "encoder.weight", 2, config->vocab, config->embedding);
     for (int l = 0; l < config->layers; l++) {
-        table->layer[l].w_ih =
-            append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, cell_input_blocks(kind, l) * H, l ? H : E);
+        const int64_t H = model_width(config, l), GH = kind->gates * H, RH = kind->recurrent_gates * H;
+        table->layer[l].w_ih = append_of_layer(table, PARAM_INPUT, "weight_ih", l, 2, cell_input_blocks(kind, l) * H,
+                                               model_inputs(config, l));
         table->layer[l].w_hh = table->layer[l].b_hh = -1;
         if (RH > 0)
             table->layer[l].w_hh = append_of_layer(table, PARAM_RECURRENT, "weight_hh", l, 2, RH, H);
         table->layer[l].b_ih = append_of_layer(table, PARAM_INPUT_BIAS, "bias_ih", l, 1, GH, 1);
         if (RH > 0)
             table->layer[l].b_hh = append_of_layer(table, PARAM_RECURRENT_BIAS, "bias_hh", l, 1, RH, 1);
+        add_further(config, table, l);
     }
     add_output(config, table);
 

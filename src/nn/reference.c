@@ -25,7 +25,9 @@ struct tensors {
 struct tape {
     const struct cell_kind *cell;
     const struct output_kind *output;
-    int T, L, E, H, GH, IH, RH;         /* IH: of the first layer, the most */
+    int T, L, E;
+    int H, GH, RH;                      /* of the widest layer: strides */
+    int IH;                             /* the same; of the first layer, which has most */
     int states, width[CELL_STATES_MAX]; /* of the cell; the widest layer's */
     double *input;                      /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
     double *mask;                       /* like input: what dropout multiplied it with */
@@ -111,7 +113,7 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
                        .T = T,
                        .L = config->layers,
                        .E = config->embedding,
-                       .H = config->hidden};
+                       .H = model_widest(config)};
     t->GH = t->cell->gates * t->H;
     t->IH = cell_input_blocks(t->cell, 0) * t->H;
     t->RH = t->cell->recurrent_gates * t->H;
@@ -187,35 +189,38 @@ static void apply_nudge(const struct reference *r, int layer, int time, const st
     if (nudge->amount == 0 || layer != nudge->layer || time != nudge->time)
         return;
     s->state[nudge->state][u] += nudge->amount;
-    if (nudge->state != CELL_H && kind->reference_output && u < r->config.hidden)
-        s->state[CELL_H][u] = kind->reference_output(r->config.hidden, s, u);
+    const int H = model_width(&r->config, layer);
+    if (nudge->state != CELL_H && kind->reference_output && u < H)
+        s->state[CELL_H][u] = kind->reference_output(H, s, u);
 }
 
 /* The gates' blocks of W_ih have a bias, those behind them have none. */
-static void input_forward(const struct tape *t, const struct tensors *w, int l, int time,
+static void input_forward(const struct reference *r, const struct tape *t, const struct tensors *w, int l, int time,
                           const struct reference_step *s)
 {
-    const int inputs = l ? t->H : t->E, rest = s->input_blocks * t->H - t->GH;
+    const int H = model_width(&r->config, l), GH = t->cell->gates * H;
+    const int inputs = model_inputs(&r->config, l), rest = s->input_blocks * H - GH;
     const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
-    affine(t->GH, inputs, weight, x, w->layer[l].bias_ih, s->from_input);
-    affine(rest, inputs, weight + (size_t)t->GH * (size_t)inputs, x, NULL, s->from_input + t->GH);
+    affine(GH, inputs, weight, x, w->layer[l].bias_ih, s->from_input);
+    affine(rest, inputs, weight + (size_t)GH * (size_t)inputs, x, NULL, s->from_input + GH);
 }
 
-static void input_backward(const struct tape *t, const struct tensors *w, const struct tensors *d, int l, int time,
-                           const struct reference_step *s, double *d_input)
+static void input_backward(const struct reference *r, const struct tape *t, const struct tensors *w,
+                           const struct tensors *d, int l, int time, const struct reference_step *s, double *d_input)
 {
-    const int inputs = l ? t->H : t->E, rest = s->input_blocks * t->H - t->GH;
-    const size_t behind = (size_t)t->GH * (size_t)inputs;
+    const int H = model_width(&r->config, l), GH = t->cell->gates * H;
+    const int inputs = model_inputs(&r->config, l), rest = s->input_blocks * H - GH;
+    const size_t behind = (size_t)GH * (size_t)inputs;
     const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
     double *d_weight = d->layer[l].weight_ih;
-    affine_backward(t->GH, inputs, weight, x, t->d_from_input, d_weight, d->layer[l].bias_ih, d_input);
-    affine_backward(rest, inputs, weight + behind, x, t->d_from_input + t->GH, d_weight + behind, NULL, d_input);
+    affine_backward(GH, inputs, weight, x, t->d_from_input, d_weight, d->layer[l].bias_ih, d_input);
+    affine_backward(rest, inputs, weight + behind, x, t->d_from_input + GH, d_weight + behind, NULL, d_input);
 }
 
 static void lane_forward(struct reference *r, const struct tensors *w, struct tape *t, const struct window *window,
                          int b, int64_t step)
 {
-    const int E = t->E, H = t->H;
+    const int E = t->E;
     const int64_t lane = (int64_t)window->lane0 + b;
     for (int time = 0; time < t->T; time++) {
         const uint32_t token = window->input[time * window->lanes + b];
@@ -227,9 +232,10 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
     }
     for (int l = 0; l < t->L; l++)
         for (int time = 0; time < t->T; time++) {
+            const int H = model_width(&r->config, l), RH = t->cell->recurrent_gates * H;
             struct reference_step s = cell_step_at(t, l, time);
-            input_forward(t, w, l, time, &s);
-            affine(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
+            input_forward(r, t, w, l, time, &s);
+            affine(RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
             fill_mask(r, t, l + 1 == t->L && t->output->drops_own_rows ? -1 : step, l + 1, lane, time, H);
@@ -270,9 +276,10 @@ static void clear_gradients(struct tape *t)
 
 /* Back through time: from the last step, after which nothing is known, to the first, before which the state counts as a
  * constant (truncation). d_input comes as the gradient of what layer l feeds and leaves as that of its own input. */
-static void layer_backward(const struct tensors *w, const struct tensors *d, struct tape *t, int l)
+static void layer_backward(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
+                           int l)
 {
-    const int H = t->H;
+    const int H = model_width(&r->config, l), RH = t->cell->recurrent_gates * H;
     clear_gradients(t);
     for (int time = t->T - 1; time >= 0; time--) {
         struct reference_step s = cell_step_at(t, l, time);
@@ -280,20 +287,20 @@ static void layer_backward(const struct tensors *w, const struct tensors *d, str
         for (int u = 0; u < H; u++)
             t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
-        affine_backward(t->RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
+        affine_backward(RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
                         d->layer[l].bias_hh, t->d_state[CELL_H]);
         if (t->fresh[time]) /* the step before belongs to another sentence */
             clear_gradients(t);
         memset(d_input, 0, sizeof *d_input * width(t));
-        input_backward(t, w, d, l, time, &s, d_input);
+        input_backward(r, t, w, d, l, time, &s, d_input);
     }
 }
 
-static void lane_backward(const struct tensors *w, const struct tensors *d, struct tape *t, const struct window *window,
-                          int b)
+static void lane_backward(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
+                          const struct window *window, int b)
 {
     for (int l = t->L - 1; l >= 0; l--)
-        layer_backward(w, d, t, l);
+        layer_backward(r, w, d, t, l);
     for (int time = 0; time < t->T; time++) {
         double *row = d->encoder + (size_t)window->input[time * window->lanes + b] * (size_t)t->E;
         for (int u = 0; u < t->E; u++)
@@ -319,13 +326,15 @@ static void exchange_state(struct reference *r, struct tape *t, int b, bool into
 }
 
 /* The input of a ReLU that is nearest to its kink. */
-static double nearest_kink(const struct tape *t)
+static double nearest_kink(const struct reference *r, const struct tape *t)
 {
     double nearest = INFINITY;
-    for (int step = 0; step < t->L * t->T; step++)
-        for (int k = 0; k < t->GH; k++)
-            nearest = fmin(nearest, fabs(t->from_input[(size_t)step * (size_t)t->IH + (size_t)k] +
-                                         t->from_state[(size_t)step * (size_t)t->RH + (size_t)k]));
+    for (int l = 0; l < t->L; l++)
+        for (int time = 0; time < t->T; time++) {
+            const struct reference_step s = step_at(t, l, time);
+            for (int u = 0; u < t->cell->gates * model_width(&r->config, l); u++)
+                nearest = fmin(nearest, fabs(s.from_input[u] + s.from_state[u]));
+        }
     return nearest;
 }
 
@@ -349,10 +358,10 @@ enum status reference_window(struct reference *r, const struct window *window, i
             lane_forward(r, &values, &tape, window, b, step);
             *loss += lane_output(r, &tape, window, b, step, row, grad);
             if (grad)
-                lane_backward(&values, &gradients, &tape, window, b);
+                lane_backward(r, &values, &gradients, &tape, window, b);
             exchange_state(r, &tape, b, false, false);
             if (tape.cell->kinks)
-                r->nearest_kink = fmin(r->nearest_kink, nearest_kink(&tape));
+                r->nearest_kink = fmin(r->nearest_kink, nearest_kink(r, &tape));
         }
     }
     tape_release(&tape);

@@ -27,8 +27,9 @@ const char *model_state_name(const struct model_config *config, int index, char 
 
 int model_state_width(const struct model_config *config, int index)
 {
-    int inputs = index % config->layers == 0 ? config->embedding : config->hidden;
-    return cell_state_width(cell_kind(config->cell), index / config->layers, config->hidden, inputs);
+    int l = index % config->layers;
+    return cell_state_width(cell_kind(config->cell), index / config->layers, model_width(config, l),
+                            model_inputs(config, l));
 }
 
 size_t model_state_offset(const struct model_config *config, int index)

@@ -81,8 +81,9 @@ static void tell_work(struct trainer *trainer)
 {
     const struct checkpoint_build *build = &trainer->build;
     const struct trainer_config *config = trainer->config;
-    reporter_tell(&trainer->reporter, "model: %s, %d x %d, embedding %d, %zu parameters",
-                  cell_name(trainer->shape.cell), trainer->shape.layers, trainer->shape.hidden,
+    char widths[MODEL_WIDTHS_TEXT];
+    reporter_tell(&trainer->reporter, "model: %s, %d x %s, embedding %d, %zu parameters",
+                  cell_name(trainer->shape.cell), trainer->shape.layers, model_widths_text(&trainer->shape, widths),
                   trainer->shape.embedding, trainer->table.elements);
     reporter_tell(&trainer->reporter,
                   "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s", build->ranks,

@@ -118,11 +118,14 @@ static const char *tell_differences(const struct model_config *was, const struct
     for (int i = 0; i < model_field_count && length < MODEL_OPTIONS_TEXT; i++) {
         const struct model_field *field = &model_fields[i];
         char before[MODEL_FIELD_TEXT], now[MODEL_FIELD_TEXT];
-        if (field->lists & MODEL_WEIGHTS && model_field_applies(field, was) && model_field_applies(field, is) &&
-            model_field_differs(field, was, is))
+        if (!(field->lists & MODEL_WEIGHTS) || field->covered || !model_field_applies(field, was) ||
+            !model_field_applies(field, is))
+            continue;
+        (void)model_field_option_text(field, was, before);
+        (void)model_field_option_text(field, is, now);
+        if (strcmp(before, now) != 0)
             length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s was %s and is now %s",
-                                       length ? ", " : "", model_field_option(field),
-                                       model_field_text(field, was, before), model_field_text(field, is, now));
+                                       length ? ", " : "", model_field_option(field), before, now);
     }
     return text;
 }

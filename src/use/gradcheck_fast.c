@@ -268,7 +268,7 @@ static double depth_of(const struct gradcheck_config *config)
 static double float_tolerance(const struct gradcheck_config *config)
 {
     const struct model_config *m = &config->model;
-    const double lengths[] = {m->embedding, m->hidden, m->vocab, (double)config->bptt * config->batch};
+    const double lengths[] = {m->embedding, model_widest(m), m->vocab, (double)config->bptt * config->batch};
     double longest = 0;
     for (int i = 0; i < 4; i++)
         longest = fmax(longest, lengths[i]);
@@ -292,7 +292,8 @@ static double bf16_tolerance(const struct gradcheck_config *config)
  * element by any part of it. (ReLUs have kinks; parameters are drawn such that no input is near one.) */
 static double jump_tolerance(const struct gradcheck_config *config)
 {
-    const double maxima = (double)config->model.hidden * config->batch, share = bf16_tolerance(config) * config->bptt;
+    const double maxima = (double)model_widest(&config->model) * config->batch,
+                 share = bf16_tolerance(config) * config->bptt;
     return sqrt(share + 3 * sqrt(share / maxima));
 }
 

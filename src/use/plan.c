@@ -261,7 +261,7 @@ static double evenness(int items, int parts)
 /* Threads own blocks of hidden units; more threads than blocks share the lanes of a block (nn/layer.c). */
 static double busy_share(const struct plan_config *config, int lanes_max)
 {
-    int blocks = gemm_round(config->step.model.hidden) / GEMM_WIDE;
+    int blocks = gemm_round(model_widest(&config->step.model)) / GEMM_WIDE;
     int rows = config->step.threads > blocks ? config->step.threads / blocks : 1;
     rows = rows > lanes_max ? lanes_max : rows;
     int columns = config->step.threads / rows;

@@ -116,6 +116,14 @@ static enum status refuse_embedding(const struct importing *in, const struct sou
         path, count ? "; of its width are " : "", list);
 }
 
+/* Units of a layer by its weight_hh, or, without such, its weight_ih. One that cannot be is left to the check of all
+ * tensors' shapes: the layer is then as wide as it can. */
+static int width_of(const struct source_tensor *tensor, const struct model_config *model, bool recurrent)
+{
+    int64_t width = recurrent ? tensor->shape[1] : tensor->shape[0] / cell_kind(model->cell)->gates;
+    return width < 1 ? 1 : width > MODEL_WIDTH_MAX ? MODEL_WIDTH_MAX : (int)width;
+}
+
 /* Cell, layers and widths, by the shapes of the tensors that every model has. */
 static enum status infer_model(struct importing *in, struct model_config *model)
 {
@@ -138,9 +146,13 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     model->cell = cell.cell;
     model->vocab = (int)embedding->shape[0];
     model->embedding = (int)embedding->shape[1];
-    model->hidden = (int)cell.hidden;
-    while (model->layers < MODEL_LAYERS_MAX && tensor_of_layer(source, every_layer, model->layers))
+    int widths[MODEL_LAYERS_MAX] = {0};
+    while (model->layers < MODEL_LAYERS_MAX && tensor_of_layer(source, every_layer, model->layers)) {
+        widths[model->layers] = width_of(tensor_of_layer(source, every_layer, model->layers), model, recurrent);
         model->layers++;
+    }
+    widths[0] = (int)cell.hidden;
+    model_set_widths(model, widths);
     return STATUS_OK;
 }
 

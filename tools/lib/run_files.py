@@ -206,7 +206,7 @@ class Run:
         facts = self.facts
         if not all(key in facts for key in ("cell", "layers", "hidden")):
             return "?"
-        return "%s %s \N{MULTIPLICATION SIGN} %s" % (facts["cell"], facts["layers"], facts["hidden"])
+        return "%s %s \N{MULTIPLICATION SIGN} %s" % (facts["cell"], facts["layers"], facts.get("widths") or facts["hidden"])
 
     def phase_seconds(self):
         """Seconds of a step by phase over the whole run. "rest" is what the phases of the model do not cover: the

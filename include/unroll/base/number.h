@@ -2,6 +2,7 @@
 #ifndef UNROLL_BASE_NUMBER_H
 #define UNROLL_BASE_NUMBER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,10 +21,10 @@ int number_parse_i64(const char *text, int64_t *value);
 int number_parse_u64(const char *text, uint64_t *value);
 int number_parse_double(const char *text, double *value);
 
-/* Lists of whole numbers that ascend from 1 or more, "2000,10000": in `list` [most], with zeros behind them. Returns 0,
- * ERANGE where they do not ascend or are too many, or EINVAL where the text is no such list; `list` is then as it was.
- */
-int number_parse_list(const char *text, int most, int *list);
+/* Lists of whole numbers of 1 or more, "2000,10000": in `list` [most], with zeros behind them. Returns 0, ERANGE where
+ * one is too small, they are too many, or do not ascend where they must, or EINVAL where the text is no such list;
+ * `list` is then as it was. */
+int number_parse_list(const char *text, int most, bool ascends, int *list);
 /* "" of none. Returns `text`. */
 const char *number_format_list(const int *list, int most, char *text, size_t size);
 

@@ -23,7 +23,7 @@ enum option_type {
     OPTION_TEXT,     /* const char * */
     OPTION_FILES,    /* const char *[OPTION_FILES_MAX]: one or more; the int at `count_offset` says how many */
     OPTION_PERCENTS, /* double[3]:   A,B or A,B,C that sum to 100 */
-    OPTION_LIST      /* int[size / 4]: whole numbers that ascend, zeros behind them; of none the first word */
+    OPTION_LIST      /* int[size / 4]: whole numbers from 1 on, zeros behind them; of none the first word */
 };
 
 /* What a command does with the file that a text names (cli/path_check.h). Operands are read, all of them. */
@@ -57,6 +57,7 @@ struct option {
     const char *classify;              /* the default with --task classify, if it is another */
     double min, max;                   /* numbers: the allowed range */
     bool above_min, below_max;         /* the range leaves its end out */
+    bool ascends;                      /* OPTION_LIST: each number is above the one before */
     struct {
         const char *text;
         double value;

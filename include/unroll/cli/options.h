@@ -48,6 +48,7 @@ struct options {
      * What 'auto' means stands here until the command knows better: batch, groups, epochs, threads 0; eval_every and
      * patience -1. With max_steps alone epochs is OPTION_EPOCHS_MAX. */
     struct trainer_config train;
+    int hidden[MODEL_LAYERS_MAX]; /* --hidden as it was given: one number, or one for each layer */
 
     const char *corpus, *model_file; /* of the others: --corpus C.h5, --model M.h5 */
     const char *output;              /* -o, --output */

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "unroll/base/choice.h"
 #include "unroll/base/status.h"
@@ -32,9 +33,19 @@ enum { CELLS = CELL_TABLE(CELL_ONE) }; /* how many there are */
 #define CELL_BLOCKS_MAX 6 /* of weight_ih, in any layer */
 #define CELL_STATES_MAX 4
 
+#define CELL_TENSORS_MAX 24
+
 struct cell_step;
 struct reference_step;
 struct cell_start;
+struct model_config;
+
+/* A trained tensor that a layer of the cell has besides weights and biases of its gates. */
+struct cell_tensor {
+    char name[24];         /* "weight_c" is called "rnn.weight_c_l0" in the first layer */
+    int64_t rows, columns; /* columns 0: a vector */
+    double bound;          /* it starts uniform in +-bound */
+};
 
 /* What a layer hands on from step to step, for each lane. */
 struct cell_state {
@@ -82,6 +93,9 @@ struct cell_kind {
     /* How a layer's parameter starts where init.c's rule for all cells does not hold: true if x is filled. NULL: it
      * always holds. */
     bool (*start)(const struct cell_start *start, float *x);
+
+    /* The further tensors of layer l; returns how many. NULL: none. */
+    int (*tensors)(const struct model_config *config, int l, struct cell_tensor list[CELL_TENSORS_MAX]);
 
     int trial_pool; /* enum pool: that of its classifier in the self-test, part of a digest of record */
 };

@@ -31,10 +31,12 @@ extern const struct choices pool_choices;
 /* Each member has a row in model_fields, where it says all that files, reports and comparisons need to know of it. */
 struct model_config {
     enum cell cell;
-    int layers, embedding, hidden; /* L, E, H */
-    int vocab;                     /* V, including <unk> */
-    bool tied;                     /* decoder.weight is encoder.weight; needs E == H */
-    double dropout;                /* probability of dropping, 0 <= p < 1 */
+    int layers, embedding;        /* L, E */
+    int hidden;                   /* H: units of the top layer, and of each where `widths` says nothing else */
+    int widths[MODEL_LAYERS_MAX]; /* units of each layer, the last of them H; all 0 where layers are equally wide */
+    int vocab;                    /* V, including <unk> */
+    bool tied;                    /* decoder.weight is encoder.weight; needs E == H */
+    double dropout;               /* probability of dropping, 0 <= p < 1 */
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     enum task task;
@@ -52,6 +54,23 @@ struct model_config {
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
 
+/* Units of layer l, and how many numbers it reads at a step. */
+static inline int model_width(const struct model_config *config, int l)
+{
+    return config->widths[0] ? config->widths[l] : config->hidden;
+}
+static inline int model_inputs(const struct model_config *config, int l)
+{
+    return l ? model_width(config, l - 1) : config->embedding;
+}
+/* Units of the widest layer. */
+int model_widest(const struct model_config *config);
+/* Sets hidden and widths for config->layers layers of so many units each; of one number, all have it. */
+void model_set_widths(struct model_config *config, const int *widths);
+/* For people: "256", or "1150,1150,400". Returns `text`. */
+#define MODEL_WIDTHS_TEXT 96
+const char *model_widths_text(const struct model_config *config, char text[MODEL_WIDTHS_TEXT]);
+
 /* ---- the table of fields (model_fields.c) ---- */
 
 enum model_type {
@@ -60,7 +79,7 @@ enum model_type {
     MODEL_FLAG,
     MODEL_CHOICE, /* an enumeration: its name in files */
     MODEL_TOKEN,  /* a token that starts a new sentence, 0: none; "eos" or "none" in reports */
-    MODEL_LIST,   /* an array of ints, ascending from 1 on, zeros behind them: "2000,10000" in files */
+    MODEL_LIST,   /* an array of ints from 1 on, zeros behind them: "2000,10000" in files */
 };
 
 /* Lists that have some of the fields. Checkpoints and metrics.jsonl have all of them. */
@@ -78,10 +97,12 @@ struct model_field {
     const char *option; /* name on the command line, if it is another */
     enum model_type type;
     unsigned lists;
+    bool covered;  /* it has no option of its own: that of another field says it, too */
     bool optional; /* 0 is "without": it is then left out, and files from before there was such a field mean 0 */
     size_t offset, size;
     bool (*applies)(const struct model_config *config); /* NULL: to every model */
     const struct choices *choices;                      /* of MODEL_CHOICE */
+    bool ascends;                                       /* of MODEL_LIST: each number is above the one before */
     const char *ranged;                                 /* what messages call it that say its range; NULL: any value */
     double least, most;                                 /* of MODEL_REAL below `most` */
 };
@@ -104,6 +125,10 @@ void model_field_set_real(const struct model_field *field, struct model_config *
 #define MODEL_FIELD_TEXT 96
 const char *model_field_text(const struct model_field *field, const struct model_config *config,
                              char text[MODEL_FIELD_TEXT]);
+
+/* As its option says it, together with fields that this one covers: "1150,1150,400". */
+const char *model_field_option_text(const struct model_field *field, const struct model_config *config,
+                                    char text[MODEL_FIELD_TEXT]);
 
 /* Of MODEL_LIST, from text; false: it is none, and the field is as it was. */
 bool model_field_set_list(const struct model_field *field, struct model_config *config, const char *text);

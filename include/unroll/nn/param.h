@@ -3,8 +3,8 @@
  *
  * Names and shapes are those of PyTorch's word_language_model example: encoder.weight [V][E], rnn.weight_ih_l0
  * [G*H][E], rnn.weight_hh_l0 [G*H][H], rnn.bias_ih_l0 [G*H], rnn.bias_hh_l0 [G*H], ..., decoder.weight [V][H],
- * decoder.bias [V]. A classifier's decoder has a row for each label instead of each token. All values lie in one array,
- * each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
+ * decoder.bias [V]; H is each layer's own. A classifier's decoder has a row for each label instead of each token. All
+ * values lie in one array, each tensor starting on a 64-byte boundary, so that walking all parameters is one loop.
  *
  * Gradients have the same layout at the same offsets, `grad_total` floats, unless nn/gradient.h says otherwise. With
  * tied weights decoder.weight shares the values of encoder.weight; its gradient is summed over lanes and ranks on its
@@ -27,6 +27,7 @@ enum param_role {
     PARAM_RECURRENT,  /* weights of a layer's state */
     PARAM_INPUT_BIAS, /* of a layer, beside the weights of its input */
     PARAM_RECURRENT_BIAS,
+    PARAM_CELL,   /* a further tensor of a layer's cell (struct cell_tensor) */
     PARAM_OUTPUT, /* weights of the output layer */
     PARAM_OUTPUT_BIAS,
     PARAM_CONSTANT, /* not trained, without a gradient: what PyTorch calls a buffer. They stand behind all others */
@@ -45,7 +46,7 @@ struct param {
 };
 
 #define PARAM_OUTPUT_MAX 32 /* of an output layer */
-#define PARAM_MAX (1 + 4 * MODEL_LAYERS_MAX + PARAM_OUTPUT_MAX)
+#define PARAM_MAX (1 + (4 + CELL_TENSORS_MAX) * MODEL_LAYERS_MAX + PARAM_OUTPUT_MAX)
 
 struct param_table {
     int count;
@@ -55,6 +56,7 @@ struct param_table {
     int output; /* the first of the output layer's, in the order of its kind (nn/output.h) */
     struct {
         int w_ih, w_hh, b_ih, b_hh;
+        int further, furthers; /* the first of its cell's further tensors, and how many */
     } layer[MODEL_LAYERS_MAX];
     size_t trained;    /* floats of the value array that are trained, padding included; padding is always zero */
     size_t total;      /* floats in the value array: those, then constants */
