@@ -109,7 +109,12 @@ static struct gradcheck_config config_of(const struct options *options, const st
                                       .threads = options->train.threads > 0 ? options->train.threads : size->threads,
                                       .seed = options->train.step.seed};
     config.model.embedding = model->tied ? size->hidden : size->embedding;
-    config.model.hidden = size->hidden;
+    int widths[MODEL_LAYERS_MAX] = {size->hidden};
+    if (model->layers == 2 && (size - sizes) % 2) { /* the layer below is wider, beyond a vector */
+        widths[0] = size->hidden + 19;
+        widths[1] = size->hidden;
+    }
+    model_set_widths(&config.model, widths);
     config.model.vocab = size->vocab;
     config.model.labels = model->task == TASK_CLASSIFY ? size->labels : 0;
     if (output_kind(model)->uses & OUTPUT_CLUSTERS)

@@ -37,7 +37,7 @@ void options_settle_all(struct options *options)
     int widths = widths_given(options);
     if (widths > 1 && options_origin(options, "layers") == ORIGIN_DEFAULT)
         options->train.step.model.layers = widths;
-    if (widths == 1 || widths == options->train.step.model.layers) /* else options_check_step refuses them */
+    if (widths == 1 || widths == options->train.step.model.layers) /* else options_check_all refuses them */
         model_set_widths(&options->train.step.model, options->hidden);
     if (options->train.step.model.embedding == 0)
         options->train.step.model.embedding = options->train.step.model.hidden;
@@ -121,15 +121,20 @@ static enum status check_output(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+enum status options_check_all(const struct options *options, struct error *e)
+{
+    int widths = widths_given(options);
+    if (widths <= 1 || widths == options->train.step.model.layers)
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG,
+                     "cannot use '--layers %d' with --hidden of %d layers; leave --layers out, or write one number for "
+                     "each layer",
+                     options->train.step.model.layers, widths);
+}
+
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
-    int widths = widths_given(options);
-    if (widths > 1 && widths != options->train.step.model.layers)
-        return error_set(e, STATUS_CONFIG,
-                         "cannot use '--layers %d' with --hidden of %d layers; leave --layers out, or write one number "
-                         "for each layer",
-                         options->train.step.model.layers, widths);
     if (options->train.step.model.task == TASK_CLASSIFY &&
         (options->train.step.model.tied || options->train.reset_at_eos))
         return error_set(e, STATUS_CONFIG, "cannot use '%s' with --task classify: %s; leave it out",

@@ -265,6 +265,8 @@ static enum status set_percents(double percent[3], const char *text, const char 
     return STATUS_OK;
 }
 
+#define OPTION_LIST_MOST 16
+
 static enum status set_list(const struct option *option, int *list, const char *text, const char *where,
                             enum status malformed, struct error *e)
 {
@@ -273,7 +275,16 @@ static enum status set_list(const struct option *option, int *list, const char *
         memset(list, 0, option->size);
         return STATUS_OK;
     }
-    int fault = number_parse_list(text, most, option->ascends, list);
+    int parsed[OPTION_LIST_MOST] = {0}, largest = 0;
+    CHECK(most <= OPTION_LIST_MOST);
+    int fault = number_parse_list(text, most, option->ascends, parsed);
+    for (int i = 0; i < most && !fault; i++)
+        largest = parsed[i] > largest ? parsed[i] : largest;
+    if (!fault && option->max > 0 && largest > option->max)
+        fault = ERANGE;
+    if (fault && !option->ascends && !strchr(text, ','))
+        return fault == EINVAL ? malformed_number(option, text, where, "a whole number", malformed, e)
+                               : out_of_range(option, text, where, e);
     if (fault == EINVAL)
         return error_set(e, malformed, "bad value '%s' for %s: not whole numbers; write them as in %s", text, where,
                          option->ascends ? "2000,10000" : "512,512,256");
@@ -282,14 +293,12 @@ static enum status set_list(const struct option *option, int *list, const char *
                          "bad value '%s' for %s: they do not ascend from 1 or more, or are more than %d; write them as "
                          "in 2000,10000",
                          text, where, most);
-    for (int i = 0; i < most && !fault; i++)
-        if (option->max > 0 && list[i] > option->max)
-            fault = ERANGE;
     if (fault)
         return error_set(e, STATUS_CONFIG,
-                         "bad value '%s' for %s: one is not in 1 to %g, or they are more than %d; write one number, or "
-                         "several as in 512,512,256",
+                         "bad value '%s' for %s: one is not in 1 to %.0f, or they are more than %d; write them as in "
+                         "512,512,256",
                          text, where, option->max, most);
+    memcpy(list, parsed, option->size);
     return STATUS_OK;
 }
 

@@ -119,5 +119,8 @@ enum status options_parse(int argc, char **argv, struct options *options, struct
     options_settle_all(options);
     if (options->info->settle)
         options->info->settle(options);
+    status = options_check_all(options, e);
+    if (status)
+        return status;
     return options->info->check ? options->info->check(options, e) : STATUS_OK;
 }

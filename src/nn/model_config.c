@@ -54,12 +54,6 @@ void model_set_widths(struct model_config *config, const int *widths)
         memcpy(config->widths, widths, sizeof *widths * (size_t)config->layers);
 }
 
-const char *model_widths_text(const struct model_config *config, char text[MODEL_WIDTHS_TEXT])
-{
-    return number_format_list(config->widths[0] ? config->widths : &config->hidden,
-                              config->widths[0] ? config->layers : 1, text, MODEL_WIDTHS_TEXT);
-}
-
 /* One for each layer, the last of them `hidden`. */
 static enum status check_widths(const struct model_config *config, struct error *e)
 {

@@ -163,6 +163,12 @@ const char *model_field_text(const struct model_field *field, const struct model
     return text;
 }
 
+const char *model_widths_text(const struct model_config *config, char text[MODEL_WIDTHS_TEXT])
+{
+    return number_format_list(config->widths[0] ? config->widths : &config->hidden,
+                              config->widths[0] ? config->layers : 1, text, MODEL_WIDTHS_TEXT);
+}
+
 const char *model_field_option_text(const struct model_field *field, const struct model_config *config,
                                     char text[MODEL_FIELD_TEXT])
 {

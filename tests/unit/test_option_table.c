@@ -159,9 +159,10 @@ static void refuse_all(enum command command, const struct option *option)
         refuse(command, option, "many", STATUS_USAGE);
         refuse(command, option, "", STATUS_USAGE);
         refuse(command, option, "20,", STATUS_USAGE);
-        refuse(command, option, "20,20", STATUS_CONFIG);
+        if (option->ascends)
+            refuse(command, option, "20,20", STATUS_CONFIG);
         refuse(command, option, "0,20", STATUS_CONFIG);
-        refuse(command, option, "1,2,3,4,5,6,7,8", STATUS_CONFIG);
+        refuse(command, option, "1,2,3,4,5,6,7,8,9", STATUS_CONFIG);
         break;
     case OPTION_FILES:
         refuse(command, option, "", STATUS_USAGE);

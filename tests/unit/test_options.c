@@ -144,6 +144,17 @@ static void forms_of_flags(void **state)
     assert_false(options.train.step.model.tied);
     assert_true(options.train.schedule.lr == 0.05);
     assert_int_equal(options.train.step.model.cell, CELL_RNN_RELU);
+
+    accepted(TRAIN "--hidden 115,115,40 --tied");
+    assert_int_equal(options.train.step.model.layers, 3);
+    assert_int_equal(model_width(&options.train.step.model, 1), 115);
+    assert_int_equal(options.train.step.model.hidden, 40);
+    assert_int_equal(options.train.step.model.embedding, 40);
+    accepted(TRAIN "--hidden 40,40 --layers 2"); /* is --hidden 40 */
+    assert_int_equal(options.train.step.model.widths[0], 0);
+    assert_int_equal(options.train.step.model.hidden, 40);
+    refused(TRAIN "--hidden 40,30 --layers 3", STATUS_CONFIG,
+            "cannot use '--layers 3' with --hidden of 2 layers; leave --layers out");
     accepted(TRAIN "--tied=yes --hidden 10 --hidden 20");
     assert_true(options.train.step.model.tied);
     assert_int_equal(options.train.step.model.hidden, 20);
@@ -308,7 +319,7 @@ static void values_that_are_not_allowed(void **state)
     refused(TRAIN "--cell LSTM", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell lstmm", STATUS_CONFIG, "did you mean 'lstm'?");
     refused(TRAIN "--cell transformer", STATUS_CONFIG, "rnn-tanh, rnn-relu, lstm, gru");
-    refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden is 256");
+    refused(TRAIN "--tied --embedding 10", STATUS_CONFIG, "--embedding is 10 but --hidden of the top layer is 256");
     refused(TRAIN "--batch 8 --lane-groups 9", STATUS_CONFIG, "more than the 8 lanes");
     refused(TRAIN "--lr 0.1 --lr-min 0.2 --schedule cosine", STATUS_CONFIG, "above --lr, which is 0.1");
     refused("prepare -o x --train a --split 90,5,6", STATUS_CONFIG, "sum to 100");
