@@ -156,7 +156,7 @@ static const struct option rows[] = {
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
      .help = "how the learning rate falls. step: it is divided every --lr-step epochs; plateau: it is divided where "
              "validation stalls; cosine: it falls to --lr-min, which the last step has (with --lr-min 0 that step "
-             "changes nothing)"},
+             "changes nothing); onecycle: it rises to --lr and falls to next to nothing, as PyTorch's OneCycleLR"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.decay), FROM(1, 1e6), .above_min = true,
      .initial = "2",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
@@ -169,6 +169,15 @@ static const struct option rows[] = {
     {"lr-min", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.minimum), FROM(0, 1e6), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
      .help = "the learning rate falls no lower; cosine ends here"},
+    {"cycle-rise", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.cycle_rise), FROM(0, 1), .initial = "0.3",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
+     .help = "of onecycle: share of all steps in which the rate rises (pct_start)"},
+    {"cycle-start", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.cycle_start), FROM(1, 1e12), .initial = "25",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
+     .help = "of onecycle: the first rate is --lr divided by this (div_factor)"},
+    {"cycle-end", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.cycle_end), FROM(1, 1e12), .initial = "10000",
+     .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "X",
+     .help = "of onecycle: the last rate is the first divided by this (final_div_factor)"},
     {"warmup", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.schedule.warmup), FROM(0, MANY), .initial = "0",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "STEPS",
      .help = "let the learning rate rise linearly over the first steps"},
@@ -183,7 +192,7 @@ static const struct option rows[] = {
     {"patience", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.patience), FROM(1, MANY),
      WORDS("none", 0, "auto", -1), .initial = "auto", FOLLOWS("schedule", "eval-every"), .class = OPTION_EXTENT, .section = "How far to go", .metavar = "N",
      .help = "finish after N validations without improvement. 'auto': 10, or the validations of an epoch if they are "
-             "more. But it is 'none' with --schedule cosine or step, without validation text, and for a run that "
+             "more. But it is 'none' with --schedule cosine, onecycle or step, without validation text, and for a run that "
              "began without"},
     {"max-time", .type = OPTION_DURATION, .commands = TRAIN, FIELD(train.max_time), FROM(0, 1e9), .above_min = true,
      WORD("none", 0), .initial = "none", .kept = OPTION_TOLD, .class = OPTION_CONDUCT, .section = "How far to go", .metavar = "TIME",

@@ -54,14 +54,15 @@ static void begin_fresh(struct trainer *trainer)
     };
 }
 
-static void warn_of_stretched_cosine(struct trainer *trainer, const struct checkpoint *checkpoint)
+static void warn_of_stretched_schedule(struct trainer *trainer, const struct checkpoint *checkpoint)
 {
-    if (trainer->config->schedule.kind != SCHEDULE_COSINE || !checkpoint->progress.finished)
+    const struct schedule_config *schedule = &trainer->config->schedule;
+    if (!schedule_is_of_a_length(schedule) || !checkpoint->progress.finished)
         return;
     reporter_warn(&trainer->reporter,
-                  "the cosine schedule spans %" PRId64 " steps from now on: this is not the run that would have had "
+                  "the %s schedule spans %" PRId64 " steps from now on: this is not the run that would have had "
                   "them from the start",
-                  trainer_total_steps(trainer));
+                  schedule_name((int)schedule->kind), trainer_total_steps(trainer));
 }
 
 /* --max-steps and --epochs count from the first step of a run. A run that has made more steps gets a message. A branch
@@ -123,7 +124,7 @@ static enum status begin_run(struct trainer *trainer, struct error *e)
         trainer_report_start(trainer, found);
         trainer_advise_begin(trainer);
         if (found && !why)
-            warn_of_stretched_cosine(trainer, checkpoint);
+            warn_of_stretched_schedule(trainer, checkpoint);
         if (!why)
             trainer->progress.finished = 0;
         if (!found && trainer_flow_due(trainer))

@@ -64,6 +64,66 @@ static void test_cosine_goes_from_lr_to_minimum(void **state)
     assert_close(at(&config, 100, 0), 0.5);
 }
 
+/* Rates of PyTorch 1.13: OneCycleLR(SGD, max_lr=lr, total_steps=total, cycle_momentum=False, pct_start, div_factor,
+ * final_div_factor). In the first case the phases meet between two steps, in the last one the rate never rises. */
+static void test_onecycle_is_that_of_pytorch(void **state)
+{
+    (void)state;
+    static const struct {
+        double lr, rise, start, end;
+        int total, step;
+        double rate;
+    } known[] = {
+        {0.3, 0.3, 25, 1e4, 101, 0, 0.012000000000000011},
+        {0.3, 0.3, 25, 1e4, 101, 1, 0.012826953120081974},
+        {0.3, 0.3, 25, 1e4, 101, 15, 0.16140269992263021},
+        {0.3, 0.3, 25, 1e4, 101, 29, 0.29992550929855838},
+        {0.3, 0.3, 25, 1e4, 101, 30, 0.29992744263402882},
+        {0.3, 0.3, 25, 1e4, 101, 57, 0.20001383035207035},
+        {0.3, 0.3, 25, 1e4, 101, 99, 0.00014926383118838774},
+        {0.3, 0.3, 25, 1e4, 101, 100, 1.2e-06},
+        {2, 0.25, 10, 100, 40, 0, 0.2},
+        {2, 0.25, 10, 100, 40, 4, 0.94371664009976253},
+        {2, 0.25, 10, 100, 40, 9, 2},
+        {2, 0.25, 10, 100, 40, 10, 1.994527373472905},
+        {2, 0.25, 10, 100, 40, 25, 0.89657606519561439},
+        {2, 0.25, 10, 100, 40, 39, 0.002},
+        {1, 0.1, 25, 1e4, 7, 0, 0.99441543545091171},
+        {1, 0.1, 25, 1e4, 7, 1, 0.89856665934644686},
+        {1, 0.1, 25, 1e4, 7, 3, 0.46263710266697505},
+        {1, 0.1, 25, 1e4, 7, 6, 4e-06},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        const struct schedule_config config = {.kind = SCHEDULE_ONECYCLE,
+                                               .lr = known[i].lr,
+                                               .minimum = known[i].lr, /* of no use here */
+                                               .cycle_rise = known[i].rise,
+                                               .cycle_start = known[i].start,
+                                               .cycle_end = known[i].end};
+        const struct schedule_point point = {.step = known[i].step, .total = known[i].total, .factor = 1};
+        double rate = schedule_lr(&config, &point);
+        if (!(fabs(rate - known[i].rate) <= 1e-13 * known[i].lr))
+            fail_msg("step %d of %d: %.17g instead of %.17g", known[i].step, known[i].total, rate, known[i].rate);
+    }
+}
+
+/* PyTorch divides by zero where the first phase ends with the first step. */
+static void test_onecycle_of_few_steps(void **state)
+{
+    (void)state;
+    struct schedule_config config = {
+        .kind = SCHEDULE_ONECYCLE, .lr = 1, .cycle_rise = 0.5, .cycle_start = 25, .cycle_end = 100};
+    struct schedule_point point = {.total = 2};
+    assert_close(schedule_lr(&config, &point), 1);
+    point.step = 1;
+    assert_close(schedule_lr(&config, &point), 0.0004);
+    point.step = 2; /* beyond the end */
+    assert_close(schedule_lr(&config, &point), 0.0004);
+    config.cycle_rise = 1;
+    point = (struct schedule_point){.total = 1};
+    assert_close(schedule_lr(&config, &point), 1);
+}
+
 static void test_plateau_divides_after_stalls_in_a_row(void **state)
 {
     (void)state;
@@ -181,7 +241,7 @@ static void test_names(void **state)
     assert_int_equal(choices_parse(&schedule_choices, "cosine", &kind, &e), STATUS_OK);
     assert_int_equal(kind, SCHEDULE_COSINE);
     assert_int_equal(choices_parse(&schedule_choices, "linear", &kind, &e), STATUS_CONFIG);
-    assert_string_equal(e.text, "unknown schedule 'linear'; use constant, step, plateau or cosine");
+    assert_string_equal(e.text, "unknown schedule 'linear'; use constant, step, plateau, cosine or onecycle");
     assert_int_equal(kind, SCHEDULE_COSINE);
 }
 
@@ -192,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_warmup_rises_to_the_full_rate),
         cmocka_unit_test(test_step_divides_every_so_many_epochs),
         cmocka_unit_test(test_cosine_goes_from_lr_to_minimum),
+        cmocka_unit_test(test_onecycle_is_that_of_pytorch),
+        cmocka_unit_test(test_onecycle_of_few_steps),
         cmocka_unit_test(test_plateau_divides_after_stalls_in_a_row),
         cmocka_unit_test(test_plateau_stops_at_the_minimum),
         cmocka_unit_test(test_plateau_never_reaches_zero),
