@@ -39,6 +39,8 @@ void options_settle_all(struct options *options)
         options->train.step.model.layers = widths;
     if (widths == 1 || widths == options->train.step.model.layers) /* else options_check_all refuses them */
         model_set_widths(&options->train.step.model, options->hidden);
+    if (widths > 1 && !options->train.step.model.widths[0] && options->train.step.model.hidden == options->hidden[0])
+        memset(options->hidden + 1, 0, sizeof options->hidden - sizeof *options->hidden); /* all equal: one number */
     if (options->train.step.model.embedding == 0)
         options->train.step.model.embedding = options->train.step.model.hidden;
     if (options->train.schedule.lr < 0)
