@@ -12,6 +12,7 @@
 #include "unroll/cli/plan_prediction.h"
 #include "unroll/cli/precision.h"
 #include "unroll/data/corpus.h"
+#include "unroll/data/cuts.h"
 #include "unroll/nn/output.h"
 #include "unroll/nn/unit.h"
 #include "unroll/sys/json.h"
@@ -103,6 +104,9 @@ static void print_plan(const struct plan_config *config, const struct assumed *a
     printf("step         %d lanes x %d = %lld tokens, %.3g GFLOP (6 for each weight and token)\n", config->batch,
            config->step.bptt, (long long)plan->tokens_per_step,
            1e-9 * plan->flops_per_token * (double)plan->tokens_per_step);
+    if (config->vary)
+        printf("windows      %d to %d tokens long, about %d (--bptt-vary): memory is for the longest\n", CUTS_LEAST,
+               plan->bptt, config->step.bptt);
     printf("ranks        %d of %d %s, %s%d lanes each; at most %d (lane groups)\n", config->ranks, config->step.threads,
            config->step.threads == 1 ? "thread" : "threads", config->batch % config->ranks ? "up to " : "",
            plan->lanes_max, config->groups);
@@ -143,6 +147,8 @@ static enum status write_json(const char *path, const struct plan_config *config
     json_put_double(&json, "flops_per_token", plan->flops_per_token);
     json_put_double(&json, "flops_per_step", plan->flops_per_token * (double)plan->tokens_per_step);
     json_put_int(&json, "tokens_per_step", plan->tokens_per_step);
+    if (config->vary)
+        json_put_int(&json, "window_max", plan->bptt);
     json_put_int(&json, "ranks", config->ranks);
     json_put_int(&json, "threads", config->step.threads);
     json_put_int(&json, "ranks_max", config->groups);
@@ -257,6 +263,7 @@ enum status cmd_plan(const struct comm *comm, const struct options *options, str
 {
     struct plan_config config = {
         .step = options->train.step,
+        .vary = options->train.bptt_vary,
         .batch = options->train.batch,
         .ranks = options->plan_ranks ? options->plan_ranks : comm->size,
         .run = true,

@@ -82,9 +82,9 @@ static void fit(struct trainer_config *config, int64_t tokens, struct terminal *
     char batch[80] = "", epochs[48] = "";
     if (config->batch == 0) {
         config->batch = fit_lanes(tokens, config->step.bptt, config->groups);
-        int64_t steps = fit_steps(tokens, config->batch, config->step.bptt);
-        snprintf(batch, sizeof batch, " --batch %d (%lld step%s an epoch)", config->batch, (long long)steps,
-                 steps == 1 ? "" : "s");
+        int64_t steps = fit_steps(tokens, config->batch, config->step.bptt, config->bptt_vary);
+        snprintf(batch, sizeof batch, " --batch %d (%s%lld step%s an epoch)", config->batch,
+                 config->bptt_vary ? "about " : "", (long long)steps, steps == 1 ? "" : "s");
     }
     if (config->epochs == 0) {
         config->epochs = fit_epochs(tokens);
@@ -94,7 +94,7 @@ static void fit(struct trainer_config *config, int64_t tokens, struct terminal *
         terminal_message(log, "to fit %lld training tokens:%s%s", (long long)tokens, batch, epochs);
     if (config->eval_every >= 0)
         return;
-    config->eval_every = fit_eval_every(tokens, config->batch, config->step.bptt);
+    config->eval_every = fit_eval_every(tokens, config->batch, config->step.bptt, config->bptt_vary);
     if (log && config->eval_every > 0)
         terminal_message(log, "to validate a long text within its epochs: --eval-every %lld",
                          (long long)config->eval_every);
@@ -132,7 +132,7 @@ static int64_t choose_patience(const struct options *options, const struct found
         return 0;
     int64_t steps = config->step.model.task == TASK_CLASSIFY
                         ? (found->texts + config->batch - 1) / config->batch
-                        : fit_steps(found->tokens, config->batch, config->step.bptt);
+                        : fit_steps(found->tokens, config->batch, config->step.bptt, config->bptt_vary);
     return fit_patience(steps, config->eval_every);
 }
 

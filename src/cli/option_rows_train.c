@@ -1,6 +1,7 @@
 /* Rows of the table of options: the model and its training, of train, bench and plan. */
 #include "option_rows.h"
 
+#include "unroll/base/window.h"
 #include "unroll/cli/recipes.h"
 #include "unroll/nn/output.h"
 #include "unroll/nn/proposal.h"
@@ -103,10 +104,15 @@ static const struct option rows[] = {
     {"batch", .type = OPTION_INT, .commands = BENCH, FIELD(train.batch), FROM(1, 1 << 20), .initial = "32",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "lanes of text trained side by side, over all ranks together; to classify: texts of a step"},
-    {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(train.step.bptt), FROM(1, 65535), .initial = "64", .classify = "256",
+    {"bptt", .type = OPTION_INT, .commands = RUN, FIELD(train.step.bptt), FROM(1, WINDOW_STEPS_MAX), .initial = "64", .classify = "256",
      .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "time steps of a window, over which gradients flow back; to classify: the most tokens of a text that "
              "count"},
+    {"bptt-vary", .type = OPTION_BOOL, .commands = TRAIN | PLAN, FIELD(train.bptt_vary), .class = OPTION_MATHEMATICS,
+     .section = "Training",
+     .help = "draw each window's length: from a normal distribution of deviation 5 around --bptt, at every twentieth "
+             "around half of it; 5 to --bptt + 20. The step's learning rate is multiplied by length / --bptt. "
+             "Validation keeps --bptt"},
     {"lane-groups", .type = OPTION_INT, .commands = RUN, FIELD(train.groups), FROM(1, 1 << 20), WORD("auto", 0),
      .initial = "auto", .class = OPTION_MATHEMATICS, .section = "Training", .metavar = "N",
      .help = "groups of lanes, whose gradients are summed in a fixed order; at most so many ranks can take part"},

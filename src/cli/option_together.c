@@ -8,6 +8,8 @@
 
 #include "unroll/base/file.h"
 #include "unroll/base/number.h"
+#include "unroll/base/window.h"
+#include "unroll/data/cuts.h"
 #include "unroll/nn/output.h"
 
 /* ---- defaults ---- */
@@ -134,6 +136,23 @@ enum status options_check_all(const struct options *options, struct error *e)
                      options->train.step.model.layers, widths);
 }
 
+static enum status check_windows(const struct options *options, struct error *e)
+{
+    int bptt = options->train.step.bptt, most = WINDOW_STEPS_MAX - CUTS_MORE;
+    if (!options->train.bptt_vary)
+        return STATUS_OK;
+    if (options->train.step.model.task == TASK_CLASSIFY)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--bptt-vary' with --task classify: a window there holds whole texts; leave it "
+                         "out");
+    if (bptt < CUTS_LEAST || bptt > most)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--bptt-vary' with --bptt %d: its windows have %d to %d tokens; use --bptt %d to "
+                         "%d",
+                         bptt, CUTS_LEAST, WINDOW_STEPS_MAX, CUTS_LEAST, most);
+    return STATUS_OK;
+}
+
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
@@ -167,6 +186,8 @@ enum status options_check_step(const struct options *options, struct error *e)
                          number_format(options->train.schedule.minimum, first),
                          number_format(options->train.schedule.lr, second), second);
     enum status status = check_output(options, e);
+    if (!status)
+        status = check_windows(options, e);
     return status ? status : check_order(options, e);
 }
 

@@ -107,7 +107,8 @@ void advice_train(const struct advice_run *run, struct advice_history *history, 
     history->open.loss = 0;
 }
 
-void advice_valid(const struct advice_run *run, struct advice_history *history, int64_t step, double loss)
+void advice_valid(const struct advice_run *run, struct advice_history *history, int64_t step, int64_t epoch,
+                  double loss)
 {
     (void)run;
     if (history->validations++ == 0) { /* the course is of validation now */
@@ -119,6 +120,7 @@ void advice_valid(const struct advice_run *run, struct advice_history *history, 
     if (isfinite(loss) && !(loss >= history->best)) {
         history->best = loss;
         history->best_step = step;
+        history->best_epoch = epoch;
         history->stalls = 0;
         history->block_of_best = history->block;
     } else {
@@ -213,7 +215,7 @@ enum advice_kind advice_end(const struct advice_run *run, struct advice_history 
     if (!whole && isfinite(loss))
         put_block(run, history, loss); /* shorter than others */
     if (isfinite(end->valid_loss) && (history->validations == 0 || history->valid_step != end->step))
-        advice_valid(run, history, end->step, end->valid_loss);
+        advice_valid(run, history, end->step, end->epoch, end->valid_loss);
     if (run->lr > 0 && (is_too_high(run, history, history->block) || history->skipped > end->step / 100))
         return ADVICE_TOO_HIGH;
     enum advice_kind kind = find_kind(run, history);
@@ -282,7 +284,7 @@ static void tell_idle(const struct advice_run *run, const struct advice_history 
         snprintf(advice->fix, ADVICE_TEXT, "more text; or fewer --max-steps, for the same in less time");
     else
         snprintf(advice->fix, ADVICE_TEXT, "more text; or --epochs %" PRId64 ", for the same in less time",
-                 (history->best_step + run->epoch - 1) / run->epoch);
+                 history->best_epoch);
 }
 
 void advice_tell(const struct advice_run *run, const struct advice_history *history, enum advice_kind kind,

@@ -1,6 +1,8 @@
 /* Rules of thumb, in integers, for lanes, epochs and validations. */
 #include "unroll/train/fit.h"
 
+#include "unroll/data/cuts.h"
+
 #define STEPS 400 /* of an epoch, about */
 
 static int64_t ceil_share(int64_t whole, int64_t parts)
@@ -8,10 +10,10 @@ static int64_t ceil_share(int64_t whole, int64_t parts)
     return (whole + parts - 1) / parts;
 }
 
-int64_t fit_steps(int64_t tokens, int lanes, int bptt)
+int64_t fit_steps(int64_t tokens, int lanes, int bptt, bool vary)
 {
-    int64_t positions = tokens > 1 ? tokens - 1 : 1;
-    return ceil_share(ceil_share(positions, lanes), bptt);
+    const struct cuts cuts = {.steps = ceil_share(tokens > 1 ? tokens - 1 : 1, lanes), .bptt = bptt, .vary = vary};
+    return cuts_windows(&cuts, 0);
 }
 
 int fit_lanes(int64_t tokens, int bptt, int least)
@@ -34,12 +36,12 @@ int64_t fit_epochs(int64_t tokens)
     return epochs;
 }
 
-int64_t fit_eval_every(int64_t tokens, int lanes, int bptt)
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, bool vary)
 {
     int64_t epochs = fit_epochs(tokens);
     if (epochs >= FIT_VALIDATIONS)
         return 0;
-    return ceil_share(fit_steps(tokens, lanes, bptt), ceil_share(FIT_VALIDATIONS, epochs));
+    return ceil_share(fit_steps(tokens, lanes, bptt, vary), ceil_share(FIT_VALIDATIONS, epochs));
 }
 
 int64_t fit_patience(int64_t steps, int64_t eval_every)

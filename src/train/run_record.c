@@ -1,6 +1,7 @@
 /* Reads what the files of a run directory say about its run. */
 #include "unroll/train/run_record.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/number.h"
 #include "unroll/base/tail.h"
+#include "unroll/data/cuts.h"
 #include "unroll/sys/ini.h"
 #include "unroll/sys/json_read.h"
 #include "unroll/train/metrics.h"
@@ -130,10 +132,26 @@ static double option_number(const struct run_record *record, const char *name)
     return text && number_parse_double(text, &value) == 0 ? value : NAN;
 }
 
-/* By --epochs and --max-steps, whichever comes first. */
-static void count_steps(struct run_record *record, double steps_per_epoch)
+/* Steps of so many epochs that differ in length, as the line says them. */
+static double count_varied(const struct run_record *record, const struct json_read *line, double epochs)
 {
-    double by_epochs = option_number(record, "epochs") * steps_per_epoch;
+    const char *seed = run_record_option(record, "seed");
+    int64_t tokens = metrics_whole(line, "tokens_per_epoch"), batch = metrics_whole(line, "batch"),
+            bptt = metrics_whole(line, "bptt");
+    struct cuts cuts = {.bptt = (int)bptt, .vary = true};
+    if (tokens < 1 || batch < 1 || bptt < CUTS_LEAST || bptt > INT_MAX - CUTS_MORE ||
+        !(epochs >= 1 && epochs < 0x1p53) || !seed || number_parse_u64(seed, &cuts.seed))
+        return NAN;
+    cuts.steps = (tokens + batch - 1) / batch;
+    return (double)cuts_windows_of(&cuts, (int64_t)epochs);
+}
+
+/* By --epochs and --max-steps, whichever comes first. */
+static void count_steps(struct run_record *record, const struct json_read *line)
+{
+    double epochs = option_number(record, "epochs");
+    double by_epochs = is_true(line, "bptt_vary") ? count_varied(record, line, epochs)
+                                                  : epochs * metrics_number(line, "steps_per_epoch");
     double by_steps = option_number(record, "max-steps");
     double steps = by_steps > 0 && !(by_steps > by_epochs) ? by_steps : by_epochs;
     if (steps >= 0 && steps <= 0x1p53)
@@ -153,7 +171,7 @@ static enum status read_facts(struct run_record *record, const char *path, struc
         text_of(&line, "corpus_digest", record->corpus_digest, sizeof record->corpus_digest);
         record->vocab = metrics_whole(&line, "vocab");
         record->parameters = metrics_whole(&line, "parameters");
-        count_steps(record, metrics_number(&line, "steps_per_epoch"));
+        count_steps(record, &line);
     }
     json_read_close(&line);
     return status == STATUS_OS ? status : STATUS_OK; /* other faults of the file show in its other lines */

@@ -16,7 +16,7 @@ static struct advice_run describe_run(const struct trainer *trainer)
         .clip = config->step.clip,
         .dropout = trainer->shape.dropout,
         .warmup = config->schedule.warmup,
-        .epoch = trainer->windows,
+        .epoch = trainer_epoch_steps(trainer),
         .total = trainer_total_steps(trainer),
         .steps_down = config->schedule.kind == SCHEDULE_STEP || config->schedule.kind == SCHEDULE_PLATEAU,
         .classifies = classifies,
@@ -55,6 +55,7 @@ void trainer_conclude(struct trainer *trainer)
     if (!trainer->rundir)
         return;
     struct advice_outcome end = {.step = progress->step,
+                                 .epoch = progress->epoch + (progress->window > 0),
                                  .skipped = progress->skipped,
                                  .train_loss = trainer_train_loss(trainer),
                                  .valid_loss = trainer->last_on_the_way};

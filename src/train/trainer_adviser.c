@@ -21,7 +21,7 @@ static void take_line(const struct advice_run *run, struct advice_history *histo
                                             .grad_norm = metrics_number(line, "grad_norm"),
                                             .lr = metrics_number(line, "lr")});
     } else if (metrics_is_type(line, "valid")) {
-        advice_valid(run, history, step, metrics_number(line, "loss"));
+        advice_valid(run, history, step, metrics_whole(line, "epoch"), metrics_number(line, "loss"));
     } else {
         return;
     }
@@ -75,9 +75,9 @@ void adviser_train(struct adviser *adviser, struct reporter *reporter, const str
     tell_seen(adviser, reporter);
 }
 
-void adviser_valid(struct adviser *adviser, struct reporter *reporter, int64_t step, double loss)
+void adviser_valid(struct adviser *adviser, struct reporter *reporter, int64_t step, int64_t epoch, double loss)
 {
-    advice_valid(&adviser->run, &adviser->history, step, loss);
+    advice_valid(&adviser->run, &adviser->history, step, epoch, loss);
     tell_seen(adviser, reporter);
 }
 

@@ -20,7 +20,7 @@ void adviser_begin(struct adviser *adviser, const struct advice_run *run, const 
 
 /* The same numbers as in the lines of type train and valid. */
 void adviser_train(struct adviser *adviser, struct reporter *reporter, const struct advice_train *line);
-void adviser_valid(struct adviser *adviser, struct reporter *reporter, int64_t step, double loss);
+void adviser_valid(struct adviser *adviser, struct reporter *reporter, int64_t step, int64_t epoch, double loss);
 
 /* At the end of the run, which is early if it was `stopped` by --patience: sets `conclusion`. */
 void adviser_conclude(struct adviser *adviser, bool stopped, const struct advice_outcome *end);

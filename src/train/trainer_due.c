@@ -3,13 +3,19 @@
 
 int64_t trainer_total_steps(const struct trainer *trainer)
 {
-    return trainer_is_limited(trainer) ? trainer->config->max_steps : trainer->config->epochs * trainer->windows;
+    return trainer_is_limited(trainer) ? trainer->config->max_steps : trainer->steps;
 }
 
 bool trainer_is_limited(const struct trainer *trainer)
 {
     const struct trainer_config *config = trainer->config;
-    return config->max_steps > 0 && config->max_steps < config->epochs * trainer->windows;
+    return config->max_steps > 0 && config->max_steps < trainer->steps;
+}
+
+int64_t trainer_epoch_steps(const struct trainer *trainer)
+{
+    int64_t epochs = trainer->config->epochs, steps = (trainer->steps + epochs / 2) / epochs;
+    return steps > 1 ? steps : 1;
 }
 
 double trainer_next_lr(const struct trainer *trainer)

@@ -45,12 +45,22 @@ static double cost_of_evaluation(const struct trainer *trainer, enum split split
 
 /* ---- what is left ---- */
 
+/* Epochs that end within the first `step` steps; about, where they differ. */
+static int64_t epochs_within(const struct trainer *trainer, int64_t step)
+{
+    const struct progress *progress = &trainer->progress;
+    if (step == progress->step - 1)
+        return progress->epoch - (progress->window == 0);
+    return (int64_t)((__int128)step * trainer->config->epochs / trainer->steps);
+}
+
 /* How often something is due each `every` steps (0: at each end of an epoch) between two steps, the last one
  * included. */
 static double times_due(const struct trainer *trainer, int64_t every, int64_t from, int64_t to)
 {
-    int64_t each = every > 0 ? every : trainer->windows;
-    return (double)(to / each - from / each);
+    if (every == 0)
+        return (double)(epochs_within(trainer, to) - epochs_within(trainer, from));
+    return (double)(to / every - from / every);
 }
 
 /* A last checkpoint and validation where none is due, and the test of the last and of the best weights. */
@@ -101,8 +111,8 @@ static void describe_work(const struct trainer *trainer, char text[96])
     if (first > 0)
         snprintf(text, 96, "the %lld steps from %lld on", (long long)(total - first), (long long)first);
     else if (!trainer_is_limited(trainer))
-        snprintf(text, 96, "%lld epoch%s of %lld steps", (long long)config->epochs, config->epochs == 1 ? "" : "s",
-                 (long long)trainer->windows);
+        snprintf(text, 96, "%lld epoch%s of %s%lld steps", (long long)config->epochs, config->epochs == 1 ? "" : "s",
+                 config->bptt_vary && config->epochs > 1 ? "about " : "", (long long)trainer_epoch_steps(trainer));
     else
         snprintf(text, 96, "%lld steps", (long long)total);
 }

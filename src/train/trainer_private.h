@@ -84,8 +84,9 @@ struct trainer {
     struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
     bool valid_is_part;      /* it reads a part of the text, by --eval-tokens */
-    int64_t windows;         /* of an epoch */
-    int bptt;                /* the longest window: --bptt, or the longest text if that is shorter */
+    int64_t windows;         /* of the current epoch */
+    int64_t steps;           /* of all epochs: see feed_windows_of */
+    int bptt;                /* the longest window: --bptt or what --bptt-vary may make of it; the longest text */
     int typical;             /* typical length of a window */
 
     struct progress progress;
@@ -101,7 +102,8 @@ struct trainer {
 
     struct costs costs;
     struct pulse pulse;
-    double grad_norm, lr;      /* of the last step */
+    double grad_norm;          /* of the last step ... */
+    double lr;                 /* ... and its rate, of a window of --bptt steps */
     double last_on_the_way;    /* of the last weights: the loss by the validation text that is read on the way */
     double valid_accuracy;     /* to classify: of the last validation of this start; NaN before */
     struct adviser adviser;    /* rank 0 */
@@ -138,7 +140,9 @@ static inline void trainer_settle(struct trainer *trainer)
 int64_t trainer_total_steps(const struct trainer *trainer);
 /* Whether --max-steps ends the run before --epochs would. */
 bool trainer_is_limited(const struct trainer *trainer);
-/* The learning rate of the step to come. */
+/* Steps of an epoch; the mean where they differ, rounded. */
+int64_t trainer_epoch_steps(const struct trainer *trainer);
+/* The learning rate of the step to come, of a window of --bptt steps. */
 double trainer_next_lr(const struct trainer *trainer);
 bool trainer_validation_due(const struct trainer *trainer);
 /* Why the run has ended by its own rules, NULL if it has not. */

@@ -36,6 +36,8 @@ void trainer_report_run(struct trainer *trainer)
     json_put_int(&json, "parameters", (int64_t)trainer->table.elements);
     json_put_int(&json, "batch", config->batch);
     json_put_int(&json, "bptt", config->step.bptt);
+    if (config->bptt_vary)
+        json_put_bool(&json, "bptt_vary", true);
     json_put_int(&json, "lane_groups", trainer->share.groups);
     json_put_string(&json, "optimizer", optimizer_name(config->step.optimizer.kind));
     json_put_string(&json, "schedule", schedule_name(config->schedule.kind));
@@ -85,10 +87,14 @@ static void tell_work(struct trainer *trainer)
     reporter_tell(&trainer->reporter, "model: %s, %d x %s, embedding %d, %zu parameters",
                   cell_name(trainer->shape.cell), trainer->shape.layers, model_widths_text(&trainer->shape, widths),
                   trainer->shape.embedding, trainer->table.elements);
-    reporter_tell(&trainer->reporter,
-                  "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %d token%s", build->ranks,
-                  plural(build->ranks), build->threads, plural(build->threads), config->batch, plural(config->batch),
-                  trainer->share.groups, plural(trainer->share.groups), trainer->bptt, plural(trainer->bptt));
+    char windows[48];
+    if (config->bptt_vary)
+        snprintf(windows, sizeof windows, "about %d tokens, %d to %d", config->step.bptt, CUTS_LEAST, trainer->bptt);
+    else
+        snprintf(windows, sizeof windows, "%d token%s", trainer->bptt, plural(trainer->bptt));
+    reporter_tell(&trainer->reporter, "computing: %d rank%s x %d thread%s, %d lane%s in %d group%s, windows of %s",
+                  build->ranks, plural(build->ranks), build->threads, plural(build->threads), config->batch,
+                  plural(config->batch), trainer->share.groups, plural(trainer->share.groups), windows);
 }
 
 /* What else is not of every run. */
@@ -160,8 +166,8 @@ static void tell_place(struct trainer *trainer, bool resumed)
         reporter_tell(&trainer->reporter, "resuming '%s' at step %lld of %lld", trainer->rundir->path,
                       (long long)trainer->progress.step, (long long)total);
     } else {
-        snprintf(more, sizeof more, "%s, %lld steps, %lld in an epoch", trainer->begins_again ? "begun again" : "new",
-                 (long long)total, (long long)trainer->windows);
+        snprintf(more, sizeof more, "%s, %lld steps, %s%lld in an epoch", trainer->begins_again ? "begun again" : "new",
+                 (long long)total, config->bptt_vary ? "about " : "", (long long)trainer_epoch_steps(trainer));
         tell_of(trainer, "run directory", trainer->rundir->path, more);
     }
 }
@@ -320,7 +326,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
                   (long long)progress->step, progress->valid_loss,
                   trainer_quality(trainer, progress->valid_loss, trainer->valid_accuracy, room), best ? "  (best)" : "",
                   change);
-    adviser_valid(&trainer->adviser, &trainer->reporter, progress->step, progress->valid_loss);
+    adviser_valid(&trainer->adviser, &trainer->reporter, progress->step, epoch, progress->valid_loss);
 }
 
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples)

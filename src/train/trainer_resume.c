@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/base/number.h"
 #include "unroll/nn/unit.h"
 
 /* ---- rank 0: looking for the newest checkpoint that is whole ---- */
@@ -159,6 +160,18 @@ static void tell_other_precision(struct trainer *trainer, const struct model_con
                       unit_numbers(was, before), unit_numbers(is, now));
 }
 
+/* Whether both runs cut the same text in the same way. An option that a run has not is off. */
+static bool cuts_alike(const struct trainer *trainer, const struct checkpoint *checkpoint)
+{
+    const struct trainer_config *config = trainer->config;
+    const char *vary = stored_value(checkpoint, "bptt-vary"), *seed = stored_value(checkpoint, "seed");
+    bool varied = vary && strcmp(vary, "true") == 0;
+    uint64_t number = 0;
+    return checkpoint->batch == config->batch && checkpoint->bptt == config->step.bptt &&
+           strcmp(checkpoint->corpus_digest, trainer->corpus->digest) == 0 && varied == config->bptt_vary &&
+           (!varied || (seed && number_parse_u64(seed, &number) == 0 && number == config->step.seed));
+}
+
 /* Makes a checkpoint of another run the beginning of this one. */
 static void begin_branch(struct trainer *trainer, struct checkpoint *checkpoint)
 {
@@ -175,9 +188,8 @@ static void begin_branch(struct trainer *trainer, struct checkpoint *checkpoint)
     progress->lr_factor = 1;
     progress->log_loss = 0;
     progress->log_tokens = 0;
-    if (checkpoint->batch != trainer->config->batch || checkpoint->bptt != trainer->config->step.bptt ||
-        strcmp(checkpoint->corpus_digest, trainer->corpus->digest) != 0) {
-        /* Its lanes are not ours: the epoch starts anew, with empty states. */
+    if (!cuts_alike(trainer, checkpoint)) {
+        /* Its windows are not ours: the epoch starts anew, with empty states. */
         progress->window = 0;
         mem_free(checkpoint->states);
         checkpoint->states = NULL;
@@ -401,6 +413,8 @@ enum status trainer_restore(struct trainer *trainer, struct checkpoint *checkpoi
         trainer->progress = checkpoint->progress;
     comm_broadcast(trainer->comm, &trainer->progress, sizeof trainer->progress, 0);
     states_scatter(&trainer->states, checkpoint->states, trainer->step->model);
+    feed_seek(&trainer->feed, trainer->progress.epoch, 0);
+    trainer->windows = feed_windows(&trainer->feed);
     if (trainer->progress.window >= trainer->windows)
         return error_set(e, STATUS_CHECKPOINT,
                          "cannot resume: window %" PRId64 " of an epoch that has %" PRId64

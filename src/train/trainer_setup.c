@@ -136,7 +136,8 @@ static enum status check_all(struct trainer *trainer, struct error *e)
         status = trainer_check_flow(trainer, e);
     if (!status)
         status = trainer_check_sample(trainer, e);
-    trainer->bptt = trainer->typical = trainer->config->step.bptt;
+    trainer->typical = trainer->config->step.bptt;
+    trainer->bptt = cuts_longest(trainer->typical, trainer->config->bptt_vary);
     if (!status && trainer->shape.task == TASK_CLASSIFY)
         status = measure_texts(trainer, e);
     return comm_agree(trainer->comm, status, e);
@@ -171,19 +172,24 @@ static enum status build_step(struct trainer *trainer, struct error *e)
 static enum status open_text(struct trainer *trainer, struct error *e)
 {
     const struct trainer_config *config = trainer->config;
+    bool classifies = trainer->shape.task == TASK_CLASSIFY;
     struct examples_config slice = {.split = SPLIT_TRAIN,
                                     .batch = config->batch,
                                     .lane0 = trainer->share.lane_begin,
                                     .lanes = lane_share_lanes(&trainer->share),
-                                    .longest = trainer->bptt,
+                                    .longest = classifies ? trainer->bptt : config->step.bptt,
+                                    .vary = config->bptt_vary,
                                     .shuffle = true,
                                     .seed = config->step.seed,
                                     .word_dropout = config->word_dropout};
     if (slice.lanes == 0)
         return STATUS_OK;
-    enum status status = feed_open(trainer->corpus, trainer->shape.task == TASK_CLASSIFY, &slice, &trainer->feed, e);
-    trainer->windows = status ? 0 : feed_windows(&trainer->feed);
-    return status;
+    enum status status = feed_open(trainer->corpus, classifies, &slice, &trainer->feed, e);
+    if (status)
+        return status;
+    trainer->windows = feed_windows(&trainer->feed);
+    trainer->steps = feed_windows_of(&trainer->feed, config->epochs);
+    return STATUS_OK;
 }
 
 /* Not collective. */

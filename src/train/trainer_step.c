@@ -5,8 +5,10 @@
 
 #include "unroll/base/clock.h"
 
-/* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. */
-static bool sum_and_update(struct trainer *trainer, int64_t tokens)
+/* Sums the gradients, clips, updates. False if their norm is not finite: then nothing has changed. Where lengths vary
+ * the rate is in proportion to them, so that each time step weighs the same: after clipping, and also for decay that
+ * goes by the rate. */
+static bool sum_and_update(struct trainer *trainer, int T, int64_t tokens)
 {
     heartbeat_beat(&trainer->heartbeat, "reduction");
     double norm = step_sum(trainer->step, tokens);
@@ -15,7 +17,8 @@ static bool sum_and_update(struct trainer *trainer, int64_t tokens)
     trainer->grad_norm = norm;
     trainer->lr = trainer_next_lr(trainer);
     heartbeat_beat(&trainer->heartbeat, "update");
-    step_update(trainer->step, trainer->lr);
+    bool vary = trainer->config->bptt_vary;
+    step_update(trainer->step, vary ? trainer->lr * T / trainer->config->step.bptt : trainer->lr);
     return true;
 }
 
@@ -45,6 +48,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
     struct model_loss loss = {.group = NULL};
     if (progress->window == 0) {
         feed_seek(&trainer->feed, progress->epoch, 0);
+        trainer->windows = feed_windows(&trainer->feed);
         progress->epoch_loss = 0;
         progress->epoch_tokens = 0;
     }
@@ -64,7 +68,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
 
     int64_t tokens = feed_targets(&trainer->feed, progress->window, 0, trainer->config->batch);
     int64_t epoch = progress->epoch;
-    bool finite = isfinite(sum), updated = finite && sum_and_update(trainer, tokens);
+    bool finite = isfinite(sum), updated = finite && sum_and_update(trainer, window.T, tokens);
     if (!finite)
         states_clear_bad(&trainer->states, trainer->step->model);
     count_step(trainer, updated, sum, tokens);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "unroll/base/lane_share.h"
+#include "unroll/data/cuts.h"
 #include "unroll/data/examples.h"
 #include "unroll/data/stream.h"
 #include "unroll/nn/gemm.h"
@@ -46,6 +47,12 @@ double plan_flops_per_token(const struct model_config *model, const struct param
 static struct lane_share share_of(const struct plan_config *config, int rank)
 {
     return lane_share_of(config->batch, config->groups, config->ranks, rank);
+}
+
+/* The longest window of a training step. */
+static int longest(const struct plan_config *config)
+{
+    return cuts_longest(config->step.bptt, config->vary);
 }
 
 /* How gradients lie on the ranks. */
@@ -97,7 +104,7 @@ size_t plan_summed_floats(const struct model_config *model, int batch, int bptt)
 static size_t wire_bytes(const struct plan_config *config, const struct layout *layout)
 {
     double ranks = config->ranks;
-    double gradient = (double)plan_summed_floats(&config->step.model, config->batch, config->step.bptt) * sizeof(float);
+    double gradient = (double)plan_summed_floats(&config->step.model, config->batch, longest(config)) * sizeof(float);
     int nodes = config->step.reduction == REDUCTION_EXACT ? layout->nodes_max : 1;
     return (size_t)((nodes + 1) * gradient * (ranks - 1) / ranks);
 }
@@ -119,7 +126,7 @@ static size_t mailbox_bytes(const struct plan_config *config, const struct layou
 static struct model_shape shape_of(const struct plan_config *config, int rank, bool train)
 {
     return (struct model_shape){
-        .bptt = config->step.bptt,
+        .bptt = train ? longest(config) : config->step.bptt,
         .share = share_of(config, rank),
         .threads = config->step.threads,
         .train = train,
@@ -152,12 +159,12 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
 {
     struct model_shape train = shape_of(config, rank, true), evaluate = shape_of(config, rank, false);
     const struct stream_config stream = {
-        .batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->step.bptt};
+        .batch = config->batch, .lanes = lanes_of(config, rank), .bptt = config->step.bptt, .vary = config->vary};
     const struct examples_config examples = {
         .batch = config->batch, .lanes = lanes_of(config, rank), .longest = config->step.bptt};
     bool classify = config->step.model.task == TASK_CLASSIFY;
     struct gradient_layout gradient;
-    gradient_layout_build(&config->step.model, table, config->batch, config->step.bptt, true, &gradient);
+    gradient_layout_build(&config->step.model, table, config->batch, longest(config), true, &gradient);
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
         .gradients = reducer_gradient_bytes(&gradient, config->groups, config->ranks, rank),
@@ -211,12 +218,12 @@ static enum status check_config(const struct plan_config *config, struct error *
                          "--lane-groups %d or more",
                          config->groups, config->ranks, config->groups, config->ranks);
     for (int rank = 0; rank < config->ranks; rank++)
-        if ((int64_t)lanes_of(config, rank) * config->step.bptt > INT32_MAX / 2)
+        if ((int64_t)lanes_of(config, rank) * longest(config) > INT32_MAX / 2)
             return error_set(
                 e, STATUS_CONFIG,
                 "a window of '%d' steps of '%d' lanes is too large: a rank takes at most %d tokens at once; use more "
                 "ranks, or a smaller --batch or --bptt",
-                config->step.bptt, lanes_of(config, rank), INT32_MAX / 2);
+                longest(config), lanes_of(config, rank), INT32_MAX / 2);
     return STATUS_OK;
 }
 
@@ -227,6 +234,7 @@ enum status plan_build(const struct plan_config *config, struct plan *plan, stru
     if (status)
         return status;
     param_table_build(&config->step.model, &plan->table);
+    plan->bptt = longest(config);
     plan->tokens_per_step = (int64_t)config->batch * config->step.bptt;
     plan->flops_per_token = plan_flops_per_token(&config->step.model, &plan->table);
     struct layout layout = layout_of(config);

@@ -51,7 +51,7 @@ static void train(struct made_up *made, int steps, double loss)
 
 static void valid(struct made_up *made, double loss)
 {
-    advice_valid(&made->run, &made->history, made->step, loss);
+    advice_valid(&made->run, &made->history, made->step, (made->step + EPOCH - 1) / EPOCH, loss);
     look(made);
 }
 
@@ -64,7 +64,10 @@ static void epoch_of(struct made_up *made, double train_loss, double valid_loss)
 
 static enum advice_kind end(struct made_up *made, double valid_loss)
 {
-    struct advice_outcome outcome = {.step = made->step, .train_loss = made->history.block, .valid_loss = valid_loss};
+    struct advice_outcome outcome = {.step = made->step,
+                                     .epoch = (made->step + EPOCH - 1) / EPOCH,
+                                     .train_loss = made->history.block,
+                                     .valid_loss = valid_loss};
     return advice_end(&made->run, &made->history, &outcome);
 }
 

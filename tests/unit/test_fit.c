@@ -32,7 +32,7 @@ static void texts_of_record_have_their_numbers(void **state)
     (void)state;
     assert_int_equal(fit_lanes(1003854, 64, 0), 32); /* tinyshakespeare, 90 of 100 */
     assert_int_equal(fit_epochs(1003854), 10);
-    assert_int_equal(fit_steps(1003854, 32, 64), 491);
+    assert_int_equal(fit_steps(1003854, 32, 64, false), 491);
     assert_int_equal(fit_lanes(180000, 64, 0), 8); /* its first 200 kB */
     assert_int_equal(fit_epochs(180000), 18);
 }
@@ -59,7 +59,8 @@ static void long_texts_are_validated_within_epochs(void **state)
 {
     (void)state;
     for (int64_t tokens = 1; tokens < 2000000000; tokens += 1 + tokens / 50) {
-        int64_t epochs = fit_epochs(tokens), steps = fit_steps(tokens, 64, 64), every = fit_eval_every(tokens, 64, 64);
+        int64_t epochs = fit_epochs(tokens), steps = fit_steps(tokens, 64, 64, false),
+                every = fit_eval_every(tokens, 64, 64, false);
         if (epochs >= FIT_VALIDATIONS)
             assert_int_equal(every, 0);
         else

@@ -159,7 +159,7 @@ static void test_advice_is_given_once(void **state)
     adviser_train(&adviser, &reporter, &line);
     assert_string_equal(told(), "unroll: warning: the learning rate is 0: nothing is learnt\n");
     adviser_train(&adviser, &reporter, &line);
-    adviser_valid(&adviser, &reporter, 10, 4);
+    adviser_valid(&adviser, &reporter, 10, 1, 4);
     assert_string_equal(told(), "");
 }
 

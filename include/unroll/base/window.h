@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define WINDOW_STEPS_MAX 65535      /* random numbers count time steps in 16 bits (base/rng.h) */
 #define WINDOW_NO_TARGET UINT32_MAX /* this position has no loss: padding, or past the lane's end */
 
 struct window {

@@ -50,7 +50,7 @@ struct advice_run {
     double clip;    /* 0: none */
     double dropout;
     int64_t warmup;  /* steps */
-    int64_t epoch;   /* steps */
+    int64_t epoch;   /* steps; where epochs differ, the mean */
     int64_t total;   /* steps of the whole run */
     bool steps_down; /* the schedule is step or plateau */
     bool classifies;
@@ -74,6 +74,7 @@ struct advice_history {
     int64_t validations, stalls;
     double valid, best; /* validation loss: the last, the lowest */
     int64_t valid_step, best_step;
+    int64_t best_epoch;         /* epochs, begun ones included, until best_step */
     double block_of_best;       /* training loss when validation was best */
     int points, stride, passed; /* the course: every stride-th loss is kept, `passed` came since */
     struct advice_point {
@@ -91,14 +92,16 @@ struct advice_train {
     double loss, grad_norm, lr;
 };
 void advice_train(const struct advice_run *run, struct advice_history *history, const struct advice_train *line);
-void advice_valid(const struct advice_run *run, struct advice_history *history, int64_t step, double loss);
+/* `epoch`: from 1, that of the step. */
+void advice_valid(const struct advice_run *run, struct advice_history *history, int64_t step, int64_t epoch,
+                  double loss);
 
 /* The advice that is due now, ADVICE_NONE if there is none. Each kind is returned once. */
 enum advice_kind advice_seen(const struct advice_run *run, struct advice_history *history);
 
 /* The conclusion of a run that has ended. */
 struct advice_outcome {
-    int64_t step, skipped;
+    int64_t step, epoch, skipped;
     double train_loss; /* of the last epoch */
     double valid_loss; /* of the last weights */
 };

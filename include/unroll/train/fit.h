@@ -5,6 +5,7 @@
 #ifndef UNROLL_TRAIN_FIT_H
 #define UNROLL_TRAIN_FIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FIT_LANES_MIN 8
@@ -25,7 +26,7 @@ int64_t fit_epochs(int64_t tokens);
 /* Steps from one validation to the next, of a text in so many lanes. 0: an epoch; of a text so long that
  * fit_epochs() is below FIT_VALIDATIONS, a part of one. It does not depend on the epochs of the run, so extending a run
  * does not change it. */
-int64_t fit_eval_every(int64_t tokens, int lanes, int bptt);
+int64_t fit_eval_every(int64_t tokens, int lanes, int bptt, bool vary);
 
 /* Validations without improvement after which a run ends, where each counts `eval_every` steps (0: an epoch):
  * FIT_PATIENCE, and never less than an epoch of `steps` steps, however often it is validated. Measured on English of 25
@@ -33,7 +34,8 @@ int64_t fit_eval_every(int64_t tokens, int lanes, int bptt);
  * improvement, up to 10 % were still gained; after 5 or 6, 0.6 %; after more, nothing. */
 int64_t fit_patience(int64_t steps, int64_t eval_every);
 
-/* Steps of an epoch: the windows of the longest lane. */
-int64_t fit_steps(int64_t tokens, int lanes, int bptt);
+/* Steps of an epoch: the windows of the longest lane. Where their lengths vary, those of the first epoch by seed 0, so
+ * that runs by other seeds have the same. */
+int64_t fit_steps(int64_t tokens, int lanes, int bptt, bool vary);
 
 #endif

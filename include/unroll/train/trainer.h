@@ -79,6 +79,7 @@ struct trainer_config {
     enum init init;
     const char *init_from; /* NULL, or a checkpoint whose embedding and layers a new run starts from */
     int batch, groups;     /* groups 0: lane_groups_choose */
+    bool bptt_vary;        /* windows' lengths vary (data/cuts.h), and each step's learning rate with them */
     struct schedule_config schedule;
     int64_t epochs, max_steps;            /* max_steps 0: no limit */
     int64_t patience;                     /* 0: no early stopping */

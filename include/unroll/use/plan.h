@@ -33,6 +33,7 @@
 
 struct plan_config {
     struct step_config step; /* what a step computes; `share` is not used */
+    bool vary;               /* windows' lengths vary around step.bptt (data/cuts.h); the longest counts */
     int batch, groups;       /* global lanes, lane groups (not 0) */
     int ranks;
     bool run;    /* reads a corpus and validates; else steps alone, as in bench */
@@ -47,7 +48,8 @@ struct plan_memory { /* bytes of one rank */
 
 struct plan {
     struct param_table table;
-    int64_t tokens_per_step;
+    int bptt;                 /* the longest window */
+    int64_t tokens_per_step;  /* where lengths vary, about */
     double flops_per_token;   /* 6 for each weight; the embedding is looked up, not multiplied */
     int lanes_max;            /* of the rank that has most */
     struct plan_memory first; /* rank 0 */
