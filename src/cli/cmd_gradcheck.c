@@ -222,6 +222,8 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                            .tied = c.tied[t],
                                                            .dropout = c.dropout[d],
                                                            .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
+                                                           .ar = options->train.step.model.ar,
+                                                           .tar = options->train.step.model.tar,
                                                            .precision = options->train.step.model.precision,
                                                            .bf16_order = options->train.step.model.bf16_order,
                                                            .task = options->train.step.model.task,

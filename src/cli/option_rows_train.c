@@ -64,6 +64,13 @@ static const struct option rows[] = {
     {"dropout", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.dropout), FROM(0, 1), .below_max = true,
      .initial = "0.2", .classify = "0.5", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "probability of dropping a unit before, between and after the layers"},
+    {"ar", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.ar), FROM(0, 1e6), .below_max = true,
+     .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "X",
+     .help = "activation regularisation: adds X times the mean square of the top layer's outputs, after dropout, to the "
+             "loss that is trained; reported losses are without it"},
+    {"tar", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.tar), FROM(0, 1e6), .below_max = true,
+     .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "X",
+     .help = "temporal activation regularisation: the same of their changes from step to step, before dropout"},
     {"word-dropout", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.word_dropout), FROM(0, 1), .below_max = true,
      .initial = "0", .classify = "0.3", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "to classify: probability that a word of a training text is read as <unk>"},

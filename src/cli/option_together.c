@@ -168,6 +168,12 @@ enum status options_check_step(const struct options *options, struct error *e)
     if (options->train.step.model.task == TASK_CLASSIFY && options->train.sample_every)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--sample-every' with --task classify: a classifier writes no text; leave it out");
+    if (options->train.step.model.task == TASK_CLASSIFY &&
+        (options->train.step.model.ar > 0 || options->train.step.model.tar > 0))
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--%s' with --task classify: it is for outputs that all predict something; leave "
+                         "it out",
+                         options->train.step.model.ar > 0 ? "ar" : "tar");
     if (options->train.step.model.task == TASK_LM && options->train.word_dropout > 0)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--word-dropout' with --task lm; leave it out, or add --task "

@@ -166,6 +166,8 @@ static const struct {
     {"sparse-update", "lazy lazy-adam lazy-update sparse sparse-adam"},
     {"init", "initializer init-method weight-init init-scheme"},
     {"word-dropout", "token-dropout"},
+    {"ar", "activation-reg activation-regularization activation-regularisation"},
+    {"tar", "temporal-activation-reg temporal-activation-regularization"},
     {"lambda", "mix-weight interpolation interpolate"},
     {"per-token", "per-word tokenwise verbose"},
 };

@@ -32,6 +32,11 @@ static enum status check(const struct model_config *config, struct error *e)
     if (config->reset_token)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--reset-at eos' with --task classify: each text stands alone anyway; drop it");
+    if (config->ar > 0 || config->tar > 0)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--%s' with --task classify: it is for outputs that all predict something; drop it",
+            config->ar > 0 ? "ar" : "tar");
     return STATUS_OK;
 }
 

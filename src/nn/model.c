@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model_private.h"
+#include "penalty.h"
 #include "unroll/base/clock.h"
 #include "unroll/base/mem.h"
 
@@ -154,6 +155,8 @@ static void output_window(struct model *model, float *const *node_grads, struct 
                                .node_grads = node_grads,
                                .dh = model->common.scratch.row_gradients};
     output->kind->window(&model->common, output, &step);
+    if (node_grads)
+        penalty_gradient(&model->common, step.h, model_top(model)->h_stride, step.dh);
     *loss = (struct model_loss){.group = output->group_loss,
                                 .targets = output->group_targets,
                                 .normaliser = node_grads ? NULL : output->group_normaliser,

@@ -58,6 +58,8 @@ const struct model_field model_fields[] = {
     {PLACE(dropout), .type = MODEL_REAL, .lists = MODEL_BENCH | MODEL_FACT, RANGE("--dropout", 0, 1)},
     {PLACE(reset_token), .type = MODEL_TOKEN, .told = "reset_at", .option = "reset-at", .optional = true,
      .ranged = "token of --reset-at"},
+    {PLACE(ar), .type = MODEL_REAL, .optional = true, .lists = MODEL_BENCH, RANGE("--ar", 0, 1e6)},
+    {PLACE(tar), .type = MODEL_REAL, .optional = true, .lists = MODEL_BENCH, RANGE("--tar", 0, 1e6)},
     {PLACE(task), .type = MODEL_CHOICE, .choices = &task_choices, .optional = true, .lists = MODEL_SHAPE,
      .applies = of_classifier},
     {PLACE(output_layer), .type = MODEL_CHOICE, .option = "output-layer", .choices = &output_layer_choices,

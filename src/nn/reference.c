@@ -7,6 +7,7 @@
 
 #include "affine.h"
 #include "cell_private.h"
+#include "penalty.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
 #include "unroll/nn/output.h"
@@ -36,6 +37,7 @@ struct tape {
     double *zero[CELL_STATES_MAX];          /* [width] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *output_work;                    /* of the output layer */
+    double *d_output;                       /* [T][H] of the top layer's outputs, but for what comes through dropout */
     double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *d_state[CELL_STATES_MAX];    /* [width] of one step */
     double *d_from_input, *d_from_state; /* [IH], [RH] of one step */
@@ -99,6 +101,7 @@ static size_t tape_place(const struct model_config *config, struct tape *t, doub
         t->zero[k] = next_array(next, &used, (size_t)t->width[k]);
     }
     t->d_input = next_array(next, &used, steps * W);
+    t->d_output = next_array(next, &used, steps * (size_t)t->width[CELL_H]);
     t->output_work = next_array(next, &used, t->output->reference_work(config));
     t->d_from_input = next_array(next, &used, IH);
     t->d_from_state = next_array(next, &used, RH);
@@ -268,6 +271,25 @@ static double lane_output(const struct reference *r, struct tape *t, const struc
     return t->output->reference(&lane);
 }
 
+/* The penalties of the lane; with `grad` their gradients in d_input and d_output. */
+static double lane_penalty(const struct reference *r, struct tape *t, const struct window *window, int b, bool grad)
+{
+    memset(t->d_output, 0, sizeof *t->d_output * (size_t)t->T * (size_t)t->width[CELL_H]);
+    const struct penalty_reference lane = {
+        .config = &r->config,
+        .window = window,
+        .lane = b,
+        .fresh = t->fresh,
+        .y = input_at(t, t->L, 0),
+        .h = step_at(t, t->L - 1, 0).state[CELL_H],
+        .dy = grad ? t->d_input : NULL,
+        .dh = grad ? t->d_output : NULL,
+        .y_stride = width(t),
+        .h_stride = (size_t)t->width[CELL_H],
+    };
+    return penalty_reference(&lane);
+}
+
 static void clear_gradients(struct tape *t)
 {
     for (int k = 0; k < t->states; k++)
@@ -286,6 +308,8 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
         double *d_input = t->d_input + (size_t)time * width(t);
         for (int u = 0; u < H; u++)
             t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
+        for (int u = 0; l + 1 == t->L && u < H; u++)
+            t->d_state[CELL_H][u] += t->d_output[time * t->width[CELL_H] + u];
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
         affine_backward(RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
                         d->layer[l].bias_hh, t->d_state[CELL_H]);
@@ -351,12 +375,13 @@ enum status reference_window(struct reference *r, const struct window *window, i
             memset(grad, 0, sizeof *grad * r->table.grad_total);
             tensors_bind(r, grad, true, &gradients);
         }
-        *loss = 0;
+        *loss = r->penalty = 0;
         r->nearest_kink = INFINITY;
         for (int b = 0; b < r->lanes; b++) {
             exchange_state(r, &tape, b, true, window->reset);
             lane_forward(r, &values, &tape, window, b, step);
             *loss += lane_output(r, &tape, window, b, step, row, grad);
+            r->penalty += step >= 0 ? lane_penalty(r, &tape, window, b, grad != NULL) : 0;
             if (grad)
                 lane_backward(r, &values, &gradients, &tape, window, b);
             exchange_state(r, &tape, b, false, false);

@@ -244,6 +244,7 @@ static enum status loss_at(const struct differences *d, size_t element, double v
     memcpy(d->reference->state, d->state, sizeof *d->state * d->state_count);
     d->reference->values[element] = value;
     enum status status = reference_window(d->reference, d->window, d->step, loss, NULL, NULL, e);
+    *loss += d->reference->penalty;
     d->reference->values[element] = kept;
     return status;
 }

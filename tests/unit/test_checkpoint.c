@@ -272,6 +272,10 @@ static void test_every_field_comes_back(void **state)
             model_field_set_integer(field, &c.model, field->choices->count - 1);
         if (field->type == MODEL_FLAG && field->applies)
             model_field_set_integer(field, &c.model, 1);
+        if (strcmp(field->stored, "widths") == 0)
+            c.model.widths[0] = 5, c.model.widths[1] = c.model.hidden;
+        if (field->type == MODEL_REAL && field->optional && model_field_real(field, &c.model) == 0)
+            model_field_set_real(field, &c.model, 0.25);
         if (field->choices == &output_layer_choices)
             assert_int_equal(output_settle(&c.model, NULL, &e), STATUS_OK);
         param_table_build(&c.model, &c.table);

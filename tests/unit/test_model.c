@@ -12,6 +12,7 @@
 #include "unroll/base/mem.h"
 #include "unroll/base/rng.h"
 #include "unroll/nn/model.h"
+#include "unroll/nn/output.h"
 #include "unroll/nn/reference.h"
 #include "unroll/use/gradcheck.h"
 
@@ -85,6 +86,37 @@ static void test_odd_sizes(void **unused)
                                                     .seed = 3 + (uint64_t)s};
             expect_fast(&config);
         }
+}
+
+/* Penalties on the outputs, each alone and both; every kind of output layer, number of products and order of sums. */
+static void test_penalties(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 36; i++) {
+        struct model_config model = {.cell = (enum cell)(i % CELLS),
+                                     .layers = 1 + i % 2,
+                                     .embedding = 20,
+                                     .hidden = 33,
+                                     .vocab = 61,
+                                     .ar = i % 3 == 1 ? 0 : 2,
+                                     .tar = i % 3 == 2 ? 0 : 3,
+                                     .dropout = i / 2 % 2 ? 0.3 : 0,
+                                     .reset_token = i / 4 % 2,
+                                     .output_layer = i / 3 % OUTPUT_LAYERS,
+                                     .precision = i / 12 ? PRECISION_BF16 : PRECISION_FLOAT32,
+                                     .bf16_order = i / 24 ? BF16_PAIR : BF16_TILE};
+        if (strcmp(output_layer_choices.name(model.output_layer), "adaptive") == 0)
+            model.cutoffs[0] = 15, model.cutoffs[1] = 40, model.div = 2;
+        assert_int_equal(output_settle(&model, NULL, NULL), STATUS_OK);
+        const struct gradcheck_config config = {.model = model,
+                                                .bptt = 1 + i % 7,
+                                                .batch = 11,
+                                                .groups = 7,
+                                                .ranks = 1 + i % 5,
+                                                .threads = 1 + i % 3,
+                                                .seed = 8};
+        expect_fast(&config);
+    }
 }
 
 /* Every number of ranks that 7 groups of 11 lanes allow, with threads that do not divide anything. */
@@ -629,6 +661,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_sizes),
         cmocka_unit_test(test_every_rank_count),
+        cmocka_unit_test(test_penalties),
         cmocka_unit_test(test_several_output_chunks),
         cmocka_unit_test(test_a_group_alone_is_the_same),
         cmocka_unit_test(test_other_lanes_do_not_matter),

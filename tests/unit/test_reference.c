@@ -74,6 +74,37 @@ static void test_central_differences(void **unused)
     }
 }
 
+/* The penalties: their gradients, by which a window's losses are told apart from what is trained. */
+static void test_penalties(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < CELLS * 3 * 2 * 2; i++) {
+        const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .layers = 1 + i % 2,
+                                                          .ar = i / CELLS % 3 == 1 ? 0 : 2.5,
+                                                          .tar = i / CELLS % 3 == 2 ? 0 : 1.5,
+                                                          .dropout = i / CELLS / 3 % 2 ? 0.4 : 0,
+                                                          .reset_token = i / CELLS / 6,
+                                                          .embedding = 4,
+                                                          .hidden = 3,
+                                                          .vocab = 6},
+                                                .bptt = 4,
+                                                .batch = 2,
+                                                .seed = 5};
+        struct gradcheck_worst worst;
+        struct error e = {0};
+        if (gradcheck_reference(&config, &worst, &e) != STATUS_OK)
+            fail_msg("%s", e.text);
+        if (!gradcheck_holds(&worst))
+            fail_msg(
+                "%s, ar %g, tar %g, dropout %g, reset token %u: '%s'[%lld] of window %d is %.12g, differences give "
+                "%.12g",
+                cell_name(config.model.cell), config.model.ar, config.model.tar, config.model.dropout,
+                config.model.reset_token, worst.tensor, (long long)worst.element, worst.window, worst.got,
+                worst.expected);
+    }
+}
+
 /* One unit everywhere and two words: the network as a formula. Dropout with p = 1/2 doubles or drops the embedding
  * (site 0) and the hidden unit (site 1), which tells the sites, steps, lanes and times of the masks apart. */
 static void test_smallest_network_by_hand(void **unused)
@@ -259,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_central_differences),
+        cmocka_unit_test(test_penalties),
         cmocka_unit_test(test_smallest_network_by_hand),
         cmocka_unit_test(test_carried_state_and_truncation),
         cmocka_unit_test(test_lanes_are_independent),

@@ -46,6 +46,9 @@ struct dropout_copy {
 /* By all threads; forward and backward are the same. Only where dropout_active. */
 void dropout_rows(const struct dropout *dropout, int site, struct dropout_copy rows);
 
+/* The mask of a row, in the calling thread's memory until its next one. */
+const float *dropout_mask_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units);
+
 /* One row in place, of a lane of the window, by the calling thread. */
 void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row);
 

@@ -39,6 +39,7 @@ struct model_config {
     double dropout;               /* probability of dropping, 0 <= p < 1 */
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
+    double ar, tar;       /* penalties on the top layer's outputs while training, and on how they change; 0: none */
     enum task task;
     int output_layer;                /* of TASK_LM: one of output_layer_choices (nn/output.h) */
     int cutoffs[OUTPUT_CUTOFFS_MAX]; /* of an adaptive softmax: ascending, the ranks at which clusters begin; 0: none */

@@ -27,6 +27,7 @@ struct reference {
     double *values; /* [table.total] */
     double *state;  /* all states of nn/state.h, [lanes][width] each: carried from window to window */
     struct reference_nudge nudge;
+    double penalty;      /* of the last window, where it was a step's: what --ar and --tar add to the sum of losses */
     double nearest_kink; /* of cells with kinks: smallest |input of a ReLU| in the last window: at 0 derivatives jump;
                             else inf */
 };
@@ -37,9 +38,10 @@ enum status reference_create(const struct model_config *config, uint64_t seed, i
 void reference_free(struct reference *reference); /* NULL is allowed */
 
 /* Sum over all targets of -log p(target); advances the state. step >= 0: dropout masks of that step; < 0: none.
- * If `grad` [table.grad_total] is given it is overwritten with the gradient of that sum, truncated at the window's
- * start; the gradient of a tied decoder stays at its own grad_offset (param_fold_aliases adds it). `row` [T][lanes],
- * if given, receives the loss of each position. STATUS_OS if memory is short. */
+ * If `grad` [table.grad_total] is given it is overwritten with the gradient of that sum and, where step >= 0, of the
+ * penalty, truncated at the window's start; the gradient of a tied decoder stays at its own grad_offset
+ * (param_fold_aliases adds it). `row` [T][lanes], if given, receives the loss of each position. STATUS_OS if memory is
+ * short. */
 enum status reference_window(struct reference *reference, const struct window *window, int64_t step, double *loss,
                              double *row, double *grad, struct error *e);
 
