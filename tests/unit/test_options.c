@@ -489,13 +489,13 @@ static void faults_of_the_file_name_the_line(void **state)
 
 struct texts {
     int count;
-    char line[64][160];
+    char line[128][160];
 };
 
 static void note(void *context, const char *name, const char *value, enum option_class class)
 {
     struct texts *texts = context;
-    assert_true(texts->count < 64);
+    assert_true(texts->count < 128);
     snprintf(texts->line[texts->count++], 160, "%s=%s/%d", name, value, (int)class);
 }
 
