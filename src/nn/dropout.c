@@ -69,7 +69,7 @@ void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_
 
 #define MASK_FLOPS 10 /* a unit's random bits */
 
-static float *fill_mask(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
+static float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
     float *mask = dropout->mask + (size_t)thread * dropout->mask_stride;
     dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane), (uint32_t)time, units,
@@ -79,12 +79,12 @@ static float *fill_mask(const struct dropout *dropout, int site, int lane, int t
 
 const float *dropout_mask_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
-    return fill_mask(dropout, site, lane, time, thread, units);
+    return mask_of(dropout, site, lane, time, thread, units);
 }
 
 void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row)
 {
-    const float *mask = fill_mask(dropout, site, lane, time, thread, units);
+    const float *mask = mask_of(dropout, site, lane, time, thread, units);
     for (int u = 0; u < units; u++)
         row[u] *= mask[u];
 }
@@ -101,7 +101,7 @@ static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
     const struct dropout_copy *rows = &work->rows;
     for (int64_t row = begin; row < end; row++) {
         int time = (int)row / work->dropout->lanes, lane = (int)row % work->dropout->lanes;
-        float *mask = fill_mask(work->dropout, work->site, lane, time, thread, rows->units);
+        float *mask = mask_of(work->dropout, work->site, lane, time, thread, rows->units);
         const float *from = rows->from + (rows->index ? rows->index[row] : row) * rows->from_stride;
         float *to = rows->gemm ? mask : (float *)rows->to + row * rows->to_stride;
         for (int u = 0; u < rows->units; u++)
