@@ -6,6 +6,7 @@
 
 #include "unroll/cli/commands.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/option_together.h"
 #include "unroll/nn/output.h"
 #include "unroll/use/gradcheck.h"
 
@@ -217,19 +218,22 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
             for (int t = 0; t < c.ties; t++)
                 for (int d = 0; d < c.dropouts; d++)
                     for (int r = 0; r < c.resets * c.pools; r++) {
-                        const struct model_config model = {.cell = c.cell[i],
-                                                           .layers = c.layer[l],
-                                                           .tied = c.tied[t],
-                                                           .dropout = c.dropout[d],
-                                                           .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
-                                                           .ar = options->train.step.model.ar,
-                                                           .tar = options->train.step.model.tar,
-                                                           .precision = options->train.step.model.precision,
-                                                           .bf16_order = options->train.step.model.bf16_order,
-                                                           .task = options->train.step.model.task,
-                                                           .output_layer = options->train.step.model.output_layer,
-                                                           .proposal = options->train.step.model.proposal,
-                                                           .pool = c.pool[r / c.resets]};
+                        struct model_config model = {.cell = c.cell[i],
+                                                     .layers = c.layer[l],
+                                                     .tied = c.tied[t],
+                                                     .dropout = c.dropout[d],
+                                                     .dropout_kind = options->train.step.model.dropout_kind,
+                                                     .dropout_embedding = options->train.step.model.dropout_embedding,
+                                                     .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
+                                                     .ar = options->train.step.model.ar,
+                                                     .tar = options->train.step.model.tar,
+                                                     .precision = options->train.step.model.precision,
+                                                     .bf16_order = options->train.step.model.bf16_order,
+                                                     .task = options->train.step.model.task,
+                                                     .output_layer = options->train.step.model.output_layer,
+                                                     .proposal = options->train.step.model.proposal,
+                                                     .pool = c.pool[r / c.resets]};
+                        options_take_dropout(options, &model);
                         enum status status = check_model(options, &model, &wrong, e);
                         if (status)
                             return status;

@@ -76,7 +76,7 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
     struct param_table table;
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
-    model.dropout = 0;
+    model_config_evaluated(&model);
     enum status status = output_settle(&model, NULL, e);
     if (!status)
         status = precision_take(options, cell_name(cell), &model, e);

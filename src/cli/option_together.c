@@ -31,6 +31,13 @@ static int widths_given(const struct options *options)
     return count;
 }
 
+void options_take_dropout(const struct options *options, struct model_config *model)
+{
+    model->dropout_input = options->dropout_input < 0 ? 0 : model_dropout_held(model, options->dropout_input);
+    model->dropout_hidden = options->dropout_hidden < 0 ? 0 : model_dropout_held(model, options->dropout_hidden);
+    model->dropout_output = options->dropout_output < 0 ? 0 : model_dropout_held(model, options->dropout_output);
+}
+
 /* Defaults that follow from other options. */
 void options_settle_all(struct options *options)
 {
@@ -43,6 +50,7 @@ void options_settle_all(struct options *options)
         model_set_widths(&options->train.step.model, options->hidden);
     if (widths > 1 && !options->train.step.model.widths[0] && options->train.step.model.hidden == options->hidden[0])
         memset(options->hidden + 1, 0, sizeof options->hidden - sizeof *options->hidden); /* all equal: one number */
+    options_take_dropout(options, &options->train.step.model);
     if (options->train.step.model.embedding == 0)
         options->train.step.model.embedding = options->train.step.model.hidden;
     if (options->train.schedule.lr < 0)
@@ -93,6 +101,17 @@ static enum status check_order(const struct options *options, struct error *e)
     return error_set(e, STATUS_CONFIG,
                      "cannot use '--bf16-order' with --precision float32, whose sums have one order; leave it out, or "
                      "add '--precision bf16'");
+}
+
+/* Options of regularisers that the model has no place for. */
+static enum status check_places(const struct options *options, struct error *e)
+{
+    if (options->train.step.model.layers == 1 && options->dropout_hidden >= 0 &&
+        options_origin(options, "dropout-hidden") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--dropout-hidden' with --layers 1: nothing lies between layers; leave it out, or "
+                         "add layers");
+    return STATUS_OK;
 }
 
 /* Options that are of some output layers alone. */
@@ -194,6 +213,8 @@ enum status options_check_step(const struct options *options, struct error *e)
     enum status status = check_output(options, e);
     if (!status)
         status = check_windows(options, e);
+    if (!status)
+        status = check_places(options, e);
     return status ? status : check_order(options, e);
 }
 

@@ -183,7 +183,7 @@ static void pool_backward(struct work work, int lane)
 /* A row through the dropout after the last layer: one mask for each text, that of time step 0. */
 static void drop(struct work work, int lane, float *row, int thread)
 {
-    if (dropout_active(&work.common->dropout))
+    if (dropout_active(&work.common->dropout, work.common->config.layers))
         dropout_row(&work.common->dropout, work.common->config.layers, lane, 0, thread, work.classifier->decoder.in,
                     row);
 }
@@ -345,7 +345,7 @@ static struct reference_text text_of(const struct reference_output *lane)
     text.d_pooled = text.pooled + H;
     text.mask = text.d_pooled + H;
     text.logits = text.mask + H;
-    const uint32_t threshold = dropout_threshold(lane->config->dropout);
+    const uint32_t threshold = dropout_threshold(model_dropout(lane->config, lane->config->layers));
     const bool drops = lane->step >= 0 && threshold > 0;
     if (drops)
         dropout_mask(lane->seed, lane->config->layers, (uint32_t)lane->step, (uint32_t)(window->lane0 + lane->lane), 0,

@@ -67,11 +67,10 @@ enum status common_create(struct common *common, struct error *e)
     if (common->config.reset_token)
         common->fresh = store_take(&common->store, (size_t)common->shape.bptt * common->lanes, sizeof *common->fresh,
                                    "marks of sentence ends");
-    common->dropout = (struct dropout){.seed = common->shape.seed,
-                                       .threshold = dropout_threshold(common->config.dropout),
-                                       .step = -1,
-                                       .lanes = common->lanes,
-                                       .threads = common->shape.threads};
+    common->dropout = dropout_of(&common->config);
+    common->dropout.seed = common->shape.seed;
+    common->dropout.lanes = common->lanes;
+    common->dropout.threads = common->shape.threads;
     return e->status;
 }
 
@@ -94,8 +93,8 @@ void common_create_scratch(struct common *common, int row_stride, int width)
     gemm->gradient_scratch =
         store_take(store, threads, gemm_gradient_scratch_bytes(gemm, common->groups, rows), "weight-gradient panels");
     common->dropout.mask_stride = row_stride;
-    if (common->dropout.threshold)
-        common->dropout.mask = store_floats(store, threads * row_stride, "dropout masks");
+    if (dropout_needs_masks(&common->dropout))
+        common->dropout.mask = store_floats(store, 2 * threads * row_stride, "dropout masks");
 }
 
 void common_begin(struct common *common, const struct window *window, int64_t step)

@@ -67,19 +67,56 @@ void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_
     }
 }
 
+float dropout_word(uint64_t seed, uint32_t step, uint32_t token, uint32_t threshold)
+{
+    struct rng_bits bits = rng_philox(seed, RNG_DROPPED_WORD, step, 0, 0, token / UNITS_PER_BLOCK);
+    uint32_t draw = bits.word[token % UNITS_PER_BLOCK / 2] >> 16 * (token % 2) & 0xffffu;
+    return draw < threshold ? 0 : dropout_scale(threshold);
+}
+
+struct dropout dropout_of(const struct model_config *config)
+{
+    struct dropout dropout = {.locked = config->dropout_kind == DROPOUT_LOCKED,
+                              .words = dropout_threshold(config->dropout_embedding),
+                              .step = -1};
+    for (int site = 0; site <= config->layers; site++)
+        dropout.site[site] = dropout_threshold(model_dropout(config, site));
+    return dropout;
+}
+
+bool dropout_needs_masks(const struct dropout *dropout)
+{
+    uint32_t any = dropout->words;
+    for (int site = 0; site <= MODEL_LAYERS_MAX; site++)
+        any |= dropout->site[site];
+    return any > 0;
+}
+
 #define MASK_FLOPS 10 /* a unit's random bits */
 
 static float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
-    float *mask = dropout->mask + (size_t)thread * dropout->mask_stride;
-    dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane), (uint32_t)time, units,
-                 dropout->threshold, mask);
+    float *mask = dropout->mask + 2 * (size_t)thread * dropout->mask_stride;
+    dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane),
+                 dropout->locked ? 0 : (uint32_t)time, units, dropout->site[site], mask);
     return mask;
 }
 
 const float *dropout_mask_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
     return mask_of(dropout, site, lane, time, thread, units);
+}
+
+/* Room for a row of floats. */
+static float *row_of(const struct dropout *dropout, int thread)
+{
+    return dropout->mask + (2 * (size_t)thread + 1) * dropout->mask_stride;
+}
+
+static float word_of(const struct dropout *dropout, const uint32_t *token, int64_t row)
+{
+    return token && dropout->words ? dropout_word(dropout->seed, (uint32_t)dropout->step, token[row], dropout->words)
+                                   : 1;
 }
 
 void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row)
@@ -95,20 +132,40 @@ struct dropping {
     struct dropout_copy rows;
 };
 
+static void drop_position(const struct dropping *work, const float *mask, int64_t row, int thread)
+{
+    const struct dropout_copy *rows = &work->rows;
+    const float *from = rows->from + (rows->index ? rows->index[row] : row) * rows->from_stride;
+    float *to = rows->gemm ? row_of(work->dropout, thread) : (float *)rows->to + row * rows->to_stride;
+    float word = word_of(work->dropout, rows->token, row);
+    for (int u = 0; u < rows->units; u++)
+        to[u] = from[u] * (mask[u] * word);
+    if (rows->gemm)
+        gemm_store(rows->gemm, to, rows->units,
+                   (char *)rows->to + row * rows->to_stride * (int64_t)gemm_number_bytes(rows->gemm));
+}
+
 static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
 {
     const struct dropping *work = context;
-    const struct dropout_copy *rows = &work->rows;
+    int lanes = work->dropout->lanes;
     for (int64_t row = begin; row < end; row++) {
-        int time = (int)row / work->dropout->lanes, lane = (int)row % work->dropout->lanes;
-        float *mask = mask_of(work->dropout, work->site, lane, time, thread, rows->units);
-        const float *from = rows->from + (rows->index ? rows->index[row] : row) * rows->from_stride;
-        float *to = rows->gemm ? mask : (float *)rows->to + row * rows->to_stride;
-        for (int u = 0; u < rows->units; u++)
-            to[u] = from[u] * mask[u];
-        if (rows->gemm)
-            gemm_store(rows->gemm, to, rows->units,
-                       (char *)rows->to + row * rows->to_stride * (int64_t)gemm_number_bytes(rows->gemm));
+        int time = (int)row / lanes, lane = (int)row % lanes;
+        drop_position(work, mask_of(work->dropout, work->site, lane, time, thread, work->rows.units), row, thread);
+    }
+}
+
+/* Lane after lane: a mask is good for all time steps. */
+static void drop_lanes(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct dropping *work = context;
+    int T = work->rows.T;
+    const float *mask = NULL;
+    for (int64_t i = begin; i < end; i++) {
+        int lane = (int)i / T, time = (int)i % T;
+        if (i == begin || time == 0)
+            mask = mask_of(work->dropout, work->site, lane, 0, thread, work->rows.units);
+        drop_position(work, mask, (int64_t)time * work->dropout->lanes + lane, thread);
     }
 }
 
@@ -116,5 +173,36 @@ void dropout_rows(const struct dropout *dropout, int site, struct dropout_copy r
 {
     struct dropping work = {dropout, site, rows};
     int64_t count = (int64_t)rows.T * dropout->lanes;
-    team_share(dropout->threads, count, count * rows.units * MASK_FLOPS, drop_rows, &work);
+    team_share(dropout->threads, count, count * rows.units * MASK_FLOPS, dropout->locked ? drop_lanes : drop_rows,
+               &work);
+}
+
+/* ---- words ---- */
+
+struct dropping_words {
+    const struct dropout *dropout;
+    struct dropout_vectors vectors;
+};
+
+static void drop_vectors(void *context, int64_t begin, int64_t end, int thread)
+{
+    const struct dropping_words *work = context;
+    const struct dropout_vectors *v = &work->vectors;
+    for (int64_t row = begin; row < end; row++) {
+        const float *from = v->from + (v->indexed ? v->token[row] : row) * v->from_stride;
+        float *to = v->gemm ? row_of(work->dropout, thread) : (float *)v->to + row * v->to_stride;
+        float word = word_of(work->dropout, v->token, row);
+        for (int u = 0; u < v->units; u++)
+            to[u] = from[u] * word;
+        if (v->gemm)
+            gemm_store(v->gemm, to, v->units, (char *)v->to + row * v->to_stride * (int64_t)gemm_number_bytes(v->gemm));
+    }
+}
+
+#define WORD_FLOPS 2 /* a unit of a word */
+
+void dropout_words(const struct dropout *dropout, struct dropout_vectors vectors)
+{
+    struct dropping_words work = {dropout, vectors};
+    team_share(dropout->threads, vectors.rows, (int64_t)vectors.rows * vectors.units * WORD_FLOPS, drop_vectors, &work);
 }

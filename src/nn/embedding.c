@@ -14,7 +14,7 @@
 static bool merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
     int lanes_least = shape->share.batch / shape->share.groups;
-    return TUNE_MERGE_TOKENS && config->dropout == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
+    return TUNE_MERGE_TOKENS && model_dropout(config, 0) == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
 }
 
 /* ---- creation ---- */
@@ -116,9 +116,29 @@ static void look_up_rows(void *context, int64_t begin, int64_t end, int thread)
         gemm_store(work->gemm, work->encoder + (int64_t)work->token[row] * E, E, (char *)work->x + row * stride);
 }
 
+static void drop_words(const struct common *common, const struct embedding *embedding, const uint32_t *token, int rows,
+                       void *x)
+{
+    struct dropout_vectors vectors = {.rows = rows,
+                                      .units = embedding->E,
+                                      .token = token,
+                                      .from = common_values(common, common->table.encoder),
+                                      .indexed = true,
+                                      .from_stride = embedding->E,
+                                      .to = x,
+                                      .to_stride = embedding->stride,
+                                      .gemm = &common->gemm};
+    dropout_words(&common->dropout, vectors);
+}
+
+/* Through the dropout of words, where the step has some. */
 static void look_up(const struct common *common, const struct embedding *embedding, const uint32_t *token, int rows,
                     void *x)
 {
+    if (dropout_active_words(&common->dropout)) {
+        drop_words(common, embedding, token, rows, x);
+        return;
+    }
     struct look_up work = {embedding, &common->gemm, common_values(common, common->table.encoder), token, x};
     team_share(common->shape.threads, rows, 8 * (int64_t)rows * embedding->E, look_up_rows, &work);
 }
@@ -149,6 +169,7 @@ static void drop_embeddings(const struct common *common, const struct embedding 
                                 .units = embedding->E,
                                 .from = common_values(common, common->table.encoder),
                                 .index = common->window->input,
+                                .token = common->window->input,
                                 .from_stride = embedding->E,
                                 .to = embedding->x,
                                 .to_stride = embedding->stride,
@@ -162,7 +183,7 @@ struct layer_input embedding_forward(const struct common *common, struct embeddi
     struct distinct *distinct = &embedding->distinct;
     struct layer_input input = {.x = gemm_dense(&common->gemm, embedding->x, embedding->stride),
                                 .rows = window->T * common->lanes};
-    if (dropout_active(&common->dropout)) {
+    if (dropout_active(&common->dropout, 0)) {
         drop_embeddings(common, embedding);
         return input;
     }
@@ -270,17 +291,24 @@ struct layer_rows embedding_rows(const struct common *common, struct embedding *
                                .group_row = merged->group_row};
 }
 
+/* The rows that gradients are summed over; their tokens. */
+static const uint32_t *summed_rows(const struct common *common, const struct embedding *embedding, int *rows)
+{
+    const struct merged *merged = &embedding->merged;
+    *rows = embedding->merges ? merged->group_row[common->groups] : common->window->T * common->lanes;
+    return embedding->merges ? merged->token : common->window->input;
+}
+
 /* What is summed: rows of dL/dx by token, or by the token's place in the list of the window's tokens. */
 static struct row_sums_task token_sums(const struct common *common, const struct embedding *embedding, const float *dx)
 {
-    const struct merged *merged = &embedding->merged;
     const struct touched_list *inputs = &common->touched.list[common->layout.inputs < 0 ? 0 : common->layout.inputs];
-    const uint32_t *token = embedding->merges ? merged->token : common->window->input;
-    int rows = embedding->merges ? merged->group_row[common->groups] : common->window->T * common->lanes;
+    int rows;
+    const uint32_t *token = summed_rows(common, embedding, &rows);
     struct row_sums_task task = {.rows = dx,
                                  .stride = embedding->stride,
                                  .place = token,
-                                 .group_row = embedding->merges ? merged->group_row : NULL,
+                                 .group_row = embedding->merges ? embedding->merged.group_row : NULL,
                                  .places = embedding->V};
     if (!embedding->place)
         return task;
@@ -289,6 +317,29 @@ static struct row_sums_task token_sums(const struct common *common, const struct
     task.place = embedding->place;
     task.places = inputs->count;
     return task;
+}
+
+void embedding_drop_gradient(const struct common *common, const struct embedding *embedding, float *dx)
+{
+    int rows;
+    const uint32_t *token = summed_rows(common, embedding, &rows);
+    if (dropout_active(&common->dropout, 0))
+        dropout_rows(&common->dropout, 0,
+                     (struct dropout_copy){.T = common->window->T,
+                                           .units = embedding->E,
+                                           .from = dx,
+                                           .token = token,
+                                           .from_stride = embedding->stride,
+                                           .to = dx,
+                                           .to_stride = embedding->stride});
+    else if (dropout_active_words(&common->dropout))
+        dropout_words(&common->dropout, (struct dropout_vectors){.rows = rows,
+                                                                 .units = embedding->E,
+                                                                 .token = token,
+                                                                 .from = dx,
+                                                                 .from_stride = embedding->stride,
+                                                                 .to = dx,
+                                                                 .to_stride = embedding->stride});
 }
 
 void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,

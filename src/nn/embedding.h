@@ -44,6 +44,8 @@ struct layer_input embedding_forward(const struct common *common, struct embeddi
 /* From the positions of the first layer to the rows that its gradients, and dx of embedding_backward, are summed
  * over: the same, or merged. */
 struct layer_rows embedding_rows(const struct common *common, struct embedding *embedding, struct layer_rows positions);
+/* dx of embedding_backward through the dropout, in place, where the step has some. */
+void embedding_drop_gradient(const struct common *common, const struct embedding *embedding, float *dx);
 /* The gradient of encoder.weight over each node from that of the rows, dx [rows][stride]. */
 void embedding_backward(const struct common *common, struct embedding *embedding, const float *dx,
                         float *const *node_grads);

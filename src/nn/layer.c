@@ -138,7 +138,7 @@ static void create_rows(struct common *common, struct layer *layers, int l)
     size_t rows = (size_t)common->shape.bptt * common->lanes;
     bool train = common->shape.train;
     layer->slots = train || l == 0 ? store_floats(store, rows * widest, "gates") : layers[0].slots;
-    if (l > 0 && train && common->dropout.threshold)
+    if (l > 0 && train && common->dropout.site[l])
         layer->dropped = store_take(store, rows * layer->in_stride, gemm_number_bytes(&common->gemm), "dropped states");
 }
 

@@ -113,7 +113,7 @@ static struct layer_input input_from_below(struct model *model, int l)
     const struct common *common = &model->common;
     const struct layer *below = &model->layer[l - 1], *layer = &model->layer[l];
     struct layer_input input = {.x = layer_output_rows(common, below), .rows = common->window->T * common->lanes};
-    if (dropout_active(&common->dropout)) {
+    if (dropout_active(&common->dropout, l)) {
         dropout_rows(&common->dropout, l,
                      (struct dropout_copy){.T = common->window->T,
                                            .units = layer->in,
@@ -181,7 +181,9 @@ static void backward_layer(struct model *model, int l, float *const *node_grads)
         layer_gradients(common, layer, &rows, common->node[i], node_grads[i]);
     count_time(model, &model->phases.weight_gradients);
     layer_input_gradient(common, layer, &rows, gradient);
-    if (dropout_active(&common->dropout))
+    if (l == 0)
+        embedding_drop_gradient(common, &model->embedding, gradient);
+    else if (dropout_active(&common->dropout, l))
         dropout_rows(&common->dropout, l,
                      (struct dropout_copy){.T = common->window->T,
                                            .units = layer->in,

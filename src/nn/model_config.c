@@ -66,6 +66,22 @@ static enum status check_widths(const struct model_config *config, struct error 
                      config->layers, MODEL_WIDTH_MAX, config->hidden);
 }
 
+double model_dropout(const struct model_config *config, int site)
+{
+    double held = site == 0                ? config->dropout_input
+                  : site == config->layers ? config->dropout_output
+                                           : config->dropout_hidden;
+    return held == DROPOUT_NONE ? 0 : held == 0 ? config->dropout : held;
+}
+
+void model_config_evaluated(struct model_config *config)
+{
+    config->dropout = config->dropout_input = config->dropout_hidden = config->dropout_output = 0;
+    config->dropout_kind = DROPOUT_ELEMENT;
+    config->dropout_embedding = 0;
+    config->ar = config->tar = 0;
+}
+
 enum status model_config_check(const struct model_config *config, struct error *e)
 {
     enum status status = STATUS_OK;

@@ -43,6 +43,9 @@ static bool of_bf16(const struct model_config *config)
     .stored = #member, .offset = offsetof(struct model_config, member), \
     .size = sizeof(((struct model_config *)0)->member)
 #define RANGE(name, from, to) .ranged = name, .least = from, .most = to
+#define PROBABILITY(name) \
+    .type = MODEL_REAL, .option = name, .optional = true, .lists = MODEL_BENCH | MODEL_FACT, RANGE("--" name, 0, 1)
+#define OVERRIDE(name) PROBABILITY(name), .override = true
 #define LAYERS MODEL_LAYERS | MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED
 
 /* In the order in which reports tell them; `task` and `precision` stand before what depends on them. */
@@ -56,6 +59,12 @@ const struct model_field model_fields[] = {
      .lists = MODEL_TABLE | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
     {PLACE(tied), .type = MODEL_FLAG, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
     {PLACE(dropout), .type = MODEL_REAL, .lists = MODEL_BENCH | MODEL_FACT, RANGE("--dropout", 0, 1)},
+    {PLACE(dropout_input), OVERRIDE("dropout-input")},
+    {PLACE(dropout_hidden), OVERRIDE("dropout-hidden")},
+    {PLACE(dropout_output), OVERRIDE("dropout-output")},
+    {PLACE(dropout_kind), .type = MODEL_CHOICE, .option = "dropout-kind", .choices = &dropout_kind_choices,
+     .optional = true, .lists = MODEL_BENCH | MODEL_FACT},
+    {PLACE(dropout_embedding), PROBABILITY("dropout-embedding")},
     {PLACE(reset_token), .type = MODEL_TOKEN, .told = "reset_at", .option = "reset-at", .optional = true,
      .ranged = "token of --reset-at"},
     {PLACE(ar), .type = MODEL_REAL, .optional = true, .lists = MODEL_BENCH, RANGE("--ar", 0, 1e6)},
@@ -130,14 +139,25 @@ void model_field_set_integer(const struct model_field *field, struct model_confi
         *(int *)place = (int)value;
 }
 
-double model_field_real(const struct model_field *field, const struct model_config *config)
+static double held_real(const struct model_field *field, const struct model_config *config)
 {
     return *(const double *)value_of(field, config);
 }
 
+double model_field_real(const struct model_field *field, const struct model_config *config)
+{
+    double held = held_real(field, config);
+    return field->override && held == DROPOUT_NONE ? 0 : held;
+}
+
+double model_dropout_held(const struct model_config *config, double p)
+{
+    return p == config->dropout ? 0 : p == 0 ? DROPOUT_NONE : p;
+}
+
 void model_field_set_real(const struct model_field *field, struct model_config *config, double value)
 {
-    *(double *)((char *)config + field->offset) = value;
+    *(double *)((char *)config + field->offset) = field->override ? model_dropout_held(config, value) : value;
 }
 
 bool model_field_set_list(const struct model_field *field, struct model_config *config, const char *text)
@@ -202,7 +222,7 @@ bool model_field_applies(const struct model_field *field, const struct model_con
 
 bool model_field_is_said(const struct model_field *field, const struct model_config *config)
 {
-    bool is_zero = field->type == MODEL_REAL   ? model_field_real(field, config) == 0
+    bool is_zero = field->type == MODEL_REAL   ? held_real(field, config) == 0
                    : field->type == MODEL_LIST ? *(const int *)value_of(field, config) == 0
                                                : model_field_integer(field, config) == 0;
     return model_field_applies(field, config) && !(field->optional && is_zero);

@@ -62,7 +62,7 @@ void ordered_fill(const struct common *common, const struct ordered *ordered, co
 {
     int T = common->window->T;
     struct gemm_view from = step->rows;
-    if (dropout_active(&common->dropout)) {
+    if (dropout_active(&common->dropout, common->config.layers)) {
         float *dropped = common->scratch.dropped_outputs;
         dropout_rows(&common->dropout, common->config.layers,
                      (struct dropout_copy){.T = T,
@@ -108,7 +108,7 @@ void ordered_scatter(const struct common *common, const struct ordered *ordered,
 
 void ordered_drop_gradients(const struct common *common, const struct ordered *ordered, float *dh)
 {
-    if (dropout_active(&common->dropout))
+    if (dropout_active(&common->dropout, common->config.layers))
         dropout_rows(&common->dropout, common->config.layers,
                      (struct dropout_copy){.T = common->window->T,
                                            .units = ordered->in,

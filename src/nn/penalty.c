@@ -25,7 +25,7 @@ static void add_own(const struct penalising *work, int64_t position, int thread)
     const int H = common->config.hidden;
     const float *h = work->h + position * work->stride, own = work->own;
     float *dh = work->dh + position * work->stride;
-    if (dropout_active(&common->dropout)) {
+    if (dropout_active(&common->dropout, common->config.layers)) {
         const float *mask = dropout_mask_row(&common->dropout, common->config.layers, (int)(position % common->lanes),
                                              (int)(position / common->lanes), thread, H);
 #pragma omp simd

@@ -177,11 +177,20 @@ static void fill_mask(const struct reference *r, struct tape *t, int64_t step, i
                       int units)
 {
     double *mask = mask_at(t, site, time);
-    const uint32_t threshold = dropout_threshold(r->config.dropout);
+    const uint32_t threshold = dropout_threshold(model_dropout(&r->config, site));
+    const uint32_t of_time = r->config.dropout_kind == DROPOUT_LOCKED ? 0 : (uint32_t)time;
     if (step >= 0 && threshold > 0)
-        dropout_mask(r->seed, site, (uint32_t)step, (uint32_t)lane, (uint32_t)time, units, threshold, t->mask_float);
+        dropout_mask(r->seed, site, (uint32_t)step, (uint32_t)lane, of_time, units, threshold, t->mask_float);
     for (int u = 0; u < units; u++)
         mask[u] = step >= 0 && threshold > 0 ? t->mask_float[u] : 1;
+}
+
+/* The vector of a token is dropped as a whole, besides. */
+static void drop_word(const struct reference *r, int64_t step, uint32_t token, int units, double *mask)
+{
+    const double word = dropout_word(r->seed, (uint32_t)step, token, dropout_threshold(r->config.dropout_embedding));
+    for (int u = 0; u < units; u++)
+        mask[u] *= word;
 }
 
 static void apply_nudge(const struct reference *r, int layer, int time, const struct reference_step *s)
@@ -230,6 +239,8 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
         const double *row = w->encoder + (size_t)token * (size_t)E;
         t->fresh[time] = r->config.reset_token && token == r->config.reset_token;
         fill_mask(r, t, step, 0, lane, time, E);
+        if (step >= 0)
+            drop_word(r, step, token, E, mask_at(t, 0, time));
         for (int u = 0; u < E; u++)
             input_at(t, 0, time)[u] = row[u] * mask_at(t, 0, time)[u];
     }

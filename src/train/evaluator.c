@@ -107,8 +107,7 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
         .optimizer = {.kind = OPTIMIZER_SGD},
         .reduction = REDUCTION_EXACT,
     };
-    config.model.dropout = 0;
-    config.model.ar = config.model.tar = 0;
+    model_config_evaluated(&config.model);
     output_plain(&config.model);
     if (classifies(evaluator))
         return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");

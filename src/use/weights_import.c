@@ -256,7 +256,9 @@ static enum status take_fact(const struct importing *in, const struct model_fiel
             (void)model_field_set_list(field, model, text);
         return STATUS_OK;
     } else if (field->type == MODEL_REAL) {
-        model_field_set_real(field, model, told && number_parse_double(text, &real) == 0 ? real : 0);
+        bool read = told && number_parse_double(text, &real) == 0;
+        if (read || !field->optional)
+            model_field_set_real(field, model, read ? real : 0);
         return STATUS_OK;
     } else {
         (void)fact_int(&in->source, model_field_told(field), 0, INT_MAX, &value);

@@ -270,6 +270,9 @@ static void test_every_field_comes_back(void **state)
         assert_int_equal(output_settle(&c.model, NULL, &e), STATUS_OK);
         if (field->type == MODEL_CHOICE)
             model_field_set_integer(field, &c.model, field->choices->count - 1);
+        c.model.dropout = field->override ? 0.5 : c.model.dropout;
+        if (field->type == MODEL_REAL && field->optional && !field->applies)
+            model_field_set_real(field, &c.model, field->override && i % 2 ? 0 : 0.25);
         if (field->type == MODEL_FLAG && field->applies)
             model_field_set_integer(field, &c.model, 1);
         if (strcmp(field->stored, "widths") == 0)

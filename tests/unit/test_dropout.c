@@ -40,31 +40,48 @@ static void test_definition(void **unused)
         }
 }
 
-/* Rows go through the mask of their lane, counted from the window's first, and time, by any number of threads. */
+enum { T = 3, LANES = 5, UNITS = 20, STRIDE = 24, TO_STRIDE = 32, THREADS = 3 };
+
+static float masks[THREADS * 2 * UNITS];
+
+static struct dropout window_dropout(int threads)
+{
+    return (struct dropout){.seed = 9,
+                            .site = {0, 0, 20000},
+                            .step = 4,
+                            .lanes = LANES,
+                            .lane0 = 7,
+                            .threads = threads,
+                            .mask = masks,
+                            .mask_stride = UNITS};
+}
+
+static void fill_rows(float *from, int rows)
+{
+    for (int i = 0; i < rows * STRIDE; i++)
+        from[i] = (float)(i % 17 - 8);
+}
+
+/* Rows go through the mask of their lane, counted from the window's first, and of their time unless all times have
+ * the same, by any number of threads. */
 static void test_rows(void **unused)
 {
     (void)unused;
-    enum { T = 3, LANES = 5, UNITS = 20, STRIDE = 24, TO_STRIDE = 32 };
-    float from[T * LANES * STRIDE], to[T * LANES * TO_STRIDE], masks[3 * UNITS], mask[UNITS];
-    for (int i = 0; i < T * LANES * STRIDE; i++)
-        from[i] = (float)(i % 17 - 8);
-    for (int threads = 1; threads <= 3; threads += 2) {
-        struct dropout dropout = {.seed = 9,
-                                  .threshold = 20000,
-                                  .step = 4,
-                                  .lanes = LANES,
-                                  .lane0 = 7,
-                                  .threads = threads,
-                                  .mask = masks,
-                                  .mask_stride = UNITS};
-        assert_true(dropout_active(&dropout));
+    float from[T * LANES * STRIDE], to[T * LANES * TO_STRIDE], mask[UNITS];
+    fill_rows(from, T * LANES);
+    for (int variant = 0; variant < 2 * THREADS; variant++) {
+        struct dropout dropout = window_dropout(variant / 2 + 1);
+        dropout.locked = variant % 2;
+        assert_true(dropout_active(&dropout, 2));
+        assert_false(dropout_active(&dropout, 1));
         dropout_rows(
             &dropout, 2,
             (struct dropout_copy){
                 .T = T, .units = UNITS, .from = from, .from_stride = STRIDE, .to = to, .to_stride = TO_STRIDE});
         for (int row = 0; row < T * LANES; row++) {
             float *alone = from + row * STRIDE;
-            dropout_mask(9, 2, 4, 7 + (uint32_t)row % LANES, (uint32_t)row / LANES, UNITS, 20000, mask);
+            const uint32_t time = dropout.locked ? 0 : (uint32_t)row / LANES;
+            dropout_mask(9, 2, 4, 7 + (uint32_t)row % LANES, time, UNITS, 20000, mask);
             for (int u = 0; u < UNITS; u++)
                 assert_true(to[row * TO_STRIDE + u] == alone[u] * mask[u]);
         }
@@ -73,8 +90,98 @@ static void test_rows(void **unused)
         dropout_row(&dropout, 2, 1, 0, 0, UNITS, one);
         assert_memory_equal(one, to + TO_STRIDE, sizeof one);
         dropout.step = -1;
-        assert_false(dropout_active(&dropout));
+        assert_false(dropout_active(&dropout, 2));
     }
+}
+
+/* draw() of dropout.h for the vector of a token. */
+static float mask_of_word(uint64_t seed, uint32_t step, uint32_t token, uint32_t threshold)
+{
+    const struct rng_bits bits = rng_philox(seed, RNG_DROPPED_WORD, step, 0, 0, token / 8);
+    const uint32_t half = bits.word[token % 8 / 2] >> (16 * (token % 2)) & 0xffff;
+    return half < threshold ? 0 : dropout_scale(threshold);
+}
+
+/* A word is dropped wherever it stands, and by itself: one of 200, at every place, in all lanes. */
+static void test_words(void **unused)
+{
+    (void)unused;
+    enum { WORDS = 200 };
+    float table[WORDS * STRIDE], to[T * LANES * TO_STRIDE], places[T * LANES * STRIDE], mask[UNITS];
+    uint32_t token[T * LANES];
+    fill_rows(table, WORDS);
+    for (int i = 0; i < T * LANES; i++)
+        token[i] = (uint32_t)(i * i * 7 % 11 * 19);
+    for (int threads = 1; threads <= THREADS; threads++) {
+        struct dropout dropout = window_dropout(threads);
+        dropout.words = 30000;
+        const struct dropout_vectors vectors = {.rows = T * LANES,
+                                                .units = UNITS,
+                                                .token = token,
+                                                .from = table,
+                                                .indexed = true,
+                                                .from_stride = STRIDE,
+                                                .to = to,
+                                                .to_stride = TO_STRIDE};
+        dropout_words(&dropout, vectors);
+        for (int i = 0; i < T * LANES; i++)
+            for (int u = 0; u < UNITS; u++)
+                assert_true(to[i * TO_STRIDE + u] ==
+                            table[token[i] * STRIDE + u] * mask_of_word(9, 4, token[i], 30000));
+        /* the way back: rows stand at their places; and both, with the dropout of units */
+        fill_rows(places, T * LANES);
+        struct dropout_vectors back = vectors;
+        back.from = places;
+        back.indexed = false;
+        dropout_words(&dropout, back);
+        for (int i = 0; i < T * LANES; i++)
+            for (int u = 0; u < UNITS; u++)
+                assert_true(to[i * TO_STRIDE + u] == places[i * STRIDE + u] * mask_of_word(9, 4, token[i], 30000));
+        dropout_rows(&dropout, 2,
+                     (struct dropout_copy){.T = T,
+                                           .units = UNITS,
+                                           .from = table,
+                                           .index = token,
+                                           .token = token,
+                                           .from_stride = STRIDE,
+                                           .to = to,
+                                           .to_stride = TO_STRIDE});
+        for (int i = 0; i < T * LANES; i++) {
+            dropout_mask(9, 2, 4, 7 + (uint32_t)i % LANES, (uint32_t)i / LANES, UNITS, 20000, mask);
+            for (int u = 0; u < UNITS; u++)
+                assert_true(to[i * TO_STRIDE + u] ==
+                            table[token[i] * STRIDE + u] * (mask[u] * mask_of_word(9, 4, token[i], 30000)));
+        }
+        dropout.step = -1;
+        assert_false(dropout_active_words(&dropout));
+    }
+}
+
+/* Probabilities by places, where they are given and where not. */
+static void test_places(void **unused)
+{
+    (void)unused;
+    struct model_config config = {.layers = 3, .dropout = 0.25};
+    struct dropout dropout = dropout_of(&config);
+    for (int site = 0; site <= 3; site++)
+        assert_int_equal(dropout.site[site], 16384);
+    assert_false(dropout.locked || dropout.words);
+    config.dropout_input = model_dropout_held(&config, 0);
+    config.dropout_hidden = model_dropout_held(&config, 0.5);
+    config.dropout_output = model_dropout_held(&config, 0.25);
+    config.dropout_kind = DROPOUT_LOCKED;
+    config.dropout_embedding = 0.125;
+    assert_true(config.dropout_output == 0);
+    dropout = dropout_of(&config);
+    assert_true(dropout.site[0] == 0 && dropout.site[1] == 32768 && dropout.site[2] == 32768 &&
+                dropout.site[3] == 16384 && dropout.words == 8192 && dropout.locked && dropout.step < 0);
+    assert_true(dropout_needs_masks(&dropout));
+    model_config_evaluated(&config);
+    dropout = dropout_of(&config);
+    assert_false(dropout_needs_masks(&dropout));
+    config.dropout_embedding = 0.1;
+    dropout = dropout_of(&config);
+    assert_true(dropout_needs_masks(&dropout));
 }
 
 /* A unit is dropped if its bits are below the threshold, and kept if they are equal to it. */
@@ -128,6 +235,23 @@ static void test_rate(void **unused)
     }
 }
 
+/* The same of words, and neighbours are dropped by chance as all are: two of them p p times. */
+static void test_rate_of_words(void **unused)
+{
+    (void)unused;
+    enum { WORDS = 1000, STEPS = 400 };
+    const double p = 0.3, n = WORDS * STEPS;
+    const uint32_t threshold = dropout_threshold(p);
+    int dropped = 0, both = 0;
+    for (uint32_t step = 0; step < STEPS; step++)
+        for (uint32_t token = 0; token < WORDS; token++) {
+            dropped += dropout_word(3, step, token, threshold) == 0;
+            both += dropout_word(3, step, token, threshold) == 0 && dropout_word(3, step, token + 1, threshold) == 0;
+        }
+    assert_true(fabs(dropped / n - p) < 5 * sqrt(p * (1 - p) / n) + 1.0 / 65536);
+    assert_true(fabs(both / n - p * p) < 5 * sqrt(p * p * (1 + 2 * p - 3 * p * p) / n) + 1.0 / 65536);
+}
+
 static void test_nothing_dropped(void **unused)
 {
     (void)unused;
@@ -160,9 +284,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_places),
         cmocka_unit_test(test_boundary),
         cmocka_unit_test(test_threshold_and_scale),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_rate_of_words),
         cmocka_unit_test(test_nothing_dropped),
         cmocka_unit_test(test_every_coordinate_matters),
     };

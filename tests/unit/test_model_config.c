@@ -1,5 +1,6 @@
 /* Each member of struct model_config has a row in the table of fields, and each row stands for its own bytes. */
 #include <ctype.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -110,12 +111,65 @@ static void test_options(void **state)
     assert_true(model_config_differs(&config, &other, MODEL_WEIGHTS));
 }
 
+static const struct model_field *row_of(const char *name)
+{
+    for (int i = 0; i < model_field_count; i++)
+        if (strcmp(model_fields[i].stored, name) == 0)
+            return &model_fields[i];
+    fail_msg("'%s' has no row", name);
+    return NULL;
+}
+
+/* A probability of one place is said where it differs from that of all places, 0 among them, and reads back as it was
+ * said. */
+static void test_probabilities_of_places(void **state)
+{
+    (void)state;
+    static const double all[] = {0, 0.3}, one[] = {0, 0.3, 0.5};
+    const struct model_field *field = row_of("dropout_output");
+    struct model_config config = {.layers = 2, .dropout = 0.3};
+    assert_false(model_field_is_said(field, &config));
+    assert_true(model_dropout(&config, 0) == 0.3 && model_dropout(&config, 2) == 0.3);
+    for (int a = 0; a < 2; a++)
+        for (int o = 0; o < 3; o++) {
+            config.dropout = all[a];
+            model_field_set_real(field, &config, one[o]);
+            assert_int_equal(model_field_is_said(field, &config), all[a] != one[o]);
+            assert_true(model_dropout(&config, 0) == all[a] && model_dropout(&config, 1) == all[a]);
+            assert_true(model_dropout(&config, 2) == one[o]);
+            assert_true(all[a] == one[o] || model_field_real(field, &config) == one[o]);
+        }
+    model_config_evaluated(&config);
+    for (int site = 0; site <= 2; site++)
+        assert_true(model_dropout(&config, site) == 0);
+}
+
+static void test_probabilities_in_range(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"dropout", "dropout_input", "dropout_hidden", "dropout_output",
+                                        "dropout_embedding"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        static const double bad[] = {-0.5, -2, 1, 1.5, NAN};
+        struct model_config config = {.layers = 1, .embedding = 3, .hidden = 4, .vocab = 5};
+        assert_int_equal(model_config_check(&config, NULL), STATUS_OK);
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+            struct error e;
+            model_field_set_real(row_of(names[i]), &config, bad[k]);
+            assert_int_equal(model_config_check(&config, &e), STATUS_CONFIG);
+            assert_non_null(strstr(e.text, model_field_option(row_of(names[i]))));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_member_has_a_row),
         cmocka_unit_test(test_rows_are_apart),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_probabilities_of_places),
+        cmocka_unit_test(test_probabilities_in_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

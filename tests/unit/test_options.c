@@ -301,6 +301,28 @@ static void usage_errors(void **state)
     refused(line, STATUS_USAGE, "more than 64 files");
 }
 
+/* Dropout at single places goes by --dropout unless it is given. */
+static void dropout_of_places(void **state)
+{
+    (void)state;
+    accepted(TRAIN "");
+    const struct model_config *model = &options.train.step.model;
+    for (int site = 0; site <= model->layers; site++)
+        assert_true(model_dropout(model, site) == 0.2);
+    assert_true(model->dropout_kind == DROPOUT_ELEMENT && model->dropout_embedding == 0);
+    options_free(&options);
+    accepted(TRAIN "--layers 3 --dropout 0.3 --dropout-input 0 --dropout-hidden 0.4 --dropout-output dropout "
+                   "--dropout-kind locked --dropout-embedding 0.1");
+    assert_true(model_dropout(model, 0) == 0 && model_dropout(model, 1) == 0.4 && model_dropout(model, 2) == 0.4 &&
+                model_dropout(model, 3) == 0.3);
+    assert_true(model->dropout_kind == DROPOUT_LOCKED && model->dropout_embedding == 0.1);
+    options_free(&options);
+    refused(TRAIN "--dropout-input 1", STATUS_CONFIG, "bad value '1' for '--dropout-input'");
+    refused(TRAIN "--dropout-output=-1", STATUS_CONFIG, "bad value '-1' for '--dropout-output'");
+    refused(TRAIN "--dropout-kind both", STATUS_CONFIG, "element, locked");
+    refused(TRAIN "--layers 1 --dropout-hidden 0.1", STATUS_CONFIG, "cannot use '--dropout-hidden' with --layers 1");
+}
+
 static void values_that_are_not_allowed(void **state)
 {
     (void)state;
@@ -657,6 +679,7 @@ int main(void)
         cmocka_unit_test(zero_is_no_word),
         cmocka_unit_test(durations),
         cmocka_unit_test(usage_errors),
+        cmocka_unit_test(dropout_of_places),
         cmocka_unit_test(values_that_are_not_allowed),
         cmocka_unit_test(flags_override_the_file),
         cmocka_unit_test(recipes_are_sound),

@@ -8,11 +8,14 @@
 
 /* What a number is for: keeps the streams apart. Values are part of the bit-identity promise: never renumber. */
 enum rng_what {
-    RNG_INIT = 1,     /* initial weights: step = index of the tensor, unit = element / 4 */
-    RNG_DROPOUT = 2,  /* step, lane, time, unit; `site` adds to `what` (see nn/dropout.h) */
-    RNG_SAMPLE = 64,  /* text generation: lane = index of the text, step = token */
-    RNG_BENCH = 65,   /* made-up tokens */
-    RNG_TEST = 66,    /* tests */
+    RNG_INIT = 1,            /* initial weights: step = index of the tensor, unit = element / 4 */
+    RNG_DROPOUT = 2,         /* step, lane, time, unit; `site` adds to `what` (see nn/dropout.h) */
+    RNG_DROPPED_STATE = 16,  /* step, lane, unit / 8; the layer adds to `what` (16 to 23; see nn/dropout.h) */
+    RNG_DROPPED_WEIGHT = 32, /* step, lane = row, unit = column / 8; the layer adds to `what` (32 to 39) */
+    RNG_DROPPED_WORD = 48,   /* step, unit = token / 8 */
+    RNG_SAMPLE = 64,         /* text generation: lane = index of the text, step = token */
+    RNG_BENCH = 65,          /* made-up tokens */
+    RNG_TEST = 66,           /* tests */
     RNG_SHUFFLE = 67, /* order of labelled texts: step = epoch, lane = text; of their batches: lane = batch, time = 1 */
     RNG_WORDS = 68,   /* words read as <unk>: step = epoch, lane = text, unit = position / 4 */
     RNG_SAMPLES =

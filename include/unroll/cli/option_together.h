@@ -9,6 +9,8 @@
 /* Of every command, before its own. */
 void options_settle_all(struct options *options);
 enum status options_check_all(const struct options *options, struct error *e); /* after all are settled */
+/* What a model drops at single places, beside model->dropout. */
+void options_take_dropout(const struct options *options, struct model_config *model);
 void options_settle_prepare(struct options *options);
 void options_settle_train(struct options *options);
 void options_settle_use(struct options *options); /* of score, classify, sample and gradflow */

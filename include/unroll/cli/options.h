@@ -49,6 +49,7 @@ struct options {
      * patience -1. With max_steps alone epochs is OPTION_EPOCHS_MAX. */
     struct trainer_config train;
     int hidden[MODEL_LAYERS_MAX]; /* --hidden as it was given: one number, or one for each layer */
+    double dropout_input, dropout_hidden, dropout_output; /* -1: as `dropout` of the model, which takes them over */
 
     const char *corpus, *model_file; /* of the others: --corpus C.h5, --model M.h5 */
     const char *output;              /* -o, --output */

@@ -1,6 +1,19 @@
-/* Inverted dropout (Srivastava et al. 2014; kept units are scaled by 1/(1-p)), at L + 1 sites: site 0 on the embedding,
- * site l on the output of layer l (between layers, and after the last). Masks are a pure function of
- * (seed, site, step, lane, time, unit): the same on any rank and thread, and in the reference. */
+/* Inverted dropout (Srivastava et al. 2014): what is kept is scaled by 1 / (1 - p). Every mask is a pure function of
+ * the coordinates named below and of nothing else: the same on any rank and thread, and in the reference.
+ *
+ * Below, draw(what, step, lane, time, unit) are 16 random bits: half unit%2 (0 the low one) of word (unit%8)/2 of
+ * rng_philox(seed, what, step, lane, time, unit/8), and keep(p, ...) is 0 if they are below dropout_threshold(p), else
+ * dropout_scale of it.
+ *
+ * Units, at L + 1 sites: x_t of site 0 are the embeddings, of site l the outputs of layer l (between layers, and after
+ * the last). With p = model_dropout(config, site)
+ *   element:  x_t[lane][u] * keep(p, RNG_DROPOUT + site, step, lane, t, u)
+ *   locked:   x_t[lane][u] * keep(p, RNG_DROPOUT + site, step, lane, 0, u), so one mask for all time steps of a window
+ *             (Gal and Ghahramani 2016). A classifier drops the row that its text is pooled to, in both kinds by t = 0.
+ * Words, where they are embedded (Gal and Ghahramani 2016; Merity et al. 2017): the vector of token v, all of it,
+ *             encoder.weight[v] * keep(p, RNG_DROPPED_WORD, step, 0, 0, v), in the whole window and all lanes; before
+ *             site 0. A tied output layer reads the weights themselves.
+ * `lane` counts over all ranks, t from the window's beginning, `step` is the optimizer's. */
 #ifndef UNROLL_NN_DROPOUT_H
 #define UNROLL_NN_DROPOUT_H
 
@@ -8,38 +21,53 @@
 #include <stdint.h>
 
 #include "unroll/nn/gemm.h"
+#include "unroll/nn/model_config.h"
 
 /* The probability in units of 1/65536, as the masks use it: a unit is dropped if its 16 random bits are below this. */
 uint32_t dropout_threshold(double p);
 float dropout_scale(uint32_t threshold); /* 1 / (1 - threshold/65536) */
 
-/* mask[u] = scale if unit u is kept, else 0, for u in [0, units). Eight units share one Philox block: unit u uses the
- * 16-bit half u%2 of word (u%8)/2 of block u/8 (low half first). */
+/* mask[u] = keep(p, RNG_DROPOUT + site, step, lane, time, u) for u in [0, units). */
 void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int units, uint32_t threshold,
                   float *mask);
+/* keep(p, RNG_DROPPED_WORD, step, 0, 0, token) */
+float dropout_word(uint64_t seed, uint32_t step, uint32_t token, uint32_t threshold);
 
-/* The dropout of a model in one window. */
+/* The dropout of a model in one window. Thresholds: 0 where nothing is dropped. */
 struct dropout {
     uint64_t seed;
-    uint32_t threshold; /* 0: none */
-    int64_t step;       /* < 0: evaluation, nothing is dropped */
-    int lanes, lane0;   /* of the window */
+    uint32_t site[MODEL_LAYERS_MAX + 1]; /* of each site */
+    bool locked;                         /* at the sites */
+    uint32_t words;
+    int64_t step;     /* < 0: evaluation, nothing is dropped */
+    int lanes, lane0; /* of the window */
     int threads;
-    float *mask; /* [threads][mask_stride] for the masks of rows */
+    float *mask; /* [threads][2][mask_stride] for the masks of rows, and rows */
     int mask_stride;
 };
 
-static inline bool dropout_active(const struct dropout *dropout)
+struct dropout dropout_of(const struct model_config *config);
+/* Whether it needs `mask`. */
+bool dropout_needs_masks(const struct dropout *dropout);
+
+static inline bool dropout_active(const struct dropout *dropout, int site)
 {
-    return dropout->threshold && dropout->step >= 0;
+    return dropout->site[site] && dropout->step >= 0;
+}
+
+static inline bool dropout_active_words(const struct dropout *dropout)
+{
+    return dropout->words && dropout->step >= 0;
 }
 
 /* Rows of `units`, [T][lanes], that go through a site. */
 struct dropout_copy {
     int T, units;
     const float *from;
-    const uint32_t *index;          /* [T][lanes] which row of `from` each is; NULL: they stand in this order */
-    void *to;                       /* floats, may be `from`; with `gemm` dense rows for products */
+    const uint32_t *index; /* [T][lanes] which row of `from` each is; NULL: they stand in this order */
+    const uint32_t *token; /* [T][lanes] whose vector, or its gradient, a row is: it goes through the dropout of
+                              words, too; NULL: it is none */
+    void *to;              /* floats, may be `from`; with `gemm` dense rows for products */
     int64_t from_stride, to_stride; /* in numbers */
     const struct gemm *gemm;        /* NULL: `to` has floats */
 };
@@ -51,5 +79,18 @@ const float *dropout_mask_row(const struct dropout *dropout, int site, int lane,
 
 /* One row in place, of a lane of the window, by the calling thread. */
 void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row);
+
+/* Rows of `units`, each the vector of a token or its gradient, that go through the dropout of words alone. */
+struct dropout_vectors {
+    int rows, units;
+    const uint32_t *token; /* [rows] */
+    const float *from;
+    bool indexed;                   /* row r is row token[r] of `from`, not row r */
+    void *to;                       /* as in struct dropout_copy */
+    int64_t from_stride, to_stride; /* in numbers */
+    const struct gemm *gemm;
+};
+/* By all threads; forward and backward are the same. Only where dropout_active_words. */
+void dropout_words(const struct dropout *dropout, struct dropout_vectors vectors);
 
 #endif

@@ -24,6 +24,11 @@ enum pool { POOL_LAST, POOL_MEAN, POOL_MAX };
 const char *pool_name(enum pool pool); /* "last", "mean", "max" */
 extern const struct choices pool_choices;
 
+/* Whether units are dropped anew at each time step, or the same ones in all steps of a lane's window (nn/dropout.h). */
+enum dropout_kind { DROPOUT_ELEMENT, DROPOUT_LOCKED };
+const char *dropout_kind_name(int kind); /* "element", "locked" */
+extern const struct choices dropout_kind_choices;
+
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
 #define OUTPUT_CUTOFFS_MAX 7
@@ -36,7 +41,11 @@ struct model_config {
     int widths[MODEL_LAYERS_MAX]; /* units of each layer, the last of them H; all 0 where layers are equally wide */
     int vocab;                    /* V, including <unk> */
     bool tied;                    /* decoder.weight is encoder.weight; needs E == H */
-    double dropout;               /* probability of dropping, 0 <= p < 1 */
+    double dropout;               /* probability of dropping a unit before, between and after layers, 0 <= p < 1 */
+    /* The same at one of these places; 0: `dropout` is; DROPOUT_NONE: nothing is dropped there. See model_dropout. */
+    double dropout_input, dropout_hidden, dropout_output;
+    int dropout_kind;         /* of these: an enum dropout_kind */
+    double dropout_embedding; /* probability of dropping a word from a window */
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     double ar, tar;       /* penalties on the top layer's outputs while training, and on how they change; 0: none */
@@ -52,6 +61,8 @@ struct model_config {
     int precision;                   /* of products: an enum precision (nn/precision.h) */
     int bf16_order;                  /* of PRECISION_BF16: an enum bf16_order; else BF16_TILE */
 };
+#define DROPOUT_NONE -1.0
+
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
 
@@ -71,6 +82,13 @@ void model_set_widths(struct model_config *config, const int *widths);
 /* For people: "256", or "1150,1150,400". Returns `text`. */
 #define MODEL_WIDTHS_TEXT 96
 const char *model_widths_text(const struct model_config *config, char text[MODEL_WIDTHS_TEXT]);
+
+/* The probability of dropping a unit at a site (nn/dropout.h): 0 the embedding, l the output of layer l. */
+double model_dropout(const struct model_config *config, int site);
+/* What dropout_input, dropout_hidden and dropout_output hold for a probability, beside config->dropout. */
+double model_dropout_held(const struct model_config *config, double p);
+/* What only training has is left out: the model as it is evaluated. */
+void model_config_evaluated(struct model_config *config);
 
 /* ---- the table of fields (model_fields.c) ---- */
 
@@ -100,6 +118,7 @@ struct model_field {
     unsigned lists;
     bool covered;  /* it has no option of its own: that of another field says it, too */
     bool optional; /* 0 is "without": it is then left out, and files from before there was such a field mean 0 */
+    bool override; /* MODEL_REAL, optional: left out it means `dropout`, whose row stands before it */
     size_t offset, size;
     bool (*applies)(const struct model_config *config); /* NULL: to every model */
     const struct choices *choices;                      /* of MODEL_CHOICE */
@@ -117,7 +136,8 @@ const char *model_field_option(const struct model_field *field);
 #define MODEL_FIELD_NAME 32
 const char *model_field_measured(const struct model_field *field, char name[MODEL_FIELD_NAME]);
 
-/* Values of all types but MODEL_REAL and MODEL_LIST as an integer, and of MODEL_REAL. */
+/* Values of all types but MODEL_REAL and MODEL_LIST as an integer, and of MODEL_REAL. An override is 0 where it says
+ * so; set to the value that it would replace, it is none. */
 int64_t model_field_integer(const struct model_field *field, const struct model_config *config);
 void model_field_set_integer(const struct model_field *field, struct model_config *config, int64_t value);
 double model_field_real(const struct model_field *field, const struct model_config *config);
