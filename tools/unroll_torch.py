@@ -1,5 +1,5 @@
-"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU) and nn.Linear (of an adaptive
-softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
+"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU; where layers differ in width,
+one of these a layer) and nn.Linear (of an adaptive softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
 
     import torch, unroll_torch
     model = unroll_torch.load("runs/book/best.h5")
@@ -57,8 +57,50 @@ CELLS = {
 }
 
 
+class Layers(nn.ModuleList):
+    """One module a layer, where layers differ in width. Called as nn.LSTM is; its state is a list of theirs. In state_dict
+    parameters have the names of one module of so many layers: "weight_ih_l1" for "1.weight_ih_l0"."""
+
+    def __init__(self, module, inputs, widths, dropout=0.0, **extra):
+        super().__init__(module(below, width, **extra) for below, width in zip([inputs, *widths], widths))
+        self.between = dropout
+        self._register_state_dict_hook(self.name_by_layer)
+        self._register_load_state_dict_pre_hook(self.name_by_module)
+
+    @staticmethod
+    def name_by_layer(_, named, prefix, *__):
+        for name in [name for name in named if name.startswith(prefix)]:
+            layer, own = name[len(prefix):].split(".")
+            named[f"{prefix}{own[:-1]}{layer}"] = named.pop(name)
+
+    @staticmethod
+    def name_by_module(named, prefix, *_):
+        for name in [name for name in named if name.startswith(prefix)]:
+            own, layer = name[len(prefix):].rsplit("_l", 1)
+            named[f"{prefix}{layer}.{own}_l0"] = named.pop(name)
+
+    def forward(self, inputs, state=None):
+        states = []
+        for layer, module in enumerate(self):
+            if layer:
+                inputs = nn.functional.dropout(inputs, self.between, self.training)
+            inputs, after = module(inputs, None if state is None else state[layer])
+            states.append(after)
+        return inputs, states
+
+
+def scaled(state, factor):
+    """A state of any module."""
+    return type(state)(scaled(part, factor) for part in state) if isinstance(state, (list, tuple)) else state * factor
+
+
 def text_of(value):
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def numbers(value):
+    """Of a list in a file, "1150,1150,400"."""
+    return [int(number) for number in text_of(value).split(",") if number]
 
 
 def graphemes(text):
@@ -71,17 +113,19 @@ def graphemes(text):
 
 
 class Model(nn.Module):
-    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU) and decoder (nn.Linear or
-    nn.AdaptiveLogSoftmaxWithLoss), under these names."""
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these) and decoder (nn.Linear or
+    nn.AdaptiveLogSoftmaxWithLoss), under these names. `hidden` is the width of the top layer, `widths` those of all where
+    they differ."""
 
     def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last",
-                 cutoffs=(), div=4.0):
+                 cutoffs=(), div=4.0, widths=()):
         super().__init__()
         module, extra = CELLS[cell]
         self.cell = cell
         self.drop = nn.Dropout(dropout)
         self.encoder = nn.Embedding(vocab, embedding)
-        self.rnn = module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra)
+        self.rnn = (Layers(module, embedding, widths, dropout, **extra) if widths else
+                    module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra))
         self.decoder = (nn.AdaptiveLogSoftmaxWithLoss(hidden, vocab, list(cutoffs), div, head_bias=True) if cutoffs
                         else nn.Linear(hidden, labels or vocab))
         if tied:
@@ -116,7 +160,7 @@ class Model(nn.Module):
         for token, step in zip(tokens, inputs.unsqueeze(1)):
             if state is not None:
                 keep = (token != self.reset_token).to(step.dtype).unsqueeze(-1)
-                state = tuple(part * keep for part in state) if isinstance(state, tuple) else state * keep
+                state = scaled(state, keep)
             output, state = self.rnn(step, state)
             outputs.append(output)
         return torch.cat(outputs), state
@@ -155,8 +199,7 @@ def load(path):
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
                       int(about["layers"]), bool(about["tied"]), float(about["dropout"]), int(about.get("labels", 0)),
                       text_of(about.get("pool", "last")),
-                      [int(rank) for rank in text_of(about.get("cutoffs", "")).split(",") if rank],
-                      float(about.get("div", 4.0)))
+                      numbers(about.get("cutoffs", "")), float(about.get("div", 4.0)), numbers(about.get("widths", "")))
         model.reset_token = int(about.get("reset_token", 0))
         model.precision = {name: text_of(about[name]) for name in ("precision", "bf16_order") if name in about}
         model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal", "cutoffs", "div")

@@ -60,7 +60,9 @@ static void list_gates(char *text, size_t size)
 static int64_t hidden_of(const struct source *source, const struct cell_kind *kind)
 {
     const struct source_tensor *recurrent = source_find(source, RECURRENT), *input = source_find(source, INPUT);
-    const struct source_tensor *output = source_find(source, "decoder.weight"); /* tied: the embedding */
+    const struct source_tensor *output = source_find(source, "rnn.weight_ih_l1"); /* what reads its outputs */
+    if (!output)
+        output = source_find(source, "decoder.weight"); /* tied: the embedding */
     if (!output)
         output = source_find(source, "encoder.weight");
     const int blocks = cell_input_blocks(kind, 0);
@@ -94,9 +96,9 @@ static enum status refuse_gates(const struct source *source, enum cell cell, str
     if (!recurrent && cell_kind(cell)->recurrent_gates == 0)
         return error_set(e, STATUS_DATA,
                          "cannot import '%.200s' as %s: '" INPUT
-                         "' has not %d rows for each column of the output layer; "
-                         "leave --cell out, or use another file",
-                         source->path, name, cell_input_blocks(cell_kind(cell), 0));
+                         "' has not %d rows for each column of %s; leave --cell out, or use another file",
+                         source->path, name, cell_input_blocks(cell_kind(cell), 0),
+                         source_find(source, "rnn.weight_ih_l1") ? "'rnn.weight_ih_l1'" : "the output layer");
     if (!recurrent)
         return error_set(e, STATUS_DATA,
                          "cannot import '%.200s' as %s: it has no '" RECURRENT "', and '" INPUT

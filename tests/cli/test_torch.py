@@ -126,6 +126,15 @@ def main():
             print(f"{cell}, {'tied' if tied else 'untied'}: logits differ by {difference:.1e}")
             assert difference < TOLERANCE, path  # a NaN is not below it
             check_way_back(path)
+    for cell in unroll_torch.CELLS:
+        path = train(f"{cell}-widths", "char", "--cell", cell, "--hidden", "20,9,13", "--embedding", "13", "--tied", "--reset-at",
+                     "eos" if cell == "gru" else "none")
+        model = unroll_torch.load(path)
+        assert isinstance(model.rnn, unroll_torch.Layers) and "rnn.weight_ih_l2" in model.state_dict()
+        difference = largest_difference(path)
+        print(f"{cell}, widths by layer: logits differ by {difference:.1e}")
+        assert difference < TOLERANCE, path
+        check_way_back(path)
     for cell in ("lstm", "gru"):
         path = train(f"{cell}-reset", "char", "--cell", cell, "--hidden", "20", "--reset-at", "eos")
         assert unroll_torch.load(path).reset_token > 0
