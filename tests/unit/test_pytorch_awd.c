@@ -5,12 +5,9 @@
 
 #define FIXTURES "tests/ref/awd.h5" /* make runs the tests in the root of the source tree */
 
-static const char *const cases[] = {
-    "widths",
-    "dropout",
-    "ar",
-    "tar",
-};
+static const char *const cases[] = {"widths", "dropout",      "input",         "hidden",        "output",
+                                    "locked", "locked-input", "locked-hidden", "locked-output", "embedding",
+                                    "ar",     "tar",          "ar-dropped",    "gru-embedding"};
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
 static void test_reference(void **unused)
