@@ -177,6 +177,21 @@ static void tell_progress(struct report *report, const struct progress *progress
     end(report);
 }
 
+/* Whose parameters are an average, or may become one. */
+static void tell_average(struct report *report, const struct checkpoint *checkpoint)
+{
+    const struct average_state *state = &checkpoint->average;
+    if (state->kind == AVERAGE_NONE)
+        return;
+    begin(report, "average", "average of weights");
+    tell(report, "kind", average_name((int)state->kind));
+    tell_bool(report, "parameters_are_it", state->count > 0);
+    if (state->began >= 0)
+        tell_int(report, "since_step", state->began);
+    tell_int(report, "weights_in_it", state->count);
+    end(report);
+}
+
 static void tell_options(struct report *report, const struct checkpoint *checkpoint)
 {
     begin(report, "options", "options");
@@ -222,6 +237,7 @@ static enum status inspect_checkpoint(struct report *report, const char *path, s
     tell_int(report, "lane_groups", checkpoint.groups);
     tell(report, "corpus_digest", checkpoint.corpus_digest);
     end(report);
+    tell_average(report, &checkpoint);
     tell_progress(report, &checkpoint.progress);
     tell_options(report, &checkpoint);
     tell_build(report, &checkpoint.build);

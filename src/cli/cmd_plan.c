@@ -269,6 +269,8 @@ enum status cmd_plan(const struct comm *comm, const struct options *options, str
         .run = true,
         .flow = options->train.gradflow_every > 0,
         .sample = options->train.sample_every != 0,
+        .averages =
+            options->train.average.kind != AVERAGE_NONE || optimizer_averages(options->train.step.optimizer.kind),
     };
     enum status status = load_threads(comm, options, &config.step.threads, e);
     if (!status)

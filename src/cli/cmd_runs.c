@@ -248,6 +248,7 @@ static void put_results(struct json *json, const struct run_record *record)
     put_count(json, "step", record->step);
     put_count(json, "steps", record->steps);
     put_count(json, "best_step", record->best_step);
+    put_count(json, "best_averaged_since", record->averaged_since);
     json_put_double(json, "best_valid_loss", record->best_loss);
     if (record->classifies)
         json_put_double(json, "best_valid_accuracy", record->best_accuracy);

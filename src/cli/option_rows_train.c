@@ -5,6 +5,7 @@
 #include "unroll/cli/recipes.h"
 #include "unroll/nn/output.h"
 #include "unroll/nn/proposal.h"
+#include "unroll/train/average.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
 #include "unroll/train/schedule.h"
@@ -149,7 +150,8 @@ static const struct option rows[] = {
 
     {"optimizer", CHOICES(optimizer), .commands = RUN, FIELD(train.step.optimizer.kind),
      .initial = "adam", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "NAME",
-     .help = "update rule, with PyTorch's formulas"},
+     .help = "update rule, with PyTorch's formulas. ntasgd: sgd, whose weights are averaged over all updates once validation "
+             "has stalled (--nonmono)"},
     {"lr", .type = OPTION_DOUBLE, .commands = STEP, FIELD(train.schedule.lr), FROM(0, 1e6), WORD("auto", -1), .initial = "auto",
      FOLLOWS("optimizer"), .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "learning rate; 'auto': %s; half of it to classify", .words = optimizer_words},
@@ -180,10 +182,24 @@ static const struct option rows[] = {
      .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
      .help = "scale the gradient down to this global norm; 'none' or 0: never"},
 
+    {"average", CHOICES(average), .commands = TRAIN | PLAN, FIELD(train.average.kind), .initial = "none",
+     .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "KIND",
+     .help = "judge and keep an average of the weights, which training itself does not see. epochs: the mean of those at "
+             "the ends of epochs; ema: an exponential mean over updates"},
+    {"average-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.average.decay), FROM(0, 1), .below_max = true,
+     .initial = "0.999", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "X",
+     .help = "of --average ema: what the mean keeps of itself in an update; less while it has few"},
+    {"average-from", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.average.from), FROM(1, OPTION_EPOCHS_MAX),
+     .initial = "1", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "N",
+     .help = "of --average epochs and ema: the first epoch that counts"},
+    {"nonmono", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.average.nonmono), FROM(1, AVERAGE_NONMONO_MAX),
+     .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "N",
+     .help = "of ntasgd: averaging begins where a validation's loss is above the lowest of all before it but the last N"},
+
     {"schedule", CHOICES(schedule), .commands = TRAIN, FIELD(train.schedule.kind),
      .initial = "plateau", .classify = "cosine",
      .class = OPTION_MATHEMATICS, .section = "Schedule", .metavar = "NAME",
-     .help = "how the learning rate falls. step: it is divided every --lr-step epochs; plateau: it is divided where "
+     .help = "how the learning rate falls ('constant' unless given, with --optimizer ntasgd). step: it is divided every --lr-step epochs; plateau: it is divided where "
              "validation stalls; cosine: it falls to --lr-min, which the last step has (with --lr-min 0 that step "
              "changes nothing); onecycle: it rises to --lr and falls to next to nothing, as PyTorch's OneCycleLR"},
     {"lr-decay", .type = OPTION_DOUBLE, .commands = TRAIN, FIELD(train.schedule.decay), FROM(1, 1e6), .above_min = true,

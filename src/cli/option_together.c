@@ -58,6 +58,8 @@ void options_settle_all(struct options *options)
                                      (options->train.step.model.task == TASK_CLASSIFY ? 2 : 1);
     if (options->train.step.optimizer.epsilon < 0)
         options->train.step.optimizer.epsilon = optimizer_default_epsilon(options->train.step.optimizer.kind);
+    if (optimizer_averages(options->train.step.optimizer.kind) && !options_given(options, "schedule"))
+        options->train.schedule.kind = SCHEDULE_CONSTANT;
     if (options->train.patience < 0 && options->train.schedule.kind != SCHEDULE_CONSTANT &&
         options->train.schedule.kind != SCHEDULE_PLATEAU)
         options->train.patience = 0; /* they end where their last step is */
@@ -218,13 +220,43 @@ enum status options_check_step(const struct options *options, struct error *e)
     return status ? status : check_order(options, e);
 }
 
+/* Options of one way to average weights alone. */
+static enum status check_average(const struct options *options, struct error *e)
+{
+    const struct average_config *average = &options->train.average;
+    const char *optimizer = optimizer_name(options->train.step.optimizer.kind);
+    bool by_optimizer = optimizer_averages(options->train.step.optimizer.kind);
+    if (by_optimizer && average->kind != AVERAGE_NONE)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--average %s' together with '--optimizer %s', which averages by itself; leave one "
+            "out",
+            average_name((int)average->kind), optimizer);
+    if (by_optimizer && options->train.patience > 0 && options->train.patience <= average->nonmono)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--patience %lld' with --nonmono %lld: the run would end before averaging begins; "
+                         "write at least %lld",
+                         (long long)options->train.patience, (long long)average->nonmono,
+                         (long long)average->nonmono + 1);
+    if (!by_optimizer && options_origin(options, "nonmono") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--nonmono' with --optimizer %s; leave it out, or add --optimizer ntasgd",
+                         optimizer);
+    if (average->kind != AVERAGE_EMA && options_origin(options, "average-decay") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG, "cannot use '--average-decay' without '--average ema'; add it");
+    if (average->kind == AVERAGE_NONE && options_origin(options, "average-from") == ORIGIN_FLAG)
+        return error_set(e, STATUS_CONFIG, "cannot use '--average-from' without '--average epochs' or ema; add one");
+    return STATUS_OK;
+}
+
 enum status options_check_train(const struct options *options, struct error *e)
 {
     if (!options->train.sample_every && options_origin(options, "sample-length") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--sample-length' without '--sample-every': no sample is written; add "
                          "'--sample-every STEPS'");
-    return options_check_step(options, e);
+    enum status status = check_average(options, e);
+    return status ? status : options_check_step(options, e);
 }
 
 enum status options_check_gradcheck(const struct options *options, struct error *e)

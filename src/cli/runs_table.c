@@ -19,6 +19,7 @@ enum drop {
     DROP_LAST_OPTION,
     DROP_STEP = 40,
     DROP_QUALITY,
+    DROP_AVERAGE,
     DROP_BEST_STEP,
     DROP_STARTED,
     DROP_HOST
@@ -176,7 +177,7 @@ static const char *host_of(const struct run_record *record)
 }
 
 struct columns {
-    int best_loss, quality, best_step, state, step, time, started, host;
+    int best_loss, quality, best_step, averaged, state, step, time, started, host;
 };
 
 static enum status put_results(const struct view *view, size_t row, const struct columns *columns, struct error *e)
@@ -188,6 +189,8 @@ static enum status put_results(const struct view *view, size_t row, const struct
         status = table_set(view->table, row, columns->quality, format_quality(record, text), e);
     if (!status)
         status = table_set(view->table, row, columns->best_step, format_count(record->best_step, text), e);
+    if (!status && columns->averaged >= 0)
+        status = table_set(view->table, row, columns->averaged, format_count(record->averaged_since, text), e);
     if (!status)
         status = table_set(view->table, row, columns->state, format_state(record, text), e);
     if (!status)
@@ -199,6 +202,14 @@ static enum status put_results(const struct view *view, size_t row, const struct
     if (!status)
         status = table_set(view->table, row, columns->host, host_of(record), e);
     return status;
+}
+
+static bool any_averaged(const struct view *view)
+{
+    bool any = false;
+    for (size_t i = 0; i < view->count; i++)
+        any = any || view->record[i]->averaged_since != RUN_UNKNOWN;
+    return any;
 }
 
 static enum status fill(struct view *view, struct error *e)
@@ -214,6 +225,7 @@ static enum status fill(struct view *view, struct error *e)
         .quality =
             table_column(view->table, view->record[0]->classifies ? "accuracy" : "perplexity", true, DROP_QUALITY),
         .best_step = table_column(view->table, "at step", true, DROP_BEST_STEP),
+        .averaged = any_averaged(view) ? table_column(view->table, "averaged since", true, DROP_AVERAGE) : -1,
         .state = table_column(view->table, "state", false, DROP_NEVER),
         .step = table_column(view->table, "steps", true, DROP_STEP),
         .time = table_column(view->table, "time", true, DROP_TIME),

@@ -37,8 +37,19 @@ static struct part *add_part(struct parts *parts, enum part_kind kind, int index
     return part;
 }
 
+static void add_trained(struct parts *parts, const struct param_table *table)
+{
+    for (int i = 0; i < table->count; i++) {
+        const struct param *param = &table->param[i];
+        if (!part_has_slots(param))
+            continue;
+        struct part *part = add_part(parts, PART_TRAINED, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
+        snprintf(part->path, sizeof part->path, "/trained/%s", param->name);
+    }
+}
+
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
-                bool resumable, int optimizer)
+                bool resumable, bool averaged, int optimizer)
 {
     parts->count = 0;
     for (int i = 0; i < table->count; i++) {
@@ -46,6 +57,8 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
         struct part *part = add_part(parts, PART_PARAM, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
         snprintf(part->path, sizeof part->path, "/model/%s", param->name);
     }
+    if (resumable && averaged)
+        add_trained(parts, table);
     for (int i = 0; i < table->count && resumable; i++) {
         const struct param *param = &table->param[i];
         for (int slot = 0; slot < optimizer_slots(optimizer) && part_has_slots(param); slot++) {

@@ -80,6 +80,7 @@ enum status progress_check(const struct progress *progress, struct error *e);
 
 enum part_kind {
     PART_PARAM,
+    PART_TRAINED,
     PART_SLOT,
     PART_STATE,
     PART_VOCAB_BYTES,
@@ -97,18 +98,19 @@ struct part {
     struct h5_shape shape; /* dims[0] of the bytes of vocabulary and labels is 0 while it is not known */
 };
 
-#define PARTS_MAX (PARAM_MAX * (1 + OPTIMIZER_SLOTS_MAX) + 2 * MODEL_LAYERS_MAX + 6)
+#define PARTS_MAX (PARAM_MAX * (2 + OPTIMIZER_SLOTS_MAX) + 2 * MODEL_LAYERS_MAX + 6)
 
 struct parts {
     int count;
     struct part item[PARTS_MAX];
 };
 
-/* The datasets of a checkpoint with the given table; `optimizer` is ignored unless `resumable`. */
+/* The datasets of a checkpoint with the given table. `optimizer`, and `averaged`: whether its parameters are an
+ * average, are ignored unless `resumable`. */
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
-                bool resumable, int optimizer);
+                bool resumable, bool averaged, int optimizer);
 int64_t part_elements(const struct part *part);
-/* Whether the optimizer has arrays for the parameter. */
+/* Whether the parameter is trained: the optimizer has arrays for it. */
 static inline bool part_has_slots(const struct param *param)
 {
     return param->alias < 0 && param->role != PARAM_CONSTANT;

@@ -40,7 +40,7 @@ static enum status check_datasets(struct reading *in)
     struct checkpoint *checkpoint = in->checkpoint;
     param_table_build(&checkpoint->model, &checkpoint->table);
     parts_list(in->parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, in->checkpoint->resumable,
-               in->checkpoint->rule.kind);
+               in->checkpoint->average.count > 0, in->checkpoint->rule.kind);
     enum status status = (enum status)h5_each_dataset(in->file, check_known, in);
     for (int i = 0; i < in->parts->count && !status; i++)
         if (!h5_exists(in->file, in->parts->item[i].path))
@@ -120,6 +120,19 @@ static enum status read_values(struct reading *in, float *values)
         status = constants_check(&in->checkpoint->model, &in->checkpoint->table, values, in->e);
     digest_free(in->all);
     in->all = NULL;
+    return status;
+}
+
+/* With `to` NULL it is not kept. */
+static enum status read_trained(struct reading *in, float *to)
+{
+    char hex[DIGEST_TEXT];
+    enum status status = STATUS_OK;
+    for (int i = 0; i < in->parts->count && !status; i++) {
+        const struct part *part = &in->parts->item[i];
+        if (part->kind == PART_TRAINED)
+            status = read_part(in, part, to ? to + in->checkpoint->table.param[part->index].offset : NULL, hex);
+    }
     return status;
 }
 
@@ -221,6 +234,10 @@ static enum status make_room(struct reading *in, enum checkpoint_part part)
         checkpoint->values = mem_alloc(checkpoint->table.total, sizeof(float), "the parameters of a checkpoint", in->e);
         status = checkpoint->values ? STATUS_OK : STATUS_OS;
     }
+    if (!status && part == CHECKPOINT_ALL && checkpoint->resumable && checkpoint->average.count > 0) {
+        checkpoint->trained = mem_alloc(checkpoint->table.trained, sizeof(float), "the weights of a checkpoint", in->e);
+        status = checkpoint->trained ? STATUS_OK : STATUS_OS;
+    }
     if (!status && part == CHECKPOINT_ALL && checkpoint->resumable) {
         status = optimizer_create(&checkpoint->rule, &checkpoint->table, NULL, &checkpoint->optimizer, in->e);
         if (!status)
@@ -243,6 +260,8 @@ static enum status read_all(struct reading *in, enum checkpoint_part part)
         status = read_vocab(in);
     if (!status)
         status = read_labels(in);
+    if (!status && run && in->checkpoint->resumable)
+        status = read_trained(in, in->checkpoint->trained);
     if (!status && run && in->checkpoint->resumable)
         status = read_slots(in, in->checkpoint->optimizer);
     if (!status && run && in->checkpoint->resumable)
@@ -311,11 +330,14 @@ enum status checkpoint_read(const char *path, enum checkpoint_part part, struct 
     return content_explain(path, WANTED_CHECKPOINT, status, e);
 }
 
-enum status checkpoint_load(struct checkpoint *checkpoint, float *values, struct optimizer *optimizer, struct error *e)
+enum status checkpoint_load(struct checkpoint *checkpoint, float *values, float *trained, struct optimizer *optimizer,
+                            struct error *e)
 {
     struct reading *in = checkpoint->source;
     in->checkpoint = checkpoint;
     enum status status = values ? read_values(in, values) : STATUS_OK;
+    if (!status && trained)
+        status = read_trained(in, trained);
     if (!status && optimizer)
         status = read_slots(in, optimizer);
     return reading_result(in, status, e);
@@ -341,6 +363,7 @@ void checkpoint_release(struct checkpoint *checkpoint)
 {
     if (checkpoint->owned) {
         mem_free(checkpoint->values);
+        mem_free(checkpoint->trained);
         optimizer_free(checkpoint->optimizer);
         mem_free(checkpoint->states);
         vocab_free((struct vocab *)checkpoint->vocab);

@@ -2,6 +2,7 @@
 #include "checkpoint_private.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static enum status read_root(struct reading *in)
@@ -216,10 +217,52 @@ static enum status read_optimizer_config(struct reading *in)
     return status ? status : attrs_all_taken(attrs, in->e);
 }
 
+static enum status read_validations(struct reading *in, struct average_state *state)
+{
+    struct attrs *attrs = in->attrs;
+    enum status status = attrs_i64(attrs, "nonmono", 1, AVERAGE_NONMONO_MAX, &state->nonmono, in->e);
+    if (!status)
+        status = attrs_i64(attrs, "validations", 0, INT64_MAX, &state->validations, in->e);
+    if (!status)
+        status = attrs_f64(attrs, "least", &state->least, in->e);
+    for (int i = 0; i < state->nonmono && !status; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recent_%02d", i);
+        status = attrs_f64(attrs, name, &state->recent[i], in->e);
+    }
+    return status;
+}
+
+/* Where there is none the weights are not averaged. */
+static enum status read_average(struct reading *in)
+{
+    struct average_state *state = &in->checkpoint->average;
+    struct attrs *attrs = in->attrs;
+    char kind[32];
+    if (!h5_exists(in->file, "/average"))
+        return STATUS_OK;
+    attrs->object = "/average";
+    enum status status = attrs_read(attrs, in->file, in->e);
+    if (!status)
+        status = attrs_string(attrs, "kind", kind, sizeof kind, in->e);
+    for (int i = AVERAGE_EPOCHS; i <= AVERAGE_UPDATES && !status; i++)
+        state->kind = strcmp(kind, average_name(i)) == 0 ? i : state->kind;
+    if (!status && state->kind == AVERAGE_NONE)
+        status = error_set(in->e, STATUS_CHECKPOINT, "the attribute 'kind' of '/average' is '%s'", kind);
+    if (!status)
+        status = attrs_i64(attrs, "count", 0, INT64_MAX, &state->count, in->e);
+    if (!status)
+        status = attrs_i64(attrs, "began", -1, INT64_MAX, &state->began, in->e);
+    if (!status && state->kind == AVERAGE_UPDATES)
+        status = read_validations(in, state);
+    return status ? status : attrs_all_taken(attrs, in->e);
+}
+
 enum status reading_attributes(struct reading *in)
 {
     enum status (*const steps[])(struct reading *) = {
-        read_root, read_model, read_progress, read_vocab_level, read_options, read_build, read_optimizer_config,
+        read_root,    read_model, read_progress,         read_vocab_level,
+        read_options, read_build, read_optimizer_config, read_average,
     };
     enum status status = STATUS_OK;
     for (int i = 0; i < (int)(sizeof steps / sizeof *steps) && !status; i++)

@@ -76,5 +76,7 @@ enum status checkpoint_check(const struct checkpoint *checkpoint, struct error *
         status = check_build(&checkpoint->build, e);
     if (!status && checkpoint->optimizer)
         status = check_least("updates", checkpoint->optimizer->updates, 0, e);
+    if (!status)
+        status = average_check(&checkpoint->average, e);
     return status ? status : check_tables(checkpoint, e);
 }

@@ -72,6 +72,23 @@ static void describe_optimizer(struct attrs *attrs, const struct optimizer *opti
                       *(const double *)((const char *)config + optimizer_numbers[i].offset));
 }
 
+static void describe_average(struct attrs *attrs, const struct average_state *state)
+{
+    attrs_add_string(attrs, "kind", average_name((int)state->kind));
+    attrs_add_i64(attrs, "count", state->count);
+    attrs_add_i64(attrs, "began", state->began);
+    if (state->kind != AVERAGE_UPDATES)
+        return;
+    attrs_add_i64(attrs, "nonmono", state->nonmono);
+    attrs_add_i64(attrs, "validations", state->validations);
+    attrs_add_f64(attrs, "least", state->least);
+    for (int i = 0; i < state->nonmono; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "recent_%02d", i);
+        attrs_add_f64(attrs, name, state->recent[i]);
+    }
+}
+
 static void describe_progress(struct attrs *attrs, const struct checkpoint *checkpoint)
 {
     attrs_add_i64(attrs, "batch", checkpoint->batch);
@@ -138,7 +155,13 @@ static enum status write_attributes(struct h5 *file, const struct checkpoint *ch
         status = write_object(attrs, file, "/build", e);
     describe_build(attrs, &checkpoint->build);
     if (!status)
-        status = write_object(attrs, file, "/optimizer", e);
+        status = write_object(attrs, file, "/average", e);
+    if (checkpoint->average.kind != AVERAGE_NONE) {
+        describe_average(attrs, &checkpoint->average);
+        if (!status)
+            status = write_object(attrs, file, NULL, e);
+    }
+    attrs->object = "/optimizer";
     if (resumable) {
         describe_optimizer(attrs, checkpoint->optimizer);
         if (!status)
@@ -156,6 +179,8 @@ static const void *part_data(const struct part *part, const struct checkpoint *c
     switch (part->kind) {
     case PART_PARAM:
         return checkpoint->values + param->offset;
+    case PART_TRAINED:
+        return checkpoint->trained + param->offset;
     case PART_SLOT:
         return checkpoint->optimizer->slot[part->slot] + param->offset;
     case PART_STATE:
@@ -215,6 +240,10 @@ static enum status make_groups(struct h5 *file, const struct checkpoint *checkpo
         status = h5_make_group(file, names[i], e);
     if (!status && checkpoint->model.task == TASK_CLASSIFY)
         status = h5_make_group(file, "/labels", e);
+    if (!status && checkpoint->average.kind != AVERAGE_NONE)
+        status = h5_make_group(file, "/average", e);
+    if (!status && resumable && checkpoint->average.count > 0)
+        status = h5_make_group(file, "/trained", e);
     if (status || !resumable || optimizer_slots(checkpoint->optimizer->config.kind) == 0)
         return status;
     for (int i = 0; i < checkpoint->table.count && !status; i++) {
@@ -374,7 +403,7 @@ static int64_t bytes_of(const struct parts *parts)
 static void list_parts(const struct checkpoint *checkpoint, bool resumable, struct parts *parts)
 {
     parts_list(parts, &checkpoint->model, &checkpoint->table, checkpoint->batch, resumable,
-               resumable ? checkpoint->optimizer->config.kind : OPTIMIZER_SGD);
+               checkpoint->average.count > 0, resumable ? checkpoint->optimizer->config.kind : OPTIMIZER_SGD);
     for (int i = 0; i < parts->count; i++) {
         struct part *part = &parts->item[i];
         if (part->kind == PART_VOCAB_BYTES)
@@ -399,6 +428,7 @@ enum status checkpoint_prepare(const struct comm *comm, const struct checkpoint_
 /* The small values of rank 0's checkpoint. All ranks must write the same ones into a parallel file. */
 struct facts {
     struct progress progress;
+    struct average_state average;
     int options;
     bool resumable;
     struct checkpoint_option option[CHECKPOINT_OPTIONS_MAX];
@@ -413,6 +443,7 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     *all = *checkpoint;
     if (comm->rank == 0) {
         facts->progress = checkpoint->progress;
+        facts->average = checkpoint->average;
         facts->options = checkpoint->options;
         facts->resumable = is_resumable(checkpoint);
         memcpy(facts->option, checkpoint->option, sizeof facts->option);
@@ -421,6 +452,7 @@ static void share_facts(const struct comm *comm, struct facts *facts, const stru
     }
     comm_broadcast(comm, facts, sizeof *facts, 0);
     all->progress = facts->progress;
+    all->average = facts->average;
     all->options = facts->options;
     memcpy(all->option, facts->option, sizeof facts->option);
     memcpy(all->corpus_digest, facts->corpus_digest, sizeof facts->corpus_digest);

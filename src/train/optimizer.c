@@ -14,7 +14,7 @@
 /* The formulas, as torch.optim has them. g is the mean gradient after clipping, p a parameter, t the number of this
  * update from 1. Weight decay w: g = g + w p, except for adamw, where p = p - lr w p first.
  *
- *   sgd       p = p - lr g
+ *   sgd       p = p - lr g                          ntasgd: the same, and train/average.h
  *   momentum  b = mu b + g                          p = p - lr b
  *   adagrad   s = s + g^2                           p = p - lr g / (sqrt(s) + eps)
  *   rmsprop   s = alpha s + (1 - alpha) g^2         p = p - lr g / (sqrt(s) + eps)
@@ -112,10 +112,12 @@ static const struct kind {
     double lr, epsilon;                    /* defaults; runs record epsilon also for kinds that do not use it */
     unsigned uses;                         /* of the numbers */
     bool corrects;                         /* its means begin at zero and are corrected for that bias: beta1, beta2 */
+    bool averages;                         /* see optimizer_averages */
     bool decouples;                        /* weight decay acts on the parameters, and not by the gradient */
     enum drift drift;                      /* of parameters whose gradient is zero */
 } kinds[] = {
     {"sgd", sgd, .lr = 1, .epsilon = 1e-8}, /* OPTIMIZER_SGD */
+    {"ntasgd", sgd, .lr = 1, .epsilon = 1e-8, .averages = true},
     {"momentum",
      momentum,
      {"momentum_buffer"},
@@ -165,6 +167,11 @@ int optimizer_kind(const char *name)
     int kind = choices_find(&optimizer_choices, name);
     CHECK(kind >= 0);
     return kind;
+}
+
+bool optimizer_averages(int kind)
+{
+    return kinds[kind].averages;
 }
 
 double optimizer_default_lr(int kind)

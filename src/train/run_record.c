@@ -195,6 +195,7 @@ static void take_end(struct run_record *record, const struct json_read *line, st
     record->best_loss = metrics_number(line, "valid_loss");
     record->best_accuracy = metrics_number(line, "valid_accuracy");
     record->best_step = isnan(record->best_loss) ? RUN_UNKNOWN : record->step;
+    record->averaged_since = metrics_whole(line, "averaged_since");
     record->test_loss = metrics_number(line, "test_loss");
     record->test_accuracy = metrics_number(line, "test_accuracy");
     walk->end = record->step;
@@ -212,6 +213,7 @@ static void take_valid(struct run_record *record, const struct json_read *line, 
     record->best_loss = loss;
     record->best_accuracy = metrics_number(line, "accuracy");
     record->best_step = metrics_whole(line, "step");
+    record->averaged_since = metrics_whole(line, "averaged_since");
     if (record->best_step == walk->end)
         return;
     record->test_loss = walk->best_test_loss;
@@ -453,6 +455,7 @@ enum status run_record_read(const char *path, struct run_record *record, struct 
                                   .step = RUN_UNKNOWN,
                                   .steps = RUN_UNKNOWN,
                                   .best_step = RUN_UNKNOWN,
+                                  .averaged_since = RUN_UNKNOWN,
                                   .best_loss = NAN,
                                   .best_accuracy = NAN,
                                   .test_loss = NAN,

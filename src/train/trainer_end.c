@@ -18,21 +18,20 @@ static enum status evaluate_last(struct trainer *trainer, struct error *e)
     /* a resumed run knows the loss of its last validation, but no accuracy */
     bool known = trainer->shape.task != TASK_CLASSIFY || !isnan(trainer->valid_accuracy);
     last->step = progress->step;
+    last->averaged_since = trainer_averaged_since(trainer);
     if (trainer->valid && progress->valid_step == progress->step && known) {
         trainer->last_on_the_way = progress->valid_loss;
         last->valid_accuracy = trainer->valid_accuracy;
     } else if (trainer->valid) {
-        heartbeat_beat(&trainer->heartbeat, "validation");
-        status = trainer_evaluate(trainer, trainer->valid, "validation", &trainer->last_on_the_way,
-                                  &last->valid_accuracy, e);
+        status = trainer_evaluate_valid(trainer, &trainer->last_on_the_way, &last->valid_accuracy, e);
     }
     last->valid_loss = trainer->last_on_the_way;
     if (!status && trainer->valid_is_part)
-        status =
-            trainer_evaluate_split(trainer, SPLIT_VALID, trainer->values, &last->valid_loss, &last->valid_accuracy, e);
+        status = trainer_evaluate_split(trainer, SPLIT_VALID, trainer_weights(trainer), &last->valid_loss,
+                                        &last->valid_accuracy, e);
     if (!status)
-        status =
-            trainer_evaluate_split(trainer, SPLIT_TEST, trainer->values, &last->test_loss, &last->test_accuracy, e);
+        status = trainer_evaluate_split(trainer, SPLIT_TEST, trainer_weights(trainer), &last->test_loss,
+                                        &last->test_accuracy, e);
     return status;
 }
 
@@ -82,6 +81,7 @@ static enum best read_best(struct trainer *trainer, struct checkpoint *best)
     }
     trainer->best.step = best->progress.step;
     trainer->best.valid_loss = best->progress.valid_loss;
+    trainer->best.averaged_since = best->average.count > 0 ? best->average.began : -1;
     if (strcmp(trainer->digest, best->parameters_digest) != 0)
         return BEST_OTHER;
     trainer->best = trainer->last;
@@ -101,7 +101,7 @@ static enum status evaluate_others(struct trainer *trainer, struct checkpoint *r
 {
     struct outcome *best = &trainer->best;
     float *values = trainer->values;
-    enum status status = trainer->comm->rank == 0 ? checkpoint_load(read, values, NULL, e) : STATUS_OK;
+    enum status status = trainer->comm->rank == 0 ? checkpoint_load(read, values, NULL, NULL, e) : STATUS_OK;
     status = comm_agree(trainer->comm, status, e);
     if (!status) {
         comm_broadcast(trainer->comm, values, trainer->table.total * sizeof *values, 0);
@@ -131,7 +131,7 @@ static enum status evaluate_best(struct trainer *trainer, struct error *e)
 {
     enum best kind = BEST_NONE;
     trainer_settle(trainer);
-    param_digest(&trainer->table, trainer->values, trainer->digest);
+    param_digest(&trainer->table, trainer_weights(trainer), trainer->digest);
     if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
     beat_for_best(trainer);

@@ -85,9 +85,23 @@ enum status trainer_open_validation(struct trainer *trainer, struct error *e)
     if (!trainer_has(trainer, SPLIT_VALID))
         return STATUS_OK;
     config.windows = windows_on_the_way(trainer);
-    enum status status = evaluator_create(trainer->comm, trainer->corpus, &config, trainer->values, &trainer->valid, e);
+    trainer->validated = trainer_weights(trainer);
+    enum status status =
+        evaluator_create(trainer->comm, trainer->corpus, &config, trainer->validated, &trainer->valid, e);
     trainer->valid_is_part = !status && evaluator_is_part(trainer->valid);
     return status;
+}
+
+enum status trainer_evaluate_valid(struct trainer *trainer, double *loss, double *accuracy, struct error *e)
+{
+    enum status status = STATUS_OK;
+    heartbeat_beat(&trainer->heartbeat, "validation");
+    if (trainer->validated != trainer_weights(trainer)) { /* an average has begun: values are never copied */
+        evaluator_free(trainer->valid);
+        trainer->valid = NULL;
+        status = trainer_open_validation(trainer, e);
+    }
+    return status ? status : trainer_evaluate(trainer, trainer->valid, "validation", loss, accuracy, e);
 }
 
 enum status trainer_evaluate_split(struct trainer *trainer, enum split split, const float *values, double *loss,
@@ -112,9 +126,8 @@ enum status trainer_validate(struct trainer *trainer, struct error *e)
 {
     struct progress *progress = &trainer->progress;
     double loss;
-    heartbeat_beat(&trainer->heartbeat, "validation");
     trainer_settle(trainer);
-    enum status status = trainer_evaluate(trainer, trainer->valid, "validation", &loss, &trainer->valid_accuracy, e);
+    enum status status = trainer_evaluate_valid(trainer, &loss, &trainer->valid_accuracy, e);
     if (status == STATUS_STOPPED) { /* the loop ends the run; the next start validates first */
         trainer_gather_requests(trainer);
         return STATUS_OK;
@@ -134,5 +147,6 @@ enum status trainer_validate(struct trainer *trainer, struct error *e)
     bool lr_changed =
         schedule_validated(&trainer->config->schedule, improved, &progress->lr_factor, &progress->plateau_stalls);
     trainer_report_valid(trainer, improved, lr_changed);
+    trainer_average_validated(trainer);
     return improved ? trainer_save_best(trainer, e) : STATUS_OK;
 }

@@ -23,10 +23,11 @@
 
 /* How good weights are, evaluated at the end of the run; NaN where unknown. Accuracies are for classifiers. */
 struct outcome {
-    int64_t step; /* -1: no such weights */
+    int64_t step;           /* -1: no such weights */
+    int64_t averaged_since; /* the step from which on they are an average, -1: they are none */
     double valid_loss, test_loss, valid_accuracy, test_accuracy;
 };
-#define TRAINER_OUTCOME_NONE ((struct outcome){-1, NAN, NAN, NAN, NAN})
+#define TRAINER_OUTCOME_NONE ((struct outcome){-1, -1, NAN, NAN, NAN, NAN})
 
 #define PULSE_LINE 200
 
@@ -81,8 +82,10 @@ struct trainer {
     float *values;            /* [table.total]; in the end perhaps those of best.h5 */
     char digest[DIGEST_TEXT]; /* of the last weights; "" before the end */
     struct step *step;        /* NULL once training is over */
+    struct average average;   /* of values */
     struct feed feed;
     struct evaluator *valid; /* NULL without validation text, and in the end */
+    const float *validated;  /* the values that it evaluates */
     bool valid_is_part;      /* it reads a part of the text, by --eval-tokens */
     int64_t windows;         /* of the current epoch */
     int64_t steps;           /* of all epochs: see feed_windows_of */
@@ -129,6 +132,18 @@ static inline double trainer_train_loss(const struct trainer *trainer)
     return progress->epoch_tokens > 0 ? progress->epoch_loss / (double)progress->epoch_tokens : NAN;
 }
 
+/* The weights of the run, for all but training itself. */
+static inline float *trainer_weights(const struct trainer *trainer)
+{
+    return trainer->average.state.count > 0 ? trainer->average.values : trainer->values;
+}
+
+/* The step from which on those are an average, -1. */
+static inline int64_t trainer_averaged_since(const struct trainer *trainer)
+{
+    return trainer->average.state.count > 0 ? trainer->average.state.began : -1;
+}
+
 /* Before values or the optimizer's state are read by anything else than a training step. Not collective. */
 static inline void trainer_settle(struct trainer *trainer)
 {
@@ -171,6 +186,8 @@ enum status trainer_stop(struct trainer *trainer, struct error *e);
 enum status trainer_open_validation(struct trainer *trainer, struct error *e);
 /* The validation that is due; it may change the learning rate and best.h5. */
 enum status trainer_validate(struct trainer *trainer, struct error *e);
+/* The mean loss of the weights as they are by trainer->valid; and to classify the accuracy. */
+enum status trainer_evaluate_valid(struct trainer *trainer, double *loss, double *accuracy, struct error *e);
 /* The mean loss by an evaluator, and to classify the accuracy, else NaN; `what`, a constant: "validation".
  * STATUS_STOPPED where a signal came meanwhile. */
 enum status trainer_evaluate(struct trainer *trainer, struct evaluator *evaluator, const char *what, double *loss,
@@ -198,6 +215,15 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
 enum status trainer_explain_misfit(struct trainer *trainer, enum status status, struct error *e);
 /* Restores the run from it, on all ranks. */
 enum status trainer_restore(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e);
+
+/* ---- trainer_average.c: not collective ---- */
+/* STATUS_CONFIG for an average that could never begin. */
+enum status trainer_check_average(const struct trainer *trainer, struct error *e);
+enum status trainer_create_average(struct trainer *trainer, struct error *e);
+/* After a step of `epoch` (from 0), `updated` or skipped: the weights enter the average where they are due. */
+void trainer_average(struct trainer *trainer, int64_t epoch, bool updated);
+/* After a validation. */
+void trainer_average_validated(struct trainer *trainer);
 
 /* ---- trainer_step.c: collective ---- */
 enum status trainer_step(struct trainer *trainer, struct error *e);
@@ -258,6 +284,7 @@ void trainer_tell_forecast(struct trainer *trainer);
 void trainer_report_start(struct trainer *trainer, bool resumed);
 void trainer_report_step(struct trainer *trainer, int64_t epoch);
 void trainer_report_skip(struct trainer *trainer, const char *what);
+void trainer_report_average(struct trainer *trainer); /* it begins */
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 /* norms [states][bptt], the mean of `samples` */
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);

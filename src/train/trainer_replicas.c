@@ -1,4 +1,4 @@
-/* Whether all ranks hold the same parameters and optimizer. */
+/* Whether all ranks hold the same parameters, average and optimizer. */
 #include "trainer_private.h"
 
 #include <string.h>
@@ -12,6 +12,9 @@ static enum status digest_replica(const struct trainer *trainer, char hex[DIGEST
     if (!digest)
         return STATUS_OS;
     digest_add(digest, trainer->values, trainer->table.total * sizeof(float));
+    if (trainer->average.state.count > 0)
+        digest_add(digest, trainer->average.values, trainer->table.total * sizeof(float));
+    digest_add(digest, &trainer->average.state, sizeof trainer->average.state);
     for (int slot = 0; slot < trainer->step->optimizer->slots; slot++)
         digest_add(digest, trainer->step->optimizer->slot[slot], trainer->table.trained * sizeof(float));
     digest_add(digest, &trainer->step->optimizer->updates, sizeof trainer->step->optimizer->updates);

@@ -40,6 +40,8 @@ void trainer_report_run(struct trainer *trainer)
         json_put_bool(&json, "bptt_vary", true);
     json_put_int(&json, "lane_groups", trainer->share.groups);
     json_put_string(&json, "optimizer", optimizer_name(config->step.optimizer.kind));
+    if (trainer->average.state.kind != AVERAGE_NONE)
+        json_put_string(&json, "average", average_name((int)trainer->average.state.kind));
     json_put_string(&json, "schedule", schedule_name(config->schedule.kind));
     json_put_uint(&json, "seed", config->step.seed);
     json_put_string(&json, "corpus_digest", trainer->corpus->digest);
@@ -137,6 +139,26 @@ static void tell_clusters(struct trainer *trainer)
                   shape->reordered ? ", by the order of counts, which is not the vocabulary's" : "");
 }
 
+/* How weights are averaged, and since when. */
+static void tell_average(struct trainer *trainer)
+{
+    const struct average_config *config = &trainer->average.config;
+    const struct average_state *state = &trainer->average.state;
+    char since[64] = "";
+    if (config->kind == AVERAGE_NONE)
+        return;
+    if (state->began >= 0)
+        snprintf(since, sizeof since, ": it has begun at step %lld", (long long)state->began);
+    if (config->kind == AVERAGE_UPDATES)
+        reporter_tell(&trainer->reporter,
+                      "averaging weights over updates, once a validation loss is above the lowest but the last %lld%s",
+                      (long long)config->nonmono, since);
+    else
+        reporter_tell(&trainer->reporter, "averaging weights over %s from epoch %lld on%s",
+                      config->kind == AVERAGE_EMA ? "updates, exponentially," : "ends of epochs",
+                      (long long)config->from, since);
+}
+
 /* Which part of the validation text is read on the way, unless it is all. */
 static void tell_validation(struct trainer *trainer)
 {
@@ -209,6 +231,7 @@ void trainer_report_start(struct trainer *trainer, bool resumed)
     tell_precision(trainer);
     tell_clusters(trainer);
     tell_sampled(trainer);
+    tell_average(trainer);
     tell_validation(trainer);
     tell_place(trainer, resumed);
     long mpirun = comm_mpirun_on_terminal();
@@ -298,6 +321,28 @@ void trainer_report_skip(struct trainer *trainer, const char *what)
                   (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
 }
 
+/* Where weights are an average. */
+static void put_since(struct json *json, const char *key, int64_t step)
+{
+    if (step >= 0)
+        json_put_int(json, key, step);
+}
+
+void trainer_report_average(struct trainer *trainer)
+{
+    const struct progress *progress = &trainer->progress;
+    struct json json;
+    if (!trainer->reporter.metrics)
+        return;
+    metrics_begin_line(&json, "average");
+    json_put_int(&json, "step", progress->step);
+    json_put_int(&json, "since", trainer->average.state.began);
+    json_put_string(&json, "average", average_name((int)trainer->average.state.kind));
+    metrics_end_line(trainer->reporter.metrics, &json);
+    reporter_tell(&trainer->reporter, "averaging begins at step %lld: from now on the average is validated and kept",
+                  (long long)trainer->average.state.began);
+}
+
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
 {
     const struct progress *progress = &trainer->progress;
@@ -316,6 +361,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     else
         json_put_double(&json, "perplexity", arithmetic_exp(progress->valid_loss));
     json_put_bool(&json, "best", best);
+    put_since(&json, "averaged_since", trainer_averaged_since(trainer));
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
     metrics_end_line(trainer->reporter.metrics, &json);

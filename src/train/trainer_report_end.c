@@ -35,20 +35,31 @@ static void describe_outcome(const struct trainer *trainer, const struct outcome
                  trainer_quality(trainer, outcome->test_loss, outcome->test_accuracy, test));
 }
 
+/* ", averaged since step 300" of weights that are an average. */
+static const char *tell_since(const struct outcome *outcome, char room[48])
+{
+    room[0] = '\0';
+    if (outcome->averaged_since >= 0)
+        snprintf(room, 48, ", averaged since step %lld", (long long)outcome->averaged_since);
+    return room;
+}
+
 /* The last weights are the best: two files hold them. */
 static void tell_both(struct trainer *trainer, const char *text)
 {
     const char *run = trainer->rundir->path;
-    char line[2 * FILE_PATH_MAX];
+    char line[2 * FILE_PATH_MAX], room[48];
+    const char *since = tell_since(&trainer->last, room);
     int length = snprintf(line, sizeof line,
-                          "the last weights are the best, step %lld, in '%.300s/best.h5' and '%.300s/latest':",
-                          (long long)trainer->last.step, run, run);
+                          "the last weights are the best, step %lld%s, in '%.300s/best.h5' and '%.300s/latest':",
+                          (long long)trainer->last.step, since, run, run);
     if (length <= TERMINAL_COLUMNS)
         reporter_tell(&trainer->reporter, "%s\n  %s", line, text);
     else
-        reporter_tell(&trainer->reporter,
-                      "the last weights are the best, step %lld,\n  in '%.300s/best.h5'\n  and '%.300s/latest':\n  %s",
-                      (long long)trainer->last.step, run, run, text);
+        reporter_tell(
+            &trainer->reporter,
+            "the last weights are the best, step %lld%s,\n  in '%.300s/best.h5'\n  and '%.300s/latest':\n  %s",
+            (long long)trainer->last.step, since, run, run, text);
 }
 
 /* The last weights: how good, and where. */
@@ -56,16 +67,19 @@ static void tell_last(struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last;
     const char *run = trainer->rundir->path;
-    char text[200];
+    char text[200], room[48];
+    const char *since = tell_since(last, room);
     describe_outcome(trainer, last, text, sizeof text);
     if (!trainer_is_saved(trainer))
-        reporter_tell(&trainer->reporter, "last weights, step %lld, not saved:\n  %s", (long long)last->step,
+        reporter_tell(&trainer->reporter, "last weights, step %lld%s, not saved:\n  %s", (long long)last->step, since,
                       *text ? text : "not tested");
     else if (trainer->best.step == last->step)
         tell_both(trainer, text);
     else
-        reporter_tell(&trainer->reporter, "last weights, step %lld, in '%.300s/latest':\n  %s", (long long)last->step,
-                      run, *text ? text : "not tested");
+        reporter_tell(&trainer->reporter, "last weights, step %lld%s, in '%.300s/latest':\n  %s", (long long)last->step,
+                      since, run, *text ? text : "not tested");
+    if (trainer->average.state.kind != AVERAGE_NONE && trainer->average.state.count == 0)
+        reporter_tell(&trainer->reporter, "averaging has not begun: all weights are as they were trained");
     if (trainer_is_of_no_use(trainer))
         reporter_tell(&trainer->reporter, "these weights are of no use: a guess is as good");
 }
@@ -74,12 +88,12 @@ static void tell_last(struct trainer *trainer)
 static void tell_outcomes(struct trainer *trainer)
 {
     const struct outcome *last = &trainer->last, *best = &trainer->best;
-    char text[200];
+    char text[200], room[48];
     /* else they are the last; or there are none, or a warning has said why they are not known */
     if (best->step >= 0 && (best->step != last->step || !trainer_is_saved(trainer))) {
         describe_outcome(trainer, best, text, sizeof text);
-        reporter_tell(&trainer->reporter, "best weights, step %lld, in '%.300s/best.h5':\n  %s", (long long)best->step,
-                      trainer->rundir->path, text);
+        reporter_tell(&trainer->reporter, "best weights, step %lld%s, in '%.300s/best.h5':\n  %s",
+                      (long long)best->step, tell_since(best, room), trainer->rundir->path, text);
     }
     tell_last(trainer);
 }
@@ -182,6 +196,12 @@ static bool are_best_known(const struct trainer *trainer)
            !trainer_improves(trainer, trainer->last_on_the_way);
 }
 
+static void put_since(struct json *json, const char *key, const struct outcome *outcome)
+{
+    if (outcome->averaged_since >= 0)
+        json_put_int(json, key, outcome->averaged_since);
+}
+
 static void put_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
@@ -197,6 +217,7 @@ static void put_end(struct trainer *trainer, const char *why)
     if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", trainer->last.test_loss);
     put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
+    put_since(&json, "averaged_since", &trainer->last);
     if (trainer_has(trainer, SPLIT_TEST) && are_best_known(trainer)) {
         json_put_int(&json, "best_step", trainer->best.step);
         json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
@@ -237,6 +258,7 @@ static void put_best(const struct trainer *trainer, struct json *json)
     if (trainer_has(trainer, SPLIT_TEST) && trainer_has(trainer, SPLIT_VALID))
         json_put_double(json, "best_test_loss", best->test_loss);
     put_accuracies(json, best, "best_valid_accuracy", "best_test_accuracy");
+    put_since(json, "best_averaged_since", best);
 }
 
 static void put_files(const struct trainer *trainer, struct json *json)
@@ -277,8 +299,9 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
         return STATUS_OK;
     memcpy(hex, trainer->digest, sizeof hex);
     if (!*hex)
-        param_digest(&trainer->table, trainer->values, hex);
+        param_digest(&trainer->table, trainer_weights(trainer), hex);
     struct outcome last = trainer->last;
+    last.averaged_since = trainer_averaged_since(trainer);
     bool ended = !isnan(last.valid_loss); /* else what is known is of the last validation */
     double valid = ended ? last.valid_loss : progress->valid_loss;
     json_init(&json);
@@ -296,6 +319,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     if (isnan(last.valid_accuracy))
         last.valid_accuracy = trainer->valid_accuracy;
     put_accuracies(&json, &last, "valid_accuracy", "test_accuracy");
+    put_since(&json, "averaged_since", &last);
     if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", last.test_loss);
     put_best(trainer, &json);

@@ -383,20 +383,44 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
 
 /* ---- all ranks ---- */
 
-/* Rank 0 reads parameters and optimizer to where they belong; then all ranks get them. */
+/* Rank 0. A branch begins with the weights for use, and averages anew. */
+static enum status load_arrays(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e)
+{
+    const struct average_state *was = &checkpoint->average;
+    struct average *average = &trainer->average;
+    struct optimizer *optimizer = trainer->step->optimizer;
+    bool same = checkpoint->rule.kind == optimizer->config.kind;
+    const struct param_table *table = &trainer->table;
+    if (trainer->branched_from < 0 && was->kind == average->state.kind)
+        average->state = *was;
+    bool averaged = average->state.count > 0;
+    enum status status = checkpoint_load(checkpoint, averaged ? average->values : trainer->values,
+                                         averaged ? trainer->values : NULL, same ? optimizer : NULL, e);
+    if (!status && averaged)
+        memcpy(trainer->values + table->trained, average->values + table->trained,
+               (table->total - table->trained) * sizeof(float));
+    if (trainer->branched_from >= 0 && was->count > 0)
+        reporter_tell(&trainer->reporter,
+                      "starting from the average of the weights since step %lld; training goes on "
+                      "from it, and averages anew",
+                      (long long)was->began);
+    optimizer->updates = same ? checkpoint->updates : 0;
+    return status;
+}
+
+/* Rank 0 reads parameters, average and optimizer to where they belong; then all ranks get them. */
 static enum status restore_arrays(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e)
 {
+    struct average *average = &trainer->average;
     struct optimizer *optimizer = trainer->step->optimizer;
-    enum status status = STATUS_OK;
-    if (trainer->comm->rank == 0) {
-        bool same = checkpoint->rule.kind == optimizer->config.kind;
-        status = checkpoint_load(checkpoint, trainer->values, same ? optimizer : NULL, e);
-        optimizer->updates = same ? checkpoint->updates : 0;
-    }
+    enum status status = trainer->comm->rank == 0 ? load_arrays(trainer, checkpoint, e) : STATUS_OK;
     status = comm_agree(trainer->comm, status, e);
     if (status)
         return status;
     comm_broadcast(trainer->comm, trainer->values, trainer->table.total * sizeof(float), 0);
+    comm_broadcast(trainer->comm, &average->state, sizeof average->state, 0);
+    if (average->state.count > 0)
+        comm_broadcast(trainer->comm, average->values, trainer->table.total * sizeof(float), 0);
     /* A branch with another optimizer starts it fresh: what was broadcast then are zeros. */
     comm_broadcast(trainer->comm, &optimizer->updates, sizeof optimizer->updates, 0);
     for (int slot = 0; slot < optimizer->slots; slot++)

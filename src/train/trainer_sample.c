@@ -67,7 +67,7 @@ static enum status write_sample(struct trainer *trainer, struct error *e)
     struct writing writing = {trainer, clock_seconds()};
     struct trainer_sample sample = {
         .model = &trainer->shape,
-        .values = trainer->values,
+        .values = trainer_weights(trainer),
         .vocab = trainer->corpus->vocab,
         .seed = trainer->config->step.seed,
         .length = trainer->config->sample_length,

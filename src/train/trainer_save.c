@@ -20,7 +20,6 @@ static void prepare_snapshot(const struct trainer *trainer, struct checkpoint *s
     snapshot->bptt = config->step.bptt;
     snapshot->groups = trainer->share.groups;
     snapshot->table = trainer->table;
-    snapshot->values = trainer->values;
     snapshot->vocab = trainer->corpus->vocab;
     snapshot->markers = trainer->corpus->markers;
     snapshot->labels = trainer->shape.task == TASK_CLASSIFY ? trainer->corpus->labels : NULL;
@@ -36,7 +35,8 @@ static int64_t bytes_of_file(const struct trainer *trainer, bool best)
 {
     int64_t states =
         (int64_t)model_state_offset(&trainer->shape, model_state_count(&trainer->shape)) * trainer->config->batch;
-    int64_t copies = (trainer->shape.tied ? 2 : 1) + (best ? 0 : trainer->step->optimizer->slots);
+    int64_t copies = (trainer->shape.tied ? 2 : 1) +
+                     (best ? 0 : trainer->step->optimizer->slots + (trainer->average.values != NULL));
     return (int64_t)sizeof(float) * ((int64_t)trainer->table.total * copies + (best ? 0 : states));
 }
 
@@ -74,9 +74,10 @@ enum status trainer_check_writer(struct trainer *trainer, struct error *e)
 /* All ranks hold the same parameters here, so they get the same answer without communication. */
 static bool all_finite(const struct trainer *trainer)
 {
+    const float *weights = trainer_weights(trainer);
     bool finite = true;
     for (size_t i = 0; i < trainer->table.total; i++)
-        finite = finite && isfinite(trainer->values[i]);
+        finite = finite && isfinite(trainer->values[i]) && isfinite(weights[i]);
     return finite;
 }
 
@@ -87,6 +88,9 @@ static void fill_snapshot(struct trainer *trainer, bool resumable)
     if (trainer->reporter.metrics)
         trainer->progress.metrics_bytes = metrics_bytes(trainer->reporter.metrics);
     snapshot->progress = trainer->progress;
+    snapshot->values = trainer_weights(trainer);
+    snapshot->trained = resumable && snapshot->values != trainer->values ? trainer->values : NULL;
+    snapshot->average = trainer->average.state;
     snapshot->optimizer = resumable ? trainer->step->optimizer : NULL;
     snapshot->states = resumable ? trainer->states.all : NULL;
 }

@@ -136,6 +136,8 @@ static enum status check_all(struct trainer *trainer, struct error *e)
         status = trainer_check_flow(trainer, e);
     if (!status)
         status = trainer_check_sample(trainer, e);
+    if (!status)
+        status = trainer_check_average(trainer, e);
     trainer->typical = trainer->config->step.bptt;
     trainer->bptt = cuts_longest(trainer->typical, trainer->config->bptt_vary);
     if (!status && trainer->shape.task == TASK_CLASSIFY)
@@ -199,6 +201,8 @@ static enum status build_local(struct trainer *trainer, bool fresh, struct error
     enum status status = exchange_create(&trainer->exchange, &trainer->share, e);
     if (!status)
         status = states_create(trainer->comm, &trainer->shape, &trainer->share, &trainer->states, e);
+    if (!status)
+        status = trainer_create_average(trainer, e);
     if (!status && fresh)
         status = param_init(&trainer->shape, &trainer->table, config->init, config->step.seed, trainer->values, e);
     if (!status)
@@ -262,6 +266,7 @@ void trainer_release(struct trainer *trainer)
     signals_hold(NULL);
     rundir_close(trainer->rundir);
     mem_free(trainer->values);
+    average_release(&trainer->average);
     mem_free(trainer->own_counts);
     exchange_release(&trainer->exchange);
     states_release(&trainer->states);

@@ -76,6 +76,7 @@ enum status trainer_step(struct trainer *trainer, struct error *e)
         progress->window = 0;
         progress->epoch++;
     }
+    trainer_average(trainer, epoch, updated);
     double seconds = clock_seconds() - begun;
     costs_add_step(&trainer->costs, seconds, tokens);
     if (!updated)

@@ -10,6 +10,7 @@
 #include "unroll/nn/gemm.h"
 #include "unroll/nn/model.h"
 #include "unroll/nn/output.h"
+#include "unroll/train/average.h"
 #include "unroll/train/lag_norms.h"
 #include "unroll/train/reducer_traffic.h"
 #include "unroll/use/bench.h"
@@ -168,7 +169,8 @@ static void rank_memory(const struct plan_config *config, const struct layout *l
     *memory = (struct plan_memory){
         .parameters = table->total * sizeof(float),
         .gradients = reducer_gradient_bytes(&gradient, config->groups, config->ranks, rank),
-        .optimizer = optimizer_bytes(config->step.optimizer.kind, table, &gradient),
+        .optimizer = optimizer_bytes(config->step.optimizer.kind, table, &gradient) +
+                     average_bytes(config->averages ? AVERAGE_UPDATES : AVERAGE_NONE, table),
         .workspace = model_bytes(&config->step.model, &train),
         .reducer = reducer_bytes(table, &gradient, config->groups, config->ranks, rank, config->step.reduction),
         .streams = !config->run ? 0 : 2 * (classify ? examples_bytes(&examples, 0) : stream_bytes(&stream)),

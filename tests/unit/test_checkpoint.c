@@ -84,6 +84,19 @@ static void make(struct checkpoint *c, bool tied, int kind)
     c->build.threads = 4;
 }
 
+/* What is for use is an average, and what is trained differs from it. */
+static void make_average(struct checkpoint *c)
+{
+    c->average =
+        (struct average_state){.kind = AVERAGE_UPDATES, .count = 17, .began = 0, .nonmono = 3, .validations = 8};
+    c->average.recent[0] = 1.0 / 3;
+    c->average.recent[1] = NAN;
+    c->average.recent[2] = INFINITY;
+    c->average.least = -0.0;
+    c->trained = mem_alloc(c->table.trained, sizeof(float), "test", NULL);
+    fill(c->trained, c->table.trained, 10);
+}
+
 static void drop(struct checkpoint *c)
 {
     c->owned = true;
@@ -146,6 +159,14 @@ static void assert_same_slots(const struct checkpoint *c, const struct optimizer
                                     c->table.param[k].count * sizeof(float));
 }
 
+static void assert_same_trained(const struct checkpoint *c, const float *back)
+{
+    for (int k = 0; k < c->table.count; k++)
+        if (c->table.param[k].alias < 0)
+            assert_memory_equal(c->trained + c->table.param[k].offset, back + c->table.param[k].offset,
+                                c->table.param[k].count * sizeof(float));
+}
+
 /* First all but the arrays, then these to where the caller has them. */
 static void read_in_two_steps(const struct checkpoint *c, enum checkpoint_part part)
 {
@@ -162,26 +183,33 @@ static void read_in_two_steps(const struct checkpoint *c, enum checkpoint_part p
     bool run = part == CHECKPOINT_RUN;
     assert_int_equal(back.states != NULL, run);
     float *values = mem_alloc(c->table.total, sizeof(float), "test", &e);
+    float *trained = mem_alloc(c->table.trained, sizeof(float), "test", &e);
     struct optimizer *optimizer;
     assert_int_equal(optimizer_create(&back.rule, &c->table, NULL, &optimizer, &e), STATUS_OK);
     assert_int_equal(unlink(path_of("c.h5")), 0); /* the open file is still there, as when a run has pruned it */
-    if (checkpoint_load(&back, values, run ? optimizer : NULL, &e))
+    if (checkpoint_load(&back, values, run ? trained : NULL, run ? optimizer : NULL, &e))
         fail_msg("%s", e.text);
     struct checkpoint loaded = back;
     loaded.values = values;
     assert_same_parameters(c, &loaded);
     if (run)
         assert_same_slots(c, optimizer);
+    if (run && c->trained)
+        assert_same_trained(c, trained);
+    assert_null(back.trained);
+    mem_free(trained);
     mem_free(values);
     optimizer_free(optimizer);
     checkpoint_release(&back);
 }
 
-static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
+static void round_trip(bool tied, int kind, enum checkpoint_writer writer, bool averaged)
 {
     struct error e = {STATUS_OK, ""};
     struct checkpoint c, back;
     make(&c, tied, kind);
+    if (averaged)
+        make_average(&c);
     assert_written("c.h5", &c, writer);
     assert_false(exists("c.h5.tmp"));
     assert_int_equal(checkpoint_verify(path_of("c.h5"), &e), STATUS_OK);
@@ -200,6 +228,10 @@ static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
                 was->beta2 == is->beta2 && was->alpha == is->alpha && was->epsilon == is->epsilon &&
                 was->weight_decay == is->weight_decay);
     assert_same_slots(&c, back.optimizer);
+    assert_memory_equal(&c.average, &back.average, sizeof c.average);
+    assert_int_equal(back.trained != NULL, averaged);
+    if (averaged)
+        assert_same_trained(&c, back.trained);
     assert_memory_equal(c.states, back.states, (size_t)model_state_count(&c.model) * BATCH * 8 * sizeof(float));
     assert_int_equal(back.options, c.options);
     for (int i = 0; i < c.options; i++) { /* names were in order */
@@ -213,6 +245,8 @@ static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
     assert_same_parameters(&c, &back);
     assert_null(back.optimizer);
     assert_null(back.states);
+    assert_null(back.trained);
+    assert_memory_equal(&c.average, &back.average, sizeof c.average);
     checkpoint_release(&back);
     checkpoint_release(&back); /* harmless */
     for (int part = CHECKPOINT_RUN; part <= CHECKPOINT_FACTS; part++) {
@@ -225,10 +259,45 @@ static void round_trip(bool tied, int kind, enum checkpoint_writer writer)
 static void test_round_trips(void **state)
 {
     (void)state;
-    round_trip(false, optimizer_kind("adam"), WRITER_SINGLE);
-    round_trip(true, optimizer_kind("momentum"), WRITER_AUTO);
-    round_trip(true, optimizer_kind("adamw"), WRITER_PARALLEL);
-    round_trip(false, OPTIMIZER_SGD, WRITER_PARALLEL);
+    round_trip(false, optimizer_kind("adam"), WRITER_SINGLE, false);
+    round_trip(true, optimizer_kind("momentum"), WRITER_AUTO, false);
+    round_trip(true, optimizer_kind("adamw"), WRITER_PARALLEL, false);
+    round_trip(false, OPTIMIZER_SGD, WRITER_PARALLEL, false);
+    round_trip(true, optimizer_kind("adam"), WRITER_SINGLE, true);
+    round_trip(false, optimizer_kind("ntasgd"), WRITER_PARALLEL, true);
+}
+
+/* The kind of an average, and whether there is one: what is trained is in the file then, and only in one to go on from.
+ */
+static void test_averages(void **state)
+{
+    (void)state;
+    struct error e = {STATUS_OK, ""};
+    struct checkpoint c, back;
+    make(&c, false, OPTIMIZER_SGD);
+    for (int kind = AVERAGE_NONE; kind <= AVERAGE_UPDATES; kind++) {
+        c.average = average_start(&(struct average_config){.kind = (enum average_kind)kind, .nonmono = 64});
+        assert_written("a.h5", &c, WRITER_SINGLE);
+        assert_int_equal(checkpoint_read(path_of("a.h5"), CHECKPOINT_ALL, &back, &e), STATUS_OK);
+        assert_int_equal(back.average.kind, kind);
+        assert_int_equal(back.average.began, kind == AVERAGE_NONE ? 0 : -1);
+        assert_null(back.trained);
+        checkpoint_release(&back);
+    }
+    make_average(&c);
+    struct optimizer *optimizer = c.optimizer;
+    c.optimizer = NULL; /* for use only */
+    assert_written("a.h5", &c, WRITER_SINGLE);
+    c.optimizer = optimizer;
+    assert_int_equal(checkpoint_read(path_of("a.h5"), CHECKPOINT_ALL, &back, &e), STATUS_OK);
+    assert_int_equal(back.average.count, 17);
+    assert_null(back.trained);
+    assert_false(back.resumable);
+    checkpoint_release(&back);
+    c.average.began = -1;
+    assert_int_equal(write_to("a.h5", &c, WRITER_SINGLE, NULL, &e), STATUS_INTERNAL);
+    assert_non_null(strstr(e.text, "before it begins"));
+    drop(&c);
 }
 
 /* Values have padding, which must not travel; make it differ. */
@@ -665,6 +734,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_averages),
         cmocka_unit_test(test_every_field_comes_back),
         cmocka_unit_test(test_padding_is_not_saved),
         cmocka_unit_test(test_for_use_only),

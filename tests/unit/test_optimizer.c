@@ -39,7 +39,7 @@ static void reference(const struct optimizer_config *config, struct one *x, doub
         x->p -= LR * config->weight_decay * x->p;
     else
         g += config->weight_decay * x->p;
-    if (strcmp(name, "sgd") == 0) {
+    if (strcmp(name, "sgd") == 0 || strcmp(name, "ntasgd") == 0) {
         x->p -= LR * g;
     } else if (strcmp(name, "momentum") == 0) {
         x->m = t == 1 ? g : config->momentum * x->m + g;
@@ -176,7 +176,8 @@ static void test_table(void **state)
     char words[OPTIMIZER_WORDS];
     int kind = -1;
     assert_int_equal(choices_parse(&optimizer_choices, "adamax", &kind, &e), STATUS_CONFIG);
-    assert_string_equal(e.text, "unknown optimizer 'adamax'; use sgd, momentum, adagrad, rmsprop, adam or adamw");
+    assert_string_equal(e.text, "unknown optimizer 'adamax'; use sgd, ntasgd, momentum, adagrad, rmsprop, adam or "
+                                "adamw");
     assert_int_equal(kind, -1);
     assert_string_equal(optimizer_name(OPTIMIZER_SGD), "sgd");
     assert_int_equal(optimizer_slots(OPTIMIZER_SGD), 0);
@@ -189,7 +190,7 @@ static void test_table(void **state)
     assert_string_equal(optimizer_words("momentum", words), "momentum");
     assert_string_equal(optimizer_words("weight-decay", words), "adamw");
     assert_string_equal(optimizer_words("lr", words),
-                        "1 for sgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw");
+                        "1 for sgd, ntasgd, 0.1 momentum, 0.02 adagrad, 0.002 rmsprop, adam, adamw");
     assert_string_equal(optimizer_words("epsilon", words), "1e-10 for adagrad, 1e-08 rmsprop, adam, adamw");
 }
 

@@ -4,17 +4,17 @@
  *   file attributes                         format="unroll-checkpoint", version, parameters_digest, step
  *   /model/<parameter name>                 float32, PyTorch's names and shapes (tied weights under both names)
  *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
- *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
- *   /progress                               attributes: see struct progress
- *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level, and normalise, unicode and markers if
- *                                           the corpus has them
- *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
- *   /config                                 attributes: every option as text
+ *   /trained/<parameter name>               float32, of a run whose weights are averaged (train/average.h), once there
+ * is an average: that is in /model then, and here what training goes on from /average attributes: see struct
+ * average_state; only of a run that averages /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all
+ * global lanes /progress                               attributes: see struct progress /vocab/bytes, /vocab/offsets,
+ * /vocab/counts, attribute level, and normalise, unicode and markers if the corpus has them /labels/bytes,
+ * /labels/offsets, /labels/counts  of a classifier, which has no /state/... /config attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
  *                                           kernel, ranks, threads, arithmetic (missing: 0)
  * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token, of a classifier
  * also task, labels and pool), /optimizer its constants, / also `resumable`: files made for use only, such as best.h5,
- * have 0 and neither /optimizer nor /state.
+ * have 0 and neither /optimizer nor /trained nor /state.
  * Every dataset has an attribute xxh3_128 (32 hexadecimal digits over its raw bytes); every group that carries
  * attributes has an attribute xxh3_128 over them (checkpoint_attrs.c says how), so every byte of the file is checked.
  * Nothing else may be in the file. */
@@ -32,6 +32,7 @@
 #include "unroll/data/vocab.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
+#include "unroll/train/average.h"
 #include "unroll/train/optimizer.h"
 
 /* Where a run stands. Part of every checkpoint, whole. */
@@ -82,8 +83,11 @@ struct checkpoint {
     struct model_config model;
     int batch, bptt, groups;
     struct progress progress;
-    struct param_table table;    /* built from `model` */
-    float *values;               /* [table.total]; NULL: read without them */
+    struct param_table table; /* built from `model` */
+    float *values;            /* [table.total], for use: an average if there is one; NULL: read without them */
+    float *trained;           /* [table.trained] what training goes on from, if `values` are an average and the file is
+                                 resumable, else NULL; NULL also: read without it */
+    struct average_state average;
     struct optimizer *optimizer; /* NULL: not resumable, or read without its arrays; its table is `table` */
     float *states;               /* state s at s*batch*H: [batch][H] each, of all global lanes; NULL: not resumable */
     const struct vocab *vocab;
@@ -142,9 +146,11 @@ enum checkpoint_part {
 enum status checkpoint_read(const char *path, enum checkpoint_part part, struct checkpoint *checkpoint,
                             struct error *e);
 /* Not collective. After checkpoint_read of CHECKPOINT_RUN or CHECKPOINT_FACTS: reads the parameters into the caller's
- * `values` [table.total], and with CHECKPOINT_RUN the optimizer's arrays into those of `optimizer`, which has the same
- * table and kind; NULL: not these. They are compared with their digests again. STATUS_IO, STATUS_CHECKPOINT. */
-enum status checkpoint_load(struct checkpoint *checkpoint, float *values, struct optimizer *optimizer, struct error *e);
+ * `values` [table.total]; with CHECKPOINT_RUN also, where those are an average, what training goes on from into
+ * `trained` [table.trained], and the optimizer's arrays into those of `optimizer`, which has the same table and kind.
+ * NULL: not these. They are compared with their digests again. STATUS_IO, STATUS_CHECKPOINT. */
+enum status checkpoint_load(struct checkpoint *checkpoint, float *values, float *trained, struct optimizer *optimizer,
+                            struct error *e);
 void checkpoint_release(struct checkpoint *checkpoint);
 
 /* Not collective. A digest of all that matters for use of a checkpoint that was read: shape, parameters, vocabulary,

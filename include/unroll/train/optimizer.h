@@ -12,6 +12,7 @@
 #ifndef UNROLL_TRAIN_OPTIMIZER_H
 #define UNROLL_TRAIN_OPTIMIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ extern const struct choices optimizer_choices; /* a kind is one of its values: a
 #define OPTIMIZER_SGD 0                        /* of these the first, for those who want no other rule */
 const char *optimizer_name(int kind);
 int optimizer_kind(const char *name); /* the kind of a name that is known to be one */
+bool optimizer_averages(int kind); /* what is kept for use is an average of the weights (train/average.h): ntasgd's */
 
 enum sparse_update { SPARSE_EXACT, SPARSE_LAZY };
 extern const struct choices sparse_update_choices;

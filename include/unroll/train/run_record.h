@@ -47,6 +47,7 @@ struct run_record {
     /* how far it is, and how good */
     int64_t step, steps;             /* done; planned, if nothing ends the run earlier */
     int64_t best_step;               /* with the lowest validation loss */
+    int64_t averaged_since;          /* its weights are an average, from that step on; RUN_UNKNOWN: they are none */
     double best_loss, best_accuracy; /* of validation; the accuracy of classifiers only */
     double test_loss, test_accuracy; /* of those weights; known for a finished run only */
     double seconds;                  /* of training, without steps that a later start has undone */

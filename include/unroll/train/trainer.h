@@ -14,6 +14,11 @@
  * (last_model), best_step, best_valid_loss, best_test_loss and best_..._accuracy of those in best.h5 (best_model).
  * Before the end, the values of the best weights are those of training, without a test.
  *
+ * Where weights are averaged (train/average.h), the average stands for the weights of the run once there is one: it is
+ * validated, tested, sampled from and in best.h5, what is called the last weights is the last average, and --branch and
+ * --init-from start from it. Schedule and patience go by its losses; patience counts anew where it begins. An average
+ * of every update is taken over all rows, those that rest included.
+ *
  * Advice about the run (train/advice.h) is logged during the run and at its end, and is `advice` in the summary. Rank 0
  * derives it from the lines of metrics.jsonl. It changes nothing else: a run whose loss is far above that of a uniform
  * guess says so and ends with STATUS_OK.
@@ -32,6 +37,7 @@
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
 #include "unroll/sys/terminal.h"
+#include "unroll/train/average.h"
 #include "unroll/train/checkpoint.h"
 #include "unroll/train/optimizer.h"
 #include "unroll/train/reducer.h"
@@ -81,6 +87,7 @@ struct trainer_config {
     int batch, groups;     /* groups 0: lane_groups_choose */
     bool bptt_vary;        /* windows' lengths vary (data/cuts.h), and each step's learning rate with them */
     struct schedule_config schedule;
+    struct average_config average;        /* kind AVERAGE_UPDATES is not given: that of an optimizer that averages */
     int64_t epochs, max_steps;            /* max_steps 0: no limit */
     int64_t patience;                     /* 0: no early stopping */
     int64_t eval_every, checkpoint_every; /* steps; 0: at the end of each epoch */

@@ -6,7 +6,8 @@
  *   parameters  4 bytes for each
  *   gradients   4 bytes for each parameter (twice the decoder's with tied weights), for each lane-tree node of the
  *               rank: one node where the ranks are a power of two, else at most 2 log2(lane groups)
- *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 2 for adam
+ *   optimizer   4 bytes for each parameter and slot: 0 slots for sgd, 2 for adam; and 4 for each where weights are
+ *               averaged, which are then evaluated where they lie
  *   workspace   model_bytes (nn/model.h)
  *   reducer     slices received from other ranks and sent to them; bounded, whatever the model
  *   streams     tokens read ahead, for training and validation
@@ -36,9 +37,10 @@ struct plan_config {
     bool vary;               /* windows' lengths vary around step.bptt (data/cuts.h); the longest counts */
     int batch, groups;       /* global lanes, lane groups (not 0) */
     int ranks;
-    bool run;    /* reads a corpus and validates; else steps alone, as in bench */
-    bool flow;   /* --gradflow-every is on */
-    bool sample; /* --sample-every is on */
+    bool run;      /* reads a corpus and validates; else steps alone, as in bench */
+    bool flow;     /* --gradflow-every is on */
+    bool sample;   /* --sample-every is on */
+    bool averages; /* an average of the weights is kept */
 };
 
 struct plan_memory { /* bytes of one rank */
