@@ -295,7 +295,7 @@ format: ## lay out the C code anew (clang-format 14)
 FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@LIBS@|$(strip $(LIBS))|g'
 PLACE := $(DESTDIR)$(PREFIX)
 # The tools that users call, and the modules of tools/lib that these import.
-TOOLS   := report plot scaling-report sweep-table tensorboard get-corpus find-python
+TOOLS   := report plot scaling-report sweep tensorboard get-corpus find-python
 MODULES := $(filter-out $(addprefix tools/lib/,bench.py bench_vocabulary.py launch.py pytorch_step.py),$(wildcard tools/lib/*.py))
 install: all ## program, libunroll, man page, tools under $(DESTDIR)$(PREFIX)
 	install -d $(PLACE)/bin $(PLACE)/include $(PLACE)/lib/pkgconfig $(PLACE)/share/unroll/lib \

@@ -46,7 +46,7 @@ same_scores() {
     for file in bin/unroll include/unroll.h lib/libunroll.a lib/libunroll.so lib/pkgconfig/unroll.pc share/man/man1/unroll.1 \
         share/bash-completion/completions/unroll share/doc/unroll/README.md share/doc/unroll/tools/TROUBLE.md \
         share/doc/unroll/examples/score_lines.c \
-        share/unroll/{report,plot,scaling-report,sweep-table,tensorboard,get-corpus,find-python,unroll_torch.py}; do
+        share/unroll/{report,plot,scaling-report,sweep,tensorboard,get-corpus,find-python,unroll_torch.py}; do
         [ -s "opt/unroll/$file" ]
     done
     run -0 opt/unroll/bin/unroll --version
@@ -82,7 +82,7 @@ same_scores() {
     cd "$BATS_TEST_TMPDIR/empty"
     unset UNROLL
     # every tool finds its modules
-    for tool in report plot scaling-report sweep-table tensorboard get-corpus; do
+    for tool in report plot scaling-report sweep tensorboard get-corpus; do
         run -0 --separate-stderr "$tools/$tool" --help
         [[ "$output" == *[Uu]sage* ]]
     done
@@ -97,7 +97,8 @@ same_scores() {
     printf 'seed\n1\n2\n' >table
     mkdir runs
     cp -r "$run" runs/seed-1
-    "$tools/sweep-table" table runs | grep -qE '^1	max steps	20	'
+    "$tools/sweep" table runs --report
+    grep -qE '^1	max steps	20	' runs/results.tsv
     "$tools/get-corpus" "$run/../char.txt" -o text
     cmp text "$run/../char.txt"
     # and nothing is written beside the modules

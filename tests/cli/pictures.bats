@@ -348,7 +348,8 @@ EOF
     grep -q 'Speed, texts per second' speed.svg
     mkdir sweep && cp -r classes sweep/lr-1
     printf 'lr\n1\n2\n' >table
-    [ "$("$tools/sweep-table" table sweep | head -n 1 | cut -f 8)" = texts_per_second ]
+    "$tools/sweep" table sweep --report
+    [ "$(head -n 1 sweep/results.tsv | cut -f 7)" = texts_per_second ]
     # the summary has both names
     printf 'good\tthe lane carries\nbad\ta step rests\ngood\tthe gate carries\nbad\ta rank rests\n' >labelled.tsv
     "$UNROLL" prepare --labelled --level char --train labelled.tsv -o labelled.h5 >/dev/null
@@ -387,8 +388,9 @@ EOF
     done
     ends_with_error 66 "cannot open 'm\\x1b/metrics.jsonl'" "$tools/report" $'m\033' -o x.html
     mkdir "$odd-sweep" && mv "$moving" "$odd-sweep/lr-1" && printf 'lr\n1\n' >"$odd.table"
-    "$tools/sweep-table" "$odd.table" "$odd-sweep" | grep -q 'max steps'
-    ends_with_error 66 "cannot read 'o\\xff.none'" "$tools/sweep-table" "$odd.none" "$odd-sweep"
+    "$tools/sweep" "$odd.table" "$odd-sweep" --report
+    grep -q 'max steps' "$odd-sweep/results.tsv"
+    ends_with_error 66 "cannot read 'o\\xff.none'" "$tools/sweep" "$odd.none" "$odd-sweep"
 }
 
 @test "a run whose name begins like an option keeps its samples" {
@@ -405,9 +407,8 @@ EOF
 @test "a full disk leaves no temporary file behind" {
     python3 "$BATS_TEST_DIRNAME/../support/make_points.py" points 0.04 0.07
     for command in "report one --samples 0 -o full/out.html" "plot loss one -o full/out.svg" "tensorboard one -o full/events" \
-        "scaling-report points --no-files -o full/scaling" "sweep-table table . -o full/table.txt"; do
+        "scaling-report points --no-files -o full/scaling"; do
         rm -rf full && mkdir full
-        printf 'lr\n%s\n' "$(seq -s $'\n' 400)" >table
         # shellcheck disable=SC2086
         run -73 bash -c "trap '' XFSZ; ulimit -f 1; exec \"\$@\"" - "$tools/"$command
         echo "$command: $output"

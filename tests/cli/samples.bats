@@ -147,7 +147,7 @@ assert a["memory_of_others"] == b["memory_of_others"]'
     run -0 --separate-stderr "$tools/plot" loss runs/lr-0.01_seed-{1,2} -o loss.svg
     [ -z "$stderr" ]
     printf 'lr seed\n0.01 1\n0.01 2\n' >table
-    run -0 --separate-stderr "$tools/sweep-table" table runs
+    run -0 --separate-stderr "$tools/sweep" table runs --report
     [ -z "$stderr" ]
-    [ "${#lines[@]}" -eq 3 ]
+    [ "$(grep -c '	max steps	20	' runs/results.tsv)" -eq 2 ]
 }

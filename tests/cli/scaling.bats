@@ -160,38 +160,38 @@ END
     run -64 "$tools/plot" scaling laws laws -o x.svg
 }
 
-@test "a sweep's table: its lines as options, results in its order, mistakes" {
+@test "what a sweep's folder holds: a line for each trial, whatever state it is in" {
     printf 'lr seed\n# a comment\n0.01 1\n\n0.01 2\n0.02 1\n' >table
-    run -0 "$tools/sweep-table" table --line 2
-    [ "$output" = "lr-0.01_seed-2 --lr 0.01 --seed 2" ]
     "$UNROLL" train --corpus c.h5 --run sweep/lr-0.01_seed-2 --lr 0.01 --seed 2 "${model[@]:0:6}" --batch 8 --max-steps 20 \
         --log-every 5 --eval-every 10 --threads 1 2>/dev/null
     mkdir sweep/lr-0.02_seed-1 && : >sweep/lr-0.02_seed-1/metrics.jsonl
-    run -0 "$tools/sweep-table" table sweep
-    echo "$output"
+    results() {
+        "$tools/sweep" table sweep --report
+        mapfile -t lines <sweep/results.tsv
+        printf '%s\n' "${lines[@]}"
+    }
+    results
     [ "${#lines[@]}" -eq 4 ]
-    [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-\t-')" ]
+    [ "${lines[1]}" = "$(printf '0.01\t1\twaiting\t-\t-\t-\t-\t-\tlr-0.01_seed-1')" ]
     [[ "${lines[2]}" == "$(printf '0.01\t2\tmax steps\t20')"*"$(printf '\t20\t')"* ]]
-    [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-\t-')" ]
+    [ "${lines[3]}" = "$(printf '0.02\t1\tbegun\t-\t-\t-\t-\t-\tlr-0.02_seed-1')" ]
     # a short run without validation has its end only
     printf '{"type": "run"}\n{"type": "end", "step": 50, "why": "max steps", "test_loss": 2.5}\n' >sweep/lr-0.02_seed-1/metrics.jsonl
-    run -0 "$tools/sweep-table" table sweep
-    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t-\t-\t-\t2.500000\t-')" ]
-    # and one shorter than --eval-every was validated in the end only
+    results
+    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t-\t-\t-\t-\tlr-0.02_seed-1')" ]
+    # and one shorter than --eval-every was validated in the end only; the test text is not looked at
     sed -i 's/"test_loss"/"valid_loss": 2.25, &/' sweep/lr-0.02_seed-1/metrics.jsonl
-    run -0 "$tools/sweep-table" table sweep
-    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t2.250000\t50\t2.500000\t2.500000\t-')" ]
-    run -64 "$tools/sweep-table" table --line 4
-    [[ "$output" == *"--array=1-3"* ]]
-    run -64 "$tools/sweep-table" table
-    run -66 "$tools/sweep-table" none sweep
-    printf 'lr seed\n0.01\n' >table
-    run -65 "$tools/sweep-table" table --line 1
-    [[ "$output" == *"line 2 of 'table' has 1 values for 2 options"* ]]
-    printf 'lr\n0.01\n0.01\n' >table
-    run -65 "$tools/sweep-table" table --line 1
-    printf -- '--lr\n0.01\n' >table
-    run -65 "$tools/sweep-table" table --line 1
+    results
+    [ "${lines[3]}" = "$(printf '0.02\t1\tmax steps\t50\t2.250000\t50\t-\t-\tlr-0.02_seed-1')" ]
+    run -66 "$tools/sweep" none sweep --report
+    run -66 "$tools/sweep" table none --report
+    [ ! -e none ]
+    # a full disk leaves nothing half written
+    rm sweep/results.tsv
+    printf 'lr seed\n%s\n' "$(seq -f '%g 1' 400)" >table
+    run -73 bash -c "trap '' XFSZ; ulimit -f 1; exec \"\$@\"" - "$tools/sweep" table sweep --report
+    [[ "$output" == "unroll: cannot write 'sweep/results.tsv': File too large"* ]]
+    [ -z "$(find sweep -name '*.tmp' -o -name results.tsv)" ]
 }
 
 # points EXPRESSION [STATEMENT]: makes the folder `few` of those points of `laws` for which the expression over a point `p`
@@ -255,9 +255,9 @@ END
     [[ "$output" == "unroll: cannot create 'out/report.html': it is 'laws/strong-r001-t01-exact.json', which the command reads"* ]]
     run -73 "$tools/plot" scaling laws -o laws/strong-r001-t01-exact.json
     printf 'lr\n0.01\n' >table
-    run -73 "$tools/sweep-table" table sweep -o ./table
-    [[ "$output" == "unroll: cannot create './table': it is 'table', which the command reads; choose another name" ]]
-    run -73 "$tools/sweep-table" table laws/runs -o laws/runs/weak-r001-t01-exact/metrics.jsonl
+    mkdir own && ln table own/results.tsv
+    run -73 "$tools/sweep" table own --report
+    [[ "$output" == "unroll: cannot create 'own/results.tsv': it is 'table', which the command reads; choose another name" ]]
     mkdir -p s/runs/strong-r001-t01-exact && cp c.h5 s/runs/strong-r001-t01-exact/
     run -73 "$tools/scaling-local" -o s --ranks 1 --mode strong --unroll "$UNROLL" --corpus s/runs/strong-r001-t01-exact/c.h5
     [[ "$output" == *"cannot create 's/runs/strong-r001-t01-exact': "*"lies in it; choose another folder with -o"* ]]
@@ -266,6 +266,4 @@ END
     run -73 "$tools/scaling-local" -o s --ranks 1 --mode strong --unroll "$UNROLL" --corpus s/strong-r001-t01-exact.log
     cmp c.h5 s/strong-r001-t01-exact.log
     [ "$(find laws -type f -exec sha256sum {} +)" = "$before" ]
-    [ "$("$tools/sweep-table" table laws/runs -o - | wc -l)" -eq 2 ]
-    [ ! -e - ]
 }

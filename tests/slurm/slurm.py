@@ -170,3 +170,22 @@ class Case(harness.Case):
         self.assertSameRun(job.run, local)
         self.assertWhole(job.run, at_least=1)
         self.assertTidy(job.run)
+
+
+class Array(Case):
+    """Job arrays."""
+
+    def submit(self, script, *options, sbatch=(), **settings):
+        variables = {"UNROLL": harness.UNROLL, "CORPUS": self.corpus, "BIND": "no", **settings}
+        environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+        return command("sbatch", "--parsable", *sbatch, script, *options, cwd=self.folder, env=environment)
+
+    def wait_done(self, job, seconds=150):
+        """Until Slurm has none of a job's tasks left to run; (state, exit status) of each."""
+        wait_for(f"end of job {job}", lambda: not command("squeue", "-h", "-j", job, "-t", "PD,R,CG,S,RQ", "-o", "%i"), seconds)
+        told = command("scontrol", "show", "job", job, "-o").splitlines()
+        return [tuple(word.partition("=")[2] for word in line.split() if word.startswith(("JobState=", "ExitCode=")))
+                for line in told]
+
+    def logs(self):
+        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*.log")))
