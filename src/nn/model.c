@@ -231,6 +231,12 @@ void model_train(struct model *model, const struct window *window, int64_t step,
     count_time(model, &model->phases.weight_gradients);
 }
 
+const float *model_outputs(struct model *model, int *stride)
+{
+    *stride = model_top(model)->h_stride;
+    return layer_outputs(&model->common, model_top(model));
+}
+
 /* ---- what the output layer knows besides losses ---- */
 
 const float *model_probabilities(const struct model *model, int *stride)

@@ -79,6 +79,10 @@ void model_train(struct model *model, const struct window *window, int64_t step,
  * call. For sampling; computed on demand. */
 const float *model_logits(struct model *model, int *stride);
 
+/* Outputs of the top layer in the last model_forward or model_train, before any dropout: [T][lanes] rows of H floats,
+ * `*stride` apart (gemm_stride of H). Valid until the next call. */
+const float *model_outputs(struct model *model, int *stride);
+
 /* TASK_CLASSIFY: probabilities of the labels after model_forward, [lanes][labels], rows `*stride` floats apart; all
  * zero for a lane without a text. Valid until the next call. */
 const float *model_probabilities(const struct model *model, int *stride);
