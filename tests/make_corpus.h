@@ -32,8 +32,9 @@ static inline uint32_t made_token(int V, enum split split, int64_t i)
     return rng_philox(23, RNG_TEST, (uint32_t)i, (uint32_t)split, 0, 0).word[0] % (uint32_t)V;
 }
 
-/* Writes `path` with so many tokens in each split. */
-static inline enum status make_corpus(const char *path, int V, const int64_t tokens[SPLITS], struct error *e)
+/* Writes `path` with so many tokens in each split: those of `given`, or where that is NULL made ones. */
+static inline enum status make_corpus_of(const char *path, int V, const int64_t tokens[SPLITS],
+                                         const uint32_t *const given[SPLITS], struct error *e)
 {
     struct vocab *vocab = make_vocab(V);
     struct corpus_plan plan = {.vocab = vocab};
@@ -45,13 +46,18 @@ static inline enum status make_corpus(const char *path, int V, const int64_t tok
     enum status status = corpus_writer_open(path, &plan, &writer, e);
     for (int split = 0; split < SPLITS && !status; split++)
         for (int64_t i = 0; i < tokens[split] && !status; i++) {
-            uint32_t token = made_token(V, (enum split)split, i);
+            uint32_t token = given && given[split] ? given[split][i] : made_token(V, (enum split)split, i);
             status = corpus_writer_add(writer, (enum split)split, &token, 1, e);
         }
     if (!status)
         status = corpus_writer_close(writer, NULL, NULL, e);
     vocab_free(vocab);
     return status;
+}
+
+static inline enum status make_corpus(const char *path, int V, const int64_t tokens[SPLITS], struct error *e)
+{
+    return make_corpus_of(path, V, tokens, NULL, e);
 }
 
 #endif

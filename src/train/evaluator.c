@@ -22,12 +22,14 @@ struct evaluator {
     int64_t
         windows; /* of this rank's lanes, the same on all ranks; 0 on a rank without lanes, unless there is a beat */
     struct model *model;  /* NULL without groups, and if dynamic */
+    struct cache *cache;  /* NULL: none, or no lanes */
     struct feed feed;     /* empty without groups */
     int64_t correct, cut; /* to classify: texts whose label was the likeliest, and texts too long */
     const float *given;   /* dynamic: the values that a run starts with */
     float *values;        /* dynamic: [table.total] those that change */
     struct param_table table;
     struct step *step;         /* dynamic: of plain SGD */
+    struct dynamic *rms;       /* NULL: that is the rule */
     bool part;                 /* not all windows are run */
     double *mine;              /* [groups of this rank][SUMS] of their targets */
     double *all;               /* [groups][SUMS] */
@@ -85,6 +87,9 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
                                     .longest = evaluator->bptt,
                                     .before = config->before};
     enum status status = feed_open(corpus, classifies(evaluator), &slice, &evaluator->feed, e);
+    if (!status && config->cache.size > 0)
+        status =
+            cache_create(&config->cache, &config->model, share, evaluator->bptt, config->threads, &evaluator->cache, e);
     if (status || config->dynamic)
         return status;
     struct model_shape shape = {
@@ -97,7 +102,8 @@ static enum status open_lanes(struct evaluator *evaluator, struct corpus *corpus
 }
 
 /* Collective. The arrays of dynamic evaluation. */
-static enum status open_dynamic(struct evaluator *evaluator, const float *values, struct error *e)
+static enum status open_dynamic(struct evaluator *evaluator, struct corpus *corpus, const float *values,
+                                struct error *e)
 {
     struct step_config config = {
         .model = evaluator->config.model,
@@ -109,15 +115,17 @@ static enum status open_dynamic(struct evaluator *evaluator, const float *values
     };
     model_config_evaluated(&config.model);
     output_plain(&config.model);
-    if (classifies(evaluator))
-        return error_set(e, STATUS_CONFIG, "cannot learn while evaluating a classifier: leave out '--dynamic'");
     evaluator->given = values;
     param_table_build(&config.model, &evaluator->table);
     evaluator->values = mem_alloc(evaluator->table.total, sizeof *evaluator->values, "parameters", e);
     enum status status = comm_agree(evaluator->comm, evaluator->values ? STATUS_OK : STATUS_OS, e);
     if (status)
         return status;
-    return step_create(evaluator->comm, &config, &evaluator->table, evaluator->values, &evaluator->step, e);
+    status = step_create(evaluator->comm, &config, &evaluator->table, evaluator->values, &evaluator->step, e);
+    if (status || !evaluator->config.rms)
+        return status;
+    return dynamic_create(evaluator->comm, corpus, &evaluator->config.statistics, &config.model, &evaluator->table,
+                          values, config.bptt, config.threads, &evaluator->rms, e);
 }
 
 /* How many lanes there are, and the longest window. */
@@ -163,6 +171,9 @@ static enum status check_and_share(struct evaluator *evaluator, struct corpus *c
             "cannot evaluate on the %s split: the corpus has %d labels and the model %d; use the corpus that "
             "the model was trained on",
             split_name(config->split), corpus->labels ? corpus->labels->count : 0, config->model.labels);
+    if (classifies(evaluator) && (config->dynamic || config->cache.size > 0))
+        return error_set(e, STATUS_CONFIG, "cannot use '--%s' with a classifier, to which each text stands alone",
+                         config->dynamic ? "dynamic" : "cache");
     enum status status = choose_lanes(evaluator, corpus, &lanes, e);
     if (status)
         return status;
@@ -183,7 +194,7 @@ enum status evaluator_create(const struct comm *comm, struct corpus *corpus, con
     }
     status = comm_agree(comm, status, e);
     if (!status && config->dynamic)
-        status = open_dynamic(evaluator, values, e);
+        status = open_dynamic(evaluator, corpus, values, e);
     if (!status && lane_share_groups(&evaluator->share) > 0)
         status = open_lanes(evaluator, corpus, values, e);
     status = comm_agree(comm, status, e);
@@ -206,8 +217,10 @@ void evaluator_free(struct evaluator *evaluator)
     if (!evaluator)
         return;
     model_free(evaluator->model);
+    cache_free(evaluator->cache);
     feed_close(&evaluator->feed);
     step_free(evaluator->step);
+    dynamic_free(evaluator->rms);
     mem_free(evaluator->values);
     mem_free(evaluator->mine);
     mem_free(evaluator->all);
@@ -247,9 +260,14 @@ static void add_confusion(struct evaluator *evaluator, int64_t *row_of_all)
     }
 }
 
-/* Of a window, over this rank's lanes. */
-static void add_sums(struct evaluator *evaluator, const struct model_loss *loss, int64_t *targets)
+/* Of a window that the model has seen, over this rank's lanes. */
+static void add_sums(struct evaluator *evaluator, struct model *model, const struct window *window,
+                     struct model_loss *loss, int64_t *targets)
 {
+    if (evaluator->cache)
+        cache_window(evaluator->cache, model, window, loss);
+    if (evaluator->config.look)
+        evaluator->config.look(evaluator->config.look_context, window, loss->row);
     for (int group = 0; group < lane_share_groups(&evaluator->share); group++) {
         double *mine = evaluator->mine + (size_t)group * SUMS;
         mine[LOSS] += loss->group[group];
@@ -288,7 +306,7 @@ static enum status run_window(struct evaluator *evaluator, int64_t *targets, str
         return status;
     CHECK(window.T > 0);
     model_forward(evaluator->model, &window, -1, &loss);
-    add_sums(evaluator, &loss, targets);
+    add_sums(evaluator, evaluator->model, &window, &loss, targets);
     if (evaluator->config.confusion)
         count_labels(evaluator, &window);
     return STATUS_OK;
@@ -327,7 +345,20 @@ static enum status run_lanes(struct evaluator *evaluator, int64_t *targets, stru
     return leave == LEAVE_STOP ? error_set(e, STATUS_STOPPED, "stopped within an evaluation") : status;
 }
 
-/* Collective. The same, with a step of SGD after each window: all ranks have lanes. */
+/* The values after a window. */
+static void learn(struct evaluator *evaluator, int64_t targets)
+{
+    struct step *step = evaluator->step;
+    if (!evaluator->rms) {
+        step_update(step, evaluator->config.lr);
+        return;
+    }
+    dynamic_update(evaluator->rms, &step->gradient, (float)(1 / (double)targets), evaluator->config.lr,
+                   evaluator->given, evaluator->values, step->config.threads);
+    model_pack(step->model);
+}
+
+/* Collective. The same, with a step after each window: all ranks have lanes. */
 static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, struct error *e)
 {
     step_settle(evaluator->step);
@@ -342,9 +373,10 @@ static enum status run_dynamic(struct evaluator *evaluator, int64_t *targets, st
         if (status)
             return status;
         step_gradient(evaluator->step, &window, index, &loss);
-        add_sums(evaluator, &loss, targets);
-        (void)step_sum(evaluator->step, feed_targets(&evaluator->feed, index, 0, evaluator->share.batch));
-        step_update(evaluator->step, evaluator->config.lr);
+        add_sums(evaluator, evaluator->step->model, &window, &loss, targets);
+        int64_t all = feed_targets(&evaluator->feed, index, 0, evaluator->share.batch);
+        (void)step_sum(evaluator->step, all);
+        learn(evaluator, all);
         if (evaluator->config.beat)
             evaluator->config.beat(evaluator->config.beat_context);
     }

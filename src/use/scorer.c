@@ -16,15 +16,20 @@ struct scorer {
     const float *values;
     int lanes, threads;
     bool unnormalised;
-    struct model *batch;  /* [lanes] both made when first needed */
-    struct model *single; /* one lane: for few texts, such as what a person types, and for scorer_continue */
-    uint32_t *input;      /* [SCORER_WINDOW][lanes] */
-    uint32_t *target;     /* [SCORER_WINDOW][lanes] */
-    int *order;           /* [SCORER_POOL_TEXTS] texts of the pool, longest first */
-    int64_t *place;       /* [SCORER_POOL_TEXTS + 1] where each text of `order` starts in `packed` */
-    float *packed;        /* [SCORER_POOL_TOKENS] log-probabilities in `order`: what the ranks exchange */
-    float *start;         /* [states][width] what texts begin in; NULL: zeros */
-    float *states;        /* [lanes][width] one of these for all lanes */
+    struct cache_config cache; /* size 0: none */
+    struct reader {
+        struct model *model;
+        struct cache *cache; /* NULL: none */
+    } batch,                 /* [lanes] both made when first needed */
+        single;              /* one lane: for few texts, such as what a person types, and for scorer_continue */
+    uint32_t *input;         /* [SCORER_WINDOW][lanes] */
+    uint32_t *target;        /* [SCORER_WINDOW][lanes] */
+    int *order;              /* [SCORER_POOL_TEXTS] texts of the pool, longest first */
+    int64_t *place;          /* [SCORER_POOL_TEXTS + 1] where each text of `order` starts in `packed` */
+    float *packed;           /* [SCORER_POOL_TOKENS] log-probabilities in `order`: what the ranks exchange */
+    float *start;            /* [states][width] what texts begin in; NULL: zeros */
+    float *states;           /* [lanes][width] one of these for all lanes */
+    void *start_cache;       /* what is remembered there; NULL: nothing */
 };
 
 /* ---- the pool ---- */
@@ -63,10 +68,10 @@ static int64_t pool_length(const struct score_pool *pool, int text)
 
 /* ---- making ---- */
 
-/* Makes a model of so many lanes unless it is there already. */
-static enum status need_model(const struct scorer *scorer, int lanes, struct model **model, struct error *e)
+/* Makes a model of so many lanes, and its cache, unless they are there already. */
+static enum status need_model(const struct scorer *scorer, int lanes, struct reader *reader, struct error *e)
 {
-    if (*model)
+    if (reader->model)
         return STATUS_OK;
     struct model_shape shape = {
         .bptt = SCORER_WINDOW,
@@ -75,9 +80,12 @@ static enum status need_model(const struct scorer *scorer, int lanes, struct mod
         .exact = true,
         .unnormalised = scorer->unnormalised,
     };
-    enum status status = model_create(&scorer->config, scorer->values, &shape, model, e);
+    enum status status = model_create(&scorer->config, scorer->values, &shape, &reader->model, e);
+    if (!status && scorer->cache.size > 0)
+        status = cache_create(&scorer->cache, &scorer->config, &shape.share, SCORER_WINDOW, scorer->threads,
+                              &reader->cache, e);
     if (!status)
-        model_pack(*model);
+        model_pack(reader->model);
     return status;
 }
 
@@ -109,16 +117,27 @@ enum status scorer_create(const struct model_config *model, const float *values,
 
 void scorer_leave_unnormalised(struct scorer *scorer)
 {
-    CHECK(output_kind(&scorer->config)->uses & OUTPUT_NORMALISER && !scorer->batch && !scorer->single);
+    CHECK(output_kind(&scorer->config)->uses & OUTPUT_NORMALISER && !scorer->batch.model && !scorer->single.model);
     scorer->unnormalised = true;
+}
+
+void scorer_use_cache(struct scorer *scorer, const struct cache_config *config)
+{
+    CHECK(!scorer->unnormalised && !scorer->batch.model && !scorer->single.model);
+    const size_t lanes = SCORER_CACHE_BYTES / cache_lane_bytes(config, &scorer->config, SCORER_WINDOW);
+    scorer->cache = *config;
+    if (lanes < (size_t)scorer->lanes)
+        scorer->lanes = lanes > 0 ? (int)lanes : 1;
 }
 
 void scorer_free(struct scorer *scorer)
 {
     if (!scorer)
         return;
-    model_free(scorer->batch);
-    model_free(scorer->single);
+    model_free(scorer->batch.model);
+    model_free(scorer->single.model);
+    cache_free(scorer->batch.cache);
+    cache_free(scorer->single.cache);
     mem_free(scorer->input);
     mem_free(scorer->target);
     mem_free(scorer->order);
@@ -126,6 +145,7 @@ void scorer_free(struct scorer *scorer)
     mem_free(scorer->packed);
     mem_free(scorer->start);
     mem_free(scorer->states);
+    mem_free(scorer->start_cache);
     mem_free(scorer);
 }
 
@@ -139,24 +159,26 @@ struct lane_text {
 };
 
 /* A model's lanes as texts begin in them; false if that is the zero state. */
-static bool begin_states(struct scorer *scorer, struct model *model, int lanes)
+static bool begin_states(struct scorer *scorer, const struct reader *reader, int lanes)
 {
     for (int state = 0; scorer->start && state < model_state_count(&scorer->config); state++) {
         const float *start = scorer->start + model_state_offset(&scorer->config, state);
         size_t width = (size_t)model_state_width(&scorer->config, state);
         for (int lane = 0; lane < lanes; lane++)
             memcpy(scorer->states + (size_t)lane * width, start, width * sizeof *start);
-        model_state_set(model, state, scorer->states);
+        model_state_set(reader->model, state, scorer->states);
     }
+    for (int lane = 0; scorer->start_cache && lane < lanes; lane++)
+        cache_set_lane(reader->cache, lane, scorer->start_cache);
     return scorer->start != NULL;
 }
 
 /* Runs the texts, the longest of which is `longest`, in windows; a lane past its text's end is padding. */
-static void run_windows(struct scorer *scorer, struct model *model, int lanes, bool reset, const struct lane_text *text,
-                        int64_t longest)
+static void run_windows(struct scorer *scorer, const struct reader *reader, int lanes, bool reset,
+                        const struct lane_text *text, int64_t longest)
 {
     struct window window = {.lanes = lanes, .lane0 = 0, .input = scorer->input, .target = scorer->target};
-    window.reset = reset && !begin_states(scorer, model, lanes);
+    window.reset = reset && !begin_states(scorer, reader, lanes);
     for (int64_t start = 0; start < longest - 1; start += SCORER_WINDOW) {
         int64_t left = longest - 1 - start;
         window.T = left < SCORER_WINDOW ? (int)left : SCORER_WINDOW;
@@ -168,7 +190,9 @@ static void run_windows(struct scorer *scorer, struct model *model, int lanes, b
                 scorer->target[t * lanes + lane] = inside ? text[lane].tokens[at + 1] : WINDOW_NO_TARGET;
             }
         struct model_loss loss;
-        model_forward(model, &window, -1, &loss);
+        model_forward(reader->model, &window, -1, &loss);
+        if (reader->cache)
+            cache_window(reader->cache, reader->model, &window, &loss);
         for (int t = 0; t < window.T; t++)
             for (int lane = 0; lane < lanes; lane++)
                 if (start + t + 1 < text[lane].count)
@@ -195,7 +219,7 @@ static void run_batch(struct scorer *scorer, const struct score_pool *pool, int 
         if (text[lane].count > longest)
             longest = text[lane].count;
     }
-    run_windows(scorer, lanes == 1 ? scorer->single : scorer->batch, lanes, true, text, longest);
+    run_windows(scorer, lanes == 1 ? &scorer->single : &scorer->batch, lanes, true, text, longest);
 }
 
 /* ---- all ranks ---- */
@@ -305,8 +329,11 @@ enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, st
     size_t total = model_state_total(&scorer->config), widest = (size_t)model_state_widest(&scorer->config);
     enum status status = comm->rank == 0 ? need_model(scorer, 1, &scorer->single, e) : STATUS_OK;
     float *start = mem_alloc(total, sizeof *start, "states of the texts", e);
+    const size_t cached = scorer->cache.size > 0 ? cache_lane_bytes(&scorer->cache, &scorer->config, SCORER_WINDOW) : 0;
+    if (cached > 0)
+        scorer->start_cache = mem_alloc(cached, 1, "what was read before the texts", e);
     scorer->states = mem_alloc((size_t)scorer->lanes * widest, sizeof *scorer->states, "states of the texts", e);
-    if (!start || !scorer->states)
+    if (!start || !scorer->states || (cached > 0 && !scorer->start_cache))
         status = STATUS_OS;
     status = comm_agree(comm, status, e);
     if (status) {
@@ -314,8 +341,12 @@ enum status scorer_begin_here(struct scorer *scorer, const struct comm *comm, st
         return status;
     }
     for (int state = 0; comm->rank == 0 && state < states; state++)
-        model_state_get(scorer->single, state, start + model_state_offset(&scorer->config, state));
+        model_state_get(scorer->single.model, state, start + model_state_offset(&scorer->config, state));
     comm_broadcast(comm, start, total * sizeof *start, 0);
+    if (cached > 0 && comm->rank == 0)
+        memcpy(scorer->start_cache, cache_lane(scorer->single.cache, 0), cached);
+    if (cached > 0)
+        comm_broadcast(comm, scorer->start_cache, cached, 0);
     scorer->start = start;
     return STATUS_OK;
 }
@@ -329,6 +360,6 @@ enum status scorer_continue(struct scorer *scorer, bool first, const uint32_t *t
         return status;
     struct lane_text text = {tokens, count, logp};
     logp[0] = 0;
-    run_windows(scorer, scorer->single, 1, first, &text, count);
+    run_windows(scorer, &scorer->single, 1, first, &text, count);
     return STATUS_OK;
 }

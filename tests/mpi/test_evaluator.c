@@ -38,10 +38,11 @@ static enum status run(const struct comm *comm, struct corpus *corpus, const str
 }
 
 static void same_bits_as_alone(const struct comm *comm, struct corpus *corpus, struct evaluator_config *config,
-                               const float *values)
+                               const struct cache_config *cache, const float *values)
 {
     static const int shapes[][3] = {{1, 1, 9}, {5, 3, 9}, {12, 12, 7}, {7, 2, 100}};
     const struct comm alone = COMM_ALONE;
+    config->cache = *cache;
     for (int i = 0; i < 4; i++)
         for (int split = SPLIT_TRAIN; split <= SPLIT_VALID; split++) {
             struct error e = {0};
@@ -58,6 +59,38 @@ static void same_bits_as_alone(const struct comm *comm, struct corpus *corpus, s
             expect(memcmp(&loss, &expected, sizeof loss) == 0, "the loss has other bits than on one rank");
             expect(targets == expected_targets && targets == lengths[split] - 1, "the number of targets is wrong");
         }
+}
+
+/* Of root mean squares, with a cache: the statistics are those of all ranks. */
+static void same_dynamics_as_alone(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *given,
+                                   const struct cache_config *cache, const float *values)
+{
+    const struct comm alone = COMM_ALONE;
+    struct evaluator_config config = *given;
+    struct error e = {0};
+    double loss = -1, expected = -2, plain = 0;
+    int64_t targets = 0;
+    config.split = SPLIT_VALID;
+    config.batch = config.groups = 5;
+    config.bptt = 6;
+    config.exact_lanes = true;
+    expect(run(&alone, corpus, &config, values, &plain, &targets, &e) == STATUS_OK, e.text);
+    config.cache = *cache;
+    config.dynamic = config.rms = true;
+    config.lr = 0.01;
+    config.statistics =
+        (struct dynamic_config){.decay = 0.02, .epsilon = 1e-3, .windows = 20, .batch = 12, .groups = 6};
+    config.threads = 1;
+    expect(run(&alone, corpus, &config, values, &expected, &targets, &e) == STATUS_OK, e.text);
+    config.threads = 1 + comm->rank % 2;
+    enum status status = run(comm, corpus, &config, values, &loss, &targets, &e);
+    if (comm->size > 5) {
+        expect(status == STATUS_CONFIG, "more ranks than lane groups were not refused");
+        return;
+    }
+    expect(status == STATUS_OK, e.text);
+    expect(memcmp(&loss, &expected, sizeof loss) == 0, "dynamic evaluation has other bits than on one rank");
+    expect(expected != plain, "it learned nothing");
 }
 
 static void count_beat(void *context)
@@ -184,7 +217,11 @@ int main(void)
         expect(make_corpus(path, V, lengths, &e) == STATUS_OK, e.text);
     comm_barrier(&comm);
     expect(corpus_open(path, &corpus, &e) == STATUS_OK, e.text);
-    same_bits_as_alone(&comm, corpus, &config, values);
+    const struct cache_config none = {0}, cache = {.size = 40, .theta = 0.5, .lambda = 0.2};
+    same_bits_as_alone(&comm, corpus, &config, &none, values);
+    same_bits_as_alone(&comm, corpus, &config, &cache, values);
+    config.cache = none;
+    same_dynamics_as_alone(&comm, corpus, &config, &cache, values);
     all_ranks_beat(&comm, corpus, &config, values);
     one_stop_ends_all(&comm, corpus, &config, values);
     one_bad_corpus_ends_all(&comm, path, &config, values);

@@ -56,6 +56,20 @@ static void same_bits_as_alone(const struct comm *comm, struct scorer *scorer, s
     expect(comm->rank != 0 || memcmp(pool->logp, expected, bytes) == 0, "the scores have other bits than on one rank");
 }
 
+/* Texts behind one that rank 0 read, whose state and cache travel. */
+static void same_bits_behind_a_text(const struct comm *comm, struct scorer *scorer, struct score_pool *pool)
+{
+    struct error e = {0};
+    uint32_t text[60];
+    float logp[60];
+    for (uint32_t i = 0; i < 60; i++)
+        text[i] = random_below(i + 5000, V);
+    if (comm->rank == 0)
+        expect(scorer_continue(scorer, true, text, 60, logp, &e) == STATUS_OK, e.text);
+    expect(scorer_begin_here(scorer, comm, &e) == STATUS_OK, e.text);
+    same_bits_as_alone(comm, scorer, pool, 300);
+}
+
 int main(void)
 {
     struct comm comm;
@@ -71,10 +85,15 @@ int main(void)
     expect(param_init(&config, &table, INIT_AUTO, 4, values, &e) == STATUS_OK, e.text);
     expect(score_pool_create(&pool, &e) == STATUS_OK, e.text);
     static const int counts[] = {0, 1, 3, 4, 17, 65, TEXTS_MAX};
-    for (int lanes = 1; lanes <= SCORER_LANES; lanes += SCORER_LANES - 1) {
+    const struct cache_config cache = {.size = 30, .theta = 0.5, .lambda = 0.2};
+    for (int round = 0; round < 4; round++) {
+        const int lanes = round < 2 ? 1 : SCORER_LANES;
         expect(scorer_create(&config, values, lanes, 1 + comm.rank % 2, &scorer, &e) == STATUS_OK, e.text);
+        if (round % 2)
+            scorer_use_cache(scorer, &cache);
         for (int i = 0; i < (int)(sizeof counts / sizeof *counts); i++)
             same_bits_as_alone(&comm, scorer, pool, counts[i]);
+        same_bits_behind_a_text(&comm, scorer, pool);
         scorer_free(scorer);
     }
     score_pool_free(pool);

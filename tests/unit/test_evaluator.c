@@ -169,6 +169,61 @@ static void dynamic_loss_is_that_of_the_reference(void **state)
     }
 }
 
+/* Learning from the model's own loss, a cache changes what is counted and not what is learned; with rate and decay 0,
+ * or a share of 0, nothing changes. */
+static void methods_add_up(void **state)
+{
+    struct fixture *f = *state;
+    struct evaluator_config config = {.split = SPLIT_TRAIN,
+                                      .batch = 6,
+                                      .bptt = 7,
+                                      .groups = 4,
+                                      .threads = 1,
+                                      .dynamic = true,
+                                      .rms = true,
+                                      .lr = 0.003};
+    const struct cache_config cache = {.size = 30, .theta = 1, .lambda = 0.2};
+    double plain, learned, nothing, cached, both;
+    int64_t targets;
+    config.statistics = (struct dynamic_config){.decay = 0.02, .epsilon = 1e-3, .batch = 6, .groups = 3};
+    evaluate(f, config, &learned, &targets);
+    config.cache = cache;
+    evaluate(f, config, &both, &targets);
+    config.cache.lambda = 0;
+    evaluate(f, config, &nothing, &targets);
+    assert_memory_equal(&nothing, &learned, sizeof learned);
+    config.lr = config.statistics.decay = 0;
+    evaluate(f, config, &nothing, &targets);
+    config.dynamic = config.rms = false;
+    evaluate(f, config, &plain, &targets);
+    assert_memory_equal(&nothing, &plain, sizeof plain);
+    config.cache = cache;
+    evaluate(f, config, &cached, &targets);
+    assert_true(learned != plain && cached != plain && both != learned && both != cached);
+}
+
+/* A split that is absent, or a classifier, is refused before anything is computed. */
+static void methods_refuse(void **state)
+{
+    struct fixture *f = *state;
+    struct evaluator *evaluator;
+    struct error e = {0};
+    struct evaluator_config config = {.split = SPLIT_TEST,
+                                      .model = f->model,
+                                      .batch = 2,
+                                      .bptt = 7,
+                                      .groups = 2,
+                                      .threads = 1,
+                                      .dynamic = true,
+                                      .rms = true,
+                                      .lr = 0.003};
+    config.statistics = (struct dynamic_config){.decay = 0.02, .epsilon = 1e-3, .batch = 6, .groups = 3};
+    f->corpus->tokens[SPLIT_TRAIN] = 0;
+    assert_int_equal(evaluator_create(&f->alone, f->corpus, &config, f->values, &evaluator, &e), STATUS_DATA);
+    assert_non_null(strstr(e.text, "training split"));
+    assert_null(evaluator);
+}
+
 static void short_splits_have_fewer_lanes(void **state)
 {
     const struct fixture *f = *state;
@@ -301,6 +356,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(loss_is_that_of_the_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(dynamic_loss_is_that_of_the_reference, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(methods_add_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(methods_refuse, set_up, tear_down),
         cmocka_unit_test_setup_teardown(short_splits_have_fewer_lanes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lanes_asked_for_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_threads, set_up, tear_down),

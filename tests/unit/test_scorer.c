@@ -25,6 +25,7 @@ struct fixture {
     float *values;
     struct score_pool *pool;
     struct comm alone;
+    struct cache_config cache; /* size 0: none */
 };
 
 static uint32_t random_below(uint32_t number, uint32_t limit)
@@ -72,11 +73,20 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void run(struct fixture *f, int lanes, int threads)
+static struct scorer *create(const struct fixture *f, int lanes, int threads)
 {
-    struct scorer *scorer;
+    struct scorer *scorer = NULL;
     struct error e = {0};
     assert_int_equal(scorer_create(&f->config, f->values, lanes, threads, &scorer, &e), STATUS_OK);
+    if (f->cache.size > 0)
+        scorer_use_cache(scorer, &f->cache);
+    return scorer;
+}
+
+static void run(struct fixture *f, int lanes, int threads)
+{
+    struct scorer *scorer = create(f, lanes, threads);
+    struct error e = {0};
     assert_int_equal(scorer_run(scorer, &f->alone, f->pool, &e), STATUS_OK);
     scorer_free(scorer);
 }
@@ -152,13 +162,13 @@ static void bits_do_not_depend_on_company(void **state)
     struct error e = {0};
     run(f, SCORER_LANES, 1);
     assert_int_equal(score_pool_create(&other, &e), STATUS_OK);
-    assert_int_equal(scorer_create(&f->config, f->values, 4, 1, &scorer, &e), STATUS_OK);
+    scorer = create(f, 4, 1);
     int turn = 0;
     for (int text = TEXTS - 1; text >= 0; text -= 7) { /* each pool: this text behind one of its own reversed */
         int64_t begin = f->pool->offset[text], length = f->pool->offset[text + 1] - begin;
         if (turn++ == TEXTS / 14) { /* few texts for many lanes: one by one */
             scorer_free(scorer);
-            assert_int_equal(scorer_create(&f->config, f->values, SCORER_LANES, 1, &scorer, &e), STATUS_OK);
+            scorer = create(f, SCORER_LANES, 1);
         }
         other->texts = 2;
         other->offset[1] = length;
@@ -186,7 +196,7 @@ static void a_text_in_pieces_gives_the_same_bits(void **state)
     pool->offset[1] = length;
     for (int64_t i = 0; i < length; i++)
         pool->tokens[i] = random_below((uint32_t)i, V);
-    assert_int_equal(scorer_create(&f->config, f->values, 1, 1, &scorer, &e), STATUS_OK);
+    scorer = create(f, 1, 1);
     assert_int_equal(scorer_run(scorer, &f->alone, pool, &e), STATUS_OK);
     static const int64_t pieces[] = {1000, 32, 33, 100, 2};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
@@ -212,7 +222,7 @@ static void texts_behind_another_text(void **state)
     float logp[50 + LONGEST];
     for (uint32_t i = 0; i < 50; i++)
         text[i] = random_below(77000 + i, V);
-    assert_int_equal(scorer_create(&f->config, f->values, 32, 2, &scorer, &e), STATUS_OK);
+    scorer = create(f, 32, 2);
     assert_int_equal(scorer_continue(scorer, true, text, 50, logp, &e), STATUS_OK);
     for (int i = 0; i < pool->texts; i++) /* each begins with what the text before ended with */
         if (pool->offset[i + 1] > pool->offset[i])
@@ -220,7 +230,7 @@ static void texts_behind_another_text(void **state)
     assert_int_equal(scorer_begin_here(scorer, &f->alone, &e), STATUS_OK);
     assert_int_equal(scorer_run(scorer, &f->alone, pool, &e), STATUS_OK);
     scorer_free(scorer);
-    assert_int_equal(scorer_create(&f->config, f->values, 1, 1, &scorer, &e), STATUS_OK);
+    scorer = create(f, 1, 1);
     for (int i = 0; i < pool->texts; i++) {
         int64_t begin = pool->offset[i], length = pool->offset[i + 1] - begin;
         if (length < 2)
@@ -230,6 +240,35 @@ static void texts_behind_another_text(void **state)
         assert_memory_equal(logp + 50, pool->logp + begin + 1, (size_t)(length - 1) * sizeof *logp);
     }
     scorer_free(scorer);
+}
+
+/* All that holds of the model holds of the mixture, and a long cache's lanes stay few. */
+static void with_a_cache_it_is_the_same(void **state)
+{
+    struct fixture *f = *state;
+    static const struct cache_config caches[] = {{9, 1, 0.3}, {300000, 0.5, 0.1}};
+    size_t tokens = (size_t)f->pool->offset[TEXTS];
+    float *plain = calloc(tokens, sizeof *plain);
+    run(f, SCORER_LANES, 1);
+    memcpy(plain, f->pool->logp, tokens * sizeof *plain);
+    for (int i = 0; i < 2; i++) {
+        f->cache = caches[i];
+        fill(f->pool);
+        run(f, SCORER_LANES, 1);
+        assert_true(memcmp(plain, f->pool->logp, tokens * sizeof *plain) != 0);
+        probabilities_of_all_continuations_sum_to_one(state);
+        fill(f->pool);
+        bits_do_not_depend_on_lanes_or_threads(state);
+    }
+    f->cache = caches[0];
+    bits_do_not_depend_on_company(state);
+    texts_behind_another_text(state);
+    a_text_in_pieces_gives_the_same_bits(state);
+    f->cache.lambda = 0;
+    fill(f->pool);
+    run(f, SCORER_LANES, 1);
+    assert_memory_equal(plain, f->pool->logp, tokens * sizeof *plain);
+    free(plain);
 }
 
 static void an_empty_pool_is_fine(void **state)
@@ -249,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bits_do_not_depend_on_company, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_text_in_pieces_gives_the_same_bits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(texts_behind_another_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(with_a_cache_it_is_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_empty_pool_is_fine, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

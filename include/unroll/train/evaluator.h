@@ -19,7 +19,11 @@
  * Dynamic evaluation (Mikolov et al. 2010, "Recurrent neural network based language model", section 2.2): the model
  * goes on learning from the text it is tested on. After each window, whose loss has been counted by then, all values
  * make a step of plain stochastic gradient descent, values -= lr * gradient of the window's mean loss over all
- * lanes. States are carried on as they are, no dropout. Every token is predicted before it is learnt from, once. */
+ * lanes. States are carried on as they are, no dropout. Every token is predicted before it is learnt from, once. With
+ * `rms` the step is that of train/dynamic.h, with statistics of the training split.
+ *
+ * With a cache (nn/cache.h) each lane has its own, empty at first: with one lane, the whole split is one running text.
+ * A model that goes on learning learns from its own loss, not from that of the mixture. */
 #ifndef UNROLL_TRAIN_EVALUATOR_H
 #define UNROLL_TRAIN_EVALUATOR_H
 
@@ -27,9 +31,12 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/base/window.h"
 #include "unroll/data/corpus.h"
+#include "unroll/nn/cache.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
+#include "unroll/train/dynamic.h"
 
 #define EVALUATOR_LANE_MIN 64
 
@@ -40,8 +47,11 @@ struct evaluator_config {
     struct model_config model; /* vocab must be that of the corpus; dropout is not applied */
     int batch, bptt, groups;   /* of the training run: global lanes, longest window, lane groups */
     int threads;
-    bool dynamic;     /* the values change on the way; each run starts with those that were given */
-    double lr;        /* of dynamic evaluation */
+    bool dynamic; /* the values change on the way; each run starts with those that were given */
+    double lr;    /* of dynamic evaluation */
+    bool rms;     /* dynamic evaluation by the rule of train/dynamic.h; the corpus needs a training split */
+    struct dynamic_config statistics; /* ... with these */
+    struct cache_config cache;        /* size 0: none. Not of classifiers */
     int64_t windows;  /* the most of a run, from the beginning of each lane; 0: all. Not of dynamic evaluation */
     bool exact_lanes; /* as many lanes as `batch`, also in a short split; ignored to classify */
     uint32_t before;  /* token that stands before the split, so that its first token has a loss; VOCAB_UNK: none */
@@ -52,6 +62,10 @@ struct evaluator_config {
     /* Asked after each window, with a beat only; NULL on all ranks or none. Where a rank says yes, evaluator_run
      * ends soon with STATUS_STOPPED on all of them. */
     bool (*stop)(void *context);
+    /* Called after each window with the losses of its positions, `row` [T][lanes] (0 where there is no target), on
+     * ranks that have lanes. NULL: not wanted. */
+    void (*look)(void *context, const struct window *window, const float *row);
+    void *look_context;
     int64_t *confusion; /* [labels][labels] to classify: texts of each label (row) by predicted label (column); the
                            caller's, filled on every rank by evaluator_run; NULL: not wanted */
 };
@@ -63,8 +77,8 @@ int evaluator_groups(int lanes, int groups);
 /* Collective. Has a model of its own, without the memory of a backward pass unless `dynamic`. `comm`, `corpus` and
  * `values` (the parameter array, nn/param.h) stay the caller's and must outlive the evaluator. A split that is
  * absent or has fewer than two tokens is STATUS_DATA; with `exact_lanes` a split of fewer predictions than lanes,
- * with `dynamic` a classifier, or more ranks than lane groups are STATUS_CONFIG; STATUS_OS if memory is short. The
- * error is the same on all ranks. */
+ * with `dynamic` or a cache a classifier, or with `dynamic` more ranks than lane groups are STATUS_CONFIG, with `rms`
+ * no training split STATUS_DATA; STATUS_OS if memory is short. The error is the same on all ranks. */
 enum status evaluator_create(const struct comm *comm, struct corpus *corpus, const struct evaluator_config *config,
                              const float *values, struct evaluator **out, struct error *e);
 void evaluator_free(struct evaluator *evaluator); /* not collective; NULL is allowed */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "unroll/base/status.h"
+#include "unroll/nn/cache.h"
 #include "unroll/nn/param.h"
 #include "unroll/sys/comm.h"
 
@@ -42,6 +43,12 @@ void scorer_free(struct scorer *scorer); /* NULL is allowed */
 /* Not collective, before the first text: logits in place of log-probabilities, in a time that does not grow with the
  * vocabulary. Of output layers with OUTPUT_NORMALISER (nn/output.h). */
 void scorer_leave_unnormalised(struct scorer *scorer);
+
+/* Not collective, before the first text: probabilities are mixed with those of a cache (nn/cache.h), which goes with
+ * the state: it is empty where a text begins in a zero state, and else holds what the model read before. Not with
+ * scorer_leave_unnormalised. Batches may have fewer lanes, so that their caches stay below SCORER_CACHE_BYTES. */
+#define SCORER_CACHE_BYTES ((size_t)256 << 20)
+void scorer_use_cache(struct scorer *scorer, const struct cache_config *config);
 
 /* Collective. Scores the texts that stand in rank 0's pool; the others' pools receive them. The log-probabilities are
  * complete on rank 0 only. Tokens must be below the model's V; a text may be empty. STATUS_OS, on all ranks, if memory
