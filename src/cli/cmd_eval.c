@@ -12,6 +12,7 @@
 #include "unroll/cli/commands.h"
 #include "unroll/cli/escape.h"
 #include "unroll/cli/load.h"
+#include "unroll/cli/token_log.h"
 #include "unroll/data/escape.h"
 #include "unroll/data/measure.h"
 #include "unroll/sys/json.h"
@@ -233,6 +234,41 @@ static void put_text(const struct result *result, struct json *json)
     json_put_double(json, "bits_per_byte", bytes ? result->total / M_LN2 / (double)text->bytes : NAN);
 }
 
+/* What is done besides predicting. */
+static void print_methods(const struct evaluator_config *config)
+{
+    const struct dynamic_config *rms = &config->statistics;
+    const struct cache_config *cache = &config->cache;
+    if (config->dynamic && config->rms)
+        printf("dynamic         learning rate %g, root mean squares, decay %g, epsilon %g\n", config->lr, rms->decay,
+               rms->epsilon);
+    else if (config->dynamic)
+        printf("dynamic         learning rate %g\n", config->lr);
+    if (cache->size > 0)
+        printf("cache           %d positions, theta %g, lambda %g\n", cache->size, cache->theta, cache->lambda);
+}
+
+static void put_methods(const struct evaluator_config *config, struct json *json)
+{
+    const struct dynamic_config *rms = &config->statistics;
+    const struct cache_config *cache = &config->cache;
+    if (config->dynamic)
+        json_put_double(json, "dynamic_lr", config->lr);
+    if (config->dynamic && config->rms) {
+        json_put_double(json, "rms_decay", rms->decay);
+        json_put_double(json, "rms_epsilon", rms->epsilon);
+        if (rms->windows > 0)
+            json_put_int(json, "rms_windows", rms->windows);
+        else
+            json_put_string(json, "rms_windows", "all");
+    }
+    if (cache->size > 0) {
+        json_put_int(json, "cache", cache->size);
+        json_put_double(json, "cache_theta", cache->theta);
+        json_put_double(json, "cache_lambda", cache->lambda);
+    }
+}
+
 static void print_plain(const struct options *options, const struct corpus *corpus, const struct result *result)
 {
     double loss = mean_loss(result);
@@ -242,8 +278,7 @@ static void print_plain(const struct options *options, const struct corpus *corp
                result->trained_lanes);
     else
         printf("lanes           %d\n", result->lanes);
-    if (options->eval.dynamic)
-        printf("dynamic         learning rate %g\n", options->eval.lr);
+    print_methods(&options->eval);
     printf("tokens          %lld\n", (long long)result->targets);
     printf("unknown         %lld\n", (long long)corpus->unknowns[result->split]);
     printf("loss            %.6f nats per token\n", loss);
@@ -265,8 +300,7 @@ static enum status print_result(const struct options *options, const struct corp
     double loss = mean_loss(result);
     begin_json(&json, options, result);
     json_put_int(&json, "lanes", result->lanes);
-    if (options->eval.dynamic)
-        json_put_double(&json, "dynamic_lr", options->eval.lr);
+    put_methods(&options->eval, &json);
     json_put_int(&json, "tokens", result->targets);
     json_put_int(&json, "unknown", corpus->unknowns[result->split]);
     json_put_double(&json, "loss", loss);
@@ -358,22 +392,44 @@ static enum status report(const struct options *options, const struct evaluator_
     return status ? status : print_result(options, corpus, result, e);
 }
 
+static enum status open_log(const struct comm *comm, const struct checkpoint *checkpoint, const char *model,
+                            struct evaluator_config *config, struct token_log **log, struct error *e)
+{
+    if (checkpoint->vocab->eos < 0)
+        return error_set(e, STATUS_CONFIG,
+                         "cannot use '--per-token' with '%.300s': its vocabulary has no line end, by which tokens are "
+                         "numbered; leave it out",
+                         model);
+    if (comm->rank > 0)
+        return STATUS_OK;
+    enum status status = token_log_open(checkpoint->vocab, log, e);
+    config->look = token_log_look;
+    config->look_context = *log;
+    return status;
+}
+
 static enum status evaluate(const struct comm *comm, const struct options *options, const struct checkpoint *checkpoint,
                             struct corpus *corpus, enum split split, struct error *e)
 {
     struct evaluator_config config = options->eval;
+    struct token_log *log = NULL; /* on rank 0, which has the only lane */
     struct result result = {
         .split = split, .trained_lanes = checkpoint->batch, .longest = checkpoint->bptt, .targets = 1};
     size_t labels = (size_t)checkpoint->model.labels;
     config.split = split;
     config.model = checkpoint->model;
-    config.bptt = checkpoint->bptt;
+    if (config.bptt == 0)
+        config.bptt = checkpoint->bptt;
+    config.statistics.batch = checkpoint->batch;
+    config.statistics.groups = checkpoint->groups;
     choose_lanes(options, checkpoint, &config);
     enum status status = load_threads(comm, options, &config.threads, e);
     if (!status && checkpoint->model.task == TASK_CLASSIFY && labels <= CLASS_OUTPUT_LABELS_MAX) {
         config.confusion = mem_alloc(labels * labels, sizeof *config.confusion, "a confusion matrix", e);
         status = comm_agree(comm, config.confusion ? STATUS_OK : STATUS_OS, e);
     }
+    if (!status && options->per_token_file)
+        status = comm_agree(comm, open_log(comm, checkpoint, options->model_file, &config, &log, e), e);
     if (!status)
         status = run_evaluator(comm, &config, checkpoint, corpus, &result, e);
     if (!status && !isfinite(mean_loss(&result)))
@@ -383,6 +439,9 @@ static enum status evaluate(const struct comm *comm, const struct options *optio
                            options->model_file, options->eval.dynamic ? ", or a lower --lr" : "");
     if (!status && comm->rank == 0)
         status = report(options, &config, corpus, &result, e);
+    if (!status && log)
+        status = token_log_write(log, options->per_token_file, e);
+    token_log_free(log);
     mem_free(config.confusion);
     status = comm_agree(comm, status, e);
     if (!status)
@@ -395,8 +454,9 @@ enum status cmd_eval(const struct comm *comm, const struct options *options, str
     struct checkpoint checkpoint;
     struct corpus *corpus = NULL;
     enum split split = SPLIT_TEST;
-    /* learning from what was just predicted is for running text */
-    enum status status = load_model(comm, options, options->eval.dynamic ? TASK_LM : LOAD_ANY, &checkpoint, e);
+    /* learning from what was just predicted, or remembering it, is for running text */
+    bool running = options->eval.dynamic || options->eval.cache.size > 0 || options->per_token_file;
+    enum status status = load_model(comm, options, running ? TASK_LM : LOAD_ANY, &checkpoint, e);
     if (!status && checkpoint.model.task == TASK_CLASSIFY && options->eval.batch >= 1) /* the same on all ranks */
         status =
             error_set(e, STATUS_CONFIG,

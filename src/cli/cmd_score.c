@@ -200,6 +200,8 @@ static enum status open_scoring(const struct comm *comm, const struct options *o
         status = scorer_create(&checkpoint->model, checkpoint->values, SCORER_LANES, threads, &scoring->scorer, e);
     if (!status && options->unnormalised)
         scorer_leave_unnormalised(scoring->scorer);
+    if (!status && options->eval.cache.size > 0)
+        scorer_use_cache(scoring->scorer, &options->eval.cache);
     if (!status && comm->rank == 0 && options->mix)
         status = mixture_open(options->mix, options->lambda, options->model_file, scoring->vocab, &scoring->mixture, e);
     if (!status && comm->rank == 0 && !options->nbest)
@@ -223,6 +225,8 @@ static void put_summary(const struct scoring *scoring, const struct options *opt
     if (!options->nbest && !scoring->failure && !ferror(stdout) && checkpoint->vocab->eos >= 0 && output->lines > 0)
         score_output_measure(output, measure_words(&scoring->measure), line_reader_bytes(scoring->reader), stderr);
     score_output_reset(checkpoint->model.reset_token != 0, options->context, options->carry_state, stderr);
+    if (options->eval.cache.size > 0)
+        score_output_cache(&options->eval.cache, options->context || options->carry_state, stderr);
 }
 
 enum status cmd_score(const struct comm *comm, const struct options *options, struct error *e)

@@ -91,7 +91,11 @@ void options_settle_eval(struct options *options)
 {
     options_settle_use(options);
     if (options_origin(options, "batch") != ORIGIN_FLAG)
-        options->eval.batch = -1;
+        options->eval.batch = options->eval.cache.size > 0 || options->per_token_file ? 1 : -1;
+    if (options_origin(options, "bptt") != ORIGIN_FLAG)
+        options->eval.bptt = 0;
+    if (options_origin(options, "lr") != ORIGIN_FLAG || options->eval.lr < 0)
+        options->eval.lr = options->eval.rms ? 0.0002 : 0.1;
 }
 
 /* ---- what excludes each other ---- */
@@ -296,11 +300,34 @@ enum status options_check_prepare(const struct options *options, struct error *e
     return STATUS_OK;
 }
 
+/* Options that mean nothing without another, which `there` says was given. */
+static enum status check_parts(const struct options *options, bool there, const char *of, const char *const *parts,
+                               struct error *e)
+{
+    for (; *parts && !there; parts++)
+        if (options_origin(options, *parts) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG, "cannot use '--%s' without '--%s', of which it is a part; add that",
+                             *parts, of);
+    return STATUS_OK;
+}
+
+static const char *const of_eval_cache[] = {"theta", "lambda", NULL}, *const of_score_cache[] = {"theta",
+                                                                                                 "cache-lambda", NULL};
+
 enum status options_check_eval(const struct options *options, struct error *e)
 {
-    if (!options->eval.dynamic && options_origin(options, "lr") == ORIGIN_FLAG)
-        return error_set(e, STATUS_CONFIG, "cannot use '--lr' without '--dynamic': nothing else learns here");
-    return STATUS_OK;
+    static const char *const of_dynamic[] = {"lr", "bptt", "rms", NULL};
+    static const char *const of_rms[] = {"rms-decay", "rms-epsilon", "rms-windows", NULL};
+    enum status status = check_parts(options, options->eval.dynamic, "dynamic", of_dynamic, e);
+    if (!status)
+        status = check_parts(options, options->eval.rms, "rms", of_rms, e);
+    if (!status)
+        status = check_parts(options, options->eval.cache.size > 0, "cache", of_eval_cache, e);
+    if (!status && options->per_token_file && options->eval.batch != 1)
+        status = error_set(e, STATUS_CONFIG,
+                           "cannot use '--batch' together with '--per-token': tokens are written in the order of the "
+                           "text, which is that of one lane; leave one out, or write --batch 1");
+    return status;
 }
 
 enum status options_check_score(const struct options *options, struct error *e)
@@ -327,6 +354,13 @@ enum status options_check_score(const struct options *options, struct error *e)
         return error_set(e, STATUS_CONFIG,
                          "cannot read '-' for both --context and the lines to score: there is one standard input; name "
                          "a file for one of them");
+    if (options->eval.cache.size > 0 && options->unnormalised)
+        return error_set(
+            e, STATUS_CONFIG,
+            "cannot use '--unnormalised' together with '--cache': a cache is mixed with probabilities; leave one out");
+    enum status status = check_parts(options, options->eval.cache.size > 0, "cache", of_score_cache, e);
+    if (status)
+        return status;
     if (options->mix && options->unnormalised)
         return error_set(
             e, STATUS_CONFIG,

@@ -9,7 +9,7 @@
 
 void score_output_init(struct score_output *output, const struct vocab *vocab, bool per_token, bool json)
 {
-    *output = (struct score_output){.vocab = vocab, .per_token = per_token, .json = json};
+    *output = (struct score_output){.vocab = vocab, .stream = stdout, .per_token = per_token, .json = json};
     json_init(&output->object);
 }
 
@@ -31,9 +31,9 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
     size_t length;
     const char *text = vocab_text(output->vocab, token, &length);
     if (!output->json) {
-        printf("%lld\t", (long long)output->lines + 1);
-        escape_put(stdout, text, length);
-        printf("\t%.6f\n", arithmetic_nan(logp));
+        fprintf(output->stream, "%lld\t", (long long)output->lines + 1);
+        escape_put(output->stream, text, length);
+        fprintf(output->stream, "\t%.6f\n", arithmetic_nan(logp));
         return;
     }
     struct json *json = &output->object;
@@ -47,7 +47,7 @@ static void put_token(struct score_output *output, uint32_t token, float logp, b
     json_object_end(json);
     output->failed = output->failed || json_text(json, &object, NULL);
     if (!output->failed)
-        printf("%s%s", first ? "" : ", ", object);
+        fprintf(output->stream, "%s%s", first ? "" : ", ", object);
 }
 
 /* ---- one line ---- */
@@ -58,10 +58,10 @@ void score_output_head(const struct score_output *output, double oov_penalty)
     if (!output->per_token || output->json)
         return;
     vocab_digest(output->vocab, digest);
-    printf(SCORE_HEAD_LINE "\t" SCORE_HEAD_TOKEN "%s\t" SCORE_HEAD_LOGP, digest);
+    fprintf(output->stream, SCORE_HEAD_LINE "\t" SCORE_HEAD_TOKEN "%s\t" SCORE_HEAD_LOGP, digest);
     if (oov_penalty > 0)
-        printf(" - %s for <unk>", number_format(oov_penalty, number));
-    printf("\n");
+        fprintf(output->stream, " - %s for <unk>", number_format(oov_penalty, number));
+    fprintf(output->stream, "\n");
 }
 
 static void begin_line(struct score_output *output)
@@ -70,7 +70,7 @@ static void begin_line(struct score_output *output)
     output->line_unknown = 0;
     output->line_begun = true;
     if (output->json && output->per_token)
-        printf("{\"line\": %lld, \"per_token\": [", (long long)output->lines + 1);
+        fprintf(output->stream, "{\"line\": %lld, \"per_token\": [", (long long)output->lines + 1);
 }
 
 void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count)
@@ -107,7 +107,7 @@ static enum status put_line_object(struct score_output *output, struct error *e)
     json->failed = json->failed || output->failed;
     enum status status = json_text(json, &object, e);
     if (!status)
-        printf("%s%s\n", output->per_token ? "], " : "", object + (output->per_token ? 1 : 0));
+        fprintf(output->stream, "%s%s\n", output->per_token ? "], " : "", object + (output->per_token ? 1 : 0));
     return status;
 }
 
@@ -124,7 +124,7 @@ enum status score_output_end(struct score_output *output, struct error *e)
     else if (output->json)
         status = put_line_object(output, e);
     else if (!output->per_token)
-        printf("%.6f\n", output->line.logp);
+        fprintf(output->stream, "%.6f\n", output->line.logp);
     output->all.logp += output->line.logp;
     output->all.tokens += output->line.tokens;
     output->lines++;
@@ -181,4 +181,10 @@ void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE
         fprintf(stream, "%s\n",
                 reset_at_eos ? "each line alone, as the model was trained (--reset-at eos)"
                              : "each line alone; the model was trained on running text (--reset-at none)");
+}
+
+void score_output_cache(const struct cache_config *cache, bool before, FILE *stream)
+{
+    fprintf(stream, "cache of the last %d positions, of %s: theta %g, lambda %g\n", cache->size,
+            before ? "the line and what was read before it" : "the line alone", cache->theta, cache->lambda);
 }

@@ -88,6 +88,7 @@ struct options {
 
     struct evaluator_config eval; /* batch -1: as in training */
 
+    const char *per_token_file; /* eval --per-token FILE; NULL if not given */
     bool per_token;
     bool unnormalised;
     bool all_labels;     /* classify --all */

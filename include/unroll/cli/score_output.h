@@ -17,6 +17,7 @@
 
 #include "unroll/base/status.h"
 #include "unroll/data/vocab.h"
+#include "unroll/nn/cache.h"
 #include "unroll/sys/json.h"
 
 #define SCORE_HEAD_LINE "# line"
@@ -30,6 +31,7 @@ struct score_sum {
 
 struct score_output {
     const struct vocab *vocab;
+    FILE *stream; /* standard output, unless the caller names another */
     bool per_token, json;
     bool silent;                              /* only sums and counts; excludes the other two */
     int64_t lines;                            /* complete ones */
@@ -47,7 +49,7 @@ void score_output_release(struct score_output *output);
 /* The line before the first, of tsv per token. */
 void score_output_head(const struct score_output *output, double oov_penalty);
 
-/* The next tokens of the current line with their log-probabilities, to standard output; tokens[0], if any, is
+/* The next tokens of the current line with their log-probabilities; tokens[0], if any, is
  * context and has been told, or has no log-probability. */
 void score_output_tokens(struct score_output *output, const uint32_t *tokens, const float *logp, int64_t count);
 
@@ -61,5 +63,7 @@ void score_output_measure(const struct score_output *output, int64_t words, int6
 /* What each line was scored behind: nothing, the text of the file `context` (NULL: none), or with `carry` all lines
  * before it; and whether the model met its sentences alone in training, too. */
 void score_output_reset(bool reset_at_eos, const char *context, bool carry, FILE *stream);
+/* Of a cache: whether it holds the line alone, or all that was read `before` it, too. */
+void score_output_cache(const struct cache_config *cache, bool before, FILE *stream);
 
 #endif
