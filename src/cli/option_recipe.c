@@ -1,9 +1,35 @@
 /* Options from a recipe (cli/recipes.h): those that neither flags nor files set. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "options_private.h"
 
 #include "unroll/cli/recipes.h"
+
+/* What the user has given of an option, or NULL. */
+static const char *given(const struct options *options, const char *name, char room[96])
+{
+    const struct option *option = option_find(options->command, name);
+    bool by_user = option && options->memory->origin[option_number(options, option)] > ORIGIN_RECIPE;
+    return by_user ? option_text(option, options, room) : NULL;
+}
+
+/* Options of which another one, given by the user, says the whole: all dropouts, and the number of layers. */
+static bool is_overruled(const struct options *options, const char *name, const char *value)
+{
+    static const char *const dropouts[] = {"dropout-input", "dropout-hidden", "dropout-output"};
+    char room[96];
+    for (size_t i = 0; i < sizeof dropouts / sizeof *dropouts; i++)
+        if (strcmp(name, dropouts[i]) == 0 && given(options, "dropout", room))
+            return true;
+    const char *text = given(options, "layers", room);
+    long layers = text ? strtol(text, NULL, 10) : 0, widths = 1;
+    if (strcmp(name, "dropout-hidden") == 0)
+        return layers == 1;
+    for (const char *at = value; (at = strchr(at, ',')) != NULL; at++)
+        widths++;
+    return strcmp(name, "hidden") == 0 && layers > 0 && widths > 1 && layers != widths;
+}
 
 /* Whether an option that this one follows was given with another value than the recipe's: the recipe's value was found
  * beside its own. So --optimizer sgd takes the learning rate of sgd, and --max-steps alone says how far to go. */
@@ -12,11 +38,11 @@ static bool gives_way(const struct options *options, const struct recipe *recipe
     for (int i = 0; i < OPTION_FOLLOWS && option->follows[i]; i++) {
         const struct option *other = option_find(options->command, option->follows[i]);
         char room[96], value[RECIPE_VALUE];
-        if (!other || options->memory->origin[option_number(options, other)] <= ORIGIN_RECIPE)
+        const char *now = given(options, option->follows[i], room);
+        if (!now)
             continue;
         const char *own = recipe_value(recipe, other->name, value) ? value : other->initial;
-        const char *given = option_text(other, options, room);
-        if (!own || !given || strcmp(own, given) != 0)
+        if (!own || strcmp(own, now) != 0)
             return true;
     }
     return false;
@@ -35,7 +61,7 @@ enum status options_take_recipe(struct options *options, struct error *e)
         if (!option)
             continue; /* it is train's alone */
         unsigned char *origin = &options->memory->origin[option_number(options, option)];
-        if (*origin > ORIGIN_RECIPE || gives_way(options, recipe, option))
+        if (*origin > ORIGIN_RECIPE || gives_way(options, recipe, option) || is_overruled(options, name, value))
             continue;
         *origin = ORIGIN_RECIPE;
         const char *kept = options_keep(options, value, e);

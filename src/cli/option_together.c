@@ -58,7 +58,8 @@ void options_settle_all(struct options *options)
                                      (options->train.step.model.task == TASK_CLASSIFY ? 2 : 1);
     if (options->train.step.optimizer.epsilon < 0)
         options->train.step.optimizer.epsilon = optimizer_default_epsilon(options->train.step.optimizer.kind);
-    if (optimizer_averages(options->train.step.optimizer.kind) && !options_given(options, "schedule"))
+    if (optimizer_averages(options->train.step.optimizer.kind) && options->command == COMMAND_TRAIN &&
+        !options_given(options, "schedule"))
         options->train.schedule.kind = SCHEDULE_CONSTANT;
     if (options->train.patience < 0 && options->train.schedule.kind != SCHEDULE_CONSTANT &&
         options->train.schedule.kind != SCHEDULE_PLATEAU)

@@ -400,6 +400,8 @@ static void flags_override_the_file(void **state)
 static void recipes_are_sound(void **state)
 {
     (void)state;
+    accepted("plan --optimizer ntasgd"); /* commands without a schedule take any optimizer */
+    accepted("bench --optimizer ntasgd");
     assert_string_equal(recipe_of(RECIPE_NONE)->name, "none");
     for (int number = 1; number < recipe_choices.count; number++) {
         const struct recipe *recipe = recipe_of(number);
@@ -441,7 +443,7 @@ static void recipes_come_before_defaults(void **state)
     assert_int_equal(options.train.schedule.kind, SCHEDULE_COSINE);
     assert_int_equal(parse_with_file("train --corpus c --run r --recipe word-awd", "recipe = \"char-small\"\n"),
                      STATUS_OK);
-    assert_int_equal(options.train.schedule.kind, SCHEDULE_PLATEAU);
+    assert_int_equal(options.train.schedule.kind, SCHEDULE_CONSTANT);
 
     /* the recipe's rate is that of its optimizer */
     accepted(TRAIN "--recipe char-small --optimizer sgd");
@@ -456,6 +458,24 @@ static void recipes_come_before_defaults(void **state)
     assert_int_equal(options.train.epochs, OPTION_EPOCHS_MAX);
     accepted(TRAIN "--recipe none --max-steps 300");
     assert_int_equal(options_origin(&options, "layers"), ORIGIN_DEFAULT);
+
+    /* of what --dropout and --layers say as a whole, the recipe has no other say */
+    accepted(TRAIN "--recipe word-awd");
+    assert_int_equal(options.train.step.model.layers, 3);
+    assert_true(options.train.step.model.widths[0] == 1150 && options.train.step.model.embedding == 400);
+    accepted(TRAIN "--recipe word-awd --dropout 0.2");
+    assert_int_equal(options_origin(&options, "dropout-hidden"), ORIGIN_DEFAULT);
+    assert_int_equal(options_origin(&options, "dropout-embedding"), ORIGIN_RECIPE);
+    accepted(TRAIN "--recipe word-awd --dropout 0.2 --dropout-input 0.3");
+    assert_int_equal(options_origin(&options, "dropout-input"), ORIGIN_FLAG);
+    accepted(TRAIN "--recipe word-awd --layers 1 --hidden 290");
+    assert_int_equal(options_origin(&options, "dropout-hidden"), ORIGIN_DEFAULT);
+    accepted(TRAIN "--recipe word-awd --layers 2");
+    assert_int_equal(options_origin(&options, "hidden"), ORIGIN_DEFAULT);
+    accepted(TRAIN "--recipe word-awd --layers 3");
+    assert_int_equal(options.train.step.model.hidden, 400);
+    accepted(TRAIN "--recipe word-awd --hidden 290,290,100");
+    assert_int_equal(options.train.step.model.embedding, 100);
 
     /* a task's own defaults stay behind it */
     accepted(TRAIN "--recipe reviews --dropout 0.25");
