@@ -115,17 +115,19 @@ def graphemes(text):
 class Model(nn.Module):
     """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these) and decoder (nn.Linear or
     nn.AdaptiveLogSoftmaxWithLoss), under these names. `hidden` is the width of the top layer, `widths` those of all where
-    they differ."""
+    they differ. `dropout` is one probability, or three, before, between and after the layers; whatever --dropout-kind was,
+    units are dropped anew at each time step, and nothing else of Unroll's training is here."""
 
     def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last",
                  cutoffs=(), div=4.0, widths=()):
         super().__init__()
         module, extra = CELLS[cell]
         self.cell = cell
-        self.drop = nn.Dropout(dropout)
+        before, between, after = dropout if isinstance(dropout, (list, tuple)) else [dropout] * 3
+        self.drop_input, self.drop = nn.Dropout(before), nn.Dropout(after)
         self.encoder = nn.Embedding(vocab, embedding)
-        self.rnn = (Layers(module, embedding, widths, dropout, **extra) if widths else
-                    module(embedding, hidden, num_layers=layers, dropout=dropout if layers > 1 else 0.0, **extra))
+        self.rnn = (Layers(module, embedding, widths, between, **extra) if widths else
+                    module(embedding, hidden, num_layers=layers, dropout=between if layers > 1 else 0.0, **extra))
         self.decoder = (nn.AdaptiveLogSoftmaxWithLoss(hidden, vocab, list(cutoffs), div, head_bias=True) if cutoffs
                         else nn.Linear(hidden, labels or vocab))
         if tied:
@@ -138,7 +140,7 @@ class Model(nn.Module):
     def forward(self, tokens, state=None):
         """Logits [T][lanes][V] (of an adaptive softmax log-probabilities) after each of `tokens` [T][lanes], and the state to go on from. Of a classifier the logits
         of whole texts, [lanes][labels]; a text ends with its line end, and those of one batch have the same length."""
-        inputs = self.drop(self.encoder(tokens))
+        inputs = self.drop_input(self.encoder(tokens))
         outputs, state = self.unroll(tokens, inputs, state) if self.reset_token else self.rnn(inputs, state)
         if self.pool:
             outputs = {"last": outputs[-1], "mean": outputs.mean(0), "max": outputs.max(0).values}[self.pool]
@@ -197,7 +199,9 @@ def load(path):
     with h5py.File(path, "r") as file:
         about = file["model"].attrs
         model = Model(text_of(about["cell"]), int(about["vocab"]), int(about["embedding"]), int(about["hidden"]),
-                      int(about["layers"]), bool(about["tied"]), float(about["dropout"]), int(about.get("labels", 0)),
+                      int(about["layers"]), bool(about["tied"]),
+                      [float(about.get(f"dropout_{place}", about["dropout"])) for place in ("input", "hidden", "output")],
+                      int(about.get("labels", 0)),
                       text_of(about.get("pool", "last")),
                       numbers(about.get("cutoffs", "")), float(about.get("div", 4.0)), numbers(about.get("widths", "")))
         model.reset_token = int(about.get("reset_token", 0))

@@ -128,9 +128,10 @@ def main():
             check_way_back(path)
     for cell in unroll_torch.CELLS:
         path = train(f"{cell}-widths", "char", "--cell", cell, "--hidden", "20,9,13", "--embedding", "13", "--tied", "--reset-at",
-                     "eos" if cell == "gru" else "none")
+                     "eos" if cell == "gru" else "none", "--dropout", "0.1", "--dropout-input", "0.3", "--dropout-hidden", "0")
         model = unroll_torch.load(path)
         assert isinstance(model.rnn, unroll_torch.Layers) and "rnn.weight_ih_l2" in model.state_dict()
+        assert (model.drop_input.p, model.rnn.between, model.drop.p) == (0.3, 0.0, 0.1)
         difference = largest_difference(path)
         print(f"{cell}, widths by layer: logits differ by {difference:.1e}")
         assert difference < TOLERANCE, path
