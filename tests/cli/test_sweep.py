@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -207,6 +208,32 @@ class Claims(Case):
         os.utime(path, (time.time() - sweep_state.ABANDONED - 60,) * 2)
         claim, _ = b.take(table)
         self.assertEqual((claim.job(), claim.generation), ((0, 0), 1))
+
+    def test_nobody_gets_what_another_has(self):
+        """Eight threads of two workers ask at once, for trials and for promotions."""
+        table, states = self.workers("lr log 0.001 0.1\nepochs rungs 1 2\nsweep trials 40\n")
+        taken, start = [], threading.Barrier(8)
+
+        def ask(state):
+            start.wait()
+            while True:
+                claim, more = state.take(table)
+                if claim:
+                    taken.append((claim.job(), claim.generation))
+                    state.write("result", claim, loss=float(claim.trial))
+                    state.release(claim)
+                elif not more:
+                    return
+
+        threads = [threading.Thread(target=ask, args=(states[k % 2],)) for k in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(set(taken)), len(taken))
+        self.assertEqual({generation for _, generation in taken}, {0})
+        self.assertEqual({trial for (trial, rung), _ in taken if rung == 0}, set(range(40)))
+        self.assertTrue({(trial, 1) for trial in range(20)} <= {job for job, _ in taken})
 
     def test_half_a_line_of_the_log_is_passed_over_and_closed(self):
         table, (a, b) = self.workers()

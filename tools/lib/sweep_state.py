@@ -43,7 +43,7 @@ def next_job(table, results, claimed, failed):
     someone has begun; `failed`: trials."""
     for rung in reversed(range(len(table.rungs) - 1)):
         for trial in promotable(table, rung, results):
-            if (trial, rung + 1) not in claimed and trial not in failed:
+            if (trial, rung + 1) not in claimed:
                 return trial, rung + 1
     for trial in range(table.trials):
         if (trial, 0) not in claimed:
@@ -204,7 +204,8 @@ class State:
         """Whether the holder of a claim has ended. ('', a job of Slurm) to tell the run's own lock, or None: it may live."""
         mine = self.self
         if holder.get("token") == mine["token"]:
-            return None if path in self.held else ""
+            with self.guard:  # whoever makes a claim holds it before anyone may ask
+                return None if path in self.held else ""
         if holder.get("host") == mine["host"]:
             if holder.get("boot") != mine["boot"]:
                 return ""
@@ -237,8 +238,9 @@ class State:
         return claim
 
     def view(self):
-        """(results {(trial, rung): loss}, failed {trial: line}, newest claims, generations that were given up)."""
-        results, failed, given_up = {}, {}, set()
+        """(results {(trial, rung): loss}, failed {trial: line}, newest claims, generations that were given up). Claims are read
+        before what came of them."""
+        results, failed, given_up, newest = {}, {}, set(), self._newest()
         for line in self.lines():
             job = line.get("trial"), line.get("rung")
             if line["type"] == "result" and run_files.number(line.get("loss")) is not None:
@@ -247,7 +249,7 @@ class State:
                 failed[job[0]] = line
             elif line["type"] in ("stopped", "crashed"):
                 given_up.add(job + (line.get("generation"),))
-        return results, failed, self._newest(), given_up
+        return results, failed, newest, given_up
 
     def take(self, table):
         """A claim on what comes next. None: nothing now; the sweep is at its end unless somebody else is still at work, which
@@ -263,7 +265,8 @@ class State:
                 if gone is None:
                     busy = True
                     continue
-                claim = self._take(*job, newest[job] + 1, gone)
+                results, failed = self.view()[:2]  # it may have come to its end before it went
+                claim = self._take(*job, newest[job] + 1, gone) if job not in results and job[0] not in failed else None
                 if claim:
                     return claim, True
                 busy = True
