@@ -1,5 +1,5 @@
 """Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU; where layers differ in width,
-one of these a layer) and nn.Linear (of an adaptive softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
+one of these a layer; of a cell that PyTorch lacks, QRNN or SRU, likewise) and nn.Linear (of an adaptive softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
 
     import torch, unroll_torch
     model = unroll_torch.load("runs/book/best.h5")
@@ -48,21 +48,76 @@ class MinGRU(nn.Module):
         return inputs, torch.stack(last)
 
 
+class QRNN(nn.Module):
+    """One layer of the quasi-recurrent cell with fo-pooling: z = tanh(W_z x_t + V_z x_(t-1) + b_z), f and o likewise with a
+    sigmoid, c_t = f c_(t-1) + (1 - f) z, h_t = o c_t. weight_ih_l0 holds the rows of W_z, W_f, W_o and, where `window` is 2,
+    those of V_z, V_f, V_o; bias_ih_l0 has 3H numbers."""
+
+    def __init__(self, inputs, hidden, window=1):
+        super().__init__()
+        self.hidden, self.window, bound = hidden, window, hidden ** -0.5
+        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * window * hidden, inputs).uniform_(-bound, bound))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * hidden).uniform_(-bound, bound))
+
+    def forward(self, inputs, state=None):
+        """Outputs [T][lanes][H] and the state: c [lanes][H], and what V made of the last input, [lanes][3H]."""
+        rows = nn.functional.linear(inputs, self.weight_ih_l0)
+        if state is None:
+            state = inputs.new_zeros(inputs.shape[1], self.hidden), inputs.new_zeros(inputs.shape[1], 3 * self.hidden)
+        (c, before), outputs = state, []
+        for row in rows:
+            gates = row[:, :3 * self.hidden] + self.bias_ih_l0
+            if self.window == 2:
+                gates, before = gates + before, row[:, 3 * self.hidden:]
+            z, f, o = gates.chunk(3, 1)
+            f = torch.sigmoid(f)
+            c = f * c + (1 - f) * torch.tanh(z)
+            outputs.append(torch.sigmoid(o) * c)
+        return torch.stack(outputs), (c, before)
+
+
+class SRU(nn.Module):
+    """One layer of the simple recurrent unit: f = sigmoid(W_f x_t + b_f + v_f c_(t-1)), r likewise,
+    c_t = f c_(t-1) + (1 - f) (W_x x_t + b_x), h_t = r c_t + (1 - r) (W_w x_t + b_w). weight_ih_l0 and bias_ih_l0 hold the
+    rows of x, f, r, w; weight_c_l0 holds v_f and v_r."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        self.weight_ih_l0 = nn.Parameter(torch.empty(4 * hidden, inputs).uniform_(-hidden ** -0.5, hidden ** -0.5))
+        self.bias_ih_l0 = nn.Parameter(torch.zeros(4 * hidden))
+        self.weight_c_l0 = nn.Parameter(torch.empty(2 * hidden).uniform_(-1.5 ** 0.5, 1.5 ** 0.5))
+
+    def forward(self, inputs, state=None):
+        """Outputs [T][lanes][H] and the state c [lanes][H]."""
+        v_f, v_r = self.weight_c_l0.chunk(2)
+        c, outputs = inputs.new_zeros(inputs.shape[1], len(v_f)) if state is None else state, []
+        for row in nn.functional.linear(inputs, self.weight_ih_l0, self.bias_ih_l0):
+            x, f, r, w = row.chunk(4, 1)
+            f, r = torch.sigmoid(f + v_f * c), torch.sigmoid(r + v_r * c)
+            c = f * c + (1 - f) * x
+            outputs.append(r * c + (1 - r) * w)
+        return torch.stack(outputs), c
+
+
 CELLS = {
     "lstm": (nn.LSTM, {}),
     "gru": (nn.GRU, {}),
     "mingru": (MinGRU, {}),
+    "qrnn": (QRNN, {}),
+    "sru": (SRU, {}),
     "rnn-tanh": (nn.RNN, {"nonlinearity": "tanh"}),
     "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
 }
 
 
 class Layers(nn.ModuleList):
-    """One module a layer, where layers differ in width. Called as nn.LSTM is; its state is a list of theirs. In state_dict
+    """One module a layer, where layers differ in width or PyTorch has no such cell. Called as nn.LSTM is; its state is a list of theirs. In state_dict
     parameters have the names of one module of so many layers: "weight_ih_l1" for "1.weight_ih_l0"."""
 
     def __init__(self, module, inputs, widths, dropout=0.0, **extra):
         super().__init__(module(below, width, **extra) for below, width in zip([inputs, *widths], widths))
+        if module is QRNN:
+            self[0] = QRNN(inputs, widths[0], window=2, **extra)
         self.between = dropout
         self._register_state_dict_hook(self.name_by_layer)
         self._register_load_state_dict_pre_hook(self.name_by_module)
@@ -113,8 +168,8 @@ def graphemes(text):
 
 
 class Model(nn.Module):
-    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these) and decoder (nn.Linear or
-    nn.AdaptiveLogSoftmaxWithLoss), under these names. `hidden` is the width of the top layer, `widths` those of all where
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these, QRNN or SRU) and decoder
+    (nn.Linear or nn.AdaptiveLogSoftmaxWithLoss), under these names. `hidden` is the width of the top layer, `widths` those of all where
     they differ. `dropout` is one probability, or three, before, between and after the layers; whatever --dropout-kind was,
     units are dropped anew at each time step, and nothing else of Unroll's training is here."""
 
@@ -126,6 +181,8 @@ class Model(nn.Module):
         before, between, after = dropout if isinstance(dropout, (list, tuple)) else [dropout] * 3
         self.drop_input, self.drop = nn.Dropout(before), nn.Dropout(after)
         self.encoder = nn.Embedding(vocab, embedding)
+        if module in (QRNN, SRU):
+            widths = widths or [hidden] * layers
         self.rnn = (Layers(module, embedding, widths, between, **extra) if widths else
                     module(embedding, hidden, num_layers=layers, dropout=between if layers > 1 else 0.0, **extra))
         self.decoder = (nn.AdaptiveLogSoftmaxWithLoss(hidden, vocab, list(cutoffs), div, head_bias=True) if cutoffs

@@ -130,6 +130,15 @@ static int next_lag(int lag, int last)
     return lag + step < last || lag == last ? lag + step : last;
 }
 
+/* What is left over all lags, or '-' of a state that reaches no other step. */
+static void print_ratio(struct column column, int lags)
+{
+    if (norm_at(column, 1) == 0)
+        printf(" %9s", "-");
+    else
+        printf(" %9.2e", norm_at(column, lags) / norm_at(column, 1));
+}
+
 static void print_columns(const struct flow *flow, const struct column *column, int columns)
 {
     char name[16];
@@ -148,7 +157,7 @@ static void print_columns(const struct flow *flow, const struct column *column, 
     }
     printf(" ratio");
     for (int i = 0; i < columns; i++)
-        printf(" %9.2e", norm_at(column[i], flow->config.lags) / norm_at(column[i], 1));
+        print_ratio(column[i], flow->config.lags);
     printf("\n");
 }
 

@@ -27,7 +27,7 @@ int cell_input_blocks(const struct cell_kind *kind, int layer)
 
 int cell_slots(const struct cell_kind *kind, int layer)
 {
-    return kind->slots + (layer == 0 ? kind->first_blocks : 0);
+    return kind->slots + (layer == 0 ? kind->first_blocks : 0) + kind->vectors;
 }
 
 int cell_states(const struct cell_kind *kind, int layer)

@@ -23,7 +23,7 @@ struct cell_step {
     int slot_stride;  /* from one gate or slot to the next inside a row of `slots` and `projection` */
     float *slots;     /* [lanes] rows of stride slots_stride: activations; backward turns them to gradients */
     int64_t slots_stride;
-    const float *bias; /* [gates or more][slot_stride] */
+    const float *bias; /* [gates or more][slot_stride], then the further vectors */
     /* Each state after and before the step: [lanes] rows of stride state_stride. One that is not H wide stands at
      * its row's beginning. */
     float *state[CELL_STATES_MAX];
@@ -60,6 +60,8 @@ struct reference_step {
     double *from_input;             /* [I*H] W_ih x + b_ih */
     double *from_state;             /* [R*H] W_hh h_prev + b_hh */
     double *gate;                   /* [G*H] the gates after their sigmoid, tanh or relu */
+    const double *vectors;          /* the first of the further tensors; NULL: none */
+    double *d_vectors;              /* backward: its gradient, to be added to */
     double *state[CELL_STATES_MAX]; /* after the step; reference_forward fills them and `gate` */
     double *before[CELL_STATES_MAX];
 };

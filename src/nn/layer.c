@@ -84,7 +84,8 @@ static void create_weights(struct common *common, struct layer *layer)
         create_panels(common, layer->recurrent_back, recurrent);
     if (common->shape.resident)
         create_panels(common, layer->projection, projection_parts(layer));
-    layer->bias = store_floats(&common->store, (size_t)layer->cell->biases * layer->slot_stride, "biases");
+    layer->bias = store_floats(&common->store,
+                               (size_t)(layer->cell->biases + layer->cell->vectors) * layer->slot_stride, "biases");
 }
 
 /* Evaluation keeps nothing for a backward pass, so layers share what only one of them uses at a time: a layer's output
@@ -199,6 +200,9 @@ void layer_pack(const struct common *common, struct layer *layer)
                    &work);
     layer->cell->bias(layer->H, common->values + layer->offset.b_ih, common->values + layer->offset.b_hh,
                       layer->slot_stride, layer->bias);
+    for (int i = 0; i < layer->cell->vectors; i++)
+        memcpy(layer->bias + (layer->cell->biases + i) * layer->slot_stride,
+               common->values + layer->offset.further[0] + (size_t)i * layer->H, sizeof *layer->bias * layer->H);
     for (int part = 0; part < projection_parts(layer); part++)
         if (layer->projection[part].panels)
             gemm_pack(&common->gemm, &layer->projection[part]);
@@ -334,10 +338,21 @@ static void input_gradients(const struct common *common, const struct layer *lay
     }
 }
 
+/* Of the further vectors: each H of their numbers have a slot behind those of the gates. */
+static void vector_gradients(const struct common *common, const struct layer *layer, struct lane_node node, float *grad)
+{
+    struct gemm_sum sum = common_sum(common, node);
+    int first = layer->slot_count - layer->cell->vectors;
+    for (int i = 0; i < layer->cell->vectors; i++)
+        gemm_gradient_bias(&common->gemm, &sum, slot_lanes(common, layer, first + i), layer->H,
+                           grad + layer->gradient.further[0] + (size_t)i * layer->H);
+}
+
 void layer_gradients(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
                      struct lane_node node, float *grad)
 {
     if (layer->cell->recurrent_gates > 0)
         recurrent_gradients(common, layer, node, grad);
     input_gradients(common, layer, rows, node, grad);
+    vector_gradients(common, layer, node, grad);
 }

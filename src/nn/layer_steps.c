@@ -204,6 +204,7 @@ static void backward_part(const struct layer_work *work, int t, struct part part
             .slots = layer->slots + row * layer->slots_stride + unit,
             .slots_stride = layer->slots_stride,
             .dout = work->dh + t * time + first + unit,
+            .bias = layer->bias + unit,
             .carry = carry + unit,
             .time_rows = common->lanes,
             .input_blocks = layer->input_blocks,

@@ -19,6 +19,7 @@ struct tensors {
         double *weight_ih;         /* [I*H][E or H], I blocks in the order of the cell */
         double *weight_hh;         /* [R*H][H], NULL if the cell has none, as bias_hh */
         double *bias_ih, *bias_hh; /* [G*H], [R*H] */
+        double *further;           /* the first of its cell's further tensors, NULL if it has none */
     } layer[MODEL_LAYERS_MAX];
 };
 
@@ -60,6 +61,8 @@ static void tensors_bind(const struct reference *r, double *array, bool gradient
         w->layer[l].weight_hh = tensor(table, array, gradient, table->layer[l].w_hh);
         w->layer[l].bias_ih = tensor(table, array, gradient, table->layer[l].b_ih);
         w->layer[l].bias_hh = tensor(table, array, gradient, table->layer[l].b_hh);
+        w->layer[l].further =
+            tensor(table, array, gradient, table->layer[l].furthers > 0 ? table->layer[l].further : -1);
     }
 }
 
@@ -250,6 +253,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             struct reference_step s = cell_step_at(t, l, time);
             input_forward(r, t, w, l, time, &s);
             affine(RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
+            s.vectors = w->layer[l].further;
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
             fill_mask(r, t, l + 1 == t->L && t->output->drops_own_rows ? -1 : step, l + 1, lane, time, H);
@@ -321,6 +325,8 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
             t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
         for (int u = 0; l + 1 == t->L && u < H; u++)
             t->d_state[CELL_H][u] += t->d_output[time * t->width[CELL_H] + u];
+        s.vectors = w->layer[l].further;
+        s.d_vectors = d->layer[l].further;
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
         affine_backward(RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
                         d->layer[l].bias_hh, t->d_state[CELL_H]);

@@ -56,9 +56,25 @@ static void list_gates(char *text, size_t size)
     }
 }
 
-/* The hidden units of layer 0 if it is of this kind; 0 if it cannot be. */
-static int64_t hidden_of(const struct source *source, const struct cell_kind *kind)
+/* Whether layer 0 has all that the kind has besides weights and biases of its gates. */
+static bool has_further(const struct source *source, enum cell cell)
 {
+    struct model_config config = {.cell = cell, .layers = 1, .embedding = 1, .hidden = 1};
+    struct cell_tensor list[CELL_TENSORS_MAX];
+    char name[48];
+    int count = cell_kind(cell)->tensors ? cell_kind(cell)->tensors(&config, 0, list) : 0;
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "rnn.%.24s_l0", list[i].name);
+        if (!source_find(source, name))
+            return false;
+    }
+    return true;
+}
+
+/* The hidden units of layer 0 if it is of this kind; 0 if it cannot be. */
+static int64_t hidden_of(const struct source *source, enum cell cell)
+{
+    const struct cell_kind *kind = cell_kind(cell);
     const struct source_tensor *recurrent = source_find(source, RECURRENT), *input = source_find(source, INPUT);
     const struct source_tensor *output = source_find(source, "rnn.weight_ih_l1"); /* what reads its outputs */
     if (!output)
@@ -68,7 +84,8 @@ static int64_t hidden_of(const struct source *source, const struct cell_kind *ki
     const int blocks = cell_input_blocks(kind, 0);
     if (recurrent)
         return recurrent->shape[0] == kind->recurrent_gates * recurrent->shape[1] ? recurrent->shape[1] : 0;
-    if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % blocks != 0)
+    if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % blocks != 0 ||
+        !has_further(source, cell))
         return 0;
     int64_t H = input->shape[0] / blocks;
     return !output || output->rank != 2 || output->shape[1] == H ? H : 0;
@@ -85,7 +102,7 @@ bool cell_without_recurrence(const struct source *source, const struct weights_h
         return false;
     bool may_be = false;
     for (int i = 0; i < CELLS; i++)
-        may_be = may_be || hidden_of(source, cell_kind((enum cell)i)) > 0;
+        may_be = may_be || hidden_of(source, (enum cell)i) > 0;
     return may_be;
 }
 
@@ -117,10 +134,10 @@ static enum status ask_which(const struct source *source, struct error *e)
     char fit[120] = "", write[300] = "";
     int left = 0;
     for (int i = 0; i < CELLS; i++)
-        left += hidden_of(source, cell_kind((enum cell)i)) > 0;
+        left += hidden_of(source, (enum cell)i) > 0;
     for (int i = 0; i < CELLS; i++) {
         const struct cell_kind *kind = cell_kind((enum cell)i);
-        if (hidden_of(source, kind) == 0)
+        if (hidden_of(source, (enum cell)i) == 0)
             continue;
         append(fit, sizeof fit, *fit == '\0' ? "" : left > 1 ? ", " : " and ");
         append(fit, sizeof fit, kind->name);
@@ -164,13 +181,13 @@ enum status cell_of_weights(const struct source *source, const struct weights_hi
     else if (source_fact(source, "cell", text))
         said = !cell_parse(text, &found->cell, NULL);
     for (int i = 0; i < CELLS && !said; i++)
-        if (hidden_of(source, cell_kind((enum cell)i)) > 0) {
+        if (hidden_of(source, (enum cell)i) > 0) {
             found->cell = (enum cell)i;
             fitting++;
         }
     if (fitting > 1)
         return ask_which(source, e);
-    found->hidden = hidden_of(source, cell_kind(found->cell));
+    found->hidden = hidden_of(source, found->cell);
     if (found->hidden == 0)
         return refuse_gates(source, found->cell, e);
     if (!said)

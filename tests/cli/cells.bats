@@ -46,6 +46,10 @@ lacks() {
     lacks mingru MINGRU
 }
 
+@test "without the quasi-recurrent cell" {
+    lacks qrnn QRNN
+}
+
 @test "without the GRU" {
     lacks gru GRU
 }

@@ -27,20 +27,24 @@ refused() {
 @test "new models of all cells side by side: table, CSV and HDF5 say the same" {
     "$UNROLL" gradflow --corpus book.h5 --hidden 8 --lags 20 --threads 1 --csv all.csv -o all.h5 >table.txt
     grep -q "rnn-tanh *rnn-tanh *rnn-relu *rnn-relu *gru *gru *mingru *mingru$" table.txt
-    grep -q "lag *lstm *lstm *lstm *lstm$" table.txt
-    grep -q " h_l0 *h_l1 *c_l0 *c_l1$" table.txt
+    grep -q "lag *lstm *lstm *lstm *lstm *sru *sru *sru *sru$" table.txt
+    grep -q " h_l0 *h_l1 *c_l0 *c_l1 *h_l0 *h_l1 *c_l0 *c_l1$" table.txt
+    grep -q "lag *qrnn *qrnn *qrnn *qrnn *qrnn$" table.txt
+    grep -q " h_l0 *h_l1 *c_l0 *c_l1 *p_l0$" table.txt
     python3 - <<'CHECK'
 import csv, h5py
 rows = list(csv.DictReader(open("all.csv")))
 assert list(rows[0]) == ["cell", "layer", "quantity", "lag", "norm"]
-assert len(rows) == (5 * 2 + 2) * 21, len(rows)
+assert len(rows) == (4 * 2 + 2 * 4 + 5) * 21, len(rows)
 with h5py.File("all.h5") as f:
     assert f.attrs["format"] == b"unroll-gradflow" or f.attrs["format"] == "unroll-gradflow"
-    assert sorted(f) == ["gru", "lstm", "mingru", "rnn-relu", "rnn-tanh"]
+    assert sorted(f) == ["gru", "lstm", "mingru", "qrnn", "rnn-relu", "rnn-tanh", "sru"]
     assert f["lstm"].attrs["hidden"] == 8 and f["lstm"].attrs["samples"] > 0
     for row in rows:
         norm = f[row["cell"]]["%s_l%s" % (row["quantity"], row["layer"])]
-        assert norm.shape == (21,) and norm[int(row["lag"])] == float(row["norm"]) > 0, row
+        assert norm.shape == (21,) and norm[int(row["lag"])] == float(row["norm"]), row
+        alone = row["cell"] in ("qrnn", "sru") and row["layer"] == "1" and row["quantity"] == "h"  # reaches its own step only
+        assert (norm[int(row["lag"])] > 0) == (row["lag"] == "0" if alone else row["quantity"] != "p" or row["lag"] > "0"), row
 fading = [float(r["norm"]) for r in rows if r["cell"] == "rnn-tanh" and r["layer"] == "0"]
 assert fading[1] > 10 * fading[10] > 100 * fading[20], fading
 line = [l.split() for l in open("table.txt") if l.startswith("    20 ")][0]

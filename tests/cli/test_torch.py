@@ -136,7 +136,7 @@ def main():
         print(f"{cell}, widths by layer: logits differ by {difference:.1e}")
         assert difference < TOLERANCE, path
         check_way_back(path)
-    for cell in ("lstm", "gru"):
+    for cell in ("lstm", "gru", "qrnn", "sru"):
         path = train(f"{cell}-reset", "char", "--cell", cell, "--hidden", "20", "--reset-at", "eos")
         assert unroll_torch.load(path).reset_token > 0
         assert largest_difference(path) < TOLERANCE, path

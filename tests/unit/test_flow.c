@@ -1,5 +1,5 @@
-/* Gradients by time lag: model_flow against central differences of the double-precision reference's loss in h and c,
- * and its promise about bits.
+/* Gradients by time lag: model_flow against central differences of the double-precision reference's loss in the
+ * states, and its promise about bits.
  *
  * Central differences of step d have an error of d^2/6 times the third derivative, about 1e-10 here, and one of the
  * loss's rounding over d, 1e-16 * 5 / 1e-5; the fast path rounds to 2^-24 in each of some hundred additions: 1e-4 of
@@ -114,7 +114,7 @@ static void expect_differences(const struct model_config *config, uint64_t seed)
     for (int state = 0; state < states; state++)
         for (int t = 0; t < STEPS; t++) {
             double square[LANES] = {0};
-            for (int unit = 0; unit < config->hidden; unit++) {
+            for (int unit = 0; unit < model_state_width(config, state); unit++) {
                 double slope[LANES];
                 struct reference_nudge nudge = {
                     .state = state / config->layers, .layer = state % config->layers, .time = t, .unit = unit};

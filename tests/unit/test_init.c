@@ -71,6 +71,12 @@ static void expect_constant(const struct weights *w, const char *name, size_t be
             fail_msg("%s[%zu] is %g, not %g", name, k, x[k], value);
 }
 
+/* Of AUTO. */
+static bool has_own_rule(enum cell cell)
+{
+    return cell == CELL_RNN_RELU || cell == CELL_SRU;
+}
+
 static void test_auto_and_uniform(void **unused)
 {
     (void)unused;
@@ -81,16 +87,39 @@ static void test_auto_and_uniform(void **unused)
             expect_uniform(&w, "encoder.weight", 0.1);
             expect_uniform(&w, "decoder.weight", 0.1);
             expect_constant(&w, "decoder.bias", 0, 90, 0);
-            if (how == INIT_UNIFORM || i != CELL_RNN_RELU) {
+            if (how == INIT_UNIFORM || !has_own_rule((enum cell)i)) {
                 expect_uniform(&w, "rnn.weight_ih_l0", 1 / sqrt(70));
                 expect_uniform(&w, "rnn.bias_ih_l0", 1 / sqrt(70));
             }
-            if ((how == INIT_UNIFORM || i != CELL_RNN_RELU) && cell_kind((enum cell)i)->recurrent_gates > 0) {
+            if ((how == INIT_UNIFORM || !has_own_rule((enum cell)i)) && cell_kind((enum cell)i)->recurrent_gates > 0) {
                 expect_uniform(&w, "rnn.weight_hh_l1", 1 / sqrt(70));
                 expect_uniform(&w, "rnn.bias_hh_l1", 1 / sqrt(70));
             }
             mem_free(w.values);
         }
+}
+
+/* Blocks of W_ih of variance 1, 1/2, 1/2 and 3 over the inputs, v of variance 1/2: c, the gates' sums and the output
+ * are of the input's size. */
+static void test_sru_keeps_variance(void **unused)
+{
+    (void)unused;
+    static const double variance[4] = {1, 0.5, 0.5, 3};
+    const struct model_config config = config_of(CELL_SRU);
+    struct weights w = init(&config, INIT_AUTO, 7);
+    for (int l = 0; l < 2; l++) {
+        const int inputs = l ? 70 : 40;
+        const float *weight = tensor(&w, l ? "rnn.weight_ih_l1" : "rnn.weight_ih_l0", NULL);
+        for (int block = 0; block < 4; block++) {
+            double squares = 0;
+            for (int k = 0; k < 70 * inputs; k++)
+                squares += pow(weight[block * 70 * inputs + k], 2);
+            assert_true(fabs(squares / 70 / variance[block] - 1) < 5 * sqrt(0.8 / (70 * inputs)));
+        }
+        expect_uniform(&w, l ? "rnn.weight_c_l1" : "rnn.weight_c_l0", sqrt(1.5));
+        expect_constant(&w, l ? "rnn.bias_ih_l1" : "rnn.bias_ih_l0", 0, 280, 0);
+    }
+    mem_free(w.values);
 }
 
 /* W_hh = a I with 0 < a < 1, and with a constant input the state neither fades nor grows, over any number of steps and
@@ -137,7 +166,7 @@ static void test_orthogonal(void **unused)
         const struct cell_kind *kind = cell_kind((enum cell)c);
         const struct model_config config = config_of((enum cell)c);
         struct weights w = init(&config, INIT_ORTHOGONAL, 7);
-        const bool recurs = kind->recurrent_gates > 0, lstm = c == CELL_LSTM;
+        const bool recurs = kind->recurrent_gates > 0, forgets = c == CELL_LSTM || c == CELL_QRNN;
         const float *whh = recurs ? tensor(&w, "rnn.weight_hh_l1", NULL) : NULL;
         for (int g = 0; g < kind->recurrent_gates; g++)
             for (int i = 0; i < 70; i++)
@@ -153,8 +182,8 @@ static void test_orthogonal(void **unused)
         if (kind->recurrent_gates > 1)
             assert_memory_not_equal(whh, whh + 70 * 70, 70 * 70 * sizeof *whh);
         expect_constant(&w, "rnn.bias_ih_l1", 0, 70, 0);
-        expect_constant(&w, "rnn.bias_ih_l1", 70, lstm ? 140 : 70, 1);
-        expect_constant(&w, "rnn.bias_ih_l1", lstm ? 140 : 70, 70 * (size_t)kind->gates, 0);
+        expect_constant(&w, "rnn.bias_ih_l1", 70, forgets ? 140 : 70, 1);
+        expect_constant(&w, "rnn.bias_ih_l1", forgets ? 140 : 70, 70 * (size_t)kind->gates, 0);
         if (recurs)
             expect_constant(&w, "rnn.bias_hh_l1", 0, 70 * (size_t)kind->recurrent_gates, 0);
         expect_uniform(&w, "encoder.weight", 0.1);
@@ -222,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_auto_and_uniform),
+        cmocka_unit_test(test_sru_keeps_variance),
         cmocka_unit_test(test_relu_stays_bounded),
         cmocka_unit_test(test_orthogonal),
         cmocka_unit_test(test_pure_function),

@@ -239,12 +239,13 @@ static struct window part_window(const struct set_up *s, int begin, int lanes, u
 static void expect_same_states(const struct set_up *s, const struct model *all, const struct model *part, int begin,
                                int lanes)
 {
-    const size_t H = (size_t)s->config.hidden;
-    float *a = take((size_t)s->batch * H, sizeof *a), *b = take((size_t)lanes * H, sizeof *b);
+    const size_t widest = (size_t)model_state_widest(&s->config);
+    float *a = take((size_t)s->batch * widest, sizeof *a), *b = take((size_t)lanes * widest, sizeof *b);
     for (int i = 0; i < model_state_count(&s->config); i++) {
+        const size_t width = (size_t)model_state_width(&s->config, i);
         model_state_get(all, i, a);
         model_state_get(part, i, b);
-        assert_memory_equal(a + (size_t)begin * H, b, sizeof *b * (size_t)lanes * H);
+        assert_memory_equal(a + (size_t)begin * width, b, sizeof *b * (size_t)lanes * width);
     }
     mem_free(a);
     mem_free(b);
@@ -369,6 +370,50 @@ static void test_sentences_are_independent(void **unused)
     }
 }
 
+/* Step by step a text has the bits that it has in windows, of losses and of states: what samplers rest on. Tokens are
+ * few, so that a window's distinct ones are multiplied once each, or so many that all rows are. */
+static void test_step_by_step(void **unused)
+{
+    (void)unused;
+    enum { TOKENS = 24 };
+    for (int i = 0; i < CELLS * 3 * 2; i++) {
+        const int vocab = i / CELLS / 3 ? 90 : 9;
+        const struct model_config config = {.cell = (enum cell)(i % CELLS),
+                                            .layers = 2,
+                                            .embedding = 7,
+                                            .hidden = 35,
+                                            .vocab = vocab,
+                                            .reset_token = 3,
+                                            .precision = i / CELLS % 3 ? PRECISION_BF16 : PRECISION_FLOAT32,
+                                            .bf16_order = i / CELLS % 3 == 2 ? BF16_PAIR : BF16_TILE};
+        uint32_t tokens[TOKENS + 1];
+        for (int t = 0; t <= TOKENS; t++)
+            tokens[t] = t % 11 == 5 ? 3 : rng_philox(8, RNG_TEST, (uint32_t)t, 0, 0, 0).word[0] % (uint32_t)vocab;
+        struct param_table table;
+        param_table_build(&config, &table);
+        float *values = take(table.total, sizeof *values), at_once[TOKENS], stepwise[TOKENS];
+        assert_int_equal(param_init(&config, &table, INIT_UNIFORM, 2, values, NULL), STATUS_OK);
+        struct model_shape shape = {.bptt = TOKENS, .share = lane_share_whole(1, 1), .threads = 2};
+        struct model *windows, *steps;
+        assert_int_equal(model_create(&config, values, &shape, &windows, NULL), STATUS_OK);
+        shape.bptt = 1;
+        shape.resident = true;
+        assert_int_equal(model_create(&config, values, &shape, &steps, NULL), STATUS_OK);
+        model_pack(windows);
+        model_pack(steps);
+        run_window(windows, tokens, 17, true, at_once);
+        run_window(windows, tokens + 17, TOKENS - 17, false, at_once + 17);
+        for (int t = 0; t < TOKENS; t++)
+            run_window(steps, tokens + t, 1, t == 0, stepwise + t);
+        assert_memory_equal(at_once, stepwise, sizeof at_once);
+        const struct set_up s = {.config = config, .batch = 1};
+        expect_same_states(&s, windows, steps, 0, 1);
+        model_free(windows);
+        model_free(steps);
+        mem_free(values);
+    }
+}
+
 /* Evaluation (step < 0) uses no masks, and its rows are the reference's; a model without the backward pass, and one
  * with all weights packed, give the bits of the training one without dropout. */
 static void test_evaluation(void **unused)
@@ -476,22 +521,23 @@ static void test_states(void **unused)
         struct set_up s = set_up((enum cell)c, 0);
         const struct model_shape shape = whole_shape(&s);
         struct model *a = create(&s, &shape), *b = create(&s, &shape);
-        const size_t H = (size_t)s.config.hidden, count = (size_t)s.batch * H;
+        const size_t most = (size_t)(s.batch * model_state_widest(&s.config));
         const int states = model_state_count(&s.config);
-        assert_int_equal(states, s.config.cell == CELL_LSTM ? 4 : 2);
-        static const char *const names[] = {"h_l0", "h_l1", "c_l0", "c_l1"};
-        float *state = take(count, sizeof *state), *again = take(count, sizeof *again);
+        assert_int_equal(states, c == CELL_QRNN ? 5 : c == CELL_LSTM || c == CELL_SRU ? 4 : 2);
+        static const char *const names[] = {"h_l0", "h_l1", "c_l0", "c_l1", "p_l0"};
+        float *state = take(most, sizeof *state), *again = take(most, sizeof *again);
         struct model_loss loss;
         struct window window = whole_window(&s, false);
         for (int i = 0; i < states; i++) {
             char name[16];
             assert_string_equal(model_state_name(&s.config, i, name), names[i]);
             model_state_get(a, i, state);
-            for (size_t k = 0; k < count; k++)
+            for (int k = 0; k < s.batch * model_state_width(&s.config, i); k++)
                 assert_true(state[k] == 0); /* after model_create */
         }
         model_forward(a, &window, -1, &loss);
         for (int i = 0; i < states; i++) {
+            const size_t count = (size_t)(s.batch * model_state_width(&s.config, i));
             model_state_get(a, i, state);
             model_state_set(b, i, state);
             model_state_get(b, i, again);
@@ -503,10 +549,11 @@ static void test_states(void **unused)
 
         model_state_zero_lane(b, 4);
         for (int i = 0; i < states; i++) {
+            const size_t width = (size_t)model_state_width(&s.config, i);
             model_state_get(a, i, state);
             model_state_get(b, i, again);
-            memset(state + 4 * H, 0, H * sizeof *state);
-            assert_memory_equal(state, again, count * sizeof *state);
+            memset(state + 4 * width, 0, width * sizeof *state);
+            assert_memory_equal(state, again, (size_t)s.batch * width * sizeof *state);
         }
         mem_free(state);
         mem_free(again);
@@ -666,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_a_group_alone_is_the_same),
         cmocka_unit_test(test_other_lanes_do_not_matter),
         cmocka_unit_test(test_sentences_are_independent),
+        cmocka_unit_test(test_step_by_step),
         cmocka_unit_test(test_evaluation),
         cmocka_unit_test(test_evaluation_in_chunks),
         cmocka_unit_test(test_logits),

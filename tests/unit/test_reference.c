@@ -226,7 +226,8 @@ static void test_lanes_are_independent(void **unused)
                 assert_true(row_alone[t] == row[t * B + b]);
                 assert_true((row_alone[t] == 0) == (out[t] == NONE));
             }
-            assert_memory_equal(alone->state, all->state + b * 4, 4 * sizeof(double));
+            const size_t width = (size_t)model_state_width(&config, 0);
+            assert_memory_equal(alone->state, all->state + (size_t)b * width, width * sizeof(double));
             for (size_t k = 0; k < grads; k++)
                 sum[k] += single[k];
             reference_free(alone);

@@ -255,7 +255,7 @@ def gradflow(paths):
         states = len({key[2] for key in keys if key[0] == cell}) > 1
         name = cell + (" %s" % quantity if states else "") + (", layer %d" % layer if several else "")
         lines.append(Line(name + (" (%s)" % path if twice else ""), sorted(points), colour,
-                          THIN if quantity == "c" else PLAIN, layer))
+                          PLAIN if quantity == "h" else THIN, layer))
     faint = any(line.style == THIN for line in lines)
     return Chart("Gradient by time lag", "norm, logarithmic", "lag k in time steps", lines, y_log=True,
                  note="How strongly the loss of a step depends on the state k steps before."

@@ -18,7 +18,9 @@
     row(RNN_RELU, rnn_relu) \
     row(LSTM, lstm) \
     row(GRU, gru) \
-    row(MINGRU, mingru)
+    row(MINGRU, mingru) \
+    row(QRNN, qrnn) \
+    row(SRU, sru)
 
 /* clang-format on */
 
@@ -68,6 +70,8 @@ struct cell_kind {
     int recurrent_gates; /* R: those of weight_hh and bias_hh, the first of the gates; 0: it has neither */
     struct cell_state state[CELL_STATES_MAX]; /* the first is h, its output, H wide */
     int slots;
+    int vectors; /* further tensors that are vectors hold so many times H numbers: for each H of them the bias array has
+                    a row behind the others, and there is a slot behind the others whose sum is their gradient */
     int input_slot[CELL_BLOCKS_MAX], recurrent_slot[CELL_BLOCKS_MAX];
     int biases; /* rows of the bias array */
 
