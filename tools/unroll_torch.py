@@ -1,5 +1,6 @@
-"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU; where layers differ in width,
-one of these a layer; of a cell that PyTorch lacks, QRNN or SRU, likewise) and nn.Linear (of an adaptive softmax nn.AdaptiveLogSoftmaxWithLoss), and back.
+"""Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU; one module a layer where
+layers differ in width, or of a cell that PyTorch lacks, QRNN or SRU) and nn.Linear (of an adaptive softmax
+nn.AdaptiveLogSoftmaxWithLoss), and back.
 
     import torch, unroll_torch
     model = unroll_torch.load("runs/book/best.h5")
@@ -111,8 +112,9 @@ CELLS = {
 
 
 class Layers(nn.ModuleList):
-    """One module a layer, where layers differ in width or PyTorch has no such cell. Called as nn.LSTM is; its state is a list of theirs. In state_dict
-    parameters have the names of one module of so many layers: "weight_ih_l1" for "1.weight_ih_l0"."""
+    """One module a layer, where layers differ in width or PyTorch has no such cell. Called as nn.LSTM is; its state is a
+    list of theirs. In state_dict parameters have the names of one module of so many layers: "weight_ih_l1" for
+    "1.weight_ih_l0"."""
 
     def __init__(self, module, inputs, widths, dropout=0.0, **extra):
         super().__init__(module(below, width, **extra) for below, width in zip([inputs, *widths], widths))

@@ -126,9 +126,9 @@ static double reference_output(int H, const struct reference_step *s, int u)
     return r * s->state[STATE_C][u] + (1 - r) * w;
 }
 
-/* As the paper's section on initialization and, where that says less, the authors' program: numbers of variance 1 / inputs, those of
- * gates that add v c of half of that, v of a half; the highway's of three times that, since at first it lets half of
- * its input through; biases zero, those of the gates too. */
+/* As the paper's section on initialization and, where that says less, the authors' program: numbers of variance 1 /
+ * inputs, those of gates that add v c of half of that, v of a half; the highway's of three times that, since at first
+ * it lets half of its input through; biases zero, those of the gates too. */
 static bool start(const struct cell_start *s, float *x)
 {
     static const double variance[GATES] = {1, 0.5, 0.5, 3};

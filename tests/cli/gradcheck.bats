@@ -54,7 +54,7 @@ rows() {
 
 @test "classifiers with every way to pool" {
     run -0 "$UNROLL" gradcheck --task classify --layers 2
-    [ "$(rows)" -eq 30 ]
+    [ "$(rows)" -eq 42 ]
     for pool in last mean max; do
         [ "$(grep -c " 2  $pool " <<< "$output")" -eq 10 ]
     done
@@ -66,7 +66,7 @@ rows() {
         [ "$(rows)" -eq 112 ]
         [[ "${lines[-1]}" == "112 models: all gradients hold" ]]
         run -0 "$UNROLL" gradcheck --precision bf16 --bf16-order $order --task classify --layers 2
-        [ "$(rows)" -eq 30 ]
+        [ "$(rows)" -eq 42 ]
     done
     run -78 --separate-stderr "$UNROLL" gradcheck --bf16-order pair
     [[ "$stderr" == *"add '--precision bf16'" ]]
