@@ -56,7 +56,7 @@ rows() {
     run -0 "$UNROLL" gradcheck --task classify --layers 2
     [ "$(rows)" -eq 42 ]
     for pool in last mean max; do
-        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 10 ]
+        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 14 ]
     done
 }
 
