@@ -83,7 +83,8 @@ lengths() {
 }
 
 @test "stopped at every boundary, in the middle of epochs and at their ends, a run ends the same" {
-    options+=(--hidden 6 --layers 1 --epochs 2 --schedule plateau --eval-every 4 --threads 1)
+    options+=(--hidden 6 --layers 1 --epochs 2 --schedule onecycle --average epochs --dropout-kind locked
+        --eval-every 4 --threads 1)
     "$UNROLL" train "${options[@]}" --run all 2>log
     for stop in $(seq 80); do
         run "$UNROLL" train "${options[@]}" --run r --max-time 0.000001
