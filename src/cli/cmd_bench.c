@@ -126,6 +126,7 @@ enum status cmd_bench(const struct comm *comm, const struct options *options, st
     };
     struct bench_result result;
     struct network_report network = {0};
+    model_config_settle(&config.step.model);
     config.network = options->bench_network ? &network : NULL;
     enum status status = comm->rank == 0 ? file_check_place(options->json_summary, "--json", e) : STATUS_OK;
     if (!status)

@@ -99,6 +99,14 @@ static void cut(struct model_config *model)
         model->div = 1;
 }
 
+/* Few rounds and many, full matrices and narrow ones. */
+static void set_rounds(struct model_config *model, int size)
+{
+    int narrow = model->embedding < model->hidden ? model->embedding : model->hidden;
+    model->mogrify = 5 - 2 * size % 5; /* 5, 3, 1, 4, 2 */
+    model->mogrify_rank = size % 3 == 1 ? 0 : narrow / 2;
+}
+
 static struct gradcheck_config config_of(const struct options *options, const struct model_config *model,
                                          const struct size *size)
 {
@@ -120,6 +128,8 @@ static struct gradcheck_config config_of(const struct options *options, const st
     config.model.labels = model->task == TASK_CLASSIFY ? size->labels : 0;
     if (output_kind(model)->uses & OUTPUT_CLUSTERS)
         cut(&config.model);
+    if (cell_kind(model->cell)->rounds)
+        set_rounds(&config.model, (int)(size - sizes));
     (void)output_settle(&config.model, NULL, NULL);
     if (output_kind(model)->uses & OUTPUT_CLUSTERS)
         config.model.reordered = (size - sizes) % 2;

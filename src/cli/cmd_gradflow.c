@@ -77,6 +77,7 @@ static enum status follow_fresh(const struct comm *comm, struct flow *flow, enum
     model.cell = cell;
     model.vocab = flow->corpus->vocab->size;
     model_config_evaluated(&model);
+    model_config_settle(&model);
     enum status status = output_settle(&model, NULL, e);
     if (!status)
         status = precision_take(options, cell_name(cell), &model, e);

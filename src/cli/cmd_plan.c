@@ -199,6 +199,7 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
     if (corpus)
         tokens = corpus->tokens[SPLIT_TRAIN];
     bool of_corpus = corpus && corpus->vocab->size == config->step.model.vocab && vocab_has_counts(corpus->vocab);
+    model_config_settle(&config->step.model);
     status = output_settle(&config->step.model, of_corpus ? corpus->vocab->counts : NULL, e);
     corpus_close(corpus);
     if (status)

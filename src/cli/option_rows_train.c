@@ -28,6 +28,12 @@ static const struct option rows[] = {
      .help = "to classify: number of labels, if no corpus tells it"},
     {"cell", CHOICES(cell), .commands = RUN, FIELD(train.step.model.cell), .initial = "lstm",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "CELL", .help = "recurrent cell"},
+    {"mogrify", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.mogrify), FROM(1, MOGRIFY_ROUNDS_MAX),
+     .initial = "5", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "N",
+     .help = "of mogrifier: rounds in which input and state gate one another before each step"},
+    {"mogrify-rank", .type = OPTION_INT, .commands = RUN | GRADFLOW, FIELD(train.step.model.mogrify_rank),
+     FROM(1, MODEL_WIDTH_MAX), WORD("full", 0), .initial = "full", .class = OPTION_MATHEMATICS, .section = "Model",
+     .metavar = "K", .help = "of mogrifier: rank of the rounds' matrices, below --hidden and --embedding. 'full': whole ones"},
 #if OUTPUT_LAYERS > 1
     {"output-layer", CHOICES(output_layer), .commands = RUN, FIELD(train.step.model.output_layer), .initial = "full",
      .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "KIND",

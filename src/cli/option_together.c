@@ -179,6 +179,20 @@ static enum status check_windows(const struct options *options, struct error *e)
     return STATUS_OK;
 }
 
+/* Options that are of cells with rounds alone. */
+static enum status check_rounds(const struct options *options, struct error *e)
+{
+    static const char *const of_rounds[] = {"mogrify", "mogrify-rank"};
+    const struct cell_kind *kind = cell_kind(options->train.step.model.cell);
+    for (size_t i = 0; i < sizeof of_rounds / sizeof *of_rounds && !kind->rounds; i++)
+        if (options_origin(options, of_rounds[i]) == ORIGIN_FLAG)
+            return error_set(e, STATUS_CONFIG,
+                             "cannot use '--%s' with --cell %s, which has no rounds; leave it out, or add --cell "
+                             "mogrifier",
+                             of_rounds[i], kind->name);
+    return STATUS_OK;
+}
+
 enum status options_check_step(const struct options *options, struct error *e)
 {
     char first[NUMBER_TEXT], second[NUMBER_TEXT];
@@ -222,6 +236,8 @@ enum status options_check_step(const struct options *options, struct error *e)
         status = check_windows(options, e);
     if (!status)
         status = check_places(options, e);
+    if (!status)
+        status = check_rounds(options, e);
     return status ? status : check_order(options, e);
 }
 

@@ -9,12 +9,19 @@
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
 
+/* Rounds gate each position's input by a state of its own, so that none is like another. */
+static bool has_index(const struct model_config *config)
+{
+    return !cell_kind(config->cell)->rounds;
+}
+
 /* Worth it when a group's share of a window must repeat tokens. A function of the configuration alone: it decides in
  * which order numbers are added. */
 static bool merges_tokens(const struct model_config *config, const struct model_shape *shape)
 {
     int lanes_least = shape->share.batch / shape->share.groups;
-    return TUNE_MERGE_TOKENS && model_dropout(config, 0) == 0 && config->vocab <= (int64_t)lanes_least * shape->bptt;
+    return TUNE_MERGE_TOKENS && has_index(config) && model_dropout(config, 0) == 0 &&
+           config->vocab <= (int64_t)lanes_least * shape->bptt;
 }
 
 /* ---- creation ---- */
@@ -27,6 +34,8 @@ static size_t window_rows(const struct common *common)
 /* A table of half the positions at most: with fewer repetitions looking up gains little. */
 size_t embedding_indexed_rows(const struct common *common)
 {
+    if (!has_index(&common->config))
+        return 0;
     size_t half = window_rows(common) / 2, V = common->config.vocab;
     return half < V ? half : V;
 }
@@ -286,6 +295,7 @@ struct layer_rows embedding_rows(const struct common *common, struct embedding *
     look_up(common, embedding, merged->token, rows, merged->x);
     return (struct layer_rows){.x = gemm_dense(&common->gemm, merged->x, embedding->stride),
                                .slots = merged->sums,
+                               .h = positions.h,
                                .slots_stride = positions.slots_stride,
                                .rows = rows,
                                .group_row = merged->group_row};

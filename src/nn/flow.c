@@ -68,11 +68,11 @@ void model_flow(struct model *model, const struct window *window, double *norms)
         struct layer *layer = &model->layer[l];
         struct flow flow = {common, layer, common->scratch.flow_notes, (layer->H + VPAD - 1) / VPAD};
         const struct step_hook hook = {note, &flow};
-        layer_backward(common, layer, gradient, &hook);
+        layer->engine->backward(common, layer, gradient, &hook);
         take_norms(&flow, l, norms);
         struct layer_rows rows = layer_positions(common, layer);
         if (l > 0)
-            layer_input_gradient(common, layer, &rows, gradient);
+            layer->engine->input_gradient(common, layer, &rows, gradient);
     }
     model->phases = phases;
 }

@@ -39,6 +39,15 @@ void gemm_store(const struct gemm *gemm, const float *from, int n, void *to)
         memcpy(to, from, sizeof *from * (size_t)n);
 }
 
+const float *gemm_load(const struct gemm *gemm, const void *from, int n, float *to)
+{
+    if (!gemm_is_rounded(gemm))
+        return from;
+    for (int i = 0; i < n; i++)
+        to[i] = bf16_expand(((const uint16_t *)from)[i]);
+    return to;
+}
+
 void gemm_settle(const struct gemm *gemm, float *row, int n)
 {
     for (int i = 0; gemm_is_rounded(gemm) && i < n; i += GEMM_WIDE)

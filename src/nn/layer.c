@@ -246,7 +246,8 @@ struct layer_rows layer_positions(const struct common *common, const struct laye
     return (struct layer_rows){.x = layer->input.x,
                                .slots = layer->slots,
                                .slots_stride = layer->slots_stride,
-                               .rows = common->window->T * common->lanes};
+                               .rows = common->window->T * common->lanes,
+                               .h = layer_rows_from(common, layer, 0)};
 }
 
 /* Block g contributes its slot input_slot[g]. */
@@ -270,13 +271,13 @@ static struct gemm_lanes slot_lanes(const struct common *common, const struct la
                       common->lanes);
 }
 
-static void recurrent_gradients(const struct common *common, const struct layer *layer, struct lane_node node,
-                                float *grad)
+static void recurrent_gradients(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
+                                struct lane_node node, float *grad)
 {
     const struct cell_kind *cell = layer->cell;
     int H = layer->H;
     struct gemm_factor factor = {.sum = common_sum(common, node),
-                                 .b = gemm_lanes(layer_rows_from(common, layer, 0), common->lanes),
+                                 .b = gemm_lanes(rows->h, common->lanes),
                                  .m = H,
                                  .n = H,
                                  .packed = common->scratch.factor};
@@ -352,7 +353,7 @@ void layer_gradients(const struct common *common, const struct layer *layer, con
                      struct lane_node node, float *grad)
 {
     if (layer->cell->recurrent_gates > 0)
-        recurrent_gradients(common, layer, node, grad);
+        recurrent_gradients(common, layer, rows, node, grad);
     input_gradients(common, layer, rows, node, grad);
     vector_gradients(common, layer, node, grad);
 }

@@ -20,6 +20,7 @@ struct layer_rows {
                            settled */
     int64_t slots_stride;
     int rows;
+    struct gemm_view h;   /* [T][B] dense: what W_hh multiplied */
     const int *group_row; /* [groups + 1] first row of each lane group; NULL: rows are all positions [T][B] */
 };
 
@@ -31,7 +32,26 @@ struct layer_state {
     bool edges; /* as cell_state has it */
 };
 
+struct layer;
+struct step_hook;
+
+/* How layers of a cell are computed: layer.c's functions and layer_steps.c's, or another engine's of that name. */
+struct layer_engine {
+    void (*create)(struct common *common,
+                   struct layer *layers); /* of all layers, what others have not; NULL: nothing */
+    void (*pack)(const struct common *common, struct layer *layer);
+    void (*project)(const struct common *common, struct layer *layer); /* NULL: in forward */
+    void (*forward)(const struct common *common, struct layer *layer);
+    void (*backward)(const struct common *common, struct layer *layer, const float *dh, const struct step_hook *hook);
+    void (*gradients)(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
+                      struct lane_node node, float *grad);
+    void (*input_gradient)(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
+                           float *dx);
+};
+const struct layer_engine *layer_engine(const struct cell_kind *cell); /* layer_engine.c */
+
 struct layer {
+    const struct layer_engine *engine;
     const struct cell_kind *cell;
     int states;        /* of the cell */
     int in, in_stride; /* features of the input, and stride of its rows */
@@ -59,6 +79,7 @@ struct layer {
     struct gemm_weights projection[GEMM_SEGMENTS], projection_back[GEMM_SEGMENTS];
     struct gemm_weights recurrent[GEMM_SEGMENTS], recurrent_back[GEMM_SEGMENTS];
     float *bias;
+    struct mogrify *mogrify; /* of cells with rounds; else NULL */
 };
 
 /* All layers, and the scratch that they use one after another. The first one's input may have an index to so many
@@ -85,6 +106,18 @@ struct step_hook {
 };
 /* From the gradient of the outputs, dh [T][B][h_stride], to the slots. hook may be NULL. */
 void layer_backward(const struct common *common, struct layer *layer, const float *dh, const struct step_hook *hook);
+
+/* Parts of layer_forward and layer_backward, for engines that have steps of their own. Carried states into the place
+ * before the first step, and those after the last step out of it. */
+void layer_states_enter(const struct common *common, struct layer *layer);
+void layer_states_leave(const struct common *common, struct layer *layer);
+/* Each state before and after time t, from a lane on, at the unit where it is one of units. */
+void layer_place_states(const struct common *common, const struct layer *layer, int t, int lane, int unit,
+                        struct cell_step *step);
+/* A block's outputs of time step t, for products: lanes [begin, end). */
+void layer_store_outputs(const struct common *common, const struct layer *layer, int t, int begin, int end, int unit);
+/* The gradients that a block's step has left, for products. */
+void layer_settle_slots(const struct common *common, const struct layer *layer, const struct cell_step *step);
 
 /* Each position a row of its own. */
 struct layer_rows layer_positions(const struct common *common, const struct layer *layer);

@@ -45,12 +45,10 @@ static float *recurrent_of(const struct layer_work *work, int thread)
     return size > 0 ? work->common->scratch.recurrent + thread * size : NULL;
 }
 
-/* Each state of `step` before and after time t, from the first lane on, at the block's first unit where it is one of
- * units. */
-static void place_states(const struct layer_work *work, int t, int lane, int unit, struct cell_step *step)
+void layer_place_states(const struct common *common, const struct layer *layer, int t, int lane, int unit,
+                        struct cell_step *step)
 {
-    const struct layer *layer = work->layer;
-    int lanes = work->common->lanes;
+    int lanes = common->lanes;
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
         int64_t row = (state->edges ? 0 : (int64_t)t * lanes) + lane, column = state->width == layer->H ? unit : 0;
@@ -60,14 +58,12 @@ static void place_states(const struct layer_work *work, int t, int lane, int uni
     }
 }
 
-/* A block's outputs of time step t, for products. */
-static void store_outputs(const struct layer_work *work, int t, struct part part, int unit)
+void layer_store_outputs(const struct common *common, const struct layer *layer, int t, int begin, int end, int unit)
 {
-    const struct layer *layer = work->layer;
-    const struct gemm *gemm = &work->common->gemm;
+    const struct gemm *gemm = &common->gemm;
     size_t bytes = gemm_number_bytes(gemm);
-    for (int lane = part.lane_begin; layer->rows != layer->h && lane < part.lane_end; lane++) {
-        int64_t place = ((int64_t)(t + 1) * work->common->lanes + lane) * layer->h_stride + unit;
+    for (int lane = begin; layer->rows != layer->h && lane < end; lane++) {
+        int64_t place = ((int64_t)(t + 1) * common->lanes + lane) * layer->h_stride + unit;
         gemm_store(gemm, layer->h + place, GEMM_WIDE, (char *)layer->rows + place * (int64_t)bytes);
     }
 }
@@ -109,9 +105,9 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
             .last = t == common->window->T - 1,
             .fresh = fresh,
         };
-        place_states(work, t, part.lane_begin, unit, &step);
+        layer_place_states(common, layer, t, part.lane_begin, unit, &step);
         layer->cell->forward(&step);
-        store_outputs(work, t, part, unit);
+        layer_store_outputs(common, layer, t, part.lane_begin, part.lane_end, unit);
     }
 }
 
@@ -144,15 +140,17 @@ static void forward_steps(void *context, const struct team_member *me)
     }
 }
 
-void layer_forward(const struct common *common, struct layer *layer)
+void layer_states_enter(const struct common *common, struct layer *layer)
 {
-    struct layer_work work = {.common = common, .layer = layer};
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
         memcpy(state->steps, state->carried, sizeof(float) * common->lanes * state->stride);
     }
     gemm_store(&common->gemm, layer->h, common->lanes * layer->h_stride, layer->rows);
-    team_run(common->shape.threads, step_flops(&work), forward_steps, &work);
+}
+
+void layer_states_leave(const struct common *common, struct layer *layer)
+{
     for (int s = 0; s < layer->states; s++) {
         const struct layer_state *state = &layer->state[s];
         size_t rows = (size_t)common->lanes * state->stride;
@@ -160,13 +158,20 @@ void layer_forward(const struct common *common, struct layer *layer)
     }
 }
 
+void layer_forward(const struct common *common, struct layer *layer)
+{
+    struct layer_work work = {.common = common, .layer = layer};
+    layer_states_enter(common, layer);
+    team_run(common->shape.threads, step_flops(&work), forward_steps, &work);
+    layer_states_leave(common, layer);
+}
+
 /* ---- backward ---- */
 
-/* The gradients that a block's step has left, for products. */
-static void settle_slots(const struct common *common, const struct cell_step *step, int slots)
+void layer_settle_slots(const struct common *common, const struct layer *layer, const struct cell_step *step)
 {
     for (int b = 0; gemm_number_bytes(&common->gemm) < sizeof *step->slots && b < step->lanes; b++)
-        for (int slot = 0; slot < slots; slot++)
+        for (int slot = 0; slot < layer->slot_count; slot++)
             gemm_settle(&common->gemm, step->slots + b * step->slots_stride + slot * step->slot_stride, GEMM_WIDE);
 }
 
@@ -214,11 +219,11 @@ static void backward_part(const struct layer_work *work, int t, struct part part
             .last = last,
             .fresh = fresh_lanes(common, t, part),
         };
-        place_states(work, t, part.lane_begin, unit, &step);
+        layer_place_states(common, layer, t, part.lane_begin, unit, &step);
         if (work->hook)
             work->hook->look(work->hook->context, &step, t, part.lane_begin, block);
         cell->backward(&step);
-        settle_slots(common, &step, layer->slot_count);
+        layer_settle_slots(common, layer, &step);
     }
 }
 

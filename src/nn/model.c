@@ -45,6 +45,10 @@ static enum status build(struct model *model, struct error *e)
     if (status)
         return status;
     layers_create(common, model->layer, embedding_indexed_rows(common));
+    for (int l = 0; l < common->config.layers; l++)
+        model->layer[l].engine = layer_engine(model->layer[l].cell);
+    if (model->layer[0].engine->create)
+        model->layer[0].engine->create(common, model->layer);
     embedding_create(common, &model->embedding, model->layer[0].slots_stride);
     create_output(model);
     int stride = model_top(model)->h_stride, width = model_top(model)->H;
@@ -101,7 +105,7 @@ void model_free(struct model *model)
 void model_pack(struct model *model)
 {
     for (int l = 0; l < model->common.config.layers; l++)
-        layer_pack(&model->common, &model->layer[l]);
+        model->layer[l].engine->pack(&model->common, &model->layer[l]);
     model->output.kind->pack(&model->common, &model->output);
 }
 
@@ -139,9 +143,10 @@ void model_forward_layers(struct model *model, const struct window *window, int6
         struct layer *layer = &model->layer[l];
         layer->input = l == 0 ? embedding_forward(common, &model->embedding) : input_from_below(model, l);
         count_time(model, &model->phases.other);
-        layer_project(common, layer);
+        if (layer->engine->project)
+            layer->engine->project(common, layer);
         count_time(model, &model->phases.input_projection);
-        layer_forward(common, layer);
+        layer->engine->forward(common, layer);
         count_time(model, &model->phases.recurrent_forward);
     }
 }
@@ -172,15 +177,15 @@ static void backward_layer(struct model *model, int l, float *const *node_grads)
     const struct common *common = &model->common;
     struct layer *layer = &model->layer[l];
     float *gradient = common->scratch.row_gradients;
-    layer_backward(common, layer, gradient, NULL);
+    layer->engine->backward(common, layer, gradient, NULL);
     count_time(model, &model->phases.recurrent_backward);
     struct layer_rows rows = layer_positions(common, layer);
     if (l == 0)
         rows = embedding_rows(common, &model->embedding, rows);
     for (int i = 0; i < common->nodes; i++)
-        layer_gradients(common, layer, &rows, common->node[i], node_grads[i]);
+        layer->engine->gradients(common, layer, &rows, common->node[i], node_grads[i]);
     count_time(model, &model->phases.weight_gradients);
-    layer_input_gradient(common, layer, &rows, gradient);
+    layer->engine->input_gradient(common, layer, &rows, gradient);
     if (l == 0)
         embedding_drop_gradient(common, &model->embedding, gradient);
     else if (dropout_active(&common->dropout, l))

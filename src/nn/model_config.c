@@ -82,6 +82,34 @@ void model_config_evaluated(struct model_config *config)
     config->ar = config->tar = 0;
 }
 
+int model_usual_rounds(enum cell cell)
+{
+    return cell_kind(cell)->rounds ? MOGRIFY_ROUNDS_USUAL : 0;
+}
+
+void model_config_settle(struct model_config *config)
+{
+    if (!cell_kind(config->cell)->rounds)
+        config->mogrify = config->mogrify_rank = 0;
+    else if (config->mogrify == 0)
+        config->mogrify = model_usual_rounds(config->cell);
+}
+
+/* A product of two matrices of a rank as large as theirs would only be more numbers. */
+static enum status check_rank(const struct model_config *config, struct error *e)
+{
+    int narrow = config->embedding;
+    for (int l = 0; l < config->layers; l++)
+        narrow = model_width(config, l) < narrow ? model_width(config, l) : narrow;
+    if (config->mogrify_rank == 0 || config->mogrify_rank < narrow)
+        return STATUS_OK;
+    return error_set(
+        e, STATUS_CONFIG,
+        "value out of range for '--mogrify-rank': %d is not below the '%d' numbers of the narrowest input or "
+        "state; use a smaller one, or --mogrify-rank full",
+        config->mogrify_rank, narrow);
+}
+
 enum status model_config_check(const struct model_config *config, struct error *e)
 {
     enum status status = STATUS_OK;
@@ -90,6 +118,8 @@ enum status model_config_check(const struct model_config *config, struct error *
             status = check_field(&model_fields[i], config, e);
     if (!status)
         status = check_widths(config, e);
+    if (!status && cell_kind(config->cell)->rounds)
+        status = check_rank(config, e);
     if (!status)
         status = output_kind(config)->check(config, e);
     return status;

@@ -34,6 +34,11 @@ static bool has_samples(const struct model_config *config)
     return output_kind(config)->uses & OUTPUT_SAMPLES;
 }
 
+static bool has_rounds(const struct model_config *config)
+{
+    return cell_kind(config->cell)->rounds;
+}
+
 static bool of_bf16(const struct model_config *config)
 {
     return config->precision == PRECISION_BF16;
@@ -55,6 +60,10 @@ const struct model_field model_fields[] = {
     {PLACE(embedding), .type = MODEL_INT, .lists = LAYERS, RANGE("--embedding", 1, MODEL_WIDTH_MAX)},
     {PLACE(hidden), .type = MODEL_INT, .lists = LAYERS, RANGE("--hidden", 1, MODEL_WIDTH_MAX)},
     {PLACE(widths), .type = MODEL_LIST, .option = "hidden", .covered = true, .optional = true, .lists = LAYERS},
+    {PLACE(mogrify), .type = MODEL_INT, .lists = LAYERS | MODEL_FACT, .optional = true, .applies = has_rounds,
+     RANGE("--mogrify", 1, MOGRIFY_ROUNDS_MAX)},
+    {PLACE(mogrify_rank), .type = MODEL_INT, .option = "mogrify-rank", .lists = LAYERS | MODEL_FACT, .optional = true,
+     .applies = has_rounds, RANGE("--mogrify-rank", 0, MODEL_WIDTH_MAX)},
     {PLACE(vocab), .type = MODEL_INT, .option = "vocab-size", RANGE("vocabulary size", 1, VOCAB_MAX),
      .lists = MODEL_TABLE | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},
     {PLACE(tied), .type = MODEL_FLAG, .lists = MODEL_WEIGHTS | MODEL_SHAPE | MODEL_BENCH | MODEL_SPEED},

@@ -7,6 +7,7 @@
 
 #include "affine.h"
 #include "cell_private.h"
+#include "mogrify.h"
 #include "penalty.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
@@ -16,10 +17,10 @@
 struct tensors {
     double *encoder; /* [V][E] */
     struct {
-        double *weight_ih;         /* [I*H][E or H], I blocks in the order of the cell */
-        double *weight_hh;         /* [R*H][H], NULL if the cell has none, as bias_hh */
-        double *bias_ih, *bias_hh; /* [G*H], [R*H] */
-        double *further;           /* the first of its cell's further tensors, NULL if it has none */
+        double *weight_ih;                 /* [I*H][E or H], I blocks in the order of the cell */
+        double *weight_hh;                 /* [R*H][H], NULL if the cell has none, as bias_hh */
+        double *bias_ih, *bias_hh;         /* [G*H], [R*H] */
+        double *further[CELL_TENSORS_MAX]; /* its cell's further tensors; [0] is NULL if it has none */
     } layer[MODEL_LAYERS_MAX];
 };
 
@@ -36,6 +37,8 @@ struct tape {
     double *from_input, *from_state, *gate; /* [L][T][IH], [L][T][RH], [L][T][GH] */
     double *state[CELL_STATES_MAX];         /* [L][T+1][width], the first of each layer being the carried state */
     double *zero[CELL_STATES_MAX];          /* [width] */
+    size_t rounds_size;                     /* of a step's rounds, in the widest layer */
+    double *rounds;                         /* [L][T][rounds_size] */
     bool *fresh;                            /* [T] this lane's state is zero before the step */
     double *output_work;                    /* of the output layer */
     double *d_output;                       /* [T][H] of the top layer's outputs, but for what comes through dropout */
@@ -61,8 +64,9 @@ static void tensors_bind(const struct reference *r, double *array, bool gradient
         w->layer[l].weight_hh = tensor(table, array, gradient, table->layer[l].w_hh);
         w->layer[l].bias_ih = tensor(table, array, gradient, table->layer[l].b_ih);
         w->layer[l].bias_hh = tensor(table, array, gradient, table->layer[l].b_hh);
-        w->layer[l].further =
-            tensor(table, array, gradient, table->layer[l].furthers > 0 ? table->layer[l].further : -1);
+        w->layer[l].further[0] = NULL;
+        for (int i = 0; i < table->layer[l].furthers; i++)
+            w->layer[l].further[i] = tensor(table, array, gradient, table->layer[l].further + i);
     }
 }
 
@@ -98,6 +102,7 @@ static size_t tape_place(const struct model_config *config, struct tape *t, doub
     t->from_input = next_array(next, &used, L * steps * IH);
     t->from_state = next_array(next, &used, L * steps * RH);
     t->gate = next_array(next, &used, L * steps * GH);
+    t->rounds = next_array(next, &used, L * steps * t->rounds_size);
     for (int k = 0; k < t->states; k++) {
         t->state[k] = next_array(next, &used, L * (steps + 1) * (size_t)t->width[k]);
         t->d_state[k] = next_array(next, &used, (size_t)t->width[k]);
@@ -123,6 +128,7 @@ static enum status tape_create(const struct reference *r, int T, struct tape *t,
     t->GH = t->cell->gates * t->H;
     t->IH = cell_input_blocks(t->cell, 0) * t->H;
     t->RH = t->cell->recurrent_gates * t->H;
+    t->rounds_size = mogrify_reference_tape(config, t->E, t->H);
     tape_widths(r, t);
     t->block = mem_alloc(tape_place(config, t, NULL), sizeof(double), "the reference's window", e);
     t->float_block = mem_alloc(width(t), sizeof(float), "the reference's window", e);
@@ -209,24 +215,30 @@ static void apply_nudge(const struct reference *r, int layer, int time, const st
         s->state[CELL_H][u] = kind->reference_output(H, s, u);
 }
 
+static double *rounds_at(const struct tape *t, int layer, int time)
+{
+    return t->rounds + ((size_t)layer * (size_t)t->T + (size_t)time) * t->rounds_size;
+}
+
 /* The gates' blocks of W_ih have a bias, those behind them have none. */
-static void input_forward(const struct reference *r, const struct tape *t, const struct tensors *w, int l, int time,
-                          const struct reference_step *s)
+static void input_forward(const struct reference *r, const struct tape *t, const struct tensors *w, int l,
+                          const double *x, const struct reference_step *s)
 {
     const int H = model_width(&r->config, l), GH = t->cell->gates * H;
     const int inputs = model_inputs(&r->config, l), rest = s->input_blocks * H - GH;
-    const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
+    const double *weight = w->layer[l].weight_ih;
     affine(GH, inputs, weight, x, w->layer[l].bias_ih, s->from_input);
     affine(rest, inputs, weight + (size_t)GH * (size_t)inputs, x, NULL, s->from_input + GH);
 }
 
 static void input_backward(const struct reference *r, const struct tape *t, const struct tensors *w,
-                           const struct tensors *d, int l, int time, const struct reference_step *s, double *d_input)
+                           const struct tensors *d, int l, const double *x, const struct reference_step *s,
+                           double *d_input)
 {
     const int H = model_width(&r->config, l), GH = t->cell->gates * H;
     const int inputs = model_inputs(&r->config, l), rest = s->input_blocks * H - GH;
     const size_t behind = (size_t)GH * (size_t)inputs;
-    const double *weight = w->layer[l].weight_ih, *x = input_at(t, l, time);
+    const double *weight = w->layer[l].weight_ih;
     double *d_weight = d->layer[l].weight_ih;
     affine_backward(GH, inputs, weight, x, t->d_from_input, d_weight, d->layer[l].bias_ih, d_input);
     affine_backward(rest, inputs, weight + behind, x, t->d_from_input + GH, d_weight + behind, NULL, d_input);
@@ -251,9 +263,12 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
         for (int time = 0; time < t->T; time++) {
             const int H = model_width(&r->config, l), RH = t->cell->recurrent_gates * H;
             struct reference_step s = cell_step_at(t, l, time);
-            input_forward(r, t, w, l, time, &s);
-            affine(RH, H, w->layer[l].weight_hh, s.before[CELL_H], w->layer[l].bias_hh, s.from_state);
-            s.vectors = w->layer[l].further;
+            const double *x = input_at(t, l, time), *h = s.before[CELL_H];
+            mogrify_reference_forward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, &x, &h,
+                                      rounds_at(t, l, time));
+            input_forward(r, t, w, l, x, &s);
+            affine(RH, H, w->layer[l].weight_hh, h, w->layer[l].bias_hh, s.from_state);
+            s.vectors = w->layer[l].further[0];
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
             fill_mask(r, t, l + 1 == t->L && t->output->drops_own_rows ? -1 : step, l + 1, lane, time, H);
@@ -325,15 +340,19 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
             t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
         for (int u = 0; l + 1 == t->L && u < H; u++)
             t->d_state[CELL_H][u] += t->d_output[time * t->width[CELL_H] + u];
-        s.vectors = w->layer[l].further;
-        s.d_vectors = d->layer[l].further;
+        s.vectors = w->layer[l].further[0];
+        s.d_vectors = d->layer[l].further[0];
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
-        affine_backward(RH, H, w->layer[l].weight_hh, s.before[CELL_H], t->d_from_state, d->layer[l].weight_hh,
-                        d->layer[l].bias_hh, t->d_state[CELL_H]);
+        const double *x0 = input_at(t, l, time), *h0 = s.before[CELL_H], *x = x0, *h = h0;
+        mogrify_reference_made(&r->config, model_inputs(&r->config, l), H, rounds_at(t, l, time), &x, &h);
+        affine_backward(RH, H, w->layer[l].weight_hh, h, t->d_from_state, d->layer[l].weight_hh, d->layer[l].bias_hh,
+                        t->d_state[CELL_H]);
+        memset(d_input, 0, sizeof *d_input * width(t));
+        input_backward(r, t, w, d, l, x, &s, d_input);
+        mogrify_reference_backward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, x0, h0,
+                                   rounds_at(t, l, time), d->layer[l].further, d_input, t->d_state[CELL_H]);
         if (t->fresh[time]) /* the step before belongs to another sentence */
             clear_gradients(t);
-        memset(d_input, 0, sizeof *d_input * width(t));
-        input_backward(r, t, w, d, l, time, &s, d_input);
     }
 }
 

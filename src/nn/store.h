@@ -9,7 +9,7 @@
 #include "unroll/base/status.h"
 #include "unroll/nn/model_config.h"
 
-#define STORE_BLOCKS (64 + 8 * MODEL_LAYERS_MAX)
+#define STORE_BLOCKS (64 + 64 * MODEL_LAYERS_MAX)
 
 struct store {
     void *block[STORE_BLOCKS];

@@ -125,6 +125,7 @@ static enum status check_all(struct trainer *trainer, struct error *e)
             trainer->config->corpus);
     if (trainer->config->reset_at_eos)
         trainer->shape.reset_token = (uint32_t)vocab->eos;
+    model_config_settle(&trainer->shape);
     status = find_counts(trainer, e);
     if (!status)
         status = output_settle(&trainer->shape, trainer->counts, e);

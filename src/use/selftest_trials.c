@@ -127,6 +127,10 @@ static bool find_single(int index, struct trial *trial)
         *trial = of_cell[index % OF_CELL];
         trial->group = kind->name;
         trial->model.cell = (enum cell)(index / OF_CELL);
+        if (kind->rounds) {
+            trial->model.mogrify = trial->model.tied ? 4 : 5;
+            trial->model.mogrify_rank = trial->model.tied ? 0 : 7;
+        }
         if (trial->model.task == TASK_CLASSIFY)
             trial->model.pool = (enum pool)kind->trial_pool;
         return true;

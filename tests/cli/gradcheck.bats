@@ -5,17 +5,17 @@ bats_require_minimum_version 1.5.0
 
 # rows: how many models the table of $output has, all with the same bits.
 rows() {
-    grep -cE '^(rnn-tanh|rnn-relu|lstm|gru|mingru|qrnn|sru) .* same$' <<< "$output"
+    grep -cE '^(rnn-tanh|rnn-relu|lstm|gru|mingru|qrnn|sru|mogrifier) .* same$' <<< "$output"
 }
 
 @test "every cell, 1 and 2 layers, tied and not, with and without dropout and resets" {
     run -0 --separate-stderr "$UNROLL" gradcheck
     [ -z "$stderr" ]
-    [ "$(rows)" -eq 112 ]
-    for cell in rnn-tanh rnn-relu lstm gru mingru qrnn sru; do
+    [ "$(rows)" -eq 128 ]
+    for cell in rnn-tanh rnn-relu lstm gru mingru qrnn sru mogrifier; do
         [ "$(grep -c "^$cell " <<< "$output")" -eq 16 ]
     done
-    [[ "${lines[-1]}" == "112 models: all gradients hold" ]]
+    [[ "${lines[-1]}" == "128 models: all gradients hold" ]]
     ! grep -qiE 'nan|inf' <<< "$output"
 }
 
@@ -63,8 +63,8 @@ rows() {
 @test "bf16, in both orders, against the same reference" {
     for order in tile pair; do
         run -0 --separate-stderr "$UNROLL" gradcheck --precision bf16 --bf16-order $order
-        [ "$(rows)" -eq 112 ]
-        [[ "${lines[-1]}" == "112 models: all gradients hold" ]]
+        [ "$(rows)" -eq 128 ]
+        [[ "${lines[-1]}" == "128 models: all gradients hold" ]]
         run -0 "$UNROLL" gradcheck --precision bf16 --bf16-order $order --task classify --layers 2
         [ "$(rows)" -eq 42 ]
     done

@@ -69,7 +69,7 @@ complete_line() {
     done
     [ "$(complete_line unroll tra)" = train ]
     [ "$(complete_line unroll help sam)" = sample ]
-    expected=$(printf '%s\n' gru lstm mingru qrnn rnn-relu rnn-tanh sru)
+    expected=$(printf '%s\n' gru lstm mingru mogrifier qrnn rnn-relu rnn-tanh sru)
     [ "$(complete_line unroll train --cell '')" = "$expected" ]
     [ "$(complete_line unroll train --cell =)" = "$expected" ]
     [ "$(complete_line unroll train --cell = ls)" = lstm ]

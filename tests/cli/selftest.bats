@@ -14,7 +14,7 @@ load training
     for fact in processor instructions compiler BLIS MPI HDF5 'arithmetic    revision'; do
         grep -E "^$fact +[^ ]" <<<"$output"
     done
-    for group in products gradients bf16 functions schedules rnn-tanh rnn-relu lstm gru mingru qrnn sru optimizers; do
+    for group in products gradients bf16 functions schedules rnn-tanh rnn-relu lstm gru mingru qrnn sru mogrifier optimizers; do
         grep -E "^$group +ok +[1-9]" <<<"$output"
     done
     grep -E "^BLIS .*kernel [a-z0-9]+(, replaced by our own)?$" <<<"$output"

@@ -103,6 +103,7 @@ int main(void)
     for (int cell = 0; cell < CELLS; cell++)
         for (int variant = 0; variant < 8; variant++) {
             struct model_config config = {.cell = (enum cell)cell,
+                                          .mogrify = model_usual_rounds((enum cell)cell),
                                           .layers = 1 + variant % 2,
                                           .embedding = 33,
                                           .hidden = 33,

@@ -322,6 +322,8 @@ static void test_every_field_comes_back(void **state)
         c.optimizer = NULL;
         c.states = NULL;
         c.model.precision = PRECISION_BF16; /* without it the order would not apply */
+        if (strncmp(field->stored, "mogrify", 7) == 0)
+            c.model.cell = CELL_MOGRIFIER, c.model.mogrify_rank = 2;
         for (int layer = 0; layer < output_layer_choices.count && !model_field_applies(field, &c.model); layer++)
             c.model.output_layer = layer;
         if (!model_field_applies(field, &c.model)) {
@@ -352,6 +354,7 @@ static void test_every_field_comes_back(void **state)
             model_field_set_real(field, &c.model, 0.25);
         if (field->choices == &output_layer_choices)
             assert_int_equal(output_settle(&c.model, NULL, &e), STATUS_OK);
+        model_config_settle(&c.model);
         param_table_build(&c.model, &c.table);
         c.values = mem_alloc(c.table.total, sizeof(float), "test", &e);
         fill(c.values, c.table.total, 1);

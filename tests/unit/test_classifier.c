@@ -21,6 +21,7 @@ static void test_central_differences(void **unused)
     (void)unused;
     for (int i = 0; i < CELLS * 3 * 2 * 2; i++) {
         const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .mogrify = model_usual_rounds((enum cell)(i % CELLS)),
                                                           .pool = every_pool[i / CELLS % 3],
                                                           .layers = 1 + i / CELLS / 3 % 2,
                                                           .dropout = i / CELLS / 6 ? 0.4 : 0,
@@ -56,6 +57,7 @@ static void test_fast_path(void **unused)
             for (int p = 0; p < 3; p++) {
                 const int variant = (int)s + c + p;
                 const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
+                                                                  .mogrify = model_usual_rounds((enum cell)c),
                                                                   .pool = every_pool[p],
                                                                   .layers = 1 + variant % 2,
                                                                   .embedding = sizes[s].E,
@@ -130,6 +132,7 @@ static void test_padding_means_nothing(void **unused)
     for (int c = 0; c < CELLS; c++)
         for (int p = 0; p < 3; p++) {
             const struct model_config config = {.cell = (enum cell)c,
+                                                .mogrify = model_usual_rounds((enum cell)c),
                                                 .pool = every_pool[p],
                                                 .layers = 2,
                                                 .embedding = 9,

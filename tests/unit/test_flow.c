@@ -144,6 +144,7 @@ static void test_differences(void **unused)
         for (int layers = 1; layers <= 3; layers++) {
             /* not a full vector, and more than one panel; with dropout, which must not be applied */
             struct model_config config = {.cell = (enum cell)c,
+                                          .mogrify = model_usual_rounds((enum cell)c),
                                           .layers = layers,
                                           .embedding = 6,
                                           .hidden = layers == 2 ? 35 : 5,
@@ -159,8 +160,13 @@ static void test_bits(void **unused)
 {
     (void)unused;
     for (int c = 0; c < CELLS; c++) {
-        struct model_config config = {
-            .cell = (enum cell)c, .layers = 2, .embedding = 20, .hidden = 70, .vocab = WORDS, .dropout = 0.3};
+        struct model_config config = {.cell = (enum cell)c,
+                                      .mogrify = model_usual_rounds((enum cell)c),
+                                      .layers = 2,
+                                      .embedding = 20,
+                                      .hidden = 70,
+                                      .vocab = WORDS,
+                                      .dropout = 0.3};
         struct set_up s = {.values = NULL};
         draw(&s, &config, 5);
         int states = model_state_count(&config);

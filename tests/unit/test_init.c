@@ -15,7 +15,8 @@
 
 static struct model_config config_of(enum cell cell)
 {
-    return (struct model_config){.cell = cell, .layers = 2, .embedding = 40, .hidden = 70, .vocab = 90};
+    return (struct model_config){
+        .cell = cell, .mogrify = model_usual_rounds(cell), .layers = 2, .embedding = 40, .hidden = 70, .vocab = 90};
 }
 
 struct weights {
@@ -166,7 +167,8 @@ static void test_orthogonal(void **unused)
         const struct cell_kind *kind = cell_kind((enum cell)c);
         const struct model_config config = config_of((enum cell)c);
         struct weights w = init(&config, INIT_ORTHOGONAL, 7);
-        const bool recurs = kind->recurrent_gates > 0, forgets = c == CELL_LSTM || c == CELL_QRNN;
+        const bool recurs = kind->recurrent_gates > 0,
+                   forgets = c == CELL_LSTM || c == CELL_MOGRIFIER || c == CELL_QRNN;
         const float *whh = recurs ? tensor(&w, "rnn.weight_hh_l1", NULL) : NULL;
         for (int g = 0; g < kind->recurrent_gates; g++)
             for (int i = 0; i < 70; i++)

@@ -71,6 +71,7 @@ static void test_odd_sizes(void **unused)
             const int variant = (int)s + c; /* each size meets each cell, and layers, ties and dropout in turn */
             const bool tied = variant / 2 % 2;
             const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
+                                                              .mogrify = model_usual_rounds((enum cell)c),
                                                               .layers = 1 + variant % 3,
                                                               .tied = tied,
                                                               .embedding = tied ? sizes[s].H : sizes[s].E,
@@ -94,6 +95,7 @@ static void test_penalties(void **unused)
     (void)unused;
     for (int i = 0; i < 36; i++) {
         struct model_config model = {.cell = (enum cell)(i % CELLS),
+                                     .mogrify = model_usual_rounds((enum cell)(i % CELLS)),
                                      .layers = 1 + i % 2,
                                      .embedding = 20,
                                      .hidden = 33,
@@ -126,6 +128,7 @@ static void test_every_rank_count(void **unused)
     for (int ranks = 1; ranks <= 7; ranks++)
         for (int c = 0; c < CELLS; c++) {
             const struct gradcheck_config config = {.model = {.cell = (enum cell)c,
+                                                              .mogrify = model_usual_rounds((enum cell)c),
                                                               .layers = 2,
                                                               .embedding = 10,
                                                               .hidden = 37,
@@ -188,8 +191,13 @@ static struct set_up set_up_of(const struct model_config *config, int T, int bat
 
 static struct set_up set_up(enum cell cell, double dropout)
 {
-    const struct model_config config = {
-        .cell = cell, .layers = 2, .embedding = 12, .hidden = 21, .vocab = 19, .dropout = dropout};
+    const struct model_config config = {.cell = cell,
+                                        .mogrify = model_usual_rounds(cell),
+                                        .layers = 2,
+                                        .embedding = 12,
+                                        .hidden = 21,
+                                        .vocab = 19,
+                                        .dropout = dropout};
     return set_up_of(&config, 7, 10, 5);
 }
 
@@ -337,8 +345,13 @@ static void test_sentences_are_independent(void **unused)
         tokens[i] = i % 9 == 0 || i == 20 ? EOS : drawn + (drawn >= EOS);
     }
     for (int c = 0; c < CELLS; c++) {
-        const struct model_config config = {
-            .cell = (enum cell)c, .layers = 2, .embedding = 7, .hidden = 35, .vocab = V, .reset_token = EOS};
+        const struct model_config config = {.cell = (enum cell)c,
+                                            .mogrify = model_usual_rounds((enum cell)c),
+                                            .layers = 2,
+                                            .embedding = 7,
+                                            .hidden = 35,
+                                            .vocab = V,
+                                            .reset_token = EOS};
         struct param_table table;
         param_table_build(&config, &table);
         float *values = take(table.total, sizeof *values), running[TOKENS], alone[TOKENS], without[TOKENS];
@@ -523,7 +536,7 @@ static void test_states(void **unused)
         struct model *a = create(&s, &shape), *b = create(&s, &shape);
         const size_t most = (size_t)(s.batch * model_state_widest(&s.config));
         const int states = model_state_count(&s.config);
-        assert_int_equal(states, c == CELL_QRNN ? 5 : c == CELL_LSTM || c == CELL_SRU ? 4 : 2);
+        assert_int_equal(states, c == CELL_QRNN ? 5 : c == CELL_LSTM || c == CELL_MOGRIFIER || c == CELL_SRU ? 4 : 2);
         static const char *const names[] = {"h_l0", "h_l1", "c_l0", "c_l1", "p_l0"};
         float *state = take(most, sizeof *state), *again = take(most, sizeof *again);
         struct model_loss loss;

@@ -50,6 +50,7 @@ static void test_central_differences(void **unused)
     (void)unused;
     for (int i = 0; i < CELLS * 3 * 2 * 2 * 2; i++) {
         const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .mogrify = model_usual_rounds((enum cell)(i % CELLS)),
                                                           .layers = 1 + i / CELLS % 3,
                                                           .tied = i / CELLS / 3 % 2,
                                                           .dropout = i / CELLS / 6 % 2 ? 0.4 : 0,
@@ -80,6 +81,7 @@ static void test_penalties(void **unused)
     (void)unused;
     for (int i = 0; i < CELLS * 3 * 2 * 2; i++) {
         const struct gradcheck_config config = {.model = {.cell = (enum cell)(i % CELLS),
+                                                          .mogrify = model_usual_rounds((enum cell)(i % CELLS)),
                                                           .layers = 1 + i % 2,
                                                           .ar = i / CELLS % 3 == 1 ? 0 : 2.5,
                                                           .tar = i / CELLS % 3 == 2 ? 0 : 1.5,
@@ -144,7 +146,8 @@ static void test_smallest_network_by_hand(void **unused)
 
 static struct model_config small(enum cell cell)
 {
-    return (struct model_config){.cell = cell, .layers = 2, .embedding = 3, .hidden = 4, .vocab = 5};
+    return (struct model_config){
+        .cell = cell, .mogrify = model_usual_rounds(cell), .layers = 2, .embedding = 3, .hidden = 4, .vocab = 5};
 }
 
 /* Two windows with carried state are one long window, going forward: the same numbers, bit for bit. Going back they are

@@ -20,7 +20,8 @@
     row(GRU, gru) \
     row(MINGRU, mingru) \
     row(QRNN, qrnn) \
-    row(SRU, sru)
+    row(SRU, sru) \
+    row(MOGRIFIER, mogrifier)
 
 /* clang-format on */
 
@@ -92,7 +93,9 @@ struct cell_kind {
                                double *d_from_state);
     /* h of a unit, anew from the cell's other states; NULL: it does not follow from them */
     double (*reference_output)(int H, const struct reference_step *step, int unit);
-    bool kinks; /* derivatives jump where from_input + from_state is zero */
+    bool rounds; /* its input and h gate one another before the step (config.mogrify): products of the input are inside
+                    the loop over time */
+    bool kinks;  /* derivatives jump where from_input + from_state is zero */
 
     /* How a layer's parameter starts where init.c's rule for all cells does not hold: true if x is filled. NULL: it
      * always holds. */

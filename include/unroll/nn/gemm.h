@@ -98,6 +98,8 @@ static inline const void *gemm_view_at(struct gemm_view view, int first)
 
 /* n floats to a dense row; nothing is done where `to` is `from`. */
 void gemm_store(const struct gemm *gemm, const float *from, int n, void *to);
+/* n numbers of a dense row as floats: where they are if they are floats, else at `to`. */
+const float *gemm_load(const struct gemm *gemm, const void *from, int n, float *to);
 /* Settles n floats in place, from a block's beginning; n a multiple of GEMM_WIDE. They must not be read as floats any
  * more. */
 void gemm_settle(const struct gemm *gemm, float *row, int n);

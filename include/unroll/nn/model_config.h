@@ -32,6 +32,8 @@ extern const struct choices dropout_kind_choices;
 #define MODEL_LAYERS_MAX 8
 #define MODEL_WIDTH_MAX 65536 /* E and H */
 #define OUTPUT_CUTOFFS_MAX 7
+#define MOGRIFY_ROUNDS_MAX 8
+#define MOGRIFY_ROUNDS_USUAL 5
 
 /* Each member has a row in model_fields, where it says all that files, reports and comparisons need to know of it. */
 struct model_config {
@@ -49,6 +51,8 @@ struct model_config {
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     double ar, tar;       /* penalties on the top layer's outputs while training, and on how they change; 0: none */
+    int mogrify;          /* of cells with rounds: how many before each step; else 0 */
+    int mogrify_rank;     /* ... of the rounds' matrices; 0: they are full */
     enum task task;
     int output_layer;                /* of TASK_LM: one of output_layer_choices (nn/output.h) */
     int cutoffs[OUTPUT_CUTOFFS_MAX]; /* of an adaptive softmax: ascending, the ranks at which clusters begin; 0: none */
@@ -63,6 +67,11 @@ struct model_config {
 };
 #define DROPOUT_NONE -1.0
 
+/* How many rounds a model of the cell has where nothing says it. */
+int model_usual_rounds(enum cell cell);
+/* Fields that the cell does not have become 0, for options have a value for each; those that it needs and that are 0
+ * become what is usual. */
+void model_config_settle(struct model_config *config);
 /* STATUS_CONFIG with the option's name and the allowed range (vocabulary sizes from files included). */
 enum status model_config_check(const struct model_config *config, struct error *e);
 
