@@ -100,9 +100,32 @@ class Kill(harness.Case):
         self.kill(6, cell="gru", patience="none", max_steps=400, sparse_update="lazy", output_layer="sampled",
                   samples=40, tied=True, schedule="cosine")
 
+    def assertAverages(self, kind):
+        """Some validations and kills were before averaging began, and some after."""
+        lines = harness.records(self.folder / "reference", "valid")
+        averaged = [line["step"] for line in lines if "averaged_since" in line]
+        self.assertGreater(len(averaged), 3)
+        self.assertEqual(harness.records(self.folder / "reference", "average")[0]["average"], kind)
+        return averaged[0]
+
+    def test_kill_ntasgd(self):
+        self.kill(7, optimizer="ntasgd", nonmono=2, lr=8, schedule="constant", patience="none", max_steps=1500)
+        self.assertGreater(self.assertAverages("updates"), 3 * 21)
+
+    def test_kill_average_of_rows(self):
+        self.use_words()
+        self.kill(8, cell="gru", patience="none", max_steps=400, optimizer="adamw", weight_decay=0.1, average="ema",
+                  average_decay=0.95, output_layer="adaptive", precision="bf16", schedule="onecycle")
+        self.assertAverages("ema")
+
+    def test_kill_average_of_epochs(self):
+        self.kill(9, patience="none", max_steps=900, average="epochs", average_from=2, batch=24)
+        self.assertAverages("epochs")
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_parallel_writer(self):
-        self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", patience="none", max_steps=3000)
+        self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", average="ema",
+                  patience="none", max_steps=3000)
 
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_other_schedules(self):

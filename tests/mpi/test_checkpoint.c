@@ -43,6 +43,8 @@ static void make(const struct comm *comm, struct checkpoint *c)
     for (int slot = 0; slot < 2; slot++)
         fill(c->optimizer->slot[slot], c->table.total, 2 + (uint32_t)slot);
     c->optimizer->updates = 5;
+    c->trained = mem_alloc(c->table.trained, sizeof(float), "test", &e);
+    fill(c->trained, c->table.trained, 5);
     c->vocab = make_vocab(V);
     c->progress.lr_factor = 1;
     c->progress.valid_step = -1;
@@ -52,6 +54,7 @@ static void make(const struct comm *comm, struct checkpoint *c)
     size_t states = (size_t)model_state_count(&c->model) * BATCH * 9;
     c->states = mem_alloc(states, sizeof(float), "test", &e);
     fill(c->states, states, 7);
+    c->average = (struct average_state){.kind = AVERAGE_EMA, .count = 4, .began = 6};
     c->options = 1;
     snprintf(c->option[0].name, sizeof c->option[0].name, "cell");
     snprintf(c->option[0].value, sizeof c->option[0].value, "gru");
@@ -87,6 +90,7 @@ static void compare(const char *path, const struct checkpoint *c, int ranks)
         const struct param *param = &c->table.param[k];
         size_t bytes = param->count * sizeof(float);
         expect(memcmp(c->values + param->offset, back.values + param->offset, bytes) == 0, "other parameters");
+        expect(memcmp(c->trained + param->offset, back.trained + param->offset, bytes) == 0, "other trained weights");
         for (int slot = 0; slot < 2; slot++)
             expect(memcmp(c->optimizer->slot[slot] + param->offset, back.optimizer->slot[slot] + param->offset,
                           bytes) == 0,
@@ -98,6 +102,7 @@ static void compare(const char *path, const struct checkpoint *c, int ranks)
     expect(memcmp(expected, back.states, states * sizeof(float)) == 0, "other carried states");
     mem_free(expected);
     expect(back.progress.step == 10, "not rank 0's progress");
+    expect(back.average.count == 4 && back.average.began == 6, "not rank 0's average");
     expect(back.options == 1 && strcmp(back.option[0].value, "gru") == 0, "not rank 0's options");
     expect(back.build.ranks == ranks, "not rank 0's build");
     checkpoint_release(&back);

@@ -1,6 +1,7 @@
 /* Values and the optimizer's state after many steps on any number of ranks: with exact updates of touched rows the bits
  * of a dense optimizer on one rank, which gets all of the gradient and knows of no rows; with lazy ones those of one
- * rank. For every optimizer, with and without weight decay, and values that are read by others on the way. */
+ * rank. For every optimizer, with and without weight decay, and values that are read by others on the way; and an
+ * average of the values over the last updates, for which all rows catch up. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "unroll/nn/output.h"
 #include "unroll/nn/precision.h"
 #include "unroll/sys/comm.h"
+#include "unroll/train/average.h"
 #include "unroll/train/step.h"
 
 #define STEPS 24
@@ -16,7 +18,8 @@
 #define BATCH 13
 #define VOCAB 701
 #define SAMPLES 24
-#define ARRAYS (1 + OPTIMIZER_SLOTS_MAX)
+#define ARRAYS (2 + OPTIMIZER_SLOTS_MAX)
+#define AVERAGED 6 /* updates */
 
 /* Frequent tokens and rare ones, and some that come once. */
 static uint32_t token(struct rng_bits bits, int step)
@@ -54,7 +57,7 @@ struct run {
     const struct param_table *table;
     const struct optimizer_config *config;
     bool plain;           /* a dense optimizer beside the step, which gets all of the gradient */
-    float *array[ARRAYS]; /* what comes out: values and slots, [trained] each */
+    float *array[ARRAYS]; /* what comes out: values, average and slots, [trained] each */
     int64_t rows;         /* that the last step touched, of parameters in parts */
 };
 
@@ -82,7 +85,10 @@ static enum status train(struct run *run, struct error *e)
     struct optimizer *plain;
     float *values = mem_alloc(run->table->total, sizeof *values, "values", e);
     float *dense = mem_alloc(run->table->trained, sizeof *values, "a gradient", e);
-    if (!values || !dense || param_init(run->model, run->table, INIT_UNIFORM, 3, values, e) ||
+    struct average average;
+    const struct average_config averages = {.kind = AVERAGE_EMA, .decay = 0.8, .from = 1};
+    if (average_create(&averages, run->table, &average, e) || !values || !dense ||
+        param_init(run->model, run->table, INIT_UNIFORM, 3, values, e) ||
         step_create(run->comm, &config, run->table, values, &step, e) ||
         optimizer_create(run->config, run->table, NULL, &plain, e))
         return STATUS_OS;
@@ -102,6 +108,10 @@ static enum status train(struct run *run, struct error *e)
         update(step, run, plain, dense, rate(run->config, number));
         if (number % 11 == 10)
             step_settle(step);
+        if (number < STEPS - AVERAGED)
+            continue;
+        step_settle(step);
+        average_add(&average, values, number, config.threads);
     }
     run->rows = 0;
     for (int i = 0; i < run->table->count && step->gradient.layout; i++)
@@ -109,7 +119,10 @@ static enum status train(struct run *run, struct error *e)
     step_settle(step);
     const struct optimizer *optimizer = run->plain ? plain : step->optimizer;
     for (int array = 0; array <= optimizer->slots; array++)
-        memcpy(run->array[array], array ? optimizer->slot[array - 1] : values, run->table->trained * sizeof *values);
+        memcpy(run->array[array ? array + 1 : 0], array ? optimizer->slot[array - 1] : values,
+               run->table->trained * sizeof *values);
+    memcpy(run->array[1], average.values, run->table->trained * sizeof *values);
+    average_release(&average);
     optimizer_free(plain);
     step_free(step);
     mem_free(values);
@@ -120,7 +133,7 @@ static enum status train(struct run *run, struct error *e)
 static int compare(const struct run *here, const struct run *there, const char *what)
 {
     const struct param_table *table = here->table;
-    for (int array = 0; array <= optimizer_slots(here->config->kind); array++)
+    for (int array = 0; array <= 1 + optimizer_slots(here->config->kind); array++)
         for (int i = 0; i < table->count; i++) {
             const struct param *param = &table->param[i];
             if (param->role == PARAM_CONSTANT ||
