@@ -383,15 +383,22 @@ enum status trainer_find(struct trainer *trainer, struct checkpoint *checkpoint,
 
 /* ---- all ranks ---- */
 
-/* Rank 0. A branch begins with the weights for use, and averages anew. */
+/* Whether the average goes on too: in a branch, where it is of the same kind. */
+static bool keeps_average(const struct trainer *trainer, const struct average_state *was)
+{
+    const struct average_state *is = &trainer->average.state;
+    return was->kind == is->kind && (was->count > 0 || was->nonmono == is->nonmono);
+}
+
+/* Rank 0. A branch that averages in another way, or not, begins with the average. */
 static enum status load_arrays(struct trainer *trainer, struct checkpoint *checkpoint, struct error *e)
 {
     const struct average_state *was = &checkpoint->average;
     struct average *average = &trainer->average;
     struct optimizer *optimizer = trainer->step->optimizer;
-    bool same = checkpoint->rule.kind == optimizer->config.kind;
     const struct param_table *table = &trainer->table;
-    if (trainer->branched_from < 0 && was->kind == average->state.kind)
+    bool same = checkpoint->rule.kind == optimizer->config.kind, keeps = keeps_average(trainer, was);
+    if (keeps)
         average->state = *was;
     bool averaged = average->state.count > 0;
     enum status status = checkpoint_load(checkpoint, averaged ? average->values : trainer->values,
@@ -399,10 +406,9 @@ static enum status load_arrays(struct trainer *trainer, struct checkpoint *check
     if (!status && averaged)
         memcpy(trainer->values + table->trained, average->values + table->trained,
                (table->total - table->trained) * sizeof(float));
-    if (trainer->branched_from >= 0 && was->count > 0)
+    if (!status && !keeps && was->count > 0)
         reporter_tell(&trainer->reporter,
-                      "starting from the average of the weights since step %lld; training goes on "
-                      "from it, and averages anew",
+                      "starting from the average of the weights since step %lld, which they are now",
                       (long long)was->began);
     optimizer->updates = same ? checkpoint->updates : 0;
     return status;

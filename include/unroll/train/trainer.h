@@ -15,9 +15,10 @@
  * Before the end, the values of the best weights are those of training, without a test.
  *
  * Where weights are averaged (train/average.h), the average stands for the weights of the run once there is one: it is
- * validated, tested, sampled from and in best.h5, what is called the last weights is the last average, and --branch and
- * --init-from start from it. Schedule and patience go by its losses; patience counts anew where it begins. An average
- * of every update is taken over all rows, those that rest included.
+ * validated, tested, sampled from and in best.h5, what is called the last weights is the last average, and --init-from
+ * starts from it. So does a --branch, unless it averages in the same way: then both go on. Schedule and patience go by
+ * its losses; patience counts anew where it begins. An average of every update is taken over all rows, those that rest
+ * included.
  *
  * Advice about the run (train/advice.h) is logged during the run and at its end, and is `advice` in the summary. Rank 0
  * derives it from the lines of metrics.jsonl. It changes nothing else: a run whose loss is far above that of a uniform
