@@ -11,6 +11,7 @@
 #include "unroll/cli/load.h"
 #include "unroll/cli/plan_prediction.h"
 #include "unroll/cli/precision.h"
+#include "unroll/cli/recipes.h"
 #include "unroll/data/corpus.h"
 #include "unroll/data/cuts.h"
 #include "unroll/nn/output.h"
@@ -198,6 +199,9 @@ static enum status fit_to_corpus(const struct options *options, struct plan_conf
         config->step.model.labels = corpus->labels->count;
     if (corpus)
         tokens = corpus->tokens[SPLIT_TRAIN];
+    char doubt[RECIPE_DOUBT];
+    if (corpus && recipe_doubt(recipe_of(options->recipe), corpus->vocab->level, options->train.corpus, doubt))
+        fprintf(stderr, "unroll: warning: %s\n", doubt);
     bool of_corpus = corpus && corpus->vocab->size == config->step.model.vocab && vocab_has_counts(corpus->vocab);
     model_config_settle(&config->step.model);
     status = output_settle(&config->step.model, of_corpus ? corpus->vocab->counts : NULL, e);

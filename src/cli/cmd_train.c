@@ -144,13 +144,9 @@ static void tell_recipe(const struct options *options, const struct found *found
         return;
     terminal_message(log, "recipe %s%s%s: %s", recipe->name, recipe->reached ? ", which reached " : "",
                      recipe->reached ? recipe->reached : "", recipe->options);
-    if (found->level >= 0 && !recipe_fits(recipe, (enum level)found->level))
-        terminal_message(
-            log,
-            "warning: recipe '%s' is for %s, and '%.200s' is a text at level %s: its sizes and dropout were "
-            "found for other texts; choose another recipe, or options of your own",
-            recipe->name, recipe_fits(recipe, LEVEL_WORD) ? "words" : "characters", options->train.corpus,
-            level_name((enum level)found->level));
+    char doubt[RECIPE_DOUBT];
+    if (found->level >= 0 && recipe_doubt(recipe, (enum level)found->level, options->train.corpus, doubt))
+        terminal_message(log, "unroll: warning: %s", doubt);
 }
 
 /* Collective. Options without 'auto', the same on all ranks. */

@@ -97,7 +97,14 @@ bool recipe_value(const struct recipe *recipe, const char *name, char value[RECI
     return false;
 }
 
-bool recipe_fits(const struct recipe *recipe, enum level level)
+const char *recipe_doubt(const struct recipe *recipe, enum level level, const char *corpus, char text[RECIPE_DOUBT])
 {
-    return recipe->levels >> level & 1;
+    if (recipe->levels >> level & 1)
+        return NULL;
+    snprintf(
+        text, RECIPE_DOUBT,
+        "recipe '%s' is for %s, and '%.200s' is a text at level %s: its sizes and dropout were found for other texts; "
+        "choose another recipe, or options of your own",
+        recipe->name, recipe->levels & OF_WORDS ? "words" : "characters", corpus, level_name(level));
+    return text;
 }

@@ -27,7 +27,7 @@ value() {
 @test "a run by a recipe is that of the options that its config.ini spells out" {
     "$UNROLL" train --corpus c.h5 --run a --recipe char-small "${small[@]}" --epochs 2 2>log
     grep -q '^recipe char-small: --' log
-    ! grep -q '^warning' log
+    run ! grep -q warning log
     [ "$(value recipe a)" = '"char-small"' ]
     [ "$(value schedule a)" = '"cosine"' ]
     [ "$(value layers a) $(value hidden a) $(value epochs a)" = "1 16 2" ]
@@ -35,7 +35,7 @@ value() {
     "$UNROLL" train --config options.ini --run b
     cmp a/metrics.jsonl b/metrics.jsonl
     "$UNROLL" train --corpus c.h5 --run c "${small[@]}" --epochs 2
-    ! cmp -s a/metrics.jsonl c/metrics.jsonl
+    run ! cmp -s a/metrics.jsonl c/metrics.jsonl
 }
 
 @test "a run goes on by its recipe named again, by another start, and not by another recipe" {
@@ -64,11 +64,15 @@ value() {
 
 @test "a recipe for other texts: a warning that says which" {
     "$UNROLL" train --corpus words.h5 --run a --recipe char-small "${small[@]}" --epochs 1 2>log
-    grep -q "^warning: recipe 'char-small' is for characters, and 'words.h5' is a text at level word" log
+    grep -q "^unroll: warning: recipe 'char-small' is for characters, and 'words.h5' is a text at level word" log
     "$UNROLL" train --corpus c.h5 --run b --recipe word-small "${small[@]}" --epochs 1 2>log
-    grep -q "^warning: recipe 'word-small' is for words, and 'c.h5' is a text at level char" log
+    grep -q "^unroll: warning: recipe 'word-small' is for words, and 'c.h5' is a text at level char" log
+    run -0 --separate-stderr "$UNROLL" plan --corpus words.h5 --recipe char-small
+    [[ "$stderr" == "unroll: warning: recipe 'char-small' is for characters, and 'words.h5' "* ]]
+    run -0 --separate-stderr "$UNROLL" plan --corpus words.h5 --recipe word-small
+    [ -z "$stderr" ]
     "$UNROLL" train --corpus bytes.h5 --run c --recipe char-small "${small[@]}" --epochs 1 2>log
-    ! grep -q '^warning' log
+    run ! grep -q warning log
     ends_with_error 78 "has no labels" "$UNROLL" train --corpus c.h5 --run d --recipe reviews
 }
 

@@ -29,7 +29,8 @@ bool recipe_next(const char **options, char name[RECIPE_NAME], char value[RECIPE
 /* The value of the option `name` (without dashes) in the recipe; false if the recipe does not set it. */
 bool recipe_value(const struct recipe *recipe, const char *name, char value[RECIPE_VALUE]);
 
-/* Whether it is for texts of that level. */
-bool recipe_fits(const struct recipe *recipe, enum level level);
+/* A doubt whether the recipe is for the texts of `corpus`, which are at `level`; NULL if it is. Returns `text`. */
+#define RECIPE_DOUBT 500
+const char *recipe_doubt(const struct recipe *recipe, enum level level, const char *corpus, char text[RECIPE_DOUBT]);
 
 #endif
