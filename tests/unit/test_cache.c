@@ -40,10 +40,11 @@ static uint32_t random_below(uint32_t number, uint32_t limit)
     return rng_philox(29, RNG_TEST, number, 0, 0, 0).word[0] % limit;
 }
 
-static void make_values(struct fixture *f, const char *layer)
+static void make_values_of(struct fixture *f, const char *layer, enum cell cell)
 {
     uint64_t counts[V];
-    f->config = (struct model_config){.cell = CELL_LSTM, .layers = 2, .embedding = 6, .hidden = 11, .vocab = V};
+    f->config = (struct model_config){
+        .cell = cell, .mogrify = model_usual_rounds(cell), .layers = 2, .embedding = 6, .hidden = 11, .vocab = V};
     EXPECT_OK(choices_parse(&output_layer_choices, layer, &f->config.output_layer, &e));
     if (strcmp(layer, "adaptive") == 0)
         f->config.cutoffs[0] = 5, f->config.cutoffs[1] = 12, f->config.div = 2;
@@ -56,6 +57,11 @@ static void make_values(struct fixture *f, const char *layer)
     EXPECT_OK(param_init(&f->config, &f->table, INIT_AUTO, 3, f->values, &e));
     for (size_t i = 0; i < f->table.trained; i++)
         f->values[i] *= 4;
+}
+
+static void make_values(struct fixture *f, const char *layer)
+{
+    make_values_of(f, layer, CELL_LSTM);
 }
 
 static int set_up(void **state)
@@ -186,6 +192,34 @@ static void losses_are_those_of_the_definition(void **state)
         }
 }
 
+/* What is remembered is what the output layer reads, of any cell. */
+static void outputs_are_those_of_the_decoder(void **state)
+{
+    struct fixture *f = *state;
+    static struct run found;
+    for (int cell = 0; cell < CELLS; cell++) {
+        make_values_of(f, "full", (enum cell)cell);
+        for (size_t i = 0; i < f->table.trained; i++)
+            f->values[i] /= 4; /* rnn-relu would grow beyond all bounds */
+        const float *w = f->values + f->table.param[param_find(&f->table, "decoder.weight")].offset;
+        const float *b = f->values + f->table.param[param_find(&f->table, "decoder.bias")].offset;
+        run(f, &configs[0], (struct shape){0, LANES, 13, 1}, &found);
+        for (int t = 0; t < STEPS - 1; t++) {
+            double logit[V], sum = 0;
+            for (int v = 0; v < V; v++) {
+                logit[v] = (double)b[v];
+                for (int k = 0; k < f->config.hidden; k++)
+                    logit[v] += (double)w[v * f->config.hidden + k] * (double)found.h[t][0][k];
+                sum += exp(logit[v]);
+            }
+            double loss = log(sum) - logit[f->target[t][0]];
+            if (!(fabs((double)found.own[t][0] - loss) <= 1e-5 * (1 + loss)))
+                fail_msg("%s, step %d: %.9g instead of %.9g", cell_name((enum cell)cell), t, (double)found.own[t][0],
+                         loss);
+        }
+    }
+}
+
 /* Every word in turn as the last target of the same text. */
 static void probabilities_sum_to_one(void **state)
 {
@@ -312,6 +346,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(losses_are_those_of_the_definition, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(outputs_are_those_of_the_decoder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(probabilities_sum_to_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bits_depend_on_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_share_is_the_model_alone, set_up, tear_down),
