@@ -392,6 +392,7 @@ static void test_step_by_step(void **unused)
     for (int i = 0; i < CELLS * 3 * 2; i++) {
         const int vocab = i / CELLS / 3 ? 90 : 9;
         const struct model_config config = {.cell = (enum cell)(i % CELLS),
+                                            .mogrify = model_usual_rounds((enum cell)(i % CELLS)),
                                             .layers = 2,
                                             .embedding = 7,
                                             .hidden = 35,
