@@ -234,6 +234,8 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
                                                      .dropout = c.dropout[d],
                                                      .dropout_kind = options->train.step.model.dropout_kind,
                                                      .dropout_embedding = options->train.step.model.dropout_embedding,
+                                                     .dropout_state = options->train.step.model.dropout_state,
+                                                     .weight_drop = options->train.step.model.weight_drop,
                                                      .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
                                                      .ar = options->train.step.model.ar,
                                                      .tar = options->train.step.model.tar,

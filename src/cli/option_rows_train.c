@@ -87,6 +87,12 @@ static const struct option rows[] = {
     {"dropout-embedding", .type = OPTION_DOUBLE, .commands = RUN | GRADCHECK, FIELD(train.step.model.dropout_embedding),
      FROM(0, 1), .below_max = true, .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
      .help = "probability of dropping a word, wherever a window reads it, by its whole vector"},
+    {"dropout-state", .type = OPTION_DOUBLE, .commands = RUN | GRADCHECK, FIELD(train.step.model.dropout_state),
+     FROM(0, 1), .below_max = true, .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
+     .help = "probability of dropping a unit of the state that recurrent weights multiply, from a lane's window"},
+    {"weight-drop", .type = OPTION_DOUBLE, .commands = RUN | GRADCHECK, FIELD(train.step.model.weight_drop),
+     FROM(0, 1), .below_max = true, .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "P",
+     .help = "probability of dropping a recurrent weight from a step"},
     {"ar", .type = OPTION_DOUBLE, .commands = RUN, FIELD(train.step.model.ar), FROM(0, 1e6), .below_max = true,
      .initial = "0", .class = OPTION_MATHEMATICS, .section = "Model", .metavar = "X",
      .help = "activation regularisation: adds X times the mean square of the top layer's outputs, after dropout, to the "

@@ -113,6 +113,15 @@ static enum status check_order(const struct options *options, struct error *e)
 /* Options of regularisers that the model has no place for. */
 static enum status check_places(const struct options *options, struct error *e)
 {
+    static const char *const of_recurrence[] = {"dropout-state", "weight-drop"};
+    const struct cell_kind *cell = cell_kind(options->train.step.model.cell);
+    for (size_t i = 0; i < 2 && cell->recurrent_gates == 0; i++)
+        if (options_origin(options, of_recurrence[i]) == ORIGIN_FLAG)
+            return error_set(
+                e, STATUS_CONFIG,
+                "cannot use '--%s' with --cell %s, which has no recurrent weights; leave it out, or choose "
+                "another cell",
+                of_recurrence[i], cell->name);
     if (options->train.step.model.layers == 1 && options->dropout_hidden >= 0 &&
         options_origin(options, "dropout-hidden") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG,

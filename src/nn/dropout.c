@@ -47,11 +47,11 @@ static void philox_blocks(uint64_t seed, uint32_t what_time, uint32_t step, uint
     }
 }
 
-void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int units, uint32_t threshold,
-                  float *mask)
+static void draw_mask(uint64_t seed, int what, uint32_t step, uint32_t lane, uint32_t time, int units,
+                      uint32_t threshold, float *mask)
 {
     const float scale = dropout_scale(threshold);
-    const uint32_t what_time = (uint32_t)(RNG_DROPOUT + site) << 16 | (time & 0xffffu);
+    const uint32_t what_time = (uint32_t)what << 16 | (time & 0xffffu);
     for (int first = 0; first < units; first += BLOCKS * UNITS_PER_BLOCK) {
         uint32_t word[4][BLOCKS] __attribute__((aligned(64)));
         float part[BLOCKS * UNITS_PER_BLOCK] __attribute__((aligned(64)));
@@ -67,6 +67,24 @@ void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_
     }
 }
 
+void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int units, uint32_t threshold,
+                  float *mask)
+{
+    draw_mask(seed, RNG_DROPOUT + site, step, lane, time, units, threshold, mask);
+}
+
+void dropout_state_mask(uint64_t seed, int layer, uint32_t step, uint32_t lane, int units, uint32_t threshold,
+                        float *mask)
+{
+    draw_mask(seed, RNG_DROPPED_STATE + layer, step, lane, 0, units, threshold, mask);
+}
+
+void dropout_weight_mask(uint64_t seed, int layer, uint32_t step, uint32_t row, int columns, uint32_t threshold,
+                         float *mask)
+{
+    draw_mask(seed, RNG_DROPPED_WEIGHT + layer, step, row, 0, columns, threshold, mask);
+}
+
 float dropout_word(uint64_t seed, uint32_t step, uint32_t token, uint32_t threshold)
 {
     struct rng_bits bits = rng_philox(seed, RNG_DROPPED_WORD, step, 0, 0, token / UNITS_PER_BLOCK);
@@ -79,6 +97,10 @@ struct dropout dropout_of(const struct model_config *config)
     struct dropout dropout = {.locked = config->dropout_kind == DROPOUT_LOCKED,
                               .words = dropout_threshold(config->dropout_embedding),
                               .step = -1};
+    if (cell_kind(config->cell)->recurrent_gates > 0) {
+        dropout.states = dropout_threshold(config->dropout_state);
+        dropout.weights = dropout_threshold(config->weight_drop);
+    }
     for (int site = 0; site <= config->layers; site++)
         dropout.site[site] = dropout_threshold(model_dropout(config, site));
     return dropout;
@@ -86,7 +108,7 @@ struct dropout dropout_of(const struct model_config *config)
 
 bool dropout_needs_masks(const struct dropout *dropout)
 {
-    uint32_t any = dropout->words;
+    uint32_t any = dropout->words | dropout->weights;
     for (int site = 0; site <= MODEL_LAYERS_MAX; site++)
         any |= dropout->site[site];
     return any > 0;
@@ -96,7 +118,7 @@ bool dropout_needs_masks(const struct dropout *dropout)
 
 static float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
-    float *mask = dropout->mask + 2 * (size_t)thread * dropout->mask_stride;
+    float *mask = dropout_room(dropout, thread);
     dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane),
                  dropout->locked ? 0 : (uint32_t)time, units, dropout->site[site], mask);
     return mask;

@@ -1,6 +1,7 @@
 /* One layer: its memory, its weights as products take them, the projection of its input as one product over all time
  * steps, and the gradients of its weights and input. The recurrence is in layer_steps.c. */
 #include "layer.h"
+#include "layer_drop.h"
 
 #include <string.h>
 
@@ -12,6 +13,7 @@ static void shape_layer(const struct common *common, struct layer *layer, int l)
 {
     const struct param_table *table = &common->table;
     layer->cell = cell_kind(common->config.cell);
+    layer->number = l;
     layer->states = cell_states(layer->cell, l);
     layer->input_blocks = cell_input_blocks(layer->cell, l);
     layer->slot_count = cell_slots(layer->cell, l);
@@ -156,6 +158,7 @@ void layers_create(struct common *common, struct layer *layers, size_t indexed_r
         create_states(common, layers, l);
         create_weights(common, &layers[l]);
     }
+    layer_drop_create(common, layers);
     size_t blocks = layers[0].input_blocks, threads = common->shape.threads, B = common->lanes;
     size_t recurrent = threads * layers[0].cell->recurrent_gates * B * GEMM_WIDE;
     layers[0].projected = store_floats(store, indexed_rows * blocks * layers[0].slot_stride, "distinct projections");
@@ -191,13 +194,27 @@ static void pack_blocks(void *context, int64_t begin, int64_t end, int thread)
     }
 }
 
-void layer_pack(const struct common *common, struct layer *layer)
+static void pack_recurrent(const struct common *common, const struct layer *layer)
 {
     struct packing work = {common, layer};
     int recurrent = layer->cell->recurrent_gates;
     if (recurrent > 0)
         team_share(common->shape.threads, layer->blocks, 2 * (int64_t)recurrent * layer->H * layer->H * 4, pack_blocks,
                    &work);
+}
+
+void layer_begin(const struct common *common, struct layer *layer)
+{
+    layer_drop_states(common, layer);
+    if (layer_drop_weights(common, layer))
+        pack_recurrent(common, layer);
+}
+
+void layer_pack(const struct common *common, struct layer *layer)
+{
+    layer->packed = LAYER_NOTHING;
+    if (!layer->dropped_weights)
+        pack_recurrent(common, layer);
     layer->cell->bias(layer->H, common->values + layer->offset.b_ih, common->values + layer->offset.b_hh,
                       layer->slot_stride, layer->bias);
     for (int i = 0; i < layer->cell->vectors; i++)
@@ -227,11 +244,21 @@ const float *layer_outputs(const struct common *common, const struct layer *laye
     return layer->h + (int64_t)common->lanes * layer->h_stride;
 }
 
-struct gemm_view layer_rows_from(const struct common *common, const struct layer *layer, int64_t row)
+static struct gemm_view view_from(const struct common *common, const struct layer *layer, const void *rows, int64_t row)
 {
-    struct gemm_view view = gemm_dense(&common->gemm, layer->rows, layer->h_stride);
+    struct gemm_view view = gemm_dense(&common->gemm, rows, layer->h_stride);
     view.base = (const char *)view.base + row * view.stride;
     return view;
+}
+
+struct gemm_view layer_rows_from(const struct common *common, const struct layer *layer, int64_t row)
+{
+    return view_from(common, layer, layer->rows, row);
+}
+
+struct gemm_view layer_states_from(const struct common *common, const struct layer *layer, int64_t row)
+{
+    return view_from(common, layer, dropout_active_states(&common->dropout) ? layer->dropped_rows : layer->rows, row);
 }
 
 struct gemm_view layer_output_rows(const struct common *common, const struct layer *layer)
@@ -247,7 +274,7 @@ struct layer_rows layer_positions(const struct common *common, const struct laye
                                .slots = layer->slots,
                                .slots_stride = layer->slots_stride,
                                .rows = common->window->T * common->lanes,
-                               .h = layer_rows_from(common, layer, 0)};
+                               .h = layer_states_from(common, layer, 0)};
 }
 
 /* Block g contributes its slot input_slot[g]. */

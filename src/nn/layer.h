@@ -53,6 +53,7 @@ const struct layer_engine *layer_engine(const struct cell_kind *cell); /* layer_
 struct layer {
     const struct layer_engine *engine;
     const struct cell_kind *cell;
+    int number;        /* l, from 0 */
     int states;        /* of the cell */
     int in, in_stride; /* features of the input, and stride of its rows */
     int H, h_stride;   /* units, and stride of rows of states and outputs */
@@ -73,6 +74,12 @@ struct layer {
     struct layer_state state[CELL_STATES_MAX];
     float *h;   /* [T + 1][B][h_stride] state[CELL_H].steps, the output */
     void *rows; /* the same, dense, as products read it; in float32 it is h */
+    /* Of the dropout of states (layer_drop.c); NULL: there is none. */
+    void *dropped_rows; /* the same through it: what W_hh multiplies */
+    float *state_mask;  /* [B][h_stride] of the window at hand */
+    /* Of the dropout of weights. */
+    float *dropped_weights; /* [R * H][H] W_hh through it; layers may share it; NULL: there is none */
+    int64_t packed;         /* the step whose W_hh the panels hold, or LAYER_... */
     /* W_ih and W_hh as the products of each direction take them, block by block; projection[0] is W_ih of all blocks at
      * once where these need no padding between them. W_hh is packed after each update, and resident models pack the
      * projection too. */
@@ -82,15 +89,23 @@ struct layer {
     struct mogrify *mogrify; /* of cells with rounds; else NULL */
 };
 
+#define LAYER_WHOLE -1   /* W_hh itself is packed */
+#define LAYER_NOTHING -2 /* or what it was before an update */
+
 /* All layers, and the scratch that they use one after another. The first one's input may have an index to so many
  * rows. */
 void layers_create(struct common *common, struct layer *layers, size_t indexed_rows);
 
+/* After an update. With dropout of weights W_hh waits for layer_begin. */
 void layer_pack(const struct common *common, struct layer *layer);
+/* Before layer_forward: W_hh as the window's step has it, and masks of states. */
+void layer_begin(const struct common *common, struct layer *layer);
 /* W_hh for a block of hidden units, all gates of it, in one direction: layer->recurrent or recurrent_back. */
 void layer_pack_block(const struct common *common, const struct layer *layer, const struct gemm_weights *recurrent,
                       int block);
-/* The outputs as products read them, from row `row` of [T + 1][B] on. */
+/* The outputs as the recurrent product, and the gradient of W_hh, read them, from row `row` of [T + 1][B] on. */
+struct gemm_view layer_states_from(const struct common *common, const struct layer *layer, int64_t row);
+/* The outputs as other products read them, from row `row` of [T + 1][B] on. */
 struct gemm_view layer_rows_from(const struct common *common, const struct layer *layer, int64_t row);
 
 /* Forward: projection of the input, then the recurrence, from the carried state, which advances. */
@@ -124,6 +139,8 @@ struct layer_rows layer_positions(const struct common *common, const struct laye
 /* The gradients of the layer's parameters over a node of the lane tree: overwritten. */
 void layer_gradients(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
                      struct lane_node node, float *grad);
+/* The gradient of W_hh after the sum over ranks, in array [layout.total], through the dropout of weights of a step. */
+void layer_drop_gradient(const struct common *common, const struct layer *layer, int64_t step, float *array);
 /* dx[rows][in_stride], the gradient of the input. */
 void layer_input_gradient(const struct common *common, const struct layer *layer, const struct layer_rows *rows,
                           float *dx);

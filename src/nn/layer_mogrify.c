@@ -216,7 +216,8 @@ void mogrify_gradients(const struct common *common, const struct layer *layer, c
     const struct mogrify *mogrify = layer->mogrify;
     struct layer_rows made = *rows;
     made.x = mogrify_made(common, layer, mogrify_last_x(mogrify), 0);
-    made.h = all_made(common, layer, mogrify_last_h(mogrify));
+    made.h = dropout_active_states(&common->dropout) ? layer_states_from(common, layer, 0)
+                                                     : all_made(common, layer, mogrify_last_h(mogrify));
     layer_gradients(common, layer, &made, node, grad);
     for (int i = 1; i <= mogrify->rounds; i++)
         round_gradients(common, layer, i, node, grad);

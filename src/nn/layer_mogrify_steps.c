@@ -4,6 +4,7 @@
  * other between the two. */
 #include <string.h>
 
+#include "layer_drop.h"
 #include "layer_grid.h"
 #include "layer_mogrify.h"
 #include "unroll/base/team.h"
@@ -149,21 +150,35 @@ static void round_values(const struct mogrify_work *work, int i, int t, const st
     }
 }
 
+/* What W_hh reads of lane b, through the dropout of states. */
+static void drop_state(const struct mogrify_work *work, int t, int b)
+{
+    const struct layer *layer = work->layer;
+    int64_t position = (int64_t)t * work->common->lanes + b;
+    int i = mogrify_last_h(layer->mogrify);
+    const struct mogrify_round *round = &layer->mogrify->round[i];
+    layer_drop_row(work->common, layer, position, b,
+                   i > 0 ? round->value + mogrify_row(work->common, t, b) * round->stride
+                         : layer->h + position * layer->h_stride);
+}
+
 static void rounds_forward(const struct mogrify_work *work, int t, const struct share *share)
 {
     for (int i = 1; i <= work->layer->mogrify->rounds && share->lanes > 0; i++) {
         round_products(work, i, t, share);
         round_values(work, i, t, share);
     }
+    for (int b = share->lane; dropout_active_states(&work->common->dropout) && b < share->lane + share->lanes; b++)
+        drop_state(work, t, b);
 }
 
 /* The state that W_hh reads, from the first lane of the part on. */
 static struct gemm_view state_rows(const struct mogrify_work *work, int t, int lane)
 {
     const struct common *common = work->common;
-    int i = mogrify_last_h(work->layer->mogrify);
+    int i = dropout_active_states(&common->dropout) ? 0 : mogrify_last_h(work->layer->mogrify);
     return i > 0 ? mogrify_made(common, work->layer, i, mogrify_row(common, t, lane))
-                 : layer_rows_from(common, work->layer, (int64_t)t * common->lanes + lane);
+                 : layer_states_from(common, work->layer, (int64_t)t * common->lanes + lane);
 }
 
 /* Both products of a block of units, all gates of it. */
@@ -379,6 +394,10 @@ static void backward_steps(void *context, const struct team_member *me)
         gates_back(work, t, features, cell->input_slot, mogrify->input_back, dx_at(work, t, features->lane_begin),
                    layer->in_stride);
         gates_back(work, t, units, cell->recurrent_slot, layer->recurrent_back, dh, layer->h_stride);
+        for (int block = units->block_begin; dropout_active_states(&work->common->dropout) && block < units->block_end;
+             block++)
+            layer_drop_recurrent(layer, units->lane_begin, units->lane_end - units->lane_begin, block * GEMM_WIDE,
+                                 dh + block * GEMM_WIDE, layer->h_stride);
         wait(&share, me);
         rounds_backward(work, t, &share);
         wait(&share, me);

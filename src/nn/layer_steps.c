@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "layer.h"
+#include "layer_drop.h"
 #include "layer_grid.h"
 #include "unroll/base/team.h"
 #include "unroll/base/tuning.h"
@@ -66,6 +67,8 @@ void layer_store_outputs(const struct common *common, const struct layer *layer,
         int64_t place = ((int64_t)(t + 1) * common->lanes + lane) * layer->h_stride + unit;
         gemm_store(gemm, layer->h + place, GEMM_WIDE, (char *)layer->rows + place * (int64_t)bytes);
     }
+    if (dropout_active_states(&common->dropout))
+        layer_drop_rows(common, layer, t + 1, begin, end, unit);
 }
 
 static void forward_part(const struct layer_work *work, int t, struct part part, float *recurrent)
@@ -75,7 +78,7 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
     int gates = layer->cell->recurrent_gates, lanes = part.lane_end - part.lane_begin;
     int64_t row = (int64_t)t * common->lanes + part.lane_begin;
     const int32_t *index = layer->input.index;
-    const struct gemm_view h_previous = layer_rows_from(common, layer, (int64_t)t * common->lanes + part.lane_begin);
+    const struct gemm_view h_previous = layer_states_from(common, layer, (int64_t)t * common->lanes + part.lane_begin);
     const uint8_t *fresh = fresh_lanes(common, t, part);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
@@ -147,6 +150,8 @@ void layer_states_enter(const struct common *common, struct layer *layer)
         memcpy(state->steps, state->carried, sizeof(float) * common->lanes * state->stride);
     }
     gemm_store(&common->gemm, layer->h, common->lanes * layer->h_stride, layer->rows);
+    for (int unit = 0; unit < layer->H && dropout_active_states(&common->dropout); unit += GEMM_WIDE)
+        layer_drop_rows(common, layer, 0, 0, common->lanes, unit);
 }
 
 void layer_states_leave(const struct common *common, struct layer *layer)
@@ -196,6 +201,8 @@ static void backward_part(const struct layer_work *work, int t, struct part part
                            gemm_settled(&common->gemm, next + cell->recurrent_slot[g] * layer->slot_stride,
                                         layer->slots_stride),
                            g > 0, recurrent, GEMM_WIDE);
+        if (!last && recurrent && dropout_active_states(&common->dropout))
+            layer_drop_recurrent(layer, part.lane_begin, lanes, unit, recurrent, GEMM_WIDE);
         if (!last && common->fresh) {
             const uint8_t *fresh = fresh_lanes(common, t + 1, part);
             if (recurrent)

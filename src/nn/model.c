@@ -141,6 +141,7 @@ void model_forward_layers(struct model *model, const struct window *window, int6
             model_state_zero_lane(model, lane);
     for (int l = 0; l < common->config.layers; l++) {
         struct layer *layer = &model->layer[l];
+        layer_begin(common, layer);
         layer->input = l == 0 ? embedding_forward(common, &model->embedding) : input_from_below(model, l);
         count_time(model, &model->phases.other);
         if (layer->engine->project)
@@ -240,6 +241,13 @@ const float *model_outputs(struct model *model, int *stride)
 {
     *stride = model_top(model)->h_stride;
     return layer_outputs(&model->common, model_top(model));
+}
+
+void model_drop_gradient(struct model *model, int64_t step, float *array)
+{
+    const struct common *common = &model->common;
+    for (int l = 0; l < common->config.layers; l++)
+        layer_drop_gradient(common, &model->layer[l], step, array);
 }
 
 /* ---- what the output layer knows besides losses ---- */

@@ -78,7 +78,7 @@ void model_config_evaluated(struct model_config *config)
 {
     config->dropout = config->dropout_input = config->dropout_hidden = config->dropout_output = 0;
     config->dropout_kind = DROPOUT_ELEMENT;
-    config->dropout_embedding = 0;
+    config->dropout_embedding = config->dropout_state = config->weight_drop = 0;
     config->ar = config->tar = 0;
 }
 

@@ -39,6 +39,11 @@ static bool has_rounds(const struct model_config *config)
     return cell_kind(config->cell)->rounds;
 }
 
+static bool is_recurrent(const struct model_config *config)
+{
+    return cell_kind(config->cell)->recurrent_gates > 0;
+}
+
 static bool of_bf16(const struct model_config *config)
 {
     return config->precision == PRECISION_BF16;
@@ -74,6 +79,8 @@ const struct model_field model_fields[] = {
     {PLACE(dropout_kind), .type = MODEL_CHOICE, .option = "dropout-kind", .choices = &dropout_kind_choices,
      .optional = true, .lists = MODEL_BENCH | MODEL_FACT},
     {PLACE(dropout_embedding), PROBABILITY("dropout-embedding")},
+    {PLACE(dropout_state), PROBABILITY("dropout-state"), .applies = is_recurrent},
+    {PLACE(weight_drop), PROBABILITY("weight-drop"), .applies = is_recurrent},
     {PLACE(reset_token), .type = MODEL_TOKEN, .told = "reset_at", .option = "reset-at", .optional = true,
      .ranged = "token of --reset-at"},
     {PLACE(ar), .type = MODEL_REAL, .optional = true, .lists = MODEL_BENCH, RANGE("--ar", 0, 1e6)},

@@ -9,6 +9,7 @@
 #include "cell_private.h"
 #include "mogrify.h"
 #include "penalty.h"
+#include "reference_drop.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
 #include "unroll/nn/output.h"
@@ -45,6 +46,9 @@ struct tape {
     double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
     double *d_state[CELL_STATES_MAX];    /* [width] of one step */
     double *d_from_input, *d_from_state; /* [IH], [RH] of one step */
+    double *state_mask;                  /* [L][H] what the states that W_hh reads are multiplied with */
+    double *read, *d_read;               /* [H] what it reads in one step, and its gradient */
+    double *dropped_weights;             /* [L][RH][H] W_hh through its dropout */
     float *mask_float;                   /* [max(E,H)] */
     void *block, *float_block, *fresh_block;
 };
@@ -113,6 +117,10 @@ static size_t tape_place(const struct model_config *config, struct tape *t, doub
     t->output_work = next_array(next, &used, t->output->reference_work(config));
     t->d_from_input = next_array(next, &used, IH);
     t->d_from_state = next_array(next, &used, RH);
+    t->state_mask = next_array(next, &used, L * (size_t)t->H);
+    t->read = next_array(next, &used, (size_t)t->H);
+    t->d_read = next_array(next, &used, (size_t)t->H);
+    t->dropped_weights = next_array(next, &used, config->weight_drop > 0 ? L * RH * (size_t)t->H : 0);
     return used;
 }
 
@@ -244,6 +252,56 @@ static void input_backward(const struct reference *r, const struct tape *t, cons
     affine_backward(rest, inputs, weight + behind, x, t->d_from_input + GH, d_weight + behind, NULL, d_input);
 }
 
+/* What W_hh reads of the state goes through a dropout of its own. */
+static void recurrent_forward(const struct reference *r, const struct tape *t, const struct tensors *w, int l,
+                              const double *h, const struct reference_step *s)
+{
+    const int H = model_width(&r->config, l);
+    const double *mask = t->state_mask + l * t->H;
+    for (int u = 0; u < H; u++)
+        t->read[u] = h[u] * mask[u];
+    affine(t->cell->recurrent_gates * H, H, w->layer[l].weight_hh, t->read, w->layer[l].bias_hh, s->from_state);
+}
+
+static void recurrent_backward(const struct reference *r, const struct tape *t, const struct tensors *w,
+                               const struct tensors *d, int l, const double *h)
+{
+    const int H = model_width(&r->config, l);
+    const double *mask = t->state_mask + l * t->H;
+    for (int u = 0; u < H; u++) {
+        t->read[u] = h[u] * mask[u];
+        t->d_read[u] = 0;
+    }
+    affine_backward(t->cell->recurrent_gates * H, H, w->layer[l].weight_hh, t->read, t->d_from_state,
+                    d->layer[l].weight_hh, d->layer[l].bias_hh, t->d_read);
+    for (int u = 0; u < H; u++)
+        t->d_state[CELL_H][u] += t->d_read[u] * mask[u];
+}
+
+static struct reference_drop drop_of(const struct reference *r, const struct tape *t, int64_t step)
+{
+    return (struct reference_drop){&r->config, r->seed, step, t->mask_float};
+}
+
+/* W_hh of all layers becomes that of the step. */
+static void drop_weights(const struct reference *r, const struct tape *t, int64_t step, struct tensors *w)
+{
+    const struct reference_drop drop = drop_of(r, t, step);
+    for (int l = 0; l < t->L && reference_drops_weights(&drop); l++) {
+        double *dropped = t->dropped_weights + (size_t)l * (size_t)t->RH * (size_t)t->H;
+        reference_drop_weights(&drop, l, w->layer[l].weight_hh, dropped);
+        w->layer[l].weight_hh = dropped;
+    }
+}
+
+static void drop_weights_backward(const struct reference *r, const struct tape *t, int64_t step,
+                                  const struct tensors *d)
+{
+    const struct reference_drop drop = drop_of(r, t, step);
+    for (int l = 0; l < t->L && reference_drops_weights(&drop); l++)
+        reference_drop_weights(&drop, l, d->layer[l].weight_hh, d->layer[l].weight_hh);
+}
+
 static void lane_forward(struct reference *r, const struct tensors *w, struct tape *t, const struct window *window,
                          int b, int64_t step)
 {
@@ -259,15 +317,17 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
         for (int u = 0; u < E; u++)
             input_at(t, 0, time)[u] = row[u] * mask_at(t, 0, time)[u];
     }
-    for (int l = 0; l < t->L; l++)
+    const struct reference_drop drop = drop_of(r, t, step);
+    for (int l = 0; l < t->L; l++) {
+        reference_drop_states(&drop, l, lane, t->state_mask + l * t->H);
         for (int time = 0; time < t->T; time++) {
-            const int H = model_width(&r->config, l), RH = t->cell->recurrent_gates * H;
+            const int H = model_width(&r->config, l);
             struct reference_step s = cell_step_at(t, l, time);
             const double *x = input_at(t, l, time), *h = s.before[CELL_H];
             mogrify_reference_forward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, &x, &h,
                                       rounds_at(t, l, time));
             input_forward(r, t, w, l, x, &s);
-            affine(RH, H, w->layer[l].weight_hh, h, w->layer[l].bias_hh, s.from_state);
+            recurrent_forward(r, t, w, l, h, &s);
             s.vectors = w->layer[l].further[0];
             t->cell->reference_forward(H, &s);
             apply_nudge(r, l, time, &s);
@@ -275,6 +335,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             for (int u = 0; u < H; u++)
                 input_at(t, l + 1, time)[u] = s.state[CELL_H][u] * mask_at(t, l + 1, time)[u];
         }
+    }
 }
 
 /* Loss of the lane; with `grad` also gradients of the output layer and, in d_input, that of its input. */
@@ -331,7 +392,7 @@ static void clear_gradients(struct tape *t)
 static void layer_backward(const struct reference *r, const struct tensors *w, const struct tensors *d, struct tape *t,
                            int l)
 {
-    const int H = model_width(&r->config, l), RH = t->cell->recurrent_gates * H;
+    const int H = model_width(&r->config, l);
     clear_gradients(t);
     for (int time = t->T - 1; time >= 0; time--) {
         struct reference_step s = cell_step_at(t, l, time);
@@ -345,8 +406,7 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
         const double *x0 = input_at(t, l, time), *h0 = s.before[CELL_H], *x = x0, *h = h0;
         mogrify_reference_made(&r->config, model_inputs(&r->config, l), H, rounds_at(t, l, time), &x, &h);
-        affine_backward(RH, H, w->layer[l].weight_hh, h, t->d_from_state, d->layer[l].weight_hh, d->layer[l].bias_hh,
-                        t->d_state[CELL_H]);
+        recurrent_backward(r, t, w, d, l, h);
         memset(d_input, 0, sizeof *d_input * width(t));
         input_backward(r, t, w, d, l, x, &s, d_input);
         mogrify_reference_backward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, x0, h0,
@@ -411,6 +471,7 @@ enum status reference_window(struct reference *r, const struct window *window, i
             memset(grad, 0, sizeof *grad * r->table.grad_total);
             tensors_bind(r, grad, true, &gradients);
         }
+        drop_weights(r, &tape, step, &values);
         *loss = r->penalty = 0;
         r->nearest_kink = INFINITY;
         for (int b = 0; b < r->lanes; b++) {
@@ -424,6 +485,8 @@ enum status reference_window(struct reference *r, const struct window *window, i
             if (tape.cell->kinks)
                 r->nearest_kink = fmin(r->nearest_kink, nearest_kink(r, &tape));
         }
+        if (grad)
+            drop_weights_backward(r, &tape, step, &gradients);
     }
     tape_release(&tape);
     return status;

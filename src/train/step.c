@@ -71,6 +71,7 @@ void step_gradient(struct step *step, const struct window *window, int64_t numbe
 {
     float *const *node_grads;
     (void)reducer_nodes(step->reducer, &node_grads);
+    step->number = number;
     step->touched = model_touch(step->model, window, number);
     catch_up(step);
     model_train(step->model, window, number, node_grads, loss);
@@ -89,6 +90,9 @@ double step_sum(struct step *step, int64_t targets)
 {
     double begun = clock_seconds();
     step->gradient = reducer_sum(step->reducer, step->touched);
+    float *const *arrays;
+    (void)reducer_nodes(step->reducer, &arrays);
+    model_drop_gradient(step->model, step->number, arrays[0]);
     step->targets = targets;
     double summed = clock_seconds();
     step->norm2 = step->config.norm ? find_norm2(step) : NAN;

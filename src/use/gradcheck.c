@@ -43,7 +43,9 @@ static void draw_values(struct gradcheck_problem *problem, int attempt)
             continue;
         }
         if (strcmp(p->name, "encoder.weight") == 0 && !problem->config.model.tied)
-            bound = 1; /* it multiplies ones and zeros */
+            bound = 1;                  /* it multiplies ones and zeros */
+        if (p->role == PARAM_RECURRENT) /* what is kept is scaled */
+            bound *= sqrt((1 - model->dropout_state) * (1 - model->weight_drop));
         if (p->rank == 1)
             bound = 0.5;
         for (size_t k = 0; p->alias < 0 && k < p->count; k++) {

@@ -238,9 +238,9 @@ static enum status run_fast(const struct gradcheck_problem *problem, int ranks, 
     for (int index = 0; !status && index < GRADCHECK_WINDOWS; index++) {
         for (int rank = 0; rank < ranks; rank++)
             range_train(&ranges[rank], problem, &outcomes->layout, index, &outcomes->window[index]);
-        gather(&outcomes->layout, &problem->table,
-               node_sum(ranges, ranks, 0, problem->config.groups, wide_floats(&outcomes->layout)),
-               outcomes->window[index].grad);
+        float *sum = node_sum(ranges, ranks, 0, problem->config.groups, wide_floats(&outcomes->layout));
+        model_drop_gradient(ranges[0].model, gradcheck_step(index), sum);
+        gather(&outcomes->layout, &problem->table, sum, outcomes->window[index].grad);
     }
     for (int rank = 0; ranges && rank < ranks; rank++)
         range_release(&ranges[rank]);

@@ -157,6 +157,50 @@ static void test_words(void **unused)
     }
 }
 
+/* draw() and keep() of dropout.h for the masks of states and of recurrent weights. */
+static void test_recurrent(void **unused)
+{
+    (void)unused;
+    enum { COUNT = 300 };
+    float mask[COUNT];
+    const uint64_t seed = 0xfedcba9876543210u;
+    for (int layer = 0; layer < MODEL_LAYERS_MAX; layer++)
+        for (uint32_t which = 0; which < 5; which++)
+            for (int weights = 0; weights < 2; weights++) {
+                const uint32_t what = (uint32_t)(weights ? RNG_DROPPED_WEIGHT : RNG_DROPPED_STATE) + (uint32_t)layer;
+                const uint32_t place = which * 70001;
+                (weights ? dropout_weight_mask : dropout_state_mask)(seed, layer, 77, place, COUNT, 20000, mask);
+                for (int u = 0; u < COUNT; u++) {
+                    const struct rng_bits bits = rng_philox(seed, what, 77, place, 0, (uint32_t)u / 8);
+                    const uint32_t half = bits.word[u % 8 / 2] >> (16 * (u % 2)) & 0xffff;
+                    assert_true(mask[u] == (half < 20000 ? 0 : dropout_scale(20000)));
+                }
+            }
+}
+
+/* A share p, and of the kept and dropped ones no more pairs side by side, or one above the other, than by chance. */
+static void test_rate_of_recurrent(void **unused)
+{
+    (void)unused;
+    enum { ROWS = 400, COLUMNS = 500 };
+    static float rows[ROWS][COLUMNS];
+    const double p = 0.4, n = ROWS * COLUMNS, allowed = 5 * sqrt(p * p * (1 + 2 * p - 3 * p * p) / n) + 1.0 / 65536;
+    for (int weights = 0; weights < 2; weights++) {
+        int dropped = 0, beside = 0, above = 0;
+        for (uint32_t row = 0; row < ROWS; row++)
+            (weights ? dropout_weight_mask : dropout_state_mask)(5, 1, 3, row, COLUMNS, dropout_threshold(p),
+                                                                 rows[row]);
+        for (int row = 0; row < ROWS; row++)
+            for (int u = 0; u < COLUMNS; u++) {
+                dropped += rows[row][u] == 0;
+                beside += rows[row][u] == 0 && rows[row][(u + 1) % COLUMNS] == 0;
+                above += rows[row][u] == 0 && rows[(row + 1) % ROWS][u] == 0;
+            }
+        assert_true(fabs(dropped / n - p) < 5 * sqrt(p * (1 - p) / n) + 1.0 / 65536);
+        assert_true(fabs(beside / n - p * p) < allowed && fabs(above / n - p * p) < allowed);
+    }
+}
+
 /* Probabilities by places, where they are given and where not. */
 static void test_places(void **unused)
 {
@@ -182,6 +226,12 @@ static void test_places(void **unused)
     config.dropout_embedding = 0.1;
     dropout = dropout_of(&config);
     assert_true(dropout_needs_masks(&dropout));
+    config = (struct model_config){.cell = CELL_GRU, .dropout_state = 0.5, .weight_drop = 0.25};
+    dropout = dropout_of(&config);
+    assert_true(dropout.states == 32768 && dropout.weights == 16384 && dropout_needs_masks(&dropout));
+    config.cell = CELL_MINGRU; /* it has no recurrent weights */
+    dropout = dropout_of(&config);
+    assert_false(dropout.states || dropout.weights || dropout_needs_masks(&dropout));
 }
 
 /* A unit is dropped if its bits are below the threshold, and kept if they are equal to it. */
@@ -285,6 +335,8 @@ int main(void)
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_recurrent),
+        cmocka_unit_test(test_rate_of_recurrent),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_boundary),
         cmocka_unit_test(test_threshold_and_scale),

@@ -147,11 +147,11 @@ static void test_probabilities_of_places(void **state)
 static void test_probabilities_in_range(void **state)
 {
     (void)state;
-    static const char *const names[] = {"dropout", "dropout_input", "dropout_hidden", "dropout_output",
-                                        "dropout_embedding"};
+    static const char *const names[] = {"dropout",           "dropout_input", "dropout_hidden", "dropout_output",
+                                        "dropout_embedding", "dropout_state", "weight_drop"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         static const double bad[] = {-0.5, -2, 1, 1.5, NAN};
-        struct model_config config = {.layers = 1, .embedding = 3, .hidden = 4, .vocab = 5};
+        struct model_config config = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 4, .vocab = 5};
         assert_int_equal(model_config_check(&config, NULL), STATUS_OK);
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
             struct error e;

@@ -317,6 +317,12 @@ static void dropout_of_places(void **state)
                 model_dropout(model, 3) == 0.3);
     assert_true(model->dropout_kind == DROPOUT_LOCKED && model->dropout_embedding == 0.1);
     options_free(&options);
+    accepted(TRAIN "--dropout-state 0.1 --weight-drop 0.5");
+    assert_true(model->dropout_state == 0.1 && model->weight_drop == 0.5);
+    options_free(&options);
+    refused(TRAIN "--cell mingru --weight-drop 0.5", STATUS_CONFIG, "cannot use '--weight-drop' with --cell mingru");
+    refused(TRAIN "--cell mingru --dropout-state 0.5", STATUS_CONFIG, "no recurrent weights");
+    refused(TRAIN "--weight-drop 1", STATUS_CONFIG, "bad value '1' for '--weight-drop'");
     refused(TRAIN "--dropout-input 1", STATUS_CONFIG, "bad value '1' for '--dropout-input'");
     refused(TRAIN "--dropout-output=-1", STATUS_CONFIG, "bad value '-1' for '--dropout-output'");
     refused(TRAIN "--dropout-kind both", STATUS_CONFIG, "element, locked");

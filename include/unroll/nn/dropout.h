@@ -13,6 +13,11 @@
  * Words, where they are embedded (Gal and Ghahramani 2016; Merity et al. 2017): the vector of token v, all of it,
  *             encoder.weight[v] * keep(p, RNG_DROPPED_WORD, step, 0, 0, v), in the whole window and all lanes; before
  *             site 0. A tied output layer reads the weights themselves.
+ * States, as W_hh multiplies them (variational dropout of Gal and Ghahramani 2016): h_(t-1)[lane][u] of layer l, from
+ * 0, times keep(p, RNG_DROPPED_STATE + l, step, lane, 0, u) for all t of a window. What else a cell does with h, and
+ * what it hands on, is not masked. Weights (DropConnect on W_hh, Merity et al. 2017): W_hh[row][column] of layer l, all
+ * gates, times keep(p, RNG_DROPPED_WEIGHT + l, step, row, 0, column), one mask for a step. The gradient is masked and
+ *             scaled behind the sum over ranks, for the scaled numbers of parts add up to other bits.
  * `lane` counts over all ranks, t from the window's beginning, `step` is the optimizer's. */
 #ifndef UNROLL_NN_DROPOUT_H
 #define UNROLL_NN_DROPOUT_H
@@ -30,6 +35,12 @@ float dropout_scale(uint32_t threshold); /* 1 / (1 - threshold/65536) */
 /* mask[u] = keep(p, RNG_DROPOUT + site, step, lane, time, u) for u in [0, units). */
 void dropout_mask(uint64_t seed, int site, uint32_t step, uint32_t lane, uint32_t time, int units, uint32_t threshold,
                   float *mask);
+/* keep(p, RNG_DROPPED_STATE + layer, step, lane, 0, u) for u in [0, units) */
+void dropout_state_mask(uint64_t seed, int layer, uint32_t step, uint32_t lane, int units, uint32_t threshold,
+                        float *mask);
+/* keep(p, RNG_DROPPED_WEIGHT + layer, step, row, 0, column) for column in [0, columns) */
+void dropout_weight_mask(uint64_t seed, int layer, uint32_t step, uint32_t row, int columns, uint32_t threshold,
+                         float *mask);
 /* keep(p, RNG_DROPPED_WORD, step, 0, 0, token) */
 float dropout_word(uint64_t seed, uint32_t step, uint32_t token, uint32_t threshold);
 
@@ -38,7 +49,7 @@ struct dropout {
     uint64_t seed;
     uint32_t site[MODEL_LAYERS_MAX + 1]; /* of each site */
     bool locked;                         /* at the sites */
-    uint32_t words;
+    uint32_t words, states, weights;
     int64_t step;     /* < 0: evaluation, nothing is dropped */
     int lanes, lane0; /* of the window */
     int threads;
@@ -58,6 +69,17 @@ static inline bool dropout_active(const struct dropout *dropout, int site)
 static inline bool dropout_active_words(const struct dropout *dropout)
 {
     return dropout->words && dropout->step >= 0;
+}
+
+static inline bool dropout_active_states(const struct dropout *dropout)
+{
+    return dropout->states && dropout->step >= 0;
+}
+
+/* A row of numbers of the calling thread, [mask_stride]. */
+static inline float *dropout_room(const struct dropout *dropout, int thread)
+{
+    return dropout->mask + 2 * (int64_t)thread * dropout->mask_stride;
 }
 
 /* Rows of `units`, [T][lanes], that go through a site. */

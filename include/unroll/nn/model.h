@@ -71,9 +71,14 @@ void model_forward(struct model *model, const struct window *window, int64_t ste
 /* Training: forward with masks of `step`, loss, and the gradient of the *sum* of losses with respect to every
  * parameter, one gradient array for each of the rank's lane-tree nodes (lane_share_nodes), overwritten: [grad_total] as
  * the table has them, or [total] of the layout where that has parts (then model_touch must have seen the window). The
- * carried state advances. The caller divides by the global token count. */
+ * carried state advances. The caller divides by the global token count, and with dropout of weights calls
+ * model_drop_gradient. */
 void model_train(struct model *model, const struct window *window, int64_t step, float *const *node_grads,
                  struct model_loss *loss);
+
+/* The gradient over all ranks, `array` as in model_train, of W_hh as the step had it becomes that of W_hh: dropout of
+ * weights masks and scales it (nn/dropout.h). Nothing without. */
+void model_drop_gradient(struct model *model, int64_t step, float *array);
 
 /* Logits of the last time step of the last model_forward: [lanes][V], rows `*stride` floats apart; valid until the next
  * call. For sampling; computed on demand. */

@@ -48,6 +48,8 @@ struct model_config {
     double dropout_input, dropout_hidden, dropout_output;
     int dropout_kind;         /* of these: an enum dropout_kind */
     double dropout_embedding; /* probability of dropping a word from a window */
+    double dropout_state;     /* ... a unit of h, as W_hh multiplies it, from a lane's window */
+    double weight_drop;       /* ... an element of W_hh from a step */
     uint32_t reset_token; /* every lane's state is zero before a step that reads this token, so that the sentences it
                              stands between are independent; 0, which is <unk>: never */
     double ar, tar;       /* penalties on the top layer's outputs while training, and on how they change; 0: none */

@@ -36,9 +36,9 @@ size_t reducer_bytes(const struct param_table *table, const struct gradient_layo
 /* This rank's nodes and their gradient arrays, for model_train to fill. */
 int reducer_nodes(struct reducer *reducer, float *const **node_grads);
 
-/* Collective. Sums all nodes of all ranks; the result, aliases and parts folded, is on every rank. Valid until the next
- * call of reducer_nodes. `touched`: the rows that this rank's arrays have, list by list; NULL where the layout has
- * none. */
+/* Collective. Sums all nodes of all ranks; the result, aliases and parts folded, is on every rank: its dense part, for
+ * those who change it, in the array of the first node. Valid until the next call of model_train. `touched`: the rows
+ * that this rank's arrays have, list by list; NULL where the layout has none. */
 struct param_gradient reducer_sum(struct reducer *reducer, const struct touched *touched);
 
 /* Not collective: what the last reducer_sum summed of each array, in floats. With parts that is not all. */

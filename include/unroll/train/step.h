@@ -50,6 +50,7 @@ struct step {
     struct model *model; /* owned, as are the next two */
     struct reducer *reducer;
     struct optimizer *optimizer;
+    int64_t number;                 /* of the last step_gradient */
     const struct touched *touched;  /* here, by the last step_gradient: the model's */
     struct param_gradient gradient; /* of the sum of losses, by step_sum */
     int64_t targets;                /* ... of so many */
