@@ -222,6 +222,7 @@ static inline double fixture_fast_gradient(const struct fixture *f, struct model
     float *parts = take(layout.total, sizeof *parts);
     const struct touched *touched = model_touch(model, window, f->step);
     model_train(model, window, f->step, (float *const[]){parts}, &loss);
+    model_drop_gradient(model, f->step, parts);
     gradient_expand(&layout, &f->table, touched, parts, grad);
     param_fold_aliases(&f->table, grad); /* those in parts are there already */
     mem_free(parts);

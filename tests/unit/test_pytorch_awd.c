@@ -5,9 +5,11 @@
 
 #define FIXTURES "tests/ref/awd.h5" /* make runs the tests in the root of the source tree */
 
-static const char *const cases[] = {"widths", "dropout",      "input",         "hidden",        "output",
-                                    "locked", "locked-input", "locked-hidden", "locked-output", "embedding",
-                                    "ar",     "tar",          "ar-dropped",    "gru-embedding"};
+static const char *const cases[] = {
+    "widths",        "dropout",       "input",       "hidden",    "output",        "locked",    "locked-input",
+    "locked-hidden", "locked-output", "embedding",   "state",     "weight",        "ar",        "tar",
+    "ar-dropped",    "all",           "all-element", "all-reset", "gru-embedding", "gru-state", "gru-weight",
+    "gru-all",       "gru-equal"};
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
 static void test_reference(void **unused)
