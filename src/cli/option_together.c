@@ -113,17 +113,20 @@ static enum status check_order(const struct options *options, struct error *e)
 /* Options of regularisers that the model has no place for. */
 static enum status check_places(const struct options *options, struct error *e)
 {
-    static const char *const of_recurrence[] = {"dropout-state", "weight-drop"};
-    const struct cell_kind *cell = cell_kind(options->train.step.model.cell);
+    const struct model_config *model = &options->train.step.model;
+    const struct cell_kind *cell = cell_kind(model->cell);
+    const struct {
+        const char *name;
+        double p;
+    } of_recurrence[] = {{"dropout-state", model->dropout_state}, {"weight-drop", model->weight_drop}};
     for (size_t i = 0; i < 2 && cell->recurrent_gates == 0; i++)
-        if (options_origin(options, of_recurrence[i]) == ORIGIN_FLAG)
+        if (of_recurrence[i].p > 0 && options_origin(options, of_recurrence[i].name) == ORIGIN_FLAG)
             return error_set(
                 e, STATUS_CONFIG,
                 "cannot use '--%s' with --cell %s, which has no recurrent weights; leave it out, or choose "
                 "another cell",
-                of_recurrence[i], cell->name);
-    if (options->train.step.model.layers == 1 && options->dropout_hidden >= 0 &&
-        options_origin(options, "dropout-hidden") == ORIGIN_FLAG)
+                of_recurrence[i].name, cell->name);
+    if (model->layers == 1 && options->dropout_hidden >= 0 && options_origin(options, "dropout-hidden") == ORIGIN_FLAG)
         return error_set(e, STATUS_CONFIG,
                          "cannot use '--dropout-hidden' with --layers 1: nothing lies between layers; leave it out, or "
                          "add layers");
