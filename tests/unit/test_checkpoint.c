@@ -454,6 +454,7 @@ static void test_every_flipped_bit_is_noticed(void **state)
     size_t bytes, missed = 0;
     size_t step = getenv("UNROLL_TEST_LONG") ? 1 : getenv("UNROLL_TEST_SHORT") ? 331 : 13;
     make(&c, true, optimizer_kind("momentum"));
+    make_average(&c);
     c.options = 12;
     assert_written("flip.h5", &c, WRITER_SINGLE);
     unsigned char *content = slurp("flip.h5", &bytes);
