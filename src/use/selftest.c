@@ -130,8 +130,8 @@ static const struct group before_cells[] = {
 };
 static const struct group behind_cells[] = {
     {"optimizers", "trainings", NULL},    {"large", "trainings beyond a block", NULL},
-    {"output layers", "trainings", NULL}, {"bf16 tile", "trainings", NULL},
-    {"bf16 pair", "trainings", NULL},
+    {"output layers", "trainings", NULL}, {"regularisers", "training", NULL},
+    {"bf16 tile", "trainings", NULL},     {"bf16 pair", "trainings", NULL},
 };
 #define BEFORE ((int)(sizeof before_cells / sizeof *before_cells))
 #define BEHIND ((int)(sizeof behind_cells / sizeof *behind_cells))

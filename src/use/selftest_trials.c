@@ -40,6 +40,8 @@ static const struct trial of_cell[] = {
 };
 #define OF_CELL ((int)(sizeof of_cell / sizeof *of_cell))
 
+#define REGULARISERS "regularisers"
+
 static const struct trial others[] = {
     {"optimizers", "sgd", ON_GRU("sgd", 2)},
     {"optimizers", "momentum", ON_GRU("momentum", 1)},
@@ -65,6 +67,13 @@ static const struct trial others[] = {
      SMALL,
      .optimizer = "sgd",
      .lr = 1},
+    {REGULARISERS,
+     "regularised",
+     "lstm",
+     {UNTIED, .dropout_kind = DROPOUT_LOCKED, .dropout_embedding = 0.1, .dropout_state = 0.2, .weight_drop = 0.4,
+      .ar = 2, .tar = 1},
+     SMALL,
+     ADAM},
     {"start values", "uniform", "lstm", {UNTIED}, LANES, .init = INIT_UNIFORM},
     {"start values", "orthogonal", "lstm", {UNTIED}, LANES, .init = INIT_ORTHOGONAL},
     {"start values", "scaled identity", "rnn-relu", {UNTIED}, LANES, .init = INIT_AUTO},
@@ -110,7 +119,8 @@ static void find_of_output(int layer, struct trial *trial)
 /* What has products of its own: optimizers and start values have none. */
 static bool is_of_bf16(const struct trial *trial)
 {
-    return is_of_cell(trial) || strcmp(trial->group, "large") == 0 || strcmp(trial->group, OUTPUTS) == 0;
+    return is_of_cell(trial) || strcmp(trial->group, "large") == 0 || strcmp(trial->group, OUTPUTS) == 0 ||
+           strcmp(trial->group, REGULARISERS) == 0;
 }
 
 const char *selftest_bf16_group(int order)
