@@ -89,6 +89,41 @@ static void test_odd_sizes(void **unused)
         }
 }
 
+/* What is dropped, of every cell, in float32 and in both orders of bf16, on 1 to 5 ranks of 1 to 3 threads; widths that
+ * fill no block, resets, labels and every number of lanes. */
+static void test_dropped(void **unused)
+{
+    (void)unused;
+    for (int i = 0; i < 6 * CELLS; i++) {
+        const enum cell cell = (enum cell)(i % CELLS);
+        const int turn = i / CELLS;
+        struct model_config model = {.cell = cell,
+                                     .mogrify = model_usual_rounds(cell),
+                                     .layers = 2,
+                                     .embedding = 20,
+                                     .hidden = 35,
+                                     .vocab = 61,
+                                     .dropout = 0.1,
+                                     .dropout_input = turn % 2 ? DROPOUT_NONE : 0,
+                                     .dropout_hidden = 0.2,
+                                     .dropout_kind = turn % 3 ? DROPOUT_LOCKED : DROPOUT_ELEMENT,
+                                     .dropout_embedding = turn % 3 == 1 ? 0 : 0.2,
+                                     .dropout_state = turn == 2 ? 0 : 0.2,
+                                     .weight_drop = turn == 4 ? 0 : 0.3,
+                                     .reset_token = turn % 2,
+                                     .precision = turn / 2 ? PRECISION_BF16 : PRECISION_FLOAT32,
+                                     .bf16_order = turn / 4 ? BF16_PAIR : BF16_TILE};
+        const struct gradcheck_config config = {.model = model,
+                                                .bptt = 1 + i % 7,
+                                                .batch = 11,
+                                                .groups = 7,
+                                                .ranks = 1 + i % 5,
+                                                .threads = 1 + i % 3,
+                                                .seed = (uint64_t)i + 3};
+        expect_fast(&config);
+    }
+}
+
 /* Penalties on the outputs, each alone and both; every kind of output layer, number of products and order of sums. */
 static void test_penalties(void **unused)
 {
@@ -603,6 +638,57 @@ static void test_pack(void **unused)
     tear_down(&s);
 }
 
+/* A step has its own W_hh, evaluation the whole one, whichever comes before; an update changes both. */
+static void test_dropped_weights_between_steps(void **unused)
+{
+    (void)unused;
+    struct model_config config = {.cell = CELL_GRU,
+                                  .layers = 2,
+                                  .embedding = 12,
+                                  .hidden = 21,
+                                  .vocab = 19,
+                                  .weight_drop = 0.4,
+                                  .dropout_state = 0.2};
+    struct set_up s = set_up_of(&config, 7, 10, 5);
+    model_config_evaluated(&config);
+    struct set_up whole = set_up_of(&config, 7, 10, 5);
+    const struct model_shape shape = whole_shape(&s);
+    const struct window window = whole_window(&s, true);
+    const size_t bytes = sizeof(float) * s.table.grad_total, groups = sizeof(double) * (size_t)s.groups;
+    float *first = take(s.table.grad_total, sizeof *first), *again = take(s.table.grad_total, sizeof *again);
+    for (int round = 0; round < 2; round++) {
+        struct model *model = create(&s, &shape), *plain = create(&whole, &shape);
+        struct model_loss loss, of_plain;
+        model_train(model, &window, 3, &first, &loss);
+        model_drop_gradient(model, 3, first);
+        model_forward(plain, &window, -1, &of_plain);
+        model_forward(model, &window, -1, &loss);
+        assert_memory_equal(loss.group, of_plain.group, groups);
+        model_train(model, &window, 4, &again, &loss);
+        model_drop_gradient(model, 4, again);
+        assert_memory_not_equal(first, again, bytes);
+        model_train(model, &window, 3, &again, &loss);
+        model_drop_gradient(model, 3, again);
+        assert_memory_equal(first, again, bytes);
+        for (size_t k = 0; k < s.table.total; k++)
+            s.values[k] *= 1.5f, whole.values[k] *= 1.5f;
+        model_pack(model);
+        model_pack(plain);
+        model_train(model, &window, 3, &again, &loss);
+        model_drop_gradient(model, 3, again);
+        assert_memory_not_equal(first, again, bytes);
+        model_forward(model, &window, -1, &loss);
+        model_forward(plain, &window, -1, &of_plain);
+        assert_memory_equal(loss.group, of_plain.group, groups);
+        model_free(model);
+        model_free(plain);
+    }
+    mem_free(first);
+    mem_free(again);
+    tear_down(&s);
+    tear_down(&whole);
+}
+
 /* --reduction fast adds in another order: the same sums to rounding. Padding of the gradient stays zero in both. */
 static void test_fast_reduction(void **unused)
 {
@@ -722,6 +808,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_sizes),
         cmocka_unit_test(test_every_rank_count),
+        cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_penalties),
         cmocka_unit_test(test_several_output_chunks),
         cmocka_unit_test(test_a_group_alone_is_the_same),
@@ -733,6 +820,7 @@ int main(void)
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_pack),
+        cmocka_unit_test(test_dropped_weights_between_steps),
         cmocka_unit_test(test_fast_reduction),
         cmocka_unit_test(test_no_allocation_in_a_step),
         cmocka_unit_test(test_bytes_grow_with_the_shape),
