@@ -1,5 +1,5 @@
 """Unroll's models in PyTorch: a checkpoint as nn.Embedding, nn.LSTM (nn.GRU, nn.RNN, MinGRU; one module a layer where
-layers differ in width, or of a cell that PyTorch lacks, QRNN or SRU) and nn.Linear (of an adaptive softmax
+layers differ in width, or of a cell that PyTorch lacks, QRNN, SRU or Mogrifier) and nn.Linear (of an adaptive softmax
 nn.AdaptiveLogSoftmaxWithLoss), and back.
 
     import torch, unroll_torch
@@ -100,12 +100,62 @@ class SRU(nn.Module):
         return torch.stack(outputs), c
 
 
+class Mogrifier(nn.Module):
+    """One layer of a Mogrifier LSTM: before each step of the LSTM, x and h gate one another, x = 2 sigmoid(Q1 h) x,
+    h = 2 sigmoid(R2 x) h, x = 2 sigmoid(Q3 h) x, and so on for so many rounds. mogrify_q1_l0 is Q1 [E][H], or of a rank
+    mogrify_q1_left_l0 [E][rank] times mogrify_q1_right_l0 [rank][H]; all else is as in nn.LSTM."""
+
+    def __init__(self, inputs, hidden, rounds=5, rank=0):
+        super().__init__()
+        self.hidden, self.rounds = hidden, rounds
+        shapes = {"weight_ih_l0": (4 * hidden, inputs), "weight_hh_l0": (4 * hidden, hidden),
+                  "bias_ih_l0": (4 * hidden,), "bias_hh_l0": (4 * hidden,)}
+        for i in range(1, rounds + 1):
+            name, (gated, by) = self.name(i), (inputs, hidden) if i % 2 else (hidden, inputs)
+            shapes.update({f"{name}_left_l0": (gated, rank), f"{name}_right_l0": (rank, by)} if rank else
+                          {f"{name}_l0": (gated, by)})
+        for name, shape in shapes.items():
+            bound = (shape[1] if name.startswith("mogrify") else hidden) ** -0.5
+            self.register_parameter(name, nn.Parameter(torch.empty(shape).uniform_(-bound, bound)))
+
+    @staticmethod
+    def name(i):
+        return f"mogrify_{'q' if i % 2 else 'r'}{i}"
+
+    def gate(self, i, by):
+        name = self.name(i)
+        if hasattr(self, f"{name}_l0"):
+            return 2 * torch.sigmoid(nn.functional.linear(by, getattr(self, f"{name}_l0")))
+        narrow = nn.functional.linear(by, getattr(self, f"{name}_right_l0"))
+        return 2 * torch.sigmoid(nn.functional.linear(narrow, getattr(self, f"{name}_left_l0")))
+
+    def forward(self, inputs, state=None):
+        """Outputs [T][lanes][H] and the state, h and c [lanes][H] each."""
+        if state is None:
+            state = inputs.new_zeros(inputs.shape[1], self.hidden), inputs.new_zeros(inputs.shape[1], self.hidden)
+        (h, c), outputs = state, []
+        for x in inputs:
+            for i in range(1, self.rounds + 1):
+                if i % 2:
+                    x = self.gate(i, h) * x
+                else:
+                    h = self.gate(i, x) * h
+            gates = (nn.functional.linear(x, self.weight_ih_l0, self.bias_ih_l0) +
+                     nn.functional.linear(h, self.weight_hh_l0, self.bias_hh_l0))
+            i, f, g, o = gates.chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            outputs.append(h)
+        return torch.stack(outputs), (h, c)
+
+
 CELLS = {
     "lstm": (nn.LSTM, {}),
     "gru": (nn.GRU, {}),
     "mingru": (MinGRU, {}),
     "qrnn": (QRNN, {}),
     "sru": (SRU, {}),
+    "mogrifier": (Mogrifier, {}),
     "rnn-tanh": (nn.RNN, {"nonlinearity": "tanh"}),
     "rnn-relu": (nn.RNN, {"nonlinearity": "relu"}),
 }
@@ -170,20 +220,22 @@ def graphemes(text):
 
 
 class Model(nn.Module):
-    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these, QRNN or SRU) and decoder
+    """encoder (nn.Embedding), rnn (nn.LSTM, nn.GRU, nn.RNN or MinGRU, or Layers of these, QRNN, SRU or Mogrifier) and decoder
     (nn.Linear or nn.AdaptiveLogSoftmaxWithLoss), under these names. `hidden` is the width of the top layer, `widths` those of all where
     they differ. `dropout` is one probability, or three, before, between and after the layers; whatever --dropout-kind was,
     units are dropped anew at each time step, and nothing else of Unroll's training is here."""
 
     def __init__(self, cell, vocab, embedding, hidden, layers, tied=False, dropout=0.0, labels=0, pool="last",
-                 cutoffs=(), div=4.0, widths=()):
+                 cutoffs=(), div=4.0, widths=(), mogrify=5, mogrify_rank=0):
         super().__init__()
         module, extra = CELLS[cell]
         self.cell = cell
         before, between, after = dropout if isinstance(dropout, (list, tuple)) else [dropout] * 3
         self.drop_input, self.drop = nn.Dropout(before), nn.Dropout(after)
         self.encoder = nn.Embedding(vocab, embedding)
-        if module in (QRNN, SRU):
+        if module is Mogrifier:
+            extra = {"rounds": mogrify, "rank": mogrify_rank}
+        if module in (QRNN, SRU, Mogrifier):
             widths = widths or [hidden] * layers
         self.rnn = (Layers(module, embedding, widths, between, **extra) if widths else
                     module(embedding, hidden, num_layers=layers, dropout=between if layers > 1 else 0.0, **extra))
@@ -262,7 +314,8 @@ def load(path):
                       [float(about.get(f"dropout_{place}", about["dropout"])) for place in ("input", "hidden", "output")],
                       int(about.get("labels", 0)),
                       text_of(about.get("pool", "last")),
-                      numbers(about.get("cutoffs", "")), float(about.get("div", 4.0)), numbers(about.get("widths", "")))
+                      numbers(about.get("cutoffs", "")), float(about.get("div", 4.0)), numbers(about.get("widths", "")),
+                      int(about.get("mogrify", 0)), int(about.get("mogrify_rank", 0)))
         model.reset_token = int(about.get("reset_token", 0))
         model.precision = {name: text_of(about[name]) for name in ("precision", "bf16_order") if name in about}
         model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal", "cutoffs", "div")

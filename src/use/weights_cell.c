@@ -71,6 +71,33 @@ static bool has_further(const struct source *source, enum cell cell)
     return true;
 }
 
+/* What a round's matrix is called in layer 0: of full matrices the only one, or the one on either side. */
+static const struct source_tensor *round_matrix(const struct source *source, int round, const char *side)
+{
+    char name[48];
+    snprintf(name, sizeof name, "rnn.mogrify_%c%d%s_l0", round % 2 ? 'q' : 'r', round, side);
+    return source_find(source, name);
+}
+
+void cell_rounds_of_weights(const struct source *source, struct model_config *model)
+{
+    const struct source_tensor *left = round_matrix(source, 1, "_left");
+    int64_t rank = left && left->rank == 2 ? left->shape[1] : 0;
+    int round = 0;
+    while (round < MOGRIFY_ROUNDS_MAX && round_matrix(source, round + 1, left ? "_left" : ""))
+        round++;
+    model->mogrify = round;
+    model->mogrify_rank = rank < MODEL_WIDTH_MAX ? (int)rank : MODEL_WIDTH_MAX;
+}
+
+/* Cells that have rounds are those of weights that have. */
+static bool rounds_fit(const struct source *source, const struct cell_kind *kind)
+{
+    struct model_config model = {.cell = 0};
+    cell_rounds_of_weights(source, &model);
+    return kind->rounds == (model.mogrify > 0);
+}
+
 /* The hidden units of layer 0 if it is of this kind; 0 if it cannot be. */
 static int64_t hidden_of(const struct source *source, enum cell cell)
 {
@@ -82,6 +109,8 @@ static int64_t hidden_of(const struct source *source, enum cell cell)
     if (!output)
         output = source_find(source, "encoder.weight");
     const int blocks = cell_input_blocks(kind, 0);
+    if (!rounds_fit(source, kind))
+        return 0;
     if (recurrent)
         return recurrent->shape[0] == kind->recurrent_gates * recurrent->shape[1] ? recurrent->shape[1] : 0;
     if (kind->recurrent_gates > 0 || !input || input->rank != 2 || input->shape[0] % blocks != 0 ||
@@ -121,6 +150,12 @@ static enum status refuse_gates(const struct source *source, enum cell cell, str
                          "cannot import '%.200s' as %s: it has no '" RECURRENT "', and '" INPUT
                          "' does not fit; leave --cell out, or use another file",
                          source->path, name);
+    if (!rounds_fit(source, cell_kind(cell)))
+        return error_set(
+            e, STATUS_DATA,
+            "cannot import '%.200s' as %s: it %s matrices of rounds such as 'rnn.mogrify_q1_l0'; leave --cell "
+            "out, or use another file",
+            source->path, name, cell_kind(cell)->rounds ? "has no" : "has");
     return error_set(e, STATUS_DATA,
                      "cannot import '%.200s' as %s: '" RECURRENT
                      "' has %d gates of a unit, %s has %d; leave --cell out, or use another file",

@@ -144,6 +144,7 @@ static enum status infer_model(struct importing *in, struct model_config *model)
     if (embedding->shape[0] > VOCAB_MAX || embedding->shape[1] > MODEL_WIDTH_MAX || cell.hidden > MODEL_WIDTH_MAX)
         return import_refuse(in, "encoder.weight", "or 'rnn.weight_hh_l0' is wider than Unroll's models can be");
     model->cell = cell.cell;
+    cell_rounds_of_weights(source, model);
     model->vocab = (int)embedding->shape[0];
     model->embedding = (int)embedding->shape[1];
     int widths[MODEL_LAYERS_MAX] = {0};

@@ -58,6 +58,8 @@ struct weights_cell {
 /* Whether layer 0 is taken for one of a cell without weight_hh: its shapes fit and it has no bias_hh, or the caller
  * says so. */
 bool cell_without_recurrence(const struct source *source, const struct weights_hints *hints);
+/* Sets the fields of rounds (nn/mogrify.h) by the tensors of layer 0; 0 where it has none. */
+void cell_rounds_of_weights(const struct source *source, struct model_config *model);
 /* The cell of layer 0, whose weight_hh, if there is one, is a matrix. STATUS_USAGE if several fit, STATUS_DATA if
  * none does. */
 enum status cell_of_weights(const struct source *source, const struct weights_hints *hints, struct weights_report *told,

@@ -141,6 +141,11 @@ def main():
         assert unroll_torch.load(path).reset_token > 0
         assert largest_difference(path) < TOLERANCE, path
         check_way_back(path)
+    path = train("mogrifier-rank", "char", "--cell", "mogrifier", "--mogrify", "4", "--mogrify-rank", "5", "--hidden", "20",
+                 "--reset-at", "eos")
+    assert "rnn.mogrify_r4_right_l1" in unroll_torch.load(path).state_dict()
+    assert largest_difference(path) < TOLERANCE, path
+    check_way_back(path)
     path = train("adaptive", "char", "--output-layer", "adaptive", "--cutoffs", "9,15", "--div", "2.5", "--hidden", "20")
     assert largest_difference(path) < TOLERANCE, path
     check_way_back(path)

@@ -13,7 +13,7 @@ setup_file() {
     make_corpus char 300
     "$UNROLL" prepare --level word --train char.txt --split 80,10,10 -o word.h5
     "$UNROLL" prepare --level byte --train char.txt --split 80,10,10 -o byte.h5
-    for cell in rnn-tanh rnn-relu gru mingru qrnn sru lstm; do
+    for cell in rnn-tanh rnn-relu gru mingru qrnn sru mogrifier lstm; do
         "$UNROLL" train --corpus char.h5 --run "run-$cell" --cell $cell --layers 2 --hidden 12 --embedding 7 --batch 6 \
             --bptt 9 --max-steps 3
         cp "run-$cell/best.h5" "$cell.h5"
@@ -53,7 +53,7 @@ same_model() {
 }
 
 @test "safetensors: every tensor leaves as the same bits, and a model comes back as itself" {
-    for cell in rnn-tanh rnn-relu gru mingru qrnn sru lstm reset; do
+    for cell in rnn-tanh rnn-relu gru mingru qrnn sru mogrifier lstm reset; do
         "$UNROLL" export --model $cell.h5 --to safetensors -o $cell.safetensors
         weights same $cell.h5 $cell.safetensors
         "$UNROLL" import --from safetensors $cell.safetensors -o $cell-again.h5
@@ -99,7 +99,7 @@ same_model() {
 }
 
 @test "weights of others: shapes tell the model, the vocabulary comes from a corpus, a model or a text" {
-    for cell in gru mingru qrnn sru lstm; do
+    for cell in gru mingru qrnn sru mogrifier lstm; do
         weights make plain.safetensors $cell.h5
         "$UNROLL" import plain.safetensors --vocab-from char.h5 --batch 6 --bptt 9 --dropout 0.2 -o from-corpus.h5
         "$UNROLL" eval --model from-corpus.h5 --corpus char.h5 >found

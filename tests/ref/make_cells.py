@@ -36,7 +36,13 @@ CASES = [  # name, cell, embedding, widths, more attributes
     ("sru-eos", "sru", 9, (11, 11), {"reset_token": EOS}),
     ("sru-widths", "sru", 8, (35, 13, 8), {"tied": True, "reset_token": EOS}),
 ] + [(f"{cell}-classify-{pool}", cell, 5, (7, 7), {"labels": LABELS, "pool": pool})
-     for cell in ("qrnn", "sru") for pool in ("last", "mean", "max")]
+     for cell in ("qrnn", "sru") for pool in ("last", "mean", "max")] + [
+    ("mogrifier", "mogrifier", 9, (11, 11), {"mogrify": 5, "mogrify_rank": 4}),
+    ("mogrifier-tied", "mogrifier", 10, (10, 10), {"mogrify": 2, "tied": True}),
+    ("mogrifier-one-eos", "mogrifier", 9, (11, 11), {"mogrify": 1, "reset_token": EOS}),
+    ("mogrifier-eos", "mogrifier", 9, (11, 11), {"mogrify": 4, "mogrify_rank": 3, "reset_token": EOS}),
+    ("mogrifier-widths", "mogrifier", 8, (12, 9, 8), {"mogrify": 3, "mogrify_rank": 7, "tied": True, "reset_token": EOS}),
+    ("mogrifier-classify-last", "mogrifier", 5, (7, 7), {"mogrify": 5, "labels": LABELS, "pool": "last"})]
 
 
 def qrnn(x, p, layer, state, fresh):
@@ -75,14 +81,52 @@ def sru(x, p, layer, state, fresh):
     return torch.stack(outputs), {"h": outputs[-1], "c": c}
 
 
-def parameters(cell, embedding, widths, tied, labels):
+def mogrifier(x, p, layer, state, fresh):
+    """Melis, Kocisky and Blunsom (2020), equations 1 and 2, then an LSTM's step."""
+    w_ih, w_hh = p[f"rnn.weight_ih_l{layer}"], p[f"rnn.weight_hh_l{layer}"]
+    bias, rounds = p[f"rnn.bias_ih_l{layer}"] + p[f"rnn.bias_hh_l{layer}"], []
+    for i in range(1, 20):
+        name = f"rnn.mogrify_{'q' if i % 2 else 'r'}{i}"
+        if f"{name}_left_l{layer}" in p:
+            rounds.append(p[f"{name}_left_l{layer}"] @ p[f"{name}_right_l{layer}"])
+        elif f"{name}_l{layer}" in p:
+            rounds.append(p[f"{name}_l{layer}"])
+    outputs, h, c = [], state["h"], state["c"]
+    for t in range(len(x)):
+        h, c, xi = h * ~fresh[t], c * ~fresh[t], x[t]
+        for i, matrix in enumerate(rounds, 1):
+            if i % 2:
+                xi = 2 * torch.sigmoid(h @ matrix.T) * xi
+            else:
+                h = 2 * torch.sigmoid(xi @ matrix.T) * h
+        i, f, g, o = (xi @ w_ih.T + h @ w_hh.T + bias).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs), {"h": h, "c": c}
+
+
+def add_rounds(shapes, layer, inputs, H, mogrify, rank):
+    for i in range(1, mogrify + 1):
+        rows, columns = (inputs, H) if i % 2 else (H, inputs)
+        name = f"rnn.mogrify_{'q' if i % 2 else 'r'}{i}"
+        if rank:
+            shapes[f"{name}_left_l{layer}"], shapes[f"{name}_right_l{layer}"] = (rows, rank), (rank, columns)
+        else:
+            shapes[f"{name}_l{layer}"] = (rows, columns)
+
+
+def parameters(cell, embedding, widths, tied, labels, mogrify, rank):
     shapes = {"encoder.weight": (V, embedding)}
     for layer, (inputs, H) in enumerate(zip((embedding, *widths), widths)):
-        blocks = {"qrnn": 3 if layer else 6, "sru": 4}[cell]
+        blocks = {"qrnn": 3 if layer else 6, "sru": 4, "mogrifier": 4}[cell]
         shapes[f"rnn.weight_ih_l{layer}"] = (blocks * H, inputs)
         shapes[f"rnn.bias_ih_l{layer}"] = ((3 if cell == "qrnn" else 4) * H,)
         if cell == "sru":
             shapes[f"rnn.weight_c_l{layer}"] = (2 * H,)
+        if cell == "mogrifier":
+            shapes[f"rnn.weight_hh_l{layer}"], shapes[f"rnn.bias_hh_l{layer}"] = (4 * H, H), (4 * H,)
+            add_rounds(shapes, layer, inputs, H, mogrify, rank)
     shapes["decoder.weight"], shapes["decoder.bias"] = (labels or V, widths[-1]), (labels or V,)
     named = {name: torch.nn.Parameter(torch.empty(shape)) for name, shape in shapes.items() if not (tied and name == "decoder.weight")}
     draw_weights(named.values(), 0.35)
@@ -94,7 +138,7 @@ def run(cell, widths, p, inputs, states, reset_token):
     x, after = p["encoder.weight"][inputs], []
     fresh = (inputs == reset_token).unsqueeze(-1) if reset_token else torch.zeros(*inputs.shape, 1, dtype=torch.bool)
     for layer in range(len(widths)):
-        x, state = {"qrnn": qrnn, "sru": sru}[cell](x, p, layer, states[layer], fresh)
+        x, state = {"qrnn": qrnn, "sru": sru, "mogrifier": mogrifier}[cell](x, p, layer, states[layer], fresh)
         after.append({letter: part.detach() for letter, part in state.items()})
     return x, after
 
@@ -105,9 +149,9 @@ def put_case(out, number, name, cell, embedding, widths, more):
     labels, group = more.get("labels", 0), out.create_group(name)
     layers = {"widths": ",".join(map(str, widths))} if len(set(widths)) > 1 else {}
     put_attributes(group, cell=cell, layers=len(widths), embedding=embedding, hidden=widths[-1], vocab=V, lanes=B, bptt=T, **layers, **more)
-    p = parameters(cell, embedding, widths, more.get("tied", False), labels)
+    p = parameters(cell, embedding, widths, more.get("tied", False), labels, more.get("mogrify", 0), more.get("mogrify_rank", 0))
     put_weights(group, p)
-    states = [{"c": torch.zeros(B, H), "p": torch.zeros(B, 3 * H)} for H in widths]
+    states = [{"h": torch.zeros(B, H), "c": torch.zeros(B, H), "p": torch.zeros(B, 3 * H)} for H in widths]
     stream = torch.randint(0, V, (WINDOWS * T + 1, B), generator=generator)
     stream[T + 2, 1] = stream[T, 0] = EOS  # inside a window, and at its beginning
     for window in range(1 if labels else WINDOWS):

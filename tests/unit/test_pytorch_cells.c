@@ -5,9 +5,26 @@
 #define FIXTURES "tests/ref/cells.h5" /* make runs the tests in the root of the source tree */
 #define WINDOWS 2
 
-static const char *const cases[] = {
-    "qrnn", "qrnn-tied", "qrnn-eos", "qrnn-widths", "qrnn-classify-last", "qrnn-classify-mean", "qrnn-classify-max",
-    "sru",  "sru-tied",  "sru-eos",  "sru-widths",  "sru-classify-last",  "sru-classify-mean",  "sru-classify-max"};
+static const char *const cases[] = {"qrnn",
+                                    "qrnn-tied",
+                                    "qrnn-eos",
+                                    "qrnn-widths",
+                                    "qrnn-classify-last",
+                                    "qrnn-classify-mean",
+                                    "qrnn-classify-max",
+                                    "sru",
+                                    "sru-tied",
+                                    "sru-eos",
+                                    "sru-widths",
+                                    "sru-classify-last",
+                                    "sru-classify-mean",
+                                    "sru-classify-max",
+                                    "mogrifier",
+                                    "mogrifier-tied",
+                                    "mogrifier-one-eos",
+                                    "mogrifier-eos",
+                                    "mogrifier-widths",
+                                    "mogrifier-classify-last"};
 #define CASES ((int)(sizeof cases / sizeof cases[0]))
 
 static const char *part_of(int window, const char *what, char part[64])
