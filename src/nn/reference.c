@@ -6,194 +6,18 @@
 #include <string.h>
 
 #include "affine.h"
-#include "cell_private.h"
 #include "mogrify.h"
 #include "penalty.h"
 #include "reference_drop.h"
+#include "reference_tape.h"
 #include "unroll/base/mem.h"
 #include "unroll/nn/dropout.h"
-#include "unroll/nn/output.h"
-
-/* The tensors of one array in the layout of the table: values, or gradients. */
-struct tensors {
-    double *encoder; /* [V][E] */
-    struct {
-        double *weight_ih;                 /* [I*H][E or H], I blocks in the order of the cell */
-        double *weight_hh;                 /* [R*H][H], NULL if the cell has none, as bias_hh */
-        double *bias_ih, *bias_hh;         /* [G*H], [R*H] */
-        double *further[CELL_TENSORS_MAX]; /* its cell's further tensors; [0] is NULL if it has none */
-    } layer[MODEL_LAYERS_MAX];
-};
-
-/* Everything a window of one lane leaves for the backward pass. */
-struct tape {
-    const struct cell_kind *cell;
-    const struct output_kind *output;
-    int T, L, E;
-    int H, GH, RH;                      /* of the widest layer: strides */
-    int IH;                             /* the same; of the first layer, which has most */
-    int states, width[CELL_STATES_MAX]; /* of the cell; the widest layer's */
-    double *input;                      /* [L+1][T][max(E,H)] input of each layer and of the decoder, after dropout */
-    double *mask;                       /* like input: what dropout multiplied it with */
-    double *from_input, *from_state, *gate; /* [L][T][IH], [L][T][RH], [L][T][GH] */
-    double *state[CELL_STATES_MAX];         /* [L][T+1][width], the first of each layer being the carried state */
-    double *zero[CELL_STATES_MAX];          /* [width] */
-    size_t rounds_size;                     /* of a step's rounds, in the widest layer */
-    double *rounds;                         /* [L][T][rounds_size] */
-    bool *fresh;                            /* [T] this lane's state is zero before the step */
-    double *output_work;                    /* of the output layer */
-    double *d_output;                       /* [T][H] of the top layer's outputs, but for what comes through dropout */
-    double *d_input; /* [T][max(E,H)] gradient of the input of the layer above, then of the layer at hand */
-    double *d_state[CELL_STATES_MAX];    /* [width] of one step */
-    double *d_from_input, *d_from_state; /* [IH], [RH] of one step */
-    double *state_mask;                  /* [L][H] what the states that W_hh reads are multiplied with */
-    double *read, *d_read;               /* [H] what it reads in one step, and its gradient */
-    double *dropped_weights;             /* [L][RH][H] W_hh through its dropout */
-    float *mask_float;                   /* [max(E,H)] */
-    void *block, *float_block, *fresh_block;
-};
-
-static double *tensor(const struct param_table *table, double *array, bool gradient, int place)
-{
-    const struct param *p = &table->param[place < 0 ? 0 : place];
-    return place < 0 ? NULL : array + (gradient ? p->grad_offset : p->offset);
-}
-
-static void tensors_bind(const struct reference *r, double *array, bool gradient, struct tensors *w)
-{
-    const struct param_table *table = &r->table;
-    w->encoder = tensor(table, array, gradient, table->encoder);
-    for (int l = 0; l < r->config.layers; l++) {
-        w->layer[l].weight_ih = tensor(table, array, gradient, table->layer[l].w_ih);
-        w->layer[l].weight_hh = tensor(table, array, gradient, table->layer[l].w_hh);
-        w->layer[l].bias_ih = tensor(table, array, gradient, table->layer[l].b_ih);
-        w->layer[l].bias_hh = tensor(table, array, gradient, table->layer[l].b_hh);
-        w->layer[l].further[0] = NULL;
-        for (int i = 0; i < table->layer[l].furthers; i++)
-            w->layer[l].further[i] = tensor(table, array, gradient, table->layer[l].further + i);
-    }
-}
-
-static size_t width(const struct tape *t)
-{
-    return (size_t)(t->E > t->H ? t->E : t->H);
-}
-
-static double *next_array(double *block, size_t *used, size_t count)
-{
-    double *taken = block ? block + *used : NULL;
-    *used += count;
-    return taken;
-}
-
-static void tape_widths(const struct reference *r, struct tape *t)
-{
-    t->states = cell_states(t->cell, 0);
-    for (int index = 0; index < model_state_arrays(&r->config); index++) {
-        int wide = model_state_width(&r->config, index), *widest = &t->width[index / t->L];
-        *widest = wide > *widest ? wide : *widest;
-    }
-}
-
-/* Lays the arrays out from `next` on; returns how many numbers that takes. From NULL it only counts. */
-static size_t tape_place(const struct model_config *config, struct tape *t, double *next)
-{
-    const size_t L = (size_t)t->L, GH = (size_t)t->GH, IH = (size_t)t->IH, RH = (size_t)t->RH, W = width(t);
-    const size_t steps = (size_t)t->T;
-    size_t used = 0;
-    t->input = next_array(next, &used, (L + 1) * steps * W);
-    t->mask = next_array(next, &used, (L + 1) * steps * W);
-    t->from_input = next_array(next, &used, L * steps * IH);
-    t->from_state = next_array(next, &used, L * steps * RH);
-    t->gate = next_array(next, &used, L * steps * GH);
-    t->rounds = next_array(next, &used, L * steps * t->rounds_size);
-    for (int k = 0; k < t->states; k++) {
-        t->state[k] = next_array(next, &used, L * (steps + 1) * (size_t)t->width[k]);
-        t->d_state[k] = next_array(next, &used, (size_t)t->width[k]);
-        t->zero[k] = next_array(next, &used, (size_t)t->width[k]);
-    }
-    t->d_input = next_array(next, &used, steps * W);
-    t->d_output = next_array(next, &used, steps * (size_t)t->width[CELL_H]);
-    t->output_work = next_array(next, &used, t->output->reference_work(config));
-    t->d_from_input = next_array(next, &used, IH);
-    t->d_from_state = next_array(next, &used, RH);
-    t->state_mask = next_array(next, &used, L * (size_t)t->H);
-    t->read = next_array(next, &used, (size_t)t->H);
-    t->d_read = next_array(next, &used, (size_t)t->H);
-    t->dropped_weights = next_array(next, &used, config->weight_drop > 0 ? L * RH * (size_t)t->H : 0);
-    return used;
-}
-
-static enum status tape_create(const struct reference *r, int T, struct tape *t, struct error *e)
-{
-    const struct model_config *config = &r->config;
-    *t = (struct tape){.cell = cell_kind(config->cell),
-                       .output = output_kind(config),
-                       .T = T,
-                       .L = config->layers,
-                       .E = config->embedding,
-                       .H = model_widest(config)};
-    t->GH = t->cell->gates * t->H;
-    t->IH = cell_input_blocks(t->cell, 0) * t->H;
-    t->RH = t->cell->recurrent_gates * t->H;
-    t->rounds_size = mogrify_reference_tape(config, t->E, t->H);
-    tape_widths(r, t);
-    t->block = mem_alloc(tape_place(config, t, NULL), sizeof(double), "the reference's window", e);
-    t->float_block = mem_alloc(width(t), sizeof(float), "the reference's window", e);
-    t->fresh_block = mem_alloc((size_t)T, sizeof *t->fresh, "the reference's window", e);
-    if (!t->block || !t->float_block || !t->fresh_block)
-        return STATUS_OS;
-    tape_place(config, t, t->block);
-    t->fresh = t->fresh_block;
-    t->mask_float = t->float_block;
-    return STATUS_OK;
-}
-
-static void tape_release(struct tape *t)
-{
-    mem_free(t->block);
-    mem_free(t->float_block);
-    mem_free(t->fresh_block);
-}
-
-static double *input_at(const struct tape *t, int layer, int time)
-{
-    return t->input + ((size_t)layer * (size_t)t->T + (size_t)time) * width(t);
-}
-
-static double *mask_at(const struct tape *t, int layer, int time)
-{
-    return t->mask + ((size_t)layer * (size_t)t->T + (size_t)time) * width(t);
-}
-
-static struct reference_step step_at(const struct tape *t, int layer, int time)
-{
-    const size_t step = (size_t)layer * (size_t)t->T + (size_t)time, row = step + (size_t)layer;
-    struct reference_step s = {.input_blocks = cell_input_blocks(t->cell, layer),
-                               .from_input = t->from_input + step * (size_t)t->IH,
-                               .from_state = t->from_state + step * (size_t)t->RH,
-                               .gate = t->gate + step * (size_t)t->GH};
-    for (int k = 0; k < t->states; k++) {
-        s.before[k] = t->state[k] + row * (size_t)t->width[k];
-        s.state[k] = s.before[k] + t->width[k];
-    }
-    return s;
-}
-
-/* The same as the cell sees it: with an empty state where a sentence begins. */
-static struct reference_step cell_step_at(const struct tape *t, int layer, int time)
-{
-    struct reference_step step = step_at(t, layer, time);
-    if (t->fresh[time])
-        memcpy(step.before, t->zero, sizeof step.before);
-    return step;
-}
 
 /* The mask of one site, lane and time; ones without dropout. Site l is the input of layer l, site L the decoder's. */
 static void fill_mask(const struct reference *r, struct tape *t, int64_t step, int site, int64_t lane, int time,
                       int units)
 {
-    double *mask = mask_at(t, site, time);
+    double *mask = tape_mask(t, site, time);
     const uint32_t threshold = dropout_threshold(model_dropout(&r->config, site));
     const uint32_t of_time = r->config.dropout_kind == DROPOUT_LOCKED ? 0 : (uint32_t)time;
     if (step >= 0 && threshold > 0)
@@ -313,17 +137,17 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
         t->fresh[time] = r->config.reset_token && token == r->config.reset_token;
         fill_mask(r, t, step, 0, lane, time, E);
         if (step >= 0)
-            drop_word(r, step, token, E, mask_at(t, 0, time));
+            drop_word(r, step, token, E, tape_mask(t, 0, time));
         for (int u = 0; u < E; u++)
-            input_at(t, 0, time)[u] = row[u] * mask_at(t, 0, time)[u];
+            tape_input(t, 0, time)[u] = row[u] * tape_mask(t, 0, time)[u];
     }
     const struct reference_drop drop = drop_of(r, t, step);
     for (int l = 0; l < t->L; l++) {
         reference_drop_states(&drop, l, lane, t->state_mask + l * t->H);
         for (int time = 0; time < t->T; time++) {
             const int H = model_width(&r->config, l);
-            struct reference_step s = cell_step_at(t, l, time);
-            const double *x = input_at(t, l, time), *h = s.before[CELL_H];
+            struct reference_step s = tape_cell_step(t, l, time);
+            const double *x = tape_input(t, l, time), *h = s.before[CELL_H];
             mogrify_reference_forward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, &x, &h,
                                       rounds_at(t, l, time));
             input_forward(r, t, w, l, x, &s);
@@ -333,7 +157,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
             apply_nudge(r, l, time, &s);
             fill_mask(r, t, l + 1 == t->L && t->output->drops_own_rows ? -1 : step, l + 1, lane, time, H);
             for (int u = 0; u < H; u++)
-                input_at(t, l + 1, time)[u] = s.state[CELL_H][u] * mask_at(t, l + 1, time)[u];
+                tape_input(t, l + 1, time)[u] = s.state[CELL_H][u] * tape_mask(t, l + 1, time)[u];
         }
     }
 }
@@ -342,7 +166,7 @@ static void lane_forward(struct reference *r, const struct tensors *w, struct ta
 static double lane_output(const struct reference *r, struct tape *t, const struct window *window, int b, int64_t step,
                           double *row, double *grad)
 {
-    memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * width(t));
+    memset(t->d_input, 0, sizeof *t->d_input * (size_t)t->T * tape_width(t));
     const struct reference_output lane = {
         .config = &r->config,
         .table = &r->table,
@@ -352,9 +176,9 @@ static double lane_output(const struct reference *r, struct tape *t, const struc
         .lane = b,
         .seed = r->seed,
         .step = step,
-        .y = input_at(t, t->L, 0),
+        .y = tape_input(t, t->L, 0),
         .dy = t->d_input,
-        .stride = width(t),
+        .stride = tape_width(t),
         .row = row,
         .work = t->output_work,
         .mask = t->mask_float,
@@ -371,11 +195,11 @@ static double lane_penalty(const struct reference *r, struct tape *t, const stru
         .window = window,
         .lane = b,
         .fresh = t->fresh,
-        .y = input_at(t, t->L, 0),
-        .h = step_at(t, t->L - 1, 0).state[CELL_H],
+        .y = tape_input(t, t->L, 0),
+        .h = tape_step(t, t->L - 1, 0).state[CELL_H],
         .dy = grad ? t->d_input : NULL,
         .dh = grad ? t->d_output : NULL,
-        .y_stride = width(t),
+        .y_stride = tape_width(t),
         .h_stride = (size_t)t->width[CELL_H],
     };
     return penalty_reference(&lane);
@@ -395,19 +219,19 @@ static void layer_backward(const struct reference *r, const struct tensors *w, c
     const int H = model_width(&r->config, l);
     clear_gradients(t);
     for (int time = t->T - 1; time >= 0; time--) {
-        struct reference_step s = cell_step_at(t, l, time);
-        double *d_input = t->d_input + (size_t)time * width(t);
+        struct reference_step s = tape_cell_step(t, l, time);
+        double *d_input = t->d_input + (size_t)time * tape_width(t);
         for (int u = 0; u < H; u++)
-            t->d_state[CELL_H][u] += d_input[u] * mask_at(t, l + 1, time)[u];
+            t->d_state[CELL_H][u] += d_input[u] * tape_mask(t, l + 1, time)[u];
         for (int u = 0; l + 1 == t->L && u < H; u++)
             t->d_state[CELL_H][u] += t->d_output[time * t->width[CELL_H] + u];
         s.vectors = w->layer[l].further[0];
         s.d_vectors = d->layer[l].further[0];
         t->cell->reference_backward(H, &s, t->d_state, t->d_from_input, t->d_from_state);
-        const double *x0 = input_at(t, l, time), *h0 = s.before[CELL_H], *x = x0, *h = h0;
+        const double *x0 = tape_input(t, l, time), *h0 = s.before[CELL_H], *x = x0, *h = h0;
         mogrify_reference_made(&r->config, model_inputs(&r->config, l), H, rounds_at(t, l, time), &x, &h);
         recurrent_backward(r, t, w, d, l, h);
-        memset(d_input, 0, sizeof *d_input * width(t));
+        memset(d_input, 0, sizeof *d_input * tape_width(t));
         input_backward(r, t, w, d, l, x, &s, d_input);
         mogrify_reference_backward(&r->config, model_inputs(&r->config, l), H, w->layer[l].further, x0, h0,
                                    rounds_at(t, l, time), d->layer[l].further, d_input, t->d_state[CELL_H]);
@@ -424,7 +248,7 @@ static void lane_backward(const struct reference *r, const struct tensors *w, co
     for (int time = 0; time < t->T; time++) {
         double *row = d->encoder + (size_t)window->input[time * window->lanes + b] * (size_t)t->E;
         for (int u = 0; u < t->E; u++)
-            row[u] += t->d_input[(size_t)time * width(t) + (size_t)u] * mask_at(t, 0, time)[u];
+            row[u] += t->d_input[(size_t)time * tape_width(t) + (size_t)u] * tape_mask(t, 0, time)[u];
     }
 }
 
@@ -432,7 +256,7 @@ static void lane_backward(const struct reference *r, const struct tensors *w, co
 static void exchange_state(struct reference *r, struct tape *t, int b, bool into, bool zero)
 {
     for (int index = 0; index < model_state_arrays(&r->config); index++) {
-        const struct reference_step first = step_at(t, index % t->L, 0), last = step_at(t, index % t->L, t->T - 1);
+        const struct reference_step first = tape_step(t, index % t->L, 0), last = tape_step(t, index % t->L, t->T - 1);
         const int k = index / t->L;
         const size_t wide = (size_t)model_state_width(&r->config, index), bytes = sizeof(double) * wide;
         double *carried = r->state + (size_t)r->lanes * model_state_offset(&r->config, index) + (size_t)b * wide;
@@ -451,7 +275,7 @@ static double nearest_kink(const struct reference *r, const struct tape *t)
     double nearest = INFINITY;
     for (int l = 0; l < t->L; l++)
         for (int time = 0; time < t->T; time++) {
-            const struct reference_step s = step_at(t, l, time);
+            const struct reference_step s = tape_step(t, l, time);
             for (int u = 0; u < t->cell->gates * model_width(&r->config, l); u++)
                 nearest = fmin(nearest, fabs(s.from_input[u] + s.from_state[u]));
         }

@@ -3,11 +3,13 @@
  *
  *   epochs   the mean over ends of epochs: w = 1 / (n + 1). Izmailov et al. 2018, "Averaging weights leads to wider
  *            optima and better generalization"; PyTorch's swa_utils.AveragedModel
+ *
  *   ema      an exponential mean over updates: w = 1 - d, with d the less of `decay` and (1 + n) / (10 + n), so that
- * the beginning is forgotten soon (TensorFlow's ExponentialMovingAverage with num_updates) updates  the mean over all
- * updates from the one on that follows the first validation whose loss is above the lowest of all but the last
- * `nonmono`: NT-ASGD (Merity et al. 2018, "Regularizing and optimizing LSTM language models"). As torch.optim.ASGD with
- * lambd 0, and t0 one less than the updates before
+ *            the beginning is forgotten soon (TensorFlow's ExponentialMovingAverage with num_updates)
+ *
+ *   updates  the mean over all updates from the one on that follows the first validation whose loss is above the lowest
+ *            of all but the last `nonmono`: NT-ASGD (Merity et al. 2018, "Regularizing and optimizing LSTM language
+ *            models"). As torch.optim.ASGD with lambd 0, and t0 one less than the updates before
  *
  * In each case a += (p - a) w in float32, element by element, and a = p for the first. All ranks hold the same average:
  * nothing here is collective. */
