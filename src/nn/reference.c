@@ -2,7 +2,6 @@
 #include "unroll/nn/reference.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "affine.h"
