@@ -196,12 +196,14 @@ static enum status check_rounds(const struct options *options, struct error *e)
 {
     static const char *const of_rounds[] = {"mogrify", "mogrify-rank"};
     const struct cell_kind *kind = cell_kind(options->train.step.model.cell);
+    char cells[CHOICES_TEXT];
     for (size_t i = 0; i < sizeof of_rounds / sizeof *of_rounds && !kind->rounds; i++)
         if (options_origin(options, of_rounds[i]) == ORIGIN_FLAG)
-            return error_set(e, STATUS_CONFIG,
-                             "cannot use '--%s' with --cell %s, which has no rounds; leave it out, or add --cell "
-                             "mogrifier",
-                             of_rounds[i], kind->name);
+            return error_set(
+                e, STATUS_CONFIG,
+                "cannot use '--%s' with --cell %s, which has no rounds; leave it out, or choose a cell that "
+                "has some: %s",
+                of_rounds[i], kind->name, cell_words(of_rounds[i], cells));
     return STATUS_OK;
 }
 

@@ -1,6 +1,8 @@
 /* The table of cells, and what is asked of it. */
 #include "unroll/nn/cell.h"
 
+#include <stdio.h>
+
 #define CELL_ENTRY(number, kind) [CELL_##number] = &cell_kind_##kind,
 static const struct cell_kind *const kinds[] = {CELL_TABLE(CELL_ENTRY)};
 #undef CELL_ENTRY
@@ -57,4 +59,16 @@ enum status cell_parse(const char *name, enum cell *cell, struct error *e)
     if (!status)
         *cell = (enum cell)value;
     return status;
+}
+
+const char *cell_words(const char *option, char *room)
+{
+    size_t length = 0;
+    (void)option;
+    snprintf(room, CHOICES_TEXT, "none");
+    for (int c = 0; c < CELLS && length < CHOICES_TEXT; c++)
+        if (kinds[c]->rounds)
+            length +=
+                (size_t)snprintf(room + length, CHOICES_TEXT - length, "%s%s", length ? ", " : "", kinds[c]->name);
+    return room;
 }

@@ -16,10 +16,10 @@ setup() {
     cd "$BATS_FILE_TMPDIR"
 }
 
-# The files of src and include that name a cell in a word of its own. Two may: digests of record, which a program writes, and
-# the self-test's trials, which look their cell up by name.
+# The files of src and include that name a cell in a word of its own. Some may: digests of record, which a program writes, the
+# self-test's trials, which look their cell up by name, and the rounds that any cell may have, which say whose they are.
 naming() {
-    grep -rliE "(^|[^a-z])$1([^a-z]|$)" src include | grep -vE '^src/use/selftest_(digests\.h|trials\.c)$'
+    grep -rliE "(^|[^a-z])$1([^a-z]|$)" src include | grep -vE '^src/(use/selftest_(digests\.h|trials\.c)|nn/mogrify(_reference)?\.[ch])$'
 }
 
 # lacks NAME NUMBER: the program without that cell.
@@ -48,6 +48,17 @@ lacks() {
 
 @test "without the quasi-recurrent cell" {
     lacks qrnn QRNN
+}
+
+@test "without the simple recurrent unit" {
+    lacks sru SRU
+}
+
+@test "without the Mogrifier, which alone has rounds: their engine has nothing to do, and their options are of no cell" {
+    lacks mogrifier MOGRIFIER
+    build/unroll train --help | tr '\n' ' ' | grep -E -- "--mogrify N +of none:"
+    run -78 build/unroll bench --cell lstm --mogrify 3
+    grep "choose a cell that has some: none" <<< "$output"
 }
 
 @test "without the GRU" {

@@ -116,6 +116,9 @@ const struct cell_kind *cell_kind(enum cell cell); /* 0 <= cell < CELLS */
 const char *cell_name(enum cell cell);
 /* STATUS_CONFIG with all names if there is none. */
 enum status cell_parse(const char *name, enum cell *cell, struct error *e);
+/* For help, into `room` [CHOICES_TEXT], which is returned: the cells that have rounds, whose options "mogrify" and
+ * "mogrify-rank" are; "none" where the program has no such cell. */
+const char *cell_words(const char *option, char *room);
 int cell_gates(enum cell cell);
 int cell_input_blocks(const struct cell_kind *kind, int layer); /* of weight_ih */
 int cell_slots(const struct cell_kind *kind, int layer);
