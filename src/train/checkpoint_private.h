@@ -116,6 +116,12 @@ static inline bool part_has_slots(const struct param *param)
     return param->alias < 0 && param->role != PARAM_CONSTANT;
 }
 
+/* ---- writing ---- */
+
+/* All attributes (checkpoint_write_attrs.c). Every rank that has opened `file` says the same. STATUS_IO, STATUS_OS. */
+enum status checkpoint_write_attributes(struct h5 *file, const struct checkpoint *checkpoint, bool resumable,
+                                        struct error *e);
+
 /* ---- reading ---- */
 
 /* A checkpoint that is being read. */
