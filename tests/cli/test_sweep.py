@@ -2,6 +2,7 @@
 """tools/sweep: draws that depend on nothing but seed, trial and option; the rule of successive halving; real sweeps that are
 killed, share a folder, meet failures, and end in what an undisturbed run gives."""
 import collections
+import errno
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
@@ -253,6 +255,40 @@ class Claims(Case):
                 state.begin(self.table(text))
             self.assertEqual(raised.exception.status, 78)
 
+    def test_a_disk_that_is_full_is_told_and_leaves_no_claim(self):
+        table = self.table("lr log 0.001 0.1\nsweep trials 3\n")
+        state = sweep_state.State(str(self.folder / "runs"))
+        state.begin(table)
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with unittest.mock.patch("json.dump", full), self.assertRaises(tool.Mistake) as raised:
+            state.take(table)
+        self.assertEqual(raised.exception.status, 73)
+        self.assertIn("free some space", str(raised.exception))
+        self.assertEqual(sorted(path.name for path in (self.folder / "runs" / ".sweep").iterdir()), ["claims", "table"])
+        told = []
+        orders = unittest.mock.Mock(table=table, state=state, ask_to_stop=told.append)
+        orders.stop.is_set.return_value, orders.left.return_value = False, None
+        with unittest.mock.patch.object(state, "take", full):
+            sweep_worker.Worker(orders).run()
+        self.assertEqual((told[0].status, "the same command goes on" in str(told[0])), (74, True))
+        self.assertIsNotNone(state.take(table)[0])
+
+    def test_other_options_of_all_trials_are_refused_those_of_a_start_are_not(self):
+        table = self.table("lr log 0.001 0.1\nsweep trials 3\n")
+        state = sweep_state.State(str(self.folder / "runs"))
+        state.begin(table, None)  # a report of nothing begins nothing
+        state.begin(table, ["--corpus", "a.h5", "--batch", "8", "--tied"])
+        state.begin(table, ["--tied", "--threads=3", "--batch=8", "--corpus", "/scratch/a.h5", "--keep", "9"])
+        state.begin(table, None)
+        for options in ([], ["--batch", "8"], ["--batch", "4", "--tied"], ["--tied", "--batch", "8", "--seed", "2"]):
+            with self.assertRaises(tool.Mistake) as raised:
+                state.begin(table, options)
+            self.assertEqual(raised.exception.status, 78)
+            self.assertIn("options behind --", str(raised.exception))
+
 
 class Sweeps(harness.Case):
     """Real trainings, of the shared small corpus."""
@@ -414,12 +450,20 @@ class Sweeps(harness.Case):
         done = self.sweep("lr log 0.001 0.1\nhiden fixed 8\n", status=64)
         self.assertIn("did you mean '--hidden'?", done.stderr)
         self.assertEqual(len(self.log(kind="stopped")), 1)
+        # nothing was trained, so the mistake can be mended
+        self.sweep("lr log 0.001 0.1\nhidden fixed 8\nmax-steps fixed 3\nsweep trials 1\n",
+                   behind=["--corpus", self.corpus, "--batc", "4"], status=64)
+        self.sweep("lr log 0.001 0.1\nhidden fixed 8\nmax-steps fixed 3\nsweep trials 1\n",
+                   behind=["--corpus", self.corpus, "--batch", "4"])
+        done = self.sweep("lr log 0.001 0.1\nhidden fixed 9\nmax-steps fixed 3\nsweep trials 1\n",
+                          behind=["--corpus", self.corpus, "--batch", "4"], status=78)
+        self.assertIn("has runs of another sweep", done.stderr)
         self.sweep("lr log 0.001 0.1\nhidden fixed 8\n", runs="b", status=66, behind=["--corpus", self.folder / "none.h5"])
         # other options than those that the trials began with
         table = SMALL + "lr log 0.001 0.1\nmax-steps rungs 20 40\nsweep trials 3\n"
         self.sweep(table.replace("20 40", "20"), runs="c")
-        done = self.sweep(table, runs="c", status=76, behind=["--corpus", self.corpus, "--seed", 5])
-        self.assertIn("--seed was 1 and is now 5", done.stderr)
+        done = self.sweep(table, runs="c", status=78, behind=["--corpus", self.corpus, "--seed", 5])
+        self.assertIn("'--seed 5' is not in the options behind -- of both", done.stderr)
         self.sweep(table, runs="c")
 
     def test_a_crash_is_tried_again(self):

@@ -1,6 +1,6 @@
 """What a sweep has done and who does what: the folder RUNS/.sweep, which all workers share, on any hosts.
 
-    table              what the table said when the sweep began
+    table              what the table said when the sweep began, and the options of all runs
     claims/T.R.G       who takes trial T to rung R; G counts those who took it over. Made whole by one call that fails where
                        it is there: one of two who want it gets it, and no claim is ever changed or removed. Its time is
                        renewed while its holder lives.
@@ -12,6 +12,7 @@ even a line that is lost costs no training."""
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import re
@@ -98,6 +99,23 @@ def job_is_over(holder):
     return found["JobState"] not in LIVE or int(found.get("Restarts", 0)) > int(holder.get("restart", 0))
 
 
+# Options of `train` that change no result: a start may have its own.
+OF_A_START = ("corpus", "threads", "keep", "log-every", "checkpoint-every", "checkpoint-writer", "check-replicas", "stall-timeout",
+              "max-time", "sample-every", "sample-length", "gradflow-every")
+
+
+def options_of_all(words):
+    """Those of the command line that all trials must have alike, a line each, in an order of their own."""
+    groups = []
+    for word in words:
+        if word.startswith("--") or not groups:
+            groups.append([])
+            groups[-1] += word.split("=", 1) if word.startswith("--") else [word]
+        else:
+            groups[-1].append(word)
+    return sorted(" ".join(group) for group in groups if group[0].lstrip("-") not in OF_A_START)
+
+
 class Claim:
     def __init__(self, trial, rung, generation, ended_job=""):
         self.trial, self.rung, self.generation, self.ended_job = trial, rung, generation, ended_job
@@ -119,24 +137,40 @@ class State:
     def exists(self):
         return os.path.isdir(self.claims)
 
-    def begin(self, table):
-        """Makes the folder, or checks that it is of this table."""
+    def begin(self, table, options=()):
+        """Makes the folder, or checks that it is of this table and of these options of all trials; None: of any, and only a
+        folder that is there."""
         try:
             os.makedirs(self.claims, exist_ok=True)
         except OSError as error:
             raise Mistake(73, "cannot make '%s': %s; name another folder for the runs" % (self.claims, error.strerror))
-        path, lines = os.path.join(self.folder, "table"), table.identity()
+        path, lines = os.path.join(self.folder, "table"), table.identity() + options_of_all(options or ())
+        if options is None and not os.path.exists(path):
+            return
         own = "%s.%s.tmp" % (path, self.self["token"])
-        tool.write_file(own, "".join(line + "\n" for line in lines).encode("utf-8", "shown"))
+        tool.write_file(own, "".join(line + "\n" for line in lines).encode("utf-8", "shown"),
+                        advice="free some space, or name another folder for the runs")
         with contextlib.suppress(FileExistsError):
             os.link(own, path)  # one of two who begin
-        os.remove(own)
+        if options is not None and self._has_nothing():
+            os.replace(own, path)  # what it began with was mistaken, such as a name of an option
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(own)
         with open(path, encoding="utf-8", errors="replace") as file:
             before = file.read().splitlines()
+        if options is None:
+            before = [line for line in before if not line.startswith("-")]
         changed = [line for line in before + lines if (line in before) != (line in lines)]
         if changed:
-            raise Mistake(78, "'%s' has runs of another table: '%s' is not in both; use the table that they began with (trials may "
-                          "be added, and rungs above), or another folder" % (os.path.dirname(self.folder), changed[0]))
+            what = "the options behind --" if changed[0].startswith("-") else "the table"
+            raise Mistake(78, "'%s' has runs of another sweep: '%s' is not in %s of both; use those that they began with (trials may "
+                          "be added, and rungs above), or another folder" % (os.path.dirname(self.folder), changed[0], what))
+
+    def _has_nothing(self):
+        """Whether somebody has begun, and all have given up before any run was there."""
+        results, failed, newest, given_up = self.view()
+        runs = glob.glob(os.path.join(glob.escape(os.path.dirname(self.folder)), "*", "config.ini"))
+        return bool(newest) and not results and not failed and not runs and all(job + (newest[job],) in given_up for job in newest)
 
     # --- the log ---
 
@@ -222,19 +256,20 @@ class State:
         """A claim, or None if somebody else was first."""
         path = self._path(trial, rung, generation)
         own = os.path.join(self.folder, "claim.%s.%d" % (self.self["token"], threading.get_ident()))
-        with open(own, "w", encoding="utf-8") as file:
-            json.dump(self.self, file)
         claim = Claim(trial, rung, generation, ended_job)
-        with self.guard:
-            try:
+        try:
+            with open(own, "w", encoding="utf-8") as file:
+                json.dump(self.self, file)
+            with self.guard:
                 os.link(own, path)  # with its content, in one step; fails if it is there
-            except FileExistsError:
-                return None
-            except OSError as error:
-                raise Mistake(73, "cannot create '%s': %s; name another folder for the runs" % (path, error.strerror))
-            finally:
+                self.held[path] = claim
+        except FileExistsError:
+            return None
+        except OSError as error:
+            raise Mistake(73, "cannot create '%s': %s; free some space, or name another folder for the runs" % (path, error.strerror))
+        finally:
+            with contextlib.suppress(OSError):
                 os.remove(own)
-            self.held[path] = claim
         return claim
 
     def view(self):

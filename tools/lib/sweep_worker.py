@@ -102,6 +102,9 @@ class Worker(threading.Thread):
             self._work()
         except Mistake as mistake:
             self.orders.ask_to_stop(mistake)
+        except OSError as error:  # of the folder that workers share: a full disk, a file system that went
+            self.orders.ask_to_stop(Mistake(74, "cannot work in '%s': %s; when that is mended, the same command goes on"
+                                            % (error.filename or self.state.folder, error.strerror)))
         except BaseException as error:  # a thread's own would be lost
             self.orders.ask_to_stop(Mistake(70, "a worker failed: %r" % error))
             raise

@@ -117,12 +117,12 @@ def write_text(path, text):
         write_file(path, text.encode("utf-8", "shown"))
 
 
-def write_file(path, content, what="file"):
-    """The same for bytes. `what` is what -o names, for the message."""
+def write_file(path, content, what="file", advice=None):
+    """The same for bytes. For the message, `what` is what -o names; `advice` what to do where no -o names it."""
     try:
         _replace(path, path + ".tmp", content)
     except OSError as error:
-        raise Mistake(73, "cannot write '%s': %s; name another %s with -o" % (path, error.strerror, what))
+        raise Mistake(73, "cannot write '%s': %s; %s" % (path, error.strerror, advice or "name another %s with -o" % what))
 
 
 def _replace(path, temporary, content):
