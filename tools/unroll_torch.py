@@ -245,6 +245,7 @@ class Model(nn.Module):
             self.decoder.weight = self.encoder.weight
         self.level, self.normalise, self.markers, self.tokens, self.options = "word", "none", "refuse", [], {}
         self.reset_token, self.pool, self.labels = 0, pool if labels else "", []
+        self.evaluated = {}  # in how many lanes, and windows of how many steps, 'unroll eval' computes it
         self.output = {}  # what says of which kind the output layer is; a sampled one computes here as a full one
         self.precision = {}  # of a model whose products Unroll computes in bf16: what says so; here they are float32
 
@@ -318,6 +319,8 @@ def load(path):
                       int(about.get("mogrify", 0)), int(about.get("mogrify_rank", 0)))
         model.reset_token = int(about.get("reset_token", 0))
         model.precision = {name: text_of(about[name]) for name in ("precision", "bf16_order") if name in about}
+        progress = file["progress"].attrs
+        model.evaluated = {name: str(int(progress[name])) for name in ("batch", "bptt", "lane_groups")}
         model.output = {name: text_of(about[name]) for name in ("output_layer", "samples", "proposal", "cutoffs", "div")
                         if name in about}
         weights = {name: torch.from_numpy(file["model"][name][()]) for name in file["model"]}
@@ -344,6 +347,6 @@ def save(model, path):
             file[name] = value.detach().to("cpu", torch.float32).numpy()
         if isinstance(model, Model):
             facts = {"cell": model.cell, "reset_at": "eos" if model.reset_token else "none", **model.output,
-                     **model.precision}
+                     **model.precision, **model.evaluated}
             for name, value in facts.items():
                 file.attrs.create(name, value, dtype=h5py.string_dtype("utf-8", len(value)))

@@ -51,6 +51,7 @@ static void print_notes(const struct weights_report *told)
     print_note("not there, and tied to the embedding:", told->tied);
     print_note("cell:", told->cell);
     print_note("converted to float32:", told->converted);
+    print_note("lanes of 'eval', as the file tells none:", told->lanes);
 }
 
 static enum status print_report(const struct options *options, const struct checkpoint *checkpoint,

@@ -44,6 +44,8 @@ enum status source_read(const struct source *source, const struct source_tensor 
                         float *data, struct error *e);
 /* A fact as text into `text` [SOURCE_FACT_TEXT]; false if the file does not tell it. */
 bool source_fact(const struct source *source, const char *name, char *text);
+/* One that is an integer between `least` and `most`; false if the file does not tell such a one. */
+bool source_fact_int(const struct source *source, const char *name, int least, int most, int *value);
 
 /* STATUS_DATA: "cannot import 'FILE': 'NAME' ...", with the name that the file has for it where that is another. */
 enum status source_refuse(const struct source *source, const char *name, struct error *e, const char *reason, ...)
@@ -112,5 +114,12 @@ enum status import_compare_tied(const struct importing *in, bool *same);
 enum status import_check_tensors(const struct importing *in, const struct param_table *table);
 /* Reports how many tensors were converted to float32, by type. */
 void import_tell_converted(const struct importing *in);
+
+/* ---- the model (weights_import_model.c) ---- */
+
+/* Gives the tensors Unroll's names and fills model, labels and parameter table of the checkpoint, all by what the file
+ * has and the hints say. STATUS_DATA where that is no model, or one that Unroll has not; STATUS_USAGE where a hint is
+ * needed; STATUS_OS. */
+enum status import_choose_model(struct importing *in);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "unroll/base/content.h"
+#include "unroll/base/number.h"
 
 static enum status list_safetensors(struct source *source, struct error *e)
 {
@@ -112,9 +113,8 @@ static int match_attr(void *context, const char *name, enum h5_attr type)
     return strcmp(name, search->name) == 0;
 }
 
-static bool hdf5_fact(const struct source *source, const char *name, char *text)
+static bool fact_of_object(const struct source *source, const char *object, const char *name, char *text)
 {
-    const char *object = *source->group ? source->group : "/";
     struct attr_search search = {name, H5_ATTR_OTHER};
     int64_t integer;
     double real;
@@ -129,6 +129,14 @@ static bool hdf5_fact(const struct source *source, const char *name, char *text)
     return false;
 }
 
+/* A checkpoint has those of its model beside the tensors, and in how many lanes and steps it was trained elsewhere. */
+static bool hdf5_fact(const struct source *source, const char *name, char *text)
+{
+    if (!*source->group)
+        return fact_of_object(source, "/", name, text);
+    return fact_of_object(source, source->group, name, text) || fact_of_object(source, "/progress", name, text);
+}
+
 bool source_fact(const struct source *source, const char *name, char *text)
 {
     if (source->h5)
@@ -137,6 +145,16 @@ bool source_fact(const struct source *source, const char *name, char *text)
     if (!value || strlen(value) >= SOURCE_FACT_TEXT)
         return false;
     strcpy(text, value);
+    return true;
+}
+
+bool source_fact_int(const struct source *source, const char *name, int least, int most, int *value)
+{
+    char text[SOURCE_FACT_TEXT];
+    int64_t wide;
+    if (!source_fact(source, name, text) || number_parse_i64(text, &wide) != 0 || wide < least || wide > most)
+        return false;
+    *value = (int)wide;
     return true;
 }
 

@@ -79,7 +79,7 @@ near() {
     taken "'encoder.' is 'rnn.', 'emb.' is 'encoder.'" gru \
         'for name in list(tensors): tensors[name.replace("encoder", "emb").replace("rnn.", "encoder.")] = tensors.pop(name)'
     weights make plain.safetensors lstm.h5
-    run -0 "$UNROLL" import plain.safetensors --vocab-from char.h5 -o again.h5
+    run -0 "$UNROLL" import plain.safetensors --vocab-from char.h5 --batch 6 -o again.h5
     [ "${#lines[@]}" -eq 1 ]
 }
 
@@ -132,6 +132,17 @@ near() {
     [[ "$(unbroken)" == *"note: not there, and zeros: 'rnn.bias_ih_l0', 'rnn.bias_hh_l0', 'rnn.bias_ih_l1', 'rnn.bias_hh_l1', 'decoder.bias'"* ]]
     "$UNROLL" score --model again.h5 lines | cmp - zeros.scores
     run ! cmp zeros.scores lstm.scores
+}
+
+@test "lanes of eval that no file tells are told" {
+    taken "note: lanes of 'eval', as the file tells none: 32; --batch sets the number of training" lstm 'pass'
+    weights make other.safetensors lstm.h5 pass
+    run -0 "$UNROLL" import other.safetensors --vocab-from char.h5 --batch 5 -o again.h5
+    [[ "$(unbroken)" != *"lanes of"* ]]
+    run -0 "$UNROLL" import --from hdf5 lstm.h5 --vocab-from char.h5 -o again.h5 # a checkpoint tells them
+    [[ "$(unbroken)" != *"lanes of"* ]]
+    "$UNROLL" inspect lstm.h5 | grep -E '^  (batch|bptt|lane_groups) ' | head -n 3 >told
+    "$UNROLL" inspect again.h5 | grep -E '^  (batch|bptt|lane_groups) ' | head -n 3 | diff - told
 }
 
 @test "float16, bfloat16 and float64 become float32" {

@@ -18,6 +18,7 @@ except ImportError:
     if other.returncode:
         sys.exit(69)
     os.execv(other.stdout.strip(), [other.stdout.strip(), *sys.argv])
+import h5py  # noqa: E402
 import unroll_torch  # noqa: E402
 
 UNROLL = os.path.abspath(os.environ.get("UNROLL", "build/unroll"))
@@ -93,6 +94,8 @@ def check_way_back(path):
     assert largest_difference("back.h5") < TOLERANCE
     again = unroll_torch.load("back.h5").state_dict()
     assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items())
+    with h5py.File(path) as trained, h5py.File("back.h5") as back:  # so that eval cuts texts as training did
+        assert all(trained["progress"].attrs[name] == back["progress"].attrs[name] for name in ("batch", "bptt", "lane_groups"))
 
 
 def check_classifier(pool):

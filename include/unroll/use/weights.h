@@ -56,6 +56,7 @@ struct weights_report {
     char tied[40];       /* the output layer, where it is missing and so taken to be tied to the embedding */
     char cell[160];      /* a cell that differs from what the name of its module says */
     char converted[200]; /* "9 of F16, 2 of F64" */
+    char lanes[80];      /* those of evaluation, where neither file nor hints tell in how many the model was trained */
 };
 
 /* Reads `path` into a checkpoint for use (neither optimizer nor states), ready for checkpoint_write. Missing:
