@@ -54,9 +54,9 @@ rows() {
 
 @test "classifiers with every way to pool" {
     run -0 "$UNROLL" gradcheck --task classify --layers 2
-    [ "$(rows)" -eq 42 ]
+    [ "$(rows)" -eq 48 ]
     for pool in last mean max; do
-        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 14 ]
+        [ "$(grep -c " 2  $pool " <<< "$output")" -eq 16 ]
     done
 }
 
@@ -66,7 +66,7 @@ rows() {
         [ "$(rows)" -eq 128 ]
         [[ "${lines[-1]}" == "128 models: all gradients hold" ]]
         run -0 "$UNROLL" gradcheck --precision bf16 --bf16-order $order --task classify --layers 2
-        [ "$(rows)" -eq 42 ]
+        [ "$(rows)" -eq 48 ]
     done
     run -78 --separate-stderr "$UNROLL" gradcheck --bf16-order pair
     [[ "$stderr" == *"add '--precision bf16'" ]]
