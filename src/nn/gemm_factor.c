@@ -17,8 +17,8 @@ struct gemm_layout gemm_layout(const struct gemm *gemm, int m, int n, int rows)
 size_t gemm_factor_bytes(const struct gemm *gemm, int n, int groups, int rows)
 {
     int straight = gemm_round_up(n, gemm_wide(gemm)), turned = gemm_round_up(n, gemm_narrow(gemm));
-    return gemm->kind->tiles->number_bytes * (size_t)(straight > turned ? straight : turned) *
-           (size_t)gemm_packed_rows_most(gemm, groups, rows);
+    size_t row = gemm->kind->tiles->number_bytes * (size_t)(straight > turned ? straight : turned);
+    return (row + 63) / 64 * 64 * (size_t)gemm_packed_rows_most(gemm, groups, rows);
 }
 
 struct packing {

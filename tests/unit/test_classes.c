@@ -34,6 +34,7 @@ static const struct {
     {1025, 9, CLASSES_SOFTMAX, true, false}, {2500, 20, CLASSES_SOFTMAX, false, true},
     {2049, 17, CLASSES_SOFTMAX, true, true}, {5, 8, CLASSES_NOISE, true, true},
     {1024, 31, CLASSES_NOISE, true, false},  {1500, 70, CLASSES_NOISE, true, true},
+    {300, 27, CLASSES_SOFTMAX, false, true}, {1300, 32, CLASSES_NOISE, true, false},
 };
 
 static float random_of(int what, int64_t i)
@@ -118,6 +119,8 @@ static void make_results(struct share *share, bool gradient)
     share->result.bias = share->node_bias;
 }
 
+#define THIRDS 3 /* ranks, of which the one in the middle has two groups, and the others one */
+
 struct where {
     int ranks, rank, threads, spread;
     enum precision precision;
@@ -146,6 +149,13 @@ static struct share *compute(int c, struct where where)
                                          .threads = where.threads,
                                          .train = true,
                                          .exact = true};
+    if (where.ranks == THIRDS) {
+        struct lane_share *own = &common->shape.share;
+        own->group_begin = where.rank ? 2 * where.rank - 1 : 0;
+        own->group_end = where.rank == 2 ? GROUPS : 2 * where.rank + 1;
+        own->lane_begin = lane_share_group_lane(own, own->group_begin);
+        own->lane_end = lane_share_group_lane(own, own->group_end);
+    }
     assert_int_equal(common_create(common, &e), STATUS_OK);
     common_create_scratch(common, share->stride, share->k);
     classes_create(common, &share->classes, common->lanes, share->n);
@@ -355,6 +365,50 @@ static void test_ranks(void **unused)
             }
 }
 
+/* Adds up the ranks' gradients along the lane tree; the sum over `node` ends where its first leaf's was. */
+static float *add_nodes(struct share **share, bool bias, size_t count, struct lane_node node)
+{
+    for (int rank = 0; rank < THIRDS; rank++)
+        for (int i = 0; i < share[rank]->common.nodes; i++) {
+            struct lane_node own = share[rank]->common.node[i];
+            if (own.begin == node.begin && own.end == node.end)
+                return (bias ? share[rank]->bias_grad : share[rank]->weight_grad) + (size_t)i * count;
+        }
+    assert_true(node.end - node.begin > 1);
+    int middle = lane_node_middle(node.begin, node.end);
+    float *left = add_nodes(share, bias, count, (struct lane_node){node.begin, middle});
+    const float *right = add_nodes(share, bias, count, (struct lane_node){middle, node.end});
+    for (size_t i = 0; i < count; i++)
+        left[i] += right[i];
+    return left;
+}
+
+/* Three ranks: the one in the middle has two nodes, whose factors lie one behind the other. */
+static void test_several_nodes(void **unused)
+{
+    (void)unused;
+    for (int c = 0; c < CASES; c++)
+        for (int kind = 0; kind < 3; kind++) {
+            struct where where = {
+                1, 0, 1, 0, kind ? PRECISION_BF16 : PRECISION_FLOAT32, kind == 2 ? BF16_PAIR : BF16_TILE, true};
+            struct share *all = compute(c, where), *third[THIRDS];
+            int most = 0;
+            where.ranks = THIRDS;
+            for (where.rank = 0; where.rank < THIRDS; where.rank++) {
+                third[where.rank] = compute(c, where);
+                most = third[where.rank]->common.nodes > most ? third[where.rank]->common.nodes : most;
+            }
+            assert_int_equal(most, 2);
+            size_t n = (size_t)all->n, count = n * (size_t)all->k;
+            struct lane_node root = {0, GROUPS};
+            expect_same("weight gradients", c, all->weight_grad, add_nodes(third, false, count, root), count);
+            expect_same("bias gradients", c, all->bias_grad, add_nodes(third, true, n, root), n);
+            for (int rank = 0; rank < THIRDS; rank++)
+                drop(third[rank]);
+            drop(all);
+        }
+}
+
 /* Losses alone, with weights packed ahead too. */
 static void test_losses_alone(void **unused)
 {
@@ -400,7 +454,8 @@ static void test_not_finite(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_formulas), cmocka_unit_test(test_ranks),
-                                       cmocka_unit_test(test_losses_alone), cmocka_unit_test(test_not_finite)};
+                                       cmocka_unit_test(test_several_nodes), cmocka_unit_test(test_losses_alone),
+                                       cmocka_unit_test(test_not_finite)};
     setenv("UNROLL_TEAM_SHARE", "1000", 1); /* small work is shared out too */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

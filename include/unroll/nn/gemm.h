@@ -175,6 +175,8 @@ struct gemm_factor {
     int m, n;
     void *packed; /* gemm_factor_bytes() for the n, the groups and the rows of the sum */
 };
+/* Whole lines of the cache, and for the groups and rows of two sums at least what both take: another factor of the same
+ * n may lie behind. */
 size_t gemm_factor_bytes(const struct gemm *gemm, int n, int groups, int rows);
 void gemm_factor_pack(const struct gemm *gemm, const struct gemm_factor *factor);
 /* Zeroes the packed rows (t, lane) with marks[t * lanes + lane] set. */
