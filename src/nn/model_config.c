@@ -16,13 +16,8 @@ static enum status check_integer(const struct model_field *field, int64_t value,
 
 static enum status check_field(const struct model_field *field, const struct model_config *config, struct error *e)
 {
-    if (field->type == MODEL_REAL) {
-        double value = model_field_real(field, config);
-        if (value >= field->least && value < field->most) /* a NaN fails too */
-            return STATUS_OK;
-        return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged,
-                         value, field->least, field->most);
-    }
+    if (field->type == MODEL_REAL)
+        return model_field_check_real(field, model_field_real(field, config), e);
     if (field->type == MODEL_LIST)
         return STATUS_OK; /* its owner's check */
     int64_t value = model_field_integer(field, config);

@@ -171,6 +171,23 @@ double model_dropout_held(const struct model_config *config, double p)
     return p == config->dropout ? 0 : p == 0 ? DROPOUT_NONE : p;
 }
 
+enum status model_field_check_real(const struct model_field *field, double value, struct error *e)
+{
+    if (value >= field->least && value < field->most) /* a NaN fails too */
+        return STATUS_OK;
+    return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged, value,
+                     field->least, field->most);
+}
+
+enum status model_field_take_real(const struct model_field *field, struct model_config *config, double value,
+                                  struct error *e)
+{
+    enum status status = model_field_check_real(field, value, e);
+    if (!status)
+        model_field_set_real(field, config, value);
+    return status;
+}
+
 void model_field_set_real(const struct model_field *field, struct model_config *config, double value)
 {
     *(double *)((char *)config + field->offset) = field->override ? model_dropout_held(config, value) : value;

@@ -66,11 +66,8 @@ static enum status read_list(struct reading *in, const struct model_field *field
     return status;
 }
 
-static enum status read_field(struct reading *in, const struct model_field *field, struct model_config *model)
+static enum status read_value(struct reading *in, const struct model_field *field, struct model_config *model)
 {
-    bool there = attrs_has(in->attrs, field->stored);
-    if (field->optional ? !there : !model_field_applies(field, model))
-        return STATUS_OK;
     if (field->type == MODEL_CHOICE)
         return read_choice(in, field, model);
     if (field->type == MODEL_LIST)
@@ -79,12 +76,23 @@ static enum status read_field(struct reading *in, const struct model_field *fiel
     if (field->type == MODEL_REAL) {
         double real = 0;
         status = attrs_f64(in->attrs, field->stored, &real, in->e);
-        model_field_set_real(field, model, real);
-        return status;
+        return status ? status : model_field_take_real(field, model, real, in->e);
     }
     int value = 0, least = field->type == MODEL_INT ? INT_MIN : field->optional;
     status = attrs_int(in->attrs, field->stored, least, field->type == MODEL_FLAG ? 1 : INT_MAX, &value, in->e);
     model_field_set_integer(field, model, value);
+    return status;
+}
+
+/* One that says itself which models have it, as the task does, is read first. */
+static enum status read_field(struct reading *in, const struct model_field *field, struct model_config *model)
+{
+    if (field->optional ? !attrs_has(in->attrs, field->stored) : !model_field_applies(field, model))
+        return STATUS_OK;
+    enum status status = read_value(in, field, model);
+    if (!status && !model_field_applies(field, model))
+        status = error_set(in->e, STATUS_CHECKPOINT, "'/model' has an attribute '%s' that no such model has",
+                           field->stored);
     return status;
 }
 

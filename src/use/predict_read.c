@@ -51,8 +51,7 @@ static enum status read_field(const struct json_read *in, const struct model_fie
         return read_list(in, path, field, model, e);
     if (field->type == MODEL_REAL) {
         status = json_read_double(in, path, field->least, field->most, &real, e);
-        model_field_set_real(field, model, real);
-        return status;
+        return status ? status : model_field_take_real(field, model, real, e);
     }
     if (field->type == MODEL_CHOICE)
         status = read_choice(in, path, field->choices, &value, e);

@@ -234,9 +234,7 @@ static enum status take_fact(const struct importing *in, const struct model_fiel
         return STATUS_OK;
     } else if (field->type == MODEL_REAL) {
         bool read = told && number_parse_double(text, &real) == 0;
-        if (read || !field->optional)
-            model_field_set_real(field, model, read ? real : 0);
-        return STATUS_OK;
+        return read || !field->optional ? model_field_take_real(field, model, read ? real : 0, in->e) : STATUS_OK;
     } else {
         (void)source_fact_int(&in->source, model_field_told(field), 0, INT_MAX, &value);
     }

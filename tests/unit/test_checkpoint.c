@@ -22,6 +22,8 @@
 #include "unroll/sys/h5.h"
 #include "unroll/train/checkpoint.h"
 
+#include "../../src/train/checkpoint_private.h"
+
 #define V 23
 #define BATCH 5
 
@@ -552,6 +554,70 @@ static void test_other_files_are_refused(void **state)
     assert_int_equal(checkpoint_read(path_of("missing.h5"), CHECKPOINT_ALL, &back, &e), STATUS_NOINPUT);
 }
 
+/* The root of a checkpoint and its model, of a cell, with one attribute more; digests are true, and nothing else there. */
+static void make_model(const char *name, const char *cell, const char *attr, double value)
+{
+    struct error e;
+    struct h5 *file;
+    struct attrs *root = attrs_new("/", &e), *model = attrs_new("/model", &e);
+    static const char *const sizes[] = {"layers", "embedding", "hidden", "vocab"};
+    void *image;
+    size_t bytes;
+    assert_int_equal(h5_create_image(&file, &e), STATUS_OK);
+    attrs_add_string(root, "format", "unroll-checkpoint");
+    attrs_add_string(root, "parameters_digest", "00000000000000000000000000000000");
+    attrs_add_string(root, "corpus_digest", "00000000000000000000000000000000");
+    attrs_add_i64(root, "version", 1);
+    attrs_add_i64(root, "step", 3);
+    attrs_add_i64(root, "resumable", 0);
+    attrs_add_string(model, "cell", cell);
+    for (int i = 0; i < 4; i++)
+        attrs_add_i64(model, sizes[i], 5 - i);
+    attrs_add_i64(model, "tied", 0);
+    attrs_add_f64(model, "dropout", strcmp(attr, "dropout") == 0 ? value : 0.25);
+    if (strcmp(attr, "mogrify") == 0)
+        attrs_add_i64(model, attr, (int64_t)value);
+    else if (strcmp(attr, "dropout") != 0)
+        attrs_add_f64(model, attr, value);
+    assert_int_equal(attrs_write(root, file, &e), STATUS_OK);
+    assert_int_equal(h5_make_group(file, "/model", &e), STATUS_OK);
+    assert_int_equal(attrs_write(model, file, &e), STATUS_OK);
+    assert_int_equal(h5_image_bytes(file, &image, &bytes, &e), STATUS_OK);
+    spill(name, image, bytes);
+    mem_free(image);
+    assert_int_equal(h5_close_write(file, &e), STATUS_OK);
+    mem_free(root);
+    mem_free(model);
+}
+
+/* Probabilities that are none, -1 among them, by which a struct says that nothing is dropped; and fields that the cell
+ * does not have. */
+static void test_values_of_the_model_are_refused(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"dropout_input", "dropout-input"},   {"dropout_hidden", "dropout-hidden"},
+        {"dropout_output", "dropout-output"}, {"dropout_embedding", "dropout-embedding"},
+        {"dropout_state", "dropout-state"},   {"weight_drop", "weight-drop"},
+    };
+    static const double bad[] = {-1, -0.5, 1, 2, NAN, INFINITY};
+    char why[80];
+    make_model("model.h5", "gru", "weight_drop", 0.5);
+    assert_refused("model.h5", "/progress"); /* the first that it lacks */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+            snprintf(why, sizeof why, "value out of range for '--%s': %g", names[i][1], bad[k]);
+            make_model("model.h5", "gru", names[i][0], bad[k]);
+            assert_refused("model.h5", why);
+        }
+    make_model("model.h5", "qrnn", "weight_drop", 0.5);
+    assert_refused("model.h5", "'/model' has an attribute 'weight_drop'");
+    make_model("model.h5", "sru", "dropout_state", 0.5);
+    assert_refused("model.h5", "'/model' has an attribute 'dropout_state'");
+    make_model("model.h5", "lstm", "mogrify", 5);
+    assert_refused("model.h5", "'/model' has an attribute 'mogrify'");
+}
+
 /* Facts about the model that contradict the datasets: the digests hold, the shapes do not. */
 static void test_contradictions_are_refused(void **state)
 {
@@ -746,6 +812,7 @@ int main(void)
         cmocka_unit_test(test_every_flipped_bit_is_noticed),
         cmocka_unit_test(test_every_truncation_is_noticed),
         cmocka_unit_test(test_other_files_are_refused),
+        cmocka_unit_test(test_values_of_the_model_are_refused),
         cmocka_unit_test(test_contradictions_are_refused),
         cmocka_unit_test(test_every_valid_state_comes_back),
         cmocka_unit_test(test_invalid_states_are_never_written),

@@ -150,14 +150,21 @@ static void test_probabilities_in_range(void **state)
     static const char *const names[] = {"dropout",           "dropout_input", "dropout_hidden", "dropout_output",
                                         "dropout_embedding", "dropout_state", "weight_drop"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        static const double bad[] = {-0.5, -2, 1, 1.5, NAN};
+        static const double bad[] = {-0.5, -1, -2, 1, 1.5, NAN};
         struct model_config config = {.cell = CELL_LSTM, .layers = 1, .embedding = 3, .hidden = 4, .vocab = 5};
         assert_int_equal(model_config_check(&config, NULL), STATUS_OK);
         for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
             struct error e;
+            const struct model_config before = config;
+            assert_int_equal(model_field_take_real(row_of(names[i]), &config, bad[k], &e), STATUS_CONFIG);
+            assert_non_null(strstr(e.text, model_field_option(row_of(names[i]))));
+            assert_memory_equal(&before, &config, sizeof config);
+            if (bad[k] == DROPOUT_NONE && row_of(names[i])->override)
+                continue; /* nothing dropped: what an option's 0 is held as */
             model_field_set_real(row_of(names[i]), &config, bad[k]);
             assert_int_equal(model_config_check(&config, &e), STATUS_CONFIG);
             assert_non_null(strstr(e.text, model_field_option(row_of(names[i]))));
+            config = before;
         }
     }
 }

@@ -153,6 +153,11 @@ int64_t model_field_integer(const struct model_field *field, const struct model_
 void model_field_set_integer(const struct model_field *field, struct model_config *config, int64_t value);
 double model_field_real(const struct model_field *field, const struct model_config *config);
 void model_field_set_real(const struct model_field *field, struct model_config *config, double value);
+/* STATUS_CONFIG with the range. Readers of files take a value only if it is in range: the number that stands for "no
+ * dropout here" would look like one that is. */
+enum status model_field_check_real(const struct model_field *field, double value, struct error *e);
+enum status model_field_take_real(const struct model_field *field, struct model_config *config, double value,
+                                  struct error *e);
 /* As text: "2", "0.2", "true", "lstm", "none". */
 #define MODEL_FIELD_TEXT 96
 const char *model_field_text(const struct model_field *field, const struct model_config *config,
