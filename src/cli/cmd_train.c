@@ -94,7 +94,9 @@ static void fit(struct trainer_config *config, int64_t tokens, struct terminal *
         terminal_message(log, "to fit %lld training tokens:%s%s", (long long)tokens, batch, epochs);
     if (config->eval_every >= 0)
         return;
-    config->eval_every = fit_eval_every(tokens, config->batch, config->step.bptt, config->bptt_vary);
+    config->eval_every = 0; /* an epoch, where averaging begins by the losses of epochs (--nonmono) */
+    if (!optimizer_averages(config->step.optimizer.kind))
+        config->eval_every = fit_eval_every(tokens, config->batch, config->step.bptt, config->bptt_vary);
     if (log && config->eval_every > 0)
         terminal_message(log, "to validate a long text within its epochs: --eval-every %lld",
                          (long long)config->eval_every);

@@ -208,7 +208,8 @@ static const struct option rows[] = {
      .help = "of --average epochs and ema: the first epoch that counts"},
     {"nonmono", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.average.nonmono), FROM(1, AVERAGE_NONMONO_MAX),
      .initial = "5", .class = OPTION_MATHEMATICS, .section = "Optimizer", .metavar = "N",
-     .help = "of ntasgd: averaging begins where a validation's loss is above the lowest of all before it but the last N"},
+     .help = "of ntasgd: averaging begins where a validation's loss is above the lowest of all before it but the last N. A "
+             "validation is an epoch's, unless --eval-every says a number of steps: then N counts those"},
 
     {"schedule", CHOICES(schedule), .commands = TRAIN, FIELD(train.schedule.kind),
      .initial = "plateau", .classify = "cosine",
@@ -261,7 +262,8 @@ static const struct option rows[] = {
      WORDS("epoch", 0, "auto", -1), .initial = "auto", .classify = "epoch", .class = OPTION_MATHEMATICS,
      .section = "Validation and checkpoints", .metavar = "STEPS",
      .help = "steps from one validation to the next, or 'epoch'. 'auto': an epoch; if the text has over a million "
-             "tokens, a part of one, so that --epochs auto has ten validations"},
+             "tokens, a part of one, so that --epochs auto has ten validations, but not for ntasgd, whose --nonmono counts "
+             "epochs"},
     {"eval-tokens", .type = OPTION_INT64, .commands = TRAIN, FIELD(train.eval_tokens), FROM(1, MANY),
      WORDS("all", 0, "auto", -1), .initial = "auto", .class = OPTION_MATHEMATICS,
      .section = "Validation and checkpoints", .metavar = "N",

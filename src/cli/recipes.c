@@ -37,7 +37,7 @@ static const struct recipe recipes[] = {
      .options =
          "--hidden 1150,1150,400 --tied --dropout-input 0.4 --dropout-hidden 0.25 --dropout-output 0.4 "
          "--dropout-kind locked --dropout-embedding 0.1 --weight-drop 0.5 --ar 2 --tar 1 --batch 20 --bptt 70 --bptt-vary "
-         "--optimizer ntasgd --nonmono 5 --lr 30 --weight-decay 1.2e-06 --clip 0.25 --schedule constant "
+         "--optimizer ntasgd --nonmono 5 --eval-every epoch --lr 30 --weight-decay 1.2e-06 --clip 0.25 --schedule constant "
          "--epochs 500"},
     /* some ten thousand labelled sentences */
     {.name = "reviews",
