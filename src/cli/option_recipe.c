@@ -14,11 +14,16 @@ static const char *given(const struct options *options, const char *name, char r
     return by_user ? option_text(option, options, room) : NULL;
 }
 
-/* Options of which another one, given by the user, says the whole: all dropouts, and the number of layers. */
+/* Options of which another one, given by the user, says the whole: all dropouts, the number of layers, and a cell that
+ * has no recurrent weights. */
 static bool is_overruled(const struct options *options, const char *name, const char *value)
 {
     static const char *const dropouts[] = {"dropout-input", "dropout-hidden", "dropout-output"};
+    static const char *const of_recurrence[] = {"dropout-state", "weight-drop"};
     char room[96];
+    for (size_t i = 0; i < sizeof of_recurrence / sizeof *of_recurrence; i++)
+        if (strcmp(name, of_recurrence[i]) == 0)
+            return cell_kind(options->train.step.model.cell)->recurrent_gates == 0;
     for (size_t i = 0; i < sizeof dropouts / sizeof *dropouts; i++)
         if (strcmp(name, dropouts[i]) == 0 && given(options, "dropout", room))
             return true;

@@ -110,26 +110,38 @@ static enum status check_order(const struct options *options, struct error *e)
                      "add '--precision bf16'");
 }
 
-/* Options of regularisers that the model has no place for. */
+/* How to be without an option that a file has, which the command line overrides: more than leaving it out. */
+static const char *without(const struct options *options, const char *name, const char *value, char text[80])
+{
+    text[0] = '\0';
+    if (options_origin(options, name) != ORIGIN_FLAG)
+        snprintf(text, 80, " of the file, add '--%s %s'", name, value);
+    return text;
+}
+
+/* Options of regularisers that the model has no place for, wherever they come from: a run whose files say that weights
+ * are dropped drops weights. Recipes give way (option_recipe.c). */
 static enum status check_places(const struct options *options, struct error *e)
 {
     const struct model_config *model = &options->train.step.model;
+    char text[80];
     const struct cell_kind *cell = cell_kind(model->cell);
     const struct {
         const char *name;
         double p;
     } of_recurrence[] = {{"dropout-state", model->dropout_state}, {"weight-drop", model->weight_drop}};
     for (size_t i = 0; i < 2 && cell->recurrent_gates == 0; i++)
-        if (of_recurrence[i].p > 0 && options_origin(options, of_recurrence[i].name) == ORIGIN_FLAG)
+        if (of_recurrence[i].p > 0)
             return error_set(
                 e, STATUS_CONFIG,
-                "cannot use '--%s' with --cell %s, which has no recurrent weights; leave it out, or choose "
+                "cannot use '--%s' with --cell %s, which has no recurrent weights; leave it out%s, or choose "
                 "another cell",
-                of_recurrence[i].name, cell->name);
-    if (model->layers == 1 && options->dropout_hidden >= 0 && options_origin(options, "dropout-hidden") == ORIGIN_FLAG)
+                of_recurrence[i].name, cell->name, without(options, of_recurrence[i].name, "0", text));
+    if (model->layers == 1 && options->dropout_hidden > 0)
         return error_set(e, STATUS_CONFIG,
-                         "cannot use '--dropout-hidden' with --layers 1: nothing lies between layers; leave it out, or "
-                         "add layers");
+                         "cannot use '--dropout-hidden' with --layers 1: nothing lies between layers; leave it out%s, "
+                         "or add layers",
+                         without(options, "dropout-hidden", "dropout", text));
     return STATUS_OK;
 }
 
@@ -294,9 +306,11 @@ enum status options_check_train(const struct options *options, struct error *e)
     return status ? status : options_check_step(options, e);
 }
 
+/* Without --cell all are checked, those that have the place among them. */
 enum status options_check_gradcheck(const struct options *options, struct error *e)
 {
-    return check_order(options, e);
+    enum status status = options_given(options, "cell") ? check_places(options, e) : STATUS_OK;
+    return status ? status : check_order(options, e);
 }
 
 /* The vocabulary is there: nothing is chosen. */

@@ -322,6 +322,8 @@ static void dropout_of_places(void **state)
     options_free(&options);
     refused(TRAIN "--cell mingru --weight-drop 0.5", STATUS_CONFIG, "cannot use '--weight-drop' with --cell mingru");
     refused(TRAIN "--cell mingru --dropout-state 0.5", STATUS_CONFIG, "no recurrent weights");
+    refused("gradcheck --cell sru --weight-drop 0.5", STATUS_CONFIG, "cannot use '--weight-drop' with --cell sru");
+    accepted("gradcheck --weight-drop 0.5"); /* of all cells, those without recurrent weights among them */
     refused(TRAIN "--weight-drop 1", STATUS_CONFIG, "bad value '1' for '--weight-drop'");
     refused(TRAIN "--dropout-input 1", STATUS_CONFIG, "bad value '1' for '--dropout-input'");
     refused(TRAIN "--dropout-output=-1", STATUS_CONFIG, "bad value '-1' for '--dropout-output'");
@@ -431,6 +433,35 @@ static void recipes_are_sound(void **state)
         snprintf(line, sizeof line, "bench --recipe %s", recipe->name);
         accepted(line);
     }
+}
+
+/* A file that says what the model has no place for is refused as the command line is; a recipe gives way. */
+static void places_that_are_not_there(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {"mingru", "qrnn", "sru"};
+    char line[200];
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "%s--cell %s", TRAIN, cells[i]);
+        file_refused(line, "weight-drop = 0.5\n",
+                     "which has no recurrent weights; leave it out of the file, add '--weight-drop 0', or choose");
+        file_refused(line, "dropout-state = 0.5\n", "cannot use '--dropout-state' with --cell");
+        assert_int_equal(parse_with_file(line, "weight-drop = 0\ndropout-state = 0\n"), STATUS_OK);
+        snprintf(line, sizeof line, "%s--cell %s --weight-drop 0", TRAIN, cells[i]);
+        assert_int_equal(parse_with_file(line, "weight-drop = 0.5\n"), STATUS_OK);
+        snprintf(line, sizeof line, "%s--recipe word-awd --cell %s", TRAIN, cells[i]);
+        accepted(line);
+        assert_true(options.train.step.model.weight_drop == 0 && options.train.step.model.ar == 2);
+        assert_int_equal(options_origin(&options, "weight-drop"), ORIGIN_DEFAULT);
+        snprintf(line, sizeof line, "%s--recipe word-awd --cell %s --weight-drop 0.5", TRAIN, cells[i]);
+        refused(line, STATUS_CONFIG, "cannot use '--weight-drop' with --cell");
+    }
+    file_refused(TRAIN "--layers 1", "dropout-hidden = 0.5\n",
+                 "leave it out of the file, add '--dropout-hidden dropout', or add layers");
+    assert_int_equal(parse_with_file(TRAIN "--layers 1", "dropout-hidden = dropout\n"), STATUS_OK);
+    accepted(TRAIN "--layers 1 --dropout-hidden 0");
+    accepted(TRAIN "--recipe word-awd");
+    assert_true(options.train.step.model.weight_drop == 0.5 && options.train.eval_every == 0);
 }
 
 /* Flag, then file, then recipe, then default; what follows an option that was given otherwise gives way with it. */
@@ -709,6 +740,7 @@ int main(void)
         cmocka_unit_test(values_that_are_not_allowed),
         cmocka_unit_test(flags_override_the_file),
         cmocka_unit_test(recipes_are_sound),
+        cmocka_unit_test(places_that_are_not_there),
         cmocka_unit_test(recipes_come_before_defaults),
         cmocka_unit_test(words_of_a_recipe),
         cmocka_unit_test(one_file_for_several_commands),
