@@ -106,6 +106,33 @@ digest() {
     [ "$(field loss was.json)" = "$(field loss is.json)" ]
 }
 
+# told VALUE: one.safetensors, its metadata saying that value of dropout_input, as lied.safetensors.
+told() {
+    python3 - "$1" <<'EOF'
+import struct, sys
+with open("one.safetensors", "rb") as file:
+    length, = struct.unpack("<Q", file.read(8))
+    header, data = file.read(length), file.read()
+lied = header.replace(b'"dropout_input": "0"', b'"dropout_input": "%s"' % sys.argv[1].encode()).rstrip()
+assert lied != header.rstrip()
+lied = lied.ljust(-(-len(lied) // 8) * 8)
+with open("lied.safetensors", "wb") as file:
+    file.write(struct.pack("<Q", len(lied)) + lied + data)
+EOF
+}
+
+@test "a file that says what is no probability is refused; what is no number is as if not said" {
+    "$UNROLL" export --model one/latest --to safetensors -o one.safetensors
+    for value in -1 1 2; do
+        told $value
+        run -78 "$UNROLL" import lied.safetensors -o lied.h5
+        [[ $output == *"value out of range for '--dropout-input': $value; use 0 or more, below 1"* ]]
+        [ ! -e lied.h5 ]
+    done
+    told nan
+    "$UNROLL" import lied.safetensors -o lied.h5
+}
+
 @test "gradients hold with all of them" {
     run -0 "$UNROLL" gradcheck --cell lstm --dropout 0.3 "${all[@]:2}"
     [[ "${lines[-1]}" == "8 models: all gradients hold" ]]

@@ -10,6 +10,7 @@ import unittest
 import harness
 
 CELLS = ["rnn-tanh", "rnn-relu", "lstm", "gru"]
+LATER = ["mingru", "qrnn", "sru", "mogrifier"]
 PLACES = list(itertools.product([1, 2, 3, 4, 5, 8], [1, 2, 3]))  # ranks x threads
 
 
@@ -28,10 +29,12 @@ class Exact(harness.Case):
         return folder
 
     def compare(self, places, **options):
-        model = "-".join(str(options[name]) for name in sorted(options))
+        model = "-".join(str(options[name]) for name in sorted(options) if options[name] is not None)
         reference = self.train(f"{model}-reference", 1, 1, **options)
         self.assertEqual([record["step"] for record in harness.records(reference, "train")], list(range(1, 201)))
-        self.assertEqual([len(record["text"]) for record in harness.records(reference, "sample")], [30] * 8)
+        samples = [record["text"] for record in harness.records(reference, "sample")]
+        lengths = [len(text.split()) + text.count("\n") if self.corpus.name == "words.h5" else len(text) for text in samples]
+        self.assertEqual(lengths, [30] * 8)
         for ranks, threads in places:
             with self.subTest(ranks=ranks, threads=threads, **options):
                 self.assertSameRun(self.train(f"{model}-r{ranks}t{threads}", ranks, threads, **options),
@@ -40,17 +43,35 @@ class Exact(harness.Case):
     def test_few(self):
         """Each cell, and each number of ranks and threads, at least once."""
         places = {"rnn-tanh": [(2, 1), (5, 2)], "rnn-relu": [(3, 3), (1, 2)], "lstm": [(8, 1), (3, 2)],
-                  "gru": [(4, 1), (1, 3)]}
-        for index, cell in enumerate(CELLS):
+                  "gru": [(4, 1), (1, 3)], "mingru": [(2, 2)], "qrnn": [(3, 2)], "sru": [(5, 1)], "mogrifier": [(4, 2)]}
+        for index, cell in enumerate(CELLS + LATER):
             self.compare(places[cell], cell=cell, layers=1 + index % 2, tied=index in (1, 2) or None,
-                         optimizer=["adam", "sgd"][index // 2], lr=[0.01, 0.1][index // 2])
+                         optimizer=["adam", "sgd"][index // 2 % 2], lr=[0.01, 0.1][index // 2 % 2])
 
     def test_bf16(self):
         """Every cell, in both orders."""
-        for index, cell in enumerate(CELLS + ["mingru", "qrnn", "sru"]):
+        for index, cell in enumerate(CELLS + LATER):
             for order in ("tile", "pair"):
                 places = PLACES[index::7] if harness.LONG else [(3, 2), (4, 1)][index % 2:][:1]
                 self.compare(places, cell=cell, layers=1 + index % 2, hidden=35, precision="bf16", bf16_order=order)
+
+    def test_awd(self):
+        """All regularisers of AWD-LSTM together, of every cell, with windows that vary and averages."""
+        self.use_words()
+        drops = {"dropout_input": 0.3, "dropout_output": 0, "dropout_kind": "locked", "dropout_embedding": 0.1,
+                 "ar": 2, "tar": 1, "bptt_vary": True, "layers": None}
+        recurrent = {"dropout_state": 0.2, "weight_drop": 0.4}
+        narrow = {"hidden": "19,11,27", "tied": True, "optimizer": "ntasgd", "nonmono": 1, "lr": 8}
+        models = [{"cell": "lstm", **narrow, **recurrent},
+                  {"cell": "mogrifier", "mogrify": 3, "mogrify_rank": 5, "hidden": "17,40", "embedding": 11,
+                   "average": "ema", "precision": "bf16", "bf16_order": "pair", "schedule": "onecycle", **recurrent},
+                  {"cell": "qrnn", **narrow, "precision": "bf16"},
+                  {"cell": "sru", "hidden": "40,17", "average": "epochs", "sparse_update": "lazy"},
+                  # ranks of several nodes, each of which packs rows as wide as no tile: 33 and 27
+                  {"cell": "gru", "hidden": "12,33", "output_layer": "adaptive", "cutoffs": 50, "div": 1.2, **recurrent}]
+        for index, options in enumerate(models):
+            places = PLACES[index::6] if harness.LONG else [[(3, 2), (4, 1), (2, 2), (5, 1), (3, 1)][index]]
+            self.compare(places, **{**drops, **options})
 
     def test_rows(self):
         """Rows that a step has no gradient for: each way of theirs is the same on all places, and another."""
@@ -73,7 +94,7 @@ class Exact(harness.Case):
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_all(self):
         """All cells, depths, tyings and optimizers; each meets a third of all places, each cell every place often."""
-        models = itertools.product(CELLS, [1, 2], [None, True], [("adam", 0.01), ("sgd", 0.1)])
+        models = itertools.product(CELLS + LATER, [1, 2], [None, True], [("adam", 0.01), ("sgd", 0.1)])
         for index, (cell, layers, tied, (optimizer, lr)) in enumerate(models):
             self.compare(PLACES[index % 3::3], cell=cell, layers=layers, tied=tied, optimizer=optimizer, lr=lr)
 

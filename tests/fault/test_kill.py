@@ -122,6 +122,29 @@ class Kill(harness.Case):
         self.kill(9, patience="none", max_steps=900, average="epochs", average_from=2, batch=24)
         self.assertAverages("epochs")
 
+    def test_kill_awd(self):
+        """Masks, windows and averages are those of the step, whoever computes it."""
+        self.use_words()
+        self.kill(10, layers=None, hidden="19,11,27", tied=True, dropout_input=0.3, dropout_output=0,
+                  dropout_kind="locked", dropout_embedding=0.1, dropout_state=0.2, weight_drop=0.4, ar=2, tar=1,
+                  bptt_vary=True, optimizer="ntasgd", nonmono=1, lr=8, schedule="constant", patience="none",
+                  max_steps=500)
+        self.assertAverages("updates")
+
+    def test_kill_mogrifier(self):
+        self.kill(11, cell="mogrifier", mogrify=3, mogrify_rank=5, layers=2, dropout_kind="locked", dropout_state=0.2,
+                  weight_drop=0.4, precision="bf16", bf16_order="pair", patience="none", max_steps=300)
+
+    def test_kill_qrnn(self):
+        """Its state is wider than its outputs."""
+        self.kill(12, cell="qrnn", layers=None, hidden="20,9", embedding=9, dropout_embedding=0.2, bptt_vary=True,
+                  average="ema", schedule="onecycle", patience="none", max_steps=500)
+
+    @unittest.skipUnless(harness.LONG, "long: make check-fault")
+    def test_kill_sru(self):
+        self.kill(13, cell="sru", layers=2, dropout_kind="locked", ar=1, average="epochs", patience="none",
+                  max_steps=3000)
+
     @unittest.skipUnless(harness.LONG, "long: make check-fault")
     def test_kill_parallel_writer(self):
         self.kill(2, checkpoint_writer="parallel", cell="gru", optimizer="rmsprop", average="ema",
