@@ -175,8 +175,8 @@ enum status model_field_check_real(const struct model_field *field, double value
 {
     if (value >= field->least && value < field->most) /* a NaN fails too */
         return STATUS_OK;
-    return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged, value,
-                     field->least, field->most);
+    return error_set(e, STATUS_CONFIG, "value out of range for '%s': %g; use %g or more, below %g", field->ranged,
+                     value, field->least, field->most);
 }
 
 enum status model_field_take_real(const struct model_field *field, struct model_config *config, double value,

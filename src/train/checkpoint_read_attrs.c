@@ -91,8 +91,8 @@ static enum status read_field(struct reading *in, const struct model_field *fiel
         return STATUS_OK;
     enum status status = read_value(in, field, model);
     if (!status && !model_field_applies(field, model))
-        status = error_set(in->e, STATUS_CHECKPOINT, "'/model' has an attribute '%s' that no such model has",
-                           field->stored);
+        status =
+            error_set(in->e, STATUS_CHECKPOINT, "'/model' has an attribute '%s' that no such model has", field->stored);
     return status;
 }
 

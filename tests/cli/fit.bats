@@ -57,6 +57,9 @@ of_run() {
         [ "$(of_run eval-every)" -eq $(((steps + 1) / 2)) ]
         rm -r "$begun"
     done
+    # but for a rule that waits for the losses of epochs
+    run -75 --separate-stderr "$UNROLL" "${options[@]}" --corpus long.h5 --bptt 64 --optimizer ntasgd --max-time 0.01
+    [ "$(of_run eval-every)" = '"epoch"' ]
 }
 
 @test "a run goes on with the numbers that it began with" {

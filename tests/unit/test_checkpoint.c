@@ -554,7 +554,8 @@ static void test_other_files_are_refused(void **state)
     assert_int_equal(checkpoint_read(path_of("missing.h5"), CHECKPOINT_ALL, &back, &e), STATUS_NOINPUT);
 }
 
-/* The root of a checkpoint and its model, of a cell, with one attribute more; digests are true, and nothing else there. */
+/* The root of a checkpoint and its model, of a cell, with one attribute more; digests are true, and nothing else there.
+ */
 static void make_model(const char *name, const char *cell, const char *attr, double value)
 {
     struct error e;
