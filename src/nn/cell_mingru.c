@@ -1,8 +1,6 @@
 /* The minimal gated cell (the minGRU of Feng et al. 2024, without its parallel scan): gate order z, h;
  *   z = sigmoid(x W_iz + b_iz), g = x W_ih + b_ih, h_t = (1 - z) h_(t-1) + z g.
  * No gate sees the state, so there are neither weight_hh nor bias_hh. */
-#include <string.h>
-
 #include "cell_private.h"
 
 enum { GATE_Z, GATE_G, GATES };
@@ -43,13 +41,6 @@ static void backward(const struct cell_step *given)
     }
 }
 
-static void bias(int H, const float *b_ih, const float *b_hh, int stride, float *out)
-{
-    (void)b_hh;
-    for (int g = 0; g < GATES; g++)
-        memcpy(out + g * stride, b_ih + g * H, sizeof *out * H);
-}
-
 static void reference_forward(int H, const struct reference_step *s)
 {
     double *z = s->gate, *g = z + H;
@@ -82,7 +73,6 @@ const struct cell_kind cell_kind_mingru = {
     .biases = GATES,
     .forward = forward,
     .backward = backward,
-    .bias = bias,
     .reference_forward = reference_forward,
     .reference_backward = reference_backward,
     .trial_pool = POOL_MEAN,

@@ -21,6 +21,18 @@ void cell_flow_output(const struct cell_step *step, int b, int begin, int end, d
     }
 }
 
+void cell_flow_gated(const struct cell_step *step, int gate, int c, int b, int begin, int end, double *squares)
+{
+    const float *gates = step->slots + b * step->slots_stride + gate * step->slot_stride;
+    for (int u = begin; u < end; u++) {
+        double dh = step->dout[b * step->state_stride[CELL_H] + u], dc = dh * gates[u];
+        if (!step->last)
+            dc += step->carry[b * step->state_stride[CELL_H] + u];
+        squares[CELL_H] += dh * dh;
+        squares[c] += dc * dc;
+    }
+}
+
 double cell_tanh_slope(double x)
 {
     double e = arithmetic_exp(-2 * fabs(x));

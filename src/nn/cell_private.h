@@ -50,6 +50,9 @@ void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int s
 /* The gradient of h: what comes from above, through the next step's products, and past them. cell_kind.flow of cells
  * that carry h alone. */
 void cell_flow_output(const struct cell_step *step, int b, int begin, int end, double *squares);
+/* Of cells whose output is a gate, in slot `gate`, times state c, and reaches no other step: h, and c, past whose step
+ * the carry comes. */
+void cell_flow_gated(const struct cell_step *step, int gate, int c, int b, int begin, int end, double *squares);
 /* 1 - tanh(x)^2, without the loss of digits where tanh is near one. */
 double cell_tanh_slope(double x);
 

@@ -126,29 +126,16 @@ static void backward(const struct cell_step *given)
     }
 }
 
-static void bias(int H, const float *b_ih, const float *b_hh, int stride, float *out)
-{
-    (void)b_hh;
-    for (int g = 0; g < GATES; g++)
-        memcpy(out + g * stride, b_ih + g * H, sizeof *out * H);
-}
-
-/* h reaches no other step; p reaches the gates of the next one. */
+/* p reaches the gates of the next step. */
 static void flow(const struct cell_step *s, int b, int begin, int end, double *squares)
 {
     const float *slots = s->slots + b * s->slots_stride;
-    for (int u = begin; u < end; u++) {
-        double dh = s->dout[b * s->state_stride[STATE_H] + u];
-        double dc = dh * slots[GATE_O * s->slot_stride + u];
-        if (!s->last)
-            dc += s->carry[b * s->state_stride[STATE_H] + u];
-        squares[STATE_H] += dh * dh;
-        squares[STATE_C] += dc * dc;
-        for (int g = 0; g < GATES && reads_before(s) && !s->last; g++) {
+    cell_flow_gated(s, GATE_O, STATE_C, b, begin, end, squares);
+    for (int u = begin; u < end && reads_before(s) && !s->last; u++)
+        for (int g = 0; g < GATES; g++) {
             double dp = slots[(GATES + g) * s->slot_stride + u];
             squares[STATE_P] += dp * dp;
         }
-    }
 }
 
 static void reference_forward(int H, const struct reference_step *s)
@@ -217,7 +204,6 @@ const struct cell_kind cell_kind_qrnn = {
     .biases = GATES,
     .forward = forward,
     .backward = backward,
-    .bias = bias,
     .flow = flow,
     .reference_forward = reference_forward,
     .reference_backward = reference_backward,

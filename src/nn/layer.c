@@ -210,13 +210,21 @@ void layer_begin(const struct common *common, struct layer *layer)
         pack_recurrent(common, layer);
 }
 
+static void pack_bias(const struct common *common, const struct layer *layer)
+{
+    const float *b_ih = common->values + layer->offset.b_ih;
+    if (layer->cell->bias)
+        layer->cell->bias(layer->H, b_ih, common->values + layer->offset.b_hh, layer->slot_stride, layer->bias);
+    for (int g = 0; g < layer->cell->gates && !layer->cell->bias; g++)
+        memcpy(layer->bias + g * layer->slot_stride, b_ih + g * layer->H, sizeof *b_ih * layer->H);
+}
+
 void layer_pack(const struct common *common, struct layer *layer)
 {
     layer->packed = LAYER_NOTHING;
     if (!layer->dropped_weights)
         pack_recurrent(common, layer);
-    layer->cell->bias(layer->H, common->values + layer->offset.b_ih, common->values + layer->offset.b_hh,
-                      layer->slot_stride, layer->bias);
+    pack_bias(common, layer);
     for (int i = 0; i < layer->cell->vectors; i++)
         memcpy(layer->bias + (layer->cell->biases + i) * layer->slot_stride,
                common->values + layer->offset.further[0] + (size_t)i * layer->H, sizeof *layer->bias * layer->H);

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "unroll/base/mem.h"
+#include "unroll/nn/constants.h"
 #include "unroll/nn/model.h"
 #include "unroll/nn/reference.h"
 #include "unroll/sys/h5.h"
@@ -310,6 +311,30 @@ static inline void fixture_fast_matches(struct fixture *f, int groups, int threa
     fixture_expect_float_tensors(f, "grad", grad, FLOAT_TOLERANCE);
     mem_free(grad);
     model_free(model);
+}
+
+/* All cases of a file, in the reference. */
+static inline void fixtures_reference_match(const char *path, const char *const *cases, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct fixture f;
+        fixture_open(path, cases[i], &f);
+        EXPECT_OK(constants_check(&f.config, &f.table, f.values, &e));
+        fixture_reference_matches(&f);
+        fixture_close(&f);
+    }
+}
+
+/* The same in the fast path: alone, and by groups and threads. `sparse`: there also of gradients by rows. */
+static inline void fixtures_fast_match(const char *path, const char *const *cases, int count, bool sparse)
+{
+    for (int i = 0; i < count; i++) {
+        struct fixture f;
+        fixture_open(path, cases[i], &f);
+        fixture_fast_matches(&f, 1, 1, false);
+        fixture_fast_matches(&f, 3, 2, sparse);
+        fixture_close(&f);
+    }
 }
 
 #endif

@@ -2,7 +2,6 @@
  * nn.AdaptiveLogSoftmaxWithLoss computes: the loss, every gradient, and the log-probabilities of all words, which sum
  * to one. */
 #include "support/fixture.h"
-#include "unroll/nn/constants.h"
 
 #define FIXTURES "tests/ref/adaptive.h5" /* make runs the tests in the root of the source tree */
 
@@ -12,25 +11,13 @@ static const char *const cases[] = {"three", "one", "reordered", "blocks", "narr
 static void test_reference(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        EXPECT_OK(constants_check(&f.config, &f.table, f.values, &e));
-        fixture_reference_matches(&f);
-        fixture_close(&f);
-    }
+    fixtures_reference_match(FIXTURES, cases, CASES);
 }
 
 static void test_fast(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        fixture_fast_matches(&f, 1, 1, false);
-        fixture_fast_matches(&f, 3, 2, true);
-        fixture_close(&f);
-    }
+    fixtures_fast_match(FIXTURES, cases, CASES, true);
 }
 
 /* As samplers compute them, after each lane's last step. */

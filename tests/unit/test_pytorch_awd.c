@@ -15,12 +15,7 @@ static const char *const cases[] = {
 static void test_reference(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        fixture_reference_matches(&f);
-        fixture_close(&f);
-    }
+    fixtures_reference_match(FIXTURES, cases, CASES);
 }
 
 /* What is trained beside the losses, which are told without it; evaluation has none. */
@@ -46,13 +41,7 @@ static void test_penalty(void **unused)
 static void test_fast(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        fixture_fast_matches(&f, 1, 1, false);
-        fixture_fast_matches(&f, 3, 2, true);
-        fixture_close(&f);
-    }
+    fixtures_fast_match(FIXTURES, cases, CASES, true);
 }
 
 int main(void)

@@ -53,25 +53,13 @@ static void test_samples(void **unused)
 static void test_reference(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        EXPECT_OK(constants_check(&f.config, &f.table, f.values, &e));
-        fixture_reference_matches(&f);
-        fixture_close(&f);
-    }
+    fixtures_reference_match(FIXTURES, cases, CASES);
 }
 
 static void test_fast(void **unused)
 {
     (void)unused;
-    for (int i = 0; i < CASES; i++) {
-        struct fixture f;
-        fixture_open(FIXTURES, cases[i], &f);
-        fixture_fast_matches(&f, 1, 1, false);
-        fixture_fast_matches(&f, 3, 2, false);
-        fixture_close(&f);
-    }
+    fixtures_fast_match(FIXTURES, cases, CASES, false);
 }
 
 int main(void)

@@ -44,6 +44,20 @@ static double run(struct reference *reference, const struct window *window, int6
     return loss;
 }
 
+static void expect_gradients(const struct gradcheck_config *config)
+{
+    const struct model_config *model = &config->model;
+    struct gradcheck_worst worst;
+    struct error e = {0};
+    if (gradcheck_reference(config, &worst, &e) != STATUS_OK)
+        fail_msg("%s", e.text);
+    if (!gradcheck_holds(&worst))
+        fail_msg("%s, %d layers, tied %d, ar %g, tar %g, dropout %g, reset token %u: '%s'[%lld] of window %d is %.12g, "
+                 "differences give %.12g",
+                 cell_name(model->cell), model->layers, model->tied, model->ar, model->tar, model->dropout,
+                 model->reset_token, worst.tensor, (long long)worst.element, worst.window, worst.got, worst.expected);
+}
+
 /* Every cell, 1 to 3 layers, tied and not, with and without dropout and resets, over windows with carried state. */
 static void test_central_differences(void **unused)
 {
@@ -61,17 +75,7 @@ static void test_central_differences(void **unused)
                                                 .bptt = 4,
                                                 .batch = 2,
                                                 .seed = 5};
-        struct gradcheck_worst worst;
-        struct error e = {0};
-        if (gradcheck_reference(&config, &worst, &e) != STATUS_OK)
-            fail_msg("%s", e.text);
-        if (!gradcheck_holds(&worst))
-            fail_msg(
-                "%s, %d layers, tied %d, dropout %g, reset token %u: '%s'[%lld] of window %d is %.12g, differences "
-                "give %.12g",
-                cell_name(config.model.cell), config.model.layers, config.model.tied, config.model.dropout,
-                config.model.reset_token, worst.tensor, (long long)worst.element, worst.window, worst.got,
-                worst.expected);
+        expect_gradients(&config);
     }
 }
 
@@ -93,17 +97,7 @@ static void test_penalties(void **unused)
                                                 .bptt = 4,
                                                 .batch = 2,
                                                 .seed = 5};
-        struct gradcheck_worst worst;
-        struct error e = {0};
-        if (gradcheck_reference(&config, &worst, &e) != STATUS_OK)
-            fail_msg("%s", e.text);
-        if (!gradcheck_holds(&worst))
-            fail_msg(
-                "%s, ar %g, tar %g, dropout %g, reset token %u: '%s'[%lld] of window %d is %.12g, differences give "
-                "%.12g",
-                cell_name(config.model.cell), config.model.ar, config.model.tar, config.model.dropout,
-                config.model.reset_token, worst.tensor, (long long)worst.element, worst.window, worst.got,
-                worst.expected);
+        expect_gradients(&config);
     }
 }
 

@@ -79,7 +79,7 @@ struct cell_kind {
     /* The fast path, see cell_private.h. */
     void (*forward)(const struct cell_step *step);
     void (*backward)(const struct cell_step *step);
-    /* combines b_ih [G*H] and b_hh [R*H] into bias [biases][stride] */
+    /* combines b_ih [G*H] and b_hh [R*H] into bias [biases][stride]; NULL: bias is b_ih, there being no b_hh */
     void (*bias)(int H, const float *b_ih, const float *b_hh, int stride, float *bias);
     /* Before backward: adds to squares [states], for units [begin, end) of the block and lane b, the squares of the
      * total derivatives of the loss with respect to each state after the step. NULL: cell_flow_output. */
