@@ -29,7 +29,7 @@ refused() {
     grep -q "rnn-tanh *rnn-tanh *rnn-relu *rnn-relu *gru *gru *mingru *mingru$" table.txt
     grep -q "lag *lstm *lstm *lstm *lstm *sru *sru *sru *sru" table.txt
     grep -q " h_l0 *h_l1 *c_l0 *c_l1 *h_l0 *h_l1 *c_l0 *c_l1" table.txt
-    grep -q "lag *qrnn *qrnn *qrnn *qrnn *qrnn$" table.txt
+    grep -q "mogrifier *qrnn *qrnn *qrnn *qrnn *qrnn$" table.txt
     grep -q " h_l0 *h_l1 *c_l0 *c_l1 *p_l0$" table.txt
     python3 - <<'CHECK'
 import csv, h5py
