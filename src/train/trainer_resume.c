@@ -118,12 +118,12 @@ static const char *tell_differences(const struct model_config *was, const struct
     text[0] = '\0';
     for (int i = 0; i < model_field_count && length < MODEL_OPTIONS_TEXT; i++) {
         const struct model_field *field = &model_fields[i];
-        char before[MODEL_FIELD_TEXT], now[MODEL_FIELD_TEXT];
+        char was_text[MODEL_FIELD_TEXT], is_text[MODEL_FIELD_TEXT];
         if (!(field->lists & MODEL_WEIGHTS) || field->covered || !model_field_applies(field, was) ||
             !model_field_applies(field, is))
             continue;
-        (void)model_field_option_text(field, was, before);
-        (void)model_field_option_text(field, is, now);
+        const char *before = model_field_option_text(field, was, was_text);
+        const char *now = model_field_option_text(field, is, is_text);
         if (strcmp(before, now) != 0)
             length += (size_t)snprintf(text + length, MODEL_OPTIONS_TEXT - length, "%s--%s was %s and is now %s",
                                        length ? ", " : "", model_field_option(field), before, now);
