@@ -130,7 +130,7 @@ void gradient_lay_out(const struct param_gradient *gradient, const struct param_
     for (int i = 0; i < table->count; i++) {
         const struct param *p = &table->param[i];
         size_t width = layout ? layout->width[i] : 0;
-        if (p->alias >= 0 || p->role == PARAM_CONSTANT)
+        if (!param_is_own(p))
             continue;
         if (!width)
             memcpy(values + p->offset, gradient->dense + (layout ? layout->offset[i] : p->grad_offset),

@@ -118,8 +118,7 @@ void average_add(struct average *average, const float *values, int64_t step, int
     if (state->count == 0)
         memcpy(average->values, values, table->total * sizeof *values);
     else
-        team_share(threads, (int64_t)((table->trained + PARAM_BLOCK - 1) / PARAM_BLOCK), 4 * (int64_t)table->trained,
-                   add_blocks, &work);
+        team_share(threads, (int64_t)param_blocks(table), 4 * (int64_t)table->trained, add_blocks, &work);
     state->count++;
     if (state->began < 0)
         state->began = state->kind == AVERAGE_EMA ? step - 1 : step;

@@ -41,7 +41,7 @@ static void add_trained(struct parts *parts, const struct param_table *table)
 {
     for (int i = 0; i < table->count; i++) {
         const struct param *param = &table->param[i];
-        if (!part_has_slots(param))
+        if (!param_is_own(param))
             continue;
         struct part *part = add_part(parts, PART_TRAINED, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
         snprintf(part->path, sizeof part->path, "/trained/%s", param->name);
@@ -61,7 +61,7 @@ void parts_list(struct parts *parts, const struct model_config *model, const str
         add_trained(parts, table);
     for (int i = 0; i < table->count && resumable; i++) {
         const struct param *param = &table->param[i];
-        for (int slot = 0; slot < optimizer_slots(optimizer) && part_has_slots(param); slot++) {
+        for (int slot = 0; slot < optimizer_slots(optimizer) && param_is_own(param); slot++) {
             struct part *part = add_part(parts, PART_SLOT, i, H5_F32, param->rank, param->shape[0], param->shape[1]);
             part->slot = slot;
             snprintf(part->path, sizeof part->path, "/optimizer/%s/%s", param->name,

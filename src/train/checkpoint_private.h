@@ -110,11 +110,6 @@ struct parts {
 void parts_list(struct parts *parts, const struct model_config *model, const struct param_table *table, int batch,
                 bool resumable, bool averaged, int optimizer);
 int64_t part_elements(const struct part *part);
-/* Whether the parameter is trained: the optimizer has arrays for it. */
-static inline bool part_has_slots(const struct param *param)
-{
-    return param->alias < 0 && param->role != PARAM_CONSTANT;
-}
 
 /* ---- writing ---- */
 

@@ -95,7 +95,7 @@ static enum status make_groups(struct h5 *file, const struct checkpoint *checkpo
         return status;
     for (int i = 0; i < checkpoint->table.count && !status; i++) {
         char path[112];
-        if (!part_has_slots(&checkpoint->table.param[i]))
+        if (!param_is_own(&checkpoint->table.param[i]))
             continue;
         snprintf(path, sizeof path, "/optimizer/%s", checkpoint->table.param[i].name);
         status = h5_make_group(file, path, e);

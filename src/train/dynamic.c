@@ -73,7 +73,7 @@ static void finish(struct dynamic *dynamic, int64_t windows)
     for (int p = 0; p < table->count; p++) {
         const struct param *param = &table->param[p];
         double sum = 0;
-        if (param->alias >= 0 || param->role == PARAM_CONSTANT)
+        if (!param_is_own(param))
             continue;
         for (size_t i = 0; i < param->count; i++)
             sum += (double)dynamic->root[param->offset + i];

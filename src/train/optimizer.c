@@ -287,7 +287,7 @@ static void find_ranges(struct optimizer *optimizer, const struct gradient_layou
     const struct param_table *table = optimizer->table;
     for (int i = 0; i < table->count; i++) {
         const struct param *param = &table->param[i];
-        if (param->alias >= 0 || param->role == PARAM_CONSTANT || (layout && layout->width[i] > 0))
+        if (!param_is_own(param) || (layout && layout->width[i] > 0))
             continue;
         struct optimizer_range next = {param->offset, layout ? layout->offset[i] : param->grad_offset,
                                        room_of(table, i)};

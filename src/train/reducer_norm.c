@@ -15,12 +15,6 @@ static size_t add_blocks(uint32_t *active, size_t count, size_t first, size_t la
     return count;
 }
 
-/* Parameters that have values of their own and are trained. */
-static bool is_walked(const struct param *p)
-{
-    return p->alias < 0 && p->role != PARAM_CONSTANT;
-}
-
 /* The blocks that have floats of dense parameters or of touched rows; returns how many. */
 static size_t find_active(const struct reducer *reducer)
 {
@@ -30,9 +24,9 @@ static size_t find_active(const struct reducer *reducer)
         const struct param *p = &table->param[i];
         const struct gradient_rows *rows = &reducer->rows.of[i];
         size_t width = reducer->layout->width[i];
-        if (is_walked(p) && !width)
+        if (param_is_own(p) && !width)
             count = add_blocks(reducer->active, count, p->offset, p->offset + p->count - 1);
-        for (int64_t r = 0; is_walked(p) && width && r < rows->count; r++) {
+        for (int64_t r = 0; param_is_own(p) && width && r < rows->count; r++) {
             size_t begin = p->offset + rows->row[r] * width;
             count = add_blocks(reducer->active, count, begin, begin + width - 1);
         }
@@ -93,7 +87,7 @@ static double block_norm2(const struct reducer *reducer, size_t b)
     double chain[CHAINS] = {0};
     for (int i = 0; i < table->count; i++) {
         const struct param *p = &table->param[i];
-        if (!is_walked(p) || p->offset >= end || p->offset + p->count <= begin)
+        if (!param_is_own(p) || p->offset >= end || p->offset + p->count <= begin)
             continue;
         add_param(reducer, i, p->offset < begin ? begin : p->offset,
                   p->offset + p->count < end ? p->offset + p->count : end, chain);

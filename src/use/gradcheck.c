@@ -310,7 +310,7 @@ static enum status check_window(const struct gradcheck_problem *problem, struct 
     fold_aliases(&problem->table, grad);
     for (int i = 0; !status && i < problem->table.count; i++) {
         const struct param *p = &problem->table.param[i];
-        if (p->alias < 0 && p->role != PARAM_CONSTANT)
+        if (param_is_own(p))
             status = check_param(&d, p, index, grad + p->grad_offset, worst, e);
     }
     memcpy(reference->state, after, sizeof *after * state_count);

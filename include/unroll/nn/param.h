@@ -64,6 +64,12 @@ struct param_table {
     size_t elements;   /* trainable numbers: the sum of counts without aliases and constants */
 };
 
+/* Whether it has trained numbers of its own: neither an alias nor a constant. */
+static inline bool param_is_own(const struct param *param)
+{
+    return param->alias < 0 && param->role != PARAM_CONSTANT;
+}
+
 /* Every tensor, and every part of a gradient array, starts on a 64-byte boundary: the floats that one takes. */
 static inline size_t param_padded(size_t floats)
 {
