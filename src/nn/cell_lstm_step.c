@@ -117,14 +117,7 @@ double lstm_reference_output(int H, const struct reference_step *s, int u)
     return s->gate[GATE_O * H + u] * tanh(s->state[STATE_C][u]);
 }
 
-/* Orthogonal initialisation begins with all biases zero; those of the forget gate are 1 (sources in init.c). */
 bool lstm_start(const struct cell_start *s, float *x)
 {
-    if (s->init != INIT_ORTHOGONAL || s->param->role != PARAM_INPUT_BIAS)
-        return false;
-    memset(x, 0, sizeof *x * s->param->count);
-    const size_t H = s->param->count / GATES;
-    for (size_t u = 0; u < H; u++)
-        x[GATE_F * H + u] = 1;
-    return true;
+    return cell_start_forget(s, GATES, GATE_F, x);
 }

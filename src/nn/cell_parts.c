@@ -1,5 +1,8 @@
 /* What cells share: sums of biases, derivatives, the start of parameters. */
 #include "cell_private.h"
+
+#include <string.h>
+
 #include "unroll/base/arithmetic.h"
 
 void cell_bias_sum(int gates, int H, const float *b_ih, const float *b_hh, int stride, float *out)
@@ -43,6 +46,17 @@ struct rng_bits cell_start_bits(const struct cell_start *start, size_t block)
 {
     return rng_philox(start->seed, RNG_INIT, (uint32_t)start->tensor, (uint32_t)((uint64_t)block >> 32), 0,
                       (uint32_t)block); /* the fourth word takes what does not fit into 32 bits */
+}
+
+bool cell_start_forget(const struct cell_start *start, int gates, int forget, float *x)
+{
+    if (start->init != INIT_ORTHOGONAL || start->param->role != PARAM_INPUT_BIAS)
+        return false;
+    const size_t H = start->param->count / (size_t)gates;
+    memset(x, 0, sizeof *x * start->param->count);
+    for (size_t u = 0; u < H; u++)
+        x[(size_t)forget * H + u] = 1;
+    return true;
 }
 
 void cell_start_uniform(const struct cell_start *start, double bound, float *x)

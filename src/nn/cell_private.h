@@ -85,6 +85,9 @@ struct cell_start {
 
 /* The four words of its elements 4*block .. 4*block+3. */
 struct rng_bits cell_start_bits(const struct cell_start *start, size_t block);
+/* Under INIT_ORTHOGONAL, which begins with all biases zero, bias_ih has 1 at the forget gate (sources in init.c): true
+ * if x is filled. Of cells with so many gates. */
+bool cell_start_forget(const struct cell_start *start, int gates, int forget, float *x);
 /* Uniform in +-bound. */
 void cell_start_uniform(const struct cell_start *start, double bound, float *x);
 

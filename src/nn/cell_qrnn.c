@@ -182,16 +182,10 @@ static double reference_output(int H, const struct reference_step *s, int u)
 }
 
 /* The paper does not say how weights start; the authors' program leaves it to nn.Linear, so UNIFORM is as near as any.
- * With all other biases at zero (ORTHOGONAL) the forget gate's are 1, as in an LSTM (sources in init.c). */
+ * Under ORTHOGONAL the forget gate's biases are 1, as in an LSTM. */
 static bool start(const struct cell_start *s, float *x)
 {
-    if (s->init != INIT_ORTHOGONAL || s->param->role != PARAM_INPUT_BIAS)
-        return false;
-    int H = (int)(s->param->count / GATES);
-    memset(x, 0, sizeof *x * s->param->count);
-    for (int u = 0; u < H; u++)
-        x[GATE_F * H + u] = 1;
-    return true;
+    return cell_start_forget(s, GATES, GATE_F, x);
 }
 
 const struct cell_kind cell_kind_qrnn = {

@@ -3,6 +3,8 @@
 #ifndef UNROLL_NN_LAYER_H
 #define UNROLL_NN_LAYER_H
 
+#include <string.h>
+
 #include "cell_private.h"
 #include "common.h"
 
@@ -121,6 +123,25 @@ struct step_hook {
 };
 /* From the gradient of the outputs, dh [T][B][h_stride], to the slots. hook may be NULL. */
 void layer_backward(const struct common *common, struct layer *layer, const float *dh, const struct step_hook *hook);
+
+/* Marks of the lanes from `lane` on whose state is empty before step t; NULL: resets are off. */
+static inline const uint8_t *layer_fresh(const struct common *common, int t, int lane)
+{
+    return common->fresh ? common->fresh + (int64_t)t * common->lanes + lane : NULL;
+}
+/* Neither a state nor a gradient crosses a reset: zeroes `width` numbers of the rows of marked lanes. */
+static inline void layer_clear_fresh(const uint8_t *fresh, int lanes, float *rows, int64_t stride, int width)
+{
+    for (int b = 0; fresh && b < lanes; b++)
+        if (fresh[b])
+            memset(rows + b * stride, 0, sizeof *rows * (size_t)width);
+}
+/* Of a thread, for the recurrent products of a block, all gates of it; NULL where the cell has none. */
+static inline float *layer_recurrent_room(const struct common *common, const struct layer *layer, int thread)
+{
+    size_t size = (size_t)layer->cell->recurrent_gates * common->lanes * GEMM_WIDE;
+    return size > 0 ? common->scratch.recurrent + thread * size : NULL;
+}
 
 /* Parts of layer_forward and layer_backward, for engines that have steps of their own. Carried states into the place
  * before the first step, and those after the last step out of it. */

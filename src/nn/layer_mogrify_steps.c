@@ -57,31 +57,12 @@ static int64_t step_flops(const struct mogrify_work *work)
     return 2 * products(work) * work->layer->H * work->common->lanes;
 }
 
-static float *recurrent_of(const struct mogrify_work *work, int thread)
-{
-    return work->common->scratch.recurrent +
-           (size_t)thread * work->layer->cell->recurrent_gates * work->common->lanes * GEMM_WIDE;
-}
-
 /* All columns of rows times weights. */
 static void multiply(const struct gemm *gemm, const struct gemm_weights *weights, int rows, struct gemm_view a,
                      float *c, int64_t ldc)
 {
     for (int panel = 0; panel * GEMM_WIDE < weights->n; panel++)
         gemm_panel(gemm, weights, panel, rows, a, false, c + panel * GEMM_WIDE, ldc);
-}
-
-/* Marks of the lanes from `lane` on whose state is empty before step t; NULL: resets are off. */
-static const uint8_t *fresh_lanes(const struct common *common, int t, int lane)
-{
-    return common->fresh ? common->fresh + (int64_t)t * common->lanes + lane : NULL;
-}
-
-static void clear_rows(const uint8_t *fresh, int lanes, float *rows, int64_t stride, int width)
-{
-    for (int b = 0; fresh && b < lanes; b++)
-        if (fresh[b])
-            memset(rows + b * stride, 0, sizeof *rows * width);
 }
 
 /* ---- forward ---- */
@@ -93,14 +74,14 @@ static void round_products(const struct mogrify_work *work, int i, int t, const 
     const struct gemm *gemm = &common->gemm;
     const struct mogrify *mogrify = work->layer->mogrify;
     const struct mogrify_round *round = &mogrify->round[i];
-    const uint8_t *fresh = i == 1 ? fresh_lanes(common, t, share->lane) : NULL; /* later rounds read products with 0 */
+    const uint8_t *fresh = i == 1 ? layer_fresh(common, t, share->lane) : NULL; /* later rounds read products with 0 */
     int64_t row = mogrify_row(common, t, share->lane);
     struct gemm_view by = i == 1 ? layer_rows_from(common, work->layer, (int64_t)t * common->lanes + share->lane)
                                  : mogrify_made(common, work->layer, i - 1, row);
     float *gate = round->gate + row * round->stride;
     if (mogrify->rank == 0) {
         multiply(gemm, &round->left, share->lanes, by, gate, round->stride);
-        clear_rows(fresh, share->lanes, gate, round->stride, gemm_round(round->shape.rows));
+        layer_clear_fresh(fresh, share->lanes, gate, round->stride, gemm_round(round->shape.rows));
         return;
     }
     size_t number = gemm_number_bytes(gemm);
@@ -108,7 +89,7 @@ static void round_products(const struct mogrify_work *work, int i, int t, const 
     char *narrow = (char *)round->narrow + row * stride * (int64_t)number;
     float *product = number == sizeof *product ? (float *)narrow : round->d_narrow + row * stride;
     multiply(gemm, &round->right, share->lanes, by, product, stride);
-    clear_rows(fresh, share->lanes, product, stride, gemm_round(mogrify->rank));
+    layer_clear_fresh(fresh, share->lanes, product, stride, gemm_round(mogrify->rank));
     for (int b = 0; b < share->lanes; b++)
         gemm_store(gemm, product + b * stride, mogrify->rank, narrow + b * stride * (int64_t)number);
     multiply(gemm, &round->left, share->lanes, gemm_dense(gemm, narrow, stride), gate, round->stride);
@@ -188,13 +169,13 @@ static void block_products(const struct mogrify_work *work, int t, const struct 
     const struct layer *layer = work->layer;
     const struct mogrify *mogrify = layer->mogrify;
     int lanes = part->lane_end - part->lane_begin;
-    const uint8_t *fresh = mogrify_last_h(mogrify) == 0 ? fresh_lanes(common, t, part->lane_begin) : NULL;
+    const uint8_t *fresh = mogrify_last_h(mogrify) == 0 ? layer_fresh(common, t, part->lane_begin) : NULL;
     struct gemm_view x = mogrify_made(common, layer, mogrify_last_x(mogrify), mogrify_row(common, t, part->lane_begin));
     struct gemm_view h = state_rows(work, t, part->lane_begin);
     for (int g = 0; g < layer->cell->gates; g++) {
         float *of_gate = sums + (size_t)g * lanes * GEMM_WIDE;
         gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h, false, of_gate, GEMM_WIDE);
-        clear_rows(fresh, lanes, of_gate, GEMM_WIDE, GEMM_WIDE);
+        layer_clear_fresh(fresh, lanes, of_gate, GEMM_WIDE, GEMM_WIDE);
         gemm_panel(&common->gemm, &mogrify->input[g], block, lanes, x, true, of_gate, GEMM_WIDE);
     }
 }
@@ -216,7 +197,7 @@ static void step_forward(const struct mogrify_work *work, int t, const struct pa
             .slots = layer->slots + row * layer->slots_stride + unit,
             .slots_stride = layer->slots_stride,
             .bias = layer->bias + unit,
-            .fresh = fresh_lanes(common, t, part->lane_begin),
+            .fresh = layer_fresh(common, t, part->lane_begin),
         };
         layer_place_states(common, layer, t, part->lane_begin, unit, &step);
         layer->cell->forward(&step);
@@ -231,7 +212,7 @@ static void forward_steps(void *context, const struct team_member *me)
     for (int t = 0; t < work->common->window->T; t++) {
         rounds_forward(work, t, &share);
         wait(&share, me);
-        step_forward(work, t, &share.units, recurrent_of(work, me->thread));
+        step_forward(work, t, &share.units, layer_recurrent_room(work->common, work->layer, me->thread));
         wait(&share, me);
     }
 }
@@ -268,7 +249,7 @@ static void step_backward(const struct mogrify_work *work, int t, const struct p
         float *carry = common->scratch.carry + (int64_t)part->lane_begin * layer->h_stride + unit;
         if (!last) {
             gather_block(work, part, unit, recurrent);
-            clear_rows(fresh_lanes(common, t + 1, part->lane_begin), lanes, carry, layer->h_stride, GEMM_WIDE);
+            layer_clear_fresh(layer_fresh(common, t + 1, part->lane_begin), lanes, carry, layer->h_stride, GEMM_WIDE);
         }
         struct cell_step step = {
             .lanes = lanes,
@@ -279,7 +260,7 @@ static void step_backward(const struct mogrify_work *work, int t, const struct p
             .dout = work->dh + row * layer->h_stride + unit,
             .carry = carry,
             .last = last,
-            .fresh = fresh_lanes(common, t, part->lane_begin),
+            .fresh = layer_fresh(common, t, part->lane_begin),
         };
         layer_place_states(common, layer, t, part->lane_begin, unit, &step);
         if (work->hook)
@@ -367,7 +348,7 @@ static void end_rounds(const struct mogrify_work *work, int t, const struct shar
             float *place = dh + (int64_t)b * layer->h_stride + u;
             vstore(place, vload(place) + vload(product + (int64_t)b * layer->h_stride + u));
         }
-    clear_rows(fresh_lanes(work->common, t, share->lane), share->lanes, dh, layer->h_stride, layer->h_stride);
+    layer_clear_fresh(layer_fresh(work->common, t, share->lane), share->lanes, dh, layer->h_stride, layer->h_stride);
 }
 
 static void rounds_backward(const struct mogrify_work *work, int t, const struct share *share)
@@ -389,7 +370,7 @@ static void backward_steps(void *context, const struct team_member *me)
     const struct part *units = &share.units, *features = &share.features;
     float *dh = mogrify->scratch.dh + (int64_t)units->lane_begin * layer->h_stride;
     for (int t = work->common->window->T - 1; t >= 0; t--) {
-        step_backward(work, t, units, recurrent_of(work, me->thread));
+        step_backward(work, t, units, layer_recurrent_room(work->common, work->layer, me->thread));
         wait(&share, me);
         gates_back(work, t, features, cell->input_slot, mogrify->input_back, dx_at(work, t, features->lane_begin),
                    layer->in_stride);

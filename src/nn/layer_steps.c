@@ -25,27 +25,6 @@ static struct grid grid_of(const struct layer_work *work, int threads)
                        work->common->lanes, threads);
 }
 
-/* Which of the part's lanes have an empty state before step t: [lanes], or NULL if resets are off. */
-static const uint8_t *fresh_lanes(const struct common *common, int t, struct part part)
-{
-    return common->fresh ? common->fresh + (int64_t)t * common->lanes + part.lane_begin : NULL;
-}
-
-/* Neither a state nor a gradient crosses a reset: zeroes a block of hidden units of those lanes. */
-static void clear_fresh(const uint8_t *fresh, int lanes, float *block, int64_t stride)
-{
-    for (int b = 0; b < lanes; b++)
-        if (fresh[b])
-            memset(block + b * stride, 0, sizeof *block * GEMM_WIDE);
-}
-
-/* NULL without a recurrent product. */
-static float *recurrent_of(const struct layer_work *work, int thread)
-{
-    size_t size = (size_t)work->layer->cell->recurrent_gates * work->common->lanes * GEMM_WIDE;
-    return size > 0 ? work->common->scratch.recurrent + thread * size : NULL;
-}
-
 void layer_place_states(const struct common *common, const struct layer *layer, int t, int lane, int unit,
                         struct cell_step *step)
 {
@@ -79,7 +58,7 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
     int64_t row = (int64_t)t * common->lanes + part.lane_begin;
     const int32_t *index = layer->input.index;
     const struct gemm_view h_previous = layer_states_from(common, layer, (int64_t)t * common->lanes + part.lane_begin);
-    const uint8_t *fresh = fresh_lanes(common, t, part);
+    const uint8_t *fresh = layer_fresh(common, t, part.lane_begin);
     for (int block = part.block_begin; block < part.block_end; block++) {
         int unit = block * GEMM_WIDE;
         if (!TUNE_PACK_ONCE)
@@ -88,7 +67,7 @@ static void forward_part(const struct layer_work *work, int t, struct part part,
             gemm_panel(&common->gemm, &layer->recurrent[g], block, lanes, h_previous, false,
                        recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
         for (int g = 0; fresh && g < gates; g++)
-            clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE);
+            layer_clear_fresh(fresh, lanes, recurrent + (size_t)g * lanes * GEMM_WIDE, GEMM_WIDE, GEMM_WIDE);
         float *slots = layer->slots + row * layer->slots_stride + unit;
         struct cell_step step = {
             .lanes = lanes,
@@ -138,7 +117,7 @@ static void forward_steps(void *context, const struct team_member *me)
     struct grid grid = grid_of(work, me->threads);
     struct part part = grid_part(grid, work->layer->blocks, work->common->lanes, me->thread);
     for (int t = 0; t < work->common->window->T; t++) {
-        forward_part(work, t, part, recurrent_of(work, me->thread));
+        forward_part(work, t, part, layer_recurrent_room(work->common, work->layer, me->thread));
         end_step(work, grid, me);
     }
 }
@@ -204,10 +183,10 @@ static void backward_part(const struct layer_work *work, int t, struct part part
         if (!last && recurrent && dropout_active_states(&common->dropout))
             layer_drop_recurrent(layer, part.lane_begin, lanes, unit, recurrent, GEMM_WIDE);
         if (!last && common->fresh) {
-            const uint8_t *fresh = fresh_lanes(common, t + 1, part);
+            const uint8_t *fresh = layer_fresh(common, t + 1, part.lane_begin);
             if (recurrent)
-                clear_fresh(fresh, lanes, recurrent, GEMM_WIDE);
-            clear_fresh(fresh, lanes, carry + unit, layer->h_stride);
+                layer_clear_fresh(fresh, lanes, recurrent, GEMM_WIDE, GEMM_WIDE);
+            layer_clear_fresh(fresh, lanes, carry + unit, layer->h_stride, GEMM_WIDE);
         }
         struct cell_step step = {
             .lanes = lanes,
@@ -224,7 +203,7 @@ static void backward_part(const struct layer_work *work, int t, struct part part
             .H = layer->H,
             .first = t == 0,
             .last = last,
-            .fresh = fresh_lanes(common, t, part),
+            .fresh = layer_fresh(common, t, part.lane_begin),
         };
         layer_place_states(common, layer, t, part.lane_begin, unit, &step);
         if (work->hook)
@@ -240,7 +219,7 @@ static void backward_steps(void *context, const struct team_member *me)
     struct grid grid = grid_of(work, me->threads);
     struct part part = grid_part(grid, work->layer->blocks, work->common->lanes, me->thread);
     for (int t = work->common->window->T - 1; t >= 0; t--) {
-        backward_part(work, t, part, recurrent_of(work, me->thread));
+        backward_part(work, t, part, layer_recurrent_room(work->common, work->layer, me->thread));
         end_step(work, grid, me);
     }
 }

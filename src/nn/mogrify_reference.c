@@ -1,7 +1,8 @@
 /* The rounds of the Mogrifier in double precision, straight from the formulas. */
-#include <math.h>
-
 #include "mogrify.h"
+
+#include "affine.h"
+#include "cell_private.h"
 
 /* Of a round on the tape: its gate, what it gates afterwards, and what the narrow matrix makes. */
 struct round {
@@ -27,26 +28,6 @@ static struct round round_at(const struct model_config *config, int inputs, int 
     return (struct round){mogrify_shape(i, inputs, H), config->mogrify_rank, at, at + W, at + 2 * W};
 }
 
-static void multiply(int rows, int columns, const double *W, const double *x, double *y)
-{
-    for (int i = 0; i < rows; i++) {
-        y[i] = 0;
-        for (int j = 0; j < columns; j++)
-            y[i] += W[(size_t)i * (size_t)columns + (size_t)j] * x[j];
-    }
-}
-
-/* dW += dy x^T, dx += W^T dy. */
-static void multiply_backward(int rows, int columns, const double *W, const double *x, const double *dy, double *dW,
-                              double *dx)
-{
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) {
-            dW[(size_t)i * (size_t)columns + (size_t)j] += dy[i] * x[j];
-            dx[j] += W[(size_t)i * (size_t)columns + (size_t)j] * dy[i];
-        }
-}
-
 void mogrify_reference_forward(const struct model_config *config, int inputs, int H, double *const *weights,
                                const double **x, const double **h, double *tape)
 {
@@ -56,10 +37,10 @@ void mogrify_reference_forward(const struct model_config *config, int inputs, in
         const int rows = round.shape.rows, columns = round.shape.columns;
         const double **gated = round.shape.of_x ? x : h, *by = round.shape.of_x ? *h : *x;
         if (round.rank > 0)
-            multiply(round.rank, columns, W[1], by, round.narrow);
-        multiply(rows, round.rank > 0 ? round.rank : columns, W[0], round.rank > 0 ? round.narrow : by, round.gate);
+            affine(round.rank, columns, W[1], by, NULL, round.narrow);
+        affine(rows, round.rank > 0 ? round.rank : columns, W[0], round.rank > 0 ? round.narrow : by, NULL, round.gate);
         for (int u = 0; u < rows; u++) {
-            round.gate[u] = 1 / (1 + exp(-round.gate[u]));
+            round.gate[u] = reference_sigmoid(round.gate[u]);
             round.value[u] = 2 * round.gate[u] * (*gated)[u];
         }
         *gated = round.value;
@@ -87,14 +68,14 @@ static void round_backward(const struct round *round, double *const *W, double *
         d[u] *= 2 * gate;
     }
     if (round->rank == 0) {
-        multiply_backward(rows, columns, W[0], by, d_gate, dW[0], d_by);
+        affine_backward(rows, columns, W[0], by, d_gate, dW[0], NULL, d_by);
         return;
     }
     double *d_narrow = round->gate;
     for (int j = 0; j < round->rank; j++)
         d_narrow[j] = 0;
-    multiply_backward(rows, round->rank, W[0], round->narrow, d_gate, dW[0], d_narrow);
-    multiply_backward(round->rank, columns, W[1], by, d_narrow, dW[1], d_by);
+    affine_backward(rows, round->rank, W[0], round->narrow, d_gate, dW[0], NULL, d_narrow);
+    affine_backward(round->rank, columns, W[1], by, d_narrow, dW[1], NULL, d_by);
 }
 
 /* What the round reads or gates before it: the value of an earlier round, or what the step was given. */
