@@ -228,23 +228,14 @@ enum status cmd_gradcheck(const struct options *options, struct error *e)
             for (int t = 0; t < c.ties; t++)
                 for (int d = 0; d < c.dropouts; d++)
                     for (int r = 0; r < c.resets * c.pools; r++) {
-                        struct model_config model = {.cell = c.cell[i],
-                                                     .layers = c.layer[l],
-                                                     .tied = c.tied[t],
-                                                     .dropout = c.dropout[d],
-                                                     .dropout_kind = options->train.step.model.dropout_kind,
-                                                     .dropout_embedding = options->train.step.model.dropout_embedding,
-                                                     .dropout_state = options->train.step.model.dropout_state,
-                                                     .weight_drop = options->train.step.model.weight_drop,
-                                                     .reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0,
-                                                     .ar = options->train.step.model.ar,
-                                                     .tar = options->train.step.model.tar,
-                                                     .precision = options->train.step.model.precision,
-                                                     .bf16_order = options->train.step.model.bf16_order,
-                                                     .task = options->train.step.model.task,
-                                                     .output_layer = options->train.step.model.output_layer,
-                                                     .proposal = options->train.step.model.proposal,
-                                                     .pool = c.pool[r / c.resets]};
+                        struct model_config model = options->train.step.model;
+                        model.cell = c.cell[i];
+                        model.layers = c.layer[l];
+                        model.tied = c.tied[t];
+                        model.dropout = c.dropout[d];
+                        model.reset_token = c.reset[r % c.resets] ? RESET_TOKEN : 0;
+                        model.pool = c.pool[r / c.resets];
+                        model_config_settle(&model);
                         options_take_dropout(options, &model);
                         enum status status = check_model(options, &model, &wrong, e);
                         if (status)

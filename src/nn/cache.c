@@ -56,7 +56,6 @@ static struct lane *lane_of(const struct cache *cache, int lane)
 
 static uint32_t *tokens_of(const struct cache *cache, int lane)
 {
-    (void)cache;
     return (uint32_t *)(lane_of(cache, lane) + 1);
 }
 

@@ -116,17 +116,12 @@ bool dropout_needs_masks(const struct dropout *dropout)
 
 #define MASK_FLOPS 10 /* a unit's random bits */
 
-static float *mask_of(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
+const float *dropout_mask_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
 {
     float *mask = dropout_room(dropout, thread);
     dropout_mask(dropout->seed, site, (uint32_t)dropout->step, (uint32_t)(dropout->lane0 + lane),
                  dropout->locked ? 0 : (uint32_t)time, units, dropout->site[site], mask);
     return mask;
-}
-
-const float *dropout_mask_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units)
-{
-    return mask_of(dropout, site, lane, time, thread, units);
 }
 
 /* Room for a row of floats. */
@@ -143,7 +138,7 @@ static float word_of(const struct dropout *dropout, const uint32_t *token, int64
 
 void dropout_row(const struct dropout *dropout, int site, int lane, int time, int thread, int units, float *row)
 {
-    const float *mask = mask_of(dropout, site, lane, time, thread, units);
+    const float *mask = dropout_mask_row(dropout, site, lane, time, thread, units);
     for (int u = 0; u < units; u++)
         row[u] *= mask[u];
 }
@@ -173,7 +168,8 @@ static void drop_rows(void *context, int64_t begin, int64_t end, int thread)
     int lanes = work->dropout->lanes;
     for (int64_t row = begin; row < end; row++) {
         int time = (int)row / lanes, lane = (int)row % lanes;
-        drop_position(work, mask_of(work->dropout, work->site, lane, time, thread, work->rows.units), row, thread);
+        drop_position(work, dropout_mask_row(work->dropout, work->site, lane, time, thread, work->rows.units), row,
+                      thread);
     }
 }
 
@@ -186,7 +182,7 @@ static void drop_lanes(void *context, int64_t begin, int64_t end, int thread)
     for (int64_t i = begin; i < end; i++) {
         int lane = (int)i / T, time = (int)i % T;
         if (i == begin || time == 0)
-            mask = mask_of(work->dropout, work->site, lane, 0, thread, work->rows.units);
+            mask = dropout_mask_row(work->dropout, work->site, lane, 0, thread, work->rows.units);
         drop_position(work, mask, (int64_t)time * work->dropout->lanes + lane, thread);
     }
 }

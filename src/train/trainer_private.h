@@ -285,6 +285,8 @@ void trainer_report_start(struct trainer *trainer, bool resumed);
 void trainer_report_step(struct trainer *trainer, int64_t epoch);
 void trainer_report_skip(struct trainer *trainer, const char *what);
 void trainer_report_average(struct trainer *trainer); /* it begins */
+/* A member that says since which step weights are an average; none of step -1. */
+void trainer_put_since(struct json *json, const char *key, int64_t step);
 void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed);
 /* norms [states][bptt], the mean of `samples` */
 void trainer_report_flow(struct trainer *trainer, const double *norms, int64_t samples);

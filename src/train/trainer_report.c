@@ -321,8 +321,7 @@ void trainer_report_skip(struct trainer *trainer, const char *what)
                   (long long)trainer->progress.step, what, (long long)trainer->progress.skipped_in_row);
 }
 
-/* Where weights are an average. */
-static void put_since(struct json *json, const char *key, int64_t step)
+void trainer_put_since(struct json *json, const char *key, int64_t step)
 {
     if (step >= 0)
         json_put_int(json, key, step);
@@ -361,7 +360,7 @@ void trainer_report_valid(struct trainer *trainer, bool best, bool lr_changed)
     else
         json_put_double(&json, "perplexity", arithmetic_exp(progress->valid_loss));
     json_put_bool(&json, "best", best);
-    put_since(&json, "averaged_since", trainer_averaged_since(trainer));
+    trainer_put_since(&json, "averaged_since", trainer_averaged_since(trainer));
     if (plateau)
         json_put_double(&json, "lr_factor", progress->lr_factor);
     metrics_end_line(trainer->reporter.metrics, &json);

@@ -196,12 +196,6 @@ static bool are_best_known(const struct trainer *trainer)
            !trainer_improves(trainer, trainer->last_on_the_way);
 }
 
-static void put_since(struct json *json, const char *key, const struct outcome *outcome)
-{
-    if (outcome->averaged_since >= 0)
-        json_put_int(json, key, outcome->averaged_since);
-}
-
 static void put_end(struct trainer *trainer, const char *why)
 {
     const struct progress *progress = &trainer->progress;
@@ -217,7 +211,7 @@ static void put_end(struct trainer *trainer, const char *why)
     if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", trainer->last.test_loss);
     put_accuracies(&json, &trainer->last, "valid_accuracy", "test_accuracy");
-    put_since(&json, "averaged_since", &trainer->last);
+    trainer_put_since(&json, "averaged_since", trainer->last.averaged_since);
     if (trainer_has(trainer, SPLIT_TEST) && are_best_known(trainer)) {
         json_put_int(&json, "best_step", trainer->best.step);
         json_put_double(&json, "best_valid_loss", trainer->best.valid_loss);
@@ -258,7 +252,7 @@ static void put_best(const struct trainer *trainer, struct json *json)
     if (trainer_has(trainer, SPLIT_TEST) && trainer_has(trainer, SPLIT_VALID))
         json_put_double(json, "best_test_loss", best->test_loss);
     put_accuracies(json, best, "best_valid_accuracy", "best_test_accuracy");
-    put_since(json, "best_averaged_since", best);
+    trainer_put_since(json, "best_averaged_since", best->averaged_since);
 }
 
 static void put_files(const struct trainer *trainer, struct json *json)
@@ -319,7 +313,7 @@ enum status trainer_write_summary(struct trainer *trainer, enum status exit_stat
     if (isnan(last.valid_accuracy))
         last.valid_accuracy = trainer->valid_accuracy;
     put_accuracies(&json, &last, "valid_accuracy", "test_accuracy");
-    put_since(&json, "averaged_since", &last);
+    trainer_put_since(&json, "averaged_since", last.averaged_since);
     if (trainer_has(trainer, SPLIT_TEST))
         json_put_double(&json, "test_loss", last.test_loss);
     put_best(trainer, &json);

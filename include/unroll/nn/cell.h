@@ -36,7 +36,7 @@ enum { CELLS = CELL_TABLE(CELL_ONE) }; /* how many there are */
 #define CELL_BLOCKS_MAX 6 /* of weight_ih, in any layer */
 #define CELL_STATES_MAX 4
 
-#define CELL_TENSORS_MAX 24
+#define CELL_TENSORS_MAX 16 /* of a layer */
 
 struct cell_step;
 struct reference_step;

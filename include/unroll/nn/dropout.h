@@ -10,14 +10,20 @@
  *   element:  x_t[lane][u] * keep(p, RNG_DROPOUT + site, step, lane, t, u)
  *   locked:   x_t[lane][u] * keep(p, RNG_DROPOUT + site, step, lane, 0, u), so one mask for all time steps of a window
  *             (Gal and Ghahramani 2016). A classifier drops the row that its text is pooled to, in both kinds by t = 0.
+ *
  * Words, where they are embedded (Gal and Ghahramani 2016; Merity et al. 2017): the vector of token v, all of it,
- *             encoder.weight[v] * keep(p, RNG_DROPPED_WORD, step, 0, 0, v), in the whole window and all lanes; before
- *             site 0. A tied output layer reads the weights themselves.
- * States, as W_hh multiplies them (variational dropout of Gal and Ghahramani 2016): h_(t-1)[lane][u] of layer l, from
- * 0, times keep(p, RNG_DROPPED_STATE + l, step, lane, 0, u) for all t of a window. What else a cell does with h, and
- * what it hands on, is not masked. Weights (DropConnect on W_hh, Merity et al. 2017): W_hh[row][column] of layer l, all
- * gates, times keep(p, RNG_DROPPED_WEIGHT + l, step, row, 0, column), one mask for a step. The gradient is masked and
- *             scaled behind the sum over ranks, for the scaled numbers of parts add up to other bits.
+ *   encoder.weight[v] * keep(p, RNG_DROPPED_WORD, step, 0, 0, v)
+ * in the whole window and all lanes; before site 0. A tied output layer reads the weights themselves.
+ *
+ * States, as W_hh multiplies them (variational dropout of Gal and Ghahramani 2016), of layer l, from 0:
+ *   h_(t-1)[lane][u] * keep(p, RNG_DROPPED_STATE + l, step, lane, 0, u)
+ * for all t of a window. What else a cell does with h, and what it hands on, is not masked.
+ *
+ * Weights (DropConnect on W_hh, Merity et al. 2017), of layer l, all gates:
+ *   W_hh[row][column] * keep(p, RNG_DROPPED_WEIGHT + l, step, row, 0, column)
+ * one mask for a step. The gradient is masked and scaled behind the sum over ranks, for the scaled numbers of parts add
+ * up to other bits.
+ *
  * `lane` counts over all ranks, t from the window's beginning, `step` is the optimizer's. */
 #ifndef UNROLL_NN_DROPOUT_H
 #define UNROLL_NN_DROPOUT_H

@@ -4,12 +4,15 @@
  *   file attributes                         format="unroll-checkpoint", version, parameters_digest, step
  *   /model/<parameter name>                 float32, PyTorch's names and shapes (tied weights under both names)
  *   /optimizer/<parameter name>/<slot name> float32; attribute `updates` on /optimizer
- *   /trained/<parameter name>               float32, of a run whose weights are averaged (train/average.h), once there
- * is an average: that is in /model then, and here what training goes on from /average attributes: see struct
- * average_state; only of a run that averages /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all
- * global lanes /progress                               attributes: see struct progress /vocab/bytes, /vocab/offsets,
- * /vocab/counts, attribute level, and normalise, unicode and markers if the corpus has them /labels/bytes,
- * /labels/offsets, /labels/counts  of a classifier, which has no /state/... /config attributes: every option as text
+ *   /trained/<parameter name>               float32, where weights are averaged (train/average.h) and there is an
+ *                                           average: that is in /model then, and here what training goes on from
+ *   /average                                attributes: see struct average_state; only of a run that averages
+ *   /state/h_l0 [lanes][H], /state/c_l0 ... float32, carried states of all global lanes
+ *   /progress                               attributes: see struct progress
+ *   /vocab/bytes, /vocab/offsets, /vocab/counts, attribute level, and normalise, unicode and markers if
+ *                                           the corpus has them
+ *   /labels/bytes, /labels/offsets, /labels/counts  of a classifier, which has no /state/...
+ *   /config                                 attributes: every option as text
  *   /build                                  attributes: version, revision, compiler, flags, libraries, instructions,
  *                                           kernel, ranks, threads, arithmetic (missing: 0)
  * /model carries the attributes that shape it (cell, layers, ..., with --reset-at eos also reset_token, of a classifier
