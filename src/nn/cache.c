@@ -160,37 +160,26 @@ static void find_places(const struct cache *cache, int64_t first, int64_t last, 
 static float largest_of(const float *products, const struct places run[2])
 {
     vfloat most = vset(-INFINITY);
-    float largest = -INFINITY;
     for (int r = 0; r < 2; r++)
         for (int i = run[r].begin; i < run[r].end; i += VLEN)
             most = vmax(vload(products + i), most);
-    for (int i = 0; i < VLEN; i++)
-        largest = most[i] > largest ? most[i] : largest;
-    return largest;
-}
-
-static double sum_chains(const vfloat *chains)
-{
-    float sum = 0;
-    for (int i = 0; i < VPAD; i++)
-        sum += chains[i / VLEN][i % VLEN];
-    return sum;
+    return vlargest(most);
 }
 
 /* p_cache of a token: the share of the positions it stood behind. */
 static double probability(const float *products, const uint32_t *tokens, uint32_t token, const struct places run[2])
 {
-    vfloat all[VPAD / VLEN] = {{0}}, its[VPAD / VLEN] = {{0}}, largest = vset(largest_of(products, run));
+    vfloat all[VCHAINS] = {{0}}, its[VCHAINS] = {{0}}, largest = vset(largest_of(products, run));
     vint wanted = (vint){0} + (int32_t)token;
     for (int r = 0; r < 2; r++)
         for (int i = run[r].begin; i < run[r].end; i += VPAD)
-            for (int c = 0; c < VPAD / VLEN; c++) {
+            for (int c = 0; c < VCHAINS; c++) {
                 const int at = i + c * VLEN;
                 vfloat weight = vexp(vload(products + at) - largest);
                 all[c] += weight;
                 its[c] += vselect(*(const vint *)(const void *)(tokens + at) == wanted, weight, vset(0));
             }
-    return sum_chains(its) / sum_chains(all);
+    return (double)vsum_chains(its) / (double)vsum_chains(all);
 }
 
 /* -ln((1 - lambda) exp(-loss) + lambda p). */

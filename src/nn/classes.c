@@ -94,11 +94,11 @@ static void softmax_gradient(const struct work *work, int row, float *logits, co
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)): the sum of the latter is the log of a product. */
 static float noise_loss(const float *logits, const float *bias, int padded)
 {
-    vfloat zero = vset(0), sums[LOGITS_CHAINS] = {{0}}, products[LOGITS_CHAINS];
-    for (int i = 0; i < LOGITS_CHAINS; i++)
+    vfloat zero = vset(0), sums[VCHAINS] = {{0}}, products[VCHAINS];
+    for (int i = 0; i < VCHAINS; i++)
         products[i] = vset(1.0f);
     for (int v = 0; v < padded; v += VPAD)
-        for (int i = 0; i < LOGITS_CHAINS; i++) {
+        for (int i = 0; i < VCHAINS; i++) {
             vfloat x = vload(logits + v + i * VLEN) + vload(bias + v + i * VLEN);
             sums[i] += vmax(zero, x);
             products[i] *= 1.0f + vexp(vmin(-x, x));

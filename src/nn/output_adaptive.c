@@ -452,23 +452,19 @@ static void last(const struct common *common, struct output *output, const struc
 
 /* ---- log-probabilities of the whole vocabulary ---- */
 
-#define CHAINS (VPAD / VLEN)
-
 /* log of the sum of exponentials. */
 static float log_sum_of(float *logits, int n)
 {
-    vfloat sums[CHAINS] = {{0}};
-    float largest = -INFINITY, sum = 0;
+    vfloat sums[VCHAINS] = {{0}};
+    float largest = -INFINITY;
     for (int v = n; v < VROUND(n); v++)
         logits[v] = -INFINITY;
     for (int v = 0; v < n; v++)
         largest = logits[v] > largest ? logits[v] : largest;
     for (int v = 0; v < n; v += VPAD)
-        for (int i = 0; i < CHAINS; i++)
+        for (int i = 0; i < VCHAINS; i++)
             sums[i] += vexp(vload(logits + v + i * VLEN) - largest);
-    for (int i = 0; i < VPAD; i++)
-        sum += sums[i / VLEN][i % VLEN];
-    return arithmetic_logf(sum) + largest;
+    return arithmetic_logf(vsum_chains(sums)) + largest;
 }
 
 /* Logits of head or tail, to become log-probabilities by id. */

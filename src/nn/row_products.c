@@ -37,23 +37,20 @@ float row_rounded(const struct gemm *gemm, float x)
 
 float row_dot(const struct gemm *gemm, const void *y, const float *w, int n)
 {
-    enum { VECTORS = VPAD / VLEN };
-    vfloat chain[VECTORS] = {{0}};
-    float room[2][PIECE], sum = 0;
+    vfloat chain[VCHAINS] = {{0}};
+    float room[2][PIECE];
     for (int first = 0; first < n; first += PIECE) {
         int count = n - first < PIECE ? n - first : PIECE, k = 0;
         const float *a = piece_of_row(gemm, y, first, count, room[0]);
         const float *b = piece_of_weights(gemm, w + first, count, room[1]);
         for (; k + VPAD <= count; k += VPAD)
-            for (int i = 0; i < VECTORS; i++)
+            for (int i = 0; i < VCHAINS; i++)
                 chain[i] = vfma((vfloat) * (const floats *)(a + k + i * VLEN),
                                 (vfloat) * (const floats *)(b + k + i * VLEN), chain[i]);
         for (int i = 0; k + i < count; i++)
             chain[i / VLEN][i % VLEN] = __builtin_fmaf(a[k + i], b[k + i], chain[i / VLEN][i % VLEN]);
     }
-    for (int i = 0; i < VPAD; i++)
-        sum += chain[i / VLEN][i % VLEN];
-    return sum;
+    return vsum_chains(chain);
 }
 
 void row_add_weights(const struct gemm *gemm, float d, const float *w, int n, float *to)

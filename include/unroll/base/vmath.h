@@ -36,6 +36,8 @@ typedef int32_t vint __attribute__((vector_size(4 * VLEN), may_alias));
  * all. */
 #define VPAD 16
 #define VROUND(n) (((n) + VPAD - 1) / VPAD * VPAD)
+/* Vectors whose elements are summed on their own: VPAD chains on every target. */
+#define VCHAINS (VPAD / VLEN)
 
 static inline vfloat vload(const float *p) /* 64-byte aligned */
 {
@@ -50,6 +52,24 @@ static inline void vstore(float *p, vfloat v)
 static inline vfloat vset(float x)
 {
     return x - (vfloat){0};
+}
+
+/* The sum of VCHAINS vectors' elements, one after another. */
+static inline float vsum_chains(const vfloat *chains)
+{
+    float sum = 0;
+    for (int i = 0; i < VPAD; i++)
+        sum += chains[i / VLEN][i % VLEN];
+    return sum;
+}
+
+/* The largest element that is no NaN; -infinity without one. */
+static inline float vlargest(vfloat v)
+{
+    float largest = -__builtin_inff();
+    for (int i = 0; i < VLEN; i++)
+        largest = v[i] > largest ? v[i] : largest;
+    return largest;
 }
 
 static inline vfloat vselect(vint mask, vfloat yes, vfloat no)
