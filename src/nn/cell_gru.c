@@ -97,7 +97,7 @@ const struct cell_kind cell_kind_gru = {
     .torch = "GRU",
     .gates = GATES,
     .recurrent_gates = GATES,
-    .state = {{'h', NULL}},
+    .state = {{.letter = 'h'}},
     .slots = SLOTS,
     .input_slot = {SLOT_R, SLOT_Z, SLOT_N},
     .recurrent_slot = {SLOT_R, SLOT_Z, SLOT_M},

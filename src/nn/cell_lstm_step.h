@@ -17,10 +17,11 @@ double lstm_reference_output(int H, const struct reference_step *step, int unit)
 bool lstm_start(const struct cell_start *start, float *x);
 
 /* All of it, in a cell's kind. */
-#define LSTM_STEP                                                                                                 \
-    .gates = LSTM_GATES, .recurrent_gates = LSTM_GATES, .state = {{'h', NULL}, {'c', NULL}}, .slots = LSTM_GATES, \
-    .input_slot = {0, 1, 2, 3}, .recurrent_slot = {0, 1, 2, 3}, .biases = LSTM_GATES, .forward = lstm_forward,    \
-    .backward = lstm_backward, .bias = lstm_bias, .flow = lstm_flow, .reference_forward = lstm_reference_forward, \
-    .reference_backward = lstm_reference_backward, .reference_output = lstm_reference_output, .start = lstm_start
+#define LSTM_STEP                                                                                          \
+    .gates = LSTM_GATES, .recurrent_gates = LSTM_GATES, .state = {{.letter = 'h'}, {.letter = 'c'}},       \
+    .slots = LSTM_GATES, .input_slot = {0, 1, 2, 3}, .recurrent_slot = {0, 1, 2, 3}, .biases = LSTM_GATES, \
+    .forward = lstm_forward, .backward = lstm_backward, .bias = lstm_bias, .flow = lstm_flow,              \
+    .reference_forward = lstm_reference_forward, .reference_backward = lstm_reference_backward,            \
+    .reference_output = lstm_reference_output, .start = lstm_start
 
 #endif

@@ -67,7 +67,7 @@ static void reference_backward(int H, const struct reference_step *s, double *co
 const struct cell_kind cell_kind_mingru = {
     .name = "mingru",
     .gates = GATES,
-    .state = {{'h', NULL}},
+    .state = {{.letter = 'h'}},
     .slots = GATES,
     .input_slot = {GATE_Z, GATE_G},
     .biases = GATES,

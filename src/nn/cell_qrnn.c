@@ -192,7 +192,7 @@ const struct cell_kind cell_kind_qrnn = {
     .name = "qrnn",
     .gates = GATES,
     .first_blocks = GATES,
-    .state = {{'h', NULL}, {'c', NULL}, {'p', before_width, .first = true, .edges = true}},
+    .state = {{.letter = 'h'}, {.letter = 'c'}, {.letter = 'p', .width = before_width, .first = true, .edges = true}},
     .slots = GATES,
     .input_slot = {0, 1, 2, 3, 4, 5},
     .biases = GATES,

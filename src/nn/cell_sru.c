@@ -136,7 +136,7 @@ static int tensors(const struct model_config *config, int l, struct cell_tensor 
 const struct cell_kind cell_kind_sru = {
     .name = "sru",
     .gates = GATES,
-    .state = {{'h', NULL}, {'c', NULL}},
+    .state = {{.letter = 'h'}, {.letter = 'c'}},
     .slots = GATES,
     .vectors = VECTORS,
     .input_slot = {0, 1, 2, 3},
