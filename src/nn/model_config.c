@@ -91,8 +91,12 @@ void model_config_settle(struct model_config *config)
 }
 
 /* A product of two matrices of a rank as large as theirs would only be more numbers. */
-static enum status check_rank(const struct model_config *config, struct error *e)
+static enum status check_rounds(const struct model_config *config, struct error *e)
 {
+    const struct cell_kind *kind = cell_kind(config->cell);
+    if (!kind->rounds && (config->mogrify || config->mogrify_rank))
+        return error_set(e, STATUS_CONFIG, "cell '%s' has no rounds: mogrify (%d) and mogrify_rank (%d) must be 0",
+                         kind->name, config->mogrify, config->mogrify_rank);
     int narrow = config->embedding;
     for (int l = 0; l < config->layers; l++)
         narrow = model_width(config, l) < narrow ? model_width(config, l) : narrow;
@@ -113,8 +117,8 @@ enum status model_config_check(const struct model_config *config, struct error *
             status = check_field(&model_fields[i], config, e);
     if (!status)
         status = check_widths(config, e);
-    if (!status && cell_kind(config->cell)->rounds)
-        status = check_rank(config, e);
+    if (!status)
+        status = check_rounds(config, e);
     if (!status)
         status = output_kind(config)->check(config, e);
     return status;

@@ -59,7 +59,7 @@ value() {
     "$UNROLL" train --run a --branch b --max-steps 180
     [ "$(value recipe b) $(value dropout b)" = '"char-small" 0.3' ]
     "$UNROLL" train --run a --branch d --recipe word-small --layers 1 --hidden 16 --no-tied --embedding 16 --max-steps 180
-    [ "$(value recipe d) $(value dropout d) $(value bptt d)" = '"word-small" 0.5 35' ]
+    [ "$(value recipe d) $(value weight-drop d) $(value bptt d)" = '"word-small" 0.4 40' ]
 }
 
 @test "a recipe for other texts: a warning that says which" {

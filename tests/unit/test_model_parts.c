@@ -122,6 +122,9 @@ static void test_checks(void **unused)
     config = classifier;
     config.reset_token = 3;
     expect_refusal(config, "--reset-at");
+    config = tied;
+    config.mogrify = 3;
+    expect_refusal(config, "has no rounds");
 }
 
 static struct model_shape shape_of(bool train, bool resident)
