@@ -57,7 +57,7 @@ value() {
 @test "a branch takes the recipe before the options of its source" {
     "$UNROLL" train --corpus c.h5 --run a --recipe char-small "${small[@]}" --embedding 16 --epochs 1
     "$UNROLL" train --run a --branch b --max-steps 180
-    [ "$(value recipe b) $(value dropout b)" = '"char-small" 0.3' ]
+    [ "$(value recipe b) $(value weight-drop b)" = '"char-small" 0.025' ]
     "$UNROLL" train --run a --branch d --recipe word-small --layers 1 --hidden 16 --no-tied --embedding 16 --max-steps 180
     [ "$(value recipe d) $(value weight-drop d) $(value bptt d)" = '"word-small" 0.4 40' ]
 }
