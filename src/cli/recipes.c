@@ -19,7 +19,8 @@ static const struct recipe recipes[] = {
      .levels = CHARACTERS,
      .options = "--layers 2 --hidden 256 --embedding 64 --dropout-input 0 --dropout-hidden 0.18 --dropout-output 0.15 "
                 "--dropout-kind locked --weight-drop 0.025 --batch 32 --bptt 100 --optimizer adam --lr 0.008 --clip 1 "
-                "--schedule cosine --warmup 100 --epochs 6"},
+                "--schedule cosine --warmup 100 --epochs 6",
+     .reached = "a validation loss of 1.407 nats on tinyshakespeare (90 : 5 : 5)"},
     /* the same within an hour, 3.5 million parameters */
     {.name = "char-large",
      .levels = CHARACTERS,
