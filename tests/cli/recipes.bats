@@ -26,7 +26,7 @@ value() {
 
 @test "a run by a recipe is that of the options that its config.ini spells out" {
     "$UNROLL" train --corpus c.h5 --run a --recipe char-small "${small[@]}" --epochs 2 2>log
-    grep -q '^recipe char-small: --' log
+    grep -q '^recipe char-small, which reached .* on tinyshakespeare .*: --layers' log
     run ! grep -q warning log
     [ "$(value recipe a)" = '"char-small"' ]
     [ "$(value schedule a)" = '"cosine"' ]
