@@ -1,5 +1,6 @@
-/* The table of recipes, and walking one. word-awd has the published values (Merity et al. 2017, Penn Treebank); the
- * others were found by trials, by validation loss: tools/recipes has the tables. */
+/* The table of recipes, and walking one. Where values come from: char-small from tools/sweep, by the table in
+ * tools/recipes; char-large and word-small from a run or two near published values, by validation loss; word-awd has
+ * the published ones (Merity et al. 2017, Penn Treebank); reviews is not tuned. */
 #include "unroll/cli/recipes.h"
 
 #include <stdio.h>

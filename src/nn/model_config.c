@@ -90,7 +90,8 @@ void model_config_settle(struct model_config *config)
         config->mogrify = model_usual_rounds(config->cell);
 }
 
-/* A product of two matrices of a rank as large as theirs would only be more numbers. */
+/* Rounds are of cells that have them; a product of two matrices of a rank as large as theirs would only be more
+ * numbers. */
 static enum status check_rounds(const struct model_config *config, struct error *e)
 {
     const struct cell_kind *kind = cell_kind(config->cell);

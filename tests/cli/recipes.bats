@@ -26,7 +26,7 @@ value() {
 
 @test "a run by a recipe is that of the options that its config.ini spells out" {
     "$UNROLL" train --corpus c.h5 --run a --recipe char-small "${small[@]}" --epochs 2 2>log
-    grep -q '^recipe char-small, which reached .* on tinyshakespeare .*: --layers' log
+    grep -qF 'recipe char-small, which reached a validation loss of 1.407 nats on tinyshakespeare (90 : 5 : 5): --layers 2' log
     run ! grep -q warning log
     [ "$(value recipe a)" = '"char-small"' ]
     [ "$(value schedule a)" = '"cosine"' ]

@@ -487,6 +487,7 @@ static void recipes_come_before_defaults(void **state)
     assert_true(options.train.schedule.lr == optimizer_default_lr(options.train.step.optimizer.kind));
     accepted(TRAIN "--recipe char-small --optimizer adam");
     assert_int_equal(options_origin(&options, "lr"), ORIGIN_RECIPE);
+    assert_true(options.train.schedule.lr == 0.008);
     accepted(TRAIN "--recipe char-small --hidden 64");
     assert_int_equal(options.train.step.model.embedding, 64);
     accepted(TRAIN "--recipe char-small --hidden 48");

@@ -21,11 +21,13 @@ WORDS_END = ["--epochs", "8"]
 SEEDS = (1, 2, 3)
 
 
+def command_of(arguments, ranks=1):
+    return (["mpirun", "-n", str(ranks)] if ranks > 1 else []) + [UNROLL] + arguments
+
+
 def unroll(arguments, ranks=1, **options):
     """Runs the program; one that was stopped is a Mistake with 75."""
-    command = [UNROLL] + arguments
-    if ranks > 1:
-        command = ["mpirun", "-n", str(ranks)] + command
+    command = command_of(arguments, ranks)
     print("$", " ".join(command), file=sys.stderr, flush=True)
     done = subprocess.run(command, env=launch.environment("launch_crowded"), **options)
     if done.returncode == 75:
