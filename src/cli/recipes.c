@@ -1,6 +1,7 @@
 /* The table of recipes, and walking one. Where values come from: char-small from tools/sweep, by the table in
  * tools/recipes; char-large and word-small from a run or two near published values, by validation loss; word-awd has
- * the published ones (Merity et al. 2017, Penn Treebank); reviews is not tuned. */
+ * the published ones (Merity et al. 2017, Penn Treebank); reviews from cross-validation inside the training part,
+ * beginning with a sweep. */
 #include "unroll/cli/recipes.h"
 
 #include <stdio.h>
@@ -49,8 +50,9 @@ static const struct recipe recipes[] = {
     /* some ten thousand labelled sentences */
     {.name = "reviews",
      .levels = OF_WORDS,
-     .options = "--task classify --cell lstm --pool mean --layers 1 --hidden 128 --dropout 0.5 --word-dropout 0.3 "
-                "--batch 32 --optimizer adam --lr 0.001 --schedule cosine --epochs 8"},
+     .options = "--task classify --cell mingru --pool mean --layers 1 --hidden 64 --dropout 0.47 --word-dropout 0.2 "
+                "--dropout-embedding 0.21 --batch 32 --optimizer adam --lr 0.0024 --schedule cosine --epochs 4",
+     .reached = "an accuracy of 0.774 on 10,662 sentences of movie reviews (ten folds)"},
 };
 
 static const char *name_of(int number)

@@ -518,7 +518,7 @@ static void recipes_come_before_defaults(void **state)
     /* a task's own defaults stay behind it */
     accepted(TRAIN "--recipe reviews --dropout 0.25");
     assert_int_equal(options.train.step.model.task, TASK_CLASSIFY);
-    assert_true(options.train.step.model.dropout == 0.25 && options.train.word_dropout == 0.3);
+    assert_true(options.train.step.model.dropout == 0.25 && options.train.word_dropout == 0.2);
     assert_int_equal(options.train.step.bptt, 256);
     refused(TRAIN "--recipe word-smal", STATUS_CONFIG, "did you mean 'word-small'?");
 }
