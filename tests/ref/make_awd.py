@@ -2,8 +2,8 @@
 """Makes tests/ref/awd.h5: what an AWD-LSTM (Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM Language
 Models") computes in PyTorch, for tests/unit/test_pytorch_awd.c to match. Cells are written out step by step from their
 formulas, regularisers from the paper's: dropout of units, locked for a window or not, of words where they are embedded, of
-the state that the recurrent weights read, of these weights; penalties on the top layer's outputs. Masks are drawn here by a
-plain re-implementation of Philox and of the draws of include/unroll/nn/dropout.h; gradients are PyTorch's.
+the state that the recurrent weights read, of these weights; penalties on the top layer's outputs. Masks are drawn by a
+plain re-implementation of Philox (philox.py) and of the draws of include/unroll/nn/dropout.h; gradients are PyTorch's.
 
 Run by hand (Debian: python3-torch, python3-h5py), never by the build or the tests:
 
@@ -19,10 +19,10 @@ Run by hand (Debian: python3-torch, python3-h5py), never by the build or the tes
 import numpy as np
 import torch
 
+import philox
 from fixture import IGNORE, draw_weights, put, put_attributes, put_gradients, put_tokens, put_weights, write
 
 V, B, T, SEED, STEP = 13, 3, 7, 2**40 + 17, 5
-MASK = 0xFFFFFFFF
 
 LSTM = dict(cell="lstm", layers=2, embedding=5, hidden=5, widths="7,5", tied=True)
 GRU = dict(cell="gru", layers=2, embedding=5, hidden=4, widths="7,4")
@@ -58,31 +58,14 @@ CASES = {
 
 # ---- masks ----
 
-UNITS, STATES, WEIGHTS, WORDS = 2, 16, 32, 48  # RNG_DROPOUT, RNG_DROPPED_STATE, RNG_DROPPED_WEIGHT, RNG_DROPPED_WORD
 
-
-def philox(what, step, lane, time, unit):
-    """Salmon et al. (2011), Philox4x32-10; the counter is {unit, what << 16 | time, lane, step}."""
-    x, key = [unit, what << 16 | time, lane, step], [SEED & MASK, SEED >> 32]
-    for _ in range(10):
-        a, b = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
-        x = [b >> 32 ^ x[1] ^ key[0], b & MASK, a >> 32 ^ x[3] ^ key[1], a & MASK]
-        key = [key[0] + 0x9E3779B9 & MASK, key[1] + 0xBB67AE85 & MASK]
-    return x
-
-
-def keep(p, what, lane, time, units):
-    """A mask of so many units: 0 or 1 / (1 - p), p in units of 1/65536."""
-    threshold = int(p * 65536 + 0.5)
-    scale = float(np.float32(65536) / np.float32(65536 - threshold))
-    draws = [philox(what, STEP, lane, time, unit // 8)[unit % 8 // 2] >> 16 * (unit % 2) & 0xFFFF for unit in range(units)]
-    return torch.tensor([0.0 if draw < threshold else scale for draw in draws])
+def mask(p, what, rows, units, time=0):
+    return torch.tensor(philox.keep(p, SEED, what, STEP, rows, units, time), dtype=torch.get_default_dtype())
 
 
 def mask_of_units(p, locked, site, units):
     """[T][B][units]"""
-    return torch.stack([torch.stack([keep(p, UNITS + site, lane, 0 if locked else time, units) for lane in range(B)])
-                        for time in range(T)])
+    return torch.stack([mask(p, philox.DROPOUT + site, B, units, 0 if locked else time) for time in range(T)])
 
 
 # ---- the model ----
@@ -110,9 +93,9 @@ def run_layer(cell, layer, x, weights, about, fresh):
     h = c = torch.zeros(B, H)
     state_mask = torch.ones(B, H)
     if about.get("dropout_state"):
-        state_mask = torch.stack([keep(about["dropout_state"], STATES + layer, lane, 0, H) for lane in range(B)])
+        state_mask = mask(about["dropout_state"], philox.DROPPED_STATE + layer, B, H)
     if about.get("weight_drop"):
-        w_hh = w_hh * torch.stack([keep(about["weight_drop"], WEIGHTS + layer, row, 0, H) for row in range(len(w_hh))])
+        w_hh = w_hh * mask(about["weight_drop"], philox.DROPPED_WEIGHT + layer, len(w_hh), H)
     outputs = []
     for t in range(T):
         h, c = h * ~fresh[t][:, None], c * ~fresh[t][:, None]
@@ -128,7 +111,7 @@ def forward(named, about, tokens):
     fresh = (tokens == about["reset_token"]) if "reset_token" in about else torch.zeros_like(tokens, dtype=torch.bool)
     vectors = named["encoder.weight"]
     if about.get("dropout_embedding"):
-        vectors = vectors * keep(about["dropout_embedding"], WORDS, 0, 0, V)[:, None]
+        vectors = vectors * mask(about["dropout_embedding"], philox.DROPPED_WORD, 1, V).T
     x = vectors[tokens]
     for site in range(layers + 1):
         place = "input" if site == 0 else "output" if site == layers else "hidden"
