@@ -41,6 +41,19 @@ kinds = (("float32", "-"), ("bf16", "tile"), ("bf16", "pair"))
 assert sorted(asked) == sorted((*place, *kind) for kind in kinds for place in ((65, 1), (65, 2), (8000, 1))), asked'
 }
 
+@test "tools/benchmark --cells gives each cell the LSTM's parameters" {
+    run -0 --separate-stderr "$tools/benchmark" --unroll "$UNROLL" --cells --cell-list lstm,sru --threads 1 --rounds 1 \
+        --steps 1 --json b.json
+    [[ "$output" == *"| lstm 2 x 650 | 19.78 M | "*" | 1.00 | "* ]]
+    [[ "$output" == *"| sru 2 x 758 | 19.78 M | "* ]]
+    [[ "$output" == *"| sru 2 x 916 | 6.84 M | "* ]]
+    python3 -c 'import json
+measured = json.load(open("b.json"))["measurements"]
+assert [(m["place"], m["cell"]) for m in measured] == [
+    ("C", "lstm"), ("C", "sru"), ("2 lanes", "lstm"), ("2 lanes", "sru")], measured
+assert all(run["model"]["cell"] == m["cell"] for m in measured for run in m["runs"])'
+}
+
 @test "tools/benchmark: mistakes are told" {
     run -66 --separate-stderr "$tools/benchmark" --unroll no/such/program
     [[ "$stderr" == "unroll: cannot run 'no/such/program'"* ]]

@@ -149,6 +149,11 @@ def median(values):
     return statistics.median(values)
 
 
+def ratio(above, below, key="tokens_per_second"):
+    """The median of the ratios within rounds."""
+    return median([a[key] / b[key] for a, b in zip(above, below)])
+
+
 def processor():
     """The name of the processor, "" if the kernel does not tell."""
     try:

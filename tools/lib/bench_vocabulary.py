@@ -85,10 +85,6 @@ def vocabulary_of(unroll, corpus):
 
 # ---- tables ----
 
-def ratio(above, below):
-    return bench.median([a["tokens_per_second"] / b["tokens_per_second"] for a, b in zip(above, below)])
-
-
 def speed(runs):
     value = bench.median([run["tokens_per_second"] for run in runs])
     return "%.0f" % value if value >= 100 else "%.1f" % value
@@ -102,14 +98,14 @@ def speed_table(found, layers, places, optimizer):
         runs = [found[place, layer, optimizer] for layer in layers]
         row = [name, speed(runs[0])]
         for mine in runs[1:]:
-            row += [speed(mine), "%.1f" % ratio(mine, runs[0])]
+            row += [speed(mine), "%.1f" % bench.ratio(mine, runs[0])]
         rows.append(row)
     return bench.table(header, rows)
 
 
 def ranks_table(found, layers, places, optimizer):
     header = ["ranks against one, " + optimizer] + list(layers)
-    rows = [["%s, %d ranks" % (name, place[1])] + ["%.2f" % ratio(found[place, layer, optimizer], found[(place[0], 1), layer, optimizer])
+    rows = [["%s, %d ranks" % (name, place[1])] + ["%.2f" % bench.ratio(found[place, layer, optimizer], found[(place[0], 1), layer, optimizer])
                                                    for layer in layers] for place, name in places]
     return bench.table(header, rows)
 
