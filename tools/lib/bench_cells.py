@@ -60,7 +60,7 @@ def run(args, unroll):
     print("%s, %d cores; %s; medians of %d rounds; load before: %.1f" %
           (host["processor"] or "?", host["cores"], bench.version_of(unroll), args.rounds, host["load"]))
     for place in PLACES:
-        header = ["%s: V %d, B %d, T %d" % (place, *(PLACES[place][name] for name in ("vocab_size", "batch", "bptt"))), "parameters"]
+        header = ["%s: V %%(vocab_size)d, B %%(batch)d, T %%(bptt)d" % place % PLACES[place], "parameters"]
         for n in threads:
             header += [counted(n, "thread") + ", tokens/s", "against " + cells[0], "of sgemm"]
         rows = []
