@@ -168,6 +168,12 @@ def host():
     return {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
 
 
+def head_line(host, unroll, rounds):
+    """What was measured, on what: `host` as it was before."""
+    return ("%s, %d cores; %s; medians of %d rounds; load before: %.1f" %
+            (host["processor"] or "?", host["cores"], version_of(unroll), rounds, host["load"]))
+
+
 def table_head(header):
     """The first column to the left, numbers to the right."""
     return table_row(header) + "\n|---|" + "---:|" * (len(header) - 1)

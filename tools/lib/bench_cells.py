@@ -31,7 +31,7 @@ def parameters(unroll, options):
 
 
 def widest(unroll, options, cell, limit):
-    """Options with the cell and the greatest width that takes no more parameters."""
+    """Options with the cell and the greatest width that takes no more parameters, and how many it takes."""
     low, high = 1, 4 * options["hidden"]
     while high - low > 1:
         middle = (low + high) // 2
@@ -39,41 +39,59 @@ def widest(unroll, options, cell, limit):
             low = middle
         else:
             high = middle
-    return as_wide(options, cell, low)
+    found = as_wide(options, cell, low)
+    return found, parameters(unroll, found)
+
+
+def choose(unroll, cells):
+    """(options, parameters) by place and cell."""
+    chosen = {}
+    for place, options in PLACES.items():
+        limit = parameters(unroll, dict(options, cell=cells[0]))
+        for cell in cells:
+            chosen[place, cell] = widest(unroll, options, cell, limit)
+    return chosen
+
+
+def measure_rounds(args, unroll, chosen, threads):
+    """Lists over the rounds, by place, cell and number of threads."""
+    found = {}
+    for turn in range(args.rounds):
+        print("round %d of %d" % (turn + 1, args.rounds), file=sys.stderr)
+        for (place, cell), (options, _) in chosen.items():
+            for n in threads:
+                print("  %s: %s, %d x 1" % (place, cell, n), file=sys.stderr, flush=True)
+                found.setdefault((place, cell, n), []).append(bench.run_bench(unroll, options, 1, n, args.steps))
+    return found
+
+
+def speed_table(found, chosen, place, cells, threads):
+    header = ["%s: V %%(vocab_size)d, B %%(batch)d, T %%(bptt)d" % place % PLACES[place], "parameters"]
+    for n in threads:
+        header += [counted(n, "thread") + ", tokens/s", "against " + cells[0], "of sgemm"]
+    rows = []
+    for cell in cells:
+        options, size = chosen[place, cell]
+        row = ["%(cell)s %(layers)d x %(hidden)d" % options, "%.2f M" % (size / 1e6)]
+        for n in threads:
+            runs = found[place, cell, n]
+            row += ["%.0f" % bench.median([run["tokens_per_second"] for run in runs]),
+                    "%.2f" % bench.ratio(runs, found[place, cells[0], n]),
+                    "%.2f" % bench.median([run["fraction_of_sgemm"] for run in runs])]
+        rows.append(row)
+    return bench.table(header, rows)
 
 
 def run(args, unroll):
     cells, threads = bench.choose_words(args.cell_list, CELLS, "--cell-list"), bench.numbers(args.threads)
     if args.rounds < 1 or args.steps < 0 or not threads:
         raise Mistake(64, "nothing to measure; give --rounds and --threads of at least 1")
-    host, chosen, found = bench.host(), {}, {}
-    for place, options in PLACES.items():
-        limit = parameters(unroll, dict(options, cell=cells[0]))
-        for cell in cells:
-            chosen[place, cell] = widest(unroll, options, cell, limit)
-    for turn in range(args.rounds):
-        print("round %d of %d" % (turn + 1, args.rounds), file=sys.stderr)
-        for (place, cell), options in chosen.items():
-            for n in threads:
-                print("  %s: %s, %d x 1" % (place, cell, n), file=sys.stderr, flush=True)
-                found.setdefault((place, cell, n), []).append(bench.run_bench(unroll, options, 1, n, args.steps))
-    print("%s, %d cores; %s; medians of %d rounds; load before: %.1f" %
-          (host["processor"] or "?", host["cores"], bench.version_of(unroll), args.rounds, host["load"]))
+    host, chosen = bench.host(), choose(unroll, cells)
+    found = measure_rounds(args, unroll, chosen, threads)
+    print(bench.head_line(host, unroll, args.rounds))
     for place in PLACES:
-        header = ["%s: V %%(vocab_size)d, B %%(batch)d, T %%(bptt)d" % place % PLACES[place], "parameters"]
-        for n in threads:
-            header += [counted(n, "thread") + ", tokens/s", "against " + cells[0], "of sgemm"]
-        rows = []
-        for cell in cells:
-            options = chosen[place, cell]
-            row = ["%s %d x %d" % (cell, options["layers"], options["hidden"]), "%.2f M" % (parameters(unroll, options) / 1e6)]
-            for n in threads:
-                mine = found[place, cell, n]
-                row += ["%.0f" % bench.median([one["tokens_per_second"] for one in mine]),
-                        "%.2f" % bench.ratio(mine, found[place, cells[0], n]),
-                        "%.2f" % bench.median([one["fraction_of_sgemm"] for one in mine])]
-            rows.append(row)
-        print("\n" + bench.table(header, rows))
+        print("\n" + speed_table(found, chosen, place, cells, threads))
     if args.json:
+        names = ("place", "cell", "threads")
         bench.write_json(args.json, {"host": host, "rounds": args.rounds, "measurements": [
-            dict(zip(("place", "cell", "threads"), key), options=chosen[key[:2]], runs=value) for key, value in found.items()]})
+            dict(zip(names, key), runs=value) for key, value in found.items()]})

@@ -151,8 +151,7 @@ def run(args, unroll):
         corpus = prepare(unroll, args.text, folder) if args.text else None
         text = [("text", "text, V %d" % vocabulary_of(unroll, corpus))] if corpus else []
         found, places = measure_rounds(args, unroll, layers, optimizers, sizes, ranks, corpus)
-    print("%s, %d cores; %s; medians of %d rounds; load before: %.1f" %
-          (host["processor"] or "?", host["cores"], bench.version_of(unroll), args.rounds, host["load"]))
+    print(bench.head_line(host, unroll, args.rounds))
     print("LSTM 1 x %(hidden)d, %(batch)d lanes, windows of %(bptt)d, one thread for each rank." % MODEL)
     ones = [(place, "V %d" % place[0]) for place in places if place[1] == 1]
     more = [(place, "V %d" % place[0]) for place in places if place[1] > 1]
