@@ -1,4 +1,5 @@
 /* Options from a recipe (cli/recipes.h): those that neither flags nor files set. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,7 +58,7 @@ enum status options_take_recipe(struct options *options, struct error *e)
 {
     const struct recipe *recipe = recipe_of(options->recipe);
     const char *at = recipe->options;
-    char name[RECIPE_NAME], value[RECIPE_VALUE];
+    char name[RECIPE_NAME], value[RECIPE_VALUE], where[2 * RECIPE_NAME + 16];
     enum status status = STATUS_OK;
     if (!option_find(options->command, "recipe") || !options_given(options, "recipe") || options->memory->goes_on)
         return STATUS_OK;
@@ -70,7 +71,9 @@ enum status options_take_recipe(struct options *options, struct error *e)
             continue;
         *origin = ORIGIN_RECIPE;
         const char *kept = options_keep(options, value, e);
-        status = kept ? option_set(option, options, kept, name, STATUS_INTERNAL, e) : STATUS_OS;
+        /* A program built without a cell, say, refuses the recipes that name it. */
+        snprintf(where, sizeof where, "%s of recipe '%s'", name, recipe->name);
+        status = kept ? option_set(option, options, kept, where, STATUS_INTERNAL, e) : STATUS_OS;
     }
     return status;
 }

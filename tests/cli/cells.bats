@@ -17,9 +17,10 @@ setup() {
 }
 
 # The files of src and include that name a cell in a word of its own. Some may: digests of record, which a program writes, the
-# self-test's trials, which look their cell up by name, and the rounds that any cell may have, which say whose they are.
+# self-test's trials, which look their cell up by name, the rounds that any cell may have, which say whose they are, and
+# recipes, which are refused without their cell.
 naming() {
-    grep -rliE "(^|[^a-z])$1([^a-z]|$)" src include | grep -vE '^src/(use/selftest_(digests\.h|trials\.c)|nn/mogrify(_reference)?\.[ch])$'
+    grep -rliE "(^|[^a-z])$1([^a-z]|$)" src include | grep -vE '^src/(use/selftest_(digests\.h|trials\.c)|nn/mogrify(_reference)?\.[ch]|cli/recipes\.c)$'
 }
 
 # lacks NAME NUMBER: the program without that cell.
@@ -44,6 +45,9 @@ lacks() {
 
 @test "without the minimal gated cell" {
     lacks mingru MINGRU
+    run -78 build/unroll bench --recipe reviews
+    grep "bad value 'mingru' for cell of recipe 'reviews': no such choice; write one of rnn-tanh, " <<< "$output"
+    build/unroll bench --recipe reviews --cell gru --steps 1 --threads 1
 }
 
 @test "without the quasi-recurrent cell" {
