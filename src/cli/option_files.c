@@ -83,7 +83,8 @@ static enum status take_entry(void *context, const char *section, const char *na
         return error_set(e, STATUS_CONFIG, "bad option %s: a configuration file cannot name another; use one file",
                          where);
     if (element > 0 && option->type != OPTION_FILES)
-        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array; write one value", value, where);
+        return error_set(e, STATUS_CONFIG, "bad value '%s' for %s: an array of strings; write %s", value, where,
+                         option->type == OPTION_LIST ? "numbers, as in [64, 32]" : "one value");
     if (element == 0 && reading->line[number])
         return error_set(e, STATUS_CONFIG, "option %s is set a second time: line %d has it too; remove one of them",
                          where, reading->line[number]);

@@ -114,13 +114,35 @@ static const char *skip_blanks(const char *at)
     return at + strspn(at, " \t");
 }
 
+static bool is_quote(char byte)
+{
+    return byte == '"' || byte == '\'';
+}
+
+/* Adds the number at *at to the one value that all numbers of an array make, with ',' between them. */
+static enum status add_number(struct reader *reader, const char **at)
+{
+    size_t length = strspn(*at, "+-.0123456789eE");
+    if (length == 0)
+        return fail(reader, "an array holds numbers or quoted strings, on one line, as in [64, 32] or "
+                            "[\"a.txt\", \"b.txt\"]");
+    if (reader->values)
+        reader->value[reader->value_length - 1] = ',';
+    reader->values = 1;
+    for (const char *end = *at + length; *at < end; (*at)++)
+        if (add_byte(reader, **at))
+            return reader->status;
+    return add_byte(reader, '\0');
+}
+
 static enum status add_array(struct reader *reader, const char **at)
 {
     *at = skip_blanks(*at + 1);
+    bool quoted = is_quote(**at);
     while (**at != ']') {
-        if (**at != '"' && **at != '\'')
-            return fail(reader, "an array holds quoted strings on one line, as in [\"a.txt\", \"b.txt\"]");
-        if (add_string(reader, at))
+        if (quoted != is_quote(**at) && **at)
+            return fail(reader, "an array of numbers and strings; write one kind");
+        if ((quoted && **at ? add_string : add_number)(reader, at))
             return reader->status;
         *at = skip_blanks(*at);
         if (**at == ',')
@@ -151,7 +173,7 @@ static enum status prepare_line(struct reader *reader, const char *line, char *o
     reader->expected = *line != '[';
     if (reader->expected && (*separator != '=' || separator == line))
         return fail(reader, not_an_entry);
-    if (reader->expected && (*value == '"' || *value == '\'' || *value == '[')) {
+    if (reader->expected && (is_quote(*value) || *value == '[')) {
         if ((*value == '[' ? add_array(reader, &value) : add_string(reader, &value)))
             return reader->status;
         value = skip_blanks(value);

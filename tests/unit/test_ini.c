@@ -81,6 +81,8 @@ static void toml_strings_and_arrays(void **state)
     expect("a = \"\"\n", "|a||0|1\n");
     expect("t = [\"a b.txt\", 'c.txt' , ] # c\nu = []\nv = 1\n", "|t|a b.txt|0|1\n|t|c.txt|1|1\n|v|1|0|3\n");
 
+    expect("a = [64, 32]\nb = [ -1.5e3 ,2, ] # c\nc = [7]\n", "|a|64,32|0|1\n|b|-1.5e3,2|0|2\n|c|7|0|3\n");
+
     /* longer than libinih's line buffer */
     char file[2100], calls[2100], path[2000];
     memset(path, 'p', sizeof path - 1);
@@ -103,7 +105,12 @@ static void refusals_name_the_line(void **state)
     REFUSED("a = 'x' y\n", STATUS_CONFIG, "line 1: text after the value");
     REFUSED("a = \"\\q\"\n", STATUS_CONFIG, "line 1: unknown escape");
     REFUSED("a = \"\\ud800\"\n", STATUS_CONFIG, "line 1: an escape that is no Unicode");
-    REFUSED("a = [1, 2]\n", STATUS_CONFIG, "line 1: an array holds quoted strings");
+    REFUSED("a = [x, y]\n", STATUS_CONFIG, "line 1: an array holds numbers or quoted strings");
+    REFUSED("a = [1, 'x']\n", STATUS_CONFIG, "line 1: an array of numbers and strings");
+    REFUSED("a = ['x', 1]\n", STATUS_CONFIG, "line 1: an array of numbers and strings");
+    REFUSED("a = [1 2]\n", STATUS_CONFIG, "line 1: ',' or ']' is missing");
+    REFUSED("a = [1,\n2]\n", STATUS_CONFIG, "line 1: an array holds");
+    REFUSED("a = [,]\n", STATUS_CONFIG, "line 1: an array holds");
     REFUSED("a = ['x' 'y']\n", STATUS_CONFIG, "line 1: ',' or ']' is missing");
     REFUSED("a = ['x',\n'y']\n", STATUS_CONFIG, "line 1: an array holds");
     REFUSED("a = 1\nb = x\0y\n", STATUS_CONFIG, "line 2: a NUL byte");

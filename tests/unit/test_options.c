@@ -397,6 +397,9 @@ static void flags_override_the_file(void **state)
     assert_int_equal(options_origin(&options, "hidden"), ORIGIN_FLAG);
     assert_int_equal(options_origin(&options, "cell"), ORIGIN_DEFAULT);
 
+    assert_int_equal(parse_with_file(TRAIN, "hidden = [24, 12]\nbatch = [4]\n"), STATUS_OK);
+    assert_true(options.hidden[0] == 24 && options.hidden[1] == 12 && options.hidden[2] == 0);
+    assert_int_equal(options.train.batch, 4);
     assert_int_equal(parse_with_file("prepare -o x", "train = [\"a\", \"b\"]\nvalid = c\n"), STATUS_OK);
     assert_int_equal(options.train_files, 2);
     assert_string_equal(options.train_file[1], "b");
@@ -559,7 +562,8 @@ static void faults_of_the_file_name_the_line(void **state)
     file_refused(TRAIN, "hidden = 0\n", "bad value '0' for 'hidden' in '/tmp/unroll-test-options");
     file_refused(TRAIN, "hidden = 0\n", "line 1: out of range; write 1 to 65536");
     file_refused(TRAIN, "hidden = x\n", "line 1: not a whole number");
-    file_refused(TRAIN, "hidden = ['1', '2']\n", "line 1: an array");
+    file_refused(TRAIN, "hidden = ['1', '2']\n", "line 1: an array of strings; write numbers");
+    file_refused(TRAIN, "batch = [1, 2]\n", "bad value '1,2' for 'batch' in '/tmp/unroll-test-options");
     file_refused(TRAIN, "config = other.ini\n", "cannot name another");
     file_refused(TRAIN, "hidden\n", "line 1: neither a section");
     assert_int_equal(parse(TRAIN "--config /nonexistent.ini"), STATUS_NOINPUT);
