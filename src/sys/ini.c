@@ -140,9 +140,9 @@ static enum status add_array(struct reader *reader, const char **at)
     *at = skip_blanks(*at + 1);
     bool quoted = is_quote(**at);
     while (**at != ']') {
-        if (quoted != is_quote(**at) && **at)
+        if (**at && is_quote(**at) != quoted)
             return fail(reader, "an array of numbers and strings; write one kind");
-        if ((quoted && **at ? add_string : add_number)(reader, at))
+        if ((is_quote(**at) ? add_string : add_number)(reader, at))
             return reader->status;
         *at = skip_blanks(*at);
         if (**at == ',')
